@@ -1,0 +1,1 @@
+"""Dives as data: manifests (torch-free) and datasets (torch)."""

@@ -1,0 +1,155 @@
+"""Lists of labelled dives: one line for each dive, JSON lines or CSV, paths relative to the list itself.
+
+Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two
+columns, flight_frame and entry_frame), start_s, end_s.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from mcore.errors import UserError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class DiveRecord:
+    """One labelled dive."""
+
+    path: Path
+    """Video file or folder of images."""
+    dive_number: str
+    """Dive number of the diving rules, such as ``407C``."""
+    score: float
+    """Points: difficulty x sum of the counted awards."""
+    difficulty: float | None = None
+    """Degree of difficulty."""
+    split: Split | None = None
+    """Part of the data set; validation chooses checkpoints, test is only reported."""
+    num_frames: int | None = None
+    """Frames of the clip at its source rate."""
+    transition_frames: tuple[int, int] | None = None
+    """First source frame of the flight and of the entry, counted from the clip's first frame."""
+    start_s: float | None = None
+    """Clip start in the file, seconds of presentation time; None: the file's first frame."""
+    end_s: float | None = None
+    """Clip end (exclusive) in the file, seconds; None: the file's end."""
+
+
+def read_manifest(path: str | Path) -> list[DiveRecord]:
+    """Read a list of dives.
+
+    Args:
+        path: a ``.jsonl`` or ``.csv`` file.
+
+    Returns:
+        The dives in the file's order, their paths resolved against the file's folder.
+
+    Raises:
+        UserError: no such file, another ending, or a line that is not a dive (named by its number).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
+    if path.suffix not in (".jsonl", ".csv"):
+        raise UserError(f"{path}: a list of dives ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
+    rows = _jsonl_rows(path) if path.suffix == ".jsonl" else _csv_rows(path)
+    records = [_record(row, path, line) for line, row in rows]
+    if not records:
+        raise UserError(f"{path} lists no dives")
+    return records
+
+
+def write_manifest(path: str | Path, records: Iterable[DiveRecord]) -> None:
+    """Write dives as JSON lines, atomically, with paths relative to the list where they lie below it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(_row(record, path.parent)) + "\n")
+    os.replace(temporary, path)
+
+
+def select_split(records: Iterable[DiveRecord], split: Split) -> list[DiveRecord]:
+    """Dives of one split, in order.
+
+    Raises:
+        UserError: none has it.
+    """
+    records = list(records)
+    chosen = [record for record in records if record.split == split]
+    if not chosen:
+        found = sorted({str(record.split) for record in records})
+        raise UserError(f"no dive of split {split!r} among {len(records)} dives; splits found: {', '.join(found)}")
+    return chosen
+
+
+def _row(record: DiveRecord, folder: Path) -> dict[str, Any]:
+    row = {name: value for name, value in vars(record).items() if value is not None}
+    resolved, base = record.path.resolve(), folder.resolve()
+    row["path"] = str(resolved.relative_to(base)) if resolved.is_relative_to(base) else str(resolved)
+    return row
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8") as file:
+        for line, text in enumerate(file, start=1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {line}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {line}: expected an object with path, dive_number, score")
+            yield line, row
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            values: dict[str, Any] = {k: v for k, v in row.items() if k is not None and v not in (None, "")}
+            flight, entry = values.pop("flight_frame", None), values.pop("entry_frame", None)
+            if flight is not None and entry is not None:
+                values["transition_frames"] = (flight, entry)
+            yield reader.line_num, values
+
+
+def _record(row: Mapping[str, Any], path: Path, line: int) -> DiveRecord:
+    try:
+        transitions = row.get("transition_frames")
+        if transitions is not None:
+            flight, entry = transitions
+            transitions = (int(flight), int(entry))
+        split = row.get("split")
+        if split is not None and split not in SPLITS:
+            raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
+        return DiveRecord(
+            path=path.parent / str(row["path"]),
+            dive_number=str(row["dive_number"]),
+            score=float(row["score"]),
+            difficulty=_optional_float(row, "difficulty"),
+            split=cast("Split | None", split),
+            num_frames=None if row.get("num_frames") is None else int(row["num_frames"]),
+            transition_frames=transitions,
+            start_s=_optional_float(row, "start_s"),
+            end_s=_optional_float(row, "end_s"),
+        )
+    except KeyError as error:
+        raise UserError(f"{path}, line {line}: no {error.args[0]!r}; needed: path, dive_number, score") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}, line {line}: {error}") from error
+
+
+def _optional_float(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    return None if value is None else float(value)

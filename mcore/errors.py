@@ -1,0 +1,64 @@
+"""Errors that a person can act on, and the one place that turns them into an exit code.
+
+Each message says what was wrong, what was found, what is allowed, and what to do next.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used; commands exit with code 2 and print only the message."""
+
+
+class MissingDependencyError(UserError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
+
+
+class ClipError(UserError):
+    """A video or image folder cannot be read as a clip: missing, empty, truncated, or not a video."""
+
+
+class DiveNumberError(UserError):
+    """Not a dive number of the diving rules."""
+
+
+class CheckpointError(UserError):
+    """A file is not a checkpoint, or not one of this network."""
+
+
+class BundleError(UserError):
+    """A bundle is incomplete, changed since its export, or of another format version."""
+
+
+class ExportError(Exception):
+    """An exported part does not compute what the checkpoint computes; nothing was written."""
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run the body of a command line and return its exit code.
+
+    Args:
+        command: returns the exit code of a run that went through.
+
+    Returns:
+        The command's own code; 2 for a user's mistake (message on stderr, no traceback); 1 for a failed
+        export; 130 after Ctrl-C.
+    """
+    try:
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ExportError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `mcore-score ... | head` is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
