@@ -1,0 +1,223 @@
+"""The figures a judge of dives is measured by (NETWORK: section 7): SRCC, R-l2, AIoU, errors in points.
+
+NumPy and SciPy only. Every function checks what it is given: a metric of nan, or of numbers that do not
+belong together, is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mcore._optional import require
+from mcore.errors import UserError
+
+COUNTED_AWARDS = 3
+"""A dive's score is its difficulty times the sum of three counted awards."""
+
+
+class MetricError(UserError, ValueError):
+    """The values do not allow this metric: shapes differ, nan, too few of them, or all the same."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval of a metric over resampled dives."""
+
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    level: float
+    """Share of the resamples inside, such as 0.95."""
+    num_resamples: int
+    """Resamples on which the metric was defined."""
+
+
+def srcc(predicted: ArrayLike, true: ArrayLike) -> float:
+    """Compute Spearman's rank correlation, ties sharing their mean rank.
+
+    Args:
+        predicted: (N,) scores, points.
+        true: (N,) scores, points.
+
+    Returns:
+        Correlation in -1..1.
+
+    Raises:
+        MetricError: shapes differ, fewer than two dives, nan, or one side is constant (no ranks to compare).
+
+    Example:
+        >>> srcc([60.0, 72.5, 70.0], [61.5, 80.0, 66.0])
+        1.0
+    """
+    predicted, true = _scores(predicted, true, at_least=2)
+    for name, values in (("predicted", predicted), ("true", true)):
+        if np.ptp(values) == 0:
+            raise MetricError(f"SRCC is undefined: all {len(values)} {name} scores are {values[0]:g}")
+    statistics = require("scipy.stats", "train", "SRCC")
+    return float(np.clip(statistics.spearmanr(predicted, true).statistic, -1.0, 1.0))
+
+
+def relative_l2(predicted: ArrayLike, true: ArrayLike, *, score_range: float | None = None) -> float:
+    """Compute R-l2, already x100: the mean squared error as a share of the squared range of scores.
+
+    Args:
+        predicted: (N,) scores, points.
+        true: (N,) scores, points.
+        score_range: max - min of the evaluated split's true scores; None takes it from ``true``.
+
+    Raises:
+        MetricError: shapes differ, nan, no dives, or a range of zero.
+    """
+    predicted, true = _scores(predicted, true)
+    span = float(np.ptp(true)) if score_range is None else float(score_range)
+    if not span > 0:
+        raise MetricError(f"R-l2 is undefined: the range of the {len(true)} true scores is {span:g}")
+    return float(100 * np.mean(((predicted - true) / span) ** 2))
+
+
+def mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
+    """Compute the mean absolute error, points.
+
+    Raises:
+        MetricError: shapes differ, nan, or no dives.
+    """
+    predicted, true = _scores(predicted, true)
+    return float(np.mean(np.abs(predicted - true)))
+
+
+def judge_point_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLike) -> float:
+    """Compute the mean absolute error in judge points: of one award, on the judges' scale of 0 to 10.
+
+    Args:
+        predicted: (N,) scores, points.
+        true: (N,) scores, points.
+        difficulty: (N,) degrees of difficulty.
+
+    Raises:
+        MetricError: shapes differ, nan, no dives, or a difficulty that is not positive.
+    """
+    predicted, true = _scores(predicted, true)
+    difficulty = np.asarray(difficulty, dtype=np.float64)
+    if difficulty.shape != true.shape:
+        raise MetricError(
+            f"expected one difficulty for each of {true.shape[0]} dives, got {difficulty.shape}"
+        )
+    if not np.all(difficulty > 0):
+        raise MetricError("judge points need a known, positive difficulty for every dive")
+    return float(np.mean(np.abs(predicted - true) / (COUNTED_AWARDS * difficulty)))
+
+
+def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
+    """Compute each dive's temporal intersection over union of the predicted and the true flight.
+
+    Args:
+        predicted: (N, 2) first frame of the flight and of the entry: the interval [t1, t2).
+        true: (N, 2), in the same frames.
+
+    Returns:
+        (N,) in 0..1.
+
+    Raises:
+        MetricError: shapes differ or are not (N, 2), nan, or an interval is empty.
+    """
+    predicted, true = _intervals(predicted, "predicted"), _intervals(true, "true")
+    if predicted.shape != true.shape:
+        raise MetricError(f"{predicted.shape[0]} predicted and {true.shape[0]} true pairs of transitions")
+    overlap = np.minimum(predicted[:, 1], true[:, 1]) - np.maximum(predicted[:, 0], true[:, 0])
+    overlap = np.maximum(overlap, 0.0)
+    union = np.ptp(predicted, axis=1) + np.ptp(true, axis=1) - overlap
+    return np.asarray(overlap / union, dtype=np.float64)
+
+
+def aiou(predicted: ArrayLike, true: ArrayLike, threshold: float = 0.5) -> float:
+    """Compute AIoU: the share of dives whose flight is found with an IoU of at least ``threshold``.
+
+    Args:
+        predicted: (N, 2) transitions, frames.
+        true: (N, 2) transitions, frames.
+        threshold: above 0, at most 1.
+
+    Returns:
+        Share in 0..1.
+
+    Raises:
+        MetricError: see ``temporal_iou``; or the threshold is outside.
+    """
+    if not 0 < threshold <= 1:
+        raise MetricError(f"threshold is {threshold}; allowed: above 0, at most 1")
+    return float(np.mean(temporal_iou(predicted, true) >= threshold))
+
+
+def bootstrap_interval(
+    metric: Callable[..., float],
+    *columns: ArrayLike,
+    level: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Estimate a metric's percentile interval by drawing dives with replacement.
+
+    Args:
+        metric: takes the resampled columns in order, such as ``srcc``.
+        *columns: arrays of equal length N; row i of all of them is dive i.
+        level: share of resamples inside.
+        num_resamples: draws.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        MetricError: lengths differ, or the metric is undefined on most resamples (too few different dives).
+    """
+    arrays = [np.asarray(column) for column in columns]
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or 0 in lengths:
+        raise MetricError(
+            f"columns of one length and at least one row are needed, got lengths {sorted(lengths)}"
+        )
+    if not 0 < level < 1 or num_resamples < 1:
+        raise MetricError(f"level {level} must lie in 0..1 and num_resamples {num_resamples} be at least 1")
+    (num_dives,) = lengths
+    rng = np.random.default_rng(seed)
+    values: list[float] = []
+    for _ in range(num_resamples):
+        rows = rng.integers(0, num_dives, num_dives)
+        try:
+            values.append(metric(*(array[rows] for array in arrays)))
+        except MetricError:  # a resample of a few dives can be constant, where ranks do not exist
+            continue
+    if len(values) < num_resamples / 2:
+        raise MetricError(f"the metric is defined on only {len(values)} of {num_resamples} resamples")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), level, len(values))
+
+
+def _scores(
+    predicted: ArrayLike, true: ArrayLike, at_least: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as (N,) float64, checked."""
+    predicted, true = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    if predicted.ndim != 1 or predicted.shape != true.shape:
+        raise MetricError(f"expected two (N,) arrays of scores, got {predicted.shape} and {true.shape}")
+    if len(true) < at_least:
+        raise MetricError(f"at least {at_least} dive(s) are needed, got {len(true)}")
+    for name, values in (("predicted", predicted), ("true", true)):
+        if bad := int(np.sum(~np.isfinite(values))):
+            raise MetricError(f"{bad} of {len(values)} {name} scores are not finite numbers")
+    return predicted, true
+
+
+def _intervals(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """(N, 2) float64 with t1 < t2 in every row."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+        raise MetricError(f"expected {name} transitions of shape (N, 2), N at least 1, got {array.shape}")
+    if not np.all(array[:, 0] < array[:, 1]):  # also catches nan
+        row = int(np.argmin(array[:, 0] < array[:, 1]))
+        raise MetricError(
+            f"{name} transitions of dive {row} are {tuple(array[row])}; the first must come first"
+        )
+    return array
