@@ -1,0 +1,1 @@
+"""MCoRe at the edge: reads an exported bundle and scores dives with it; never imports torch."""
