@@ -1,1 +1,32 @@
-"""MCoRe at the edge: reads an exported bundle and scores dives with it; never imports torch."""
+"""MCoRe at the edge: opens an exported bundle and scores dives with it; never imports torch.
+
+Importing this package is light: video decoder and inference engine load when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcore_runtime.bundle import Bundle
+    from mcore_runtime.result import DiveScore
+    from mcore_runtime.scorer import Scorer
+
+__all__ = ["Bundle", "DiveScore", "Scorer"]
+
+_HOMES = {
+    "Bundle": "mcore_runtime.bundle",
+    "DiveScore": "mcore_runtime.result",
+    "Scorer": "mcore_runtime.scorer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mcore_runtime' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

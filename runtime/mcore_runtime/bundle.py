@@ -33,6 +33,7 @@ from mcore_runtime.manifest import (
     FileRecord,
     GateRow,
     GraphRecord,
+    GraphSet,
     TensorSpec,
     standard_graphs,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "FileRecord",
     "GateRow",
     "GraphRecord",
+    "GraphSet",
     "TensorSpec",
     "hash_file",
     "standard_graphs",
@@ -87,14 +89,10 @@ class Bundle:
         path = Path(path)
         if not path.is_dir():
             found = "a file" if path.exists() else "nothing"
-            raise BundleError(
-                f"{path} is {found}; expected a bundle's folder. Make one with: {EXPORT_COMMAND}"
-            )
+            raise BundleError(f"{path} is {found}; expected a bundle's folder. Make one with: {EXPORT_COMMAND}")
         manifest_path = path / MANIFEST_FILE
         if not manifest_path.is_file():
-            raise BundleError(
-                f"{path} has no {MANIFEST_FILE}, so it is not a bundle. Make one with: {EXPORT_COMMAND}"
-            )
+            raise BundleError(f"{path} has no {MANIFEST_FILE}, so it is not a bundle. Make one with: {EXPORT_COMMAND}")
         content = manifest_path.read_bytes()
         try:
             manifest = BundleManifest.from_json(json.loads(content))
@@ -110,13 +108,14 @@ class Bundle:
         """The network's configuration, its input contract included."""
         return self.manifest.model
 
+    @property
+    def graphs(self) -> GraphSet:
+        """What a backend opens."""
+        return GraphSet(self.path, self.manifest.graphs, self.manifest.precision)
+
     def graph_path(self, part: str) -> Path:
         """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
-        return self.path / self.manifest.graphs[part].file
-
-    def graph_paths(self) -> dict[str, Path]:
-        """Return the files of all graphs, by part."""
-        return {part: self.graph_path(part) for part in PARTS}
+        return self.graphs.path(part)
 
     def load_exemplars(self) -> ExemplarBank:
         """Read the exemplar bank and check it against the network and the manifest.
@@ -190,9 +189,7 @@ def _verify_files(folder: Path, manifest: BundleManifest) -> None:
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise BundleError(
-                f"{folder}: {name} is missing; copy the whole folder, or export the bundle again"
-            )
+            raise BundleError(f"{folder}: {name} is missing; copy the whole folder, or export the bundle again")
         got = hash_file(path)
         if got != expected:
             raise BundleError(

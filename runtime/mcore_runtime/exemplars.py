@@ -42,7 +42,8 @@ class ExemplarBank:
             if values.dtype.kind != kind or values.ndim != ndim or len(values) != len(self.scores):
                 raise BundleError(
                     f"exemplars: {field} has type {values.dtype} and shape {values.shape} beside "
-                    f"{len(self.scores)} scores; expected {ndim} axes, one entry for each exemplar. Export the bundle again"
+                    f"{len(self.scores)} scores; expected {ndim} axes and one entry for each "
+                    "exemplar. Export the bundle again"
                 )
         if not len(self.scores):
             raise BundleError("the exemplar bank is empty; a dive needs at least one to be compared with")
@@ -64,9 +65,7 @@ class ExemplarBank:
                 f"{(num_tokens, feature_dim)}; export the bundle again"
             )
 
-    def select(
-        self, dive_number: str | None, *, any_exemplar: bool = False, limit: int | None = None
-    ) -> ExemplarBank:
+    def select(self, dive_number: str | None, *, any_exemplar: bool = False, limit: int | None = None) -> ExemplarBank:
         """Return the exemplars that a dive is compared with.
 
         Args:
@@ -79,11 +78,7 @@ class ExemplarBank:
         """
         if limit is not None and limit < 1:
             raise UserError(f"the number of exemplars is {limit}; at least 1")
-        chosen = (
-            np.flatnonzero(self.dive_numbers == dive_number)
-            if dive_number is not None
-            else np.empty(0, np.intp)
-        )
+        chosen = np.flatnonzero(self.dive_numbers == dive_number) if dive_number is not None else np.empty(0, np.intp)
         if not len(chosen):
             if not any_exemplar:
                 raise UserError(self._none_there(dive_number))
@@ -118,5 +113,5 @@ class ExemplarBank:
         what = "no dive number given" if dive_number is None else f"no exemplars of dive number {dive_number}"
         return (
             f"{what}; the bundle has these (with how many exemplars): {there}. Give one of "
-            "these, or score against all exemplars with --any-exemplar (any_exemplar=True), which is less certain"
+            "these, or score against all exemplars, which is less certain: --any-exemplar (any_exemplar=True)"
         )

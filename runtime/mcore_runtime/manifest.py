@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mcore.config import STAGES, ModelConfig, from_dict, to_dict
@@ -46,6 +46,22 @@ class GraphRecord:
     """Path below the bundle, with forward slashes."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class GraphSet:
+    """The graphs of one network as files: what a backend opens, also before they are in a bundle."""
+
+    folder: Path
+    """Folder that the records' file names start from."""
+    records: Mapping[str, GraphRecord]
+    """By part; see ``standard_graphs``."""
+    precision: Mapping[str, str]
+    """Arithmetic of each part's graph, such as ``{"backbone": "fp32"}``."""
+
+    def path(self, part: str) -> Path:
+        """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
+        return self.folder / self.records[part].file
 
 
 @dataclass(frozen=True)
@@ -124,9 +140,7 @@ class BundleManifest:
 
     def __post_init__(self) -> None:
         if missing := [part for part in PARTS if part not in self.graphs or part not in self.precision]:
-            raise BundleError(
-                f"the manifest lacks graph or precision of {', '.join(missing)}; export the bundle again"
-            )
+            raise BundleError(f"the manifest lacks graph or precision of {', '.join(missing)}; export the bundle again")
         if self.sampling != SAMPLING_RULE:
             raise BundleError(
                 f"the bundle samples clips by the rule {self.sampling!r}; this version knows "
@@ -144,7 +158,7 @@ class BundleManifest:
         """Rebuild a manifest from parsed JSON.
 
         Raises:
-            BundleError: not a bundle's manifest, another format version, or a field that is missing or damaged.
+            BundleError: not a bundle's manifest, another format version, or a missing or damaged field.
         """
         if not isinstance(values, Mapping) or values.get("format") != FORMAT:
             found = values.get("format") if isinstance(values, Mapping) else type(values).__name__
@@ -210,9 +224,7 @@ def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphReco
 
 def _check_version(version: object) -> None:
     if not isinstance(version, int) or isinstance(version, bool):
-        raise BundleError(
-            f"the manifest's format_version is {version!r}, expected the number {FORMAT_VERSION}"
-        )
+        raise BundleError(f"the manifest's format_version is {version!r}, expected the number {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
         raise BundleError(
             f"the bundle has format version {version}; this version of mcore-edge reads {FORMAT_VERSION}. "
@@ -247,7 +259,5 @@ def _safe_name(name: str) -> str:
     """A path below the bundle, as it is: a manifest must not name files outside its folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise BundleError(
-            f"the manifest names {name!r}, which is not a file inside the bundle; export it again"
-        )
+        raise BundleError(f"the manifest names {name!r}, which is not a file inside the bundle; export it again")
     return name

@@ -1,0 +1,53 @@
+"""What every inference engine offers: the three graphs as three calls, and the truth about how they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.errors import UserError
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+class BackendError(UserError):
+    """The engine that was asked for cannot run here, or would run elsewhere than asked."""
+
+
+class Backend(Protocol):
+    """Runs the three graphs of a network. One clip at a time; not to be shared between threads.
+
+    Shapes: T frames, D features, K tokens a stage, three stages, E exemplars, c pixels.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name by which ``--backend`` chooses it."""
+
+    @property
+    def provider(self) -> str:
+        """The engine's own name of what really runs the graphs, read back after they were loaded."""
+
+    @property
+    def precision(self) -> Mapping[str, str]:
+        """Arithmetic of each part, such as ``{"backbone": "fp32"}``."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about the choice of this backend; usually empty."""
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c), normalised RGB, into features (1, T, D)."""
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+
+    def close(self) -> None:
+        """Free the engine's memory; no call may follow."""

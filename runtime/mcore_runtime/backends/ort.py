@@ -1,0 +1,159 @@
+"""ONNX Runtime on the CPU or on CUDA, with its silent fallbacks turned into errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+from mcore._optional import require
+from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.manifest import PARTS, GraphRecord, GraphSet, TensorSpec
+
+PROVIDERS = {"onnxruntime": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
+"""ONNX Runtime's execution provider behind each backend name."""
+_EXTRAS = {"onnxruntime": "runtime", "onnxruntime-cuda": "gpu"}
+_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""TF32 is on by default and would make "fp32" untrue: 10 bits of mantissa instead of 23."""
+_ONLY_ERRORS = 3
+"""ONNX Runtime's log level: what its warnings say is checked here instead."""
+
+
+class OrtBackend:
+    """The three graphs as ONNX Runtime sessions; see ``Backend`` for the calls.
+
+    Args:
+        graphs: files to load.
+        name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
+        threads: CPU threads of one operator; None: one for each physical core.
+        notes: what a person should know about this choice.
+
+    Raises:
+        BackendError: the provider is not there, was not used, or cannot load a graph; or a graph's inputs and
+            outputs are not those of its record.
+    """
+
+    def __init__(self, graphs: GraphSet, name: str, *, threads: int | None = None, notes: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.notes = notes
+        self.precision: Mapping[str, str] = dict(graphs.precision)
+        self.provider = PROVIDERS[name]
+        ort = _import(name)
+        available = ort.get_available_providers()
+        if self.provider not in available:
+            raise BackendError(
+                f"backend {name} needs ONNX Runtime's {self.provider}; this installation has "
+                f"{', '.join(available)}. Install it with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
+            )
+        options = _session_options(ort, threads)
+        self._sessions = {}
+        for part in PARTS:
+            self._sessions[part] = _open(ort, graphs.path(part), self.provider, options)
+            _check_signature(self._sessions[part], graphs.records[part], graphs.path(part))
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        (features,) = self._run("backbone", {"clip": clip}, ["features"])
+        return features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        logits, transitions, tokens = self._run(
+            "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
+        )
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+        delta, stage_deltas = self._run(
+            "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
+        )
+        return delta, stage_deltas
+
+    def close(self) -> None:
+        """Drop the sessions, and with them ONNX Runtime's memory and threads."""
+        self._sessions.clear()
+
+    def _run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        try:
+            values: list[Any] = self._sessions[part].run(outputs, inputs)
+        except KeyError:
+            raise RuntimeError("this backend is closed") from None
+        return values
+
+
+def cuda_is_listed() -> bool:
+    """Tell whether ONNX Runtime was built with CUDA, which does not mean that a GPU is there."""
+    return PROVIDERS["onnxruntime-cuda"] in _import("onnxruntime").get_available_providers()
+
+
+def _import(name: str) -> Any:
+    return require("onnxruntime", _EXTRAS[name], f"The backend {name}")
+
+
+def _session_options(ort: Any, threads: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = _ONLY_ERRORS
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
+    """Load one graph, and read back which provider got it: a provider that fails is dropped with a log line only."""
+    # The CPU stays behind any other provider: some operators on shapes have no other kernel.
+    wanted: list[Any] = [(provider, _OPTIONS.get(provider, {}))]
+    if provider != "CPUExecutionProvider":
+        wanted.append("CPUExecutionProvider")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise BackendError(
+            f"ONNX Runtime {ort.__version__} cannot load {path.name} on {provider}: {_first_line(error)}. "
+            "Upgrade it with: pip install --upgrade onnxruntime, or export the bundle again"
+        ) from error
+    session.disable_fallback()  # or a failing run would silently go on elsewhere
+    got = session.get_providers()
+    if got[0] != provider:
+        raise BackendError(
+            f"asked ONNX Runtime for {provider}, got {', '.join(got)} for {path.name}: no usable device or driver. "
+            "Run on the CPU with: --backend onnxruntime"
+        )
+    return session
+
+
+def _check_signature(session: Any, record: GraphRecord, path: Path) -> None:
+    for kind, specs, nodes in (
+        ("inputs", record.inputs, session.get_inputs()),
+        ("outputs", record.outputs, session.get_outputs()),
+    ):
+        found = {node.name: _spec(node) for node in nodes}
+        if list(found) != [spec.name for spec in specs] or any(not _fits(spec, found[spec.name]) for spec in specs):
+            raise BackendError(
+                f"{path.name} has the {kind} {_describe(found.values())}; the bundle's contract is "
+                f"{_describe(specs)}. Export the bundle again"
+            )
+
+
+def _spec(node: Any) -> TensorSpec:
+    dtypes = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
+    shape = tuple(axis if isinstance(axis, int) else str(axis) for axis in node.shape)
+    return TensorSpec(node.name, dtypes.get(node.type, node.type), shape)
+
+
+def _fits(expected: TensorSpec, found: TensorSpec) -> bool:
+    """Equal up to the names of axes that vary; an extent that the exporter could not infer fits anything."""
+    if expected.dtype != found.dtype or len(expected.shape) != len(found.shape):
+        return False
+    pairs = zip(expected.shape, found.shape, strict=True)
+    return all(isinstance(got, str) or want == got for want, got in pairs)
+
+
+def _describe(specs: Any) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs) or "none"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,112 @@
+"""What scoring a dive yields, as plain frozen records that turn into JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcore.config import STAGES
+
+SPREAD_PERCENTILES = (10, 90)
+"""``low`` and ``high`` of a score are these percentiles of the predictions from the single exemplars."""
+
+
+@dataclass(frozen=True)
+class ExemplarComparison:
+    """One exemplar's opinion of the dive."""
+
+    name: str
+    """What the exporter called the exemplar dive."""
+    dive_number: str
+    score: float
+    """The exemplar's true score, points."""
+    delta: float
+    """Predicted score(dive) - score(exemplar), points."""
+    predicted_score: float
+    """``score + delta``: the dive's score as this exemplar sees it, points."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What was read."""
+
+    source: str
+    """File or folder, as given."""
+    reader: str
+    """The reader that decoded it."""
+    width: int
+    """Pixels of a source frame."""
+    height: int
+    """Pixels of a source frame."""
+    num_source_frames: int
+    """Frames in the clip before sampling."""
+    duration_s: float
+    """Length of the clip, seconds."""
+    start_s: float | None = None
+    """Clip start in the file, seconds; None: the file's first frame."""
+    end_s: float | None = None
+    """Clip end in the file, seconds; None: the file's end."""
+
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What computed it."""
+
+    name: str
+    """Backend, such as ``onnxruntime``."""
+    provider: str
+    """The engine's own name of what ran the graphs."""
+    precision: str
+    """Arithmetic, such as ``fp32``."""
+    bundle_sha256: str
+    """Identity of the bundle."""
+
+
+@dataclass(frozen=True)
+class DiveScore:
+    """A scored dive."""
+
+    score: float
+    """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
+    low: float | None
+    """10th percentile of the exemplars' ``predicted_score``, points; None from a single exemplar, whose spread
+    is unknown. This is the exemplars' disagreement, not a calibrated interval: it says nothing of errors that
+    all exemplars share."""
+    high: float | None
+    """90th percentile, points; None as for ``low``."""
+    dive_number: str | None
+    """As the diving rules spell it, such as ``407C``; None: not given."""
+    description: str | None
+    """The dive number in words."""
+    difficulty: float | None
+    """Degree of difficulty, where all exemplars of this dive number agree on one."""
+    same_dive_number: bool
+    """Whether the exemplars are of this dive number; if not, the score is less certain than its spread says."""
+    transitions: tuple[int, int]
+    """First sampled frame of the flight and of the entry, 0 to T-1."""
+    transitions_s: tuple[float, float]
+    """Presentation times of these frames, seconds from the clip's first frame."""
+    stage_deltas: tuple[float, float, float]
+    """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
+    ``score`` minus the exemplars' mean score. A share below zero: this stage was worse than the exemplars'."""
+    exemplars: tuple[ExemplarComparison, ...]
+    """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
+    timing_ms: Mapping[str, float]
+    """Milliseconds for ``decode_preprocess``, ``backbone``, ``segmenter``, ``regressor``, and ``total``."""
+    video: VideoFacts
+    backend: BackendFacts
+    notes: tuple[str, ...] = ()
+    """What a reader of the score should know about it; empty when there is nothing unusual."""
+
+    @property
+    def mean_exemplar_score(self) -> float:
+        """Mean true score of the exemplars, points."""
+        return sum(exemplar.score for exemplar in self.exemplars) / len(self.exemplars)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain containers under the field names above; ``stage_deltas`` is keyed by stage."""
+        values = dataclasses.asdict(self)
+        values["stage_deltas"] = dict(zip(STAGES, self.stage_deltas, strict=True))
+        return values

@@ -1,0 +1,228 @@
+"""Scores dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
+
+Example:
+    >>> with Scorer("demo/bundle", backend="auto") as scorer:
+    ...     result = scorer.score("dive.mp4", dive_number="407C")
+    >>> result.score, result.transitions_s, result.stage_deltas
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.config import ClipConfig
+from mcore.errors import BundleError, UserError
+from mcore.video import SampledClip, crop, normalise, sample_clip
+from mcore_runtime.backends import Backend, open_backend
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.comparison import Comparison, spread
+from mcore_runtime.encoding import EncodedClip, encode_clip
+from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.result import BackendFacts, DiveScore, VideoFacts
+
+
+class Scorer:
+    """Scores dives with one bundle on one backend; a context manager.
+
+    Args:
+        bundle: folder of a bundle, verified here, or an opened one.
+        backend: ``auto``, ``onnxruntime`` (CPU) or ``onnxruntime-cuda``; ``self.backend`` says what really runs.
+        threads: CPU threads; None: the engine's choice.
+        num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
+
+    Raises:
+        BundleError: the bundle is incomplete, changed, or of another format version.
+        BackendError: the backend cannot run here.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        backend: str = "auto",
+        *,
+        threads: int | None = None,
+        num_exemplars: int | None = None,
+    ) -> None:
+        if num_exemplars is not None and num_exemplars < 1:
+            raise UserError(f"the number of exemplars is {num_exemplars}; at least 1")
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.num_exemplars = num_exemplars
+        self._bank = None if self.bundle.manifest.exemplars is None else self.bundle.load_exemplars()
+        self.backend: Backend = open_backend(self.bundle.graphs, backend, threads=threads)
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engine; the scorer cannot be used after that."""
+        self.backend.close()
+
+    @property
+    def clip_config(self) -> ClipConfig:
+        """The bundle's input contract."""
+        return self.bundle.model.clip
+
+    @property
+    def exemplars(self) -> ExemplarBank:
+        """The bundle's exemplars.
+
+        Raises:
+            BundleError: the bundle has none.
+        """
+        if self._bank is None:
+            raise BundleError(f"{self.bundle.path} has no exemplars, so it can encode dives but not score them")
+        return self._bank
+
+    def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
+        """Find what a dive of this number is compared with; cheap, so do it before decoding.
+
+        Args:
+            dive_number: such as ``407C``, in any spelling; None: unknown, which needs ``any_exemplar``.
+            any_exemplar: compare with all exemplars where there is none of this number.
+
+        Raises:
+            DiveNumberError: not a dive number.
+            UserError: the bank has no exemplar of it, and ``any_exemplar`` is not set.
+        """
+        return Comparison.choose(self.exemplars, dive_number, any_exemplar=any_exemplar, limit=self.num_exemplars)
+
+    def encode(self, clip: NDArray[np.float32]) -> EncodedClip:
+        """Run backbone and segmenter on one clip.
+
+        Args:
+            clip: (3, T, c, c) float32, RGB normalised as ``mcore.read_clip`` does.
+
+        Raises:
+            ValueError: another shape or element type.
+        """
+        config = self.clip_config
+        expected = (3, config.num_frames, config.crop_size, config.crop_size)
+        if clip.shape != expected or clip.dtype != np.float32:
+            raise ValueError(f"clip is {clip.dtype} {clip.shape}; expected float32 {expected}: 3, T, c, c")
+        return encode_clip(self.backend, clip)
+
+    def score(
+        self,
+        video: str | Path,
+        dive_number: str | None = None,
+        *,
+        any_exemplar: bool = False,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> DiveScore:
+        """Score the dive in a video file or image folder.
+
+        Args:
+            video: anything FFmpeg reads, or a folder of images.
+            dive_number: such as ``407C``; None needs ``any_exemplar``.
+            any_exemplar: compare with all exemplars where there is none of this dive number.
+            start_s: clip start in the file, seconds; None: its first frame.
+            end_s: clip end in the file, seconds; None: its end.
+
+        Raises:
+            ClipError: missing, empty, truncated, or not a video.
+            DiveNumberError: not a dive number.
+            UserError: no exemplar of this number.
+        """
+        comparison = self.select(dive_number, any_exemplar=any_exemplar)
+        began = time.perf_counter()
+        clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s)
+        return self.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s), began=began)
+
+    def score_clip(
+        self,
+        clip: SampledClip,
+        comparison: Comparison,
+        *,
+        video: VideoFacts | None = None,
+        began: float | None = None,
+    ) -> DiveScore:
+        """Score a clip that is already in memory.
+
+        Args:
+            clip: sampled by this bundle's ``clip_config``.
+            comparison: what ``select`` returned for the dive's number.
+            video: where the clip came from, for the record; None: what the clip itself knows.
+            began: ``time.perf_counter()`` when work on this dive began; None: now.
+        """
+        began = time.perf_counter() if began is None else began
+        pixels = normalise(crop(clip.frames, self.clip_config), self.clip_config)  # (3, T, c, c)
+        decoded = time.perf_counter()
+        encoded = self.encode(pixels)
+        compare_began = time.perf_counter()
+        tokens = comparison.bank.tokens  # (E, 3K, D)
+        delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
+        ended = time.perf_counter()
+
+        predicted = comparison.predict(delta)  # (E,)
+        low, high = spread(predicted)
+        flight, entry = (int(frame) for frame in encoded.transitions)
+        takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
+        return DiveScore(
+            score=float(predicted.mean()),
+            low=low,
+            high=high,
+            dive_number=comparison.text,
+            description=None if comparison.number is None else comparison.number.describe(),
+            difficulty=comparison.difficulty,
+            same_dive_number=comparison.same_dive_number,
+            transitions=(flight, entry),
+            transitions_s=(float(clip.pts_seconds[flight]), float(clip.pts_seconds[entry])),
+            stage_deltas=(takeoff_share, flight_share, entry_share),
+            exemplars=comparison.describe(delta),
+            timing_ms={
+                "decode_preprocess": (decoded - began) * 1e3,
+                **encoded.timing_ms,
+                "regressor": (ended - compare_began) * 1e3,
+                "total": (ended - began) * 1e3,
+            },
+            video=video_facts(clip) if video is None else video,
+            backend=self._backend_facts(),
+            notes=self._notes(clip, comparison),
+        )
+
+    def _backend_facts(self) -> BackendFacts:
+        backend = self.backend
+        kinds = set(backend.precision.values())
+        mixed = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
+        precision = kinds.pop() if len(kinds) == 1 else mixed
+        return BackendFacts(backend.name, backend.provider, precision, self.bundle.sha256)
+
+    def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
+        notes = list(self.backend.notes)
+        if not comparison.same_dive_number:
+            notes.append(
+                "compared with exemplars of other dive numbers: the score is less certain than its spread says"
+            )
+        if len(comparison.bank) == 1:
+            notes.append("compared with a single exemplar: the spread is unknown")
+        wanted = self.clip_config.num_frames
+        if clip.num_source_frames < wanted:
+            notes.append(
+                f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
+            )
+        return tuple(notes)
+
+
+def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | None = None) -> VideoFacts:
+    """Return what is worth recording of a clip that was cut from its source at ``start_s`` and ``end_s``."""
+    return VideoFacts(
+        source=str(clip.source),
+        reader=clip.reader,
+        width=clip.source_width,
+        height=clip.source_height,
+        num_source_frames=clip.num_source_frames,
+        duration_s=float(clip.duration_s),
+        start_s=start_s,
+        end_s=end_s,
+    )
