@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 from mcore._optional import require
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.manifest import PARTS, GraphRecord, GraphSet, TensorSpec
@@ -54,7 +53,7 @@ class OrtBackend:
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
-        (features,) = self._run("backbone", {"clip": clip}, ["features"])
+        features: FloatArray = self._run("backbone", {"clip": clip}, ["features"])[0]
         return features
 
     def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
@@ -102,7 +101,7 @@ def _session_options(ort: Any, threads: int | None) -> Any:
 
 
 def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
-    """Load one graph, and read back which provider got it: a provider that fails is dropped with a log line only."""
+    """Load one graph, and read back which provider got it: one that fails is dropped with a log line."""
     # The CPU stays behind any other provider: some operators on shapes have no other kernel.
     wanted: list[Any] = [(provider, _OPTIONS.get(provider, {}))]
     if provider != "CPUExecutionProvider":
@@ -118,8 +117,8 @@ def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
     got = session.get_providers()
     if got[0] != provider:
         raise BackendError(
-            f"asked ONNX Runtime for {provider}, got {', '.join(got)} for {path.name}: no usable device or driver. "
-            "Run on the CPU with: --backend onnxruntime"
+            f"asked ONNX Runtime for {provider}, got {', '.join(got)} for {path.name}: no usable "
+            "device or driver. Run on the CPU with: --backend onnxruntime"
         )
     return session
 
