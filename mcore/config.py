@@ -82,7 +82,7 @@ class BackboneConfig:
 
 BACKBONES: dict[str, BackboneConfig] = {
     "regnety_002": BackboneConfig(),
-    "regnety_008": BackboneConfig(widths=(64, 144, 320, 784), depths=(1, 3, 8, 2), group_width=16),
+    "regnety_008": BackboneConfig(widths=(64, 128, 320, 768), depths=(1, 3, 8, 2), group_width=16),
 }
 """Named backbones, by timm's names."""
 
@@ -146,7 +146,7 @@ def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
-            value = from_dict(hints[name], value)  # type: ignore[arg-type]
+            value = from_dict(hints[name], value)
         elif isinstance(value, list):
             value = tuple(value)
         arguments[name] = value

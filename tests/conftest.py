@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from mcore.config import BackboneConfig, ClipConfig, ModelConfig
+
+REFERENCE = Path(os.environ.get("MCORE_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 
 @pytest.fixture(scope="session")
 def reference_dir() -> Path:
     """Folder with golden values of the published network; set MCORE_REFERENCE to point elsewhere."""
-    folder = Path(os.environ.get("MCORE_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
-    if not (folder / "golden.py").is_file():
-        pytest.skip(f"no golden values of the published network at {folder} (set MCORE_REFERENCE)")
-    return folder
+    if not (REFERENCE / "golden.py").is_file():
+        pytest.skip(f"no golden values of the published network at {REFERENCE} (set MCORE_REFERENCE)")
+    return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def golden(reference_dir: Path) -> ModuleType:
+    """The module that makes the golden weights and frames."""
+    spec = importlib.util.spec_from_file_location("golden", reference_dir / "golden.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> ModelConfig:
+    """The whole network, small enough for tests."""
+    return ModelConfig(
+        clip=ClipConfig(num_frames=12, resize_height=40, resize_width=32, crop_size=32),
+        backbone=BackboneConfig(stem_width=16, widths=(16, 32), depths=(1, 2)),
+        tokens_per_stage=3,
+        decoder_layers=2,
+        decoder_heads=4,
+        regressor_hidden=(16, 8),
+    )
