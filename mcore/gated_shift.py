@@ -92,8 +92,9 @@ class GatedShift(nn.Module):
             (B*T, C, H, W), channels in x's order; the next convolution's weight must go through
             ``fold_channel_order``.
         """
-        first, second, rest = _split_halves(x, self.shifted)
-        gates = self._gates(x[:, : self.shifted], num_frames)  # (B*T, 2, H, W)
+        shifted, rest = x.split([self.shifted, x.shape[1] - self.shifted], dim=1)
+        first, second = shifted.chunk(2, dim=1)
+        gates = self._gates(shifted, num_frames)  # (B*T, 2, H, W)
         moved_first = gates[:, :1] * first
         moved_second = gates[:, 1:] * second
         earlier = shift_earlier(moved_first.unflatten(0, (-1, num_frames))).flatten(0, 1)
@@ -103,7 +104,7 @@ class GatedShift(nn.Module):
     def _gates(self, x: Tensor, num_frames: int) -> Tensor:
         maps = self.gate(F.relu(self.bn(x)))  # (B*T, 6, H, W): gate-major, then frame
         maps = maps.unflatten(0, (-1, num_frames)).unflatten(2, (2, 3))  # (B, T, 2, 3, H, W)
-        previous, current, following = maps[:, :, :, 0], maps[:, :, :, 1], maps[:, :, :, 2]
+        previous, current, following = maps.unbind(3)
         total = current + shift_later(previous) + shift_earlier(following)  # (B, T, 2, H, W)
         return torch.tanh(total + self.gate_bias.view(2, 1, 1)).flatten(0, 1)
 
@@ -130,7 +131,9 @@ class GatedShift(nn.Module):
 
 
 def _split_halves(x: Tensor, shifted: int) -> tuple[Tensor, Tensor, Tensor]:
-    return x[:, : shifted // 2], x[:, shifted // 2 : shifted], x[:, shifted:]
+    # One split, not three slices: the gradient of a slice is a zeroed tensor of x's whole size, each time.
+    first, second, rest = x.split([shifted // 2, shifted // 2, x.shape[1] - shifted], dim=1)
+    return first, second, rest
 
 
 def _interleaved_position(channels: int, shifted: int) -> Tensor:
