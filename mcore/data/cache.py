@@ -1,0 +1,150 @@
+"""Sampled clips, decoded once and kept on disk as memory-mappable arrays.
+
+A clip's file is named by a hash of everything its pixels depend on (the video's path, size and time of
+change, the clip's limits, the sampling contract), so a changed video or contract simply never meets an old
+file. Torch-free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord
+from mcore.errors import ClipError, UserError
+from mcore.video import sample_clip
+
+CACHE_VERSION = 1
+"""Part of every key; raise it when sampling or resizing changes."""
+
+
+@dataclass(frozen=True)
+class LoadedClip:
+    """Sampled, resized frames of a dive, before cropping."""
+
+    frames: NDArray[np.uint8]
+    """(T, resize_height, resize_width, 3) RGB; read-only where it comes from the cache."""
+    indices: NDArray[np.int64]
+    """(T,) source frame of each."""
+
+
+def load_clip(record: DiveRecord, config: ClipConfig, cache_dir: Path | None = None) -> LoadedClip:
+    """Read a dive's sampled frames, from the cache where they are there, and put them there where not.
+
+    Args:
+        record: the dive.
+        config: sampling contract.
+        cache_dir: folder of the cache; None decodes every time.
+
+    Raises:
+        ClipError: the video is missing or cannot be read.
+    """
+    if cache_dir is None:
+        return _decode(record, config)
+    frames_path, indices_path = _cache_files(record, config, cache_dir)
+    with suppress(OSError, ValueError, EOFError):  # absent, or cut short by a full disk: decode again
+        frames = np.load(frames_path, mmap_mode="r")
+        indices = np.load(indices_path)
+        if frames.shape == _frames_shape(config) and indices.shape == (config.num_frames,):
+            return LoadedClip(frames, indices)
+    clip = _decode(record, config)
+    _write_array(indices_path, clip.indices)
+    _write_array(frames_path, clip.frames)
+    return clip
+
+
+def fill_cache(
+    records: Iterable[DiveRecord],
+    config: ClipConfig,
+    cache_dir: Path,
+    *,
+    workers: int = 1,
+    on_clip: Callable[[], object] = lambda: None,
+) -> None:
+    """Decode every dive that is not in the cache.
+
+    Args:
+        records: dives.
+        config: sampling contract.
+        cache_dir: folder of the cache, made if needed.
+        workers: threads; decoding and resizing release Python's lock.
+        on_clip: called after each dive.
+
+    Raises:
+        UserError: the clips do not fit on the disk.
+        ClipError: a video cannot be read.
+    """
+    records = list(records)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    missing = [record for record in records if not _cache_files(record, config, cache_dir)[0].is_file()]
+    needed = len(missing) * int(np.prod(_frames_shape(config)))
+    if needed > (free := shutil.disk_usage(cache_dir).free):
+        raise UserError(
+            f"the cache of {len(missing)} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} "
+            "GB free; choose another folder with --cache DIR, or decode in every epoch with --no-cache"
+        )
+    for _ in range(len(records) - len(missing)):
+        on_clip()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = [pool.submit(load_clip, record, config, cache_dir) for record in missing]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                on_clip()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _decode(record: DiveRecord, config: ClipConfig) -> LoadedClip:
+    clip = sample_clip(record.path, config, start_s=record.start_s, end_s=record.end_s)
+    return LoadedClip(clip.frames, clip.indices)
+
+
+def _frames_shape(config: ClipConfig) -> tuple[int, int, int, int]:
+    return (config.num_frames, config.resize_height, config.resize_width, 3)
+
+
+def _cache_files(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> tuple[Path, Path]:
+    """Files of a dive's frames and source indices."""
+    identity = {
+        "version": CACHE_VERSION,
+        "source": _identity(record.path),
+        "limits": [record.start_s, record.end_s],
+        "frames": _frames_shape(config),
+    }
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+    return cache_dir / f"{key}.frames.npy", cache_dir / f"{key}.indices.npy"
+
+
+def _identity(path: Path) -> list[list[object]]:
+    """Path, size and time of change of a video, or of each image of a folder."""
+    try:
+        resolved = path.resolve(strict=True)
+        files = sorted(resolved.iterdir()) if resolved.is_dir() else [resolved]
+        return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
+    except OSError as error:
+        raise ClipError(f"cannot read {path}: {error.strerror}; the list of dives names it: check its path") from error
+
+
+def _write_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write atomically; two processes that decode the same clip both leave a whole file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(array):x}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""Which dives are compared with which: training pairs, and the exemplars of a dive to be scored.
+
+Every choice is a pure function of the seed and of what it is for, never of what was drawn before it, so that
+workers, restarts and the order of calls change nothing. Torch-free.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What a random stream is for; part of its seed, so that no two uses share numbers.
+_ORDER, _PARTNER, _EXEMPLARS, _AUGMENT = range(4)
+
+
+def by_dive_number(dive_numbers: Sequence[str]) -> dict[str, list[int]]:
+    """Group positions by dive number."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for position, dive_number in enumerate(dive_numbers):
+        groups[dive_number].append(position)
+    return dict(groups)
+
+
+def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Order of the training dives in an epoch: a permutation of 0..num_items - 1."""
+    return np.random.default_rng((seed, _ORDER, epoch)).permutation(num_items)
+
+
+def training_partner(candidates: Sequence[int], query: int, seed: int, epoch: int) -> int:
+    """Draw the exemplar of a training query.
+
+    Args:
+        candidates: training dives of the query's dive number, the query among them, at least two.
+        query: the query's position.
+        seed: of the training.
+        epoch: each epoch pairs anew.
+    """
+    others = [candidate for candidate in candidates if candidate != query]
+    return int(np.random.default_rng((seed, _PARTNER, epoch, query)).choice(others))
+
+
+def augmentation_stream(seed: int, epoch: int, query: int, role: Literal[0, 1]) -> np.random.Generator:
+    """Random numbers for one clip of a pair: role 0 is the query, 1 its exemplar."""
+    return np.random.default_rng((seed, _AUGMENT, epoch, query, role))
+
+
+def choose_exemplars(
+    query_numbers: Sequence[str],
+    pool_numbers: Sequence[str],
+    count: int,
+    seed: int,
+    *,
+    shared: bool = False,
+) -> list[NDArray[np.int64]]:
+    """Draw the exemplars of each dive from the dives of the same number in the pool.
+
+    Args:
+        query_numbers: dive numbers of the dives to be scored.
+        pool_numbers: dive numbers of the possible exemplars.
+        count: exemplars of each dive; all there are where there are fewer.
+        seed: of the draw.
+        shared: all dives of a number get the same exemplars, which leaves fewer clips to encode.
+
+    Returns:
+        For each query the pool positions of its exemplars, ascending; empty where the pool has none.
+    """
+    pool = by_dive_number(pool_numbers)
+    first_of_number: dict[str, int] = {}
+    chosen: list[NDArray[np.int64]] = []
+    for query, dive_number in enumerate(query_numbers):
+        stream = first_of_number.setdefault(dive_number, query) if shared else query
+        candidates = np.asarray(pool.get(dive_number, []), dtype=np.int64)
+        rng = np.random.default_rng((seed, _EXEMPLARS, stream))
+        chosen.append(np.sort(rng.permutation(candidates)[:count]))
+    return chosen

@@ -1,0 +1,278 @@
+"""A training as a thing that can be stopped, saved and taken up again at the same numbers.
+
+Everything that decides the next number is in ``last.pt``: weights, optimiser, epoch, step, partial losses and
+torch's random state; data order, pairs and augmentation are functions of (seed, epoch, item) and need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mcore import metrics
+from mcore.checkpoint import read_checkpoint, save_checkpoint
+from mcore.config import to_dict
+from mcore.data.dataset import EpochBatches, PairDataset, pair_loader
+from mcore.data.manifest import DiveRecord
+from mcore.engine import (
+    LossMeter,
+    calibrate_batch_norm,
+    make_optimizer,
+    scale_last_layer,
+    train_one_epoch,
+)
+from mcore.errors import CheckpointError
+from mcore.model import MCoRe
+from mcore.scoring import CLIPS_A_BATCH, Plan, Predictions, plan_scoring, predict
+from mcore.train_log import Row, TrainLog
+from mcore.training_config import TrainingConfig
+
+LAST, BEST = "last.pt", "best.pt"
+CALIBRATION_STEPS = 16
+"""Batches of pairs whose statistics calibrate batch-norm."""
+
+
+class Stopped(Exception):
+    """The training was asked to stop and has saved itself."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Dives to learn from, and where they are listed."""
+
+    train: list[DiveRecord]
+    """Queries and exemplars."""
+    val: list[DiveRecord]
+    """Dives that choose the best checkpoint."""
+    source: dict[str, str]
+    """``manifest`` (absolute path), ``manifest_relative`` (from the run's folder), ``sha256``."""
+    cache_dir: Path | None
+    """Folder of decoded clips; None decodes every time."""
+
+
+@dataclass
+class Progress:
+    """How far a training has come; plain numbers."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    meter: LossMeter = field(default_factory=LossMeter)
+    """Losses and steps of the unfinished epoch."""
+    best_srcc: float | None = None
+    """Best validation SRCC so far; None before the first one that is defined."""
+    best_epoch: int = 0
+    """Epoch of ``best.pt``, from 1; 0 before the first."""
+    history: list[Row] = field(default_factory=list)
+    """A row for each finished epoch."""
+
+
+class Trainer:
+    """Trains a network in a run's folder."""
+
+    def __init__(
+        self, model: MCoRe, config: TrainingConfig, data: TrainingData, run_dir: Path, workers: int = 0
+    ) -> None:
+        """Prepare; ``start`` or ``resume`` comes next.
+
+        Args:
+            model: network, on its device.
+            config: recipe.
+            data: dives.
+            run_dir: folder of checkpoints and metrics.
+            workers: processes that read clips; 0 reads in this one.
+
+        Raises:
+            UserError: dives without transitions or partners, or no validation dive with an exemplar.
+        """
+        self.model, self.config, self.data, self.run_dir = model, config, data, run_dir
+        self.workers = workers
+        self.pairs = PairDataset(
+            data.train,
+            model.config.clip,
+            seed=config.seed,
+            flip_probability=config.flip_probability,
+            cache_dir=data.cache_dir,
+        )
+        self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed)
+        self.loader = pair_loader(self.pairs, self.batches, workers)
+        self.validation: Plan = plan_scoring(
+            data.val, data.train, num_exemplars=config.num_exemplars, seed=config.seed, shared=True
+        )
+        self.optimizer = make_optimizer(model, config)
+        self.progress = Progress()
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.config.epochs * len(self.batches)
+
+    @property
+    def done_steps(self) -> int:
+        """Optimiser steps made."""
+        return self.progress.epoch * len(self.batches) + self.progress.meter.num_steps
+
+    def start(self) -> None:
+        """Prepare an untrained network: scale its last layer and, if asked for, calibrate batch-norm."""
+        scale_last_layer(self.model, self.config)
+        if self.config.batch_norm == "calibrated":
+            order = EpochBatches(len(self.pairs), self.config.batch_size, self.config.seed)
+            loader = iter(pair_loader(self.pairs, order))
+            calibrate_batch_norm(
+                self.model, (batch for batch, _ in zip(loader, range(CALIBRATION_STEPS), strict=False))
+            )
+
+    def resume(self) -> None:
+        """Take up the training that ``last.pt`` holds.
+
+        Raises:
+            CheckpointError: it cannot be read, or is not a training's.
+        """
+        checkpoint = read_checkpoint(self.run_dir / LAST)
+        try:
+            state = checkpoint.extra["state"]
+            self.model.load_state_dict(checkpoint.state_dict)
+            self.optimizer.load_state_dict(state["optimizer"])
+            progress = dict(state["progress"])
+            self.progress = Progress(**{**progress, "meter": LossMeter(**progress["meter"])})
+            torch.set_rng_state(state["torch_rng"])
+            if torch.cuda.is_available() and state["cuda_rng"]:
+                torch.cuda.set_rng_state_all(state["cuda_rng"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.run_dir / LAST} cannot be resumed: {error}") from error
+
+    def run(self, log: TrainLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
+        """Train to the last epoch.
+
+        Args:
+            log: shown and written to.
+            should_stop: asked after each step and each batch of a validation.
+            save_every_steps: steps between saves within an epoch; 0 saves at the ends of epochs only.
+
+        Raises:
+            Stopped: ``should_stop`` said so; ``last.pt`` holds everything up to the last step.
+        """
+        log.write_csv(self.progress.history)
+        while self.progress.epoch < self.config.epochs:
+            self._train_epoch(log, should_stop, save_every_steps)
+            row, improved = self._finish_epoch(log, should_stop)
+            if improved:
+                self._save(BEST, row)
+            self._save(LAST, row)
+            log.epoch(self.progress.history, self.config.epochs)
+            if should_stop() and self.progress.epoch < self.config.epochs:
+                raise Stopped
+
+    def _train_epoch(self, log: TrainLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
+        progress = self.progress
+        self.batches.epoch, self.batches.first_step = progress.epoch, progress.meter.num_steps
+        first_step = progress.epoch * len(self.batches)
+
+        def after_step() -> bool:
+            log.step(progress.epoch, self.config.epochs, progress.meter.means())
+            if should_stop():
+                return True
+            if save_every_steps and progress.meter.num_steps % save_every_steps == 0:
+                self._save(LAST)
+            return False
+
+        finished = train_one_epoch(
+            self.model,
+            self.loader,
+            self.optimizer,
+            self.config,
+            progress.meter,
+            learning_rate_factor=lambda step: self._learning_rate_factor(first_step + step),
+            after_step=after_step,
+        )
+        if not finished:
+            self._save_and_stop()
+
+    def _finish_epoch(self, log: TrainLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
+        """Validate if it is time to, write the epoch down; says whether it is the best so far."""
+        progress, config = self.progress, self.config
+        number = progress.epoch + 1
+        last_step = number * len(self.batches) - 1
+        row: Row = {
+            "epoch": number,
+            "learning_rate": config.learning_rate * self._learning_rate_factor(last_step),
+            **{f"loss_{name}": value for name, value in progress.meter.means().items()},
+            **dict.fromkeys(validation_figures(None, self.validation)),
+        }
+        improved = False
+        if number % config.validate_every == 0 or number == config.epochs:
+            row.update(validation_figures(self._validate(log, should_stop), self.validation))
+            srcc = row["val_srcc"]
+            improved = progress.best_epoch == 0 or (
+                srcc is not None and (progress.best_srcc is None or srcc > progress.best_srcc)
+            )
+        if improved:
+            progress.best_srcc, progress.best_epoch = row["val_srcc"], number
+        progress.history.append(row)
+        progress.epoch, progress.meter = number, LossMeter()
+        return row, improved
+
+    def _validate(self, log: TrainLog, should_stop: Callable[[], bool]) -> Predictions:
+        def after_batch() -> None:
+            log.validation_batch()
+            if should_stop():
+                self._save_and_stop()
+
+        log.validating(sum(-(-len(part) // CLIPS_A_BATCH) for part in (self.validation.queries, self.validation.pool)))
+        return predict(
+            self.model,
+            self.validation,
+            cache_dir=self.data.cache_dir,
+            workers=self.workers,
+            after_batch=after_batch,
+        )
+
+    def _learning_rate_factor(self, step: int) -> float:
+        return self.config.learning_rate_factor(step, self.total_steps)
+
+    def _save_and_stop(self) -> None:
+        self._save(LAST)
+        raise Stopped
+
+    def _save(self, name: str, row: Mapping[str, Any] | None = None) -> None:
+        """Write a checkpoint; ``last.pt`` with all that resuming needs."""
+        extra: dict[str, object] = {
+            "epoch": self.progress.epoch,
+            "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
+            "data": self.data.source,
+            "training": to_dict(self.config),
+        }
+        if name == LAST:
+            extra["state"] = {
+                "optimizer": self.optimizer.state_dict(),
+                "progress": asdict(self.progress),
+                "torch_rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            }
+        save_checkpoint(self.run_dir / name, self.model, extra=extra)
+
+
+def validation_figures(predictions: Predictions | None, plan: Plan) -> Row:
+    """Figures of a validation by their CSV names; None stands for a validation that was not made."""
+    names = ("srcc", "relative_l2", "mae_points", "aiou_50", "aiou_75", "boundary_error_frames")
+    row: Row = {f"val_{name}": None for name in names}
+    if predictions is None:
+        return row
+    true = np.array([record.score for record in plan.queries])
+    try:
+        row["val_srcc"] = metrics.srcc(predictions.scores, true)
+        row["val_relative_l2"] = metrics.relative_l2(predictions.scores, true)
+    except metrics.MetricError:  # a single validation dive, or an untrained network that is constant
+        row["val_srcc"] = None
+    row["val_mae_points"] = metrics.mean_absolute_error(predictions.scores, true)
+    labelled = predictions.true_transitions[:, 0] >= 0
+    if labelled.any():
+        found, wanted = predictions.transitions[labelled], predictions.true_transitions[labelled]
+        row["val_aiou_50"] = metrics.aiou(found, wanted, 0.5)
+        row["val_aiou_75"] = metrics.aiou(found, wanted, 0.75)
+        row["val_boundary_error_frames"] = float(np.abs(found - wanted).mean())
+    return row
