@@ -1,0 +1,20 @@
+"""Video files and image folders to network input; torch-free."""
+
+from mcore.video.clip import Reader, SampledClip
+from mcore.video.preprocess import crop, normalise, resize_frame
+from mcore.video.reader import read_clip, read_source_frames, sample_clip
+from mcore.video.sampling import sample_indices, sample_indices_by_time, sampled_transitions
+
+__all__ = [
+    "Reader",
+    "SampledClip",
+    "crop",
+    "normalise",
+    "read_clip",
+    "read_source_frames",
+    "resize_frame",
+    "sample_clip",
+    "sample_indices",
+    "sample_indices_by_time",
+    "sampled_transitions",
+]

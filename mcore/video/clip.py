@@ -1,0 +1,64 @@
+"""What a reader hands over: the sampled frames of one clip, and what it knows about their source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Reader = Literal["auto", "pyav", "decord", "images"]
+"""What reads the frames; auto is ``images`` for folders and ``pyav`` for files."""
+
+Choose = Callable[[NDArray[np.float64]], NDArray[np.int64]]
+"""From the presentation times (N,) of all frames of a source, the frames wanted: indices, never decreasing."""
+
+Keep = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""What to keep of a wanted frame (H, W, 3) while the others pass by: its resized picture."""
+
+
+@dataclass(frozen=True)
+class SampledClip:
+    """The sampled, resized frames of a clip, before crop and normalisation.
+
+    Frames are numbered from the clip's first frame: with ``start_s`` that is not the file's first.
+    """
+
+    frames: NDArray[np.uint8]
+    """(T, resize_height, resize_width, 3) RGB."""
+    pts_seconds: NDArray[np.float64]
+    """(T,) presentation times of the sampled frames, relative to the clip's first frame."""
+    indices: NDArray[np.int64]
+    """(T,) frame of the clip behind each sampled frame."""
+    num_source_frames: int
+    """Frames of the clip, N."""
+    duration_s: float
+    """From the clip's first frame to the end of its last, taken to be shown for the mean frame period."""
+    source_width: int
+    """Width of the source's frames as shown (after rotation), pixels."""
+    source_height: int
+    """Height of the source's frames as shown (after rotation), pixels."""
+    source: str
+    """File or folder."""
+    reader: str
+    """The reader really used: pyav, decord or images."""
+
+
+@dataclass(frozen=True)
+class PickedFrames:
+    """The frames that one pass over a source kept."""
+
+    pts_seconds: NDArray[np.float64]
+    """(N,) presentation times of all the source's frames, relative to the first."""
+    indices: NDArray[np.int64]
+    """The frames chosen, never decreasing; they may repeat."""
+    pictures: dict[int, NDArray[np.uint8]]
+    """What was kept of each chosen frame."""
+    source_width: int
+    """Width of the frames as shown, pixels."""
+    source_height: int
+    """Height of the frames as shown, pixels."""
+    reader: str
+    """The reader that decoded them."""

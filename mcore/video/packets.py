@@ -1,0 +1,158 @@
+"""What the packets of a video file say, read without decoding: presentation times, and whether the file is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from mcore.errors import ClipError
+from mcore.video.container import describe_av_error, open_video
+from mcore.video.truncation import missing_bytes
+
+_SHORTAGE_S = 0.5
+"""A stream may end this much before the duration in the header: muxers round and estimate."""
+_DURATION_IN_HEADER = ("mov", "matroska", "avi", "flv", "asf")
+"""Containers whose header states a duration; for others FFmpeg estimates one, from what it could read."""
+
+
+@dataclass(frozen=True)
+class VideoPacket:
+    """One packet of the video stream."""
+
+    pts: int | None
+    """Presentation time in ticks of the stream's time base."""
+    dts: int | None
+    """Decoding time in ticks."""
+    is_keyframe: bool
+    """The container says that decoding can start here."""
+    is_discard: bool
+    """An edit list cuts this frame: it is decoded but not shown."""
+    is_corrupt: bool
+    """The demuxer saw it damaged or incomplete."""
+
+
+@dataclass(frozen=True)
+class PacketScan:
+    """All packets of a file's video stream, in decoding order."""
+
+    packets: tuple[VideoPacket, ...]
+    pts: list[int] | None
+    """Presentation times of the frames to be shown, in order; None where some packet has none."""
+    time_base: Fraction
+    """Seconds a tick."""
+    frame_rate: Fraction | None
+    """Nominal frames a second, for streams without times."""
+    format_name: str
+    """FFmpeg's name of the container."""
+    codec_name: str
+    """FFmpeg's name of the codec."""
+    extradata: bytes
+    """The codec's configuration record."""
+    expected_s: float | None
+    """Duration that the header states, where it does."""
+    read_until_s: float
+    """End of the last packet of any stream, seconds after the first video frame."""
+
+    def seconds(self, ticks: int) -> float:
+        """Turn a presentation time into seconds after the first frame."""
+        first = self.pts[0] if self.pts else 0
+        return float((ticks - first) * self.time_base)
+
+
+def scan_packets(path: Path) -> PacketScan:
+    """Read all packets of a file, without decoding.
+
+    Raises:
+        ClipError: missing, empty, not a video, or unreadable.
+    """
+    with open_video(path) as (container, stream):
+        packets: list[VideoPacket] = []
+        end_s = 0.0
+        try:
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base is not None:
+                    end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream_index == stream.index and packet.size:
+                    packets.append(
+                        VideoPacket(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt)
+                    )
+        except av.FFmpegError as error:
+            raise ClipError(
+                f"{path} cannot be read past packet {len(packets)} of its video ({describe_av_error(error)}); copy or "
+                "download it again"
+            ) from error
+        if not packets:
+            raise ClipError(f"{path} has a video stream without a single frame; record or convert it again")
+        return _summarise(container, stream, packets, end_s)
+
+
+def _summarise(container: InputContainer, stream: VideoStream, packets: list[VideoPacket], end_s: float) -> PacketScan:
+    time_base = stream.time_base or Fraction(1, 90_000)
+    shown = [packet.pts for packet in packets if not packet.is_discard]
+    times = [pts for pts in shown if pts is not None]
+    first_s = float(min(times) * time_base) if times else 0.0
+    expected_s: float | None = None
+    if container.duration is not None and container.format.name.startswith(_DURATION_IN_HEADER):
+        start_s = (container.start_time or 0) / av.time_base
+        expected_s = start_s + container.duration / av.time_base - first_s
+    return PacketScan(
+        packets=tuple(packets),
+        pts=sorted(times) if times and len(times) == len(shown) else None,
+        time_base=time_base,
+        frame_rate=stream.average_rate or stream.guessed_rate,
+        format_name=container.format.name,
+        codec_name=stream.codec_context.name,
+        extradata=stream.codec_context.extradata or b"",
+        expected_s=expected_s,
+        read_until_s=end_s - first_s,
+    )
+
+
+def check_complete(path: Path, scan: PacketScan, needed_until_s: float | None) -> None:
+    """Refuse a truncated or damaged file, unless all frames before a given time are there.
+
+    Args:
+        path: the file.
+        scan: its packets.
+        needed_until_s: frames from here on, in seconds after the first, are not needed; None needs all.
+
+    Raises:
+        ClipError: says how many seconds of how many can be read.
+    """
+    what = missing_bytes(path)
+    if what is None and scan.expected_s is not None and scan.expected_s - scan.read_until_s > _SHORTAGE_S:
+        what = "its packets end early"
+    if what is not None:
+        readable_s = _readable_s(scan)
+        if needed_until_s is None or needed_until_s > readable_s:
+            raise ClipError(_truncated_message(path, scan, what, readable_s))
+    for packet in scan.packets:
+        if packet.is_corrupt and packet.pts is not None:
+            at_s = scan.seconds(packet.pts)
+            if what is None and (needed_until_s is None or at_s < needed_until_s):
+                raise ClipError(
+                    f"{path} is damaged: data is missing at {at_s:.2f} s. Copy or download it again, or choose a "
+                    "part without damage with start and end"
+                )
+
+
+def _readable_s(scan: PacketScan) -> float:
+    """Up to where every frame is there: later packets are decoded, and so shown, after the last one's dts."""
+    for packet in reversed(scan.packets):
+        ticks = packet.dts if packet.dts is not None else packet.pts if packet.is_keyframe else None
+        if ticks is not None:
+            return max(0.0, scan.seconds(ticks))
+    return 0.0
+
+
+def _truncated_message(path: Path, scan: PacketScan, what: str, readable_s: float) -> str:
+    total = f" of {scan.expected_s:.2f} s" if scan.expected_s and scan.expected_s > readable_s else ""
+    return (
+        f"{path} is truncated: {what}, {readable_s:.2f} s{total} can be read. Copy or download it again, or choose "
+        "an end within the readable part"
+    )

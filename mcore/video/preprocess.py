@@ -1,0 +1,74 @@
+"""From an RGB frame to network input: resize, crop, normalise (NETWORK: section 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mcore.config import ClipConfig
+from mcore.errors import UserError
+
+_COLOUR_VALUES = 256
+
+
+def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.uint8]:
+    """Resize one frame as the published code does: Pillow's BILINEAR, which is antialiased.
+
+    Args:
+        rgb: (H, W, 3) uint8; the aspect ratio is not kept.
+        config: gives the size.
+
+    Returns:
+        (resize_height, resize_width, 3) uint8.
+    """
+    size = (config.resize_width, config.resize_height)
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+
+
+def crop(
+    frames: NDArray[np.uint8], config: ClipConfig, top: int | None = None, left: int | None = None
+) -> NDArray[np.uint8]:
+    """Cut the same square from every frame.
+
+    Args:
+        frames: (T, h, w, 3) uint8.
+        config: gives the side c.
+        top: first row; the centre by default (row 44 of 200 for a side of 112).
+        left: first column; the centre by default.
+
+    Returns:
+        (T, c, c, 3) uint8, a view.
+
+    Raises:
+        UserError: the square does not lie in the frame.
+    """
+    side = config.crop_size
+    height, width = frames.shape[1:3]
+    top = (height - side) // 2 if top is None else top
+    left = (width - side) // 2 if left is None else left
+    if not (0 <= top <= height - side and 0 <= left <= width - side):
+        raise UserError(
+            f"a crop of {side} x {side} at row {top}, column {left} does not lie in a frame of "
+            f"{width} x {height} (width x height)"
+        )
+    return frames[:, top : top + side, left : left + side]
+
+
+def normalise(frames: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.float32]:
+    """Scale to 0..1, subtract the mean, divide by the standard deviation, channels first.
+
+    Args:
+        frames: (T, c, c, 3) uint8, RGB.
+        config: gives mean and standard deviation.
+
+    Returns:
+        (3, T, c, c) float32, contiguous.
+    """
+    # Only 256 values can occur, so look them up: computed once, in the order of operations of the published code.
+    scaled = np.arange(_COLOUR_VALUES, dtype=np.float32) / np.float32(255)
+    out = np.empty((3, *frames.shape[:3]), np.float32)  # (3, T, c, c)
+    for channel in range(3):
+        table = (scaled - np.float32(config.mean[channel])) / np.float32(config.std[channel])
+        np.take(table, frames[..., channel], out=out[channel], mode="clip")
+    return out
