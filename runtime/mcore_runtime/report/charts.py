@@ -1,0 +1,76 @@
+"""The report's two small charts as inline SVG; colours come from the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcore.config import STAGES
+from mcore_runtime.result import DiveScore
+
+_WIDTH = 420
+_LEAST_SHARE_SCALE = 2.0
+"""Points at the end of the axis at least, so that differences of a tenth of a point do not look dramatic."""
+
+
+def share_chart(stage_deltas: Sequence[float]) -> str:
+    """Draw each stage's share (points) as a bar to the right (better than the exemplars) or left (worse)."""
+    row, bar, middle, reach = 34, 18, 240, 105
+    scale = reach / max(_LEAST_SHARE_SCALE, *(abs(share) for share in stage_deltas))
+    height = row * len(STAGES) + 22
+    parts = []
+    for index, (stage, share) in enumerate(zip(STAGES, stage_deltas, strict=True)):
+        y, length = index * row + 4, abs(share) * scale
+        x = middle if share >= 0 else middle - length
+        text_x, anchor = (middle + length + 6, "start") if share >= 0 else (middle - length - 6, "end")
+        parts.append(
+            f'<text x="0" y="{y + 14}" class="label">{stage}</text>'
+            f'<rect x="{x:.1f}" y="{y}" width="{max(length, 1):.1f}" height="{bar}" rx="3" class="stage{index}"/>'
+            f'<text x="{text_x:.1f}" y="{y + 14}" text-anchor="{anchor}" class="value">{signed(share)}</text>'
+        )
+    axis_end = row * len(STAGES)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Points that each stage adds">'
+        f'<line x1="{middle}" y1="0" x2="{middle}" y2="{axis_end}" class="axis"/>{"".join(parts)}'
+        f'<text x="{middle - 8}" y="{height - 5}" text-anchor="end" class="hint">worse than exemplars</text>'
+        f'<text x="{middle + 8}" y="{height - 5}" class="hint">better</text></svg>'
+    )
+
+
+def spread_chart(result: DiveScore, true_score: float | None) -> str:
+    """Draw each exemplar's prediction as a dot, the score as a line, the spread as a band, the judges' as a diamond."""
+    predicted = [exemplar.predicted_score for exemplar in result.exemplars]
+    values = [*predicted, result.score, *([] if true_score is None else [true_score])]
+    margin = max(1.0, 0.08 * (max(values) - min(values)))
+    left, right = min(values) - margin, max(values) + margin
+
+    def x(points: float) -> float:
+        return (points - left) / (right - left) * (_WIDTH - 20) + 10
+
+    parts = [f'<line x1="0" y1="40" x2="{_WIDTH}" y2="40" class="axis"/>']
+    if result.low is not None and result.high is not None:
+        low, high = x(result.low), x(result.high)
+        parts.append(f'<rect x="{low:.1f}" y="28" width="{high - low:.1f}" height="24" rx="4" class="band"/>')
+    parts += [f'<circle cx="{x(points):.1f}" cy="40" r="4" class="dot"/>' for points in predicted]
+    score_x = x(result.score)
+    parts.append(f'<line x1="{score_x:.1f}" y1="22" x2="{score_x:.1f}" y2="58" class="mark"/>')
+    parts.append(_centred(score_x, 15, "value", f"{result.score:.1f}"))
+    if true_score is not None:
+        judge_x = x(true_score)
+        parts.append(f'<path d="M{judge_x:.1f} 32l8 8-8 8-8-8z" class="judge"/>')
+        parts.append(_centred(judge_x, 74, "judge-text", f"judges {true_score:.1f}"))
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {80 if true_score is not None else 62}" role="img" '
+        f'aria-label="Scores predicted from each exemplar">{"".join(parts)}</svg>'
+    )
+
+
+def signed(points: float) -> str:
+    """Return points with a sign, with a true minus and no negative zero."""
+    return f"{points:+.1f}".replace("-0.0", "+0.0").replace("-", "\N{MINUS SIGN}")
+
+
+def _centred(x: float, y: float, css: str, text: str) -> str:
+    """Text over a mark, kept inside the picture at its ends."""
+    half = 4.5 * len(text)
+    x = min(max(x, half), _WIDTH - half)
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="middle" class="{css}">{text}</text>'

@@ -1,0 +1,97 @@
+"""The film strip of a dive: a few of the frames that the network looked at, the two transitions among them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mcore.config import ClipConfig
+from mcore.video import sample_clip
+from mcore_runtime.result import DiveScore
+
+NUM_PICTURES = 12
+"""Fills rows of six, four and three: desktop, tablet, phone."""
+_MAX_WIDTH, _MAX_HEIGHT = 320, 240
+_JPEG_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame of the strip."""
+
+    stage: int
+    """0 take-off, 1 flight, 2 entry."""
+    pts_seconds: float
+    """Presentation time from the clip's first frame."""
+    begins_stage: bool
+    """Whether this is the first frame of flight or entry."""
+    data_uri: str
+    """The JPEG itself, inline."""
+    width: int
+    height: int
+
+
+def film_strip(result: DiveScore, num_frames: int, count: int = NUM_PICTURES) -> list[Picture]:
+    """Read a scored dive's video once more and return pictures evenly spaced in time.
+
+    Args:
+        result: the scored dive; its video is read again, at a size to look at.
+        num_frames: T, frames that the network sampled from the clip.
+        count: how many pictures; fewer where T is smaller.
+
+    Raises:
+        ClipError: the video is not there any more.
+    """
+    video = result.video
+    width, height = _fit(video.width, video.height)
+    # The same sampling as for the score, in the source's own aspect ratio; the crop is not used.
+    config = ClipConfig(num_frames=num_frames, resize_height=height, resize_width=width, crop_size=1)
+    clip = sample_clip(video.source, config, reader=video.reader, start_s=video.start_s, end_s=video.end_s)
+    flight, entry = result.transitions
+    return [
+        Picture(
+            stage=int(frame >= flight) + int(frame >= entry),
+            pts_seconds=float(clip.pts_seconds[frame]),
+            begins_stage=frame in result.transitions,
+            data_uri=_jpeg_uri(clip.frames[frame]),
+            width=width,
+            height=height,
+        )
+        for frame in choose_frames(clip.pts_seconds, result.transitions, count)
+    ]
+
+
+def choose_frames(pts_seconds: NDArray[np.float64], transitions: Sequence[int], count: int) -> list[int]:
+    """Pick ``count`` of T frames evenly in time, with the transitions in place of their nearest neighbours.
+
+    Args:
+        pts_seconds: (T,) presentation times, never decreasing.
+        transitions: frames that must be among those chosen.
+        count: how many, at least as many as there are transitions; never more than T are returned.
+    """
+    times = np.linspace(pts_seconds[0], pts_seconds[-1], min(count, len(pts_seconds)))
+    chosen = {int(np.abs(pts_seconds - time).argmin()) for time in times}
+    for transition in transitions:
+        if transition not in chosen:
+            others = chosen.difference(transitions)
+            if others:
+                chosen.remove(min(others, key=lambda frame: abs(frame - transition)))
+            chosen.add(transition)
+    return sorted(chosen)
+
+
+def _fit(width: int, height: int) -> tuple[int, int]:
+    scale = min(_MAX_WIDTH / width, _MAX_HEIGHT / height, 1.0)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,140 @@
+"""One dive's part of the report; every text that comes from outside is escaped here."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from mcore.config import STAGES
+from mcore.errors import UserError
+from mcore_runtime.batch import DiveOutcome
+from mcore_runtime.report.charts import share_chart, signed, spread_chart
+from mcore_runtime.report.filmstrip import Picture, film_strip
+from mcore_runtime.result import DiveScore
+
+_SHOWN_EXEMPLARS = 5
+_COUNTED_AWARDS = 3
+"""Awards that count towards a score, whatever the size of the panel."""
+
+
+def template(name: str) -> str:
+    """Return one of the report's templates."""
+    return (files("mcore_runtime.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frames: int) -> str:
+    """Return one scored dive as HTML.
+
+    Args:
+        anchor: the section's id on the page.
+        outcome: the dive, for what the judges gave.
+        result: its score.
+        num_frames: T, frames that the network sampled.
+    """
+    true_score = outcome.request.true_score
+    return Template(template("dive.html")).substitute(
+        anchor=anchor,
+        name=escape(Path(result.video.source).name),
+        number=escape(result.dive_number or "unknown dive"),
+        facts=_facts(result),
+        score=f"{result.score:.1f}",
+        spread=_spread_text(result),
+        judges=_judges_text(result, true_score),
+        award=_award_text(result),
+        spread_chart=spread_chart(result, true_score),
+        timeline=_timeline(result),
+        strip=_strip(result, num_frames),
+        mean_exemplar=f"{result.mean_exemplar_score:.1f}",
+        difference=signed(result.score - result.mean_exemplar_score),
+        share_chart=share_chart(result.stage_deltas),
+        exemplars=_exemplars(result),
+        notes="".join(f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in result.notes),
+        small_print=_small_print(result),
+    )
+
+
+def _facts(result: DiveScore) -> str:
+    words = [] if result.description is None else [result.description]
+    if result.difficulty is not None:
+        words.append(f"difficulty {result.difficulty:.1f}")
+    return escape(" · ".join(words))
+
+
+def _spread_text(result: DiveScore) -> str:
+    if result.low is None or result.high is None:
+        return "spread unknown (one exemplar)"
+    return f"exemplars say {result.low:.1f} to {result.high:.1f}"
+
+
+def _judges_text(result: DiveScore, true_score: float | None) -> str:
+    if true_score is None:
+        return ""
+    difference = signed(result.score - true_score)
+    return f'<p class="judges">Judges gave <b>{true_score:.1f}</b>; predicted {difference}</p>'
+
+
+def _award_text(result: DiveScore) -> str:
+    """The score in the unit in which judges think."""
+    if not result.difficulty:
+        return ""
+    award = result.score / _COUNTED_AWARDS / result.difficulty
+    return f'<p class="award">an average award of {award:.1f}</p>'
+
+
+def _timeline(result: DiveScore) -> str:
+    """The stages in proportion to their duration."""
+    flight, entry = result.transitions_s
+    ends = [0.0, flight, entry, max(result.video.duration_s, entry)]
+    parts = []
+    for index, stage in enumerate(STAGES):
+        length = max(ends[index + 1] - ends[index], 0.0)
+        parts.append(
+            f'<div class="stage{index}" style="flex-grow:{max(length, 1e-3):.3f}">'
+            f"<b>{stage}</b><span>{length:.2f} s</span></div>"
+        )
+    return "".join(parts)
+
+
+def _strip(result: DiveScore, num_frames: int) -> str:
+    try:
+        pictures = film_strip(result, num_frames)
+    except (UserError, OSError) as error:
+        return f'<p class="note">No pictures: {escape(str(error))}</p>'
+    return "".join(_figure(picture) for picture in pictures)
+
+
+def _figure(picture: Picture) -> str:
+    stage = STAGES[picture.stage]
+    label = f"<b>{stage} begins</b> " if picture.begins_stage else ""
+    begins = " begins" if picture.begins_stage else ""
+    return (
+        f'<figure class="edge{picture.stage}{begins}"><img src="{picture.data_uri}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{stage} at {picture.pts_seconds:.2f} seconds">'
+        f"<figcaption>{label}{picture.pts_seconds:.2f} s</figcaption></figure>"
+    )
+
+
+def _exemplars(result: DiveScore) -> str:
+    shown = result.exemplars[:_SHOWN_EXEMPLARS]
+    rows = "".join(
+        f"<tr><td>{escape(e.name)}</td><td>{escape(e.dive_number)}</td><td>{e.score:.1f}</td>"
+        f"<td>{signed(e.delta)}</td><td>{e.predicted_score:.1f}</td></tr>"
+        for e in shown
+    )
+    more = len(result.exemplars) - len(shown)
+    rest = f'<tr class="more"><td colspan="5">and {more} more, less alike in score</td></tr>' if more else ""
+    return rows + rest
+
+
+def _small_print(result: DiveScore) -> str:
+    video, backend, ms = result.video, result.backend, result.timing_ms
+    window = "" if video.start_s is None and video.end_s is None else " (part of the file)"
+    text = (
+        f"{video.width} x {video.height}, {video.num_source_frames} frames in {video.duration_s:.2f} s{window}, "
+        f"read by {video.reader}. Computed in {ms['total']:.0f} ms on {backend.provider} ({backend.precision}): "
+        f"decoding {ms['decode_preprocess']:.0f}, backbone {ms['backbone']:.0f}, "
+        f"segmenter {ms['segmenter']:.0f}, comparison {ms['regressor']:.0f} ms."
+    )
+    return escape(text)
