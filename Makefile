@@ -1,0 +1,18 @@
+# `make demo` and `make test` do all the set-up on a fresh machine. Everything is installed into .venv, unless an
+# environment of yours is active and has this project and what the target needs: then that one is used as it is.
+
+.PHONY: help demo test clean
+
+help:
+	@echo "make demo   train, export and score rendered dives in a few minutes, without a GPU"
+	@echo "make test   lint, type check and run all tests"
+	@echo "make clean  remove what both made: .venv, demo/ and caches"
+
+demo:
+	@"$$(tools/environment.sh train export runtime)" tools/demo.py
+
+test:
+	@tools/test.sh
+
+clean:
+	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

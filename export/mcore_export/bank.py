@@ -1,0 +1,154 @@
+"""The exemplar bank: chosen training dives, encoded by the exported graphs themselves.
+
+Tokens belong to the graphs that made them. Nothing here needs torch, so that a bank can be made where the
+videos are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
+from mcore.diving import DiveNumber
+from mcore.errors import ClipError, UserError
+from mcore.video import read_clip
+from mcore_export.folder import appearing_folder, check_target
+from mcore_runtime.backends import Backend, open_backend
+from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, ExemplarRecord, write_manifest
+from mcore_runtime.encoding import encode_clip
+from mcore_runtime.exemplars import ExemplarBank
+
+
+@dataclass(frozen=True)
+class BankOptions:
+    """Which dives become exemplars."""
+
+    dives: Path
+    """List of dives (.jsonl or .csv) to choose from."""
+    split: Split = "train"
+    """Split of that list; dives that accuracy is reported on must not be exemplars."""
+    per_number: int = 10
+    """Exemplars for each dive number (the published number is 10)."""
+    seed: int = 0
+    """Seed of the choice."""
+
+    def __post_init__(self) -> None:
+        if self.per_number < 1:
+            raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
+
+
+def add_exemplars(
+    bundle_path: Path, out: Path, options: BankOptions, *, overwrite: bool = False, say: Callable[[str], None]
+) -> Bundle:
+    """Write a copy of a bundle with another exemplar bank, encoded by the bundle's own graphs.
+
+    Args:
+        bundle_path: the bundle to copy, with or without exemplars.
+        out: folder of the copy; appears whole or not at all.
+        options: which dives become exemplars.
+        overwrite: replace a bundle at ``out``.
+        say: gets one line for each artefact.
+
+    Raises:
+        UserError: the bundle, the list of dives or ``out`` cannot be used.
+    """
+    bundle = Bundle.open(bundle_path)
+    check_target(out, overwrite=overwrite)
+    with appearing_folder(out) as folder:
+        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+        backend = open_backend(bundle.graphs, "onnxruntime")
+        try:
+            record = write_bank(backend, bundle.model.clip, options, folder, say)
+        finally:
+            backend.close()
+        write_manifest(folder, replace(bundle.manifest, exemplars=record))
+    return Bundle.open(out)
+
+
+def write_bank(
+    backend: Backend, clip_config: ClipConfig, options: BankOptions, folder: Path, say: Callable[[str], None]
+) -> ExemplarRecord:
+    """Encode the chosen dives and write ``exemplars.npz``.
+
+    Args:
+        backend: holds the exported graphs.
+        clip_config: the network's input contract.
+        options: which dives to take.
+        folder: where the file goes.
+        say: gets one line for the file, and one for each dive that could not be read.
+
+    Returns:
+        What the manifest says of the bank.
+
+    Raises:
+        UserError: the list cannot be read or has no dive of the split, or none of its videos can be read.
+    """
+    began = time.perf_counter()
+    records = choose_exemplars(select_split(read_manifest(options.dives), options.split), options)
+    bank = _encode(backend, clip_config, records, options.dives, say)
+    path = folder / EXEMPLARS_FILE
+    bank.save(path)
+    counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
+    took = time.perf_counter() - began
+    say(f"{path.name:15}  {path.stat().st_size / 1e6:5.1f} MB  {took:4.1f} s  {len(bank)} dives: {counts}")
+    return ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split)
+
+
+def _encode(
+    backend: Backend,
+    clip_config: ClipConfig,
+    records: Sequence[DiveRecord],
+    dives: Path,
+    say: Callable[[str], None],
+) -> ExemplarBank:
+    tokens, kept = [], []
+    console = Console(stderr=True)
+    for record in track(
+        records, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
+    ):
+        try:
+            clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
+        except ClipError as error:
+            say(f"left out: {error}")
+            continue
+        tokens.append(encode_clip(backend, clip).tokens)
+        kept.append(record)
+    if not kept:
+        raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
+    return ExemplarBank(
+        tokens=np.stack(tokens),
+        scores=np.array([record.score for record in kept], np.float64),
+        dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
+        difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
+        names=np.array([_name(record, dives) for record in kept]),
+    )
+
+
+def choose_exemplars(records: Sequence[DiveRecord], options: BankOptions) -> list[DiveRecord]:
+    """Choose at random, the same for a seed; dive numbers in their rule-book spelling."""
+    by_number: dict[str, list[DiveRecord]] = defaultdict(list)
+    for record in records:
+        by_number[DiveNumber.parse(record.dive_number).text].append(record)
+    rng = np.random.default_rng(options.seed)
+    chosen = []
+    for _, dives in sorted(by_number.items()):
+        picked = rng.permutation(len(dives))[: options.per_number]
+        chosen += [dives[i] for i in sorted(picked)]
+    return chosen
+
+
+def _name(record: DiveRecord, dives: Path) -> str:
+    """Name a dive by its path below the list: unlike an absolute path, it says nothing of the machine."""
+    path, base = record.path.resolve(), dives.parent.resolve()
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name

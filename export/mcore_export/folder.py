@@ -1,0 +1,42 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mcore.errors import UserError
+from mcore_runtime.bundle import MANIFEST_FILE
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuse to replace anything by accident, and anything that is not a bundle at all.
+
+    Raises:
+        UserError: ``out`` exists and may not be replaced.
+    """
+    if not out.exists():
+        return
+    if not (out / MANIFEST_FILE).is_file():
+        raise UserError(f"{out} exists and is not a bundle, so it will not be replaced; choose another --out")
+    if not overwrite:
+        raise UserError(f"{out} already exists; replace it with --overwrite, or choose another --out")
+
+
+@contextmanager
+def appearing_folder(out: Path) -> Iterator[Path]:
+    """Fill a hidden folder beside ``out`` and move it there at the end; on an error nothing changes."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder = workplace / "new"
+    folder.mkdir()
+    try:
+        yield folder
+        if out.exists():
+            out.rename(workplace / "old")
+        folder.rename(out)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)

@@ -1,0 +1,138 @@
+"""The three graphs of a bundle as PyTorch modules, and their trip to ONNX.
+
+Decoding of the transitions and pooling to stage tokens lie inside the segmenter's graph, so that nothing
+returns to the host between two graphs; the number of exemplars is the only axis that varies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mcore.config import ModelConfig
+from mcore.model import MCoRe, stage_deltas
+from mcore.segmenter import decode_transitions
+from mcore.stages import stage_tokens
+from mcore_runtime.bundle import standard_graphs
+
+# Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
+
+TRACED_EXEMPLARS = 3
+"""Any number but 0 and 1, which torch.export would take for constants."""
+
+
+class BackboneGraph(nn.Module):
+    """clip (1, 3, T, c, c) -> features (1, T, D)."""
+
+    def __init__(self, model: MCoRe) -> None:
+        super().__init__()
+        self.backbone = model.backbone
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Run the backbone; normalised RGB in, float32 out."""
+        features: Tensor = self.backbone(clip)
+        return features
+
+
+class SegmenterGraph(nn.Module):
+    """features (1, T, D) -> logits (1, T, 2), transitions (1, 2) int64, tokens (1, P, D)."""
+
+    def __init__(self, model: MCoRe) -> None:
+        super().__init__()
+        self.segmenter = model.segmenter
+        self.tokens_per_stage = model.config.tokens_per_stage
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Segment, decode as published, and pool each stage."""
+        logits = self.segmenter(features)
+        transitions = decode_transitions(logits)
+        return logits, transitions, stage_tokens(features, transitions, self.tokens_per_stage)
+
+
+class RegressorGraph(nn.Module):
+    """query (1, P, D), exemplars (E, P, D) -> delta (E,), stage_deltas (E, 3), points."""
+
+    def __init__(self, model: MCoRe) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, query: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare one dive with every exemplar; delta is score(query) - score(exemplar)."""
+        points = self.model.token_deltas(query.expand(exemplars.shape[0], -1, -1), exemplars)  # (E, P)
+        return points.mean(1), stage_deltas(points)
+
+
+def export_graphs(model: MCoRe, folder: Path, opset: int) -> Iterator[tuple[str, Path]]:
+    """Export each part to ONNX, one after the other.
+
+    Args:
+        model: in evaluation mode, float32, on the CPU.
+        folder: where the ``.onnx`` files go.
+        opset: ONNX operator set, 17 to 20.
+
+    Yields:
+        Part and file, as each is written.
+    """
+    inputs = _trace_inputs(model.config)
+    exemplars_axis = torch.export.Dim("E", min=1, max=4096)
+    for part, record in standard_graphs(model.config).items():
+        graph = _GRAPHS[part](model).eval()
+        dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
+        path = folder / record.file
+        with _quiet(), torch.no_grad():
+            torch.onnx.export(
+                graph,
+                inputs[part],
+                path,
+                dynamo=True,
+                opset_version=opset,
+                external_data=False,
+                input_names=[spec.name for spec in record.inputs],
+                output_names=[spec.name for spec in record.outputs],
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+        yield part, path
+
+
+def _trace_inputs(config: ModelConfig) -> dict[str, tuple[Tensor, ...]]:
+    """Make random inputs of the right shapes; the gate uses other ones."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    clip, dim, tokens = config.clip, config.backbone.feature_dim, config.num_tokens
+    return {
+        "backbone": (random(1, 3, clip.num_frames, clip.crop_size, clip.crop_size),),
+        "segmenter": (random(1, clip.num_frames, dim),),
+        "regressor": (random(1, tokens, dim), random(TRACED_EXEMPLARS, tokens, dim)),
+    }
+
+
+_GRAPHS: dict[str, type[BackboneGraph | SegmenterGraph | RegressorGraph]] = {
+    "backbone": BackboneGraph,
+    "segmenter": SegmenterGraph,
+    "regressor": RegressorGraph,
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress notes off the terminal; its errors still come through as exceptions."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,50 @@
+"""A trained-like checkpoint of a small network, and a small set of rendered dives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcore.checkpoint import save_checkpoint
+from mcore.config import ModelConfig
+from mcore.data.manifest import DiveRecord, write_manifest
+from mcore.model import MCoRe
+from mcore.synthetic import render_dive, write_video
+from tests.reference_network import random_model
+
+NUMBERS = ("107B", "407C")
+
+
+@pytest.fixture(scope="session")
+def dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two training dives and one test dive of two dive numbers each, as MP4 files with a manifest."""
+    folder = tmp_path_factory.mktemp("dives")
+    records = []
+    for number in NUMBERS:
+        for seed in range(3):
+            dive = render_dive(number, seed, width=96, height=64)
+            path = folder / f"{number}-{seed}.mp4"
+            write_video(path, dive.frames, dive.plan.fps)
+            records.append(
+                DiveRecord(
+                    path,
+                    number,
+                    dive.plan.score,
+                    difficulty=dive.plan.difficulty,
+                    split="train" if seed else "test",
+                    num_frames=len(dive.frames),
+                    transition_frames=dive.plan.transition_frames,
+                )
+            )
+    write_manifest(folder / "manifest.jsonl", records)
+    return folder / "manifest.jsonl"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_config: ModelConfig, dives: Path) -> Path:
+    """A checkpoint that names the dives it was trained on."""
+    path = tmp_path_factory.mktemp("run") / "best.pt"
+    extra = {"epoch": 4, "data": {"manifest": str(dives)}}
+    save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra)
+    return path

@@ -1,0 +1,196 @@
+"""Export end to end: a bundle scores as its checkpoint does, and a graph that does not is never written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+import mcore
+from mcore.checkpoint import read_checkpoint
+from mcore.data.manifest import read_manifest, select_split
+from mcore.errors import ExportError
+from mcore.video import normalise, read_clip
+from mcore_export import exporter, graphs
+from mcore_export.cli import main
+from mcore_runtime import Scorer
+from mcore_runtime.bundle import GOLDEN_FILE, Bundle
+
+POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
+    return out
+
+
+def test_bundle_scores_unseen_dives_as_the_checkpoint_does(bundle: Path, checkpoint: Path, dives: Path) -> None:
+    model = mcore.load_checkpoint(checkpoint)
+    config = model.config.clip
+    records = read_manifest(dives)
+    with Scorer(bundle) as scorer:
+        for query in select_split(records, "test"):
+            same = [r for r in select_split(records, "train") if r.dive_number == query.dive_number]
+            tokens = model.encode(np.stack([read_clip(r.path, config) for r in same])).tokens
+            encoding = model.encode(read_clip(query.path, config)[None])
+            delta = model.compare(encoding.tokens, tokens).numpy()
+            expected = float(np.mean(delta + np.array([r.score for r in same])))
+            result = scorer.score(query.path, query.dive_number)
+            assert result.score == pytest.approx(expected, abs=POINTS)
+            assert list(result.transitions) == encoding.transitions[0].tolist()
+            assert len(result.exemplars) == 2
+
+
+def test_manifest_says_what_was_exported_and_how_it_was_proven(bundle: Path, checkpoint: Path) -> None:
+    manifest = Bundle.open(bundle).manifest
+    assert manifest.model == read_checkpoint(checkpoint).config
+    assert manifest.checkpoint.name == checkpoint.name
+    assert manifest.checkpoint.epoch == 4
+    assert manifest.opset == 18
+    assert set(manifest.tools) == {"mcore-edge", "torch", "onnx", "onnxscript", "onnxruntime", "numpy"}
+    assert manifest.exemplars is not None
+    assert dict(manifest.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
+    assert {row.part for row in manifest.gate} == {"backbone", "segmenter", "regressor", "whole chain"}
+    assert all(row.passed for row in manifest.gate)
+    assert sum("exemplars" in row.case for row in manifest.gate) >= 2  # more than one number of them
+    assert str(checkpoint.parent) not in (bundle / "manifest.json").read_text()  # no path of the training machine
+
+
+@pytest.mark.parametrize("part", ["backbone", "segmenter", "regressor"])
+def test_graphs_are_whole_checked_and_free_of_scatters(bundle: Path, part: str) -> None:
+    model = onnx.load(bundle / f"{part}.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")) == 18
+    operators = {node.op_type for node in model.graph.node}
+    assert not operators & {"ScatterND", "ScatterElements", "Loop", "If", "NonZero"}
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+
+
+def test_golden_values_are_what_the_checkpoint_computes(bundle: Path, checkpoint: Path) -> None:
+    model = mcore.load_checkpoint(checkpoint)
+    with np.load(bundle / GOLDEN_FILE, allow_pickle=False) as golden:
+        clip = normalise(golden["frames"], model.config.clip)
+        encoding = model.encode(clip[None])
+        assert np.allclose(encoding.features.numpy(), golden["features"], atol=1e-6)
+        assert np.array_equal(encoding.transitions.numpy(), golden["transitions"])
+        delta = model.compare(encoding.tokens, golden["exemplars"]).numpy()
+        assert np.allclose(delta, golden["delta"], atol=1e-5)
+        assert np.allclose(golden["stage_deltas"].sum(1), golden["delta"], atol=1e-5)
+
+
+class TokensOffByAHundredth(graphs.SegmenterGraph):
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, transitions, tokens = super().forward(features)
+        return logits, transitions, tokens * 1.01
+
+
+class TransitionsOneLate(graphs.SegmenterGraph):
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, transitions, tokens = super().forward(features)
+        return logits, transitions + torch.tensor([0, 1]), tokens
+
+
+class DeltaOffByTenths(graphs.RegressorGraph):
+    def forward(self, query: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
+        delta, shares = super().forward(query, exemplars)
+        return delta + 0.1, shares
+
+
+@pytest.mark.parametrize(
+    ("part", "broken", "reason"),
+    [
+        ("segmenter", TokensOffByAHundredth, "segmenter: tokens"),
+        ("segmenter", TransitionsOneLate, "segmenter: flipped transitions"),
+        ("regressor", DeltaOffByTenths, "regressor: delta"),
+    ],
+)
+def test_a_graph_that_disagrees_is_never_written(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, broken: type, reason: str
+) -> None:
+    monkeypatch.setitem(graphs._GRAPHS, part, broken)
+    with pytest.raises(ExportError, match=reason):
+        exporter.export_checkpoint(checkpoint, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
+
+
+def test_graphs_alone_until_exemplars_are_added(
+    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare, full = tmp_path / "bare", tmp_path / "full"
+    model = mcore.load_checkpoint(checkpoint)
+    mcore.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
+    assert main([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
+    assert "no exemplars yet" in capsys.readouterr().out
+    assert Bundle.open(bare).manifest.exemplars is None
+    assert main([str(bare), "--out", str(full), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    record = Bundle.open(full).manifest.exemplars
+    assert record is not None
+    assert record.count == 2
+    assert main([str(bare), "--out", str(tmp_path / "x")]) == 2
+    assert "is a bundle already" in capsys.readouterr().err
+
+
+def test_nothing_is_replaced_by_accident(
+    checkpoint: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    assert main([str(checkpoint), "--out", str(bundle)]) == 2
+    assert "already exists; replace it with --overwrite" in capsys.readouterr().err
+    assert (bundle / "manifest.json").read_bytes() == before
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert main([str(checkpoint), "--out", str(tmp_path), "--overwrite"]) == 2
+    assert "is not a bundle" in capsys.readouterr().err
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_overwriting_replaces_the_whole_bundle(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    exporter.export_checkpoint(checkpoint, out)
+    (out / "stray").write_text("old")
+    exporter.export_checkpoint(checkpoint, out, exporter.ExportOptions(overwrite=True))
+    assert not (out / "stray").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["missing.pt"], "no checkpoint at"),
+        (["{checkpoint}", "--opset", "12"], "allowed: 17 to 20"),
+        (["{checkpoint}", "--exemplars", "missing.jsonl"], "no list of dives at"),
+        (["{checkpoint}", "--exemplar-split", "val"], "no dives of split 'val'"),
+        (["{checkpoint}", "--exemplars-per-number", "0"], "at least 1"),
+    ],
+)
+def test_mistakes_exit_with_2_and_leave_nothing(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    arguments = [a.format(checkpoint=checkpoint) for a in arguments]
+    assert main([*arguments, "--out", str(tmp_path / "bundle")]) == 2
+    assert reason in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unreadable_training_dives_are_named_and_left_out(
+    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = tmp_path / "dives.jsonl"
+    rows = [json.loads(line) for line in dives.read_text().splitlines()]
+    for row in rows:
+        row["path"] = str(dives.parent / row["path"])
+    rows[1]["path"] = "gone.mp4"
+    listing.write_text("\n".join(json.dumps(row) for row in rows))
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
+    assert "left out:" in (out := capsys.readouterr().out)
+    assert "gone.mp4" in out
+    record = Bundle.open(tmp_path / "bundle").manifest.exemplars
+    assert record is not None
+    assert record.count == 3

@@ -1,0 +1,129 @@
+"""The whole path on rendered dives: render, train, evaluate, export, score, report. Run it with ``make demo``.
+
+Every step is a command that a user would type, printed before it runs. Videos are kept between runs; the rest
+is made anew. All of it lies in demo/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from mcore.data.manifest import read_manifest, select_split
+from mcore.errors import run_command
+
+DIVE_NUMBERS = ("107B", "407C", "5253B")
+DIVES_PER_NUMBER = 80
+SCORED = 4
+"""Unseen videos that are scored one by one in the report."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; returns 0, or the exit code of the first command that failed."""
+    out, seed = tyro.cli(_options, args=argv, description=__doc__)
+    return run_command(lambda: run(out, seed))
+
+
+def _options(
+    out: Annotated[Path, tyro.conf.arg(help="folder for everything the demo makes")] = Path("demo"),
+    seed: Annotated[int, tyro.conf.arg(help="seed of dives and training")] = 0,
+) -> tuple[Path, int]:
+    return out, seed
+
+
+def run(out: Path, seed: int) -> int:
+    """Run all steps, one after the other.
+
+    Args:
+        out: folder for everything.
+        seed: decides the dives and the training.
+
+    Returns:
+        0, or the exit code of the first command that failed.
+    """
+    began = time.perf_counter()
+    dives, training, test, bundle = out / "dives", out / "run", out / "evaluation", out / "bundle"
+    manifest, report = dives / "manifest.jsonl", out / "report.html"
+    best = training / "best.pt"
+    python = [sys.executable, "-m"]
+    steps: list[tuple[str, Sequence[object]]] = [
+        (
+            f"Render {DIVES_PER_NUMBER} dives of each of {len(DIVE_NUMBERS)} dive numbers to MP4 files",
+            [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
+            + ["--dive-numbers", *DIVE_NUMBERS, "--seed", seed],
+        ),
+        (
+            "Train the tiny network on the training dives",
+            [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny"]
+            + ["--seed", seed, "--overwrite"],
+        ),
+        (
+            "Evaluate it on test dives, which it has never seen",
+            [*python, "mcore.evaluate", best, "--data", manifest, "--split", "test", "--out", test],
+        ),
+        (
+            "Export it to ONNX, prove that the graphs agree with PyTorch, and store exemplars",
+            [*_command("mcore-export"), best, "--out", bundle, "--exemplars", manifest, "--overwrite"],
+        ),
+    ]
+    for number, (title, command) in enumerate(steps, start=1):
+        if code := step(number, title, command):
+            return code
+    if code := step(5, "Score unseen videos without PyTorch, with a report", scoring(bundle, manifest, report)):
+        return code
+    summary(out, time.perf_counter() - began)
+    return 0
+
+
+def scoring(bundle: Path, manifest: Path, report: Path) -> list[object]:
+    """Build the command that scores test dives of one number, the first in the list."""
+    test = select_split(read_manifest(manifest), "test")
+    number = test[0].dive_number
+    videos = [record.path for record in test if record.dive_number == number][:SCORED]
+    return [*_command("mcore-score"), bundle, *videos, "--dive", number, "--report", report]
+
+
+def step(number: int, title: str, command: Sequence[object]) -> int:
+    """Print a step and run its command; returns its exit code."""
+    words = [str(word) for word in command]
+    shown = [Path(words[0]).name, *words[1:]]
+    console = Console()
+    console.rule(f"[bold]{number}. {title}", align="left")
+    console.print(f"$ {shlex.join(shown)}", style="dim", soft_wrap=True, highlight=False)
+    began = time.perf_counter()
+    code = subprocess.run(words, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}).returncode
+    if code:
+        console.print(f"step {number} failed with exit code {code}", style="red")
+    else:
+        console.print(f"({time.perf_counter() - began:.0f} s)\n", style="dim", highlight=False)
+    return code
+
+
+def summary(out: Path, seconds: float) -> None:
+    """Say what came out, from the evaluation's own figures."""
+    metrics: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text())
+    console = Console()
+    console.rule("[bold]Done", align="left")
+    console.print(f"{metrics}")
+    console.print(f"Everything took {seconds:.0f} s and lies in {out}/. Open these:", highlight=False)
+    for name in ("report.html", "evaluation/scatter.png"):
+        console.print(f"  {out / name}", soft_wrap=True, highlight=False)
+
+
+def _command(name: str) -> list[str]:
+    """A command of this project, from the environment that runs the demo."""
+    return [str(Path(sys.executable).with_name(name))]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Print the Python that has this project with the given extras; make .venv first where there is none.
+# Usage: tools/environment.sh EXTRA...      Everything but that path goes to stderr.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# PyTorch's index of builds without CUDA: 0.2 GB instead of 3 GB where there is no NVIDIA GPU.
+TORCH_CPU_INDEX=${TORCH_CPU_INDEX-https://download.pytorch.org/whl/cpu}
+
+has_everything() {
+    local python=$1 module
+    shift
+    local modules="mcore mcore_runtime"
+    for extra in "$@"; do
+        case $extra in
+            train) modules+=" torch scipy tensorboard matplotlib huggingface_hub safetensors" ;;
+            export) modules+=" mcore_export torch onnx onnxscript onnxruntime" ;;
+            runtime) modules+=" onnxruntime" ;;
+            test) modules+=" pytest hypothesis ruff mypy" ;;
+        esac
+    done
+    "$python" - $modules <<'PY' 2>/dev/null
+import importlib.util, sys
+sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))
+PY
+}
+
+active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+if [ -n "$active" ] && [ -x "$active/bin/python" ] && [ "$active" != "$PWD/.venv" ]; then
+    if has_everything "$active/bin/python" "$@"; then
+        echo "$active/bin/python"
+        exit 0
+    fi
+    echo "The active environment $active lacks some of mcore-edge[$(IFS=,; echo "$*")]; using .venv instead." >&2
+    echo "To use yours: pip install -e '.[$(IFS=,; echo "$*")]'" >&2
+fi
+
+python=.venv/bin/python
+stamp=.venv/installed
+if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
+    base=${PYTHON:-python3}
+    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || {
+        echo "error: $base is $("$base" --version 2>&1); Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2
+        exit 2
+    }
+    echo "Setting up .venv (once; torch is the largest part)..." >&2
+    [ -x "$python" ] || "$base" -m venv .venv >&2
+    if [ -n "$TORCH_CPU_INDEX" ] && ! command -v nvidia-smi >/dev/null && ! "$python" -c 'import torch' 2>/dev/null; then
+        # Best effort: where that index cannot be reached, the next line installs the default build.
+        "$python" -m pip install --quiet --no-deps --retries 0 --timeout 15 --index-url "$TORCH_CPU_INDEX" \
+            -c constraints.txt torch >&2 2>/dev/null || true
+    fi
+    "$python" -m pip install --quiet -c constraints.txt -e '.[train,export,runtime,decord,test]' >&2
+    touch "$stamp"
+fi
+echo "$PWD/$python"

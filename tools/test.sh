@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Lint, type check and test; quiet when all is well.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(tools/environment.sh train export runtime test)
+"$python" -m ruff check --quiet .
+"$python" -m ruff format --check --quiet . || { echo "run: ruff format ." >&2; exit 1; }
+echo "ruff: clean"
+echo "mypy: $("$python" -m mypy 2>&1)" || { "$python" -m mypy; exit 1; }
+exec "$python" -m pytest "$@"
