@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ from av.video.stream import VideoStream
 
 from mcore.errors import ClipError
 from mcore.video.container import describe_av_error, open_video
+from mcore.video.nal import is_idr
 from mcore.video.truncation import missing_bytes
 
 _SHORTAGE_S = 0.5
@@ -30,6 +32,8 @@ class VideoPacket:
     """Decoding time in ticks."""
     is_keyframe: bool
     """The container says that decoding can start here."""
+    is_idr: bool
+    """An H.264 keyframe that is an IDR picture; not looked for in other codecs."""
     is_discard: bool
     """An edit list cuts this frame: it is decoded but not shown."""
     is_corrupt: bool
@@ -51,8 +55,6 @@ class PacketScan:
     """FFmpeg's name of the container."""
     codec_name: str
     """FFmpeg's name of the codec."""
-    extradata: bytes
-    """The codec's configuration record."""
     expected_s: float | None
     """Duration that the header states, where it does."""
     read_until_s: float
@@ -62,6 +64,25 @@ class PacketScan:
         """Turn a presentation time into seconds after the first frame."""
         first = self.pts[0] if self.pts else 0
         return float((ticks - first) * self.time_base)
+
+    def closed_starts(self) -> list[int]:
+        """List the times at which decoding can start and gives every later frame, and only those.
+
+        Returns:
+            Presentation times in ticks of IDR pictures that are shown after all packets before them and before all
+            after them; empty where times are missing.
+        """
+        pts = [packet.pts for packet in self.packets]
+        times = [ticks for ticks in pts if ticks is not None]
+        if len(times) < len(pts):
+            return []
+        latest_before = [min(times) - 1, *accumulate(times, max)]
+        earliest_from = list(accumulate(reversed(times), min))[::-1]
+        return [
+            times[k]
+            for k, packet in enumerate(self.packets)
+            if packet.is_idr and latest_before[k] < times[k] == earliest_from[k]
+        ]
 
 
 def scan_packets(path: Path) -> PacketScan:
@@ -73,13 +94,22 @@ def scan_packets(path: Path) -> PacketScan:
     with open_video(path) as (container, stream):
         packets: list[VideoPacket] = []
         end_s = 0.0
+        is_h264 = stream.codec_context.name == "h264"
+        extradata = stream.codec_context.extradata or b""
         try:
             for packet in container.demux():
                 if packet.pts is not None and packet.time_base is not None:
                     end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                 if packet.stream_index == stream.index and packet.size:
                     packets.append(
-                        VideoPacket(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt)
+                        VideoPacket(
+                            pts=packet.pts,
+                            dts=packet.dts,
+                            is_keyframe=packet.is_keyframe,
+                            is_idr=is_h264 and packet.is_keyframe and is_idr(bytes(packet), extradata),
+                            is_discard=packet.is_discard,
+                            is_corrupt=packet.is_corrupt,
+                        )
                     )
         except av.FFmpegError as error:
             raise ClipError(
@@ -107,7 +137,6 @@ def _summarise(container: InputContainer, stream: VideoStream, packets: list[Vid
         frame_rate=stream.average_rate or stream.guessed_rate,
         format_name=container.format.name,
         codec_name=stream.codec_context.name,
-        extradata=stream.codec_context.extradata or b"",
         expected_s=expected_s,
         read_until_s=end_s - first_s,
     )

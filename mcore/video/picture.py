@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData
 from numpy.typing import NDArray
-
-_QUARTER_TURN_DEGREES = 90
 
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Convert a frame of any pixel format to RGB and turn it upright.
 
     Matrix and range follow the frame's own tags; untagged frames count as BT.601, limited range, which is FFmpeg's
-    convention at every size. Wide-gamut and HDR transfer curves are not tone-mapped, alpha is dropped and interlaced
-    frames are taken as they are. Rotation metadata, as phones write it, is honoured to the quarter turn; pixels
-    that are not square stay so, because the network's resize ignores the aspect ratio anyway.
+    convention at every size. HDR transfer curves are not tone-mapped, alpha is dropped and interlaced frames are taken
+    as they are. Pixels that are not square stay so: the network's resize ignores the aspect ratio anyway.
 
     Returns:
         (H, W, 3) uint8, contiguous, as shown.
     """
     rgb = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    quarter_turns = round(frame.rotation / _QUARTER_TURN_DEGREES) % 4  # counterclockwise
-    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(matrix, SideData):
+        return rgb
+    return orient(rgb, np.frombuffer(bytes(matrix), np.int32))
+
+
+def orient(picture: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Apply a display matrix, as phones write it, to the nearest of the eight upright orientations.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        matrix: (9,) int32 of ISO 14496-12 (a, b, u, c, d, v, x, y, w); shown are x' = ax + cy and y' = bx + dy.
+
+    Returns:
+        (H, W, 3) or (W, H, 3) uint8, contiguous.
+    """
+    a, b, _, c, d = matrix[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        picture = picture.swapaxes(0, 1)
+        a, d = c, b
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

@@ -7,9 +7,11 @@ list decide: the times are then taken from a full decoding pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -21,6 +23,16 @@ from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """The frames that decoding must give, in order."""
+
+    pts_seconds: NDArray[np.float64]
+    """(N,) presentation times, relative to the first."""
+    pts: Sequence[int | None]
+    """Their tags in ticks, None where the container has none."""
 
 
 class _TimesDifferError(Exception):
@@ -42,59 +54,79 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     scan = scan_packets(path)
     check_complete(path, scan, needed_until_s)
     if scan.pts is not None:
-        try:
-            return _pick(path, scan.pts, scan.time_base, choose, keep)
-        except _TimesDifferError:
-            pass
-    pts, time_base = _decoded_pts(path, scan)
+        timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
+        for starts in (_seekable_starts(scan), ()):
+            try:
+                return _pick(path, timeline, choose, keep, starts)
+            except _TimesDifferError:
+                continue
     try:
-        return _pick(path, pts, time_base, choose, keep)
+        return _pick(path, _decoded_timeline(path, scan), choose, keep)
     except _TimesDifferError:
         raise ClipError(
             f"{path} decodes to different frames each time it is read; convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
         ) from None
 
 
-def _pick(path: Path, pts: list[int], time_base: Fraction, choose: Choose, keep: Keep) -> PickedFrames:
-    """Decode sequentially, checking every frame against the expected times."""
-    pts_seconds = seconds_from_first(pts, time_base)
-    indices = choose(pts_seconds)
+def _seekable_starts(scan: PacketScan) -> Sequence[int]:
+    """Times where decoding may start instead of at the file's first frame; FFmpeg seeks by an index there."""
+    return scan.closed_starts() if scan.format_name.startswith(("mov", "matroska")) else ()
+
+
+def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, starts: Sequence[int] = ()) -> PickedFrames:
+    """Decode sequentially, checking every frame against the timeline.
+
+    A window far into a long file is decoded from the last of ``starts`` before it; the check makes that exact too.
+    """
+    count = len(timeline.pts)
+    indices = choose(timeline.pts_seconds)
     wanted = set(indices.tolist())
     last_wanted = max(wanted)
     pictures: dict[int, NDArray[np.uint8]] = {}
     width = height = 0
-    with closing(decode(path)) as frames:
-        for index, frame in enumerate(frames):
-            if index >= len(pts) or (frame.pts is not None and frame.pts != pts[index]):
+    first = _start_index(timeline, min(wanted), starts)
+    with closing(decode(path, start_pts=timeline.pts[first] if first else None)) as frames:
+        for index, frame in enumerate(frames, first):
+            if index >= count or frame.pts != timeline.pts[index]:
                 raise _TimesDifferError
             if index in wanted:
                 if frame.is_corrupt:
                     raise ClipError(
-                        f"{path} is damaged: frame {index} at {pts_seconds[index]:.2f} s is incomplete. Copy or "
-                        "download the file again"
+                        f"{path} is damaged: frame {index} at {timeline.pts_seconds[index]:.2f} s is incomplete. Copy "
+                        "or download the file again"
                     )
                 rgb = to_rgb(frame)
                 height, width = rgb.shape[:2]
                 pictures[index] = keep(rgb)
-            if index == last_wanted and last_wanted < len(pts) - 1:
-                break  # of a window the rest need not be decoded
+            if index == last_wanted and last_wanted < count - 1:
+                break  # the frames after a window need not be decoded
     if len(pictures) < len(wanted):
         raise _TimesDifferError
-    return PickedFrames(pts_seconds, indices, pictures, width, height, "pyav")
+    return PickedFrames(timeline.pts_seconds, indices, pictures, width, height, "pyav")
 
 
-def seconds_from_first(pts: list[int], time_base: Fraction) -> NDArray[np.float64]:
+def _start_index(timeline: _Timeline, first_wanted: int, starts: Sequence[int]) -> int:
+    """Find the frame to start at: the last of ``starts`` at or before the first wanted frame, or 0."""
+    if not starts:
+        return 0
+    pts = np.asarray(timeline.pts, np.int64)
+    before = [ticks for ticks in starts if ticks <= pts[first_wanted]]
+    return int(np.searchsorted(pts, before[-1])) if before else 0
+
+
+def seconds_from_first(pts: Sequence[int], time_base: Fraction) -> NDArray[np.float64]:
     """Presentation times in seconds after the first frame."""
     ticks = np.asarray(pts, np.int64)
     seconds: NDArray[np.float64] = (ticks - ticks[0]) * time_base.numerator / time_base.denominator
     return seconds
 
 
-def decode(path: Path, *, threads: bool = True) -> Generator[av.VideoFrame, None, None]:
+def decode(path: Path, *, start_pts: int | None = None, threads: bool = True) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
     Args:
         path: the file.
+        start_pts: seek to the keyframe here (ticks of the stream) first; the caller checks where the frames begin.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
 
     Raises:
@@ -104,47 +136,40 @@ def decode(path: Path, *, threads: bool = True) -> Generator[av.VideoFrame, None
         stream.thread_type = "AUTO" if threads else "NONE"
         count = 0
         try:
+            if start_pts is not None:
+                container.seek(start_pts, stream=stream)
             for frame in container.decode(stream):
                 count += 1
                 yield frame
         except av.FFmpegError as error:
-            where = f"after frame {_frames_before_error(path) if threads else count}"
+            if threads:  # they report errors early: without them, all frames before the damage come out first
+                yield from islice(decode(path, start_pts=start_pts, threads=False), count, None)
+                return
             raise ClipError(
-                f"{path} is damaged: it cannot be decoded {where} ({describe_av_error(error)}). Copy or download it "
-                "again"
+                f"{path} is damaged: it cannot be decoded after frame {count} ({describe_av_error(error)}). Copy or "
+                "download it again"
             ) from error
 
 
-def _frames_before_error(path: Path) -> int:
-    """Count the frames that decode before the damage; without threads errors come where they belong."""
-    count = 0
-    try:
-        for _ in decode(path, threads=False):
-            count += 1
-    except ClipError:
-        pass
-    return count
-
-
-def _decoded_pts(path: Path, scan: PacketScan) -> tuple[list[int], Fraction]:
-    """List presentation times by decoding everything; without any, frames are spaced by the nominal rate.
+def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
+    """List the frames by decoding everything; without times they are spaced by the nominal rate.
 
     Raises:
         ClipError: no frames, no rate, or times that run backwards.
     """
     with closing(decode(path)) as frames:
-        times = [frame.pts for frame in frames]
-    if not times:
+        tags = [frame.pts for frame in frames]
+    if not tags:
         raise ClipError(f"{path} has a video stream, but not a single frame can be decoded; convert it again")
-    pts = [ticks for ticks in times if ticks is not None]
+    pts = [ticks for ticks in tags if ticks is not None]
     # AVI has no presentation times: FFmpeg's guesses run backwards around B-frames.
-    if len(pts) < len(times) or scan.format_name == "avi":
+    if len(pts) < len(tags) or scan.format_name == "avi":
         if not scan.frame_rate:
             raise ClipError(f"{path} has neither presentation times nor a frame rate; put it into MP4 with its rate")
-        return list(range(len(times))), 1 / scan.frame_rate
+        return _Timeline(seconds_from_first(range(len(tags)), 1 / scan.frame_rate), tags)
     if backwards := np.flatnonzero(np.diff(pts) < 0).tolist():
         raise ClipError(
-            f"{path} has presentation times that run backwards after frame {backwards[0]}, as after joining recordings; "
-            "write them anew: ffmpeg -fflags +genpts -i IN -c:v libx264 OUT.mp4"
+            f"{path} has presentation times that run backwards after frame {backwards[0]}, as after joining "
+            "recordings; write them anew: ffmpeg -fflags +genpts -i IN -c:v libx264 OUT.mp4"
         )
-    return pts, scan.time_base
+    return _Timeline(seconds_from_first(pts, scan.time_base), tags)

@@ -20,7 +20,7 @@ def missing_bytes(path: Path) -> str | None:
     """Say what a file lacks at its end.
 
     Returns:
-        A clause such as "it ends 1,234 bytes before its end", or None where nothing is missing, or where the
+        A clause such as "at least 1,234 of 5,678 bytes are missing", or None where nothing is missing, or where the
         container does not say.
     """
     size = path.stat().st_size
@@ -37,7 +37,7 @@ def missing_bytes(path: Path) -> str | None:
             return f"it ends inside a transport packet ({over} of {packet} bytes)" if over else None
         else:
             return None
-    return f"{expected - size:,} of {expected:,} bytes are missing" if expected > size else None
+    return f"at least {expected - size:,} of {expected:,} bytes are missing" if expected > size else None
 
 
 def _mp4_bytes(file: BinaryIO, size: int) -> int:
