@@ -1,0 +1,198 @@
+"""Training from the command line: files, determinism, interruption and resumption to identical numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mcore import train as command
+from mcore.checkpoint import load_checkpoint, read_checkpoint
+from mcore.trainer import Stopped
+from tests.fake_dives import MODEL_FLAGS, write_fake_dives
+
+RECIPE = ["--epochs", "3", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_dives(tmp_path_factory.mktemp("dives"))
+
+
+def arguments(manifest: Path, out: Path, *more: str) -> list[str]:
+    return ["--data", str(manifest), "--out", str(out), *RECIPE, *MODEL_FLAGS, *more]
+
+
+@pytest.fixture(scope="module")
+def finished(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs of three steps, never interrupted."""
+    out = tmp_path_factory.mktemp("run") / "whole"
+    assert command.main(arguments(manifest, out)) == 0
+    return out
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path).state_dict
+
+
+def same_weights(one: Path, two: Path) -> bool:
+    a, b = weights(one), weights(two)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class StopAfter:
+    """Says stop at the n-th question and ever after."""
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def train_until(argv: list[str], questions: int) -> bool:
+    """Train, stopping at a question; says whether it was stopped."""
+    try:
+        command.train(command._parse(argv), StopAfter(questions))
+    except Stopped:
+        return True
+    return False
+
+
+def test_a_run_leaves_checkpoints_csv_and_tensorboard(finished: Path, manifest: Path) -> None:
+    lines = (finished / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3
+    assert lines[0].startswith("epoch,learning_rate,loss_total")
+    assert list((finished / "tensorboard").iterdir())
+    best = read_checkpoint(finished / "best.pt")
+    assert 1 <= best.extra["epoch"] <= 3
+    assert best.extra["data"]["manifest"] == str(manifest.resolve())
+    assert (finished / best.extra["data"]["manifest_relative"]).resolve() == manifest.resolve()
+    assert best.extra["metrics"]["val_mae_points"] > 0
+    assert "state" not in best.extra
+    assert load_checkpoint(finished / "best.pt").config.clip.num_frames == 8
+
+
+def test_best_is_the_epoch_of_highest_validation_srcc(finished: Path) -> None:
+    history = read_checkpoint(finished / "last.pt").extra["state"]["progress"]["history"]
+    best = max(history, key=lambda row: -2 if row["val_srcc"] is None else row["val_srcc"])
+    assert read_checkpoint(finished / "best.pt").extra["epoch"] == best["epoch"]
+
+
+def test_same_seed_same_numbers_other_seed_others(finished: Path, manifest: Path, tmp_path: Path) -> None:
+    assert command.main(arguments(manifest, tmp_path / "again")) == 0
+    assert same_weights(finished / "last.pt", tmp_path / "again" / "last.pt")
+    assert (finished / "metrics.csv").read_bytes() == (tmp_path / "again" / "metrics.csv").read_bytes()
+    assert command.main(arguments(manifest, tmp_path / "other", "--seed", "1")) == 0
+    assert not same_weights(finished / "last.pt", tmp_path / "other" / "last.pt")
+
+
+def test_workers_change_nothing(finished: Path, manifest: Path, tmp_path: Path) -> None:
+    assert command.main(arguments(manifest, tmp_path / "run", "--workers", "2")) == 0
+    assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
+
+
+# A run asks three times in an epoch's steps, then after each batch of its validation, then at its end.
+@pytest.mark.parametrize("questions", [1, 2, 4, 5, 6, 8], ids=lambda n: f"question{n}")
+def test_interrupted_and_resumed_equals_uninterrupted(
+    finished: Path, manifest: Path, tmp_path: Path, questions: int
+) -> None:
+    argv = arguments(manifest, tmp_path / "run")
+    assert train_until(argv, questions)
+    interrupted = read_checkpoint(tmp_path / "run" / "last.pt").extra["state"]["progress"]
+    assert interrupted["epoch"] < 3
+    assert command.main([*argv, "--resume"]) == 0
+    assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
+    assert same_weights(finished / "best.pt", tmp_path / "run" / "best.pt")
+    assert (finished / "metrics.csv").read_bytes() == (tmp_path / "run" / "metrics.csv").read_bytes()
+
+
+def test_interrupted_again_and_again(finished: Path, manifest: Path, tmp_path: Path) -> None:
+    argv = arguments(manifest, tmp_path / "run")
+    stops = 0
+    # At least three questions: a validation is never taken up in its middle, and asks twice.
+    while train_until([*argv, "--resume"] if stops else argv, 3 + stops % 2):
+        stops += 1
+        assert stops < 20
+    assert stops > 3
+    assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
+    assert (finished / "metrics.csv").read_bytes() == (tmp_path / "run" / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_signals_leave_a_run_to_resume(manifest: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    argv = arguments(manifest, tmp_path / "run", "--epochs", "1000", "--save-every-steps", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcore.train", *argv], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    try:
+        deadline = time.monotonic() + 60
+        metrics = tmp_path / "run" / "metrics.csv"  # an epoch's line follows its checkpoint
+        while not (metrics.exists() and metrics.read_text().count("\n") > 1) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    if number == signal.SIGINT:
+        assert errors.rstrip().endswith("--resume")
+    state: dict[str, Any] = read_checkpoint(tmp_path / "run" / "last.pt").extra["state"]["progress"]
+    assert state["epoch"] >= 1
+    epochs = str(state["epoch"] + 1)
+    assert command.main([*argv, "--resume", "--epochs", epochs]) == 0
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + int(epochs)
+
+
+def test_mistakes_exit_with_2_and_say_what_to_do(
+    finished: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_fake_dives(tmp_path / "other", seed=1)
+    bare = tmp_path / "bare.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for row in rows:
+        row["path"] = str(manifest.parent / row["path"])
+        del row["transition_frames"]
+    bare.write_text("\n".join(map(json.dumps, rows)))
+    cases = [
+        (arguments(manifest, finished), "--resume"),
+        (arguments(manifest, tmp_path / "empty", "--resume"), "nothing to resume"),
+        (arguments(manifest, finished, "--resume", "--batch-size", "2"), "batch_size"),
+        (arguments(manifest, finished, "--resume", "--model.decoder-layers", "2"), "decoder_layers"),
+        (arguments(other, finished, "--resume"), "not the list"),
+        (arguments(tmp_path / "none.jsonl", tmp_path / "new"), "none.jsonl"),
+        (arguments(bare, tmp_path / "new"), "8 of 8 dives have no transition_frames"),
+        (arguments(manifest, tmp_path / "new", "--device", "quantum"), "quantum"),
+        (arguments(manifest, tmp_path / "new", "--epochs", "0"), "epochs is 0"),
+        (arguments(manifest, tmp_path / "new", "--pretrained", "auto"), "no ImageNet weights"),
+    ]
+    for argv, words in cases:
+        assert command.main(argv) == 2, argv
+        errors = capsys.readouterr().err
+        assert words in errors
+        assert "Traceback" not in errors
+    assert (finished / "last.pt").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_overwrite_starts_again(finished: Path, manifest: Path, tmp_path: Path) -> None:
+    assert command.main(arguments(manifest, tmp_path / "run", "--epochs", "1", "--seed", "5")) == 0
+    assert command.main(arguments(manifest, tmp_path / "run", "--overwrite")) == 0
+    assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
+
+
+def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None:
+    """Three epochs at once, and one then two more, are the same where the rate does not depend on the end."""
+    assert command.main(arguments(manifest, tmp_path / "run", "--epochs", "1")) == 0
+    assert command.main([*arguments(manifest, tmp_path / "run"), "--resume"]) == 0
+    assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == 3
