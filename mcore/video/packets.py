@@ -21,6 +21,9 @@ _SHORTAGE_S = 0.5
 _DURATION_IN_HEADER = ("mov", "matroska", "avi", "flv", "asf")
 """Containers whose header states a duration; for others FFmpeg estimates one, from what it could read."""
 
+_DURATION_FROM_ZERO = ("matroska", "flv")
+"""Containers in which FFmpeg's muxer writes the last time as duration, also where the first is not 0."""
+
 
 @dataclass(frozen=True)
 class VideoPacket:
@@ -128,7 +131,8 @@ def _summarise(container: InputContainer, stream: VideoStream, packets: list[Vid
     first_s = float(min(times) * time_base) if times else 0.0
     expected_s: float | None = None
     if container.duration is not None and container.format.name.startswith(_DURATION_IN_HEADER):
-        start_s = (container.start_time or 0) / av.time_base
+        counts_from_zero = container.format.name.startswith(_DURATION_FROM_ZERO)
+        start_s = 0.0 if counts_from_zero else (container.start_time or 0) / av.time_base
         expected_s = start_s + container.duration / av.time_base - first_s
     return PacketScan(
         packets=tuple(packets),

@@ -7,7 +7,7 @@ list decide: the times are then taken from a full decoding pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,10 +35,6 @@ class _Timeline:
     """Their tags in ticks, None where the container has none."""
 
 
-class _TimesDifferError(Exception):
-    """Decoding gave other frames than the packets promised."""
-
-
 def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None) -> PickedFrames:
     """Decode a video file and keep the chosen frames.
 
@@ -53,19 +49,22 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     """
     scan = scan_packets(path)
     check_complete(path, scan, needed_until_s)
+    for timeline, starts in _timelines(path, scan):
+        picked = _pick(path, timeline, starts, choose, keep)
+        if picked is not None:
+            return picked
+    raise ClipError(
+        f"{path} decodes to different frames each time it is read; convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+    )
+
+
+def _timelines(path: Path, scan: PacketScan) -> Iterator[tuple[_Timeline, Sequence[int]]]:
+    """List what decoding should give, and where it may start: the cheapest first, the surest last."""
     if scan.pts is not None:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
-        for starts in (_seekable_starts(scan), ()):
-            try:
-                return _pick(path, timeline, choose, keep, starts)
-            except _TimesDifferError:
-                continue
-    try:
-        return _pick(path, _decoded_timeline(path, scan), choose, keep)
-    except _TimesDifferError:
-        raise ClipError(
-            f"{path} decodes to different frames each time it is read; convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
-        ) from None
+        yield timeline, _seekable_starts(scan)
+        yield timeline, ()
+    yield _decoded_timeline(path, scan), ()
 
 
 def _seekable_starts(scan: PacketScan) -> Sequence[int]:
@@ -73,10 +72,10 @@ def _seekable_starts(scan: PacketScan) -> Sequence[int]:
     return scan.closed_starts() if scan.format_name.startswith(("mov", "matroska")) else ()
 
 
-def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, starts: Sequence[int] = ()) -> PickedFrames:
-    """Decode sequentially, checking every frame against the timeline.
+def _pick(path: Path, timeline: _Timeline, starts: Sequence[int], choose: Choose, keep: Keep) -> PickedFrames | None:
+    """Decode sequentially and compare every frame with the timeline; None where they differ.
 
-    A window far into a long file is decoded from the last of ``starts`` before it; the check makes that exact too.
+    A window far into a long file is decoded from the last of ``starts`` before it; the comparison covers that too.
     """
     count = len(timeline.pts)
     indices = choose(timeline.pts_seconds)
@@ -88,7 +87,7 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, starts: S
     with closing(decode(path, start_pts=timeline.pts[first] if first else None)) as frames:
         for index, frame in enumerate(frames, first):
             if index >= count or frame.pts != timeline.pts[index]:
-                raise _TimesDifferError
+                return None
             if index in wanted:
                 if frame.is_corrupt:
                     raise ClipError(
@@ -101,7 +100,7 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, starts: S
             if index == last_wanted and last_wanted < count - 1:
                 break  # the frames after a window need not be decoded
     if len(pictures) < len(wanted):
-        raise _TimesDifferError
+        return None
     return PickedFrames(timeline.pts_seconds, indices, pictures, width, height, "pyav")
 
 
@@ -134,19 +133,22 @@ def decode(path: Path, *, start_pts: int | None = None, threads: bool = True) ->
     """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
-        count = 0
+        count, last_s = 0, 0.0
         try:
             if start_pts is not None:
                 container.seek(start_pts, stream=stream)
             for frame in container.decode(stream):
                 count += 1
+                if frame.pts is not None and stream.time_base is not None:
+                    last_s = float((frame.pts - (stream.start_time or 0)) * stream.time_base)
                 yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                yield from islice(decode(path, start_pts=start_pts, threads=False), count, None)
+                with closing(decode(path, start_pts=start_pts, threads=False)) as frames:
+                    yield from islice(frames, count, None)
                 return
             raise ClipError(
-                f"{path} is damaged: it cannot be decoded after frame {count} ({describe_av_error(error)}). Copy or "
+                f"{path} is damaged: it cannot be decoded past {last_s:.2f} s ({describe_av_error(error)}). Copy or "
                 "download it again"
             ) from error
 
