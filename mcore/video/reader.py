@@ -20,8 +20,8 @@ from mcore.video.sampling import sample_indices_by_time
 IMAGE_FOLDER_FPS = 25.0
 """Frames a second of image folders, which do not say: the rate of television."""
 
-_WINDOW_SLACK_S = 1e-6
-"""A frame this little before ``start_s`` or ``end_s`` counts as being there: float seconds of a rational time."""
+_WINDOW_SLACK_S = 1e-3
+"""A frame this little before ``start_s`` or ``end_s`` counts as being there: Matroska rounds times to milliseconds."""
 
 
 def sample_clip(
@@ -177,7 +177,7 @@ def _window(path: Path, pts_seconds: NDArray[np.float64], start_s: float | None,
     if stop - first < 2:
         part = "" if start_s is None and end_s is None else f" from {start_s or 0.0} s to {end_s or 'its end'}"
         raise ClipError(
-            f"{path} has {max(0, stop - first)} frames{part}; a clip needs at least 2 (the source has "
+            f"{path} has {max(0, stop - first)} frame(s){part}; a clip needs at least 2 (the source has "
             f"{len(pts_seconds)}, the last at {pts_seconds[-1]:.2f} s)"
         )
     return slice(first, stop)
