@@ -1,0 +1,138 @@
+"""How a dive number moves: poses over the flight, and poses over the time before take-off.
+
+Times of the flight run from 0 (the feet leave) to 1 (the water). Times before it are seconds to take-off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.diving import DiveNumber
+from mcore.synthetic.body import pose
+from mcore.synthetic.faults import Faults
+
+Array = NDArray[np.float64]
+Keys = Sequence[tuple[float, Array]]
+
+STAND = pose(ankle=75, arm=8, elbow=8)
+REACH = pose(ankle=15, arm=172, elbow=4)
+CROUCH = pose(hip=58, knee=78, ankle=75, arm=-28, elbow=10, neck=18)
+SWING = pose(hip=18, knee=30, ankle=70, arm=95, elbow=12)
+STEP_LEFT = pose(hip_l=32, knee_l=26, hip_r=-14, knee_r=12, ankle=70, arm_l=-22, arm_r=26, elbow=14)
+STEP_RIGHT = pose(hip_r=32, knee_r=26, hip_l=-14, knee_l=12, ankle=70, arm_r=-22, arm_l=26, elbow=14)
+HURDLE = pose(hip_l=78, knee_l=86, knee_r=5, ankle=20, arm=150, elbow=10)
+HANDSTAND = pose(arm=178, ankle=5)
+ENTRY_HEAD_FIRST = pose(arm=180)
+ENTRY_FEET_FIRST = pose(arm=4)
+STRAIGHT = pose(arm=25, elbow=10)
+TUCK = pose(hip=128, knee=140, ankle=20, arm=70, elbow=52, neck=38)
+PIKE = pose(hip=138, ankle=2, arm=122, elbow=18, neck=26)
+TWIST = pose(arm_l=150, elbow_l=70, arm_r=55, elbow_r=95, ankle=2, neck=10)
+HOLD: dict[str, Array] = {"A": STRAIGHT, "B": PIKE, "C": TUCK, "D": pose(hip=18, arm=60, elbow=85, neck=12)}
+"""Pose that each position letter is held in."""
+
+_APART = pose(splay=16, hip_l=9, hip_r=-9)
+_KNEES = pose(hip=16, knee=44)
+_LOOSE_TUCK = pose(hip=-26, knee=-34, arm=-14)
+_FLEXED_FEET = pose(ankle=72)
+
+
+def enters_head_first(dive: DiveNumber) -> bool:
+    """Whether the somersaults end with the head down."""
+    return (dive.half_somersaults % 2 == 1) != dive.armstand
+
+
+def spin_sign(dive: DiveNumber) -> int:
+    """1 for a somersault away from the board (forward, back), -1 for one towards it (reverse, inward)."""
+    return 1 if dive.direction in (1, 2) else -1
+
+
+def facing(dive: DiveNumber) -> int:
+    """1 if the diver looks away from the board at take-off, -1 if at it."""
+    away = dive.direction in (1, 3)
+    return (1 if away else -1) * (-1 if dive.armstand else 1)  # upside down, front and back change sides
+
+
+def flight_poses(dive: DiveNumber, faults: Faults, opening: float) -> Keys:
+    """Poses of the flight, faults included.
+
+    Args:
+        dive: the dive.
+        faults: what the diver does wrong.
+        opening: when the diver begins to open, as a share of the flight.
+    """
+    start = HANDSTAND if dive.armstand else REACH
+    end = ENTRY_HEAD_FIRST if enters_head_first(dive) else ENTRY_FEET_FIRST
+    hold = HOLD[dive.position] + _faults_while_held(dive, faults)
+    end = end + faults.legs * _APART + faults.knees * _KNEES + faults.toes * _FLEXED_FEET
+    opened = min(opening + 0.16, 0.95)
+    if not dive.half_twists:
+        return [(0.0, start), (0.16, hold), (opening, hold), (opened, end), (1.0, end)]
+    twist = TWIST + faults.legs * _APART + 0.6 * faults.knees * _KNEES
+    if dive.position == "D" or dive.half_somersaults <= 3:
+        return [(0.0, start), (0.14, twist), (opening, twist), (opened, end), (1.0, end)]
+    if dive.armstand or dive.direction == 1:  # somersaults first, then the twist out of them
+        return [(0.0, start), (0.14, hold), (0.45, hold), (0.56, twist), (opening, twist), (opened, end), (1.0, end)]
+    return [(0.0, start), (0.12, twist), (0.46, twist), (0.56, hold), (opening, hold), (opened, end), (1.0, end)]
+
+
+def twist_window(dive: DiveNumber, opening: float) -> tuple[float, float]:
+    """When the body turns about its long axis, as shares of the flight."""
+    if dive.position == "D" or dive.half_somersaults <= 3:
+        return 0.08, opening + 0.06
+    if dive.armstand or dive.direction == 1:
+        return 0.48, opening + 0.04
+    return 0.08, 0.50
+
+
+def approach_poses(dive: DiveNumber) -> Keys:
+    """Poses before take-off, by seconds to it."""
+    if dive.armstand:
+        return [(-1.6, HANDSTAND), (0.0, HANDSTAND)]
+    if dive.direction in (1, 3):
+        return [
+            (-1.6, STAND), (-1.34, STEP_LEFT), (-1.08, STEP_RIGHT), (-0.82, SWING), (-0.62, HURDLE), (-0.42, REACH),
+            (-0.24, CROUCH), (-0.09, SWING), (0.0, REACH),
+        ]  # fmt: skip
+    return [
+        (-1.6, STAND), (-1.0, pose(ankle=60, arm=90)), (-0.62, REACH), (-0.40, SWING), (-0.22, CROUCH),
+        (-0.08, SWING), (0.0, REACH),
+    ]  # fmt: skip
+
+
+def approach_feet(dive: DiveNumber, seconds_to_takeoff: Array) -> tuple[Array, Array]:
+    """Where the lowest joint is before take-off, relative to the board's tip: metres ahead, metres above."""
+    s = seconds_to_takeoff
+    if dive.armstand or dive.direction not in (1, 3):
+        return np.full_like(s, -0.1), np.zeros_like(s)
+    ahead = np.interp(s, [-1.6, -0.84, -0.40, 0.0], [-1.75, -0.75, -0.1, -0.1])
+    hop = np.clip((s + 0.82) / 0.42, 0, 1)
+    return ahead, 0.32 * 4 * hop * (1 - hop)
+
+
+def board_dip_m(seconds_to_takeoff: Array, springboard: bool) -> Array:
+    """How far the board's tip is below its rest, metres; it swings out after take-off."""
+    s = seconds_to_takeoff
+    if not springboard:
+        return np.zeros_like(s)
+    press = 0.38 * np.exp(-(((s + 0.2) / 0.13) ** 2))
+    ringing = np.where(s > 0, 0.16 * np.exp(-2.6 * np.maximum(s, 0)) * np.sin(17 * s), 0.0)
+    return np.asarray(press - ringing)
+
+
+def interpolate(keys: Keys, times: Array) -> Array:
+    """Poses at times (N,) between key poses, easing in and out of each: (N, angles)."""
+    at = np.array([time for time, _ in keys])
+    values = np.stack([key for _, key in keys])
+    i = np.clip(np.searchsorted(at, times, side="right") - 1, 0, len(at) - 2)
+    u = np.clip((times - at[i]) / (at[i + 1] - at[i]), 0, 1)
+    u = u * u * (3 - 2 * u)
+    return np.asarray(values[i] * (1 - u)[:, None] + values[i + 1] * u[:, None])
+
+
+def _faults_while_held(dive: DiveNumber, faults: Faults) -> Array:
+    knees = _LOOSE_TUCK if dive.position == "C" else _KNEES
+    return np.asarray(faults.legs * _APART + faults.knees * knees + faults.toes * _FLEXED_FEET * 0.8)

@@ -1,0 +1,155 @@
+"""Renders a data set of dives to video files with a list of labels; resumable, one process a core."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from mcore.data.manifest import DiveRecord, Split, write_manifest
+from mcore.diving import DiveNumber
+from mcore.errors import UserError
+from mcore.synthetic.plan import DivePlan, plan_dive
+from mcore.synthetic.render import render_plan
+from mcore.synthetic.video import write_video
+
+DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
+"""Common dives that look different: every group but one, tuck, pike and free."""
+MANIFEST = "manifest.jsonl"
+_SETTINGS = "settings.json"
+_SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
+_SEED_STRIDE = 1_000_003
+"""Data sets of different seeds share no dive as long as none has this many of one number."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What decides the pixels of a data set."""
+
+    dive_numbers: tuple[str, ...] = DEMO_NUMBERS
+    """Dive numbers to render."""
+    dives_per_number: int = 60
+    """Dives of each number; 70 % train, 10 % validation, 20 % test."""
+    seed: int = 0
+    """Decides every dive."""
+    width: int = 320
+    """Width of a frame, pixels."""
+    height: int = 180
+    """Height of a frame, pixels."""
+
+    def __post_init__(self) -> None:
+        if self.dives_per_number < 1 or self.seed < 0:
+            raise UserError(
+                f"{self.dives_per_number} dives a number with seed {self.seed}; at least 1, and no negative seed"
+            )
+        if not self.dive_numbers or len(set(self.dive_numbers)) != len(self.dive_numbers):
+            raise UserError(f"dive numbers {' '.join(self.dive_numbers) or '(none)'}; give at least one, each once")
+
+
+@dataclass(frozen=True)
+class _Job:
+    number: str
+    seed: int
+    split: Split
+    path: Path
+
+
+def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, workers: int | None = None) -> Path:
+    """Render dives to MP4 files, and list them with their labels.
+
+    Files that are already there are kept, so that an interrupted rendering goes on where it was.
+
+    Args:
+        out: folder; ``<split>/<dive number>-<index>.mp4`` below it, and ``manifest.jsonl``.
+        settings: what to render.
+        workers: processes; None: one a core.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        UserError: the folder holds a data set of other settings, or a dive cannot be rendered.
+    """
+    out, settings = Path(out), settings or RenderSettings()
+    jobs = [job for number in settings.dive_numbers for job in _jobs(out, number, settings)]
+    plans = [plan_dive(job.number, job.seed) for job in jobs]
+    _claim(out, settings)
+    missing = [job for job in jobs if not job.path.exists()]
+    _render_all(missing, settings, workers or os.cpu_count() or 1)
+    write_manifest(out / MANIFEST, [_record(job, plan) for job, plan in zip(jobs, plans, strict=True)])
+    return out / MANIFEST
+
+
+def _jobs(out: Path, number: str, settings: RenderSettings) -> list[_Job]:
+    number = DiveNumber.parse(number).text
+    jobs = []
+    for index in range(settings.dives_per_number):
+        split = _split(index, settings.dives_per_number)
+        path = out / split / f"{number}-{index:04d}.mp4"
+        jobs.append(_Job(number, settings.seed * _SEED_STRIDE + index, split, path))
+    return jobs
+
+
+def _split(index: int, count: int) -> Split:
+    """Split of a dive by its place: first training, then validation, then test; each seed is unrelated to the next."""
+    done = 0.0
+    for split, share in _SHARES:
+        done += share
+        if index < round(done * count):
+            return split
+    return _SHARES[-1][0]
+
+
+def _claim(out: Path, settings: RenderSettings) -> None:
+    """Note what a folder's videos were rendered with, or refuse to mix them with others."""
+    path, wanted = out / _SETTINGS, json.loads(json.dumps(asdict(settings)))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found != wanted:
+            different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
+            raise UserError(
+                f"{out} holds a data set of other settings ({different}); choose another --out, or delete it"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} holds other files; choose an empty or new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _render_all(jobs: Sequence[_Job], settings: RenderSettings, workers: int) -> None:
+    if not jobs:
+        return
+    arguments = [(job, settings.width, settings.height) for job in jobs]
+    console = Console(stderr=True)
+    # Spawned, not forked: the caller may hold threads, such as torch's.
+    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        done = pool.map(_render_one, arguments, chunksize=1)
+        for _ in track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()):
+            pass
+
+
+def _render_one(arguments: tuple[_Job, int, int]) -> None:
+    job, width, height = arguments
+    dive = render_plan(plan_dive(job.number, job.seed), width=width, height=height)
+    write_video(job.path, dive.frames, dive.plan.fps)
+
+
+def _record(job: _Job, plan: DivePlan) -> DiveRecord:
+    return DiveRecord(
+        path=job.path,
+        dive_number=plan.dive_number,
+        score=plan.score,
+        difficulty=plan.difficulty,
+        split=job.split,
+        num_frames=plan.num_frames,
+        transition_frames=plan.transition_frames,
+    )

@@ -1,0 +1,165 @@
+"""From a plan to pictures: a camera that follows the diver, the venue behind, the splash in front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mcore.diving import DiveNumber
+from mcore.errors import UserError
+from mcore.synthetic.diver import draw_diver
+from mcore.synthetic.plan import DivePlan, plan_dive, random_stream
+from mcore.synthetic.scene import BOTTOM_M, LEFT_M, TOP_M, Look, draw_look, draw_venue, shade
+from mcore.synthetic.splash import draw_splash_parameters, render_splash
+
+Array = NDArray[np.float64]
+
+_CAMERA_LAG_FRAMES = 2.5
+_NOISE_PATTERNS = 4
+_BOARD_LENGTH_M, _BOARD_THICKNESS_M = 4.8, 0.07
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedDive:
+    """A dive as frames."""
+
+    plan: DivePlan
+    frames: NDArray[np.uint8]
+    """(N, H, W, 3) RGB."""
+
+
+def render_dive(dive_number: str, seed: int, *, width: int = 320, height: int = 180) -> RenderedDive:
+    """Render a dive; the same arguments give the same pixels.
+
+    Args:
+        dive_number: such as ``407C``.
+        seed: not negative.
+        width: of a frame, pixels, even.
+        height: of a frame, pixels, even.
+
+    Raises:
+        DiveNumberError: not a dive number.
+        UserError: the rules have no difficulty for the dive, or a size is odd or below 32.
+
+    Example:
+        >>> dive = render_dive("407C", seed=7)
+        >>> dive.frames.shape, dive.plan.score, dive.plan.transition_frames
+    """
+    if min(width, height) < 32 or width % 2 or height % 2:
+        raise UserError(f"frames of {width} x {height}; allowed: even sizes from 32 on, which video files need")
+    return render_plan(plan_dive(dive_number, seed), width=width, height=height)
+
+
+def render_plan(plan: DivePlan, *, width: int, height: int) -> RenderedDive:
+    """Render a planned dive at a size."""
+    rng = random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look")
+    look = draw_look(rng)
+    scale = height / look.view_height_m
+    venue = draw_venue(plan, look, scale, rng)
+    splash = draw_splash_parameters(plan.faults.splash, rng)
+    noise = np.round(rng.normal(0.0, look.noise, (_NOISE_PATTERNS, height, width, 1))).astype(np.int16)
+    gains = np.arange(256)[:, None] * np.array(look.light)
+    lookup = np.clip(gains, 0, 255).astype(np.int16)
+    cameras = _follow(plan, look)
+    entry_frame = plan.transition_frames[1]
+    entry_x = float(plan.motion.joints_m[entry_frame, plan.motion.joints_m[entry_frame, :, 1].argmin(), 0])
+
+    frames = np.empty((plan.num_frames, height, width, 3), np.uint8)
+    for i, camera in enumerate(cameras):
+        view = _View(camera, scale, width, height)
+        image = view.crop(venue)
+        if plan.height_m == 3:
+            _draw_springboard(image, view, float(plan.motion.board_tip_m[i]))
+        _paste_diver(image, view, plan.motion.joints_m[i], look)
+        drawn = render_splash(splash, (i - entry_frame + 0.5) / plan.fps, scale)
+        if drawn is not None:
+            _paste(image, drawn[0], view.pixel(entry_x, 0.0) - drawn[1])
+        pixels = np.stack([lookup[:, c][np.asarray(image)[..., c]] for c in range(3)], -1)
+        pixels += noise[int(rng.integers(_NOISE_PATTERNS))]
+        frames[i] = np.clip(pixels, 0, 255)
+    if look.mirrored:
+        frames = np.ascontiguousarray(frames[:, :, ::-1])
+    return RenderedDive(plan, frames)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What the camera sees in one frame."""
+
+    center: Array
+    scale: float
+    width: int
+    height: int
+
+    def pixel(self, x: float, y: float) -> Array:
+        return np.array(
+            [self.width / 2 + (x - self.center[0]) * self.scale, self.height / 2 - (y - self.center[1]) * self.scale]
+        )
+
+    def crop(self, venue: Image.Image) -> Image.Image:
+        left, top = self.center[0] - LEFT_M, TOP_M - self.center[1]
+        offset = (left * self.scale - self.width / 2, top * self.scale - self.height / 2)
+        matrix = (1, 0, offset[0], 0, 1, offset[1])
+        size = (self.width, self.height)
+        return venue.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+
+
+def _follow(plan: DivePlan, look: Look) -> Array:
+    """Camera centres (N, 2): the diver's path, smoothed as an operator would, kept inside the venue."""
+    center = plan.motion.center_m.copy()
+    entry_frame = plan.transition_frames[1]
+    center[entry_frame:, 0] = center[entry_frame, 0]  # nobody follows a diver under water
+    center[:, 0] += look.camera_lead_m
+    center[:, 1] = np.maximum(center[:, 1] - 0.2, look.camera_low_m)
+    radius = int(4 * _CAMERA_LAG_FRAMES)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / _CAMERA_LAG_FRAMES) ** 2)
+    padded = np.pad(center, ((radius, radius), (0, 0)), mode="edge")
+    smooth = np.stack([np.convolve(padded[:, axis], kernel / kernel.sum(), mode="valid") for axis in (0, 1)], -1)
+    half = look.view_height_m / 2
+    smooth[:, 1] = np.clip(smooth[:, 1], BOTTOM_M + half, TOP_M - half)
+    return smooth
+
+
+def _draw_springboard(image: Image.Image, view: _View, tip_m: float) -> None:
+    """Draw a board that bends towards its tip."""
+    draw = ImageDraw.Draw(image)
+    along = np.linspace(0, 1, 9)
+    y = 3.0 - 0.02 + (tip_m - 3.0) * along**2.2
+    points = [tuple(view.pixel(-_BOARD_LENGTH_M * (1 - u), h).tolist()) for u, h in zip(along, y, strict=True)]
+    thickness = max(1, round(_BOARD_THICKNESS_M * view.scale))
+    draw.line(points, fill=(96, 104, 112), width=thickness + 1)
+    draw.line(points, fill=(188, 198, 204), width=max(1, thickness // 2))
+
+
+def _paste_diver(image: Image.Image, view: _View, joints_m: Array, look: Look) -> None:
+    """Draw the diver; what is under water is seen through it, deeper is fainter."""
+    if joints_m[:, 1].max() < -1.5:
+        return
+    pixels = np.stack([*np.moveaxis(_project(view, joints_m), -1, 0), joints_m[:, 2]], -1)
+    picture, corner = draw_diver(pixels, view.scale, look)
+    surface = int(round(float(view.pixel(0.0, 0.0)[1]))) - corner[1]
+    if surface < picture.height:
+        top = max(0, surface)
+        under = picture.crop((0, top, picture.width, picture.height))
+        tint = Image.new("RGBA", under.size, (*shade(look.water, 0.95), 255))
+        alpha = np.asarray(under.getchannel("A"), np.float64)
+        depth_m = (np.arange(under.height) + top - surface)[:, None] / view.scale
+        alpha = alpha * np.clip(0.75 - depth_m / 1.6, 0, 1)
+        under = Image.blend(under, tint, 0.45)
+        under.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+        picture.paste(under, (0, top))
+    _paste(image, picture, np.array(corner, np.float64))
+
+
+def _project(view: _View, joints_m: Array) -> Array:
+    x = view.width / 2 + (joints_m[:, 0] - view.center[0]) * view.scale
+    y = view.height / 2 - (joints_m[:, 1] - view.center[1]) * view.scale
+    return np.stack([x, y], -1)
+
+
+def _paste(image: Image.Image, picture: Image.Image, corner: Array) -> None:
+    x, y = np.round(corner).astype(int).tolist()
+    image.paste(picture, (x, y), picture)

@@ -1,0 +1,104 @@
+"""The splash: a column, droplets in free fall, and foam that stays; larger for a worse entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Array = NDArray[np.float64]
+
+GRAVITY = 9.81
+OVERSAMPLING = 2
+_WHITE = (238, 246, 250)
+
+
+@dataclass(frozen=True, eq=False)
+class Splash:
+    """Everything about one splash that is decided before it happens."""
+
+    severity: float
+    """0 a rip entry, 1 a wall of water."""
+    delay: Array
+    """(D,) seconds from touching the water to a droplet's start."""
+    velocity: Array
+    """(D, 2) metres a second: along the water, up."""
+    radius: Array
+    """(D,) metres."""
+    jags: Array
+    """(J,) outline of the column, about 1."""
+
+
+def draw_splash_parameters(severity: float, rng: np.random.Generator) -> Splash:
+    """Decide a splash of a severity in 0..1."""
+    count = int(24 + 260 * severity)
+    up = (1.7 + 5.0 * severity) * rng.uniform(0.25, 1.0, count)
+    along = rng.normal(0.0, 0.35 + 1.15 * severity, count)
+    return Splash(
+        severity=severity,
+        delay=rng.uniform(0.0, 0.14 + 0.30 * severity, count),
+        velocity=np.stack([along, up], -1),
+        radius=rng.uniform(0.015, 0.035 + 0.035 * severity, count),
+        jags=rng.uniform(0.55, 1.15, 15),
+    )
+
+
+def render_splash(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.Image, tuple[int, int]] | None:
+    """Draw a splash.
+
+    Args:
+        splash: which one.
+        seconds: since the diver touched the water.
+        pixels_per_m: scale.
+
+    Returns:
+        An RGBA picture and the pixel in it where the diver entered; None before.
+    """
+    if seconds < 0:
+        return None
+    reach, below, above = 1.2 + 2.4 * splash.severity, 0.5, 0.5 + 2.6 * splash.severity
+    scale = OVERSAMPLING * pixels_per_m
+    size = (round(2 * reach * pixels_per_m), round((above + below) * pixels_per_m))
+    image = Image.new("RGBA", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING), (*_WHITE, 0))
+    draw = ImageDraw.Draw(image)
+    origin = np.array([image.width / 2, above * scale])
+    _draw_foam(draw, splash, seconds, origin, scale)
+    _draw_column(draw, splash, seconds, origin, scale)
+    _draw_droplets(draw, splash, seconds, origin, scale)
+    return image.resize(size, Image.Resampling.BOX), (round(origin[0] / OVERSAMPLING), round(origin[1] / OVERSAMPLING))
+
+
+def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    across = (0.22 + 1.35 * splash.severity) * min(1.0, 0.35 + seconds / 0.5) * scale
+    alpha = int(205 * (0.35 + 0.65 * splash.severity) * np.exp(-seconds / 1.6))
+    for share, strength in ((1.0, 0.45), (0.7, 0.8)):
+        half = across * share
+        draw.ellipse(
+            [origin[0] - half, origin[1] - 0.16 * half, origin[0] + half, origin[1] + 0.22 * half],
+            fill=(*_WHITE, int(alpha * strength)),
+        )
+
+
+def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    lasts = 0.34 + 0.62 * splash.severity
+    u = seconds / lasts
+    if u >= 1:
+        return
+    height = (0.22 + 2.0 * splash.severity) * 4 * u * (1 - u) * scale
+    half = (0.10 + 0.55 * splash.severity) * (0.6 + 0.6 * u) * scale
+    across = np.linspace(-1, 1, len(splash.jags))
+    outline = (1 - across**2) * splash.jags
+    points = [(origin[0] + x * half, origin[1] - h * height) for x, h in zip(across, outline, strict=True)]
+    alpha = int(230 * (1 - 0.45 * u))
+    draw.polygon([(origin[0] - half, origin[1]), *points, (origin[0] + half, origin[1])], fill=(*_WHITE, alpha))
+
+
+def _draw_droplets(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    t = seconds - splash.delay
+    height = splash.velocity[:, 1] * t - GRAVITY * t**2 / 2
+    along = splash.velocity[:, 0] * t
+    for i in np.flatnonzero((t > 0) & (height > 0)):
+        x, y, r = origin[0] + along[i] * scale, origin[1] - height[i] * scale, splash.radius[i] * scale
+        draw.ellipse([x - r, y - r, x + r, y + r], fill=(*_WHITE, 215))
