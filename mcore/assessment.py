@@ -102,11 +102,11 @@ def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> lis
     rows = [
         row("srcc", "SRCC", True, metrics.srcc, scores, mean, true),
         row("relative_l2_x100", "R-l2 x100", False, relative_l2, scores, mean, true),
-        row("mae_points", "mean error, points", False, metrics.mean_absolute_error, scores, mean, true),
+        row("mae_points", "MAE, points", False, metrics.mean_absolute_error, scores, mean, true),
     ]
     known = np.isfinite(outcome.difficulties)
     if known.any():
-        title = "mean error, judge points"
+        title = "MAE, judge points"
         columns = (scores[known], mean[known], true[known], outcome.difficulties[known])
         rows.append(row("mae_judge_points", title, False, metrics.judge_point_error, *columns))
     labelled = outcome.true_transitions[:, 0] >= 0
@@ -121,8 +121,8 @@ def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> lis
             name = f"aiou_{threshold * 100:.0f}"
             rows.append(row(name, f"AIoU@{threshold}", True, _aiou_at(threshold), *frames))
         for name, title, error in (
-            ("boundary_error_mean_frames", "boundary error, mean, sampled frames", _mean_boundary_error),
-            ("boundary_error_median_frames", "boundary error, median, sampled frames", _median_boundary_error),
+            ("boundary_error_mean_frames", "boundaries, mean frames", _mean_boundary_error),
+            ("boundary_error_median_frames", "boundaries, median frames", _median_boundary_error),
         ):
             rows.append(row(name, title, False, error, *frames))
     return rows

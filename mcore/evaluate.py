@@ -158,26 +158,19 @@ def evaluate_checkpoint(options: Options) -> Report:
 
 
 def print_report(report: Report, options: Options) -> None:
-    """Print the table of an evaluation."""
+    """Print the table of an evaluation; 80 columns hold it."""
     plan = report.plan
     epoch = "" if report.checkpoint_epoch is None else f", epoch {report.checkpoint_epoch}"
-    table = Table(title=f"{options.checkpoint}{epoch}: {len(plan.queries)} {options.split} dives")
-    for heading in ("", "network", "95 % interval", "yardstick", "95 % interval", "difference, 95 % interval"):
-        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    table = Table(title=f"{options.checkpoint.name}{epoch}: {len(plan.queries)} {options.split} dives")
+    table.add_column("↑ higher, ↓ lower is better", no_wrap=True)
+    table.add_column("network, 95 % interval", justify="right", no_wrap=True)
+    table.add_column("yardstick", justify="right", no_wrap=True)
     for row in report.rows:
-        arrow = "higher is better" if row.higher_is_better else "lower is better"
-        table.add_row(
-            f"{row.title} ({arrow})",
-            _number(row.model.value),
-            _interval(row.model),
-            _number(row.yardstick.value),
-            _interval(row.yardstick),
-            _interval(row.difference),
-        )
-    console = Console()
-    # Away from a terminal rich assumes 80 columns and cuts the figures off.
-    console.print(table, width=None if console.is_terminal else 140)
-    print("yardsticks: mean training score of the same dive number; median training transitions for every dive")
+        arrow = "↑" if row.higher_is_better else "↓"
+        table.add_row(f"{row.title} {arrow}", _with_interval(row.model), _with_interval(row.yardstick))
+    Console().print(table)
+    print("yardsticks: mean training score of the dive number; median training transitions")
+    print(f"network minus yardstick, SRCC: {_with_interval(report.rows[0].difference)}")
     if plan.skipped:
         names = ", ".join(sorted({record.dive_number for record in plan.skipped}))
         print(f"skipped {len(plan.skipped)} dives of numbers without a training dive: {names}")
@@ -219,15 +212,15 @@ def _write(report: Report, outcome: Outcome, options: Options) -> None:
     (options.out / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     _write_predictions(report, outcome, options.out / "predictions.csv")
     queries = report.plan.queries
-    row = report.rows[0]
+    srcc = report.rows[0]
     scatter_plot(
         options.out / "scatter.png",
         outcome.scores,
         outcome.true_scores,
         report.predictions.spread,
         [record.dive_number for record in queries],
-        f"{len(queries)} {options.split} dives, SRCC {_number(row.model.value)} "
-        f"(dive-number mean {_number(row.yardstick.value)})",
+        f"{len(queries)} {options.split} dives, SRCC {_number(srcc.model.value)} "
+        f"(dive-number mean {_number(srcc.yardstick.value)})",
     )
 
 
@@ -245,13 +238,13 @@ def _write_predictions(report: Report, outcome: Outcome, path: Path) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
+    return "undefined" if value is None else f"{value:.3f}"
 
 
-def _interval(figure: Figure) -> str:
+def _with_interval(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
-        return "undefined"
-    return f"{figure.low:.3g} .. {figure.high:.3g}"
+        return _number(figure.value)
+    return f"{_number(figure.value)} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 if __name__ == "__main__":

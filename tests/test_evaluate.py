@@ -108,7 +108,7 @@ def test_command_writes_table_json_csv_and_picture(
     printed = capsys.readouterr().out
     assert "4 test dives" in printed
     assert "epoch 7" in printed
-    for title in ("SRCC", "R-l2 x100", "points", "judge points", "AIoU@0.5", "AIoU@0.75", "boundary error"):
+    for title in ("SRCC", "R-l2 x100", "MAE, points", "MAE, judge points", "AIoU@0.5", "AIoU@0.75", "boundaries"):
         assert title in printed
     summary = json.loads((tmp_path / "metrics.json").read_text())
     assert summary["num_dives"] == 4
