@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from PIL import Image
 
 from mcore.config import ClipConfig
 from mcore.errors import ClipError
 from mcore.video import sample_clip
+from mcore.video.matroska import fault_position
 from mcore.video.truncation import missing_bytes
 from tests.numbered_video import frame_numbers, write_numbered, write_silence
 
@@ -62,7 +65,7 @@ def test_the_readable_part_of_a_truncated_file_can_be_used(tmp_path: Path, name:
 def test_a_recording_that_was_cut_off_has_no_index(tmp_path: Path) -> None:
     path = write(tmp_path, "slow.mp4")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ClipError, match="truncated and cannot be opened"):
+    with pytest.raises(ClipError, match="truncated and cannot be read"):
         sample_clip(path, CONFIG)
 
 
@@ -88,6 +91,37 @@ def test_damage_in_the_middle_is_found(tmp_path: Path, name: str) -> None:
         sample_clip(path, CONFIG)
 
 
+@pytest.mark.parametrize("at_share", [0.3, 0.45, 0.6, 0.75, 0.9])
+def test_frames_lost_from_matroska_are_noticed(tmp_path: Path, at_share: float) -> None:
+    """FFmpeg skips to the next cluster without a word where it cannot parse; here each cluster lasts 0.2 s."""
+    path = write_numbered(tmp_path / "film.mkv", NUM_FRAMES, container_options={"cluster_time_limit": "200"})
+    assert fault_position(path) is None
+    data = bytearray(path.read_bytes())
+    start = data.index(b"\x1f\x43\xb6\x75", int(len(data) * at_share))
+    data[start : start + 4] = b"\x55" * 4
+    path.write_bytes(data)
+    assert fault_position(path) == start
+    with pytest.raises(ClipError, match=r"is (damaged|truncated): .*\d\.\d\d s"):
+        sample_clip(path, CONFIG)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_small_damage_never_passes_for_other_frames(tmp_path: Path, seed: int) -> None:
+    """A few changed bytes either do no harm that shows, or are an error; the decoder would conceal most of them."""
+    path = write(tmp_path, "fast.mp4")
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    start = int(rng.integers(data.index(b"mdat") + 100, len(data) - 8))
+    data[start : start + 4] = rng.integers(0, 256, 4, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    try:
+        sampled = sample_clip(path, CONFIG)
+    except ClipError as error:
+        assert re.search(r"is damaged: .* past \d\.\d\d s", str(error))  # noqa: PT017 - the other outcome is allowed
+    else:
+        np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
+
+
 def test_damage_after_the_window_does_not_matter(tmp_path: Path) -> None:
     path = write(tmp_path, "fast.mp4")
     data = bytearray(path.read_bytes())
@@ -110,7 +144,7 @@ def test_missing_file(tmp_path: Path) -> None:
         ("text.mp4", b"just some text\n" * 100, "not a video file that FFmpeg reads"),
         ("text.txt", b"just some text\n" * 100, "a text file, not a video"),
         ("zeros.mkv", bytes(5_000), "not a video file that FFmpeg reads"),
-        ("head.mp4", b"\0\0\0\x20ftypisom", "truncated and cannot be opened"),
+        ("head.mp4", b"\0\0\0\x20ftypisom", "truncated and cannot be read"),
     ],
 )
 def test_files_that_are_no_videos(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -126,6 +160,19 @@ def test_a_picture_is_no_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).rename(tmp_path / "video.mp4")
     with pytest.raises(ClipError, match="a single picture, not a video"):
         sample_clip(tmp_path / "video.mp4", CONFIG)
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        write_silence(container, 0.5)
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(cover.encode(None))
+    with pytest.raises(ClipError, match="has no video stream"):
+        sample_clip(path, CONFIG)
 
 
 def test_sound_alone(tmp_path: Path) -> None:

@@ -221,6 +221,14 @@ def test_unknown_reader(video: Callable[[str], Path]) -> None:
         sample_clip(video("closed.mp4"), CONFIG, reader="opencv")  # type: ignore[arg-type]
 
 
+def test_titles_need_not_be_utf8(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "title.mkv", 20)
+    with av.open(str(path)) as reader:
+        tool = reader.metadata["ENCODER"].encode()
+    path.write_bytes(path.read_bytes().replace(tool, b"\xb4" * len(tool)))
+    assert sample_clip(path, CONFIG).num_source_frames == 20
+
+
 def test_names_that_look_like_something_else(tmp_path: Path) -> None:
     """FFmpeg takes what precedes a colon for a protocol, and a percent sign for a numbered sequence."""
     path = write_numbered(tmp_path / "dive:10m %03d ü.mp4", 20)

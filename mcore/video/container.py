@@ -41,9 +41,13 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     check_file(path)
     try:
         # "file:" keeps FFmpeg from reading a colon in a file name as a protocol.
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{path}", metadata_errors="replace")  # titles need not be UTF-8
     except (av.FFmpegError, OSError) as error:
-        raise ClipError(_describe_open_error(path, error)) from error
+        raise unreadable(
+            path,
+            f"{path} is not a video file that FFmpeg reads ({describe_av_error(error)}); give a video such as MP4, "
+            "MKV, MOV or TS, or a folder of images",
+        ) from error
     with container:
         yield container, _choose_stream(path, container)
 
@@ -53,16 +57,19 @@ def describe_av_error(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _describe_open_error(path: Path, error: Exception) -> str:
+def unreadable(path: Path, otherwise: str) -> ClipError:
+    """Explain why nothing can be read: a truncated file says so before any of its consequences.
+
+    Args:
+        path: the file.
+        otherwise: the message where the file is not truncated.
+    """
     missing = missing_bytes(path)
-    if missing is not None:
-        return (
-            f"{path} is truncated and cannot be opened: {missing}. If it was copied, copy it again; if the "
-            "recording was cut off, its index was never written, and a repair tool such as untrunc may help"
-        )
-    return (
-        f"{path} is not a video file that FFmpeg reads ({describe_av_error(error)}); give a video such as MP4, "
-        "MKV, MOV or TS, or a folder of images"
+    if missing is None:
+        return ClipError(otherwise)
+    return ClipError(
+        f"{path} is truncated and cannot be read: {missing}. If it was copied, copy it again; if the recording was "
+        "cut off, its index was never written, and a repair tool such as untrunc may help"
     )
 
 
@@ -75,7 +82,7 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
             if stream.codec_context is None:
-                raise ClipError(f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
+                raise unreadable(path, f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
-    raise ClipError(f"{path} has no video stream (streams: {kinds}); give a file with pictures")
+    raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")

@@ -2,7 +2,8 @@
 
 decord seeks to a keyframe and counts the frames that follow. That is right where decoding from a keyframe gives every
 later frame and no earlier one; elsewhere (open groups of pictures, HEVC as x265 writes it, intra refresh, MPEG-TS) it
-returns other frames than asked for, without a word. decord2 is the same package for aarch64.
+returns other frames than asked for, without a word. Damage within a file it conceals, where the default reader reports
+it. decord2 is the same package for aarch64.
 """
 
 from __future__ import annotations

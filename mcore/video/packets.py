@@ -8,11 +8,13 @@ from itertools import accumulate
 from pathlib import Path
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mcore.errors import ClipError
-from mcore.video.container import describe_av_error, open_video
+from mcore.video import matroska
+from mcore.video.container import describe_av_error, open_video, unreadable
 from mcore.video.nal import is_idr
 from mcore.video.truncation import missing_bytes
 
@@ -23,6 +25,9 @@ _DURATION_IN_HEADER = ("mov", "matroska", "avi", "flv", "asf")
 
 _DURATION_FROM_ZERO = ("matroska", "flv")
 """Containers in which FFmpeg's muxer writes the last time as duration, also where the first is not 0."""
+
+_GAP_PERIODS = 1.6
+"""A time between frames this much longer than usual may hide lost frames."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,13 @@ def scan_packets(path: Path) -> PacketScan:
                         )
                     )
         except av.FFmpegError as error:
-            raise ClipError(
-                f"{path} cannot be read past packet {len(packets)} of its video ({describe_av_error(error)}); copy or "
-                "download it again"
+            raise unreadable(
+                path,
+                f"{path} is damaged: it cannot be read past packet {len(packets)} of its video "
+                f"({describe_av_error(error)}). Copy or download it again",
             ) from error
         if not packets:
-            raise ClipError(f"{path} has a video stream without a single frame; record or convert it again")
+            raise unreadable(path, f"{path} has a video stream without a single frame; record or convert it again")
         return _summarise(container, stream, packets, end_s)
 
 
@@ -164,14 +170,27 @@ def check_complete(path: Path, scan: PacketScan, needed_until_s: float | None) -
         readable_s = _readable_s(scan)
         if needed_until_s is None or needed_until_s > readable_s:
             raise ClipError(_truncated_message(path, scan, what, readable_s))
+    at_s = _damage_s(path, scan) if what is None else None
+    if at_s is not None and (needed_until_s is None or at_s < needed_until_s):
+        raise ClipError(
+            f"{path} is damaged: data is missing at {at_s:.2f} s. Copy or download it again, or choose an end before "
+            "the damage"
+        )
+
+
+def _damage_s(path: Path, scan: PacketScan) -> float | None:
+    """Find the first damage that shows in the container: seconds after the first frame."""
     for packet in scan.packets:
         if packet.is_corrupt and packet.pts is not None:
-            at_s = scan.seconds(packet.pts)
-            if what is None and (needed_until_s is None or at_s < needed_until_s):
-                raise ClipError(
-                    f"{path} is damaged: data is missing at {at_s:.2f} s. Copy or download it again, or choose a "
-                    "part without damage with start and end"
-                )
+            return scan.seconds(packet.pts)
+    if not scan.format_name.startswith("matroska") or scan.pts is None or len(scan.pts) < 3:
+        return None
+    gaps = np.diff(scan.pts)
+    wide = np.flatnonzero(gaps > _GAP_PERIODS * np.median(gaps))
+    # A gap alone may be a variable frame rate; only then the walk through the whole file is worth its time.
+    if len(wide) and matroska.fault_position(path) is not None:
+        return scan.seconds(scan.pts[int(wide[0])])
+    return None
 
 
 def _readable_s(scan: PacketScan) -> float:

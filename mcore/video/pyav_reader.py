@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,9 @@ from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb
 
+_SEEK_BY_INDEX = ("mov", "matroska")
+"""Containers in which FFmpeg finds a frame by an index, not by trial."""
+
 
 @dataclass(frozen=True)
 class _Timeline:
@@ -33,6 +36,8 @@ class _Timeline:
     """(N,) presentation times, relative to the first."""
     pts: Sequence[int | None]
     """Their tags in ticks, None where the container has none."""
+    starts: Sequence[int] = ()
+    """Tags of frames where decoding may start as well as at the first."""
 
 
 def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None) -> PickedFrames:
@@ -49,8 +54,9 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     """
     scan = scan_packets(path)
     check_complete(path, scan, needed_until_s)
-    for timeline, starts in _timelines(path, scan):
-        picked = _pick(path, timeline, starts, choose, keep)
+    strict = scan.packets[0].is_idr
+    for timeline in _timelines(path, scan):
+        picked = _pick(path, timeline, choose, keep, strict=strict)
         if picked is not None:
             return picked
     raise ClipError(
@@ -58,24 +64,20 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     )
 
 
-def _timelines(path: Path, scan: PacketScan) -> Iterator[tuple[_Timeline, Sequence[int]]]:
-    """List what decoding should give, and where it may start: the cheapest first, the surest last."""
+def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
+    """List what decoding should give: the cheapest first, the surest last."""
     if scan.pts is not None:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
-        yield timeline, _seekable_starts(scan)
-        yield timeline, ()
-    yield _decoded_timeline(path, scan), ()
+        if scan.format_name.startswith(_SEEK_BY_INDEX):
+            yield replace(timeline, starts=scan.closed_starts())
+        yield timeline
+    yield _decoded_timeline(path, scan)
 
 
-def _seekable_starts(scan: PacketScan) -> Sequence[int]:
-    """Times where decoding may start instead of at the file's first frame; FFmpeg seeks by an index there."""
-    return scan.closed_starts() if scan.format_name.startswith(("mov", "matroska")) else ()
-
-
-def _pick(path: Path, timeline: _Timeline, starts: Sequence[int], choose: Choose, keep: Keep) -> PickedFrames | None:
+def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict: bool) -> PickedFrames | None:
     """Decode sequentially and compare every frame with the timeline; None where they differ.
 
-    A window far into a long file is decoded from the last of ``starts`` before it; the comparison covers that too.
+    A window far into a long file is decoded from the last start before it; the comparison covers that too.
     """
     count = len(timeline.pts)
     indices = choose(timeline.pts_seconds)
@@ -83,8 +85,8 @@ def _pick(path: Path, timeline: _Timeline, starts: Sequence[int], choose: Choose
     last_wanted = max(wanted)
     pictures: dict[int, NDArray[np.uint8]] = {}
     width = height = 0
-    first = _start_index(timeline, min(wanted), starts)
-    with closing(decode(path, start_pts=timeline.pts[first] if first else None)) as frames:
+    first = _start_index(timeline, min(wanted))
+    with closing(decode(path, start_pts=timeline.pts[first] if first else None, strict=strict)) as frames:
         for index, frame in enumerate(frames, first):
             if index >= count or frame.pts != timeline.pts[index]:
                 return None
@@ -104,12 +106,12 @@ def _pick(path: Path, timeline: _Timeline, starts: Sequence[int], choose: Choose
     return PickedFrames(timeline.pts_seconds, indices, pictures, width, height, "pyav")
 
 
-def _start_index(timeline: _Timeline, first_wanted: int, starts: Sequence[int]) -> int:
-    """Find the frame to start at: the last of ``starts`` at or before the first wanted frame, or 0."""
-    if not starts:
+def _start_index(timeline: _Timeline, first_wanted: int) -> int:
+    """Find the frame to start at: the last possible one at or before the first wanted frame, or 0."""
+    if not timeline.starts:
         return 0
     pts = np.asarray(timeline.pts, np.int64)
-    before = [ticks for ticks in starts if ticks <= pts[first_wanted]]
+    before = [ticks for ticks in timeline.starts if ticks <= pts[first_wanted]]
     return int(np.searchsorted(pts, before[-1])) if before else 0
 
 
@@ -120,12 +122,16 @@ def seconds_from_first(pts: Sequence[int], time_base: Fraction) -> NDArray[np.fl
     return seconds
 
 
-def decode(path: Path, *, start_pts: int | None = None, threads: bool = True) -> Generator[av.VideoFrame, None, None]:
+def decode(
+    path: Path, *, start_pts: int | None = None, strict: bool = False, threads: bool = True
+) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
     Args:
         path: the file.
         start_pts: seek to the keyframe here (ticks of the stream) first; the caller checks where the frames begin.
+        strict: stop at damage that H.264 decoders otherwise conceal. A recording that begins between keyframes cannot
+            be read so: its first packets refer to what is not there.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
 
     Raises:
@@ -133,6 +139,8 @@ def decode(path: Path, *, start_pts: int | None = None, threads: bool = True) ->
     """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
+        if strict:
+            stream.codec_context.options = {"err_detect": "explode"}
         count, last_s = 0, 0.0
         try:
             if start_pts is not None:
@@ -144,12 +152,12 @@ def decode(path: Path, *, start_pts: int | None = None, threads: bool = True) ->
                 yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                with closing(decode(path, start_pts=start_pts, threads=False)) as frames:
+                with closing(decode(path, start_pts=start_pts, strict=strict, threads=False)) as frames:
                     yield from islice(frames, count, None)
                 return
             raise ClipError(
                 f"{path} is damaged: it cannot be decoded past {last_s:.2f} s ({describe_av_error(error)}). Copy or "
-                "download it again"
+                "download it again; if it plays without faults elsewhere, convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
             ) from error
 
 

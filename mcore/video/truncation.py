@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from mcore.video import matroska
+
 _MP4_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx")
-_EBML_ID = 0x1A45DFA3
-_SEGMENT_ID = 0x18538067
 _TS_PACKET_BYTES = (188, 192, 204)
 _TS_SYNC = 0x47
 
@@ -28,8 +28,8 @@ def missing_bytes(path: Path) -> str | None:
         head = file.read(1024)
         if head[4:8] in _MP4_FIRST_BOXES:
             expected = _mp4_bytes(file, size)
-        elif head[:4] == _EBML_ID.to_bytes(4, "big"):
-            expected = _matroska_bytes(file, size)
+        elif head[:4] == matroska.EBML_MAGIC:
+            expected = matroska.declared_bytes(file, size)
         elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             expected = 8 + int.from_bytes(head[4:8], "little")
         elif packet := _ts_packet_bytes(head):
@@ -59,38 +59,6 @@ def _mp4_bytes(file: BinaryIO, size: int) -> int:
         has_index = has_index or kind == b"moov"
         position += length
     return position if has_index or position > size else position + 8
-
-
-def _matroska_bytes(file: BinaryIO, size: int) -> int:
-    """Where the segment ends; a live recording leaves its length unknown."""
-    position = 0
-    while position < size:
-        file.seek(position)
-        element, _ = _ebml_number(file, keep_marker=True)
-        length, unknown = _ebml_number(file, keep_marker=False)
-        if element is None or length is None:
-            return position + 12
-        if unknown:
-            return size
-        position = file.tell() + length
-        if element == _SEGMENT_ID:
-            return position
-    return position
-
-
-def _ebml_number(file: BinaryIO, *, keep_marker: bool) -> tuple[int | None, bool]:
-    """Read an EBML variable-length number; the flag says that all its bits are set: an unknown length."""
-    first = file.read(1)
-    if not first or first[0] == 0:
-        return None, False
-    length = 9 - first[0].bit_length()
-    rest = file.read(length - 1)
-    if len(rest) < length - 1:
-        return None, False
-    value = int.from_bytes(first + rest, "big")
-    bits = 7 * length
-    unmarked = value & ((1 << bits) - 1)
-    return (value if keep_marker else unmarked), unmarked == (1 << bits) - 1
 
 
 def _ts_packet_bytes(head: bytes) -> int | None:
