@@ -65,11 +65,12 @@ def add_exemplars(
     """
     bundle = Bundle.open(bundle_path)
     check_target(out, overwrite=overwrite)
+    records = choose_exemplars(options)
     with appearing_folder(out) as folder:
         shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
         backend = open_backend(bundle.graphs, "onnxruntime")
         try:
-            record = write_bank(backend, bundle.model.clip, options, folder, say)
+            record = write_bank(backend, bundle.model.clip, records, options, folder, say)
         finally:
             backend.close()
         write_manifest(folder, replace(bundle.manifest, exemplars=record))
@@ -77,14 +78,20 @@ def add_exemplars(
 
 
 def write_bank(
-    backend: Backend, clip_config: ClipConfig, options: BankOptions, folder: Path, say: Callable[[str], None]
+    backend: Backend,
+    clip_config: ClipConfig,
+    records: Sequence[DiveRecord],
+    options: BankOptions,
+    folder: Path,
+    say: Callable[[str], None],
 ) -> ExemplarRecord:
     """Encode the chosen dives and write ``exemplars.npz``.
 
     Args:
         backend: holds the exported graphs.
         clip_config: the network's input contract.
-        options: which dives to take.
+        records: what ``choose_exemplars`` returned.
+        options: where they came from.
         folder: where the file goes.
         say: gets one line for the file, and one for each dive that could not be read.
 
@@ -92,10 +99,9 @@ def write_bank(
         What the manifest says of the bank.
 
     Raises:
-        UserError: the list cannot be read or has no dive of the split, or none of its videos can be read.
+        UserError: none of the videos can be read.
     """
     began = time.perf_counter()
-    records = choose_exemplars(select_split(read_manifest(options.dives), options.split), options)
     bank = _encode(backend, clip_config, records, options.dives, say)
     path = folder / EXEMPLARS_FILE
     bank.save(path)
@@ -135,8 +141,13 @@ def _encode(
     )
 
 
-def choose_exemplars(records: Sequence[DiveRecord], options: BankOptions) -> list[DiveRecord]:
-    """Choose at random, the same for a seed; dive numbers in their rule-book spelling."""
+def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
+    """Choose exemplars at random, the same for a seed; cheap, so do it before exporting.
+
+    Raises:
+        UserError: the list cannot be read, has no dive of the split, or one with an impossible dive number.
+    """
+    records = select_split(read_manifest(options.dives), options.split)
     by_number: dict[str, list[DiveRecord]] = defaultdict(list)
     for record in records:
         by_number[DiveNumber.parse(record.dive_number).text].append(record)

@@ -23,7 +23,7 @@ from mcore.errors import UserError
 from mcore.model import MCoRe, stage_deltas
 from mcore.synthetic import render_dive
 from mcore.video import crop, normalise, resize_frame, sample_indices
-from mcore_export.bank import BankOptions, write_bank
+from mcore_export.bank import BankOptions, choose_exemplars, write_bank
 from mcore_export.folder import appearing_folder, check_target
 from mcore_export.gate import GateLimits, require_pass, run_gate
 from mcore_export.graphs import export_graphs
@@ -91,6 +91,7 @@ def export_checkpoint(
     """
     options = options or ExportOptions()
     check_target(out, overwrite=options.overwrite)
+    records = [] if bank is None else choose_exemplars(bank)
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
     with appearing_folder(out) as folder:
@@ -103,7 +104,7 @@ def export_checkpoint(
             _say_gate(rows, say)
             require_pass(rows)
             _write_golden(model, folder, frames, clips)
-            exemplars = None if bank is None else write_bank(backend, model.config.clip, bank, folder, say)
+            exemplars = None if bank is None else write_bank(backend, model.config.clip, records, bank, folder, say)
         finally:
             backend.close()
         manifest = BundleManifest(

@@ -85,24 +85,24 @@ def _row(part: str, case: str, figure: float, limit: float) -> GateRow:
 def _backbone_rows(
     backend: Backend, clips: Sequence[FloatArray], expected: Sequence[Encoding], limits: GateLimits
 ) -> list[GateRow]:
-    worst = max(_relative(backend.backbone(clip[None]), e.features) for clip, e in zip(clips, expected, strict=True))
+    pairs = zip(clips, expected, strict=True)
+    worst = _worst([_relative(backend.backbone(clip[None]), e.features) for clip, e in pairs])
     return [_row("backbone", f"features, relative, {len(clips)} clips", worst, limits.relative)]
 
 
 def _segmenter_rows(backend: Backend, expected: Sequence[Encoding], limits: GateLimits) -> list[GateRow]:
-    logits_worst = tokens_worst = 0.0
-    flips = 0
+    logits_off, tokens_off, flips = [], [0.0], 0
     for e in expected:
         logits, transitions, tokens = backend.segmenter(e.features.numpy())
-        logits_worst = max(logits_worst, _relative(logits, e.logits))
+        logits_off.append(_relative(logits, e.logits))
         flips += int((transitions != e.transitions.numpy()).sum())
         if np.array_equal(transitions, e.transitions.numpy()):  # tokens of other stages are not comparable
-            tokens_worst = max(tokens_worst, _relative(tokens, e.tokens))
+            tokens_off.append(_relative(tokens, e.tokens))
     count = f"{len(expected)} clips"
     return [
-        _row("segmenter", f"logits, relative, {count}", logits_worst, limits.relative),
+        _row("segmenter", f"logits, relative, {count}", _worst(logits_off), limits.relative),
         _row("segmenter", f"flipped transitions, {count}", flips, limits.flips),
-        _row("segmenter", f"tokens, relative, {count}", tokens_worst, limits.relative),
+        _row("segmenter", f"tokens, relative, {count}", _worst(tokens_off), limits.relative),
     ]
 
 
@@ -114,7 +114,7 @@ def _regressor_rows(model: MCoRe, backend: Backend, expected: Sequence[Encoding]
         with torch.no_grad():
             points = model.token_deltas(tokens[:1].expand(count, -1, -1), exemplars)
         delta, shares = backend.regressor(tokens[:1].numpy(), exemplars.numpy())
-        worst = max(_absolute(delta, points.mean(1)), _absolute(shares, stage_deltas(points)))
+        worst = _worst([_absolute(delta, points.mean(1)), _absolute(shares, stage_deltas(points))])
         rows.append(_row("regressor", f"delta and stage shares, points, {count} exemplars", worst, limits.points))
     return rows
 
@@ -127,15 +127,15 @@ def _chain_rows(
     flips = sum(
         int((got.transitions != e.transitions[0].numpy()).sum()) for got, e in zip(encoded, expected, strict=True)
     )
-    worst = 0.0
+    off = []
     for i, got in enumerate(encoded):
         others = [j for j in range(len(clips)) if j != i]
         delta, _ = backend.regressor(got.tokens[None], np.stack([encoded[j].tokens for j in others]))
         wanted = model.compare(expected[i].tokens, torch.cat([expected[j].tokens for j in others]))
-        worst = max(worst, _absolute(delta, wanted))
+        off.append(_absolute(delta, wanted))
     return [
         _row("whole chain", f"flipped transitions, {len(clips)} clips", flips, limits.flips),
-        _row("whole chain", f"score difference, points, {len(clips)} clips", worst, limits.points),
+        _row("whole chain", f"score difference, points, {len(clips)} clips", _worst(off), limits.points),
     ]
 
 
@@ -144,6 +144,11 @@ def _exemplars(tokens: torch.Tensor, count: int) -> torch.Tensor:
     weights = torch.rand(count, len(tokens), generator=torch.Generator().manual_seed(1))
     weights = weights / weights.sum(1, keepdim=True)
     return torch.einsum("ec,cpd->epd", weights, tokens)
+
+
+def _worst(values: Sequence[float]) -> float:
+    """Largest of values; NaN if any is NaN, which Python's own ``max`` would lose."""
+    return float(np.max(values))
 
 
 def _relative(actual: NDArray[np.float32], expected: torch.Tensor) -> float:

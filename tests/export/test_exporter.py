@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import mcore
 from mcore.checkpoint import read_checkpoint
+from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
-from mcore.errors import ExportError
 from mcore.video import normalise, read_clip
 from mcore_export import exporter, graphs
 from mcore_export.cli import main
+from mcore_export.folder import appearing_folder
+from mcore_export.gate import FloatArray, run_gate
 from mcore_runtime import Scorer
+from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
@@ -29,6 +35,11 @@ def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "bundle"
     assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def clips(tiny_config: ModelConfig) -> list[FloatArray]:
+    return [normalise(clip, tiny_config.clip) for clip in exporter.gate_clips(tiny_config.clip)]
 
 
 def test_bundle_scores_unseen_dives_as_the_checkpoint_does(bundle: Path, checkpoint: Path, dives: Path) -> None:
@@ -85,40 +96,71 @@ def test_golden_values_are_what_the_checkpoint_computes(bundle: Path, checkpoint
         assert np.allclose(golden["stage_deltas"].sum(1), golden["delta"], atol=1e-5)
 
 
-class TokensOffByAHundredth(graphs.SegmenterGraph):
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, transitions, tokens = super().forward(features)
-        return logits, transitions, tokens * 1.01
-
-
-class TransitionsOneLate(graphs.SegmenterGraph):
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, transitions, tokens = super().forward(features)
-        return logits, transitions + torch.tensor([0, 1]), tokens
-
-
 class DeltaOffByTenths(graphs.RegressorGraph):
     def forward(self, query: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
         delta, shares = super().forward(query, exemplars)
         return delta + 0.1, shares
 
 
+def test_a_graph_that_disagrees_is_never_written(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(graphs._GRAPHS, "regressor", DeltaOffByTenths)
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
+    assert "regressor: delta and stage shares, points, 1 exemplars is 0.1, allowed 0.01" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+class Tampered:
+    """A backend whose outputs are not what the graphs computed."""
+
+    def __init__(self, backend: Backend, part: str) -> None:
+        self.backend, self.part = backend, part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        features = self.backend.backbone(clip)
+        return features * np.float32(1.01) if self.part == "features" else features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+        logits, transitions, tokens = self.backend.segmenter(features)
+        if self.part == "logits":
+            logits = logits + np.float32(np.nan)
+        if self.part == "transitions":
+            transitions = transitions + 1
+        if self.part == "tokens":
+            tokens = tokens * np.float32(1.01)
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        delta, shares = self.backend.regressor(query, exemplars)
+        if self.part == "shares":
+            shares = shares[:, ::-1]
+        if self.part == "many" and len(exemplars) > 2:
+            delta = np.roll(delta, 1)
+        return delta, shares
+
+
 @pytest.mark.parametrize(
-    ("part", "broken", "reason"),
+    ("part", "failing"),
     [
-        ("segmenter", TokensOffByAHundredth, "segmenter: tokens"),
-        ("segmenter", TransitionsOneLate, "segmenter: flipped transitions"),
-        ("regressor", DeltaOffByTenths, "regressor: delta"),
+        ("nothing", set()),
+        ("features", {"backbone", "whole chain"}),
+        ("logits", {"segmenter"}),
+        ("transitions", {"segmenter", "whole chain"}),
+        ("tokens", {"segmenter", "whole chain"}),
+        ("shares", {"regressor"}),
+        ("many", {"regressor", "whole chain"}),
     ],
 )
-def test_a_graph_that_disagrees_is_never_written(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, broken: type, reason: str
+def test_gate_names_the_part_that_disagrees(
+    bundle: Path, checkpoint: Path, clips: list[FloatArray], part: str, failing: set[str]
 ) -> None:
-    monkeypatch.setitem(graphs._GRAPHS, part, broken)
-    with pytest.raises(ExportError, match=reason):
-        exporter.export_checkpoint(checkpoint, tmp_path / "bundle")
-    assert list(tmp_path.iterdir()) == []
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
+    with closing(open_backend(Bundle.open(bundle).graphs, "onnxruntime")) as backend:
+        rows = run_gate(mcore.load_checkpoint(checkpoint), Tampered(backend, part), clips)
+    assert {row.part for row in rows if not row.passed} == failing
 
 
 def test_graphs_alone_until_exemplars_are_added(
@@ -151,12 +193,33 @@ def test_nothing_is_replaced_by_accident(
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-def test_overwriting_replaces_the_whole_bundle(checkpoint: Path, tmp_path: Path) -> None:
+def test_overwriting_replaces_the_whole_bundle(bundle: Path, dives: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    exporter.export_checkpoint(checkpoint, out)
+    shutil.copytree(bundle, out)
     (out / "stray").write_text("old")
-    exporter.export_checkpoint(checkpoint, out, exporter.ExportOptions(overwrite=True))
-    assert not (out / "stray").exists()
+    arguments = [str(bundle), "--exemplars", str(dives), "--exemplars-per-number", "1", "--out", str(out)]
+    assert main(arguments) == 2
+    assert main([*arguments, "--overwrite"]) == 0
+    record = Bundle.open(out).manifest.exemplars
+    assert record is not None
+    assert record.count == 2
+    assert (out / "stray").exists() is False
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_an_interrupted_export_leaves_the_old_bundle(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+
+    def interrupted() -> None:
+        with appearing_folder(out) as folder:
+            (folder / "manifest.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (out / "manifest.json").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
@@ -166,7 +229,7 @@ def test_overwriting_replaces_the_whole_bundle(checkpoint: Path, tmp_path: Path)
         (["missing.pt"], "no checkpoint at"),
         (["{checkpoint}", "--opset", "12"], "allowed: 17 to 20"),
         (["{checkpoint}", "--exemplars", "missing.jsonl"], "no list of dives at"),
-        (["{checkpoint}", "--exemplar-split", "val"], "no dives of split 'val'"),
+        (["{checkpoint}", "--exemplar-split", "val"], "no dive of split 'val'"),
         (["{checkpoint}", "--exemplars-per-number", "0"], "at least 1"),
     ],
 )
@@ -180,7 +243,7 @@ def test_mistakes_exit_with_2_and_leave_nothing(
 
 
 def test_unreadable_training_dives_are_named_and_left_out(
-    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listing = tmp_path / "dives.jsonl"
     rows = [json.loads(line) for line in dives.read_text().splitlines()]
@@ -188,7 +251,7 @@ def test_unreadable_training_dives_are_named_and_left_out(
         row["path"] = str(dives.parent / row["path"])
     rows[1]["path"] = "gone.mp4"
     listing.write_text("\n".join(json.dumps(row) for row in rows))
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
+    assert main([str(bundle), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
     assert "left out:" in (out := capsys.readouterr().out)
     assert "gone.mp4" in out
     record = Bundle.open(tmp_path / "bundle").manifest.exemplars
