@@ -18,7 +18,7 @@ from mcore.data.manifest import DiveRecord, Split, write_manifest
 from mcore.diving import DiveNumber
 from mcore.errors import UserError
 from mcore.synthetic.plan import DivePlan, plan_dive
-from mcore.synthetic.render import render_plan
+from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
 
 DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
@@ -46,6 +46,7 @@ class RenderSettings:
     """Height of a frame, pixels."""
 
     def __post_init__(self) -> None:
+        check_size(self.width, self.height)
         if self.dives_per_number < 1 or self.seed < 0:
             raise UserError(
                 f"{self.dives_per_number} dives a number with seed {self.seed}; at least 1, and no negative seed"

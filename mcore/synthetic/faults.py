@@ -47,7 +47,7 @@ class Faults:
     @property
     def fair_award(self) -> float:
         """What a judge without noise would give: 0 to 10, not rounded."""
-        deduction = sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items())
+        deduction: float = sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items())
         return _BEST_AWARD - (_BEST_AWARD - _WORST_AWARD) * deduction
 
 

@@ -48,9 +48,14 @@ def render_dive(dive_number: str, seed: int, *, width: int = 320, height: int = 
         >>> dive = render_dive("407C", seed=7)
         >>> dive.frames.shape, dive.plan.score, dive.plan.transition_frames
     """
+    check_size(width, height)
+    return render_plan(plan_dive(dive_number, seed), width=width, height=height)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ``UserError`` for a frame size that cannot be rendered or encoded."""
     if min(width, height) < 32 or width % 2 or height % 2:
         raise UserError(f"frames of {width} x {height}; allowed: even sizes from 32 on, which video files need")
-    return render_plan(plan_dive(dive_number, seed), width=width, height=height)
 
 
 def render_plan(plan: DivePlan, *, width: int, height: int) -> RenderedDive:
@@ -140,7 +145,7 @@ def _paste_diver(image: Image.Image, view: _View, joints_m: Array, look: Look) -
         return
     pixels = np.stack([*np.moveaxis(_project(view, joints_m), -1, 0), joints_m[:, 2]], -1)
     picture, corner = draw_diver(pixels, view.scale, look)
-    surface = int(round(float(view.pixel(0.0, 0.0)[1]))) - corner[1]
+    surface = round(float(view.pixel(0.0, 0.0)[1])) - corner[1]
     if surface < picture.height:
         top = max(0, surface)
         under = picture.crop((0, top, picture.width, picture.height))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from mcore.synthetic.plan import DivePlan
@@ -89,7 +88,7 @@ def draw_venue(plan: DivePlan, look: Look, pixels_per_m: float, rng: np.random.G
         return (x - LEFT_M) * pixels_per_m, (TOP_M - y) * pixels_per_m
 
     def box(x0: float, y0: float, x1: float, y1: float, color: Color, **more: Any) -> None:
-        draw.rectangle([*px(x0, max(y0, y1)), *px(x1, min(y0, y1))], fill=color, **more)
+        draw.rectangle((px(x0, max(y0, y1)), px(x1, min(y0, y1))), fill=color, **more)
 
     _draw_wall(image, look, box, rng)
     _draw_stand(look, box, rng)
