@@ -105,21 +105,29 @@ def test_frames_lost_from_matroska_are_noticed(tmp_path: Path, at_share: float) 
         sample_clip(path, CONFIG)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_small_damage_never_passes_for_other_frames(tmp_path: Path, seed: int) -> None:
-    """A few changed bytes either do no harm that shows, or are an error; the decoder would conceal most of them."""
+def test_small_damage_rarely_passes_for_other_frames(tmp_path: Path) -> None:
+    """Four changed bytes mostly break the syntax. Left alone, the decoder conceals that, in a quarter of the cases
+    visibly; told to stop, it lets pass only what happens to be valid: H.264 carries no checksums. The limits leave
+    room because x264 does not write quite the same bytes in every run.
+    """
     path = write(tmp_path, "fast.mp4")
-    data = bytearray(path.read_bytes())
-    rng = np.random.default_rng(seed)
-    start = int(rng.integers(data.index(b"mdat") + 100, len(data) - 8))
-    data[start : start + 4] = rng.integers(0, 256, 4, dtype=np.uint8).tobytes()
-    path.write_bytes(data)
-    try:
-        sampled = sample_clip(path, CONFIG)
-    except ClipError as error:
-        assert re.search(r"is damaged: .* past \d\.\d\d s", str(error))  # noqa: PT017 - the other outcome is allowed
-    else:
-        np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    num_damaged = num_wrong = 0
+    for _ in range(24):
+        data = bytearray(whole)
+        start = int(rng.integers(data.index(b"mdat") + 100, len(data) - 8))
+        data[start : start + 4] = rng.integers(0, 256, 4, dtype=np.uint8).tobytes()
+        path.write_bytes(data)
+        try:
+            sampled = sample_clip(path, CONFIG)
+        except ClipError as error:
+            assert re.search(r"is damaged: .* past \d\.\d\d s", str(error))  # noqa: PT017 - one of two outcomes
+            num_damaged += 1
+        else:
+            num_wrong += bool((frame_numbers(sampled.frames) != sampled.indices).any())
+    assert num_damaged >= 3
+    assert num_wrong <= 4
 
 
 def test_damage_after_the_window_does_not_matter(tmp_path: Path) -> None:

@@ -185,9 +185,10 @@ def _damage_s(path: Path, scan: PacketScan) -> float | None:
             return scan.seconds(packet.pts)
     if not scan.format_name.startswith("matroska") or scan.pts is None or len(scan.pts) < 3:
         return None
-    gaps = np.diff(scan.pts)
+    end = scan.pts[-1] if scan.expected_s is None else scan.pts[0] + int(scan.expected_s / scan.time_base)
+    gaps = np.diff([*scan.pts, end])  # the last one is how long the last frame is shown
     wide = np.flatnonzero(gaps > _GAP_PERIODS * np.median(gaps))
-    # A gap alone may be a variable frame rate; only then the walk through the whole file is worth its time.
+    # A gap may also be a variable frame rate, or longer sound; it only makes the walk through the file worth its time.
     if len(wide) and matroska.fault_position(path) is not None:
         return scan.seconds(scan.pts[int(wide[0])])
     return None
