@@ -163,8 +163,8 @@ def print_report(report: Report, options: Options) -> None:
     epoch = "" if report.checkpoint_epoch is None else f", epoch {report.checkpoint_epoch}"
     table = Table(title=f"{options.checkpoint.name}{epoch}: {len(plan.queries)} {options.split} dives")
     table.add_column("↑ higher, ↓ lower is better", no_wrap=True)
-    table.add_column("network, 95 % interval", justify="right", no_wrap=True)
-    table.add_column("yardstick", justify="right", no_wrap=True)
+    table.add_column("network [95 %]", justify="right", no_wrap=True)
+    table.add_column("yardstick [95 %]", justify="right", no_wrap=True)
     for row in report.rows:
         arrow = "↑" if row.higher_is_better else "↓"
         table.add_row(f"{row.title} {arrow}", _with_interval(row.model), _with_interval(row.yardstick))
@@ -238,13 +238,16 @@ def _write_predictions(report: Report, outcome: Outcome, path: Path) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    """Three digits after the point for shares, fewer for points."""
+    if value is None:
+        return "undefined"
+    return f"{value:.{3 if abs(value) < 1 else 2 if abs(value) < 10 else 1}f}"
 
 
 def _with_interval(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
         return _number(figure.value)
-    return f"{_number(figure.value)} [{figure.low:.3f}, {figure.high:.3f}]"
+    return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]"
 
 
 if __name__ == "__main__":
