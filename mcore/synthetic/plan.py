@@ -110,7 +110,7 @@ def _choose_height(dive: DiveNumber, rng: np.random.Generator) -> tuple[HeightM,
 def _move(
     dive: DiveNumber, height: HeightM, faults: Faults, rng: np.random.Generator
 ) -> tuple[Motion, tuple[int, int]]:
-    before, after = rng.uniform(1.0, 1.3), rng.uniform(1.05, 1.4)
+    before, after = rng.uniform(0.6, 1.5), rng.uniform(0.7, 1.8)  # seconds; as loosely cut as broadcasts are
     first_flight_frame = round(before * FPS)
     opening = float(rng.uniform(0.70, 0.76))
     speed = float(rng.uniform(*(_ARMSTAND_SPEED if dive.armstand else TAKEOFF_SPEED[height])))
