@@ -56,23 +56,20 @@ def run(out: Path, seed: int) -> int:
     manifest, report = dives / "manifest.jsonl", out / "report.html"
     best = training / "best.pt"
     python = [sys.executable, "-m"]
-    steps: list[tuple[str, Sequence[object]]] = [
+    render = [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
+    train = [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny", "--seed", seed]
+    steps: list[tuple[str, list[object]]] = [
         (
             f"Render {DIVES_PER_NUMBER} dives of each of {len(DIVE_NUMBERS)} dive numbers to MP4 files",
-            [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
-            + ["--dive-numbers", *DIVE_NUMBERS, "--seed", seed],
+            [*render, "--dive-numbers", *DIVE_NUMBERS, "--seed", seed],
         ),
-        (
-            "Train the tiny network on the training dives",
-            [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny"]
-            + ["--seed", seed, "--overwrite"],
-        ),
+        ("Train the tiny network on the training dives", [*train, "--overwrite"]),
         (
             "Evaluate it on test dives, which it has never seen",
             [*python, "mcore.evaluate", best, "--data", manifest, "--split", "test", "--out", test],
         ),
         (
-            "Export it to ONNX, prove that the graphs agree with PyTorch, and store exemplars",
+            "Export it to ONNX, prove it against PyTorch, store exemplars",
             [*_command("mcore-export"), best, "--out", bundle, "--exemplars", manifest, "--overwrite"],
         ),
     ]
@@ -111,13 +108,27 @@ def step(number: int, title: str, command: Sequence[object]) -> int:
 
 def summary(out: Path, seconds: float) -> None:
     """Say what came out, from the evaluation's own figures."""
-    metrics: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text())
-    console = Console()
+    report: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text())
+    srcc, boundaries = report["metrics"]["srcc"], report["metrics"]["boundary_error_mean_frames"]
+    ahead = srcc["difference"]["low"]
+    verdict = "clearly better" if ahead is not None and ahead > 0 else "NOT clearly better"
+    console = Console(highlight=False)
     console.rule("[bold]Done", align="left")
-    console.print(f"{metrics}")
-    console.print(f"Everything took {seconds:.0f} s and lies in {out}/. Open these:", highlight=False)
+    console.print(
+        f"SRCC on {report['num_dives']} unseen dives: network {_figure(srcc['model'])}, mean score of the dive number "
+        f"{_figure(srcc['yardstick'])}: {verdict}.\n"
+        f"Stage boundaries: off by {_figure(boundaries['model'])} sampled frames on average.\n"
+        f"Everything took {seconds:.0f} s and lies in {out}/. Open these:"
+    )
     for name in ("report.html", "evaluation/scatter.png"):
-        console.print(f"  {out / name}", soft_wrap=True, highlight=False)
+        console.print(f"  {out / name}", soft_wrap=True)
+
+
+def _figure(figure: dict[str, float | None]) -> str:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None or low is None or high is None:
+        return "undefined"
+    return f"{value:.2f} (95 %: {low:.2f} to {high:.2f})"
 
 
 def _command(name: str) -> list[str]:

@@ -115,7 +115,7 @@ def _regressor_rows(model: MCoRe, backend: Backend, expected: Sequence[Encoding]
             points = model.token_deltas(tokens[:1].expand(count, -1, -1), exemplars)
         delta, shares = backend.regressor(tokens[:1].numpy(), exemplars.numpy())
         worst = _worst([_absolute(delta, points.mean(1)), _absolute(shares, stage_deltas(points))])
-        rows.append(_row("regressor", f"delta and stage shares, points, {count} exemplars", worst, limits.points))
+        rows.append(_row("regressor", f"delta and stage shares, points, E = {count}", worst, limits.points))
     return rows
 
 

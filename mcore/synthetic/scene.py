@@ -117,15 +117,15 @@ def _draw_wall(image: Image.Image, look: Look, box: Any, rng: np.random.Generato
 
 def _draw_stand(look: Look, box: Any, rng: np.random.Generator) -> None:
     """Rows of spectators between a banner and the wall."""
-    box(LEFT_M, 2.0, RIGHT_M, 5.6, shade(look.wall, 0.55))
+    box(LEFT_M, 2.0, RIGHT_M, 5.6, shade(look.wall, 0.4))
     for y in np.arange(2.15, 5.5, 0.42):
         for x in np.arange(LEFT_M, RIGHT_M, 0.36):
             if rng.random() < 0.7:
-                grey = rng.uniform(40, 150)
-                r, g, b = np.clip(grey + rng.normal(0, 22, 3), 10, 190).astype(int).tolist()
+                grey = rng.uniform(25, 95)  # unlit, so that the diver stands out
+                r, g, b = np.clip(grey + rng.normal(0, 16, 3), 8, 140).astype(int).tolist()
                 color = (r, g, b)
                 box(x, y, x + 0.22, y + 0.22, color)
-                box(x + 0.05, y + 0.22, x + 0.16, y + 0.34, shade((176, 136, 112), rng.uniform(0.4, 0.9)))
+                box(x + 0.05, y + 0.22, x + 0.16, y + 0.34, shade((150, 116, 96), rng.uniform(0.35, 0.75)))
     for i, x in enumerate(np.arange(LEFT_M, RIGHT_M, 3.0)):
         color = shade(look.water, 0.7) if i % 2 else shade(look.wall, 1.6)
         box(x, FAR_EDGE_M + 0.2, x + 2.96, 2.0, color)

@@ -70,7 +70,7 @@ def test_manifest_says_what_was_exported_and_how_it_was_proven(bundle: Path, che
     assert dict(manifest.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
     assert {row.part for row in manifest.gate} == {"backbone", "segmenter", "regressor", "whole chain"}
     assert all(row.passed for row in manifest.gate)
-    assert sum("exemplars" in row.case for row in manifest.gate) >= 2  # more than one number of them
+    assert sum("E = " in row.case for row in manifest.gate) >= 2  # more than one number of them
     assert str(checkpoint.parent) not in (bundle / "manifest.json").read_text()  # no path of the training machine
 
 
@@ -107,7 +107,7 @@ def test_a_graph_that_disagrees_is_never_written(
 ) -> None:
     monkeypatch.setitem(graphs._GRAPHS, "regressor", DeltaOffByTenths)
     assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
-    assert "regressor: delta and stage shares, points, 1 exemplars is 0.1, allowed 0.01" in capsys.readouterr().err
+    assert "regressor: delta and stage shares, points, E = 1 is 0.1, allowed 0.01" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
