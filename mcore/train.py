@@ -82,9 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(arguments: list[str]) -> int:
     options = _parse(arguments)
+    trainer = prepare(options)
     with stop_on_signal() as should_stop:
         try:
-            trainer = train(options, should_stop)
+            run(trainer, options, should_stop)
         except Stopped:
             again = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
             command = shlex.join(["python", "-m", "mcore.train", *again, "--resume"])
@@ -97,19 +98,11 @@ def _main(arguments: list[str]) -> int:
     return 0
 
 
-def train(options: Options, should_stop: Callable[[], bool] = lambda: False) -> Trainer:
-    """Train as the options say.
-
-    Args:
-        options: see ``Options``.
-        should_stop: asked after each step.
-
-    Returns:
-        The finished trainer.
+def prepare(options: Options) -> Trainer:
+    """Make a trainer at the point where its run begins or goes on; decodes the clips if they are to be cached.
 
     Raises:
         UserError: the data, the run's folder or the device cannot be used.
-        Stopped: ``should_stop`` said so; the run can be resumed.
     """
     device = choose_device(options.device)
     keep_freed_memory()
@@ -132,6 +125,20 @@ def train(options: Options, should_stop: Callable[[], bool] = lambda: False) -> 
     else:
         _clear(options.out)
         trainer.start()
+    return trainer
+
+
+def run(trainer: Trainer, options: Options, should_stop: Callable[[], bool] = lambda: False) -> None:
+    """Train to the last epoch, with progress on the terminal.
+
+    Args:
+        trainer: from ``prepare``.
+        options: the same.
+        should_stop: asked after each step.
+
+    Raises:
+        Stopped: ``should_stop`` said so; the run can be resumed.
+    """
     with TrainLog(
         options.out,
         total_steps=trainer.total_steps,
@@ -139,7 +146,6 @@ def train(options: Options, should_stop: Callable[[], bool] = lambda: False) -> 
         first_epoch=trainer.progress.epoch + 1,
     ) as log:
         trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
-    return trainer
 
 
 @contextmanager

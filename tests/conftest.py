@@ -11,6 +11,9 @@ import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 
+# Tests are small and cores are shared: threads that wait for each other would take most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REFERENCE = Path(os.environ.get("MCORE_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 

@@ -62,7 +62,8 @@ class StopAfter:
 def train_until(argv: list[str], questions: int) -> bool:
     """Train, stopping at a question; says whether it was stopped."""
     try:
-        command.train(command._parse(argv), StopAfter(questions))
+        options = command._parse(argv)
+        command.run(command.prepare(options), options, StopAfter(questions))
     except Stopped:
         return True
     return False
@@ -132,14 +133,17 @@ def test_interrupted_again_and_again(finished: Path, manifest: Path, tmp_path: P
 def test_signals_leave_a_run_to_resume(manifest: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     argv = arguments(manifest, tmp_path / "run", "--epochs", "1000", "--save-every-steps", "1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "mcore.train", *argv], stderr=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-m", "mcore.train", *argv, "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 60
         metrics = tmp_path / "run" / "metrics.csv"  # an epoch's line follows its checkpoint
         while not (metrics.exists() and metrics.read_text().count("\n") > 1) and time.monotonic() < deadline:
             time.sleep(0.02)
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a terminal does: to the workers, too
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()

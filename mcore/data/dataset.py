@@ -5,6 +5,7 @@ Frames stay uint8 until they are on the device: a quarter of the memory traffic 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,13 +155,21 @@ def pair_loader(dataset: PairDataset, batches: EpochBatches, workers: int = 0) -
         collate_fn=_join_pairs,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_interrupts_to_the_parent,
         generator=torch.Generator(),
     )
 
 
 def clip_loader(dataset: ClipDataset, batch_size: int, workers: int = 0) -> DataLoader[ClipBatch]:
     """Batches of single clips in the dataset's order."""
-    return DataLoader(dataset, batch_size, collate_fn=_join_clips, num_workers=workers, generator=torch.Generator())
+    return DataLoader(
+        dataset,
+        batch_size,
+        collate_fn=_join_clips,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_parent,
+        generator=torch.Generator(),
+    )
 
 
 def label_transitions(record: DiveRecord, clip: LoadedClip) -> tuple[int, int]:
@@ -192,6 +201,11 @@ def check_labelled(records: Sequence[DiveRecord]) -> None:
             f"{len(bare)} of {len(records)} dives have no transition_frames (the first: {bare[0].path}); "
             "training needs the first frame of the flight and of the entry: add them to the list of dives"
         )
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; a worker that died of it would fail the step to be finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _join_pairs(pairs: Sequence[PairBatch]) -> PairBatch:
