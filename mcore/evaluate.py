@@ -5,6 +5,10 @@ Run it with ``python -m mcore.evaluate runs/first/best.pt --data manifest.jsonl 
 
 from __future__ import annotations
 
+# isort: off
+import mcore.openmp  # noqa: F401 - before torch
+
+# isort: on
 import csv
 import dataclasses
 import hashlib

@@ -6,6 +6,10 @@ crash the same command with ``--resume`` goes on to the same numbers as an unint
 
 from __future__ import annotations
 
+# isort: off
+import mcore.openmp  # noqa: F401 - before torch
+
+# isort: on
 import argparse
 import hashlib
 import os
