@@ -88,8 +88,8 @@ class Bundle:
         """
         path = Path(path)
         if not path.is_dir():
-            found = "a file" if path.exists() else "nothing"
-            raise BundleError(f"{path} is {found}; expected a bundle's folder. Make one with: {EXPORT_COMMAND}")
+            found = f"{path} is a file" if path.exists() else f"there is nothing at {path}"
+            raise BundleError(f"{found}; expected a bundle's folder. Make one with: {EXPORT_COMMAND}")
         manifest_path = path / MANIFEST_FILE
         if not manifest_path.is_file():
             raise BundleError(f"{path} has no {MANIFEST_FILE}, so it is not a bundle. Make one with: {EXPORT_COMMAND}")
@@ -126,8 +126,8 @@ class Bundle:
         record = self.manifest.exemplars
         if record is None:
             raise BundleError(
-                f"{self.path} was exported without exemplars, so there is nothing to score against. "
-                "Export it again with the list of training dives"
+                f"{self.path} was exported without exemplars, so there is nothing to score against. Give it some with: "
+                f"mcore-export {self.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
             )
         bank = ExemplarBank.load(self.path / EXEMPLARS_FILE)
         model = self.model

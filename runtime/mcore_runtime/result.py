@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcore.config import STAGES
+from mcore.video import Reader
 
 SPREAD_PERCENTILES = (10, 90)
 """``low`` and ``high`` of a score are these percentiles of the predictions from the single exemplars."""
@@ -34,7 +35,7 @@ class VideoFacts:
 
     source: str
     """File or folder, as given."""
-    reader: str
+    reader: Reader
     """The reader that decoded it."""
     width: int
     """Pixels of a source frame."""

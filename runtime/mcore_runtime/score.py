@@ -112,7 +112,8 @@ def _run(arguments: ScoreArguments) -> int:
         _write_outputs(arguments, scorer, outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
-        print(f"not scored: {outcome.request.video}: {outcome.error}", file=sys.stderr)
+        video, error = str(outcome.request.video), str(outcome.error)
+        print(f"not scored: {error if video in error else f'{video}: {error}'}", file=sys.stderr)
     return 1 if failed else 0
 
 

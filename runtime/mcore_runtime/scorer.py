@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.errors import BundleError, UserError
-from mcore.video import SampledClip, crop, normalise, sample_clip
+from mcore.video import Reader, SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
@@ -80,7 +81,10 @@ class Scorer:
             BundleError: the bundle has none.
         """
         if self._bank is None:
-            raise BundleError(f"{self.bundle.path} has no exemplars, so it can encode dives but not score them")
+            raise BundleError(
+                f"{self.bundle.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
+                f"mcore-export {self.bundle.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
+            )
         return self._bank
 
     def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
@@ -218,7 +222,7 @@ def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | 
     """Return what is worth recording of a clip that was cut from its source at ``start_s`` and ``end_s``."""
     return VideoFacts(
         source=str(clip.source),
-        reader=clip.reader,
+        reader=cast("Reader", clip.reader),
         width=clip.source_width,
         height=clip.source_height,
         num_source_frames=clip.num_source_frames,

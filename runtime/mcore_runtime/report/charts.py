@@ -14,7 +14,7 @@ _LEAST_SHARE_SCALE = 2.0
 
 def share_chart(stage_deltas: Sequence[float]) -> str:
     """Draw each stage's share (points) as a bar to the right (better than the exemplars) or left (worse)."""
-    row, bar, middle, reach = 34, 18, 240, 105
+    row, bar, middle, reach = 34, 18, 246, 120
     scale = reach / max(_LEAST_SHARE_SCALE, *(abs(share) for share in stage_deltas))
     height = row * len(STAGES) + 22
     parts = []

@@ -39,13 +39,18 @@ def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> str:
     failed = [outcome for outcome in outcomes if outcome.result is None]
     return Template(template("page.html")).substitute(
         style=template("style.css"),
-        title=f"{len(sections)} dive{'' if len(sections) == 1 else 's'} scored",
+        title=_title(len(sections), len(outcomes)),
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         overview=_overview(outcomes) if len(outcomes) > 1 else "",
         failures="".join(_failure(outcome) for outcome in failed),
         sections="".join(sections),
         bundle=_bundle_text(bundle),
     )
+
+
+def _title(num_scored: int, num_dives: int) -> str:
+    dives = "1 dive" if num_dives == 1 else f"{num_dives} dives"
+    return f"{dives} scored" if num_scored == num_dives else f"{num_scored} of {dives} scored"
 
 
 def _overview(outcomes: Sequence[DiveOutcome]) -> str:

@@ -71,8 +71,11 @@ def _spread_text(result: DiveScore) -> str:
 def _judges_text(result: DiveScore, true_score: float | None) -> str:
     if true_score is None:
         return ""
-    difference = signed(result.score - true_score)
-    return f'<p class="judges">Judges gave <b>{true_score:.1f}</b>; predicted {difference}</p>'
+    difference = result.score - true_score
+    direction = "above" if difference >= 0 else "below"
+    return (
+        f'<p class="judges">the judges gave <b>{true_score:.1f}</b>: prediction {abs(difference):.1f} {direction}</p>'
+    )
 
 
 def _award_text(result: DiveScore) -> str:

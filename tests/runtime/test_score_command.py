@@ -1,0 +1,116 @@
+"""``mcore-score``: table, JSON, report, and what happens to bad files and bad commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mcore.data.manifest import DiveRecord, write_manifest
+from mcore_runtime.score import main
+
+
+def test_table_names_score_spread_and_stages(
+    tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C"]) == 0
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if "dive.mp4" in line)
+    assert re.search(r"407C .* \d+\.\d .* \d+\.\d to \d+\.\d .* 0\.36 .* 0\.64", row)
+    assert "not a calibrated" in out
+    assert "1 of 1 scored" in out
+
+
+def test_json_holds_what_the_result_holds(
+    tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json", str(tmp_path / "s.json")]) == 0
+    written = json.loads((tmp_path / "s.json").read_text())
+    for document in (printed, written):
+        assert (document["format"], document["format_version"]) == ("mcore-scores", 1)
+        dive = document["dives"][0]
+        assert dive["status"] == "scored"
+        assert dive["dive_number"] == "407C"
+        assert set(dive["stage_deltas"]) == {"take-off", "flight", "entry"}
+        assert dive["low"] < dive["score"] < dive["high"]
+        assert len(dive["exemplars"]) == 3
+    assert printed["dives"][0]["score"] == written["dives"][0]["score"]
+
+
+def test_a_bad_file_does_not_stop_the_others(
+    tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "notes <b>.mp4"
+    text.write_text("these are not the frames you are looking for\n" * 40)
+    report, scores = tmp_path / "report.html", tmp_path / "scores.json"
+    videos = [str(tmp_path / "gone.mp4"), str(dive_video), str(text)]
+    outputs = ["--report", str(report), "--json", str(scores)]
+    assert main([str(tiny_bundle), *videos, "--dive", "407C", *outputs]) == 1
+    captured = capsys.readouterr()
+    assert "1 of 3 scored" in captured.out
+    assert captured.err.count("not scored:") == 2
+    assert "Traceback" not in captured.err
+    assert [dive["status"] for dive in json.loads(scores.read_text())["dives"]] == ["failed", "scored", "failed"]
+    page = report.read_text()
+    assert "notes &lt;b&gt;.mp4" in page
+    assert "notes <b>" not in page
+
+
+def test_report_stands_alone_with_pictures(
+    tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "new" / "report.html"
+    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--report", str(report)]) == 0
+    page = report.read_text()
+    assert page.count("data:image/jpeg;base64,") == 8  # all of the tiny network's frames
+    assert "flight begins" in page
+    assert "entry begins" in page
+    assert "inward 3 1/2 somersaults tuck" in page
+    assert "heat-1" in page
+    assert "not a calibrated interval" in page
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)  # nothing is fetched
+    assert "$" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)  # no template field is left
+
+
+def test_lists_give_each_dive_its_number_and_the_judges_score(
+    tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [
+        DiveRecord(dive_video, "407C", 66.0, split="test"),
+        DiveRecord(dive_video, "5253B", 70.0, split="test"),
+        DiveRecord(dive_video, "107B", 70.0, split="train"),
+    ]
+    write_manifest(tmp_path / "dives.jsonl", records)
+    assert main([str(tiny_bundle), "--list", str(tmp_path / "dives.jsonl"), "--split", "test", "--json"]) == 0
+    dives = json.loads(capsys.readouterr().out)["dives"]
+    assert [(dive["dive_number"], dive["true_score"]) for dive in dives] == [("407C", 66.0), ("5253B", 70.0)]
+    assert main([str(tiny_bundle), "--list", str(tmp_path / "dives.jsonl")]) == 1  # no exemplars of 107B
+    assert "107B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{bundle}", "{video}", "--dive", "407X"], "is not a dive number"),
+        (["{bundle}", "{video}", "--dive", "107B"], "the bundle has these"),
+        (["{bundle}", "{video}"], "give the dive number with --dive"),
+        (["{bundle}"], "give either video files or --list"),
+        (["{bundle}", "{video}", "--list", "dives.csv"], "give either video files or --list"),
+        (["nowhere", "{video}", "--dive", "407C"], "expected a bundle's folder"),
+        (["{bundle}", "{video}", "--dive", "407C", "--report", "report.pdf"], "ends in .html"),
+        (["{bundle}", "{video}", "--dive", "407C", "--threads", "0"], "threads is 0"),
+        (["{bundle}", "--list", "missing.csv"], "no list of dives at"),
+    ],
+)
+def test_mistakes_exit_with_2_and_no_traceback(
+    tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main([a.format(bundle=tiny_bundle, video=dive_video) for a in arguments]) == 2
+    err = capsys.readouterr().err
+    assert reason in err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
