@@ -73,7 +73,7 @@ def test_broken_manifests_are_refused(bundle_copy: Path, content: bytes) -> None
 
 
 def test_places_that_are_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="there is nothing at .*; expected a bundle's folder"):
+    with pytest.raises(BundleError, match=r"there is nothing at .*; expected a bundle's folder"):
         Bundle.open(tmp_path / "missing")
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="is a file; expected a bundle's folder"):

@@ -49,6 +49,7 @@ def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frame
         mean_exemplar=f"{result.mean_exemplar_score:.1f}",
         difference=signed(result.score - result.mean_exemplar_score),
         share_chart=share_chart(result.stage_deltas),
+        dive_head="" if result.same_dive_number else "<th>Dive</th>",
         exemplars=_exemplars(result),
         notes="".join(f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in result.notes),
         small_print=_small_print(result),
@@ -120,10 +121,11 @@ def _figure(picture: Picture) -> str:
 
 
 def _exemplars(result: DiveScore) -> str:
+    """Table rows; the column of dive numbers is there only where they can differ."""
     shown = result.exemplars[:_SHOWN_EXEMPLARS]
     rows = "".join(
-        f"<tr><td>{escape(e.name)}</td><td>{escape(e.dive_number)}</td><td>{e.score:.1f}</td>"
-        f"<td>{signed(e.delta)}</td><td>{e.predicted_score:.1f}</td></tr>"
+        f"<tr><td>{escape(e.name)}</td>{'' if result.same_dive_number else f'<td>{escape(e.dive_number)}</td>'}"
+        f"<td>{e.score:.1f}</td><td>{signed(e.delta)}</td><td>{e.predicted_score:.1f}</td></tr>"
         for e in shown
     )
     more = len(result.exemplars) - len(shown)
