@@ -17,9 +17,7 @@ CONTRASTIVE_TEMPERATURE = 0.5
 """tau."""
 
 
-def regression_loss(
-    query_minus_exemplar: Tensor, exemplar_minus_query: Tensor, score_differences: Tensor
-) -> Tensor:
+def regression_loss(query_minus_exemplar: Tensor, exemplar_minus_query: Tensor, score_differences: Tensor) -> Tensor:
     """L_aqa: squared error of the predicted difference, in both directions.
 
     Args:

@@ -104,9 +104,7 @@ def judge_point_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLi
     predicted, true = _scores(predicted, true)
     difficulty = np.asarray(difficulty, dtype=np.float64)
     if difficulty.shape != true.shape:
-        raise MetricError(
-            f"expected one difficulty for each of {true.shape[0]} dives, got {difficulty.shape}"
-        )
+        raise MetricError(f"expected one difficulty for each of {true.shape[0]} dives, got {difficulty.shape}")
     if not np.all(difficulty > 0):
         raise MetricError("judge points need a known, positive difficulty for every dive")
     return float(np.mean(np.abs(predicted - true) / (COUNTED_AWARDS * difficulty)))
@@ -175,9 +173,7 @@ def bootstrap_interval(
     arrays = [np.asarray(column) for column in columns]
     lengths = {len(array) for array in arrays}
     if len(lengths) != 1 or 0 in lengths:
-        raise MetricError(
-            f"columns of one length and at least one row are needed, got lengths {sorted(lengths)}"
-        )
+        raise MetricError(f"columns of one length and at least one row are needed, got lengths {sorted(lengths)}")
     if not 0 < level < 1 or num_resamples < 1:
         raise MetricError(f"level {level} must lie in 0..1 and num_resamples {num_resamples} be at least 1")
     (num_dives,) = lengths
@@ -217,7 +213,5 @@ def _intervals(values: ArrayLike, name: str) -> NDArray[np.float64]:
         raise MetricError(f"expected {name} transitions of shape (N, 2), N at least 1, got {array.shape}")
     if not np.all(array[:, 0] < array[:, 1]):  # also catches nan
         row = int(np.argmin(array[:, 0] < array[:, 1]))
-        raise MetricError(
-            f"{name} transitions of dive {row} are {tuple(array[row])}; the first must come first"
-        )
+        raise MetricError(f"{name} transitions of dive {row} are {tuple(array[row])}; the first must come first")
     return array
