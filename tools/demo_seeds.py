@@ -108,7 +108,7 @@ def markdown(results: Sequence[Result], options: Options, command: str) -> str:
             "dives a seed. Each seed renders other dives and starts from other weights. The checkpoint is the one "
             "of the best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Yardsticks: "
             "mean training score of the dive number; median training transitions. Boundaries are in sampled "
-            "frames.",
+            "frames. Times include whatever else the machine was doing.",
             "",
             f"{datetime.date.today().isoformat()}, {cpu}, torch {torch.__version__}:",
             "",
