@@ -93,6 +93,7 @@ class Evil:
         return os.system, ("touch /tmp/mcore-evil-was-here",)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, protocol: int) -> None:
     marker = Path("/tmp/mcore-evil-was-here")

@@ -6,5 +6,6 @@ python=$(tools/environment.sh train export runtime test)
 "$python" -m ruff check --quiet .
 "$python" -m ruff format --check --quiet . || { echo "run: ruff format ." >&2; exit 1; }
 echo "ruff: clean"
-echo "mypy: $("$python" -m mypy 2>&1)" || { "$python" -m mypy; exit 1; }
+types=$("$python" -m mypy 2>&1) || { echo "$types" >&2; exit 1; }
+echo "mypy: $types"
 exec "$python" -m pytest "$@"
