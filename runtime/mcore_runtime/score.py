@@ -1,10 +1,10 @@
-"""``mcore-score``: score dives in video files with an exported bundle; torch is not needed.
+"""Score dives in video files with an exported bundle; torch is not needed.
 
     mcore-score demo/bundle dive1.mp4 dive2.mp4 --dive 407C --report report.html
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-The JSON document is described at ``mcore_runtime.batch.scores_document``. Exit code: 0 when every dive was
+The JSON document is described at mcore_runtime.batch.scores_document. Exit code: 0 when every dive was
 scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
 """
 

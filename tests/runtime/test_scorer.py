@@ -150,7 +150,7 @@ def fake_engine(session: type) -> Any:
     return SimpleNamespace(
         __version__="9.9",
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-        SessionOptions=SimpleNamespace,
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
         InferenceSession=session,
     )
 
