@@ -146,6 +146,14 @@ def test_dives_without_a_difficulty_are_refused() -> None:
         plan_dive("113C", 0)
 
 
+def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
+    dive = render_dive("107B", 0, width=160, height=96)
+    files = [tmp_path / f"{i}.mp4" for i in range(3)]
+    for file in files:
+        write_video(file, dive.frames, dive.plan.fps)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_video_files_hold_every_frame(tmp_path: Path) -> None:
     dive = render_dive("5253B", 3, **SIZE)
     write_video(tmp_path / "clips" / "dive.mp4", dive.frames, dive.plan.fps, crf=12)

@@ -42,8 +42,10 @@ def _encode(path: Path, frames: Iterable[NDArray[np.uint8]], fps: int, crf: int)
         stream = None
         for frame in frames:
             if stream is None:
-                # One thread: the file is then the same on every machine, and data sets use one process a core.
-                stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast"})
+                # One thread and no B-frames: with either, x264 writes other bytes, and other pictures, for the same
+                # frames from one run to the next (seen with PyAV 18.1), and a training on them is not repeatable.
+                options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
+                stream = container.add_stream("libx264", rate=fps, options=options)
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.thread_count = 1
