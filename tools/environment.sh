@@ -47,10 +47,10 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt
     [ -x "$python" ] || "$base" -m venv .venv >&2
     if [ -n "$TORCH_CPU_INDEX" ] && ! command -v nvidia-smi >/dev/null && ! "$python" -c 'import torch' 2>/dev/null; then
         # Best effort: where that index cannot be reached, the next line installs the default build.
-        "$python" -m pip install --quiet --no-deps --retries 0 --timeout 15 --index-url "$TORCH_CPU_INDEX" \
+        "$python" -m pip install -qq --no-deps --retries 0 --timeout 15 --index-url "$TORCH_CPU_INDEX" \
             -c constraints.txt torch >&2 2>/dev/null || true
     fi
-    "$python" -m pip install --quiet -c constraints.txt -e '.[train,export,runtime,decord,test]' >&2
+    "$python" -m pip install -qq -c constraints.txt -e '.[train,export,runtime,decord,test]' >&2
     touch "$stamp"
 fi
 echo "$PWD/$python"
