@@ -7,8 +7,10 @@ a forged array header read foreign memory. Pickles of protocol 0 to 5 and of Pyt
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,8 +54,9 @@ def load_pickle(path: str | Path) -> object:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            return _plain(_Unpickler(file, path).load(), {})
+        raw = path.read_bytes()
+        _check_sizes(raw)
+        return _plain(_Unpickler(io.BytesIO(raw), path).load(), {})
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except _BROKEN as error:
@@ -88,6 +91,17 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: object) -> object:
         """Refuse references to objects outside the pickle."""
         raise UserError(f"{self._path} is refused: it refers to an object outside itself ({pid!r})")
+
+
+def _check_sizes(raw: bytes) -> None:
+    """Refuse a stream that asks for more memory than its own length explains, before it is loaded.
+
+    Raises:
+        ValueError: not the opcodes of a pickle, or a frame or memo index beyond the end.
+    """
+    for opcode, argument, _ in pickletools.genops(raw):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "FRAME") and (argument or 0) > len(raw):
+            raise ValueError(f"{opcode.name} {argument} in a file of {len(raw)} bytes")
 
 
 class _Callable:
