@@ -26,6 +26,15 @@ def reference_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def labels_file(reference_dir: Path) -> Path:
+    """Labels of all 3,000 FineDiving dives, as JSON lines."""
+    path = reference_dir.parent / "data" / "finediving_labels.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no FineDiving labels at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def golden(reference_dir: Path) -> ModuleType:
     """The module that makes the golden weights and frames."""
     spec = importlib.util.spec_from_file_location("golden", reference_dir / "golden.py")

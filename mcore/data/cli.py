@@ -1,6 +1,8 @@
-"""``mcore-data``: make data sets of dives.
+"""``mcore-data``: make, check and convert data sets of dives.
 
 mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
+mcore-data check FineDiving --json report.json
+mcore-data convert FineDiving --out finediving.jsonl
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Annotated
 
 import tyro
 
+from mcore.data.check_cli import Check, Convert
 from mcore.data.manifest import SPLITS, read_manifest
 from mcore.errors import run_command
 from mcore.synthetic import RenderSettings, render_dataset
@@ -41,11 +44,13 @@ class Render:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``mcore-data``; returns 0, or 2 for a mistake."""
+    """Run ``mcore-data``; returns 0, 1 where a check found errors, or 2 for a mistake."""
     return run_command(lambda: _parse(argv).run())
 
 
-def _parse(argv: Sequence[str] | None) -> Render:
+def _parse(argv: Sequence[str] | None) -> Render | Check | Convert:
     commands = tyro.extras.SubcommandApp()
     commands.command(name="render")(Render)
+    commands.command(name="check")(Check)
+    commands.command(name="convert")(Convert)
     return commands.cli(args=argv, prog="mcore-data", description=__doc__)  # type: ignore[no-any-return]

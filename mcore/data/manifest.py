@@ -57,15 +57,40 @@ def read_manifest(path: str | Path) -> list[DiveRecord]:
         UserError: no such file, another ending, or a line that is not a dive (named by its number).
     """
     path = Path(path)
+    records = []
+    for _, found in scan_manifest(path):
+        if isinstance(found, UserError):
+            raise found
+        records.append(found)
+    if not records:
+        raise UserError(f"{path} lists no dives")
+    return records
+
+
+def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserError]]:
+    """Read a list of dives line by line, and go on after a bad line.
+
+    Args:
+        path: a ``.jsonl`` or ``.csv`` file.
+
+    Yields:
+        The number of a line with its dive, or with what is wrong with it.
+
+    Raises:
+        UserError: no such file, or another ending.
+    """
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
     if path.suffix not in (".jsonl", ".csv"):
         raise UserError(f"{path}: a list of dives ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
+    rows: Iterator[tuple[int, str | Mapping[str, Any]]]
     rows = _jsonl_rows(path) if path.suffix == ".jsonl" else _csv_rows(path)
-    records = [_record(row, path, line) for line, row in rows]
-    if not records:
-        raise UserError(f"{path} lists no dives")
-    return records
+    try:
+        for line, row in rows:
+            yield line, _record_or_error(row, path, line)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error})") from error
 
 
 def write_manifest(path: str | Path, records: Iterable[DiveRecord]) -> None:
@@ -99,18 +124,21 @@ def _row(record: DiveRecord, folder: Path) -> dict[str, Any]:
     return row
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, str]]:
     with path.open(encoding="utf-8") as file:
         for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {line}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {line}: expected an object with path, dive_number, score")
-            yield line, row
+            if text.strip():
+                yield line, text
+
+
+def _parsed(text: str, path: Path, line: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {line}: not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{path}, line {line}: expected an object with path, dive_number, score")
+    return row
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -122,6 +150,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if flight is not None and entry is not None:
                 values["transition_frames"] = (flight, entry)
             yield reader.line_num, values
+
+
+def _record_or_error(row: str | Mapping[str, Any], path: Path, line: int) -> DiveRecord | UserError:
+    try:
+        return _record(_parsed(row, path, line) if isinstance(row, str) else row, path, line)
+    except UserError as error:
+        return error
 
 
 def _record(row: Mapping[str, Any], path: Path, line: int) -> DiveRecord:

@@ -1,0 +1,113 @@
+"""Check a data set of dives before hours are spent on it; ``mcore-data check`` prints and saves the report."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mcore.data.findings import Finding, Report
+from mcore.data.image_checks import check_images
+from mcore.data.label_checks import check_labels, check_set, classify_difficulty, transition_figures
+from mcore.data.labels import LabelledDive
+from mcore.data.sources import Source
+
+EXAMPLES = 3
+"""Findings of a kind that are printed; the JSON has all."""
+
+
+def check_source(
+    source: Source,
+    *,
+    decode: bool = False,
+    workers: int = 1,
+    on_clip: Callable[[], object] = lambda: None,
+) -> Report:
+    """Check a data set: labels, splits, rules, and the images where any are there.
+
+    Args:
+        source: the data set.
+        decode: also decode every image and video.
+        workers: threads that look at clips.
+        on_clip: called after each clip.
+    """
+    dives = source.dives
+    findings = [finding for dive in dives for finding in check_labels(dive)]
+    findings += check_set(dives)
+    images, image_findings = _check_all_images(dives, decode, workers, on_clip)
+    records = [dive.record for dive in dives if dive.record is not None]
+    numbers: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        numbers[record.dive_number][record.split or "none"] += 1
+    return Report(
+        dataset=str(source.path),
+        kind=source.kind,
+        splits=dict(Counter(record.split or "none" for record in records)),
+        dive_numbers={number: dict(counts) for number, counts in sorted(numbers.items())},
+        difficulty=dict(Counter(classify_difficulty(record) for record in records)),
+        transitions=transition_figures(dives),
+        images=images,
+        findings=findings + image_findings,
+    )
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print a report's tables."""
+    console.print(f"{escape(report.dataset)} ({report.kind})")
+    console.print(_count_table(report))
+    if report.findings:
+        console.print(_finding_table(report.findings))
+    console.print(f"{report.errors} errors, {report.warnings} warnings")
+
+
+def _check_all_images(
+    dives: Sequence[LabelledDive], decode: bool, workers: int, on_clip: Callable[[], object]
+) -> tuple[dict[str, int], list[Finding]]:
+    records = [dive.record for dive in dives if dive.record is not None]
+    present = sum(record.path.exists() for record in records)
+    figures = {"clips": len(records), "present": present, "absent": len(records) - present, "decoded": 0}
+    if records and not present:
+        where = str(Path(records[0].path))
+        message = "no clip is there, so images were not checked; say where they are with --frames"
+        return figures, [Finding("warning", "images", where, message)]
+
+    def check(dive: LabelledDive) -> list[Finding]:
+        found = check_images(dive, decode=decode)
+        on_clip()
+        return found
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        findings = [finding for found in pool.map(check, dives) for finding in found]
+    figures["decoded"] = present if decode else 0
+    return figures, findings
+
+
+def _count_table(report: Report) -> Table:
+    table = Table("what", "dives")
+    for split, count in report.splits.items():
+        table.add_row(f"split {split}", str(count))
+    table.add_row("dive numbers", str(len(report.dive_numbers)))
+    for title, figures in (
+        ("difficulty", report.difficulty),
+        ("transitions", report.transitions),
+        ("images", report.images),
+    ):
+        for name, count in figures.items():
+            table.add_row(f"{title}: {name.replace('_', ' ')}", str(count))
+    return table
+
+
+def _finding_table(findings: Sequence[Finding]) -> Table:
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.severity, finding.check].append(finding)
+    table = Table("severity", "check", "count", "examples")
+    for (severity, check), found in sorted(groups.items()):
+        examples = [f"{finding.where}: {finding.message}" for finding in found[:EXAMPLES]]
+        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)), style=None)
+    return table

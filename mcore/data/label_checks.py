@@ -1,0 +1,177 @@
+"""Checks of a dive's labels against themselves and the diving rules; nothing here opens an image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from mcore.config import ClipConfig
+from mcore.data.findings import Finding
+from mcore.data.labels import LabelledDive
+from mcore.data.manifest import DiveRecord
+from mcore.diving import DiveNumber, difficulty
+from mcore.errors import DiveNumberError
+from mcore.video.sampling import sample_indices
+
+MAX_POINTS_PER_DIFFICULTY = 30
+"""Three awards of ten count."""
+SYNCHRO_DIFFICULTY = 2.0
+"""Fixed difficulty of the first rounds of synchronised events, whatever the dive."""
+_ROUNDING = 0.005 + 1e-9
+"""Scores are given to the hundredth."""
+_STEPS = (2, 4)
+"""Transitions of an annotated dive, FineDiving: 3 to 5 steps."""
+
+TRANSITION_FIGURES = (
+    "labelled",
+    "usable",
+    "published_first_past_middle",
+    "published_last_before_middle",
+    "sampled_first_past_middle",
+    "sampled_last_before_middle",
+)
+
+DifficultyClass = Literal["rule_book", "synchro_2_0", "unexplained", "not_given", "no_dive_number"]
+
+
+def check_labels(dive: LabelledDive) -> Iterator[Finding]:
+    """Check one dive's labels.
+
+    Args:
+        dive: as its data set gives it.
+    """
+    if dive.problem is not None:
+        yield Finding("error", "labels", dive.name, dive.problem)
+    if dive.record is None:
+        return
+    yield from _check_dive_number(dive.name, dive.record)
+    yield from _check_score(dive.name, dive.record)
+    yield from _check_difficulty(dive.name, dive.record)
+    if dive.step_frames is not None:
+        yield from _check_steps(dive.name, dive.step_frames, dive.record)
+    if dive.record.split is None:
+        yield Finding("warning", "split", dive.name, "in no split")
+
+
+def classify_difficulty(record: DiveRecord) -> DifficultyClass:
+    """Compare a dive's difficulty with the rule book's for 3 m and 10 m; data sets do not say the height."""
+    if record.difficulty is None:
+        return "not_given"
+    try:
+        dive = DiveNumber.parse(record.dive_number)
+    except DiveNumberError:
+        return "no_dive_number"
+    if any(value is not None and math.isclose(value, record.difficulty) for value in _rule_book(dive)):
+        return "rule_book"
+    return "synchro_2_0" if math.isclose(record.difficulty, SYNCHRO_DIFFICULTY) else "unexplained"
+
+
+def check_set(dives: Sequence[LabelledDive]) -> Iterator[Finding]:
+    """Check the dives together: duplicates, and dive numbers without exemplars or partners."""
+    places: dict[tuple[object, ...], list[tuple[str, str]]] = defaultdict(list)
+    numbers: dict[str, Counter[str]] = defaultdict(Counter)
+    for dive in dives:
+        if dive.record is not None:
+            key = (dive.record.path, dive.record.start_s, dive.record.end_s)
+            places[key].append((dive.name, str(dive.record.split)))
+            numbers[dive.record.dive_number][str(dive.record.split)] += 1
+    for same in places.values():
+        if len({split for _, split in same}) > 1:
+            yield Finding("error", "across-splits", same[0][0], f"is in {' and '.join(sorted({s for _, s in same}))}")
+        elif len(same) > 1:
+            yield Finding("error", "duplicate", same[0][0], f"is listed {len(same)} times")
+    for number, counts in sorted(numbers.items()):
+        scored = counts["test"] + counts["val"]
+        if scored and not counts["train"]:
+            message = f"{scored} dive(s) to be scored, and no training dive as their exemplar"
+            yield Finding("warning", "no-exemplar", number, message)
+        elif counts["train"] == 1:
+            yield Finding("warning", "no-partner", number, "only one training dive, so no training pair")
+
+
+def transition_figures(dives: Sequence[LabelledDive], config: ClipConfig = ClipConfig()) -> dict[str, int]:  # noqa: B008
+    """Count where transitions lie, and which the published decoding cannot reach.
+
+    The published decoding takes the first transition from the first half of the sampled frames and the second from
+    the second half. ``published_*`` count as its authors label, by the last source frame of the step before;
+    ``sampled_*`` count as this project trains, by the first sampled frame of the step.
+    """
+    figures = dict.fromkeys(TRANSITION_FIGURES, 0)
+    for dive in dives:
+        record, steps = dive.record, dive.step_frames
+        if record is None or not steps or not record.num_frames or record.num_frames < 1:
+            continue
+        figures["labelled"] += 1
+        figures["usable"] += record.transition_frames is not None
+        # Of the labels in their order, unusable ones included: this is about the labels.
+        figures["published_first_past_middle"] += 2 * (steps[0] - 1) >= record.num_frames
+        figures["published_last_before_middle"] += 2 * (steps[-1] - 1) < record.num_frames
+        late, early = _beyond_decoding(steps, record.num_frames, config.num_frames)
+        figures["sampled_first_past_middle"] += late
+        figures["sampled_last_before_middle"] += early
+    return figures
+
+
+def _rule_book(dive: DiveNumber) -> tuple[float | None, float | None]:
+    return difficulty(dive, 3), difficulty(dive, 10)
+
+
+def _check_dive_number(name: str, record: DiveRecord) -> Iterator[Finding]:
+    try:
+        DiveNumber.parse(record.dive_number)
+    except DiveNumberError as error:
+        yield Finding("error", "dive-number", name, str(error))
+
+
+def _check_score(name: str, record: DiveRecord) -> Iterator[Finding]:
+    if not math.isfinite(record.score) or record.score < 0:
+        yield Finding("error", "score-range", name, f"a score of {record.score}; allowed: 0 and more")
+    elif record.difficulty is not None and math.isfinite(record.difficulty):
+        most = MAX_POINTS_PER_DIFFICULTY * record.difficulty
+        if record.score > most + _ROUNDING:
+            message = f"a score of {record.score} at difficulty {record.difficulty}; allowed: 0 to {most:.2f}"
+            yield Finding("error", "score-range", name, message)
+
+
+def _check_difficulty(name: str, record: DiveRecord) -> Iterator[Finding]:
+    value = record.difficulty
+    if value is not None and not (math.isfinite(value) and value > 0):
+        yield Finding("error", "difficulty", name, f"a difficulty of {value}; allowed: above 0")
+    elif classify_difficulty(record) == "unexplained":
+        three, ten = _rule_book(DiveNumber.parse(record.dive_number))
+        message = f"{record.dive_number} at {value}; the rule book has {three} (3 m) and {ten} (10 m)"
+        yield Finding("warning", "difficulty", name, message)
+
+
+def _check_steps(name: str, steps: Sequence[int], record: DiveRecord) -> Iterator[Finding]:
+    if len(steps) < _STEPS[0]:
+        yield Finding(
+            "error", "label-order", name, f"{len(steps)} transition(s) at {list(steps)}; a dive has at least 2"
+        )
+    elif len(steps) > _STEPS[1]:
+        yield Finding("warning", "label-order", name, f"{len(steps) + 1} steps; dives are annotated with 3 to 5")
+    if any(before >= after for before, after in itertools.pairwise(steps)):
+        yield Finding("error", "label-order", name, f"transitions at {list(steps)} do not increase")
+    if not steps or record.num_frames is None:
+        return
+    if min(steps) < 1 or max(steps) >= record.num_frames:
+        message = f"transitions at {list(steps)}; allowed in a clip of {record.num_frames} frames: 1 to "
+        yield Finding("error", "label-range", name, message + str(record.num_frames - 1))
+        return
+    late, early = _beyond_decoding(steps, record.num_frames, ClipConfig().num_frames)
+    if late or early:
+        where = "the first lies in the second half" if late else "the last lies in the first half"
+        message = f"transitions at {list(steps)} of {record.num_frames} frames: {where}, out of the published decoding"
+        yield Finding("warning", "decoding", name, message + "'s reach")
+
+
+def _beyond_decoding(steps: Sequence[int], num_source_frames: int, num_frames: int) -> tuple[bool, bool]:
+    """Say whether the first transition is too late, and the last too early, for the published decoding."""
+    indices = sample_indices(num_source_frames, num_frames)
+    first, last = np.searchsorted(indices, [steps[0], steps[-1]]).tolist()
+    return first >= num_frames // 2, last < num_frames // 2
