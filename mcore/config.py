@@ -80,7 +80,8 @@ class BackboneConfig:
         return self.widths[-1]
 
 
-BACKBONES: dict[str, BackboneConfig] = {
+BackboneName = Literal["regnety_002", "regnety_008"]
+BACKBONES: dict[BackboneName, BackboneConfig] = {
     "regnety_002": BackboneConfig(),
     "regnety_008": BackboneConfig(widths=(64, 128, 320, 768), depths=(1, 3, 8, 2), group_width=16),
 }

@@ -31,7 +31,7 @@ from rich.progress import Progress
 
 from mcore.allocator import keep_freed_memory
 from mcore.checkpoint import Checkpoint, read_checkpoint
-from mcore.config import ModelConfig, from_dict
+from mcore.config import BACKBONES, BackboneName, ModelConfig, from_dict
 from mcore.data.cache import fill_cache
 from mcore.data.manifest import read_manifest, select_split
 from mcore.devices import choose_device
@@ -56,6 +56,8 @@ class Options:
     """Folder of the run: last.pt, best.pt, metrics.csv, tensorboard/."""
     preset: PresetName = "paper"
     """Network and recipe that the other flags override; a resumed run keeps its own."""
+    backbone: BackboneName | None = None
+    """Named backbone instead of the preset's; --model.backbone.* flags change single numbers of it."""
     resume: bool = False
     """Go on from last.pt in --out."""
     overwrite: bool = False
@@ -177,6 +179,7 @@ def _parse(arguments: list[str]) -> Options:
     """Parse in two passes: preset or resumed run first, because they are the defaults of everything else."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="paper")
+    first.add_argument("--backbone")
     first.add_argument("--out", type=Path)
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args(arguments)
@@ -185,9 +188,12 @@ def _parse(arguments: list[str]) -> Options:
     if known.resume and known.out is not None:
         checkpoint = _resumable(known.out)
         training, model = from_dict(TrainingConfig, checkpoint.extra["training"]), checkpoint.config
+    default_model = model
+    if known.backbone in BACKBONES:  # the second pass refuses another name
+        default_model = replace(model, backbone=replace(BACKBONES[known.backbone], shift=model.backbone.shift))
     options = tyro.cli(
         Options,
-        default=Options(data=tyro.MISSING, out=tyro.MISSING, training=training, model=model),
+        default=Options(data=tyro.MISSING, out=tyro.MISSING, training=training, model=default_model),
         args=arguments,
         prog="python -m mcore.train",
         description=__doc__,

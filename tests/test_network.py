@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcore.backbone import RegNetY
-from mcore.config import BACKBONES, BackboneConfig, ModelConfig, ShiftKind
+from mcore.config import BACKBONES, BackboneConfig, BackboneName, ModelConfig, ShiftKind
 from mcore.errors import UserError
 from mcore.gated_shift import GatedShift, TemporalShift, num_shifted_channels
 from mcore.model import MCoRe, stage_deltas
@@ -30,7 +30,7 @@ def relative(a: Tensor, b: Tensor) -> float:
     ("backbone", "timm_parameters", "classes_in"),
     [("regnety_002", 3_162_996, 368), ("regnety_008", 6_263_168, 768)],
 )
-def test_backbone_without_shift_has_timms_size(backbone: str, timm_parameters: int, classes_in: int) -> None:
+def test_backbone_without_shift_has_timms_size(backbone: BackboneName, timm_parameters: int, classes_in: int) -> None:
     model = RegNetY(dataclasses.replace(BACKBONES[backbone], shift="none"))
     head = classes_in * 1000 + 1000
     assert sum(p.numel() for p in model.parameters()) + head == timm_parameters

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import torch
 
 from mcore import train as command
 from mcore.checkpoint import load_checkpoint, read_checkpoint
+from mcore.config import BACKBONES
 from mcore.trainer import Stopped
+from mcore.training_config import PRESETS
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
 RECIPE = ["--epochs", "3", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
@@ -200,3 +203,13 @@ def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None
     assert command.main(arguments(manifest, tmp_path / "run", "--epochs", "1")) == 0
     assert command.main([*arguments(manifest, tmp_path / "run"), "--resume"]) == 0
     assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == 3
+
+
+def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(tmp_path: Path) -> None:
+    base = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run")]
+    options = command._parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
+    assert options.model.backbone == replace(BACKBONES["regnety_008"], shift="tsm")
+    assert options.model.clip == PRESETS["paper"].model.clip
+    with pytest.raises(SystemExit) as stopped:
+        command._parse([*base, "--backbone", "resnet50"])
+    assert stopped.value.code == 2

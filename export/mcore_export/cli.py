@@ -102,10 +102,11 @@ def _training_dives(checkpoint_path: Path) -> Path | None:
     data = read_checkpoint(checkpoint_path).extra.get("data")
     if not isinstance(data, dict):
         return None
-    candidates = [Path(str(data[key])) for key in ("manifest", "manifest_relative") if data.get(key)]
-    found = next((path for path in candidates if path.is_file()), None)
+    # The second is relative to the run, so that a folder with both can be moved or mounted elsewhere.
+    places = [Path(str(data["manifest"])), checkpoint_path.parent / str(data["manifest_relative"])]
+    found = next((path for path in places if path.is_file()), None)
     if found is None:
-        print(f"note: the dives this checkpoint was trained on are no longer at {candidates[0] if candidates else '?'}")
+        print(f"note: the dives this checkpoint was trained on are no longer at {places[0]}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,9 @@ def dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_config: ModelConfig, dives: Path) -> Path:
     """A checkpoint that names the dives it was trained on."""
     path = tmp_path_factory.mktemp("run") / "best.pt"
-    extra = {"epoch": 4, "data": {"manifest": str(dives)}}
+    extra = {
+        "epoch": 4,
+        "data": {"manifest": "/moved/manifest.jsonl", "manifest_relative": os.path.relpath(dives, path.parent)},
+    }
     save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra)
     return path
