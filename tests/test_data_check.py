@@ -7,17 +7,17 @@ import pickle
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mcore.data.check import check_source
+from mcore.data.check import WORDS, check_source
 from mcore.data.cli import main
 from mcore.data.findings import Report
 from mcore.data.finediving import EVENT_OFFSET
-from mcore.data.label_checks import check_labels, classify_difficulty
+from mcore.data.label_checks import DifficultyClass, check_labels, classify_difficulty
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore.data.sources import read_source
@@ -50,6 +50,13 @@ def test_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert report["transitions"]["labelled"] == report["transitions"]["usable"] == 12
     printed = capsys.readouterr().out
     assert "0 errors, 0 warnings" in printed
+    assert "inward 3 1/2 somersaults tuck" in printed
+
+
+def test_every_figure_has_words(tmp_path: Path) -> None:
+    report = check_source(read_source(write_finediving(tmp_path / "set", dives(), frames=None)))
+    figures = {*get_args(DifficultyClass), *report.transitions, *report.images}
+    assert figures == set(WORDS)
 
 
 def test_images_against_labels(tmp_path: Path) -> None:

@@ -9,16 +9,37 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mcore.data.findings import Finding, Report
 from mcore.data.image_checks import check_images
 from mcore.data.label_checks import check_labels, check_set, classify_difficulty, transition_figures
 from mcore.data.labels import LabelledDive
+from mcore.data.manifest import SPLITS
 from mcore.data.sources import Source
+from mcore.diving import DiveNumber
+from mcore.errors import DiveNumberError
 
 EXAMPLES = 3
 """Findings of a kind that are printed; the JSON has all."""
+WORDS = {
+    "rule_book": "difficulty as in the rule book, 3 m or 10 m",
+    "synchro_2_0": "difficulty 2.0, as fixed in synchronised diving",
+    "unexplained": "difficulty not in the rule book",
+    "not_given": "difficulty not given",
+    "no_dive_number": "difficulty of no valid dive number",
+    "labelled": "with transitions",
+    "usable": "with transitions that training can use",
+    "published_first_past_middle": "first transition past the middle, published labels",
+    "published_last_before_middle": "last transition before the middle, published labels",
+    "sampled_first_past_middle": "first transition past the middle, sampled frames",
+    "sampled_last_before_middle": "last transition before the middle, sampled frames",
+    "clips": "clips",
+    "present": "clips on the disk",
+    "absent": "clips not on the disk",
+    "decoded": "clips decoded",
+}
+"""How the printed report names the figures of the JSON."""
 
 
 def check_source(
@@ -41,13 +62,14 @@ def check_source(
     findings += check_set(dives)
     images, image_findings = _check_all_images(dives, decode, workers, on_clip)
     records = [dive.record for dive in dives if dive.record is not None]
+    splits = Counter(record.split or "none" for record in records)
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         numbers[record.dive_number][record.split or "none"] += 1
     return Report(
         dataset=str(source.path),
         kind=source.kind,
-        splits=dict(Counter(record.split or "none" for record in records)),
+        splits={split: count for split in (*SPLITS, "none") if (count := splits[split])},
         dive_numbers={number: dict(counts) for number, counts in sorted(numbers.items())},
         difficulty=dict(Counter(classify_difficulty(record) for record in records)),
         transitions=transition_figures(dives),
@@ -59,6 +81,7 @@ def check_source(
 def print_report(report: Report, console: Console) -> None:
     """Print a report's tables."""
     console.print(f"{escape(report.dataset)} ({report.kind})")
+    console.print(_number_table(report))
     console.print(_count_table(report))
     if report.findings:
         console.print(_finding_table(report.findings))
@@ -91,23 +114,34 @@ def _count_table(report: Report) -> Table:
     table = Table("what", "dives")
     for split, count in report.splits.items():
         table.add_row(f"split {split}", str(count))
-    table.add_row("dive numbers", str(len(report.dive_numbers)))
-    for title, figures in (
-        ("difficulty", report.difficulty),
-        ("transitions", report.transitions),
-        ("images", report.images),
-    ):
+    for figures in (report.difficulty, report.transitions, report.images):
         for name, count in figures.items():
-            table.add_row(f"{title}: {name.replace('_', ' ')}", str(count))
+            if count:
+                table.add_row(WORDS[name], str(count))
     return table
+
+
+def _number_table(report: Report) -> Table:
+    splits = list(report.splits)
+    table = Table("dive number", *splits, "dive")
+    for number, counts in report.dive_numbers.items():
+        table.add_row(escape(number), *(str(counts.get(split, 0)) for split in splits), _describe(number))
+    return table
+
+
+def _describe(number: str) -> str:
+    try:
+        return DiveNumber.parse(number).describe()
+    except DiveNumberError:
+        return "not a dive number"
 
 
 def _finding_table(findings: Sequence[Finding]) -> Table:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.severity, finding.check].append(finding)
-    table = Table("severity", "check", "count", "examples")
+    table = Table("severity", "check", "count", Column("examples", overflow="fold"))
     for (severity, check), found in sorted(groups.items()):
         examples = [f"{finding.where}: {finding.message}" for finding in found[:EXAMPLES]]
-        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)), style=None)
+        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)))
     return table

@@ -113,9 +113,17 @@ def find_frames(root: Path, keys: Mapping[Any, object]) -> Path:
 def _folders(root: Path, depth: int) -> Iterator[Path]:
     """List a folder and those below it, breadth first."""
     level = [root]
-    for _ in range(depth + 1):
+    yield root
+    for _ in range(depth):
+        level = [child for folder in level for child in _children(folder)]
         yield from level
-        level = sorted(child for folder in level for child in folder.iterdir() if child.is_dir())
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError:  # not ours to read
+        return []
 
 
 def _annotations(folder: Path) -> Path | None:
