@@ -62,7 +62,7 @@ def check_source(
     findings += check_set(dives)
     images, image_findings = _check_all_images(dives, decode, workers, on_clip)
     records = [dive.record for dive in dives if dive.record is not None]
-    splits = Counter(record.split or "none" for record in records)
+    splits: Counter[str] = Counter(record.split or "none" for record in records)
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         numbers[record.dive_number][record.split or "none"] += 1
