@@ -1,8 +1,12 @@
 """``mcore-export``: a checkpoint becomes a bundle that is known to score as the checkpoint does.
 
 mcore-export runs/tiny/best.pt --out bundle
+
 mcore-export published.pth --out bundle --exemplars dives.jsonl
-mcore-export bundle --out bundle2 --exemplars dives.jsonl      # another exemplar bank; needs no torch
+
+mcore-export bundle --out bundle2 --exemplars dives.jsonl (another exemplar bank; needs no torch)
+
+mcore-export bundle --verify (do the graphs compute the same on this machine? needs no torch)
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from mcore._optional import require
 from mcore.data.manifest import Split
-from mcore.errors import UserError, run_command
+from mcore.errors import ExportError, UserError, run_command
 from mcore_export.bank import BankOptions, add_exemplars
+from mcore_export.compare import describe_failures
+from mcore_export.verify import verify_bundle
 from mcore_runtime.bundle import MANIFEST_FILE, Bundle
 
 
@@ -27,9 +33,14 @@ class Arguments:
     """Export a checkpoint to a bundle of ONNX graphs, compare them with PyTorch, and add exemplars."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint (ours or published), or a bundle that is to get other exemplars."""
-    out: Path
-    """Folder of the new bundle."""
+    """Checkpoint (ours or published), or a bundle that is to get other exemplars or to be verified."""
+    out: Path | None = None
+    """Folder of the new bundle; needed unless --verify."""
+    verify: bool = False
+    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
+    needs no torch. Exit code 0: all within the limits of the export; 1: not."""
+    backend: Literal["auto", "onnxruntime", "onnxruntime-cuda"] | None = None
+    """Engine that --verify runs the graphs on; default: auto, the best that works here."""
     exemplars: Path | None = None
     """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was
     trained on, where they still lie where they did."""
@@ -47,38 +58,69 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
-    arguments = tyro.cli(Arguments, args=argv, prog="mcore-export", description=__doc__)
+    arguments = tyro.cli(
+        Arguments, args=argv, prog="mcore-export", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
+    )
     return run_command(lambda: _run(arguments))
 
 
 def _run(arguments: Arguments) -> int:
+    if arguments.verify:
+        return _verify(arguments)
+    out = _require_out(arguments)
     began = time.perf_counter()
-    bundle = _from_bundle(arguments) if arguments.source.is_dir() else _from_checkpoint(arguments)
+    bundle = _from_bundle(arguments, out) if arguments.source.is_dir() else _from_checkpoint(arguments, out)
     size = sum(record.bytes for record in bundle.manifest.files.values())
-    print(f"{arguments.out}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
+    print(f"{out}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
     if bundle.manifest.exemplars is None:
         print(
             "This bundle has no exemplars yet, so it can encode dives but not score them. Give it some with:\n"
-            f"  mcore-export {arguments.out} --exemplars DIVES.jsonl --out {arguments.out}-with-exemplars"
+            f"  mcore-export {out} --exemplars DIVES.jsonl --out {out}-with-exemplars"
         )
     return 0
 
 
-def _from_checkpoint(arguments: Arguments) -> Bundle:
+def _verify(arguments: Arguments) -> int:
+    if arguments.out is not None or arguments.exemplars is not None:
+        raise UserError("--verify writes nothing: leave out --out and --exemplars, or verify the new bundle afterwards")
+    if arguments.source.is_file():
+        raise UserError(
+            f"{arguments.source} is a file; --verify takes the folder of a bundle. Make one, which is verified on the "
+            f"way, with: mcore-export {arguments.source} --out BUNDLE"
+        )
+    rows = verify_bundle(Bundle.open(arguments.source), arguments.backend or "auto", say=print)
+    if failures := describe_failures(rows):
+        raise ExportError(
+            f"on this machine the graphs of {arguments.source} do not compute what PyTorch computed: {failures}. "
+            "Do not score with them here; try another --backend"
+        )
+    print(f"{arguments.source}: computes here what PyTorch computed")
+    return 0
+
+
+def _require_out(arguments: Arguments) -> Path:
+    if arguments.backend is not None:
+        raise UserError("--backend chooses the engine of --verify; without --verify leave it out")
+    if arguments.out is None:
+        raise UserError("say where the new bundle goes: --out BUNDLE (or verify an existing one: --verify)")
+    return arguments.out
+
+
+def _from_checkpoint(arguments: Arguments, out: Path) -> Bundle:
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, "export", "Exporting a checkpoint")
     from mcore_export.exporter import ExportOptions, export_checkpoint
 
     return export_checkpoint(
         arguments.source,
-        arguments.out,
+        out,
         ExportOptions(opset=arguments.opset, overwrite=arguments.overwrite),
         bank=_bank_options(arguments, arguments.exemplars or _training_dives(arguments.source)),
         say=print,
     )
 
 
-def _from_bundle(arguments: Arguments) -> Bundle:
+def _from_bundle(arguments: Arguments, out: Path) -> Bundle:
     if not (arguments.source / MANIFEST_FILE).is_file():
         raise UserError(f"{arguments.source} is a folder without {MANIFEST_FILE}; give a checkpoint or a bundle")
     options = _bank_options(arguments, arguments.exemplars)
@@ -86,7 +128,7 @@ def _from_bundle(arguments: Arguments) -> Bundle:
         raise UserError(
             f"{arguments.source} is a bundle already; say which dives it should get: --exemplars DIVES.jsonl"
         )
-    return add_exemplars(arguments.source, arguments.out, options, overwrite=arguments.overwrite, say=print)
+    return add_exemplars(arguments.source, out, options, overwrite=arguments.overwrite, say=print)
 
 
 def _bank_options(arguments: Arguments, dives: Path | None) -> BankOptions | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.config import ClipConfig
 from mcore.errors import UserError
-from mcore.model import MCoRe, stage_deltas
+from mcore.model import MCoRe
 from mcore.synthetic import render_dive
 from mcore.video import crop, normalise, resize_frame, sample_indices
 from mcore_export.bank import BankOptions, choose_exemplars, write_bank
+from mcore_export.compare import GateLimits, describe_row
 from mcore_export.folder import appearing_folder, check_target
-from mcore_export.gate import GateLimits, require_pass, run_gate
+from mcore_export.gate import expect_clips, expect_comparison, require_pass, run_gate
+from mcore_export.golden import write_golden
 from mcore_export.graphs import export_graphs
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle import (
-    GOLDEN_FILE,
     Bundle,
     BundleManifest,
     CheckpointRecord,
-    GateRow,
     GraphSet,
     hash_file,
     standard_graphs,
@@ -41,7 +41,7 @@ from mcore_runtime.bundle import (
 )
 
 GATE_DIVES = (("107B", 1001), ("5253B", 1002), ("407C", 1003), ("205B", 1004))
-"""Rendered dives (dive number, seed) that the gate compares on; the first two make the golden comparison."""
+"""Rendered dives (dive number, seed) that the gate compares on; the first is golden, the others its exemplars."""
 OPSETS = (17, 20)
 _TOOLS = ("mcore-edge", "torch", "onnx", "onnxscript", "numpy")
 
@@ -100,10 +100,14 @@ def export_checkpoint(
         try:
             frames = gate_clips(model.config.clip)
             clips = [normalise(clip, model.config.clip) for clip in frames]
-            rows = run_gate(model, backend, clips, options.limits)
-            _say_gate(rows, say)
+            expected = expect_clips(model, clips)
+            rows = run_gate(model, backend, expected, options.limits)
+            for row in rows:
+                say(describe_row(row))
             require_pass(rows)
-            _write_golden(model, folder, frames, clips)
+            others = torch.stack([torch.from_numpy(e.tokens) for e in expected[1:]])  # (clips - 1, 3K, D)
+            comparison = expect_comparison(model, torch.from_numpy(expected[0].tokens), others)
+            write_golden(folder, frames[0], expected[0], comparison)
             exemplars = None if bank is None else write_bank(backend, model.config.clip, records, bank, folder, say)
         finally:
             backend.close()
@@ -138,32 +142,6 @@ def _write_graphs(model: MCoRe, folder: Path, opset: int, say: Say) -> GraphSet:
         took, began = time.perf_counter() - began, time.perf_counter()
         say(f"{path.name:15}  {path.stat().st_size / 1e6:5.1f} MB  {took:4.1f} s  fp32, opset {opset}")
     return GraphSet(folder, records, dict.fromkeys(records, "fp32"))
-
-
-def _say_gate(rows: Sequence[GateRow], say: Say) -> None:
-    for row in rows:
-        verdict = "ok" if row.passed else "FAILED"
-        say(f"{row.part:11}  {row.figure:8.2g} (limit {row.limit:g})  {verdict:6}  {row.case}")
-
-
-def _write_golden(
-    model: MCoRe, folder: Path, frames: Sequence[NDArray[np.uint8]], clips: Sequence[NDArray[np.float32]]
-) -> None:
-    """Keep one dive's input and what PyTorch makes of it, so that a device can check itself without torch."""
-    query, exemplar = model.encode(clips[0][None]), model.encode(clips[1][None])
-    with torch.no_grad():
-        points = model.token_deltas(query.tokens, exemplar.tokens)
-    np.savez_compressed(
-        folder / GOLDEN_FILE,
-        frames=frames[0],  # (T, c, c, 3) uint8: normalised it is the clip, at a quarter of the size
-        features=query.features.numpy(),
-        logits=query.logits.numpy(),
-        transitions=query.transitions.numpy(),
-        tokens=query.tokens.numpy(),
-        exemplars=exemplar.tokens.numpy(),
-        delta=points.mean(1).numpy(),
-        stage_deltas=stage_deltas(points).numpy(),
-    )
 
 
 def _checkpoint_record(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:

@@ -12,6 +12,7 @@ from mcore.config import ModelConfig
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore.model import MCoRe
 from mcore.synthetic import render_dive, write_video
+from mcore_export.cli import main
 from tests.reference_network import random_model
 
 NUMBERS = ("107B", "407C")
@@ -52,3 +53,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_config: ModelConfi
     }
     save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra)
     return path
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint's bundle; tests that change it copy it first."""
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
+    return out

@@ -21,20 +21,14 @@ from mcore.data.manifest import read_manifest, select_split
 from mcore.video import normalise, read_clip
 from mcore_export import exporter, graphs
 from mcore_export.cli import main
+from mcore_export.compare import FloatArray
 from mcore_export.folder import appearing_folder
-from mcore_export.gate import FloatArray, run_gate
+from mcore_export.gate import expect_clips, run_gate
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
-
-
-@pytest.fixture(scope="module")
-def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +153,8 @@ def test_gate_names_the_part_that_disagrees(
     bundle: Path, checkpoint: Path, clips: list[FloatArray], part: str, failing: set[str]
 ) -> None:
     with closing(open_backend(Bundle.open(bundle).graphs, "onnxruntime")) as backend:
-        rows = run_gate(mcore.load_checkpoint(checkpoint), Tampered(backend, part), clips)
+        model = mcore.load_checkpoint(checkpoint)
+        rows = run_gate(model, Tampered(backend, part), expect_clips(model, clips))
     assert {row.part for row in rows if not row.passed} == failing
 
 

@@ -1,0 +1,184 @@
+"""A bundle verifies itself where it runs: without torch, and whatever was changed is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from mcore_export.cli import main
+from mcore_export.compare import GateLimits, limits_of
+from mcore_runtime.bundle import GOLDEN_FILE, Bundle, BundleManifest, write_manifest
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle to be damaged."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def rehash(bundle: Path, **changes: Any) -> None:
+    """Make a changed bundle consistent again, so that only the comparison can find the change."""
+    manifest = BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text()))
+    write_manifest(bundle, dataclasses.replace(manifest, **changes))
+
+
+def change_golden(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    with np.load(bundle / GOLDEN_FILE, allow_pickle=False) as file:
+        values = dict(file)
+    change(values)
+    np.savez_compressed(bundle / GOLDEN_FILE, **values)
+    rehash(bundle)
+
+
+def change_weight(bundle: Path, part: str) -> None:
+    """Scale the largest weight of a graph."""
+    path = bundle / f"{part}.onnx"
+    model = onnx.load(path)
+    tensor = max(
+        (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT), key=lambda t: len(t.raw_data)
+    )
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.1), tensor.name))
+    onnx.save(model, path)
+    rehash(bundle)
+
+
+def test_an_intact_bundle_passes_with_the_gates_rows(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in bundle.iterdir()}
+    assert main([str(bundle), "--verify", "--backend", "onnxruntime"]) == 0
+    out = capsys.readouterr().out
+    assert "onnxruntime (CPUExecutionProvider): backbone fp32, segmenter fp32, regressor fp32" in out
+    for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 1, "whole chain": 2}.items():
+        assert sum(line.startswith(part) and " ok " in line for line in out.splitlines()) == rows
+    assert "E = 3" in out
+    assert "computes here what PyTorch computed" in out
+    assert {path: path.read_bytes() for path in bundle.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "failing"),
+    [
+        ("features", lambda v: v["features"].__imul__(1.01), {"backbone"}),
+        ("logits", lambda v: v["logits"].__iadd__(np.float32(np.nan)), {"segmenter"}),
+        ("transitions", lambda v: v["transitions"].__iadd__(1), {"segmenter", "whole chain"}),
+        ("tokens", lambda v: v["tokens"].__imul__(1.1), {"segmenter", "regressor"}),
+        ("delta", lambda v: v["delta"].__iadd__(0.1), {"regressor", "whole chain"}),
+        ("stage_deltas", lambda v: v["stage_deltas"].__iadd__(0.1), {"regressor"}),
+        ("channels swapped", lambda v: v.update(frames=v["frames"][..., ::-1]), {"backbone", "whole chain"}),
+        ("frames shifted", lambda v: v.update(frames=np.roll(v["frames"], 1, 0)), {"backbone", "whole chain"}),
+    ],
+)
+def test_changed_golden_values_are_found(
+    copy: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    change: Callable[[dict[str, Any]], object],
+    failing: set[str],
+) -> None:
+    change_golden(copy, change)
+    assert main([str(copy), "--verify"]) == 1
+    captured = capsys.readouterr()
+    found = {line.split("  ")[0] for line in captured.out.splitlines() if "FAILED" in line}
+    assert found >= failing
+    assert "do not compute what PyTorch computed" in captured.err
+    assert all(f"{part}: " in captured.err for part in failing)
+
+
+@pytest.mark.parametrize("part", ["backbone", "segmenter", "regressor"])
+def test_a_wrong_weight_is_found_and_its_graph_named(copy: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
+    change_weight(copy, part)
+    assert main([str(copy), "--verify"]) == 1
+    parts = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if "FAILED" in line}
+    assert part in parts
+    assert parts <= {part, "whole chain"}
+
+
+def test_a_file_changed_after_export_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (copy / GOLDEN_FILE).open("ab") as file:
+        file.write(b"x")
+    assert main([str(copy), "--verify"]) == 2
+    assert "golden.npz is not the file that was exported" in capsys.readouterr().err
+
+
+def remove_golden(bundle: Path) -> None:
+    (bundle / GOLDEN_FILE).unlink()
+    rehash(bundle)
+
+
+def cut_golden(bundle: Path) -> None:
+    content = (bundle / GOLDEN_FILE).read_bytes()
+    (bundle / GOLDEN_FILE).write_bytes(content[: len(content) // 2])
+    rehash(bundle)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (remove_golden, r"has no golden.npz, the values that a device compares itself with"),
+        (cut_golden, "golden.npz cannot be read"),
+        (lambda b: change_golden(b, lambda v: v.pop("delta")), "golden.npz cannot be read"),
+        (
+            lambda b: change_golden(b, lambda v: v.update(delta=v["delta"][:1])),
+            "delta is float32 (1,), this network's is",
+        ),
+        (lambda b: change_golden(b, lambda v: v.update(exemplars=v["exemplars"][:0])), "at least one exemplar"),
+        (lambda b: rehash(b, gate=()), "does not say how far the graphs may differ"),
+    ],
+)
+def test_bundles_that_cannot_be_verified_say_why(
+    copy: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(copy)
+    assert main([str(copy), "--verify"]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{checkpoint}", "--verify"], "--verify takes the folder of a bundle"),
+        (["nowhere", "--verify"], "there is nothing at nowhere"),
+        (["{bundle}", "--verify", "--out", "x"], "--verify writes nothing"),
+        (["{bundle}", "--backend", "auto", "--out", "x"], "--backend chooses the engine of --verify"),
+        (["{bundle}"], "--out BUNDLE"),
+    ],
+)
+def test_flags_that_do_not_go_together(
+    bundle: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_limits_are_those_of_the_export(bundle: Path, copy: Path) -> None:
+    gate = Bundle.open(bundle).manifest.gate
+    assert limits_of(gate) == GateLimits()
+    strict = tuple(dataclasses.replace(row, limit=0.0) if "features" in row.case else row for row in gate)
+    assert limits_of(strict).relative == 0
+    rehash(copy, gate=strict)
+    assert main([str(copy), "--verify"]) == 1  # no float32 engine equals PyTorch to the last digit
+
+
+def test_verifying_never_imports_torch_nor_onnx(bundle: Path) -> None:
+    program = f"""
+import sys
+class NoTorch:
+    def find_spec(self, name, *rest):
+        assert name.partition(".")[0] not in ("torch", "onnx", "onnxscript"), name + " is imported"
+sys.meta_path.insert(0, NoTorch())
+from mcore_export.cli import main
+sys.exit(main([{str(bundle)!r}, "--verify"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "whole chain" in done.stdout
