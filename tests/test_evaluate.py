@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mcore import evaluate as command
 from mcore import metrics
 from mcore.assessment import Outcome, assess
 from mcore.checkpoint import save_checkpoint
 from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_manifest
 from mcore.errors import UserError
+from mcore.evaluate import main
 from mcore.model import MCoRe
 from mcore.yardsticks import constant_transitions, dive_number_means
 from tests.fake_dives import CLIP, MODEL, write_fake_dives
@@ -104,7 +104,7 @@ def test_command_writes_table_json_csv_and_picture(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [str(checkpoint), "--data", str(manifest), "--out", str(tmp_path), "--num-resamples", "50"]
-    assert command.main(argv) == 0
+    assert main(argv) == 0
     printed = capsys.readouterr().out
     assert "4 test dives" in printed
     assert "epoch 7" in printed
@@ -129,7 +129,7 @@ def test_same_seed_same_figures(checkpoint: Path, manifest: Path, tmp_path: Path
     for name in ("one", "two"):
         out = tmp_path / name
         argv = [str(checkpoint), "--data", str(manifest), "--out", str(out), "--num-resamples", "20"]
-        assert command.main(argv) == 0
+        assert main(argv) == 0
         texts.append((out / "metrics.json").read_text() + (out / "predictions.csv").read_text())
     assert texts[0] == texts[1]
 
@@ -142,7 +142,7 @@ def test_unlabelled_and_unmatched_dives(
     stranger = dataclasses.replace(select_split(records, "test")[0], dive_number="5253B")
     bare = tmp_path / "bare.jsonl"
     write_manifest(bare, [*records, stranger])
-    assert command.main([str(checkpoint), "--data", str(bare), "--out", str(tmp_path / "out")]) == 0
+    assert main([str(checkpoint), "--data", str(bare), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "AIoU" not in printed
     assert re.search(r"skipped 1 dives .*5253B", printed)
@@ -166,7 +166,7 @@ def test_mistakes_exit_with_2(
         ([str(checkpoint), "--data", str(manifest), "--device", "tpu"], "tpu"),
     ]
     for argv, words in cases:
-        assert command.main([*argv, "--out", str(tmp_path / "out")]) == 2
+        assert main([*argv, "--out", str(tmp_path / "out")]) == 2
         errors = capsys.readouterr().err
         assert words in errors
         assert "Traceback" not in errors

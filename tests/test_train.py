@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from mcore import train as command
+from mcore import train_command as command
 from mcore.checkpoint import load_checkpoint, read_checkpoint
 from mcore.config import BACKBONES
+from mcore.train import main
 from mcore.trainer import Stopped
 from mcore.training_config import PRESETS
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
@@ -38,7 +39,7 @@ def arguments(manifest: Path, out: Path, *more: str) -> list[str]:
 def finished(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs of three steps, never interrupted."""
     out = tmp_path_factory.mktemp("run") / "whole"
-    assert command.main(arguments(manifest, out)) == 0
+    assert main(arguments(manifest, out)) == 0
     return out
 
 
@@ -93,15 +94,15 @@ def test_best_is_the_epoch_of_highest_validation_srcc(finished: Path) -> None:
 
 
 def test_same_seed_same_numbers_other_seed_others(finished: Path, manifest: Path, tmp_path: Path) -> None:
-    assert command.main(arguments(manifest, tmp_path / "again")) == 0
+    assert main(arguments(manifest, tmp_path / "again")) == 0
     assert same_weights(finished / "last.pt", tmp_path / "again" / "last.pt")
     assert (finished / "metrics.csv").read_bytes() == (tmp_path / "again" / "metrics.csv").read_bytes()
-    assert command.main(arguments(manifest, tmp_path / "other", "--seed", "1")) == 0
+    assert main(arguments(manifest, tmp_path / "other", "--seed", "1")) == 0
     assert not same_weights(finished / "last.pt", tmp_path / "other" / "last.pt")
 
 
 def test_workers_change_nothing(finished: Path, manifest: Path, tmp_path: Path) -> None:
-    assert command.main(arguments(manifest, tmp_path / "run", "--workers", "2")) == 0
+    assert main(arguments(manifest, tmp_path / "run", "--workers", "2")) == 0
     assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
 
 
@@ -114,7 +115,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert train_until(argv, questions)
     interrupted = read_checkpoint(tmp_path / "run" / "last.pt").extra["state"]["progress"]
     assert interrupted["epoch"] < 3
-    assert command.main([*argv, "--resume"]) == 0
+    assert main([*argv, "--resume"]) == 0
     assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
     assert same_weights(finished / "best.pt", tmp_path / "run" / "best.pt")
     assert (finished / "metrics.csv").read_bytes() == (tmp_path / "run" / "metrics.csv").read_bytes()
@@ -157,7 +158,7 @@ def test_signals_leave_a_run_to_resume(manifest: Path, tmp_path: Path, number: s
     state: dict[str, Any] = read_checkpoint(tmp_path / "run" / "last.pt").extra["state"]["progress"]
     assert state["epoch"] >= 1
     epochs = str(state["epoch"] + 1)
-    assert command.main([*argv, "--resume", "--epochs", epochs]) == 0
+    assert main([*argv, "--resume", "--epochs", epochs]) == 0
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + int(epochs)
 
 
@@ -184,7 +185,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
         (arguments(manifest, tmp_path / "new", "--pretrained", "auto"), "no ImageNet weights"),
     ]
     for argv, words in cases:
-        assert command.main(argv) == 2, argv
+        assert main(argv) == 2, argv
         errors = capsys.readouterr().err
         assert words in errors
         assert "Traceback" not in errors
@@ -193,15 +194,15 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
 
 
 def test_overwrite_starts_again(finished: Path, manifest: Path, tmp_path: Path) -> None:
-    assert command.main(arguments(manifest, tmp_path / "run", "--epochs", "1", "--seed", "5")) == 0
-    assert command.main(arguments(manifest, tmp_path / "run", "--overwrite")) == 0
+    assert main(arguments(manifest, tmp_path / "run", "--epochs", "1", "--seed", "5")) == 0
+    assert main(arguments(manifest, tmp_path / "run", "--overwrite")) == 0
     assert same_weights(finished / "last.pt", tmp_path / "run" / "last.pt")
 
 
 def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None:
     """Three epochs at once, and one then two more, are the same where the rate does not depend on the end."""
-    assert command.main(arguments(manifest, tmp_path / "run", "--epochs", "1")) == 0
-    assert command.main([*arguments(manifest, tmp_path / "run"), "--resume"]) == 0
+    assert main(arguments(manifest, tmp_path / "run", "--epochs", "1")) == 0
+    assert main([*arguments(manifest, tmp_path / "run"), "--resume"]) == 0
     assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == 3
 
 
