@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mcore._optional import require
+from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import ExportError, UserError, run_command
 from mcore_export.bank import BankOptions, add_exemplars
@@ -59,7 +60,11 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
     arguments = tyro.cli(
-        Arguments, args=argv, prog="mcore-export", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,)
+        Arguments,
+        args=argv,
+        prog="mcore-export",
+        description=description(__doc__),
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
     return run_command(lambda: _run(arguments))
 

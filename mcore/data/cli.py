@@ -1,8 +1,10 @@
 """``mcore-data``: make, check and convert data sets of dives.
 
-mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
-mcore-data check FineDiving --json report.json
-mcore-data convert FineDiving --out finediving.jsonl
+    mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
+    mcore-data check FineDiving --json report.json
+    mcore-data convert FineDiving --out finediving.jsonl
+
+Lists of dives are described at ``mcore.data.manifest``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Annotated
 
 import tyro
 
+from mcore.cli_help import description
 from mcore.data.check_cli import Check, Convert
 from mcore.data.manifest import SPLITS, read_manifest
 from mcore.errors import run_command
@@ -53,4 +56,4 @@ def _parse(argv: Sequence[str] | None) -> Render | Check | Convert:
     commands.command(name="render")(Render)
     commands.command(name="check")(Check)
     commands.command(name="convert")(Convert)
-    return commands.cli(args=argv, prog="mcore-data", description=__doc__)  # type: ignore[no-any-return]
+    return commands.cli(args=argv, prog="mcore-data", description=description(__doc__))  # type: ignore[no-any-return]

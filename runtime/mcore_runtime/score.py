@@ -23,6 +23,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import UserError, run_command
 from mcore_runtime.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
@@ -91,7 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str]) -> ScoreArguments:
     return tyro.cli(
-        ScoreArguments, prog="mcore-score", args=argv, config=(tyro.conf.FlagCreatePairsOff,), description=__doc__
+        ScoreArguments,
+        prog="mcore-score",
+        args=argv,
+        config=(tyro.conf.FlagCreatePairsOff,),
+        description=description(__doc__),
     )
 
 
