@@ -20,6 +20,7 @@ from mcore.config import ModelConfig
 from mcore.model import MCoRe, stage_deltas
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
+from mcore_export.lean import lean_backbone
 from mcore_runtime.bundle import standard_graphs
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
@@ -33,7 +34,7 @@ class BackboneGraph(nn.Module):
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
-        self.backbone = model.backbone
+        self.backbone = lean_backbone(model.backbone)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Run the backbone; normalised RGB in, float32 out."""

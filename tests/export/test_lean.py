@@ -1,0 +1,93 @@
+"""The backbone rearranged for export computes what the network computes, in fewer nodes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from mcore.backbone import RegNetY
+from mcore.config import ModelConfig
+from mcore.model import MCoRe
+from mcore_export.lean import lean_backbone
+from tests.reference_network import random_model
+
+FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
+FLOAT32 = 1e-4
+
+
+@pytest.fixture(params=["gated", "tsm", "none"])
+def backbone(request: pytest.FixtureRequest, tiny_config: ModelConfig) -> RegNetY:
+    """A trained-like backbone in float64: gates open, batch-norms far from the identity."""
+    config = dataclasses.replace(tiny_config, backbone=dataclasses.replace(tiny_config.backbone, shift=request.param))
+    return random_model(MCoRe(config)).double().backbone
+
+
+def clip(num_frames: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(1, 3, num_frames, 32, 32, generator=torch.Generator().manual_seed(5)).to(dtype)
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("num_frames", [2, 12, 13])
+@torch.no_grad()
+def test_lean_backbone_is_the_same_function(backbone: RegNetY, num_frames: int) -> None:
+    x = clip(num_frames)
+    assert relative(lean_backbone(backbone)(x), backbone(x)) < FLOAT64
+
+
+@torch.no_grad()
+def test_folding_the_default_network_loses_nothing_in_float32() -> None:
+    model = random_model(MCoRe())
+    x = clip(4, torch.float32)
+    exact = copy.deepcopy(model.backbone).double()(x.double())
+    folded = relative(lean_backbone(model.backbone)(x).double(), exact)
+    assert folded < FLOAT32
+    assert relative(lean_backbone(copy.deepcopy(model.backbone).double())(x.double()), exact) < FLOAT64
+
+
+@torch.no_grad()
+def test_the_users_model_is_left_alone(backbone: RegNetY) -> None:
+    before = copy.deepcopy(backbone.state_dict())
+    x = clip(6)
+    expected = backbone(x)
+    lean = lean_backbone(backbone)
+    for parameter in lean.parameters():
+        parameter.mul_(0.5)
+    for buffer in lean.buffers():
+        buffer.mul_(2)
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    assert torch.equal(backbone(x), expected)
+
+
+@torch.no_grad()
+def test_a_wrong_fold_would_be_seen(backbone: RegNetY) -> None:
+    """Every batch-norm and gate of the test's network matters to its output."""
+    x = clip(12)
+    expected = backbone(x)
+    for name, value in backbone.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        kept = value.clone()
+        value.mul_(1.01)
+        assert relative(lean_backbone(backbone)(x), expected) > 1e3 * FLOAT64, name
+        value.copy_(kept)
+
+
+def test_exported_backbone_has_no_norms_but_the_gates_and_reorders_no_weight(
+    bundle: Path, tiny_config: ModelConfig
+) -> None:
+    graph = onnx.load(bundle / "backbone.onnx").graph
+    operators = [node.op_type for node in graph.node]
+    num_blocks = sum(tiny_config.backbone.depths)
+    assert operators.count("BatchNormalization") == operators.count("Tanh") == num_blocks
+    assert not {"Gather", "GatherND", "Reshape", "Shape"} & set(operators)
+    weights = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert all(set(node.input[1:]) <= weights and len(node.input) == 3 for node in convolutions)
