@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
@@ -37,12 +36,9 @@ def labels_file(reference_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def golden(reference_dir: Path) -> ModuleType:
     """The module that makes the golden weights and frames."""
-    spec = importlib.util.spec_from_file_location("golden", reference_dir / "golden.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    from tools.check_published import load_golden  # loads torch, which reads OMP_NUM_THREADS
+
+    return load_golden(reference_dir)
 
 
 @pytest.fixture(scope="session")

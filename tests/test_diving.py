@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.diving.difficulty import HeightM
 from mcore.errors import DiveNumberError, UserError
+from tools.check_published import load_module
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,7 @@ def test_difficulty_of_the_rule_books_examples(number: str, height_m: HeightM, e
 
 
 def test_difficulty_equals_a_second_transcription_for_every_dive(reference_dir: Path) -> None:
-    spec = importlib.util.spec_from_file_location("reference", reference_dir / "degree_of_difficulty.py")
-    assert spec is not None
-    assert spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    reference = load_module(reference_dir / "degree_of_difficulty.py")
     texts = [f"{g}0{n}{p}" for g, n, p in itertools.product("1234", range(1, 12), "ABC")]
     texts += [f"5{d}{n}{t}{p}" for d, n, t, p in itertools.product("1234", range(1, 10), range(1, 10), "ABCD")]
     texts += [f"6{d}{n}{t or ''}{p}" for d, n, t, p in itertools.product("123", range(10), range(10), "ABC")]

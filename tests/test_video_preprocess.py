@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -18,16 +17,6 @@ CONFIG = ClipConfig()
 SMALL = ClipConfig(num_frames=6, resize_height=20, resize_width=14, crop_size=12)
 FLOAT32_STEPS = 4e-7  # two roundings of values up to 2.7
 MEAN_TOLERANCE = 1e-6  # order of summation
-
-
-@pytest.fixture(scope="module")
-def golden(reference_dir: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("golden", reference_dir / "golden.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.reference

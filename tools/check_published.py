@@ -79,10 +79,14 @@ def load_golden(folder: Path) -> ModuleType:
     Raises:
         UserError: it is not there.
     """
-    path = folder / "golden.py"
-    if not path.is_file():
+    if not (folder / "golden.py").is_file():
         raise UserError(f"no golden.py in {folder}; give the folder that holds it and golden_a.npz")
-    spec = importlib.util.spec_from_file_location("golden", path)
+    return load_module(folder / "golden.py")
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a Python file that is in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
