@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
 from mcore.config import ModelConfig
@@ -21,12 +22,14 @@ from mcore.model import MCoRe, stage_deltas
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
 from mcore_export.lean import lean_backbone
+from mcore_export.opset import OLDEST_TRACED, to_opset_17
 from mcore_runtime.bundle import standard_graphs
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
 TRACED_EXEMPLARS = 3
 """Any number but 0 and 1, which torch.export would take for constants."""
+_ANY_SIZE = 1 << 30
 
 
 class BackboneGraph(nn.Module):
@@ -88,18 +91,22 @@ def export_graphs(model: MCoRe, folder: Path, opset: int) -> Iterator[tuple[str,
         dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
         path = folder / record.file
         with _quiet(), torch.no_grad():
-            torch.onnx.export(
+            program = torch.onnx.export(
                 graph,
                 inputs[part],
-                path,
                 dynamo=True,
-                opset_version=opset,
-                external_data=False,
+                opset_version=max(opset, OLDEST_TRACED),
                 input_names=[spec.name for spec in record.inputs],
                 output_names=[spec.name for spec in record.outputs],
                 dynamic_shapes=dynamic,
                 verbose=False,
             )
+            assert program is not None
+            # The exporter itself leaves large constants uncomputed, such as the GRU's weights in ONNX's order of gates.
+            optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+            if opset < OLDEST_TRACED:
+                to_opset_17(program.model)
+            program.save(path, external_data=False)
         yield part, path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 
 import onnx
@@ -13,7 +14,11 @@ import torch
 from mcore.backbone import RegNetY
 from mcore.config import ModelConfig
 from mcore.model import MCoRe
+from mcore_export.gate import expect_clips, require_pass, run_gate
+from mcore_export.graphs import export_graphs
 from mcore_export.lean import lean_backbone
+from mcore_runtime.backends import open_backend
+from mcore_runtime.bundle import PARTS, GraphSet, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
@@ -91,3 +96,25 @@ def test_exported_backbone_has_no_norms_but_the_gates_and_reorders_no_weight(
     weights = {tensor.name for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert all(set(node.input[1:]) <= weights and len(node.input) == 3 for node in convolutions)
+
+
+def test_opset_17_is_written_as_17_and_computes_the_same(tiny_config: ModelConfig, tmp_path: Path) -> None:
+    model = random_model(MCoRe(tiny_config))
+    for _, path in export_graphs(model, tmp_path, 17):
+        proto = onnx.load(path)
+        assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+        onnx.checker.check_model(proto, full_check=True)
+    clips = [clip(12, torch.float32)[0].numpy(), clip(12, torch.float32)[0].flip(1).numpy()]
+    records = standard_graphs(tiny_config)
+    graphs = GraphSet(tmp_path, records, dict.fromkeys(records, "fp32"))
+    with closing(open_backend(graphs, "onnxruntime")) as backend:
+        require_pass(run_gate(model, backend, expect_clips(model, clips)))
+
+
+def test_no_constant_is_left_to_be_computed(bundle: Path) -> None:
+    """The GRU's weights, in ONNX's order of gates, are constants and not slices of PyTorch's."""
+    for part in PARTS:
+        graph = onnx.load(bundle / f"{part}.onnx").graph
+        constants = {tensor.name for tensor in graph.initializer}
+        assert [node.op_type for node in graph.node if node.input and set(node.input) <= constants | {""}] == []
+        assert "Constant" not in {node.op_type for node in graph.node}
