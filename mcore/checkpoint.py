@@ -8,9 +8,7 @@ by its keys and renamed (``mcore.published``).
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ from torch import Tensor
 
 from mcore import published
 from mcore.config import ModelConfig, from_dict, to_dict
-from mcore.errors import CheckpointError, UserError
+from mcore.errors import CheckpointError, UserError, first_line
+from mcore.files import replacing
 from mcore.model import MCoRe
 
 FORMAT = "mcore-checkpoint"
@@ -57,8 +56,6 @@ def save_checkpoint(path: str | Path, model: MCoRe, *, extra: Mapping[str, objec
         model: network to save, from any device.
         extra: tensors and plain containers to save beside it.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -66,16 +63,10 @@ def save_checkpoint(path: str | Path, model: MCoRe, *, extra: Mapping[str, objec
         "model": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
         "extra": dict(extra or {}),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -97,16 +88,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} is not a checkpoint of this network: it holds {found}. Allowed: files written by "
             f"mcore.train, and published ones with {', '.join(published.PARTS)}"
         )
-    if content["version"] > VERSION:
-        raise CheckpointError(
-            f"{path} has checkpoint version {content['version']}, this mcore-edge reads up to {VERSION}: upgrade it"
-        )
     try:
+        if content["version"] > VERSION:
+            raise CheckpointError(
+                f"{path} has checkpoint version {content['version']}, this mcore-edge reads up to {VERSION}: upgrade it"
+            )
         return Checkpoint(from_dict(ModelConfig, content["config"]), content["model"], content["extra"])
     except KeyError as error:
         raise CheckpointError(f"{path} is incomplete: no {error.args[0]!r}") from error
+    except CheckpointError:
+        raise
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {first_line(error)}; take another copy of it") from error
 
 
 def load_checkpoint(path: str | Path) -> MCoRe:
@@ -144,11 +139,10 @@ def _load_safely(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:  # unpickling a damaged file can raise anything: IndexError, struct.error
         raise CheckpointError(
-            f"{path} cannot be loaded as a checkpoint: {reason} (only tensors and plain containers are read; "
-            "code in a pickle is never run)"
+            f"{path} cannot be loaded as a checkpoint: {first_line(error)} (only tensors and plain containers are "
+            "read; code in a pickle is never run)"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")

@@ -5,6 +5,7 @@ Each message says what was wrong, what was found, what is allowed, and what to d
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,11 @@ class ExportError(Exception):
     """An exported part does not compute what the checkpoint computes; nothing was written."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, in one line of a message; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def run_command(command: Callable[[], int]) -> int:
     """Run the body of a command line and return its exit code.
 
@@ -45,8 +51,8 @@ def run_command(command: Callable[[], int]) -> int:
         command: returns the exit code of a run that went through.
 
     Returns:
-        The command's own code; 2 for a user's mistake (message on stderr, no traceback); 1 for a failed
-        export; 130 after Ctrl-C.
+        The command's own code; 2 for a user's mistake, or a place that cannot be written or read (message on
+        stderr, no traceback); 1 for a failed export; 130 after Ctrl-C.
     """
     try:
         return command()
@@ -62,3 +68,9 @@ def run_command(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # `mcore-score ... | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a folder that must not be written to, a full disk
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}{error.strerror}; check rights and free space, or choose another place", file=sys.stderr)
+        return 2

@@ -28,6 +28,7 @@ from mcore.data.cache import fill_cache
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
 from mcore.devices import choose_device
 from mcore.errors import UserError
+from mcore.files import write_text
 from mcore.plots import scatter_plot
 from mcore.scoring import CLIPS_A_BATCH, Plan, Predictions, plan_scoring, predict
 from mcore.yardsticks import constant_transitions, dive_number_means
@@ -204,7 +205,7 @@ def _write(report: Report, outcome: Outcome, options: Options) -> None:
         "interval_level": 0.95,
         "metrics": {row.name: dataclasses.asdict(row) for row in report.rows},
     }
-    (options.out / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(options.out / "metrics.json", json.dumps(summary, indent=2) + "\n")
     _write_predictions(report, outcome, options.out / "predictions.csv")
     queries = report.plan.queries
     srcc = report.rows[0]

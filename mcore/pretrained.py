@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch import Tensor
 from mcore._optional import require
 from mcore.backbone import RegNetY
 from mcore.config import BACKBONES
-from mcore.errors import CheckpointError, UserError
+from mcore.errors import CheckpointError, UserError, first_line
 
 REPOSITORIES = {"regnety_002": "timm/regnety_002.pycls_in1k", "regnety_008": "timm/regnety_008.pycls_in1k"}
 """Where timm publishes each backbone's ImageNet weights."""
@@ -68,14 +70,13 @@ def _fetch(backbone: RegNetY) -> Path:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"no weights at {path}; give a .safetensors, .pth or .pt file, or 'auto'")
+    load: Callable[[Path], Any] = partial(torch.load, map_location="cpu", weights_only=True)
     if path.suffix == ".safetensors":
-        safetensors = require("safetensors.torch", "train", "Reading .safetensors files")
-        loaded: Any = safetensors.load_file(path)
-    else:
-        try:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # unpickling a file of any other kind can raise anything
-            raise CheckpointError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+        load = require("safetensors.torch", "train", "Reading .safetensors files").load_file
+    try:
+        loaded = load(path)
+    except Exception as error:  # unpickling a file of any other kind can raise anything
+        raise CheckpointError(f"{path} cannot be read as weights: {first_line(error)}") from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]

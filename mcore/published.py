@@ -53,6 +53,8 @@ def convert(content: Mapping[str, Any], path: Path) -> tuple[ModelConfig, dict[s
     """
     if missing := [part for part in PARTS if not isinstance(content.get(part), Mapping)]:
         raise CheckpointError(f"{path} looks like a published checkpoint but has no {', '.join(missing)}")
+    if bad := [name for part in PARTS for name, value in content[part].items() if not isinstance(value, Tensor)]:
+        raise CheckpointError(f"{path} looks like a published checkpoint, but {bad[0]} is no tensor")
     state: dict[str, Tensor] = {}
     for part in PARTS:
         for name, tensor in content[part].items():

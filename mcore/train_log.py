@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from rich.progress import (
 )
 
 from mcore._optional import require
+from mcore.files import write_text
 
 Row = dict[str, float | int | None]
 """An epoch's figures; None where it was not validated."""
@@ -115,9 +115,7 @@ class TrainLog:
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in history)
-        temporary = self._csv_path.with_name(f".{self._csv_path.name}.{os.getpid()}")
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(temporary, self._csv_path)
+        write_text(self._csv_path, text.getvalue())
 
     def print(self, text: str) -> None:
         """Print a line above the bar."""

@@ -187,3 +187,45 @@ def test_fetching_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
 def test_fetching_for_a_made_up_backbone(tiny_config: ModelConfig) -> None:
     with pytest.raises(UserError, match="no ImageNet weights are published"):
         load_pretrained(RegNetY(tiny_config.backbone), "auto")
+
+
+DAMAGED: dict[str, dict[str, object]] = {
+    "no version": {},
+    "a version that is none": {"version": "a"},
+    "no configuration": {"version": 1, "config": 3},
+}
+
+
+@pytest.mark.parametrize("case", list(DAMAGED))
+def test_damaged_checkpoints_are_named(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "bad.pt"
+    torch.save({"format": FORMAT, "model": {}, "extra": {}, **DAMAGED[case]}, path)
+    with pytest.raises(CheckpointError, match=r"bad\.pt"):
+        read_checkpoint(path)
+
+
+def test_published_layout_of_no_tensors_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.pth"
+    torch.save({"base_model": {"a": 3}, "psnet_model": {}, "decoder": {}, "regressor_delta": {}}, path)
+    with pytest.raises(CheckpointError, match="a is no tensor"):
+        read_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
+    """Torch's safe unpickler raises IndexError, struct.error and others on bytes that are no pickle."""
+    path, rng = tmp_path / "bad.pt", np.random.default_rng(0)
+    whole = pickle.dumps({"format": FORMAT, "a": [1, 2.5, "x", {"k": (1, 2)}]}, 2)
+    for _ in range(200):
+        content = np.frombuffer(whole, np.uint8)[: rng.integers(1, len(whole) + 1)].copy()
+        content[rng.integers(0, len(content), 2)] = rng.integers(0, 256, 2)
+        path.write_bytes(content.tobytes())
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
+def test_weights_that_are_no_weights_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"hello" * 10)
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        load_pretrained(RegNetY(BACKBONES["regnety_002"]), tmp_path / name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.errors import ClipError, UserError
+from mcore.files import replacing
 from mcore.video import sample_clip
 
 CACHE_VERSION = 1
@@ -140,11 +140,5 @@ def _identity(path: Path) -> list[list[object]]:
 
 def _write_array(path: Path, array: NDArray[np.generic]) -> None:
     """Write atomically; two processes that decode the same clip both leave a whole file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(array):x}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)

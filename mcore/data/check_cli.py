@@ -18,6 +18,7 @@ from mcore.data.labels import VALIDATION_SHARE
 from mcore.data.manifest import SPLITS, write_manifest
 from mcore.data.sources import read_source, usable_records
 from mcore.errors import UserError
+from mcore.files import write_text
 
 _SHOWN = 5
 
@@ -51,7 +52,7 @@ class Check:
             )
         print_report(report, Console())
         if self.json is not None:
-            _write_json(self.json, report.to_dict())
+            write_text(self.json, json.dumps(report.to_dict(), indent=1) + "\n")
         return 1 if report.errors else 0
 
 
@@ -98,13 +99,3 @@ class Convert:
         counts = ", ".join(f"{sum(r.split == split for r in records)} {split}" for split in SPLITS)
         print(f"{self.out}: {len(records)} dives ({counts}) from {source.kind}, {len(left_out)} left out")
         return 0
-
-
-def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from mcore.errors import UserError
+from mcore.files import write_text
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -95,12 +95,8 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
 
 def write_manifest(path: str | Path, records: Iterable[DiveRecord]) -> None:
     """Write dives as JSON lines, atomically, with paths relative to the list where they lie below it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(_row(record, path.parent)) + "\n")
-    os.replace(temporary, path)
+    folder = Path(path).parent
+    write_text(path, "".join(json.dumps(_row(record, folder)) + "\n" for record in records))
 
 
 def select_split(records: Iterable[DiveRecord], split: Split) -> list[DiveRecord]:

@@ -17,6 +17,7 @@ from rich.progress import track
 from mcore.data.manifest import DiveRecord, Split, write_manifest
 from mcore.diving import DiveNumber
 from mcore.errors import UserError
+from mcore.files import write_text
 from mcore.synthetic.plan import DivePlan, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
@@ -122,8 +123,7 @@ def _claim(out: Path, settings: RenderSettings) -> None:
         return
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} holds other files; choose an empty or new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(wanted, indent=2) + "\n")
 
 
 def _render_all(jobs: Sequence[_Job], settings: RenderSettings, workers: int) -> None:

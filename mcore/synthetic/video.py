@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.errors import UserError
+from mcore.files import replacing
 
 
 def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int, *, crf: int = 23) -> None:
@@ -28,13 +28,8 @@ def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int,
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise UserError(f"{path}: videos are written as .mp4, got {path.suffix or 'no ending'!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
-    try:
+    with replacing(path) as temporary:
         _encode(temporary, frames, fps, crf)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _encode(path: Path, frames: Iterable[NDArray[np.uint8]], fps: int, crf: int) -> None:

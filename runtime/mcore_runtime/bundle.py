@@ -14,12 +14,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcore.config import ModelConfig
 from mcore.errors import BundleError
+from mcore.files import write_text
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import (
     EXPORT_COMMAND,
@@ -169,9 +169,7 @@ def write_manifest(folder: str | Path, manifest: BundleManifest) -> BundleManife
     files = {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
     manifest = dataclasses.replace(manifest, files=files)
     _check_listed(folder, manifest)
-    temporary = folder / f".{MANIFEST_FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / MANIFEST_FILE)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n")
     return manifest
 
 

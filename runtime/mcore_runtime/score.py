@@ -26,8 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import UserError, run_command
+from mcore.files import write_text
 from mcore_runtime.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
-from mcore_runtime.files import write_text
 from mcore_runtime.report import write_report
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.table import print_scores

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcore._optional import require
+from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.manifest import PARTS, GraphRecord, GraphSet, TensorSpec
 
@@ -113,7 +114,7 @@ def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
         session = ort.InferenceSession(str(path), options, providers=wanted)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise BackendError(
-            f"ONNX Runtime {ort.__version__} cannot load {path.name} on {provider}: {_first_line(error)}. "
+            f"ONNX Runtime {ort.__version__} cannot load {path.name} on {provider}: {first_line(error)}. "
             "Upgrade it with: pip install --upgrade onnxruntime, or export the bundle again"
         ) from error
     session.disable_fallback()  # or a failing run would silently go on elsewhere
@@ -155,7 +156,3 @@ def _fits(expected: TensorSpec, found: TensorSpec) -> bool:
 
 def _describe(specs: Any) -> str:
     return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs) or "none"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from mcore.files import write_text
 from mcore_runtime.batch import DiveOutcome
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.files import write_text
 from mcore_runtime.report.section import dive_section, template
 
 
