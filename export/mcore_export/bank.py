@@ -67,7 +67,9 @@ def add_exemplars(
     check_target(out, overwrite=overwrite)
     records = choose_exemplars(options)
     with appearing_folder(out) as folder:
-        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+        for name in bundle.manifest.files:  # these only: the folder may hold other things, or even ``out``
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.path / name, folder / name)
         backend = open_backend(bundle.graphs, "onnxruntime")
         try:
             record = write_bank(backend, bundle.model.clip, records, options, folder, say)

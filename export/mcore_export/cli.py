@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -26,6 +26,7 @@ from mcore.errors import ExportError, UserError, run_command
 from mcore_export.bank import BankOptions, add_exemplars
 from mcore_export.compare import describe_failures
 from mcore_export.verify import verify_bundle
+from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle import MANIFEST_FILE, Bundle
 
 
@@ -40,7 +41,7 @@ class Arguments:
     verify: bool = False
     """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
     needs no torch. Exit code 0: all within the limits of the export; 1: not."""
-    backend: Literal["auto", "onnxruntime", "onnxruntime-cuda"] | None = None
+    backend: BackendName | None = None
     """Engine that --verify runs the graphs on; default: auto, the best that works here."""
     exemplars: Path | None = None
     """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was

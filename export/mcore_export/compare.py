@@ -31,8 +31,9 @@ _CHAIN = "whole chain"
 class GateLimits:
     """The most that an exported graph may differ from PyTorch."""
 
-    relative: float = 1e-3
-    """Features, logits and tokens: largest absolute difference over largest absolute value."""
+    relative: float = 3e-3
+    """Features, logits and tokens: largest absolute difference over largest absolute value. Rounding alone reaches
+    7e-4 where random weights amplify it, and 1e-6 on trained ones; a wrong graph is off by percents."""
     points: float = 0.01
     """Score differences, points."""
     flips: int = 0

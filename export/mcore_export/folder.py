@@ -28,15 +28,26 @@ def check_target(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def appearing_folder(out: Path) -> Iterator[Path]:
-    """Fill a hidden folder beside ``out`` and move it there at the end; on an error nothing changes."""
+    """Fill a hidden folder beside ``out`` and move it there at the end; on an error ``out`` stays as it was."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    folder = workplace / "new"
+    hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder = hidden / "new"
     folder.mkdir()
     try:
         yield folder
-        if out.exists():
-            out.rename(workplace / "old")
-        folder.rename(out)
+        _move(folder, out, hidden / "old")
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _move(folder: Path, out: Path, old: Path) -> None:
+    """Put a folder in the place of another, which goes to ``old``; or back, where that fails."""
+    if not out.exists():
+        folder.rename(out)
+        return
+    out.rename(old)
+    try:
+        folder.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
