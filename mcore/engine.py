@@ -6,6 +6,7 @@ videos again for each exemplar; the numbers are the same (NETWORK: section 5).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from mcore import losses
 from mcore.config import ClipConfig
 from mcore.data.dataset import ClipBatch, PairBatch
+from mcore.errors import UserError
 from mcore.model import MCoRe, PairOutput
 from mcore.training_config import TrainingConfig
 
@@ -133,6 +135,9 @@ def train_one_epoch(
 
     Returns:
         True if it ran to the end, False if ``after_step`` stopped it.
+
+    Raises:
+        UserError: a loss is no longer a number; ``after_step`` is not called, so that nothing of it is saved.
     """
     model.train()
     if config.batch_norm != "trained":
@@ -148,10 +153,20 @@ def train_one_epoch(
             nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm)
         optimizer.step()
         values = torch.stack([parts[name].detach() for name in LOSS_PARTS]).tolist()
+        if not all(map(math.isfinite, values)):
+            raise UserError(_divergence(dict(zip(LOSS_PARTS, values, strict=True)), meter.num_steps))
         meter.add(dict(zip(LOSS_PARTS, values, strict=True)), batch.num_pairs)
         if after_step():
             return False
     return True
+
+
+def _divergence(parts: Mapping[str, float], step: int) -> str:
+    losses = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+    return (
+        f"training diverged at step {step + 1} of the epoch: the losses are {losses}. Start again with a lower "
+        "--learning-rate and --backbone-learning-rate, or with --gradient-clip-norm 1"
+    )
 
 
 def pair_losses(model: MCoRe, batch: PairBatch, config: TrainingConfig, device: torch.device) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from mcore.devices import choose_device
 from mcore.errors import UserError
 from mcore.files import write_text
 from mcore.plots import scatter_plot
-from mcore.scoring import CLIPS_A_BATCH, Plan, Predictions, plan_scoring, predict
+from mcore.scoring import Plan, Predictions, plan_scoring, predict
 from mcore.yardsticks import constant_transitions, dive_number_means
 
 PREDICTION_COLUMNS = (
@@ -136,8 +136,7 @@ def evaluate_checkpoint(options: Options) -> Report:
                 workers=max(2, options.workers),
                 on_clip=lambda: progress.advance(task),
             )
-        batches = sum(-(-len(part) // CLIPS_A_BATCH) for part in (plan.queries, plan.pool))
-        encoding = progress.add_task("encoding clips", total=batches)
+        encoding = progress.add_task("encoding clips", total=plan.num_batches)
         predictions = predict(
             model,
             plan,

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcore._optional import require
+from mcore.diving.judging import COUNTED_AWARDS
 from mcore.errors import UserError
-
-COUNTED_AWARDS = 3
-"""A dive's score is its difficulty times the sum of three counted awards."""
 
 
 class MetricError(UserError, ValueError):

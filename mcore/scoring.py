@@ -37,6 +37,11 @@ class Plan:
         """Clips to encode."""
         return len(self.queries) + len(self.pool)
 
+    @property
+    def num_batches(self) -> int:
+        """Batches in which ``predict`` encodes them."""
+        return sum(-(-len(part) // CLIPS_A_BATCH) for part in (self.queries, self.pool))
+
 
 @dataclass(frozen=True)
 class Predictions:

@@ -28,7 +28,7 @@ from mcore.engine import (
 )
 from mcore.errors import CheckpointError
 from mcore.model import MCoRe
-from mcore.scoring import CLIPS_A_BATCH, Plan, Predictions, plan_scoring, predict
+from mcore.scoring import Plan, Predictions, plan_scoring, predict
 from mcore.train_log import Row, TrainLog
 from mcore.training_config import TrainingConfig
 
@@ -222,7 +222,7 @@ class Trainer:
             if should_stop():
                 self._save_and_stop()
 
-        log.validating(sum(-(-len(part) // CLIPS_A_BATCH) for part in (self.validation.queries, self.validation.pool)))
+        log.validating(self.validation.num_batches)
         return predict(
             self.model,
             self.validation,

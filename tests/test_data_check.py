@@ -82,6 +82,7 @@ def test_images_against_labels(tmp_path: Path) -> None:
         ("frame-count", f"{EVENT}/1"),
         ("frame-gap", f"{EVENT}/1"),
     }
+    assert report.images == {"clips": 12, "present": 11, "absent": 1, "decoded": 8}
     messages = {finding.where: finding.message for finding in report.findings}
     assert "34 images and 30 labels (extra images)" in messages[f"{EVENT}/0"]
     assert "00490.jpg" in messages["01/1"]

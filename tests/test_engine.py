@@ -150,6 +150,20 @@ def test_training_learns_what_can_be_learned(model: MCoRe, batches: list[PairBat
     assert history[-1]["transition"] < 0.5 * history[0]["transition"]
 
 
+def test_divergence_is_an_error_and_is_not_saved(model: MCoRe, batches: list[PairBatch]) -> None:
+    with torch.no_grad():
+        model.regressor.layer3.bias.fill_(torch.inf)
+    steps: list[int] = []
+
+    def save() -> bool:
+        steps.append(1)
+        return False
+
+    with pytest.raises(UserError, match=r"diverged at step 1 .*regression inf.*--learning-rate"):
+        train_one_epoch(model, batches, make_optimizer(model, PUBLISHED), PUBLISHED, LossMeter(), after_step=save)
+    assert steps == []
+
+
 def test_meter_is_the_mean_over_pairs() -> None:
     meter = LossMeter()
     meter.add(dict.fromkeys(LOSS_PARTS, 1.0), 3)

@@ -25,8 +25,6 @@ import tyro
 from mcore.errors import UserError, run_command
 from mcore.synthetic import DEMO_NUMBERS, RenderSettings, render_dataset
 
-FIGURES = ("srcc", "mae_points", "mae_judge_points", "aiou_50", "aiou_75", "boundary_error_mean_frames")
-
 
 @dataclass(frozen=True)
 class Options:

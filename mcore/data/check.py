@@ -106,7 +106,9 @@ def _check_all_images(
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         findings = [finding for found in pool.map(check, dives) for finding in found]
-    figures["decoded"] = present if decode else 0
+    if decode:
+        faulty = {finding.where for finding in findings if finding.severity == "error"}
+        figures["decoded"] = present - sum(d.name in faulty for d in dives if d.record and d.record.path.exists())
     return figures, findings
 
 

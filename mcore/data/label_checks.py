@@ -15,11 +15,10 @@ from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber, difficulty
+from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD
 from mcore.errors import DiveNumberError
 from mcore.video.sampling import sample_indices
 
-MAX_POINTS_PER_DIFFICULTY = 30
-"""Three awards of ten count."""
 SYNCHRO_DIFFICULTY = 2.0
 """Fixed difficulty of the first rounds of synchronised events, whatever the dive."""
 _ROUNDING = 0.005 + 1e-9
@@ -132,7 +131,7 @@ def _check_score(name: str, record: DiveRecord) -> Iterator[Finding]:
     if not math.isfinite(record.score) or record.score < 0:
         yield Finding("error", "score-range", name, f"a score of {record.score}; allowed: 0 and more")
     elif record.difficulty is not None and math.isfinite(record.difficulty):
-        most = MAX_POINTS_PER_DIFFICULTY * record.difficulty
+        most = COUNTED_AWARDS * MAX_AWARD * record.difficulty
         if record.score > most + _ROUNDING:
             message = f"a score of {record.score} at difficulty {record.difficulty}; allowed: 0 to {most:.2f}"
             yield Finding("error", "score-range", name, message)

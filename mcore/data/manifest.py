@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for row in reader:
             values: dict[str, Any] = {k: v for k, v in row.items() if k is not None and v not in (None, "")}
             flight, entry = values.pop("flight_frame", None), values.pop("entry_frame", None)
-            if flight is not None and entry is not None:
+            if flight is not None or entry is not None:
                 values["transition_frames"] = (flight, entry)
             yield reader.line_num, values
 
@@ -160,14 +161,19 @@ def _record(row: Mapping[str, Any], path: Path, line: int) -> DiveRecord:
         transitions = row.get("transition_frames")
         if transitions is not None:
             flight, entry = transitions
+            if flight is None or entry is None:
+                raise ValueError("only one of flight_frame and entry_frame is given; give both or neither")
             transitions = (int(flight), int(entry))
         split = row.get("split")
         if split is not None and split not in SPLITS:
             raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
+        score = float(row["score"])
+        if not math.isfinite(score):
+            raise ValueError(f"the score is {score}; give points")
         return DiveRecord(
             path=path.parent / str(row["path"]),
             dive_number=str(row["dive_number"]),
-            score=float(row["score"]),
+            score=score,
             difficulty=_optional_float(row, "difficulty"),
             split=cast("Split | None", split),
             num_frames=None if row.get("num_frames") is None else int(row["num_frames"]),

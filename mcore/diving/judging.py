@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 from mcore.errors import UserError
 
+COUNTED_AWARDS = 3
+"""Awards that count towards a score, whatever the size of the panel."""
+MAX_AWARD = 10
+"""Best award."""
 DROPPED_AT_EACH_END = {3: 0, 5: 1, 7: 2}
 """Awards cancelled at either end, by the number of judges; three always count."""
 
@@ -22,7 +26,7 @@ def counted_awards(awards: Sequence[float]) -> list[float]:
     if len(awards) not in DROPPED_AT_EACH_END:
         raise UserError(f"{len(awards)} awards; panels have {', '.join(map(str, DROPPED_AT_EACH_END))} judges")
     for award in awards:
-        if not (0 <= award <= 10 and float(award * 2).is_integer()):
+        if not (0 <= award <= MAX_AWARD and float(award * 2).is_integer()):
             raise UserError(f"an award of {award}; allowed: 0 to 10 in steps of 0.5")
     drop = DROPPED_AT_EACH_END[len(awards)]
     return sorted(float(award) for award in awards)[drop : len(awards) - drop]

@@ -126,7 +126,7 @@ class Bundle:
         record = self.manifest.exemplars
         if record is None:
             raise BundleError(
-                f"{self.path} was exported without exemplars, so there is nothing to score against. Give it some with: "
+                f"{self.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
                 f"mcore-export {self.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
             )
         bank = ExemplarBank.load(self.path / EXEMPLARS_FILE)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -27,6 +27,7 @@ from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import UserError, run_command
 from mcore.files import write_text
+from mcore_runtime.backends import BackendName
 from mcore_runtime.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
 from mcore_runtime.report import write_report
 from mcore_runtime.scorer import Scorer
@@ -61,7 +62,7 @@ class ScoreArguments:
     """Write the scores as JSON to this .json file, or to standard output: - or no value."""
     report: Path | None = None
     """Write a report with pictures to this .html file."""
-    backend: Literal["auto", "onnxruntime", "onnxruntime-cuda"] = "auto"
+    backend: BackendName = "auto"
     """Inference engine; auto: CUDA where it works, else the CPU."""
     threads: int | None = None
     """CPU threads; default: the engine's choice."""

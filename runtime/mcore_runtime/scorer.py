@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.errors import BundleError, UserError
+from mcore.errors import UserError
 from mcore.video import Reader, SampledClip, crop, normalise, sample_clip
-from mcore_runtime.backends import Backend, open_backend
+from mcore_runtime.backends import Backend, BackendError, open_backend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
 from mcore_runtime.encoding import EncodedClip, encode_clip
@@ -80,12 +80,7 @@ class Scorer:
         Raises:
             BundleError: the bundle has none.
         """
-        if self._bank is None:
-            raise BundleError(
-                f"{self.bundle.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
-                f"mcore-export {self.bundle.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
-            )
-        return self._bank
+        return self.bundle.load_exemplars() if self._bank is None else self._bank  # which raises, and says what to do
 
     def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
         """Find what a dive of this number is compared with; cheap, so do it before decoding.
@@ -158,6 +153,9 @@ class Scorer:
             comparison: what ``select`` returned for the dive's number.
             video: where the clip came from, for the record; None: what the clip itself knows.
             began: ``time.perf_counter()`` when work on this dive began; None: now.
+
+        Raises:
+            BackendError: the engine computed something that is not a number.
         """
         began = time.perf_counter() if began is None else began
         pixels = normalise(crop(clip.frames, self.clip_config), self.clip_config)  # (3, T, c, c)
@@ -169,6 +167,11 @@ class Scorer:
         ended = time.perf_counter()
 
         predicted = comparison.predict(delta)  # (E,)
+        if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
+            raise BackendError(
+                f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
+                f"with: mcore-export {self.bundle.path} --verify --backend {self.backend.name}"
+            )
         low, high = spread(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
         takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()

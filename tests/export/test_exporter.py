@@ -175,6 +175,16 @@ def test_graphs_alone_until_exemplars_are_added(
     assert "is a bundle already" in capsys.readouterr().err
 
 
+def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    source = tmp_path / "bundle"
+    shutil.copytree(bundle, source)
+    (source / "notes.txt").write_text("of the user")
+    out = source / "other"
+    assert main([str(source), "--out", str(out), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    assert set(Bundle.open(out).manifest.files) == set(Bundle.open(bundle).manifest.files)
+    assert not (out / "notes.txt").exists()
+
+
 def test_nothing_is_replaced_by_accident(
     checkpoint: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +224,21 @@ def test_an_interrupted_export_leaves_the_old_bundle(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    assert (out / "manifest.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_move_that_fails_brings_the_old_bundle_back(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+
+    def lose_the_new_one() -> None:
+        with appearing_folder(out) as folder:
+            folder.rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        lose_the_new_one()
     assert (out / "manifest.json").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 

@@ -113,6 +113,21 @@ def test_encode_refuses_other_clips(tiny_bundle: Path, clip: Any) -> None:
         scorer.encode(clip)
 
 
+def test_a_score_that_is_not_a_number_is_an_error(
+    tiny_bundle: Path, dive_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        compare = scorer.backend.regressor
+
+        def overflow(query: Any, exemplars: Any) -> Any:
+            delta, shares = compare(query, exemplars)
+            return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
+
+        monkeypatch.setattr(scorer.backend, "regressor", overflow)
+        with pytest.raises(BackendError, match=r"not numbers.*--verify --backend onnxruntime"):
+            scorer.score(dive_video, "407C")
+
+
 def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_video: Path) -> None:
     manifest = dataclasses.replace(Bundle.open(bundle_copy).manifest, exemplars=None)
     (bundle_copy / EXEMPLARS_FILE).unlink()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from mcore.errors import UserError
 from mcore_runtime.backends.base import Backend, BackendError
 from mcore_runtime.manifest import GraphSet
 
-BACKENDS = ("auto", "onnxruntime", "onnxruntime-cuda")
+BackendName = Literal["auto", "onnxruntime", "onnxruntime-cuda"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
 def open_backend(graphs: GraphSet, backend: str = "auto", *, threads: int | None = None) -> Backend:

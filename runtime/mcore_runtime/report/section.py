@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 
 from mcore.config import STAGES
+from mcore.diving.judging import COUNTED_AWARDS
 from mcore.errors import UserError
 from mcore_runtime.batch import DiveOutcome
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
@@ -15,8 +16,6 @@ from mcore_runtime.report.filmstrip import Picture, film_strip
 from mcore_runtime.result import DiveScore
 
 _SHOWN_EXEMPLARS = 5
-_COUNTED_AWARDS = 3
-"""Awards that count towards a score, whatever the size of the panel."""
 
 
 def template(name: str) -> str:
@@ -83,7 +82,7 @@ def _award_text(result: DiveScore) -> str:
     """The score in the unit in which judges think."""
     if not result.difficulty:
         return ""
-    award = result.score / _COUNTED_AWARDS / result.difficulty
+    award = result.score / COUNTED_AWARDS / result.difficulty
     return f'<p class="award">an average award of {award:.1f}</p>'
 
 

@@ -1,0 +1,52 @@
+"""Lists of dives: what comes back from JSON lines and CSV, and lines that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
+from mcore.errors import UserError
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    records = [
+        DiveRecord(tmp_path / "a" / "1.mp4", "407C", 61.2, 3.2, "train", 90, (30, 60), 0.5, 4.0),
+        DiveRecord(tmp_path.parent / "elsewhere.mp4", "107B", 0.0),
+    ]
+    write_manifest(tmp_path / "dives.jsonl", records)
+    assert read_manifest(tmp_path / "dives.jsonl") == records
+    assert '"path": "a/1.mp4"' in (tmp_path / "dives.jsonl").read_text()
+
+
+def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "dives.csv"
+    path.write_text(
+        "\ufeffpath,dive_number,score,split,flight_frame,entry_frame,note\r\n"
+        "a.mp4,407C,61.2,test,30,60,\r\n"
+        "b.mp4,107B,50,,,,windy\r\n",
+        encoding="utf-8",
+    )
+    assert read_manifest(path) == [
+        DiveRecord(tmp_path / "a.mp4", "407C", 61.2, split="test", transition_frames=(30, 60)),
+        DiveRecord(tmp_path / "b.mp4", "107B", 50.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a.mp4,407C,61.2,train,30,", "give both or neither"),
+        ("a.mp4,407C,61.2,train,,60", "give both or neither"),
+        ("a.mp4,407C,nan,train,,", "the score is nan"),
+        ("a.mp4,407C,,train,,", "no 'score'"),
+        ("a.mp4,407C,good,train,,", "could not convert"),
+        ("a.mp4,407C,61.2,training,,", "allowed: train, val, test"),
+    ],
+)
+def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:
+    path = tmp_path / "dives.csv"
+    path.write_text(f"path,dive_number,score,split,flight_frame,entry_frame\nb.mp4,107B,50,,,\n{row}\n")
+    with pytest.raises(UserError, match=rf"line 3: .*{reason}"):
+        read_manifest(path)
