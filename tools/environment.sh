@@ -14,7 +14,7 @@ has_everything() {
     for extra in "$@"; do
         case $extra in
             train) modules+=" torch scipy tensorboard matplotlib huggingface_hub safetensors" ;;
-            export) modules+=" mcore_export torch onnx onnxscript onnxruntime" ;;
+            export) modules+=" mcore_export torch onnx onnx_ir onnxscript onnxruntime" ;;
             runtime) modules+=" onnxruntime" ;;
             test) modules+=" pytest hypothesis ruff mypy" ;;
         esac
