@@ -6,6 +6,7 @@ Each message says what was wrong, what was found, what is allowed, and what to d
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -54,6 +55,9 @@ def run_command(command: Callable[[], int]) -> int:
         The command's own code; 2 for a user's mistake, or a place that cannot be written or read (message on
         stderr, no traceback); 1 for a failed export; 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks must not end hours of work
+            stream.reconfigure(errors="backslashreplace")
     try:
         return command()
     except UserError as error:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +72,13 @@ def test_other_system_errors_are_ours_to_see() -> None:
 
     with pytest.raises(OSError, match="something inside"):
         run_command(fail)
+
+
+def test_a_letter_that_the_terminal_lacks_is_escaped() -> None:
+    code = "from mcore.errors import run_command; run_command(lambda: print('dive ↑ \\udcff') or 0)"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, rb"dive \u2191 \udcff"), done.stderr
 
 
 def test_first_line_of_an_error() -> None:

@@ -108,7 +108,7 @@ def step(number: int, title: str, command: Sequence[object]) -> int:
 
 def summary(out: Path, seconds: float) -> None:
     """Say what came out, from the evaluation's own figures."""
-    report: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text())
+    report: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     srcc, boundaries = report["metrics"]["srcc"], report["metrics"]["boundary_error_mean_frames"]
     ahead = srcc["difference"]["low"]
     verdict = "clearly better" if ahead is not None and ahead > 0 else "NOT clearly better"
