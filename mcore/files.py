@@ -30,10 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> int:
     """Write a UTF-8 file, all or nothing, and return its size in bytes.
 
+    A name of a file that is not UTF-8 can be within the text; what cannot be written of it becomes a question mark.
+
     Raises:
         UserError: the place cannot be written to.
     """
-    content = text.encode("utf-8")
+    content = text.encode("utf-8", errors="replace")
     try:
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(content)

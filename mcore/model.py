@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +20,6 @@ from mcore.segmenter import Segmenter, decode_transitions
 from mcore.stages import stage_tokens
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # Shapes: B clips (or pairs), T frames, D features, K tokens a stage, P = 3K tokens.
@@ -178,8 +178,15 @@ class MCoRe(nn.Module):
 
     def _to_device(self, values: Tensor | NDArray[np.float32]) -> Tensor:
         parameter = self.regressor.layer3.weight
+        if not isinstance(values, Tensor):  # a copy: torch takes neither mirrored nor read-only arrays as they are
+            values = torch.tensor(np.ascontiguousarray(values))
+        if not values.is_floating_point():
+            raise UserError(
+                f"values of type {str(values.dtype).removeprefix('torch.')}; allowed: floating point. Clips are "
+                "normalised: read them with mcore.read_clip(video, model.config.clip)"
+            )
         # One memory layout: another would choose other kernels, and the last digits of the result with them.
-        return torch.as_tensor(values).to(parameter.device, parameter.dtype).contiguous()
+        return values.to(parameter.device, parameter.dtype).contiguous()
 
 
 def stage_deltas(token_deltas: Tensor) -> Tensor:

@@ -58,8 +58,13 @@ def _fetch(backbone: RegNetY) -> Path:
             f"{', '.join(REPOSITORIES)}, or give a file: --pretrained WEIGHTS.safetensors"
         )
     hub = require("huggingface_hub", "train", "Fetching ImageNet weights")
+    file = (REPOSITORIES[name], "model.safetensors")
+    if isinstance(cached := hub.try_to_load_from_cache(*file), str):
+        return Path(cached)
     try:
-        return Path(hub.hf_hub_download(REPOSITORIES[name], "model.safetensors"))
+        # One quick question first: the download itself tries for half a minute where there is no connection.
+        hub.get_hf_file_metadata(hub.hf_hub_url(*file), timeout=10)
+        return Path(hub.hf_hub_download(*file))
     except Exception as error:  # the hub's client raises a dozen kinds, of several packages, when it is offline
         raise UserError(
             f"cannot fetch {REPOSITORIES[name]} ({type(error).__name__}). Without a connection, download its "

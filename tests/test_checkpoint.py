@@ -173,15 +173,29 @@ def test_imagenet_weights_of_another_network_are_refused(tmp_path: Path) -> None
         load_pretrained(RegNetY(BACKBONES["regnety_002"]), tmp_path / "missing.pth")
 
 
-def test_fetching_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_offline_says_what_to_do_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
 
-    def offline(*_: object, **__: object) -> str:
+    def offline(*_: object, **__: object) -> object:
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(hub, "hf_hub_download", offline)
-    with pytest.raises(UserError, match=r"pass the file: --pretrained model.safetensors"):
+    def download(*_: object, **__: object) -> str:
+        raise AssertionError("the download retries for half a minute; it must not begin without a connection")
+
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", offline)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    with pytest.raises(UserError, match=r"ConnectionError.*pass the file: --pretrained model.safetensors"):
         load_pretrained(RegNetY(BACKBONES["regnety_002"]), "auto")
+
+
+def test_weights_fetched_before_need_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    backbone = RegNetY(BACKBONES["regnety_002"])
+    cached = tmp_path / "model.pth"
+    torch.save({name: tensor for name, tensor in backbone.state_dict().items() if ".shift." not in name}, cached)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: str(cached))
+    assert load_pretrained(backbone, "auto") == str(cached)
 
 
 def test_fetching_for_a_made_up_backbone(tiny_config: ModelConfig) -> None:

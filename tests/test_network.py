@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,6 +214,28 @@ def test_encode_leaves_the_mode_as_it_was(tiny_config: ModelConfig) -> None:
 def test_encode_refuses_other_shapes(tiny_config: ModelConfig, shape: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match=r"this network takes \(B, 3, 12, 32, 32\)"):
         MCoRe(tiny_config).encode(torch.zeros(shape))
+
+
+def test_encode_takes_arrays_however_they_lie_in_memory(tiny_config: ModelConfig) -> None:
+    model = reference_network.random_model(MCoRe(tiny_config))
+    clips = np.random.default_rng(0).normal(size=(2, 3, 12, 32, 32)).astype(np.float32)
+    mirrored = clips[..., ::-1]
+    read_only = mirrored.copy()
+    read_only.flags.writeable = False
+    channels_last = torch.from_numpy(read_only.copy()).to(memory_format=torch.channels_last_3d).requires_grad_()
+    expected = model.encode(torch.from_numpy(mirrored.copy())).features
+    same_clips: list[Any] = [mirrored, read_only, channels_last, mirrored.astype(np.float64)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for same in same_clips:
+            features = model.encode(same).features
+            assert torch.equal(features, expected)
+            assert not features.requires_grad
+
+
+def test_encode_refuses_frames_that_are_not_normalised(tiny_config: ModelConfig) -> None:
+    with pytest.raises(UserError, match=r"type uint8; allowed: floating point. .* mcore.read_clip"):
+        MCoRe(tiny_config).encode(torch.zeros(1, 3, 12, 32, 32, dtype=torch.uint8))
 
 
 def test_compare_refuses_foreign_tokens(tiny_config: ModelConfig) -> None:

@@ -166,7 +166,7 @@ class BundleManifest:
         _check_version(values.get("format_version"))
         try:
             exemplars = values["exemplars"]
-            return cls(
+            manifest = cls(
                 model=from_dict(ModelConfig, values["model"]),
                 precision=dict(values["precision"]),
                 opset=int(values["opset"]),
@@ -187,6 +187,8 @@ class BundleManifest:
             raise
         except UserError as error:  # from_dict: a field of a newer version, or a value that is not allowed
             raise BundleError(f"the manifest's model cannot be used: {error}") from error
+        _check_graphs(manifest)
+        return manifest
 
 
 def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphRecord]:
@@ -235,6 +237,21 @@ def _check_version(version: object) -> None:
             f"the bundle has the old format version {version}; this version of mcore-edge reads "
             f"{FORMAT_VERSION}. Export it again with: {EXPORT_COMMAND}"
         )
+
+
+def _check_graphs(manifest: BundleManifest) -> None:
+    """Clips are made as the model says and go into the graphs, so the two must agree before anything runs."""
+    for part, expected in standard_graphs(manifest.model).items():
+        found = manifest.graphs[part]
+        if (found.inputs, found.outputs) != (expected.inputs, expected.outputs):
+            raise BundleError(
+                f"the manifest contradicts itself: its model takes and gives {_tensors(expected)} in the {part}, its "
+                f"graph {_tensors(found)}; copy the bundle again, or export it again"
+            )
+
+
+def _tensors(graph: GraphRecord) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in (*graph.inputs, *graph.outputs))
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcore.config import to_dict
 from mcore.errors import BundleError, UserError
 from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, BundleManifest, write_manifest
 from mcore_runtime.exemplars import ExemplarBank
@@ -62,6 +63,14 @@ def test_a_missing_file_is_named(bundle_copy: Path) -> None:
 def test_manifests_of_other_kinds_are_refused(bundle_copy: Path, changes: dict[str, Any], reason: str) -> None:
     change_manifest(bundle_copy, **changes)
     with pytest.raises(BundleError, match=reason):
+        Bundle.open(bundle_copy)
+
+
+def test_a_model_that_the_graphs_contradict_is_refused(bundle_copy: Path) -> None:
+    model = to_dict(MODEL)
+    model["clip"]["num_frames"] *= 2
+    change_manifest(bundle_copy, model=model)
+    with pytest.raises(BundleError, match=r"contradicts itself: .* in the backbone, its graph clip float32"):
         Bundle.open(bundle_copy)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,18 @@ def test_a_bad_file_does_not_stop_the_others(
     page = report.read_text()
     assert "notes &lt;b&gt;.mp4" in page
     assert "notes <b>" not in page
+
+
+def test_a_name_that_is_not_utf8_is_scored_and_reported(tiny_bundle: Path, dive_video: Path, tmp_path: Path) -> None:
+    video = Path(os.fsdecode(os.fsencode(tmp_path) + b"/dive \xff\xfe.mp4"))
+    try:
+        shutil.copy(dive_video, video)
+    except OSError as error:
+        pytest.skip(f"this file system takes UTF-8 names only: {error}")
+    outputs = ["--report", str(tmp_path / "report.html"), "--json", str(tmp_path / "scores.json")]
+    assert main([str(tiny_bundle), str(video), "--dive", "407C", *outputs]) == 0
+    assert "dive ??.mp4" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "scores.json").read_text())["dives"][0]["video"]["source"] == str(video)
 
 
 def test_report_stands_alone_with_pictures(
