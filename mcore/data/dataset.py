@@ -35,8 +35,6 @@ class ClipBatch:
     """(N, T, c, c, 3) uint8 RGB, centre crop."""
     transitions: Tensor
     """(N, 2) int64 true transitions on the sampled frames; -1 where they are not labelled."""
-    positions: Tensor
-    """(N,) int64 positions in the dataset."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ class ClipDataset(Dataset[ClipBatch]):
         return ClipBatch(
             torch.from_numpy(np.array(crop(clip.frames, self.config)))[None],
             torch.tensor([transitions]),
-            torch.tensor([position]),
         )
 
 
@@ -220,5 +217,4 @@ def _join_clips(clips: Sequence[ClipBatch]) -> ClipBatch:
     return ClipBatch(
         torch.cat([clip.frames for clip in clips]),
         torch.cat([clip.transitions for clip in clips]),
-        torch.cat([clip.positions for clip in clips]),
     )
