@@ -20,6 +20,8 @@ _HOMES = {"load_checkpoint": "mcore.checkpoint", "read_clip": "mcore.video"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "load_checkpoint":  # else a missing torch is a traceback that names no extra
+        import_module("mcore._optional").require("torch", "train", "Loading a checkpoint")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name in __all__:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import warnings
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import mcore
 from mcore.backbone import RegNetY
 from mcore.config import BACKBONES, BackboneConfig, BackboneName, ModelConfig, ShiftKind
-from mcore.errors import UserError
+from mcore.errors import MissingDependencyError, UserError
 from mcore.gated_shift import GatedShift, TemporalShift, num_shifted_channels
 from mcore.model import MCoRe, stage_deltas
 from mcore.segmenter import decode_transitions
@@ -258,3 +260,9 @@ def test_compare_refuses_foreign_tokens(tiny_config: ModelConfig) -> None:
 def test_impossible_backbones_are_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         dataclasses.replace(BackboneConfig(widths=(16, 32), depths=(1, 1)), **values)  # type: ignore[arg-type]
+
+
+def test_without_torch_loading_a_checkpoint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"mcore-edge\[train\]"):
+        _ = mcore.load_checkpoint
