@@ -8,6 +8,7 @@ by its keys and renamed (``mcore.published``).
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,13 @@ def build_model(checkpoint: Checkpoint, path: str | Path) -> MCoRe:
     return model.eval()
 
 
+def why_unreadable(error: Exception) -> str:
+    """Say why a safe load failed; torch's own text advises to load the file unsafely."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is not a file of tensors, or it holds other objects too"
+    return first_line(error)
+
+
 def _load_safely(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train one with: python -m mcore.train")
@@ -141,7 +149,7 @@ def _load_safely(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a damaged file can raise anything: IndexError, struct.error
         raise CheckpointError(
-            f"{path} cannot be loaded as a checkpoint: {first_line(error)} (only tensors and plain containers are "
+            f"{path} cannot be loaded as a checkpoint: {why_unreadable(error)} (only tensors and plain containers are "
             "read; code in a pickle is never run)"
         ) from error
     if not isinstance(content, dict):

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mcore._optional import require
 from mcore.backbone import RegNetY
+from mcore.checkpoint import why_unreadable
 from mcore.config import BACKBONES
-from mcore.errors import CheckpointError, UserError, first_line
+from mcore.errors import CheckpointError, UserError
 
 REPOSITORIES = {"regnety_002": "timm/regnety_002.pycls_in1k", "regnety_008": "timm/regnety_008.pycls_in1k"}
 """Where timm publishes each backbone's ImageNet weights."""
@@ -81,7 +82,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         loaded = load(path)
     except Exception as error:  # unpickling a file of any other kind can raise anything
-        raise CheckpointError(f"{path} cannot be read as weights: {first_line(error)}") from error
+        raise CheckpointError(f"{path} cannot be read as weights: {why_unreadable(error)}") from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
