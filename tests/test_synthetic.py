@@ -22,7 +22,8 @@ from mcore.errors import UserError
 from mcore.synthetic import DEMO_NUMBERS, RenderSettings, plan_dive, render_dataset, render_dive, write_video
 from mcore.synthetic.body import INDEX
 from mcore.synthetic.faults import Faults, judge
-from mcore.synthetic.plan import FPS, GRAVITY
+from mcore.synthetic.motion import GRAVITY
+from mcore.synthetic.plan import FPS
 
 SIZE = {"width": 64, "height": 48}
 ALL_KINDS = (*DEMO_NUMBERS, "101A", "201B", "303C", "401A", "5132D", "5337D", "612B", "626C", "636C", "104C")

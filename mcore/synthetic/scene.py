@@ -48,6 +48,20 @@ class Look:
     """Standard deviation of the sensor's noise, grey levels."""
     mirrored: bool
     """Dive to the left instead of to the right."""
+    concrete: Color = (168, 170, 168)
+    """Colour of the tower."""
+    contrast: float = 1.0
+    """Exponent of the grey levels: above 1 the shadows are deeper."""
+    camera_yaw_deg: float = 0.0
+    """How far the camera stands off the line that sees a dive exactly from the side."""
+    camera_above_m: float = -0.2
+    """How far above the diver's centre of mass the camera looks."""
+    camera_lag_frames: float = 2.5
+    """How slowly the operator follows."""
+    camera_shake_m: float = 0.0
+    """Standard deviation of the operator's unsteadiness."""
+    zoom_in: float = 1.0
+    """How much larger the picture is at the end of the clip than at its start."""
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -147,7 +161,7 @@ def _draw_water(image: Image.Image, look: Look, pixels_per_m: float, rng: np.ran
 
 def _draw_tower(plan: DivePlan, look: Look, box: Any) -> None:
     """The concrete that divers stand on; a springboard's own board moves and is drawn with the diver."""
-    concrete: Color = (168, 170, 168)
+    concrete = look.concrete
     if plan.height_m == 10:
         box(-5.6, -0.4, -4.2, 15.0, shade(concrete, 0.62))
         for level, tip in ((5.0, -2.6), (7.5, -3.2)):
