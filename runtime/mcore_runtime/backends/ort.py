@@ -9,7 +9,8 @@ from typing import Any
 from mcore._optional import require
 from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
-from mcore_runtime.manifest import PARTS, GraphRecord, GraphSet, TensorSpec
+from mcore_runtime.backends.signature import check_signature
+from mcore_runtime.manifest import PARTS, GraphSet, TensorSpec
 
 PROVIDERS = {"onnxruntime": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 """ONNX Runtime's execution provider behind each backend name."""
@@ -49,8 +50,10 @@ class OrtBackend:
         options = _session_options(ort, threads)
         self._sessions = {}
         for part in PARTS:
-            self._sessions[part] = _open(ort, graphs.path(part), self.provider, options)
-            _check_signature(self._sessions[part], graphs.records[part], graphs.path(part))
+            session = _open(ort, graphs.path(part), self.provider, options)
+            inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
+            check_signature(graphs.records[part], graphs.path(part), list(inputs), list(outputs))
+            self._sessions[part] = session
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
@@ -127,32 +130,7 @@ def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
     return session
 
 
-def _check_signature(session: Any, record: GraphRecord, path: Path) -> None:
-    for kind, specs, nodes in (
-        ("inputs", record.inputs, session.get_inputs()),
-        ("outputs", record.outputs, session.get_outputs()),
-    ):
-        found = {node.name: _spec(node) for node in nodes}
-        if list(found) != [spec.name for spec in specs] or any(not _fits(spec, found[spec.name]) for spec in specs):
-            raise BackendError(
-                f"{path.name} has the {kind} {_describe(found.values())}; the bundle's contract is "
-                f"{_describe(specs)}. Export the bundle again"
-            )
-
-
 def _spec(node: Any) -> TensorSpec:
     dtypes = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64"}
     shape = tuple(axis if isinstance(axis, int) else str(axis) for axis in node.shape)
     return TensorSpec(node.name, dtypes.get(node.type, node.type), shape)
-
-
-def _fits(expected: TensorSpec, found: TensorSpec) -> bool:
-    """Equal up to the names of axes that vary; an extent that the exporter could not infer fits anything."""
-    if expected.dtype != found.dtype or len(expected.shape) != len(found.shape):
-        return False
-    pairs = zip(expected.shape, found.shape, strict=True)
-    return all(isinstance(got, str) or want == got for want, got in pairs)
-
-
-def _describe(specs: Any) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs) or "none"

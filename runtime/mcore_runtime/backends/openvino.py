@@ -1,0 +1,135 @@
+"""OpenVINO on the CPU, held to float32 and read back; it opens the same ONNX files as ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcore._optional import require
+from mcore.errors import first_line
+from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.backends.signature import check_signature
+from mcore_runtime.manifest import PARTS, GraphSet, TensorSpec
+
+DEVICE = "CPU"
+INFERENCE_PRECISION = "f32"
+"""OpenVINO would compute float32 graphs in bfloat16 where the CPU has it: 8 bits of mantissa instead of 24."""
+_OPTIONS = {
+    "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION,
+    "PERFORMANCE_HINT": "LATENCY",  # one clip at a time, on all the threads
+    "NUM_STREAMS": "1",
+    # Pinned threads start at the first core in every process: two of one thread each shared it and took twice as long.
+    "ENABLE_CPU_PINNING": "NO",
+}
+
+_HALF_PRECISION = "fp32 (weights rounded to fp16)"
+_HALF_NOTE = "OpenVINO computes fp16 graphs in float32 on this device: they are smaller, not faster than the fp32 ones"
+
+
+class OpenVinoBackend:
+    """The three graphs compiled by OpenVINO; see ``Backend`` for the calls.
+
+    Half-precision graphs are computed in float32, which ``precision`` and a note say; int8 graphs in int8, and in
+    float32 between. ``provider`` names the processor and the precision of all that is not int8.
+
+    Args:
+        graphs: files to load.
+        threads: CPU threads of one graph; None: one for each physical core.
+        notes: what a person should know about this choice.
+
+    Raises:
+        BackendError: OpenVINO cannot load a graph, or would compute it elsewhere or in another precision than asked;
+            or a graph's inputs and outputs are not those of its record.
+        MissingDependencyError: OpenVINO is not installed.
+    """
+
+    name = "openvino"
+
+    def __init__(self, graphs: GraphSet, *, threads: int | None = None, notes: tuple[str, ...] = ()) -> None:
+        halves = [part for part, kind in graphs.precision.items() if kind == "fp16"]
+        self.notes = (*notes, _HALF_NOTE) if halves else notes
+        self.precision: Mapping[str, str] = {**graphs.precision, **dict.fromkeys(halves, _HALF_PRECISION)}
+        openvino = require("openvino", "openvino", f"The backend {self.name}")
+        core = openvino.Core()
+        options = _OPTIONS if threads is None else {**_OPTIONS, "INFERENCE_NUM_THREADS": str(threads)}
+        compiled = {}
+        for part in PARTS:
+            path = graphs.path(part)
+            compiled[part] = _compile(openvino, core, path, options)
+            record = graphs.records[part]
+            names = {spec.name for spec in (*record.inputs, *record.outputs)}
+            inputs, outputs = (
+                [_spec(port, names) for port in ports] for ports in (compiled[part].inputs, compiled[part].outputs)
+            )
+            check_signature(record, path, inputs, outputs)
+        self.provider = _read_back(core, compiled)
+        # A request keeps its graph alive, and its buffers from call to call.
+        self._requests = {part: model.create_infer_request() for part, model in compiled.items()}
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        features: FloatArray = self._run("backbone", {"clip": clip})["features"]
+        return features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        values = self._run("segmenter", {"features": features})
+        return values["logits"], values["transitions"], values["tokens"]
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+        values = self._run("regressor", {"query": query, "exemplars": exemplars})
+        return values["delta"], values["stage_deltas"]
+
+    def close(self) -> None:
+        """Drop the compiled graphs, and with them OpenVINO's memory and threads."""
+        self._requests.clear()
+
+    def _run(self, part: str, inputs: dict[str, Any]) -> Any:
+        request = self._requests.get(part)
+        if request is None:
+            raise RuntimeError("this backend is closed")
+        return request.infer(inputs, share_outputs=False)  # copies: the next call overwrites the request's buffers
+
+
+def _compile(openvino: Any, core: Any, path: Path, options: Mapping[str, str]) -> Any:
+    try:
+        return core.compile_model(core.read_model(str(path)), DEVICE, options)
+    except Exception as error:  # a bare RuntimeError, or whatever a frontend of another format raises
+        raise BackendError(
+            f"OpenVINO {openvino.__version__} cannot load {path.name} on {DEVICE}: {_reason(error)}. "
+            "Upgrade it with: pip install --upgrade openvino, or export the bundle again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The cause in OpenVINO's message, whose first lines name places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [
+        line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed"))
+    ]
+    return told[0] if told else first_line(error)
+
+
+def _read_back(core: Any, compiled: Mapping[str, Any]) -> str:
+    """Name the device and the precision that the graphs really got."""
+    for part, model in compiled.items():
+        devices = list(model.get_property("EXECUTION_DEVICES"))
+        precision = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if (devices, precision) != ([DEVICE], INFERENCE_PRECISION):
+            raise BackendError(
+                f"asked OpenVINO for {INFERENCE_PRECISION} on {DEVICE}, got {precision} on {', '.join(devices)} for "
+                f"the {part}: scores would not be those that were verified. Use another engine: --backend onnxruntime"
+            )
+    name = str(core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
+    return f"{name}, {INFERENCE_PRECISION}"
+
+
+def _spec(port: Any, names: set[str]) -> TensorSpec:
+    """What a port is, under the name of it that the contract knows: it may have gained others on the way."""
+    dtypes = {"f32": "float32", "f16": "float16", "i64": "int64"}
+    kind = port.element_type.get_type_name()
+    shape = tuple(axis.get_length() if axis.is_static else str(axis) for axis in port.partial_shape)
+    known = sorted(port.get_names() & names) or sorted(port.get_names())
+    return TensorSpec(known[0] if known else "(no name)", dtypes.get(kind, kind), shape)

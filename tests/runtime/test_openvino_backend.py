@@ -1,0 +1,190 @@
+"""OpenVINO computes what ONNX Runtime computes, in the precision that it says, and says what it cannot do."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+
+from mcore.errors import MissingDependencyError
+from mcore_runtime.backends import BackendError, openvino
+from mcore_runtime.backends.openvino import OpenVinoBackend
+from mcore_runtime.backends.ort import OrtBackend
+from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
+from tests.runtime.conftest import DIM, FRAMES, MODEL, SIDE, TOKENS
+
+ROUNDING = 2e-6
+"""Relative to the largest value: sums of some hundred float32 numbers in another order; bfloat16 would give 4e-3."""
+GROWTH_LIMIT_MB = 8
+"""Memory that hundreds of calls may add: allocators keep some pages, a leak of one clip a call adds far more."""
+
+
+def graphs_in(folder: Path) -> GraphSet:
+    return GraphSet(folder, standard_graphs(MODEL), dict.fromkeys(PARTS, "fp32"))
+
+
+@pytest.fixture
+def graphs(tiny_bundle: Path) -> GraphSet:
+    return graphs_in(tiny_bundle)
+
+
+@pytest.fixture
+def backend(graphs: GraphSet) -> Iterator[OpenVinoBackend]:
+    with closing(OpenVinoBackend(graphs, threads=1)) as engine:
+        yield engine
+
+
+def random(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def assert_close(actual: Any, expected: Any) -> None:
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ROUNDING * max(float(np.abs(expected).max()), 1.0))
+
+
+def test_it_computes_what_onnx_runtime_computes(graphs: GraphSet, backend: OpenVinoBackend) -> None:
+    with closing(OrtBackend(graphs, "onnxruntime", threads=1)) as other:
+        for seed in range(3):
+            clip = random(1, 3, FRAMES, SIDE, SIDE, seed=seed)
+            features = other.backbone(clip)
+            assert_close(backend.backbone(clip), features)
+            for actual, expected in zip(backend.segmenter(features), other.segmenter(features), strict=True):
+                assert_close(actual, expected)
+            for exemplars in (1, 5, 2):  # the number of exemplars may change from call to call
+                tokens = random(1, TOKENS, DIM, seed=seed), random(exemplars, TOKENS, DIM, seed=seed + 9)
+                for actual, expected in zip(backend.regressor(*tokens), other.regressor(*tokens), strict=True):
+                    assert_close(actual, expected)
+
+
+def test_it_takes_clips_of_any_memory_layout_and_leaves_them_as_they_are(backend: OpenVinoBackend) -> None:
+    clip = random(1, 3, FRAMES, SIDE, SIDE)
+    mirrored = clip[..., ::-1]
+    before = mirrored.copy()
+    mirrored.flags.writeable = False
+    assert_close(backend.backbone(mirrored), backend.backbone(before))
+    np.testing.assert_array_equal(mirrored, before)
+
+
+def test_it_reports_what_openvino_reports(graphs: GraphSet, backend: OpenVinoBackend) -> None:
+    name = library.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    assert (backend.name, backend.provider) == ("openvino", f"{name}, f32")
+    assert (backend.precision, backend.notes) == (graphs.precision, ())
+
+
+def test_another_precision_than_the_one_asked_for_is_an_error(
+    graphs: GraphSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "INFERENCE_PRECISION", "bf16")  # what is expected, not what is asked for
+    with pytest.raises(BackendError, match="asked OpenVINO for bf16 on CPU, got f32 on CPU for the backbone"):
+        OpenVinoBackend(graphs)
+
+
+def test_half_graphs_are_said_to_be_computed_in_float32(graphs: GraphSet) -> None:
+    half = dataclasses.replace(graphs, precision={**graphs.precision, "backbone": "fp16"})
+    with closing(OpenVinoBackend(half, threads=1)) as engine:
+        assert engine.precision["backbone"] == "fp32 (weights rounded to fp16)"
+        assert engine.precision["regressor"] == "fp32"
+        assert "computes fp16 graphs in float32" in engine.notes[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_asked_for(graphs: GraphSet, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Any]] = []
+    original = openvino._read_back
+
+    def spy(core: Any, compiled: Any) -> str:
+        names = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "ENABLE_CPU_PINNING")
+        seen.extend([model.get_property(name) for name in names] for model in compiled.values())
+        return original(core, compiled)
+
+    monkeypatch.setattr(openvino, "_read_back", spy)
+    OpenVinoBackend(graphs, threads=threads).close()
+    assert seen == [[threads, 1, False]] * 3
+
+
+def test_results_survive_the_next_call(backend: OpenVinoBackend) -> None:
+    first = backend.backbone(random(1, 3, FRAMES, SIDE, SIDE))
+    before = first.copy()
+    backend.backbone(random(1, 3, FRAMES, SIDE, SIDE, seed=1))
+    np.testing.assert_array_equal(first, before)
+    first[:] = 0  # belongs to the caller
+
+
+def test_memory_stays_the_same_over_many_calls(backend: OpenVinoBackend) -> None:
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        pytest.skip("memory is read from /proc, which this system does not have")
+
+    def call(count: int) -> int:
+        for i in range(count):
+            backend.backbone(clip)
+            backend.regressor(query, random(1 + i % 40, TOKENS, DIM))
+        return int(statm.read_text().split()[1])
+
+    clip, query = random(1, 3, FRAMES, SIDE, SIDE), random(1, TOKENS, DIM)
+    pages = call(200)
+    grown = (call(1500) - pages) * 4096 / 1e6
+    assert grown < GROWTH_LIMIT_MB
+    assert clip.nbytes * 1500 / 1e6 > 2 * GROWTH_LIMIT_MB  # so that keeping each clip would have shown
+
+
+def test_a_closed_backend_refuses_calls(graphs: GraphSet) -> None:
+    engine = OpenVinoBackend(graphs, threads=1)
+    engine.close()
+    engine.close()  # twice is once
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.backbone(random(1, 3, FRAMES, SIDE, SIDE))
+
+
+@pytest.mark.parametrize("content", [b"not a graph", b""])
+def test_a_graph_that_cannot_be_read_is_named(bundle_copy: Path, content: bytes) -> None:
+    graphs = graphs_in(bundle_copy)
+    graphs.path("segmenter").write_bytes(content)
+    with pytest.raises(BackendError, match=r"cannot load segmenter\.onnx on CPU: .*export the bundle again") as caught:
+        OpenVinoBackend(graphs)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_graph_is_named(bundle_copy: Path) -> None:
+    graphs = graphs_in(bundle_copy)
+    graphs.path("backbone").unlink()
+    with pytest.raises(BackendError, match=r"cannot load backbone\.onnx.*Could not open the file"):
+        OpenVinoBackend(graphs)
+
+
+def test_a_graph_of_another_contract_is_refused(graphs: GraphSet) -> None:
+    record = graphs.records["backbone"]
+    other = dataclasses.replace(record, inputs=(dataclasses.replace(record.inputs[0], shape=(1, 3, 99, 12, 12)),))
+    with pytest.raises(BackendError, match=r"backbone\.onnx has the inputs clip float32 \[1, 3, 8, 12, 12\].*99"):
+        OpenVinoBackend(dataclasses.replace(graphs, records={**graphs.records, "backbone": other}))
+
+
+def test_without_openvino_it_says_what_installs_it(graphs: GraphSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependencyError, match=r"backend openvino needs .*pip install 'mcore-edge\[openvino\]'"):
+        OpenVinoBackend(graphs)
+
+
+def test_it_loads_no_torch_and_openvino_only_when_used(graphs: GraphSet) -> None:
+    """OpenVINO has a frontend for torch, which must not be touched."""
+    code = (
+        "import pickle, sys; sys.modules['torch'] = None\n"
+        "from mcore_runtime.backends.openvino import OpenVinoBackend\n"
+        "assert 'openvino' not in sys.modules\n"
+        "print(OpenVinoBackend(pickle.load(sys.stdin.buffer), threads=1).provider)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(graphs), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.endswith(b", f32\n")
