@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
-
 from mcore.errors import MissingDependencyError
 from mcore_runtime.backends import BackendError, openvino
 from mcore_runtime.backends.openvino import OpenVinoBackend
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
 from tests.runtime.conftest import DIM, FRAMES, MODEL, SIDE, TOKENS
+
+library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
 
 ROUNDING = 2e-6
 """Relative to the largest value: sums of some hundred float32 numbers in another order; bfloat16 would give 4e-3."""
