@@ -1,0 +1,144 @@
+"""The three graphs of a bundle as TensorRT engines.
+
+Example:
+    >>> backend = TensorRtBackend(Bundle.open("bundle").graphs("fp16"), "tensorrt")
+    >>> backend.provider
+    'TensorRT 10.3.0 on Orin (sm87)'
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mcore.errors import UserError, first_line
+from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.backends.tensorrt.choose import choose_engine
+from mcore_runtime.backends.tensorrt.devices import Cuda, open_cuda
+from mcore_runtime.backends.tensorrt.engine import EngineRunner, load_engine
+from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
+from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet
+
+
+class TensorRtBackend:
+    """The three graphs as engines; see ``Backend`` for the calls.
+
+    Belongs to the thread that made it, as CUDA contexts and TensorRT's execution contexts do. All memory is
+    reserved at the start.
+
+    Args:
+        graphs: one precision's graphs, and the engines that were built from them.
+        kind: ``tensorrt`` or ``tensorrt-rtx``.
+        notes: what a person should know about this choice.
+        cuda_graphs: launch the backbone and the segmenter as one CUDA graph each, where that can be done.
+
+    Raises:
+        BackendError: no GPU, no engine that was built for this machine from these graphs, or one that TensorRT
+            refuses; says how to build one.
+        MissingDependencyError: TensorRT, or what reaches the GPU, is not installed.
+    """
+
+    def __init__(self, graphs: GraphSet, kind: str, *, notes: tuple[str, ...] = (), cuda_graphs: bool = True) -> None:
+        flavour = load_flavour(kind)
+        self.name = kind
+        self.precision: Mapping[str, str] = dict(graphs.precision)
+        self._thread = threading.get_ident()
+        self._runners: dict[str, EngineRunner] = {}
+        self._cuda: Cuda | None = open_cuda()
+        try:
+            self.provider = f"{flavour.title} on {self._cuda.device} ({self._cuda.target})"
+            record = choose_engine(graphs, kind, flavour.version, self._cuda.target)
+            self._max_exemplars = record.max_exemplars
+            with self._cuda.active():
+                self._runners = _load(flavour, graphs, record, self._cuda, cuda_graphs)
+                self.notes = (*notes, *(_capture(flavour, self._runners) if cuda_graphs else ()))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, UserError) or not isinstance(error, Exception):
+                raise
+            # CUDA's errors, of whichever package reaches it
+            raise BackendError(f"{flavour.title} cannot run {graphs.folder} here: {first_line(error)}") from error
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        with self._running():
+            features: FloatArray = self._runners["backbone"].run(clip)[0]
+        return features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        with self._running():
+            logits, transitions, tokens = self._runners["segmenter"].run(features)
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points.
+
+        More exemplars than the engine takes at once are compared in several runs: they do not see each other.
+        """
+        if not len(exemplars):
+            raise ValueError("there are no exemplars to compare with")
+        most = self._max_exemplars
+        with self._running():
+            runs = [
+                self._runners["regressor"].run(query, part, count=len(part))
+                for part in (exemplars[start : start + most] for start in range(0, len(exemplars), most))
+            ]
+        delta, stage_deltas = (np.concatenate(arrays) for arrays in zip(*runs, strict=True))
+        return delta, stage_deltas
+
+    def close(self) -> None:
+        """Free the engines, then the memory, then the context; doing so twice is harmless."""
+        if self._cuda is None:
+            return
+        self._check_thread()
+        cuda, self._cuda = self._cuda, None
+        try:
+            with cuda.active():
+                self._runners.clear()
+        finally:
+            cuda.close()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        if self._cuda is None:
+            raise RuntimeError("this backend is closed")
+        self._check_thread()
+        with self._cuda.active():
+            yield
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                f"the backend {self.name} belongs to the thread that opened it; use and close it there, or open one "
+                "in each thread"
+            )
+
+
+def _load(
+    flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda, cuda_graphs: bool
+) -> dict[str, EngineRunner]:
+    runtime = flavour.module.Runtime(flavour.journal.logger)
+    runners = {}
+    for part in PARTS:
+        graph = graphs.records[part]
+        engine = load_engine(flavour, runtime, graphs.folder / record.files[part], graph, record.max_exemplars)
+        options: tuple[Any, ...] = ()
+        if cuda_graphs and flavour.api.own_cuda_graphs:
+            config = engine.create_runtime_config()
+            config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            options = (config,)
+        runners[part] = EngineRunner(engine, graph, cuda, record.max_exemplars, options)
+    return runners
+
+
+def _capture(flavour: Flavour, runners: Mapping[str, EngineRunner]) -> tuple[str, ...]:
+    """Capture the graphs of fixed shape from outside, unless the library does it; returns what did not work."""
+    if flavour.api.own_cuda_graphs:
+        return ()
+    reasons = (runner.capture() for runner in runners.values() if not runner.is_dynamic)
+    return tuple(reason for reason in reasons if reason is not None)
