@@ -56,7 +56,7 @@ class Options:
     """Named backbone instead of the preset's; --model.backbone.* flags change single numbers of it."""
     resume: bool = False
     """Go on from last.pt in --out."""
-    overwrite: bool = False
+    overwrite: Annotated[bool, tyro.conf.arg(aliases=["--force"])] = False
     """Delete the run that is in --out."""
     pretrained: str | None = None
     """ImageNet weights of the backbone: a .safetensors or .pth file, or "auto" to fetch them."""

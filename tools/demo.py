@@ -70,7 +70,7 @@ def run(out: Path, seed: int) -> int:
         ),
         (
             "Export it to ONNX, prove it against PyTorch, store exemplars",
-            [*_command("mcore-export"), best, "--out", bundle, "--exemplars", manifest, "--overwrite"],
+            [*_command("mcore-export"), best, "--out", bundle, "--exemplars", manifest, "--force"],
         ),
     ]
     for number, (title, command) in enumerate(steps, start=1):

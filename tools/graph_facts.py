@@ -23,7 +23,8 @@ from mcore.config import ModelConfig
 from mcore.errors import UserError, run_command
 from mcore.model import MCoRe
 from mcore_export.graphs import export_graphs
-from mcore_runtime.bundle import PARTS, Bundle
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.manifest import PARTS, Precision, standard_graphs
 
 OBVIOUS = {"Conv", "Relu", "MatMul", "LayerNormalization", "Softmax", "Sigmoid"}
 """Operators that the layer of the same name needs."""
@@ -33,27 +34,27 @@ REASONS = {
     "ArgMax": "Transitions are decoded in the graph, so that nothing returns to the host between two graphs.",
     "BatchNormalization": "One in each gated shift: it stands before a ReLU, so no convolution can take it in; all "
     "others are folded.",
-    "Cast": "Decoded frame numbers become float32 for the interpolation.",
+    "Cast": "Decoded frame numbers become float32 for the interpolation. fp16: float32 inputs and outputs, and the "
+    "borders of the float32 islands (`export/mcore_export/half.py`).",
     "Clip": "A first transition at frame 0 counts as 1, so that every stage has a frame.",
     "Concat": "Backbone: puts what a gated shift moved beside the channels it leaves alone. Segmenter: first and last "
-    "frames of the three stages. Regressor: target shapes, which depend on the number of exemplars.",
+    "frames of the three stages. Regressor: a target shape, which depends on the number of exemplars.",
     "Div": "Segmenter: distance between a stage's tokens. Regressor: exact GELU, and the share of each stage.",
     "Erf": "Exact GELU, as in the published network; its tanh approximation would be another function.",
     "Expand": "The query's tokens are repeated for each exemplar: their number is known only when the graph runs.",
     "GRU": "One bidirectional node with `linear_before_reset = 1`, as PyTorch has it, and constant weights.",
     "Gather": "Picks the channel of logits of one transition.",
     "Mul": "Backbone: gates and squeeze-excite. Segmenter: positions of tokens. Regressor: exact GELU, and attention's "
-    "scale, half of it on queries and half on keys.",
+    "scale. fp16: a float32 island's small linear layer is products and sums.",
     "Pad": "A shift in time is a slice and a frame of zeros on axis 0: for the gate's maps and for what it moves, both "
     "ways.",
     "ReduceMean": "Backbone: squeeze-excite, and the last pooling. Regressor: mean over tokens, the score difference.",
-    "ReduceSum": "Adds up the points of a stage's tokens.",
+    "ReduceSum": "Adds up the points of a stage's tokens. fp16: the sums of a float32 island's small linear layer.",
     "Reshape": "Segmenter: joins the GRU's directions, and the tokens of all stages. Regressor: stages into the batch "
-    "and back, channels into heads and back, and keys for their transposition.",
-    "Shape": "The number of exemplars is the one extent that varies: expanding the query, and the "
-    "exporter's transposition of keys in attention, ask for it.",
+    "and back, channels into heads and back.",
+    "Shape": "The number of exemplars is the one extent that varies: expanding the query asks for it.",
     "Slice": "Backbone: drops the frame that a shift moves out of the clip. Segmenter: each transition is searched in "
-    "its half. Regressor: parts of the shapes that the transposition of keys needs.",
+    "its half.",
     "Split": "Shifted channels and the rest, their two halves, the gate's maps by frame, and the two gates.",
     "Squeeze": "Removes an axis of one element: backbone the batch of one clip, regressor the points' last axis.",
     "Sub": "Backbone: a gated shift takes away what it moves. Segmenter: lengths of stages, and the distance of a "
@@ -61,7 +62,8 @@ REASONS = {
     "Tanh": "Gates of the shift.",
     "Transpose": "Backbone: frames become the batch, once. Segmenter: ONNX's GRU wants time first and gives directions "
     "apart. Regressor: heads of attention, and keys.",
-    "Unsqueeze": "Backbone: gives back the batch axis. Segmenter: axes for joining and broadcasting.",
+    "Unsqueeze": "Backbone: gives back the batch axis. Segmenter: axes for joining and broadcasting. fp16: an axis for "
+    "the products of a float32 island's small linear layer.",
 }
 """One sentence for every other operator."""
 
@@ -87,7 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: Options) -> int:
     if options.bundle is not None:
         bundle = Bundle.open(options.bundle)
-        counts = {part: count_operators(bundle.graph_path(part)) for part in PARTS}
+        counts = {
+            _column(part, name): count_operators(graphs.path(part))
+            for name, graphs in bundle.variants.items()
+            for part in PARTS
+        }
         origin, opset = f"Bundle `{options.bundle.name}`", bundle.manifest.opset
     else:
         counts, opset = count_default(options.opset), options.opset
@@ -109,10 +115,19 @@ def _command(options: Options) -> str:
 
 
 def count_default(opset: int) -> dict[str, Counter[str]]:
-    """Export the default network with random weights and count its operators, by part."""
+    """Export the default network with random weights and count its operators, by part and precision."""
     model = randomise(MCoRe(ModelConfig())).eval()
+    precisions: tuple[Precision, ...] = ("fp32", "fp16")
     with tempfile.TemporaryDirectory() as folder:
-        return {part: count_operators(path) for part, path in export_graphs(model, Path(folder), opset)}
+        return {
+            _column(part, precision): count_operators(path)
+            for precision in precisions
+            for part, path in export_graphs(model, standard_graphs(model.config), Path(folder), opset, precision)
+        }
+
+
+def _column(part: str, precision: str) -> str:
+    return part if precision == "fp32" else f"{part} {precision}"
 
 
 def randomise(model: MCoRe) -> MCoRe:

@@ -6,15 +6,16 @@ videos are.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -23,11 +24,12 @@ from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
 from mcore.diving import DiveNumber
 from mcore.errors import ClipError, UserError
 from mcore.video import read_clip
-from mcore_export.folder import appearing_folder, check_target
+from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_runtime.backends import Backend, open_backend
-from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, ExemplarRecord, write_manifest
+from mcore_runtime.bundle import Bundle, exemplars_file, write_manifest
 from mcore_runtime.encoding import encode_clip
 from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.manifest import ExemplarRecord, GraphSet, Precision
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class BankOptions:
 
 
 def add_exemplars(
-    bundle_path: Path, out: Path, options: BankOptions, *, overwrite: bool = False, say: Callable[[str], None]
+    bundle_path: Path, out: Path, options: BankOptions, *, force: bool = False, say: Callable[[str], None]
 ) -> Bundle:
     """Write a copy of a bundle with another exemplar bank, encoded by the bundle's own graphs.
 
@@ -57,70 +59,84 @@ def add_exemplars(
         bundle_path: the bundle to copy, with or without exemplars.
         out: folder of the copy; appears whole or not at all.
         options: which dives become exemplars.
-        overwrite: replace a bundle at ``out``.
+        force: replace a bundle at ``out``.
         say: gets one line for each artefact.
 
     Raises:
         UserError: the bundle, the list of dives or ``out`` cannot be used.
     """
     bundle = Bundle.open(bundle_path)
-    check_target(out, overwrite=overwrite)
+    check_target(out, force=force)
     records = choose_exemplars(options)
     with appearing_folder(out) as folder:
-        for name in bundle.manifest.files:  # these only: the folder may hold other things, or even ``out``
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.path / name, folder / name)
-        backend = open_backend(bundle.graphs, "onnxruntime")
-        try:
-            record = write_bank(backend, bundle.model.clip, records, options, folder, say)
-        finally:
-            backend.close()
-        write_manifest(folder, replace(bundle.manifest, exemplars=record))
+        copy_bundle(bundle, folder)
+        banks = write_banks(bundle.variants, bundle.model.clip, records, options, folder, say)
+        variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
+        write_manifest(folder, replace(bundle.manifest, variants=variants))
     return Bundle.open(out)
 
 
-def write_bank(
-    backend: Backend,
+def write_banks(
+    variants: Mapping[Precision, GraphSet],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     options: BankOptions,
     folder: Path,
     say: Callable[[str], None],
-) -> ExemplarRecord:
-    """Encode the chosen dives and write ``exemplars.npz``.
+) -> dict[Precision, ExemplarRecord]:
+    """Encode the chosen dives with every precision's graphs, because tokens belong to the graphs that made them.
 
     Args:
-        backend: holds the exported graphs.
+        variants: the exported graphs.
         clip_config: the network's input contract.
         records: what ``choose_exemplars`` returned.
         options: where they came from.
-        folder: where the file goes.
-        say: gets one line for the file, and one for each dive that could not be read.
+        folder: of the bundle.
+        say: gets one line for each file, and one for each dive that could not be read.
 
     Returns:
-        What the manifest says of the bank.
+        What the manifest says of each bank.
 
     Raises:
         UserError: none of the videos can be read.
     """
     began = time.perf_counter()
-    bank = _encode(backend, clip_config, records, options.dives, say)
-    path = folder / EXEMPLARS_FILE
-    bank.save(path)
-    counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
-    took = time.perf_counter() - began
-    say(f"{path.name:15}  {path.stat().st_size / 1e6:5.1f} MB  {took:4.1f} s  {len(bank)} dives: {counts}")
-    return ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split)
+    with ExitStack() as stack:
+        backends = {
+            name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
+        }
+        kept, tokens = _encode(backends, clip_config, records, options.dives, say)
+    took, written = time.perf_counter() - began, {}
+    for name, graphs in variants.items():
+        bank = ExemplarBank(
+            tokens=np.stack(tokens[name]),
+            scores=np.array([record.score for record in kept], np.float64),
+            dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
+            difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
+            names=np.array([_name(record, options.dives) for record in kept]),
+            graphs_sha256=graphs.digest(),
+        )
+        path = folder / exemplars_file(name)
+        bank.save(path)
+        counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
+        size = path.stat().st_size / 1e6
+        say(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
+        written[name] = ExemplarRecord(
+            len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
+        )
+    return written
 
 
 def _encode(
-    backend: Backend,
+    backends: Mapping[Precision, Backend],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     dives: Path,
     say: Callable[[str], None],
-) -> ExemplarBank:
-    tokens, kept = [], []
+) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]]]:
+    """Read each dive once and encode it with every backend: the dives that could be read, and their tokens."""
+    tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    kept = []
     console = Console(stderr=True)
     for record in track(
         records, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
@@ -130,17 +146,12 @@ def _encode(
         except ClipError as error:
             say(f"left out: {error}")
             continue
-        tokens.append(encode_clip(backend, clip).tokens)
+        for name, backend in backends.items():
+            tokens[name].append(encode_clip(backend, clip).tokens)
         kept.append(record)
     if not kept:
         raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
-    return ExemplarBank(
-        tokens=np.stack(tokens),
-        scores=np.array([record.score for record in kept], np.float64),
-        dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
-        difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
-        names=np.array([_name(record, dives) for record in kept]),
-    )
+    return kept, tokens
 
 
 def choose_exemplars(options: BankOptions) -> list[DiveRecord]:

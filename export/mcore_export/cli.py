@@ -1,21 +1,24 @@
 """``mcore-export``: a checkpoint becomes a bundle that is known to score as the checkpoint does.
 
-mcore-export runs/tiny/best.pt --out bundle
+mcore-export runs/tiny/best.pt --out bundle --fp16
 
-mcore-export published.pth --out bundle --exemplars dives.jsonl
+mcore-export published.pth --out bundle --exemplars dives.jsonl --validate dives.jsonl
 
 mcore-export bundle --out bundle2 --exemplars dives.jsonl (another exemplar bank; needs no torch)
 
 mcore-export bundle --verify (do the graphs compute the same on this machine? needs no torch)
+
+mcore-export bundle --list (what does the bundle hold, and what of it runs on this machine?)
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -24,10 +27,44 @@ from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import ExportError, UserError, run_command
 from mcore_export.bank import BankOptions, add_exemplars
-from mcore_export.compare import describe_failures
+from mcore_export.compare import DEFAULT_LIMITS, describe_failures
+from mcore_export.listing import list_bundle
 from mcore_export.verify import verify_bundle
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle import MANIFEST_FILE, Bundle
+from mcore_runtime.manifest import GateLimits, Precision
+
+if TYPE_CHECKING:
+    from mcore_export.exporter import ExportOptions
+
+
+@dataclass(frozen=True)
+class LimitArguments:
+    """Most that the graphs may differ from PyTorch in float32; the defaults depend on the precision."""
+
+    max_score_difference: float | None = None
+    """Points, of dives whose transitions agree; default: fp32 0.01, fp16 0.1, int8 0.5."""
+    max_flips: float | None = None
+    """Share of transitions decoded to another frame; default: fp32 0, fp16 0.02, int8 0.05."""
+    min_srcc: float | None = None
+    """Least rank correlation of the scores; default: 0.999."""
+    max_relative: float | None = None
+    """Features, logits and tokens, as a share of the largest; default: fp32 0.003, fp16 0.03, int8 0.5."""
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None and not 0 <= value < float("inf"):
+                raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: 0 or more")
+
+    def over(self, limits: GateLimits) -> GateLimits:
+        """Return limits with what was given in place of the defaults."""
+        given = {
+            "points": self.max_score_difference,
+            "flips": self.max_flips,
+            "srcc": self.min_srcc,
+            "relative": self.max_relative,
+        }
+        return dataclasses.replace(limits, **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -35,14 +72,13 @@ class Arguments:
     """Export a checkpoint to a bundle of ONNX graphs, compare them with PyTorch, and add exemplars."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint (ours or published), or a bundle that is to get other exemplars or to be verified."""
+    """Checkpoint (ours or published), or a bundle."""
     out: Path | None = None
-    """Folder of the new bundle; needed unless --verify."""
-    verify: bool = False
-    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
-    needs no torch. Exit code 0: all within the limits of the export; 1: not."""
-    backend: BackendName | None = None
-    """Engine that --verify runs the graphs on; default: auto, the best that works here."""
+    """Folder of the new bundle."""
+    fp16: bool = False
+    """Export half-precision graphs too: half the size, for GPUs."""
+    opset: int = 18
+    """ONNX operator set, 17 to 20."""
     exemplars: Path | None = None
     """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was
     trained on, where they still lie where they did."""
@@ -52,33 +88,51 @@ class Arguments:
     """Exemplars for each dive number."""
     seed: int = 0
     """Seed of the choice of exemplars."""
-    opset: int = 18
-    """ONNX operator set, 17 to 20."""
-    overwrite: bool = False
+    validate: Path | None = None
+    """List of dives (.jsonl or .csv) to compare the graphs with PyTorch on, besides eight rendered ones."""
+    validate_split: Split = "test"
+    """Split of that list."""
+    validate_most: int = 100
+    """At most this many of them, spread evenly over the list."""
+    limits: tyro.conf.OmitArgPrefixes[LimitArguments] = dataclasses.field(default_factory=LimitArguments)
+    """What the graphs of the asked precision are held to; the fp32 graphs beside them keep their defaults."""
+    verify: bool = False
+    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
+    needs no torch. Exit code 0: all within the limits of the export; 1: not."""
+    list: bool = False
+    """Show what a bundle holds and what this machine can run of it; writes nothing and needs no torch."""
+    backend: BackendName | None = None
+    """Engine that --verify runs the graphs on; default: auto, the best that works here."""
+    precision: Precision | None = None
+    """Graphs that --verify compares; default: those that the runtime would take."""
+    force: Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])] = False
     """Replace a bundle that is already at --out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
-    arguments = tyro.cli(
+    return run_command(lambda: _run(_parse(argv)))
+
+
+def _parse(argv: Sequence[str] | None) -> Arguments:
+    return tyro.cli(
         Arguments,
         args=argv,
         prog="mcore-export",
         description=description(__doc__),
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    return run_command(lambda: _run(arguments))
 
 
 def _run(arguments: Arguments) -> int:
-    if arguments.verify:
-        return _verify(arguments)
+    if arguments.verify or arguments.list:
+        return _look(arguments)
     out = _require_out(arguments)
     began = time.perf_counter()
     bundle = _from_bundle(arguments, out) if arguments.source.is_dir() else _from_checkpoint(arguments, out)
     size = sum(record.bytes for record in bundle.manifest.files.values())
     print(f"{out}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
-    if bundle.manifest.exemplars is None:
+    if bundle.manifest.variants["fp32"].exemplars is None:
         print(
             "This bundle has no exemplars yet, so it can encode dives but not score them. Give it some with:\n"
             f"  mcore-export {out} --exemplars DIVES.jsonl --out {out}-with-exemplars"
@@ -86,15 +140,21 @@ def _run(arguments: Arguments) -> int:
     return 0
 
 
-def _verify(arguments: Arguments) -> int:
+def _look(arguments: Arguments) -> int:
+    """Answer a question about a bundle, without changing it."""
+    flag = "--verify" if arguments.verify else "--list"
     if arguments.out is not None or arguments.exemplars is not None:
-        raise UserError("--verify writes nothing: leave out --out and --exemplars, or verify the new bundle afterwards")
+        raise UserError(f"{flag} writes nothing: leave out --out and --exemplars, or look at the new bundle afterwards")
     if arguments.source.is_file():
         raise UserError(
-            f"{arguments.source} is a file; --verify takes the folder of a bundle. Make one, which is verified on the "
+            f"{arguments.source} is a file; {flag} takes the folder of a bundle. Make one, which is verified on the "
             f"way, with: mcore-export {arguments.source} --out BUNDLE"
         )
-    rows = verify_bundle(Bundle.open(arguments.source), arguments.backend or "auto", say=print)
+    bundle = Bundle.open(arguments.source)
+    if arguments.list:
+        list_bundle(bundle, print)
+        return 0
+    rows = verify_bundle(bundle, arguments.backend or "auto", arguments.precision, say=print)
     if failures := describe_failures(rows):
         raise ExportError(
             f"on this machine the graphs of {arguments.source} do not compute what PyTorch computed: {failures}. "
@@ -107,6 +167,8 @@ def _verify(arguments: Arguments) -> int:
 def _require_out(arguments: Arguments) -> Path:
     if arguments.backend is not None:
         raise UserError("--backend chooses the engine of --verify; without --verify leave it out")
+    if arguments.precision is not None:
+        raise UserError("--precision chooses the graphs of --verify; to export half precision say --fp16")
     if arguments.out is None:
         raise UserError("say where the new bundle goes: --out BUNDLE (or verify an existing one: --verify)")
     return arguments.out
@@ -115,14 +177,31 @@ def _require_out(arguments: Arguments) -> Path:
 def _from_checkpoint(arguments: Arguments, out: Path) -> Bundle:
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, "export", "Exporting a checkpoint")
-    from mcore_export.exporter import ExportOptions, export_checkpoint
+    from mcore_export.exporter import export_checkpoint
 
     return export_checkpoint(
         arguments.source,
         out,
-        ExportOptions(opset=arguments.opset, overwrite=arguments.overwrite),
+        _export_options(arguments),
         bank=_bank_options(arguments, arguments.exemplars or _training_dives(arguments.source)),
         say=print,
+    )
+
+
+def _export_options(arguments: Arguments) -> ExportOptions:
+    from mcore_export.exporter import ExportOptions
+    from mcore_export.gate import ValidationOptions
+
+    precision: Precision = "fp16" if arguments.fp16 else "fp32"
+    validation = None
+    if arguments.validate is not None:
+        validation = ValidationOptions(arguments.validate, arguments.validate_split, arguments.validate_most)
+    return ExportOptions(
+        precision=precision,
+        opset=arguments.opset,
+        limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
+        validation=validation,
+        force=arguments.force,
     )
 
 
@@ -134,7 +213,7 @@ def _from_bundle(arguments: Arguments, out: Path) -> Bundle:
         raise UserError(
             f"{arguments.source} is a bundle already; say which dives it should get: --exemplars DIVES.jsonl"
         )
-    return add_exemplars(arguments.source, out, options, overwrite=arguments.overwrite, say=print)
+    return add_exemplars(arguments.source, out, options, force=arguments.force, say=print)
 
 
 def _bank_options(arguments: Arguments, dives: Path | None) -> BankOptions | None:

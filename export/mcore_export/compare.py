@@ -1,8 +1,8 @@
-"""How graphs are compared with what PyTorch computed: the rows of the gate and of ``mcore-export --verify``.
+"""How an artefact is compared with what PyTorch computed in float32: one set of rows for the gate and for ``--verify``.
 
 Each graph alone gets PyTorch's inputs, so that a disagreement names the part that caused it; then the whole
-chain scores dives. A flipped transition is counted apart from rounding, because it moves a score far more.
-Nothing here needs torch: expected values are arrays, computed just now or stored in the bundle.
+chain scores dives against each other. A flipped transition is counted apart from rounding, because it moves a
+score far more. Nothing here needs torch: expected values are arrays, computed just now or stored in the bundle.
 """
 
 from __future__ import annotations
@@ -13,39 +13,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import BundleError
+from mcore.config import ClipConfig
+from mcore.video import normalise
 from mcore_runtime.backends import Backend
-from mcore_runtime.bundle import GateRow
 from mcore_runtime.encoding import EncodedClip, encode_clip
+from mcore_runtime.manifest import GateLimits, GateRow, Precision
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_FEATURES = "features, relative"
-_FLIPS = "flipped transitions"
-_SCORE = "score difference, points"
-_CHAIN = "whole chain"
+EXEMPLAR_COUNTS = (1, 2, 10, 37)
+"""Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
+CHAIN = "whole chain"
+MEASURES = {
+    "features": "features, relative",
+    "logits": "logits, relative",
+    "flips": "flipped transitions, share",
+    "tokens": "tokens, relative",
+    "delta": "delta and stage shares, points",
+    "score_max": "largest score difference, points",
+    "score_mean": "mean score difference, points",
+    "score_any": "largest score difference with flipped transitions, points",
+    "srcc": "rank correlation of scores",
+    "tie": "nearest tie of two frames for a transition, in logits",
+}
+"""Name of each figure in words."""
+DEFAULT_LIMITS: dict[Precision, GateLimits] = {
+    "fp32": GateLimits(),
+    "fp16": GateLimits(relative=0.03, points=0.1, flips=0.02),
+    "int8": GateLimits(relative=0.5, points=0.5, flips=0.05),
+}
+"""What is allowed unless told otherwise; what a coach would see is held tightest."""
+_NOT_A_NUMBER = 1e30
+"""JSON knows no NaN: an output that is not a number is as wrong as can be."""
 
-
-@dataclass(frozen=True)
-class GateLimits:
-    """The most that an exported graph may differ from PyTorch."""
-
-    relative: float = 3e-3
-    """Features, logits and tokens: largest absolute difference over largest absolute value. Rounding alone reaches
-    7e-4 where random weights amplify it, and 1e-6 on trained ones; a wrong graph is off by percents."""
-    points: float = 0.01
-    """Score differences, points."""
-    flips: int = 0
-    """Transitions decoded to another frame, all clips together."""
+# Shapes: N clips, T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
 
 @dataclass(frozen=True, eq=False)
 class ExpectedClip:
-    """What PyTorch makes of one clip. Shapes: T frames, D features, P = 3K tokens, c pixels."""
+    """What PyTorch makes of one clip."""
 
-    clip: FloatArray
-    """(3, T, c, c) normalised RGB: the input."""
+    frames: NDArray[np.uint8]
+    """(T, c, c, 3) RGB, cropped, not yet normalised: the input, at a quarter of its size."""
     features: FloatArray
     """(T, D)."""
     logits: FloatArray
@@ -57,117 +67,180 @@ class ExpectedClip:
 
 
 @dataclass(frozen=True, eq=False)
-class ExpectedComparison:
-    """What PyTorch makes of one dive's tokens against those of E exemplars."""
+class Expected:
+    """What PyTorch makes of clips, and of their comparison with each other."""
 
-    query: FloatArray
-    """(P, D): the input."""
-    exemplars: FloatArray
-    """(E, P, D): the input."""
-    delta: FloatArray
-    """(E,) score(query) - score(exemplar), points."""
-    stage_deltas: FloatArray
-    """(E, 3) each stage's share of it, points."""
+    clip_config: ClipConfig
+    clips: tuple[ExpectedClip, ...]
+    """N, at least two."""
+    scores: NDArray[np.float64]
+    """(N,) true scores, points."""
+    deltas: FloatArray
+    """(N, N) score(row) - score(column), points."""
+    mixed_deltas: tuple[FloatArray, ...]
+    """For each of ``EXEMPLAR_COUNTS`` (E,): the first clip against E mixtures of all, see ``mixed_tokens``."""
+    mixed_stage_deltas: tuple[FloatArray, ...]
+    """The same by stage, (E, 3)."""
 
-
-def limits_of(rows: Sequence[GateRow]) -> GateLimits:
-    """Read back the limits that a bundle was exported under, from the gate's rows in its manifest.
-
-    Raises:
-        BundleError: the rows do not hold them.
-    """
-    relative = [row.limit for row in rows if row.case.startswith(_FEATURES)]
-    points = [row.limit for row in rows if row.case.startswith(_SCORE)]
-    flips = [row.limit for row in rows if row.part == _CHAIN and row.case.startswith(_FLIPS)]
-    if not (relative and points and flips):
-        raise BundleError(
-            "the manifest does not say how far the graphs may differ from PyTorch (no rows of the export's gate); "
-            "export the bundle again"
-        )
-    return GateLimits(min(relative), min(points), int(min(flips)))
+    @property
+    def tokens(self) -> FloatArray:
+        """(N, P, D)."""
+        return np.stack([clip.tokens for clip in self.clips])
 
 
-def backbone_rows(backend: Backend, expected: Sequence[ExpectedClip], limits: GateLimits) -> list[GateRow]:
-    """Compare the backbone's features of each clip."""
-    worst = _worst([_relative(backend.backbone(e.clip[None])[0], e.features) for e in expected])
-    return [_row("backbone", f"{_FEATURES}, {_clips(expected)}", worst, limits.relative)]
+def mixed_tokens(tokens: FloatArray, count: int) -> FloatArray:
+    """Mix real tokens to as many different exemplars as wanted: (N, P, D) -> (count, P, D)."""
+    weights = np.random.default_rng(1).random((count, len(tokens)), dtype=np.float32)
+    weights /= weights.sum(1, keepdims=True)
+    mixed: FloatArray = np.einsum("en,npd->epd", weights, tokens)
+    return mixed
 
 
-def segmenter_rows(backend: Backend, expected: Sequence[ExpectedClip], limits: GateLimits) -> list[GateRow]:
-    """Compare logits, decoded transitions and pooled tokens, from PyTorch's features."""
-    logits_off, tokens_off, flips = [], [0.0], 0
-    for e in expected:
-        logits, transitions, tokens = backend.segmenter(e.features[None])
-        logits_off.append(_relative(logits[0], e.logits))
-        flips += count_flips(transitions[0], e.transitions)
-        if np.array_equal(transitions[0], e.transitions):  # tokens of other stages are not comparable
-            tokens_off.append(_relative(tokens[0], e.tokens))
-    return [
-        _row("segmenter", f"logits, relative, {_clips(expected)}", _worst(logits_off), limits.relative),
-        _row("segmenter", f"{_FLIPS}, {_clips(expected)}", flips, limits.flips),
-        _row("segmenter", f"tokens, relative, {_clips(expected)}", _worst(tokens_off), limits.relative),
-    ]
-
-
-def regressor_row(backend: Backend, expected: ExpectedComparison, limits: GateLimits) -> GateRow:
-    """Compare score differences and their shares by stage, from PyTorch's tokens."""
-    delta, shares = backend.regressor(expected.query[None], expected.exemplars)
-    worst = _worst([_absolute(delta, expected.delta), _absolute(shares, expected.stage_deltas)])
-    return _row("regressor", f"delta and stage shares, points, E = {len(expected.exemplars)}", worst, limits.points)
-
-
-def encode_all(backend: Backend, expected: Sequence[ExpectedClip]) -> list[EncodedClip]:
-    """Run the chain's first half, as the runtime does."""
-    return [encode_clip(backend, e.clip) for e in expected]
-
-
-def chain_rows(
-    encoded: Sequence[EncodedClip],
-    expected: Sequence[ExpectedClip],
-    deltas: Sequence[tuple[FloatArray, FloatArray]],
-    limits: GateLimits,
-) -> list[GateRow]:
-    """Compare what a user would see: transitions and scores of clips that went through all the graphs.
+def compare(backend: Backend, expected: Expected, limits: GateLimits) -> tuple[GateRow, ...]:
+    """Compare an artefact with PyTorch, part by part and as a whole.
 
     Args:
-        encoded: from ``encode_all``, one for each clip.
-        expected: PyTorch's values of the same clips.
-        deltas: for each clip the graphs' and PyTorch's score differences to its exemplars, (E,) points.
+        backend: runs the artefact.
+        expected: what PyTorch computed, from clips that were not used for tracing.
         limits: what is allowed.
+
+    Returns:
+        One row for each comparison, passed or not.
     """
-    flips = sum(count_flips(got.transitions, e.transitions) for got, e in zip(encoded, expected, strict=True))
-    worst = _worst([_absolute(got, wanted) for got, wanted in deltas])
-    return [
-        _row(_CHAIN, f"{_FLIPS}, {_clips(expected)}", flips, limits.flips),
-        _row(_CHAIN, f"{_SCORE}, {_clips(expected)}", worst, limits.points),
-    ]
-
-
-def count_flips(actual: IntArray, expected: IntArray) -> int:
-    """Count the transitions that were decoded to another frame."""
-    return int((actual != expected).sum())
+    encoded = [encode_clip(backend, normalise(clip.frames, expected.clip_config)) for clip in expected.clips]
+    table = _Table(backend.name, len(expected.clips), limits)
+    table.add("backbone", "features", _worst([_relative(g.features, e.features) for g, e in _pairs(encoded, expected)]))
+    _segmenter_rows(table, backend, expected)
+    _regressor_rows(table, backend, expected)
+    _chain_rows(table, backend, expected, encoded)
+    return tuple(table.rows)
 
 
 def describe_row(row: GateRow) -> str:
     """Return a row as one line of the command's output."""
-    verdict = "ok" if row.passed else "FAILED"
-    return f"{row.part:11}  {row.figure:8.2g} (limit {row.limit:g})  {verdict:6}  {row.case}"
+    verdict = ("ok" if row.passed else "FAILED") if row.limit is not None else ""
+    limit = "" if row.limit is None else f"({'least' if row.measure == 'srcc' else 'limit'} {row.limit:g})"
+    figure = f"{row.figure:9.6f}" if row.measure == "srcc" else f"{row.figure:9.2g}"
+    return f"{row.part:11}  {figure} {limit:14} {verdict:6}  {row.case}"
 
 
 def describe_failures(rows: Sequence[GateRow]) -> str:
     """Name each comparison that failed, with figure and limit; empty if none did."""
     failed = [row for row in rows if not row.passed]
-    return "; ".join(f"{row.part}: {row.case} is {row.figure:.3g}, allowed {row.limit:.3g}" for row in failed)
+    return "; ".join(
+        f"{row.part} on {row.backend}: {row.case} is {row.figure:.3g}, "
+        f"{'at least' if row.measure == 'srcc' else 'allowed'} {row.limit:.3g}"
+        for row in failed
+    )
 
 
-def _row(part: str, case: str, figure: float, limit: float) -> GateRow:
-    finite = bool(np.isfinite(figure))
-    # JSON knows no NaN: an output that is not a number is as wrong as can be.
-    return GateRow(part, case, float(figure) if finite else 1e30, float(limit), finite and figure <= limit)
+class _Table:
+    """Rows in the making."""
+
+    def __init__(self, backend: str, num_clips: int, limits: GateLimits) -> None:
+        self.rows: list[GateRow] = []
+        self._backend, self._num_clips = backend, num_clips
+        self._limits: dict[str, float] = {
+            **dict.fromkeys(("features", "logits", "tokens"), limits.relative),
+            **dict.fromkeys(("delta", "score_max"), limits.points),
+            "flips": limits.flips,
+            "srcc": limits.srcc,
+        }
+
+    def add(self, part: str, measure: str, figure: float, of: str | None = None) -> None:
+        """Append a row; ``of`` says what was compared, where that is not all the clips."""
+        finite, limit = bool(np.isfinite(figure)), self._limits.get(measure)
+        within = limit is None or (finite and (figure >= limit if measure == "srcc" else figure <= limit))
+        case = f"{MEASURES[measure]}, {of or f'{self._num_clips} clips'}"
+        value = float(figure) if finite else _NOT_A_NUMBER * (-1 if measure == "srcc" else 1)
+        self.rows.append(GateRow(self._backend, part, measure, case, value, limit, within))
 
 
-def _clips(expected: Sequence[ExpectedClip]) -> str:
-    return f"{len(expected)} clip{'' if len(expected) == 1 else 's'}"
+def _segmenter_rows(table: _Table, backend: Backend, expected: Expected) -> None:
+    """Compare logits, decoded transitions and pooled tokens, from PyTorch's features."""
+    logits_off, tokens_off, flipped = [], [0.0], 0
+    for clip in expected.clips:
+        logits, transitions, tokens = backend.segmenter(clip.features[None])
+        logits_off.append(_relative(logits[0], clip.logits))
+        flipped += _count_flips(transitions[0], clip.transitions)
+        if np.array_equal(transitions[0], clip.transitions):  # tokens of other stages are not comparable
+            tokens_off.append(_relative(tokens[0], clip.tokens))
+    table.add("segmenter", "logits", _worst(logits_off))
+    table.add("segmenter", "flips", flipped / (2 * len(expected.clips)), _flips_of(flipped, expected))
+    table.add("segmenter", "tokens", _worst(tokens_off))
+
+
+def _regressor_rows(table: _Table, backend: Backend, expected: Expected) -> None:
+    """Compare score differences and their shares by stage, from PyTorch's tokens, at several numbers of exemplars."""
+    tokens = expected.tokens
+    for count, wanted, wanted_shares in zip(
+        EXEMPLAR_COUNTS, expected.mixed_deltas, expected.mixed_stage_deltas, strict=True
+    ):
+        delta, shares = backend.regressor(tokens[:1], mixed_tokens(tokens, count))
+        worst = _worst([_absolute(delta, wanted), _absolute(shares, wanted_shares)])
+        table.add("regressor", "delta", worst, f"E = {count}")
+
+
+def _chain_rows(table: _Table, backend: Backend, expected: Expected, encoded: Sequence[EncodedClip]) -> None:
+    """Compare what a user would see: each clip scored against all others, exemplar tokens from the graphs too."""
+    tokens = np.stack([got.tokens for got in encoded])  # (N, P, D)
+    deltas = np.stack([backend.regressor(tokens[i : i + 1], tokens)[0] for i in range(len(tokens))])  # (N, N)
+    flipped = sum(_count_flips(got.transitions, clip.transitions) for got, clip in _pairs(encoded, expected))
+    agree = np.array([np.array_equal(got.transitions, clip.transitions) for got, clip in _pairs(encoded, expected)])
+    drift = np.abs(_scores(deltas, expected, agree) - _scores(expected.deltas, expected, agree))[agree]
+    every = np.ones_like(agree)
+    scores, expected_scores = _scores(deltas, expected, every), _scores(expected.deltas, expected, every)
+    table.add(CHAIN, "flips", flipped / (2 * len(agree)), _flips_of(flipped, expected))
+    table.add(CHAIN, "tie", min(_nearest_tie(clip.logits) for clip in expected.clips))
+    of = f"{int(agree.sum())} clips against each other"
+    table.add(CHAIN, "score_max", float(drift.max()) if agree.any() else np.nan, of)
+    table.add(CHAIN, "score_mean", float(drift.mean()) if agree.any() else np.nan, of)
+    if not agree.all():
+        off = float(np.abs(scores - expected_scores).max())
+        table.add(CHAIN, "score_any", off)
+    if len(agree) > 2:
+        table.add(CHAIN, "srcc", _rank_correlation(scores, expected_scores))
+
+
+def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Score each clip from the others, as the runtime does: (N, N) differences -> (N,) points, NaN without others.
+
+    Only those marked in ``exemplars`` (N,) are asked.
+    """
+    opinions = expected.scores + deltas.astype(np.float64)  # (N, N): what column's dive says of row's
+    asked = exemplars & ~np.eye(len(opinions), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        predicted: NDArray[np.float64] = np.where(asked, opinions, 0).sum(1) / asked.sum(1)
+    return predicted
+
+
+def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman's correlation without SciPy, which a device need not have; equal scores share their mean rank."""
+    a, b = (np.sign(x[:, None] - x).sum(1) for x in (first, second))  # ranks around 0, doubled
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm else float(np.array_equal(first, second))
+
+
+def _nearest_tie(logits: FloatArray) -> float:
+    """How close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
+    half = len(logits) // 2
+    gaps = []
+    for values in (logits[:half, 0], logits[half:, 1]):
+        second, best = np.partition(values, -2)[-2:]
+        gaps.append(float(best - second))
+    return min(gaps)
+
+
+def _count_flips(actual: IntArray, expected: IntArray) -> int:
+    return int((actual != expected).sum())
+
+
+def _flips_of(flipped: int, expected: Expected) -> str:
+    return f"{flipped} of {2 * len(expected.clips)}"
+
+
+def _pairs(encoded: Sequence[EncodedClip], expected: Expected) -> list[tuple[EncodedClip, ExpectedClip]]:
+    return list(zip(encoded, expected.clips, strict=True))
 
 
 def _worst(values: Sequence[float]) -> float:
@@ -180,4 +253,4 @@ def _relative(actual: FloatArray, expected: FloatArray) -> float:
 
 
 def _absolute(actual: FloatArray, expected: FloatArray) -> float:
-    return float(np.abs(actual - expected).max())
+    return float(np.abs(actual.astype(np.float64) - expected).max())

@@ -6,44 +6,54 @@ Example:
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
+import onnxscript
 import torch
-from numpy.typing import NDArray
 
+import mcore
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
-from mcore.config import ClipConfig
 from mcore.errors import UserError
 from mcore.model import MCoRe
-from mcore.synthetic import render_dive
-from mcore.video import crop, normalise, resize_frame, sample_indices
-from mcore_export.bank import BankOptions, choose_exemplars, write_bank
-from mcore_export.compare import GateLimits, describe_row
+from mcore_export.backends import gate_backends
+from mcore_export.bank import BankOptions, choose_exemplars, write_banks
+from mcore_export.compare import DEFAULT_LIMITS, Expected
 from mcore_export.folder import appearing_folder, check_target
-from mcore_export.gate import expect_clips, expect_comparison, require_pass, run_gate
+from mcore_export.gate import TorchBackend, ValidationOptions, expect, rendered_clips, validation_clips
 from mcore_export.golden import write_golden
-from mcore_export.graphs import export_graphs
-from mcore_runtime.backends import open_backend
-from mcore_runtime.bundle import (
-    Bundle,
+from mcore_export.graphs import export_graphs, graph_modules
+from mcore_export.half import ISLANDS
+from mcore_export.verify import compare_aloud, require_pass
+from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
+from mcore_runtime.manifest import (
+    PARTS,
     BundleManifest,
     CheckpointRecord,
+    GateLimits,
+    GateRow,
     GraphSet,
+    Precision,
+    VariantRecord,
     hash_file,
     standard_graphs,
-    write_manifest,
 )
 
-GATE_DIVES = (("107B", 1001), ("5253B", 1002), ("407C", 1003), ("205B", 1004))
-"""Rendered dives (dive number, seed) that the gate compares on; the first is golden, the others its exemplars."""
 OPSETS = (17, 20)
-_TOOLS = ("mcore-edge", "torch", "onnx", "onnxscript", "numpy")
+TOOLS = {
+    "mcore-edge": mcore.__version__,
+    "torch": torch.__version__,
+    "onnx": onnx.__version__,
+    "onnxscript": onnxscript.__version__,
+    "onnxruntime": onnxruntime.__version__,
+    "numpy": np.__version__,
+}
 
 Say = Callable[[str], None]
 
@@ -52,16 +62,30 @@ Say = Callable[[str], None]
 class ExportOptions:
     """What to export and what to allow."""
 
+    precision: Precision = "fp32"
+    """Least precision to export; fp32 is always exported too."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
-    limits: GateLimits = field(default_factory=GateLimits)
-    """Most that a graph may differ from PyTorch."""
-    overwrite: bool = False
+    limits: GateLimits | None = None
+    """Most that graphs of ``precision`` may differ from PyTorch; None: ``DEFAULT_LIMITS``."""
+    validation: ValidationOptions | None = None
+    """Real clips to compare on, besides rendered ones."""
+    force: bool = False
     """Replace a bundle that is already there."""
 
     def __post_init__(self) -> None:
         if not OPSETS[0] <= self.opset <= OPSETS[1]:
             raise UserError(f"opset {self.opset}; allowed: {OPSETS[0]} to {OPSETS[1]}")
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Everything that is exported."""
+        return ("fp32",) if self.precision == "fp32" else ("fp32", self.precision)
+
+    def limits_of(self, precision: Precision) -> GateLimits:
+        """Return what a precision's graphs are held to."""
+        chosen = self.limits if precision == self.precision else None
+        return chosen or DEFAULT_LIMITS[precision]
 
 
 def export_checkpoint(
@@ -77,78 +101,81 @@ def export_checkpoint(
     Args:
         checkpoint_path: ours or the published layout.
         out: folder of the bundle; appears whole at the end, or not at all.
-        options: opset, limits, overwriting.
+        options: precision, opset, limits, overwriting.
         bank: which dives become exemplars; None: the bundle can encode dives but not score them until
             ``add_exemplars`` gives it some.
-        say: gets one line for each artefact.
+        say: gets one line for each artefact and each comparison.
 
     Returns:
         The bundle, opened from disk.
 
     Raises:
-        UserError: the checkpoint, the list of dives or ``out`` cannot be used.
+        UserError: the checkpoint, a list of dives or ``out`` cannot be used.
         ExportError: a graph does not compute what the checkpoint computes.
     """
     options = options or ExportOptions()
-    check_target(out, overwrite=options.overwrite)
+    check_target(out, force=options.force)
     records = [] if bank is None else choose_exemplars(bank)
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
+    clips = rendered_clips(model.config.clip)
+    more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
-        graphs = _write_graphs(model, folder, options.opset, say)
-        backend = open_backend(graphs, "onnxruntime")
-        try:
-            frames = gate_clips(model.config.clip)
-            clips = [normalise(clip, model.config.clip) for clip in frames]
-            expected = expect_clips(model, clips)
-            rows = run_gate(model, backend, expected, options.limits)
-            for row in rows:
-                say(describe_row(row))
-            require_pass(rows)
-            others = torch.stack([torch.from_numpy(e.tokens) for e in expected[1:]])  # (clips - 1, 3K, D)
-            comparison = expect_comparison(model, torch.from_numpy(expected[0].tokens), others)
-            write_golden(folder, frames[0], expected[0], comparison)
-            exemplars = None if bank is None else write_bank(backend, model.config.clip, records, bank, folder, say)
-        finally:
-            backend.close()
+        golden = expect(model, clips)
+        write_golden(folder, golden)
+        expected = expect(model, [*clips, *more]) if more else golden
+        sets = {name: write_graphs(model, folder, options.opset, name, say) for name in options.precisions}
+        gates = {name: _prove(model, graphs, expected, options.limits_of(name), say) for name, graphs in sets.items()}
+        banks = {} if bank is None else write_banks(sets, model.config.clip, records, bank, folder, say)
         manifest = BundleManifest(
             model=model.config,
-            precision=graphs.precision,
             opset=options.opset,
-            tools=_tool_versions(),
-            graphs=graphs.records,
+            tools=TOOLS,
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
-            exemplars=exemplars,
-            gate=rows,
+            variants={
+                name: VariantRecord(
+                    precision=graphs.precision,
+                    kept=_kept(name),
+                    graphs=graphs.records,
+                    exemplars=banks.get(name),
+                    limits=options.limits_of(name),
+                    gate=gates[name],
+                )
+                for name, graphs in sets.items()
+            },
         )
         write_manifest(folder, manifest)
     return Bundle.open(out)
 
 
-def gate_clips(config: ClipConfig) -> list[NDArray[np.uint8]]:
-    """Render the gate's dives: each (T, c, c, 3) uint8 RGB, centre crop."""
-    clips = []
-    for dive_number, seed in GATE_DIVES:
-        frames = render_dive(dive_number, seed).frames
-        indices = sample_indices(len(frames), config.num_frames)
-        clips.append(crop(np.stack([resize_frame(frames[i], config) for i in indices]), config))
-    return clips
-
-
-def _write_graphs(model: MCoRe, folder: Path, opset: int, say: Say) -> GraphSet:
-    records = standard_graphs(model.config)
+def write_graphs(model: MCoRe, folder: Path, opset: int, precision: Precision, say: Say) -> GraphSet:
+    """Export one precision's three graphs below the folder of a bundle."""
+    records = standard_graphs(model.config, variant_folder(precision))
     began = time.perf_counter()
-    for _, path in export_graphs(model, folder, opset):
+    for part, path in export_graphs(model, records, folder, opset, precision):
         took, began = time.perf_counter() - began, time.perf_counter()
-        say(f"{path.name:15}  {path.stat().st_size / 1e6:5.1f} MB  {took:4.1f} s  fp32, opset {opset}")
-    return GraphSet(folder, records, dict.fromkeys(records, "fp32"))
+        say(f"{records[part].file:20}  {path.stat().st_size / 1e6:5.1f} MB  {took:5.1f} s  {precision}, opset {opset}")
+    return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision)
+
+
+def _prove(model: MCoRe, graphs: GraphSet, expected: Expected, limits: GateLimits, say: Say) -> tuple[GateRow, ...]:
+    """Run the gate on every engine of this machine; none of them may disagree."""
+    rows: list[GateRow] = []
+    if graphs.variant == "fp16":
+        rows += compare_aloud(TorchBackend(graph_modules(model, "fp16"), graphs.precision), expected, limits, say)
+    for backend in gate_backends(graphs, say):
+        with closing(backend):
+            rows += compare_aloud(backend, expected, limits, say)
+    require_pass(rows)
+    return tuple(rows)
+
+
+def _kept(precision: Precision) -> tuple[str, ...]:
+    if precision != "fp16":
+        return ()
+    return tuple(f"{part}: {island}" for part, islands in ISLANDS.items() for island in islands)
 
 
 def _checkpoint_record(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:
     epoch = checkpoint.extra.get("epoch")
     return CheckpointRecord(path.name, hash_file(path).sha256, epoch if isinstance(epoch, int) else None)
-
-
-def _tool_versions() -> dict[str, str]:
-    # onnxruntime may be installed under another name (onnxruntime-gpu), so ask the module.
-    return {name: importlib.metadata.version(name) for name in _TOOLS} | {"onnxruntime": onnxruntime.__version__}

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mcore.errors import UserError
-from mcore_runtime.bundle import MANIFEST_FILE
+from mcore_runtime.bundle import MANIFEST_FILE, Bundle
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
+def check_target(out: Path, *, force: bool) -> None:
     """Refuse to replace anything by accident, and anything that is not a bundle at all.
 
     Raises:
@@ -22,8 +22,15 @@ def check_target(out: Path, *, overwrite: bool) -> None:
         return
     if not (out / MANIFEST_FILE).is_file():
         raise UserError(f"{out} exists and is not a bundle, so it will not be replaced; choose another --out")
-    if not overwrite:
-        raise UserError(f"{out} already exists; replace it with --overwrite, or choose another --out")
+    if not force:
+        raise UserError(f"{out} already exists; replace it with --force, or choose another --out")
+
+
+def copy_bundle(bundle: Bundle, folder: Path) -> None:
+    """Copy the files that a bundle's manifest lists: its folder may hold other things, or even the copy."""
+    for name in bundle.manifest.files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.path / name, folder / name)
 
 
 @contextmanager

@@ -1,117 +1,165 @@
-"""The gate: exported graphs against PyTorch on clips that tracing never saw, part by part and as a whole.
+"""The gate: what PyTorch in float32 expects of every artefact; ``compare`` holds the comparisons.
 
-PyTorch is the network as it was loaded, not the copy that was rearranged for export. ``compare`` holds the
-comparisons; here PyTorch computes what they expect, at several numbers of exemplars.
+PyTorch is the network as it was loaded, not the copy that was rearranged for export.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from mcore.errors import ExportError
+from mcore.config import ClipConfig
+from mcore.data.manifest import Split, read_manifest, select_split
+from mcore.errors import ClipError, UserError
 from mcore.model import MCoRe, stage_deltas
-from mcore_export.compare import (
-    ExpectedClip,
-    ExpectedComparison,
-    FloatArray,
-    GateLimits,
-    backbone_rows,
-    chain_rows,
-    describe_failures,
-    encode_all,
-    regressor_row,
-    segmenter_rows,
+from mcore.synthetic import render_dive
+from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
+from mcore_export.compare import EXEMPLAR_COUNTS, Expected, ExpectedClip, FloatArray, IntArray, mixed_tokens
+
+GATE_DIVES = (
+    ("107B", 1001),
+    ("5253B", 1002),
+    ("407C", 1003),
+    ("205B", 1004),
+    ("107B", 1005),
+    ("5253B", 1006),
+    ("407C", 1007),
+    ("205B", 1008),
 )
-from mcore_runtime.backends import Backend
-from mcore_runtime.bundle import GateRow
-
-EXEMPLAR_COUNTS = (1, 2, 10, 37)
-"""Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
+"""Rendered dives (dive number, seed) that every gate compares on, and that a bundle carries to its device."""
 
 
-def expect_clips(model: MCoRe, clips: Sequence[FloatArray]) -> list[ExpectedClip]:
-    """Let PyTorch encode clips of (3, T, c, c) float32, one by one."""
-    expected = []
-    for clip in clips:
-        e = model.encode(clip[None])
-        expected.append(
-            ExpectedClip(
-                clip, e.features[0].numpy(), e.logits[0].numpy(), e.transitions[0].numpy(), e.tokens[0].numpy()
-            )
-        )
-    return expected
+@dataclass(frozen=True)
+class ValidationOptions:
+    """Real clips that the gate compares on, besides the rendered ones."""
+
+    dives: Path
+    """List of dives (.jsonl or .csv)."""
+    split: Split = "test"
+    """Split of that list."""
+    most: int = 100
+    """At most this many, spread evenly over the list."""
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise UserError(f"{self.most} dives to validate on; at least 1")
 
 
-def expect_comparison(model: MCoRe, query: torch.Tensor, exemplars: torch.Tensor) -> ExpectedComparison:
-    """Let PyTorch compare tokens (P, D) with those of exemplars (E, P, D)."""
-    with torch.no_grad():
-        points = model.token_deltas(query[None].expand(len(exemplars), -1, -1), exemplars)
-    return ExpectedComparison(query.numpy(), exemplars.numpy(), points.mean(1).numpy(), stage_deltas(points).numpy())
+@dataclass(frozen=True, eq=False)
+class GateClip:
+    """One clip to compare on."""
+
+    frames: NDArray[np.uint8]
+    """(T, c, c, 3) RGB, centre crop."""
+    score: float
+    """True score, points."""
 
 
-def run_gate(
-    model: MCoRe, backend: Backend, expected: Sequence[ExpectedClip], limits: GateLimits | None = None
-) -> tuple[GateRow, ...]:
-    """Compare exported graphs with the network they came from.
+def rendered_clips(config: ClipConfig) -> list[GateClip]:
+    """Render the gate's own dives."""
+    clips = []
+    for dive_number, seed in GATE_DIVES:
+        dive = render_dive(dive_number, seed)
+        indices = sample_indices(len(dive.frames), config.num_frames)
+        frames = crop(np.stack([resize_frame(dive.frames[i], config) for i in indices]), config)
+        clips.append(GateClip(frames, dive.plan.score))
+    return clips
+
+
+def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[GateClip]:
+    """Read the user's clips to validate on.
+
+    Raises:
+        UserError: the list cannot be read or has no dive of the split.
+        ClipError: a video cannot be read: a gate that leaves clips out would pass on what it did not see.
+    """
+    records = select_split(read_manifest(options.dives), options.split)
+    picked = np.linspace(0, len(records) - 1, min(options.most, len(records))).round().astype(int)
+    clips = []
+    for record in (records[i] for i in picked):
+        try:
+            clip = sample_clip(record.path, config, start_s=record.start_s, end_s=record.end_s)
+        except ClipError as error:
+            raise ClipError(f"cannot validate on {options.dives}: {error}") from error
+        clips.append(GateClip(crop(clip.frames, config), record.score))
+    return clips
+
+
+def expect(model: MCoRe, clips: Sequence[GateClip]) -> Expected:
+    """Let PyTorch encode clips, and compare them with each other.
 
     Args:
-        model: PyTorch, float32, CPU, in evaluation mode.
-        backend: holds the exported graphs.
-        expected: from ``expect_clips``, for at least two clips that were not used for tracing.
-        limits: what is allowed.
-
-    Returns:
-        One row for each comparison, passed or not.
+        model: float32, CPU, in evaluation mode.
+        clips: at least two, none of which was used for tracing.
     """
-    limits = limits or GateLimits()
-    return (
-        *backbone_rows(backend, expected, limits),
-        *segmenter_rows(backend, expected, limits),
-        *_regressor_rows(model, backend, expected, limits),
-        *_chain_rows(model, backend, expected, limits),
+    config = model.config.clip
+    expected = tuple(_expect_clip(model, clip.frames) for clip in clips)
+    tokens = np.stack([clip.tokens for clip in expected])  # (N, P, D)
+    mixed = [_deltas(model, tokens[0], mixed_tokens(tokens, count)) for count in EXEMPLAR_COUNTS]
+    return Expected(
+        clip_config=config,
+        clips=expected,
+        scores=np.array([clip.score for clip in clips]),
+        deltas=np.stack([_deltas(model, query, tokens)[0] for query in tokens]),
+        mixed_deltas=tuple(delta for delta, _ in mixed),
+        mixed_stage_deltas=tuple(shares for _, shares in mixed),
     )
 
 
-def require_pass(rows: Sequence[GateRow]) -> None:
-    """Raise unless every comparison passed.
+class TorchBackend:
+    """Modules of the three graphs, run by PyTorch on the CPU; see ``Backend`` for the calls.
 
-    Raises:
-        ExportError: names each part that disagrees, with figure and limit.
+    It rounds after every operator as the modules say, where engines without half-precision kernels on the CPU
+    compute in float32 and would hide what half precision does on a GPU.
     """
-    if failures := describe_failures(rows):
-        raise ExportError(
-            f"the exported graphs do not compute what the checkpoint computes, so no bundle was written: {failures}"
-        )
+
+    name = "pytorch"
+    provider = f"PyTorch {torch.__version__} CPU"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, modules: Mapping[str, nn.Module], precision: Mapping[str, str]) -> None:
+        self.precision = precision
+        self._modules = modules
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        return self._run("backbone", clip)[0]
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        logits, transitions, tokens = self._run("segmenter", features)
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+        delta, shares = self._run("regressor", query, exemplars)
+        return delta, shares
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    @torch.no_grad()
+    def _run(self, part: str, *inputs: FloatArray) -> list[NDArray[Any]]:
+        outputs = self._modules[part](*(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs))
+        return [x.numpy() for x in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
-def _regressor_rows(
-    model: MCoRe, backend: Backend, expected: Sequence[ExpectedClip], limits: GateLimits
-) -> list[GateRow]:
-    tokens = _tokens(expected)
-    comparisons = (expect_comparison(model, tokens[0], _mixed(tokens[1:], count)) for count in EXEMPLAR_COUNTS)
-    return [regressor_row(backend, comparison, limits) for comparison in comparisons]
+def _expect_clip(model: MCoRe, frames: NDArray[np.uint8]) -> ExpectedClip:
+    e = model.encode(normalise(frames, model.config.clip)[None])
+    features, logits, transitions, tokens = (x[0].numpy() for x in (e.features, e.logits, e.transitions, e.tokens))
+    return ExpectedClip(frames, features, logits, transitions, tokens)
 
 
-def _chain_rows(model: MCoRe, backend: Backend, expected: Sequence[ExpectedClip], limits: GateLimits) -> list[GateRow]:
-    """Score each clip against the others, as the runtime does, exemplar tokens from the graphs too."""
-    encoded = encode_all(backend, expected)
-    found, tokens = torch.stack([torch.from_numpy(got.tokens) for got in encoded]), _tokens(expected)
-    deltas = []
-    for i in range(len(expected)):
-        others = [j for j in range(len(expected)) if j != i]
-        delta, _ = backend.regressor(found[i : i + 1].numpy(), found[others].numpy())
-        deltas.append((delta, expect_comparison(model, tokens[i], tokens[others]).delta))
-    return chain_rows(encoded, expected, deltas, limits)
-
-
-def _tokens(expected: Sequence[ExpectedClip]) -> torch.Tensor:
-    return torch.stack([torch.from_numpy(e.tokens) for e in expected])  # (clips, P, D)
-
-
-def _mixed(tokens: torch.Tensor, count: int) -> torch.Tensor:
-    """Mix real tokens to as many different exemplars as wanted: (clips, P, D) -> (count, P, D)."""
-    weights = torch.rand(count, len(tokens), generator=torch.Generator().manual_seed(1))
-    weights = weights / weights.sum(1, keepdim=True)
-    return torch.einsum("ec,cpd->epd", weights, tokens)
+@torch.no_grad()
+def _deltas(model: MCoRe, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Compare tokens (P, D) with those of exemplars (E, P, D): delta (E,) and its shares by stage (E, 3), points."""
+    q = torch.from_numpy(query)[None].expand(len(exemplars), -1, -1)
+    points = model.token_deltas(q, torch.from_numpy(exemplars))
+    return points.mean(1).numpy(), stage_deltas(points).numpy()

@@ -1,13 +1,12 @@
-"""Golden values: one rendered dive's input and what PyTorch makes of it, stored in the bundle.
+"""Golden values: the gate's rendered dives and what PyTorch makes of them, stored in the bundle.
 
-A device compares its own engine with them, without torch.
+A device compares its own engines with them, without torch.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +15,27 @@ from numpy.typing import NDArray
 
 from mcore.config import ModelConfig
 from mcore.errors import BundleError
-from mcore.video import normalise
-from mcore_export.compare import ExpectedClip, ExpectedComparison
+from mcore_export.compare import EXEMPLAR_COUNTS, Expected, ExpectedClip
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
 
-
-@dataclass(frozen=True, eq=False)
-class GoldenValues:
-    """What ``golden.npz`` holds."""
-
-    expected: ExpectedClip
-    """The dive and PyTorch's encoding of it."""
-    comparison: ExpectedComparison
-    """PyTorch's comparison of the dive with other dives."""
+_OF_CLIP = ("frames", "features", "logits", "transitions", "tokens")
 
 
-def write_golden(
-    folder: Path, frames: NDArray[np.uint8], expected: ExpectedClip, comparison: ExpectedComparison
-) -> None:
-    """Write ``golden.npz``.
-
-    Args:
-        folder: of the bundle.
-        frames: (T, c, c, 3) uint8 RGB: normalised it is ``expected.clip``, at a quarter of the size.
-        expected: PyTorch's encoding of the clip.
-        comparison: PyTorch's comparison of ``expected.tokens`` with others.
-    """
+def write_golden(folder: Path, expected: Expected) -> None:
+    """Write ``golden.npz``: what PyTorch expects, frames before their normalisation."""
+    values = {name: np.stack([getattr(clip, name) for clip in expected.clips]) for name in _OF_CLIP}
     np.savez_compressed(
         folder / GOLDEN_FILE,
-        frames=frames,
-        features=expected.features[None],
-        logits=expected.logits[None],
-        transitions=expected.transitions[None],
-        tokens=expected.tokens[None],
-        exemplars=comparison.exemplars,
-        delta=comparison.delta,
-        stage_deltas=comparison.stage_deltas,
+        allow_pickle=False,
+        **values,
+        scores=expected.scores,
+        deltas=expected.deltas,
+        mixed_deltas=np.concatenate(expected.mixed_deltas),
+        mixed_stage_deltas=np.concatenate(expected.mixed_stage_deltas),
     )
 
 
-def load_golden(bundle: Bundle) -> GoldenValues:
+def load_golden(bundle: Bundle) -> Expected:
     """Read a bundle's golden values and check that they fit its network.
 
     Raises:
@@ -68,12 +48,14 @@ def load_golden(bundle: Bundle) -> GoldenValues:
             "again with: mcore-export CHECKPOINT --out BUNDLE"
         )
     values = _read(path, bundle.model)
-    clip = normalise(values["frames"], bundle.model.clip)
-    names = ("features", "logits", "transitions", "tokens")
-    features, logits, transitions, tokens = (values[name][0] for name in names)
-    return GoldenValues(
-        ExpectedClip(clip, features, logits, transitions, tokens),
-        ExpectedComparison(tokens, values["exemplars"], values["delta"], values["stage_deltas"]),
+    edges = np.cumsum(EXEMPLAR_COUNTS)[:-1]
+    return Expected(
+        clip_config=bundle.model.clip,
+        clips=tuple(ExpectedClip(*(values[name][i] for name in _OF_CLIP)) for i in range(len(values["frames"]))),
+        scores=values["scores"],
+        deltas=values["deltas"],
+        mixed_deltas=tuple(np.split(values["mixed_deltas"], edges)),
+        mixed_stage_deltas=tuple(np.split(values["mixed_stage_deltas"], edges)),
     )
 
 
@@ -84,29 +66,30 @@ def _read(path: Path, model: ModelConfig) -> dict[str, NDArray[Any]]:
             values = {name: file[name] for name in contract}
     except (KeyError, ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BundleError(f"{path} cannot be read ({error}); export the bundle again") from error
-    count = len(values["exemplars"]) if values["exemplars"].ndim else 0
+    count = len(values["frames"]) if values["frames"].ndim else 0
     for name, (dtype, shape) in contract.items():
         wanted = tuple(count if axis is None else axis for axis in shape)
         got = values[name]
-        if got.dtype != dtype or got.shape != wanted or count < 1:
+        if got.dtype != dtype or got.shape != wanted or count < 2:
             raise BundleError(
                 f"{path}: {name} is {got.dtype} {got.shape}, this network's is {np.dtype(dtype)} {wanted} with at "
-                "least one exemplar; export the bundle again"
+                "least two clips; export the bundle again"
             )
     return values
 
 
 def _contract(model: ModelConfig) -> dict[str, tuple[type[np.generic], tuple[int | None, ...]]]:
-    """Element type and shape of each array; None is the number of exemplars."""
+    """Element type and shape of each array; None is the number of clips."""
     clip, dim, tokens = model.clip, model.backbone.feature_dim, model.num_tokens
-    frames, side = clip.num_frames, clip.crop_size
+    frames, side, mixtures = clip.num_frames, clip.crop_size, sum(EXEMPLAR_COUNTS)
     return {
-        "frames": (np.uint8, (frames, side, side, 3)),
-        "features": (np.float32, (1, frames, dim)),
-        "logits": (np.float32, (1, frames, 2)),
-        "transitions": (np.int64, (1, 2)),
-        "tokens": (np.float32, (1, tokens, dim)),
-        "exemplars": (np.float32, (None, tokens, dim)),
-        "delta": (np.float32, (None,)),
-        "stage_deltas": (np.float32, (None, 3)),
+        "frames": (np.uint8, (None, frames, side, side, 3)),
+        "features": (np.float32, (None, frames, dim)),
+        "logits": (np.float32, (None, frames, 2)),
+        "transitions": (np.int64, (None, 2)),
+        "tokens": (np.float32, (None, tokens, dim)),
+        "scores": (np.float64, (None,)),
+        "deltas": (np.float32, (None, None)),
+        "mixed_deltas": (np.float32, (mixtures,)),
+        "mixed_stage_deltas": (np.float32, (mixtures, 3)),
     }

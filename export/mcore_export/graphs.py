@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -21,9 +21,10 @@ from mcore.config import ModelConfig
 from mcore.model import MCoRe, stage_deltas
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
+from mcore_export.half import HalfBackboneGraph, HalfRegressorGraph, HalfSegmenterGraph
 from mcore_export.lean import lean_backbone
 from mcore_export.opset import OLDEST_TRACED, to_opset_17
-from mcore_runtime.bundle import standard_graphs
+from mcore_runtime.manifest import GraphRecord, Precision
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
@@ -73,26 +74,41 @@ class RegressorGraph(nn.Module):
         return points.mean(1), stage_deltas(points)
 
 
-def export_graphs(model: MCoRe, folder: Path, opset: int) -> Iterator[tuple[str, Path]]:
+def graph_modules(model: MCoRe, precision: Precision) -> dict[str, nn.Module]:
+    """Build the three graphs as modules, by part.
+
+    Args:
+        model: in evaluation mode, float32, on the CPU; not touched.
+        precision: ``fp32`` or ``fp16``; ``int8`` is made from exported graphs.
+    """
+    return {part: kind(model).eval() for part, kind in _GRAPHS[precision].items()}
+
+
+def export_graphs(
+    model: MCoRe, graphs: Mapping[str, GraphRecord], folder: Path, opset: int, precision: Precision = "fp32"
+) -> Iterator[tuple[str, Path]]:
     """Export each part to ONNX, one after the other.
 
     Args:
         model: in evaluation mode, float32, on the CPU.
-        folder: where the ``.onnx`` files go.
+        graphs: names, shapes and files to write, from ``standard_graphs``.
+        folder: of the bundle, where the files go.
         opset: ONNX operator set, 17 to 20.
+        precision: ``fp32`` or ``fp16``.
 
     Yields:
         Part and file, as each is written.
     """
     inputs = _trace_inputs(model.config)
     exemplars_axis = torch.export.Dim("E", min=1, max=4096)
-    for part, record in standard_graphs(model.config).items():
-        graph = _GRAPHS[part](model).eval()
+    modules = graph_modules(model, precision)
+    for part, record in graphs.items():
         dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
         path = folder / record.file
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                graph,
+                modules[part],
                 inputs[part],
                 dynamo=True,
                 opset_version=max(opset, OLDEST_TRACED),
@@ -125,10 +141,9 @@ def _trace_inputs(config: ModelConfig) -> dict[str, tuple[Tensor, ...]]:
     }
 
 
-_GRAPHS: dict[str, type[BackboneGraph | SegmenterGraph | RegressorGraph]] = {
-    "backbone": BackboneGraph,
-    "segmenter": SegmenterGraph,
-    "regressor": RegressorGraph,
+_GRAPHS: dict[str, dict[str, Callable[[MCoRe], nn.Module]]] = {
+    "fp32": {"backbone": BackboneGraph, "segmenter": SegmenterGraph, "regressor": RegressorGraph},
+    "fp16": {"backbone": HalfBackboneGraph, "segmenter": HalfSegmenterGraph, "regressor": HalfRegressorGraph},
 }
 
 

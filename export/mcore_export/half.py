@@ -45,7 +45,7 @@ class HalfBackboneGraph(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         """Run the backbone; normalised RGB in."""
         frames = clip.half().squeeze(0).transpose(0, 1)  # (T, 3, c, c)
-        features = self.blocks(self.stem(frames)).float().mean((2, 3))  # (T, D)
+        features: Tensor = self.blocks(self.stem(frames)).float().mean((2, 3))  # (T, D)
         return features[None]
 
 

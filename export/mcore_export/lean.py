@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcore.backbone import Block, ConvNorm, RegNetY, SqueezeExcite
+from mcore.backbone import Block, ConvNorm, RegNetY
 from mcore.gated_shift import GatedShift, TemporalShift
 
 # Shapes: T frames of one clip, C channels, S shifted channels.
@@ -59,7 +59,7 @@ class LeanBlock(nn.Module):
         self.shift = _lean_shift(source.shift)
         self.conv1 = FoldedConv(source.conv1, None if source.shift is None else source.shift.fold_channel_order(weight))
         self.conv2 = FoldedConv(source.conv2)
-        self.se: SqueezeExcite = source.se
+        self.se: nn.Module = source.se
         self.conv3 = FoldedConv(source.conv3)
         self.downsample = nn.Identity() if source.downsample is None else FoldedConv(source.downsample)
 

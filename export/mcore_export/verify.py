@@ -7,58 +7,62 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from mcore_export.compare import (
-    GateLimits,
-    backbone_rows,
-    chain_rows,
-    describe_row,
-    encode_all,
-    limits_of,
-    regressor_row,
-    segmenter_rows,
-)
-from mcore_export.golden import GoldenValues, load_golden
-from mcore_runtime.backends import Backend, open_backend
-from mcore_runtime.bundle import Bundle, GateRow
+from mcore.errors import ExportError
+from mcore_export.compare import Expected, compare, describe_failures, describe_row
+from mcore_export.golden import load_golden
+from mcore_runtime.backends import Backend, open_variant
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.manifest import GateLimits, GateRow, Precision
+
+Say = Callable[[str], None]
 
 
-def verify_bundle(bundle: Bundle, backend: str = "auto", *, say: Callable[[str], None]) -> tuple[GateRow, ...]:
+def verify_bundle(
+    bundle: Bundle, backend: str = "auto", precision: Precision | None = None, *, say: Say
+) -> tuple[GateRow, ...]:
     """Run a bundle's graphs here and compare them with the PyTorch outputs that the bundle holds.
 
     Args:
         bundle: opened, so that every file is the one that was exported.
-        backend: name of the engine, see ``open_backend``.
+        backend: name of the engine, see ``open_variant``.
+        precision: which graphs; None: those that the runtime would take.
         say: gets one line for the engine that really runs, and one for each comparison.
 
     Returns:
         One row for each comparison, passed or not, under the limits that the bundle was exported with.
 
     Raises:
-        BundleError: the bundle has no golden values or no limits, or they are damaged.
+        BundleError: the bundle has no golden values, or they are damaged.
         BackendError: the engine cannot run here, or cannot load the graphs.
     """
-    limits, golden = limits_of(bundle.manifest.gate), load_golden(bundle)
-    with closing(open_backend(bundle.graphs, backend)) as engine:
-        precision = ", ".join(f"{part} {kind}" for part, kind in engine.precision.items())
-        say(f"{engine.name} ({engine.provider}): {precision}")
-        for note in engine.notes:
-            say(f"note: {note}")
-        rows = _compare(engine, golden, limits)
+    golden = load_golden(bundle)
+    engine, variant = open_variant(bundle.variants, backend, precision)
+    with closing(engine):
+        return compare_aloud(engine, golden, bundle.manifest.variants[variant].limits, say)
+
+
+def compare_aloud(backend: Backend, expected: Expected, limits: GateLimits, say: Say) -> tuple[GateRow, ...]:
+    """Compare an artefact with PyTorch and say so: which engine, which arithmetic, and each figure."""
+    precision = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
+    say(f"{backend.name} ({backend.provider}): {precision}")
+    for note in backend.notes:
+        say(f"note: {note}")
+    rows = compare(backend, expected, limits)
     for row in rows:
         say(describe_row(row))
     return rows
 
 
-def _compare(backend: Backend, golden: GoldenValues, limits: GateLimits) -> tuple[GateRow, ...]:
-    expected, comparison = [golden.expected], golden.comparison
-    encoded = encode_all(backend, expected)
-    delta, _ = backend.regressor(encoded[0].tokens[None], comparison.exemplars)
-    return (
-        *backbone_rows(backend, expected, limits),
-        *segmenter_rows(backend, expected, limits),
-        regressor_row(backend, comparison, limits),
-        *chain_rows(encoded, expected, [(delta, comparison.delta)], limits),
-    )
+def require_pass(rows: Sequence[GateRow]) -> None:
+    """Raise unless every comparison passed.
+
+    Raises:
+        ExportError: names each part that disagrees, with figure and limit.
+    """
+    if failures := describe_failures(rows):
+        raise ExportError(
+            f"the exported graphs do not compute what the checkpoint computes, so nothing was written: {failures}"
+        )

@@ -5,7 +5,7 @@
 
 Example:
     >>> bundle = Bundle.open("demo/bundle")
-    >>> bundle.manifest.model.clip.num_frames, bundle.graph_path("backbone").name
+    >>> bundle.model.clip.num_frames, bundle.graphs("fp32").path("backbone").name
     (96, 'backbone.onnx')
 """
 
@@ -23,42 +23,12 @@ from mcore.files import write_text
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import (
     EXPORT_COMMAND,
-    FORMAT,
-    FORMAT_VERSION,
-    PARTS,
-    SAMPLING_RULE,
+    PRECISIONS,
     BundleManifest,
-    CheckpointRecord,
-    ExemplarRecord,
-    FileRecord,
-    GateRow,
-    GraphRecord,
     GraphSet,
-    TensorSpec,
-    standard_graphs,
+    Precision,
+    hash_file,
 )
-
-__all__ = [
-    "EXEMPLARS_FILE",
-    "FORMAT",
-    "FORMAT_VERSION",
-    "GOLDEN_FILE",
-    "MANIFEST_FILE",
-    "PARTS",
-    "SAMPLING_RULE",
-    "Bundle",
-    "BundleManifest",
-    "CheckpointRecord",
-    "ExemplarRecord",
-    "FileRecord",
-    "GateRow",
-    "GraphRecord",
-    "GraphSet",
-    "TensorSpec",
-    "hash_file",
-    "standard_graphs",
-    "write_manifest",
-]
 
 MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
@@ -109,45 +79,63 @@ class Bundle:
         return self.manifest.model
 
     @property
-    def graphs(self) -> GraphSet:
-        """What a backend opens."""
-        return GraphSet(self.path, self.manifest.graphs, self.manifest.precision)
+    def variants(self) -> dict[Precision, GraphSet]:
+        """The graphs of every precision that the bundle holds."""
+        return {name: self.graphs(name) for name in PRECISIONS if name in self.manifest.variants}
 
-    def graph_path(self, part: str) -> Path:
-        """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
-        return self.graphs.path(part)
-
-    def load_exemplars(self) -> ExemplarBank:
-        """Read the exemplar bank and check it against the network and the manifest.
+    def graphs(self, variant: Precision = "fp32") -> GraphSet:
+        """Return what a backend opens: the graphs of one precision, and the engines built from them.
 
         Raises:
-            BundleError: the bundle was exported without exemplars, or they do not fit the network.
+            BundleError: the bundle was exported without this precision.
         """
-        record = self.manifest.exemplars
+        record = self.manifest.variants.get(variant)
+        if record is None:
+            raise BundleError(
+                f"{self.path} has no {variant} graphs, only {', '.join(self.manifest.variants)}. Export them from the "
+                f"checkpoint with: mcore-export {self.manifest.checkpoint.name} --out BUNDLE --{variant}"
+            )
+        engines = tuple(engine for engine in self.manifest.engines if engine.precision == variant)
+        return GraphSet(self.path, record.graphs, record.precision, variant, engines)
+
+    def load_exemplars(self, variant: Precision = "fp32") -> ExemplarBank:
+        """Read the exemplar bank of one precision and check it against graphs, network and manifest.
+
+        Raises:
+            BundleError: the bundle was exported without exemplars, or they do not fit the network, or were encoded
+                by other graphs.
+        """
+        graphs = self.graphs(variant)
+        record = self.manifest.variants[variant].exemplars
         if record is None:
             raise BundleError(
                 f"{self.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
                 f"mcore-export {self.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
             )
-        bank = ExemplarBank.load(self.path / EXEMPLARS_FILE)
-        model = self.model
-        bank.check_shape(model.num_tokens, model.backbone.feature_dim)
+        bank = ExemplarBank.load(self.path / exemplars_file(variant))
+        bank.check_shape(self.model.num_tokens, self.model.backbone.feature_dim)
+        if bank.graphs_sha256 != graphs.digest():
+            raise BundleError(
+                f"{exemplars_file(variant)} was encoded by other graphs than the {variant} ones of this bundle, so its "
+                f"tokens mean something else. Encode them again with: mcore-export {self.path} --exemplars DIVES.jsonl "
+                "--out NEW_BUNDLE"
+            )
         if bank.counts() != dict(record.per_dive_number):
             raise BundleError(
-                f"{EXEMPLARS_FILE} holds {bank.counts()} exemplars by dive number, the manifest says "
+                f"{exemplars_file(variant)} holds {bank.counts()} exemplars by dive number, the manifest says "
                 f"{dict(record.per_dive_number)}; export the bundle again"
             )
         return bank
 
 
-def hash_file(path: str | Path) -> FileRecord:
-    """Return size and SHA-256 digest of a file, read in pieces."""
-    digest, size = hashlib.sha256(), 0
-    with Path(path).open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-            size += len(piece)
-    return FileRecord(digest.hexdigest(), size)
+def variant_folder(variant: str) -> str:
+    """Return the folder below a bundle that holds a precision's files: fp32 lies at the top."""
+    return "" if variant == "fp32" else variant
+
+
+def exemplars_file(variant: str) -> str:
+    """Return the path below a bundle of a precision's exemplar bank."""
+    return f"{variant_folder(variant)}/{EXEMPLARS_FILE}".lstrip("/")
 
 
 def write_manifest(folder: str | Path, manifest: BundleManifest) -> BundleManifest:
@@ -175,9 +163,9 @@ def write_manifest(folder: str | Path, manifest: BundleManifest) -> BundleManife
 
 def _check_listed(folder: Path, manifest: BundleManifest) -> None:
     """Every file that the runtime will open must be among the hashed ones."""
-    needed = [graph.file for graph in manifest.graphs.values()]
-    if manifest.exemplars is not None:
-        needed.append(EXEMPLARS_FILE)
+    needed = [graph.file for variant in manifest.variants.values() for graph in variant.graphs.values()]
+    needed += [exemplars_file(name) for name, variant in manifest.variants.items() if variant.exemplars is not None]
+    needed += [name for engine in manifest.engines for name in engine.files.values()]
     if missing := [name for name in needed if name not in manifest.files]:
         raise BundleError(f"{folder}: the manifest lists no {', '.join(missing)}; export the bundle again")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ class ExemplarBank:
     """(N,) degree of difficulty; NaN where unknown."""
     names: NDArray[np.str_]
     """(N,) what to call each dive in a report."""
+    graphs_sha256: str = ""
+    """``GraphSet.digest`` of the graphs that encoded the tokens; empty: never saved with any."""
 
     def __post_init__(self) -> None:
         for field, kind in _DTYPES.items():
@@ -85,13 +87,13 @@ class ExemplarBank:
             chosen = np.arange(len(self))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.intp)]
-        return ExemplarBank(**{field: getattr(self, field)[chosen] for field in _DTYPES})
+        return replace(self, **{field: getattr(self, field)[chosen] for field in _DTYPES})
 
     def save(self, path: str | Path) -> None:
         """Write the bank as an ``.npz`` file that loads without pickles."""
         arrays = {field: np.asarray(getattr(self, field)) for field in _DTYPES}
         with Path(path).open("wb") as file:  # a path would get a second ".npz" appended
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, graphs_sha256=np.array(self.graphs_sha256), **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> ExemplarBank:
@@ -103,10 +105,11 @@ class ExemplarBank:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {field: file[field] for field in _DTYPES}
+                graphs_sha256 = str(file["graphs_sha256"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BundleError(f"{path} is not an exemplar bank ({error}); export the bundle again") from error
         arrays["tokens"] = arrays["tokens"].astype(np.float32, copy=False)
-        return cls(**arrays)
+        return cls(**arrays, graphs_sha256=graphs_sha256)
 
     def _none_there(self, dive_number: str | None) -> str:
         there = ", ".join(f"{number} ({count})" for number, count in self.counts().items())

@@ -29,6 +29,7 @@ from mcore.errors import UserError, run_command
 from mcore.files import write_text
 from mcore_runtime.backends import BackendName
 from mcore_runtime.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
+from mcore_runtime.manifest import Precision
 from mcore_runtime.report import write_report
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.table import print_scores
@@ -63,7 +64,9 @@ class ScoreArguments:
     report: Path | None = None
     """Write a report with pictures to this .html file."""
     backend: BackendName = "auto"
-    """Inference engine; auto: CUDA where it works, else the CPU."""
+    """Inference engine; auto: the best that the bundle and this machine have."""
+    precision: Precision | None = None
+    """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
     threads: int | None = None
     """CPU threads; default: the engine's choice."""
     num_exemplars: int | None = None
@@ -109,6 +112,7 @@ def _run(arguments: ScoreArguments) -> int:
     with Scorer(
         arguments.bundle,
         arguments.backend,
+        precision=arguments.precision,
         threads=arguments.threads,
         num_exemplars=arguments.num_exemplars,
     ) as scorer:

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.errors import UserError
+from mcore.errors import BundleError, UserError
 from mcore.video import Reader, SampledClip, crop, normalise, sample_clip
-from mcore_runtime.backends import Backend, BackendError, open_backend
+from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
 from mcore_runtime.encoding import EncodedClip, encode_clip
 from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.manifest import Precision
 from mcore_runtime.result import BackendFacts, DiveScore, VideoFacts
 
 
@@ -32,7 +33,8 @@ class Scorer:
 
     Args:
         bundle: folder of a bundle, verified here, or an opened one.
-        backend: ``auto``, ``onnxruntime`` (CPU) or ``onnxruntime-cuda``; ``self.backend`` says what really runs.
+        backend: one of ``mcore_runtime.backends.BACKENDS``; ``self.backend`` says what really runs.
+        precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
         threads: CPU threads; None: the engine's choice.
         num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
 
@@ -46,6 +48,7 @@ class Scorer:
         bundle: str | Path | Bundle,
         backend: str = "auto",
         *,
+        precision: Precision | None = None,
         threads: int | None = None,
         num_exemplars: int | None = None,
     ) -> None:
@@ -53,8 +56,14 @@ class Scorer:
             raise UserError(f"the number of exemplars is {num_exemplars}; at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.num_exemplars = num_exemplars
-        self._bank = None if self.bundle.manifest.exemplars is None else self.bundle.load_exemplars()
-        self.backend: Backend = open_backend(self.bundle.graphs, backend, threads=threads)
+        self.backend: Backend
+        self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
+        has_exemplars = self.bundle.manifest.variants[self.precision].exemplars is not None
+        try:
+            self._bank = self.bundle.load_exemplars(self.precision) if has_exemplars else None
+        except BundleError:
+            self.close()
+            raise
 
     def __enter__(self) -> Scorer:
         return self
@@ -80,7 +89,8 @@ class Scorer:
         Raises:
             BundleError: the bundle has none.
         """
-        return self.bundle.load_exemplars() if self._bank is None else self._bank  # which raises, and says what to do
+        # Loading what is not there raises, and says what to do.
+        return self.bundle.load_exemplars(self.precision) if self._bank is None else self._bank
 
     def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
         """Find what a dive of this number is compared with; cheap, so do it before decoding.

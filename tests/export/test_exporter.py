@@ -19,21 +19,22 @@ from mcore.checkpoint import read_checkpoint
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.video import normalise, read_clip
-from mcore_export import exporter, graphs
+from mcore_export import graphs
 from mcore_export.cli import main
-from mcore_export.compare import FloatArray
+from mcore_export.compare import Expected, FloatArray, compare
 from mcore_export.folder import appearing_folder
-from mcore_export.gate import expect_clips, run_gate
+from mcore_export.gate import expect, rendered_clips
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
+from mcore_runtime.manifest import GateLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
 
 @pytest.fixture(scope="module")
-def clips(tiny_config: ModelConfig) -> list[FloatArray]:
-    return [normalise(clip, tiny_config.clip) for clip in exporter.gate_clips(tiny_config.clip)]
+def expected(checkpoint: Path, tiny_config: ModelConfig) -> Expected:
+    return expect(mcore.load_checkpoint(checkpoint), rendered_clips(tiny_config.clip)[:4])
 
 
 def test_bundle_scores_unseen_dives_as_the_checkpoint_does(bundle: Path, checkpoint: Path, dives: Path) -> None:
@@ -60,11 +61,14 @@ def test_manifest_says_what_was_exported_and_how_it_was_proven(bundle: Path, che
     assert manifest.checkpoint.epoch == 4
     assert manifest.opset == 18
     assert set(manifest.tools) == {"mcore-edge", "torch", "onnx", "onnxscript", "onnxruntime", "numpy"}
-    assert manifest.exemplars is not None
-    assert dict(manifest.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
-    assert {row.part for row in manifest.gate} == {"backbone", "segmenter", "regressor", "whole chain"}
-    assert all(row.passed for row in manifest.gate)
-    assert sum("E = " in row.case for row in manifest.gate) >= 2  # more than one number of them
+    assert set(manifest.variants) == {"fp32"}
+    variant = manifest.variants["fp32"]
+    assert variant.exemplars is not None
+    assert dict(variant.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
+    assert {row.part for row in variant.gate} == {"backbone", "segmenter", "regressor", "whole chain"}
+    assert all(row.passed for row in variant.gate)
+    assert sum("E = " in row.case for row in variant.gate) >= 2  # more than one number of them
+    assert {row.measure for row in variant.gate if row.limit is None} == {"score_mean", "tie"}
     assert str(checkpoint.parent) not in (bundle / "manifest.json").read_text()  # no path of the training machine
 
 
@@ -81,13 +85,13 @@ def test_graphs_are_whole_checked_and_free_of_scatters(bundle: Path, part: str) 
 def test_golden_values_are_what_the_checkpoint_computes(bundle: Path, checkpoint: Path) -> None:
     model = mcore.load_checkpoint(checkpoint)
     with np.load(bundle / GOLDEN_FILE, allow_pickle=False) as golden:
-        clip = normalise(golden["frames"], model.config.clip)
-        encoding = model.encode(clip[None])
-        assert np.allclose(encoding.features.numpy(), golden["features"], atol=1e-6)
+        clips = [normalise(frames, model.config.clip) for frames in golden["frames"]]
+        encoding = model.encode(np.stack(clips))
+        assert np.allclose(encoding.features.numpy(), golden["features"], atol=1e-5)
         assert np.array_equal(encoding.transitions.numpy(), golden["transitions"])
-        delta = model.compare(encoding.tokens, golden["exemplars"]).numpy()
-        assert np.allclose(delta, golden["delta"], atol=1e-5)
-        assert np.allclose(golden["stage_deltas"].sum(1), golden["delta"], atol=1e-5)
+        delta = model.compare(encoding.tokens[:1], encoding.tokens).numpy()
+        assert np.allclose(delta, golden["deltas"][0], atol=1e-5)
+        assert np.allclose(golden["mixed_stage_deltas"].sum(1), golden["mixed_deltas"], atol=1e-5)
 
 
 class DeltaOffByTenths(graphs.RegressorGraph):
@@ -99,9 +103,12 @@ class DeltaOffByTenths(graphs.RegressorGraph):
 def test_a_graph_that_disagrees_is_never_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(graphs._GRAPHS, "regressor", DeltaOffByTenths)
+    monkeypatch.setitem(graphs._GRAPHS["fp32"], "regressor", DeltaOffByTenths)
     assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
-    assert "regressor: delta and stage shares, points, E = 1 is 0.1, allowed 0.01" in capsys.readouterr().err
+    assert (
+        "regressor on onnxruntime: delta and stage shares, points, E = 1 is 0.1, allowed 0.01"
+        in capsys.readouterr().err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,12 +156,9 @@ class Tampered:
         ("many", {"regressor", "whole chain"}),
     ],
 )
-def test_gate_names_the_part_that_disagrees(
-    bundle: Path, checkpoint: Path, clips: list[FloatArray], part: str, failing: set[str]
-) -> None:
-    with closing(open_backend(Bundle.open(bundle).graphs, "onnxruntime")) as backend:
-        model = mcore.load_checkpoint(checkpoint)
-        rows = run_gate(model, Tampered(backend, part), expect_clips(model, clips))
+def test_gate_names_the_part_that_disagrees(bundle: Path, expected: Expected, part: str, failing: set[str]) -> None:
+    with closing(open_backend(Bundle.open(bundle).graphs(), "onnxruntime")) as backend:
+        rows = compare(Tampered(backend, part), expected, GateLimits())
     assert {row.part for row in rows if not row.passed} == failing
 
 
@@ -166,9 +170,9 @@ def test_graphs_alone_until_exemplars_are_added(
     mcore.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
     assert main([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
     assert "no exemplars yet" in capsys.readouterr().out
-    assert Bundle.open(bare).manifest.exemplars is None
+    assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
     assert main([str(bare), "--out", str(full), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
-    record = Bundle.open(full).manifest.exemplars
+    record = Bundle.open(full).manifest.variants["fp32"].exemplars
     assert record is not None
     assert record.count == 2
     assert main([str(bare), "--out", str(tmp_path / "x")]) == 2
@@ -190,10 +194,10 @@ def test_nothing_is_replaced_by_accident(
 ) -> None:
     before = (bundle / "manifest.json").read_bytes()
     assert main([str(checkpoint), "--out", str(bundle)]) == 2
-    assert "already exists; replace it with --overwrite" in capsys.readouterr().err
+    assert "already exists; replace it with --force" in capsys.readouterr().err
     assert (bundle / "manifest.json").read_bytes() == before
     (tmp_path / "thesis.tex").write_text("precious")
-    assert main([str(checkpoint), "--out", str(tmp_path), "--overwrite"]) == 2
+    assert main([str(checkpoint), "--out", str(tmp_path), "--force"]) == 2
     assert "is not a bundle" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
@@ -204,8 +208,8 @@ def test_overwriting_replaces_the_whole_bundle(bundle: Path, dives: Path, tmp_pa
     (out / "stray").write_text("old")
     arguments = [str(bundle), "--exemplars", str(dives), "--exemplars-per-number", "1", "--out", str(out)]
     assert main(arguments) == 2
-    assert main([*arguments, "--overwrite"]) == 0
-    record = Bundle.open(out).manifest.exemplars
+    assert main([*arguments, "--force"]) == 0
+    record = Bundle.open(out).manifest.variants["fp32"].exemplars
     assert record is not None
     assert record.count == 2
     assert (out / "stray").exists() is False
@@ -274,6 +278,6 @@ def test_unreadable_training_dives_are_named_and_left_out(
     assert main([str(bundle), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
     assert "left out:" in (out := capsys.readouterr().out)
     assert "gone.mp4" in out
-    record = Bundle.open(tmp_path / "bundle").manifest.exemplars
+    record = Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars
     assert record is not None
     assert record.count == 3

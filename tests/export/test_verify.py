@@ -17,8 +17,8 @@ import pytest
 from onnx import numpy_helper
 
 from mcore_export.cli import main
-from mcore_export.compare import GateLimits, limits_of
-from mcore_runtime.bundle import GOLDEN_FILE, Bundle, BundleManifest, write_manifest
+from mcore_runtime.bundle import GOLDEN_FILE, Bundle, write_manifest
+from mcore_runtime.manifest import BundleManifest, GateLimits
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_an_intact_bundle_passes_with_the_gates_rows(bundle: Path, capsys: pytes
     assert main([str(bundle), "--verify", "--backend", "onnxruntime"]) == 0
     out = capsys.readouterr().out
     assert "onnxruntime (CPUExecutionProvider): backbone fp32, segmenter fp32, regressor fp32" in out
-    for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 1, "whole chain": 2}.items():
+    for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3}.items():
         assert sum(line.startswith(part) and " ok " in line for line in out.splitlines()) == rows
-    assert "E = 3" in out
+    assert "E = 37" in out
     assert "computes here what PyTorch computed" in out
     assert {path: path.read_bytes() for path in bundle.iterdir()} == before
 
@@ -72,10 +72,12 @@ def test_an_intact_bundle_passes_with_the_gates_rows(bundle: Path, capsys: pytes
         ("logits", lambda v: v["logits"].__iadd__(np.float32(np.nan)), {"segmenter"}),
         ("transitions", lambda v: v["transitions"].__iadd__(1), {"segmenter", "whole chain"}),
         ("tokens", lambda v: v["tokens"].__imul__(1.1), {"segmenter", "regressor"}),
-        ("delta", lambda v: v["delta"].__iadd__(0.1), {"regressor", "whole chain"}),
-        ("stage_deltas", lambda v: v["stage_deltas"].__iadd__(0.1), {"regressor"}),
+        ("deltas", lambda v: v["deltas"].__iadd__(0.1), {"whole chain"}),
+        ("deltas", lambda v: v["mixed_deltas"].__iadd__(0.1), {"regressor"}),
+        ("stage_deltas", lambda v: v["mixed_stage_deltas"].__iadd__(0.1), {"regressor"}),
+        ("scores", lambda v: v["scores"].__imul__(np.nan), {"whole chain"}),
         ("channels swapped", lambda v: v.update(frames=v["frames"][..., ::-1]), {"backbone", "whole chain"}),
-        ("frames shifted", lambda v: v.update(frames=np.roll(v["frames"], 1, 0)), {"backbone", "whole chain"}),
+        ("frames shifted", lambda v: v.update(frames=np.roll(v["frames"], 1, 1)), {"backbone", "whole chain"}),
     ],
 )
 def test_changed_golden_values_are_found(
@@ -91,7 +93,7 @@ def test_changed_golden_values_are_found(
     found = {line.split("  ")[0] for line in captured.out.splitlines() if "FAILED" in line}
     assert found >= failing
     assert "do not compute what PyTorch computed" in captured.err
-    assert all(f"{part}: " in captured.err for part in failing)
+    assert all(f"{part} on " in captured.err for part in failing)
 
 
 @pytest.mark.parametrize("part", ["backbone", "segmenter", "regressor"])
@@ -126,13 +128,12 @@ def cut_golden(bundle: Path) -> None:
     [
         (remove_golden, r"has no golden.npz, the values that a device compares itself with"),
         (cut_golden, "golden.npz cannot be read"),
-        (lambda b: change_golden(b, lambda v: v.pop("delta")), "golden.npz cannot be read"),
+        (lambda b: change_golden(b, lambda v: v.pop("deltas")), "golden.npz cannot be read"),
         (
-            lambda b: change_golden(b, lambda v: v.update(delta=v["delta"][:1])),
-            "delta is float32 (1,), this network's is",
+            lambda b: change_golden(b, lambda v: v.update(deltas=v["deltas"][:1])),
+            "deltas is float32 (1, 8), this network's is float32 (8, 8)",
         ),
-        (lambda b: change_golden(b, lambda v: v.update(exemplars=v["exemplars"][:0])), "at least one exemplar"),
-        (lambda b: rehash(b, gate=()), "does not say how far the graphs may differ"),
+        (lambda b: change_golden(b, lambda v: v.update(frames=v["frames"][:0])), "at least two clips"),
     ],
 )
 def test_bundles_that_cannot_be_verified_say_why(
@@ -161,11 +162,10 @@ def test_flags_that_do_not_go_together(
 
 
 def test_limits_are_those_of_the_export(bundle: Path, copy: Path) -> None:
-    gate = Bundle.open(bundle).manifest.gate
-    assert limits_of(gate) == GateLimits()
-    strict = tuple(dataclasses.replace(row, limit=0.0) if "features" in row.case else row for row in gate)
-    assert limits_of(strict).relative == 0
-    rehash(copy, gate=strict)
+    variant = Bundle.open(bundle).manifest.variants["fp32"]
+    assert variant.limits == GateLimits()
+    strict = dataclasses.replace(variant, limits=GateLimits(relative=0.0))
+    rehash(copy, variants={"fp32": strict})
     assert main([str(copy), "--verify"]) == 1  # no float32 engine equals PyTorch to the last digit
 
 

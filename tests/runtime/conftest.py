@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
-from mcore_runtime.bundle import (
-    EXEMPLARS_FILE,
+from mcore_runtime.bundle import EXEMPLARS_FILE, write_manifest
+from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.manifest import (
     PARTS,
     BundleManifest,
     CheckpointRecord,
     ExemplarRecord,
+    GateLimits,
     GateRow,
+    GraphSet,
     TensorSpec,
+    VariantRecord,
     standard_graphs,
-    write_manifest,
 )
-from mcore_runtime.exemplars import ExemplarBank
 
 FRAMES, DIM, TOKENS, SIDE = 8, 8, 6, 12
 MODEL = ModelConfig(
@@ -33,7 +35,7 @@ MODEL = ModelConfig(
 )
 POINTS_PER_BRIGHTNESS = 10.0
 """The tiny regressor's weight: a token brighter by 1 is worth this many points."""
-BANK = {
+BANK: dict[str, Any] = {
     "tokens": np.stack([np.full((TOKENS, DIM), level, np.float32) for level in (-1.0, 0.0, 1.0, 0.5)]),
     "scores": np.array([50.0, 60.0, 75.0, 80.0]),
     "dive_numbers": np.array(["407C", "407C", "407C", "5253B"]),
@@ -139,17 +141,23 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     folder.mkdir()
     _save_graphs(folder)
-    bank = ExemplarBank(**BANK)
+    graphs = GraphSet(folder, standard_graphs(MODEL), dict.fromkeys(PARTS, "fp32"))
+    bank = ExemplarBank(**BANK, graphs_sha256=graphs.digest())
     bank.save(folder / EXEMPLARS_FILE)
+    fp32 = VariantRecord(
+        precision=graphs.precision,
+        kept=(),
+        graphs=graphs.records,
+        exemplars=ExemplarRecord(len(bank), bank.counts(), "heats.jsonl", "train"),
+        limits=GateLimits(),
+        gate=(GateRow("onnxruntime", "backbone", "features", "features, relative, 1 clip", 1e-6, 1e-4, True),),
+    )
     manifest = BundleManifest(
         model=MODEL,
-        precision=dict.fromkeys(PARTS, "fp32"),
         opset=18,
         tools={"onnx": "any"},
-        graphs=standard_graphs(MODEL),
         checkpoint=CheckpointRecord("tiny.pt", "0" * 64, 3),
-        exemplars=ExemplarRecord(len(bank), bank.counts(), "heats.jsonl", "train"),
-        gate=(GateRow("backbone", "features, 1 clip", 1e-6, 1e-4, True),),
+        variants={"fp32": fp32},
     )
     write_manifest(folder, manifest)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,23 @@ import pytest
 
 from mcore.config import to_dict
 from mcore.errors import BundleError, UserError
-from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, BundleManifest, write_manifest
+from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, write_manifest
 from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.manifest import BundleManifest
 from tests.runtime.conftest import BANK, MODEL
+
+FP32: dict[str, Any] = {"precision": {}, "kept": [], "graphs": {}, "exemplars": None, "limits": {}, "gate": []}
+ENGINE: dict[str, Any] = {
+    "kind": "tensorrt",
+    "version": "10.3.0",
+    "target": "sm87",
+    "precision": "fp16",
+    "timing_cache": None,
+    "build_s": {},
+    "graphs_sha256": "0",
+    "max_exemplars": 64,
+    "gate": [],
+}
 
 
 def change_manifest(bundle: Path, **changes: Any) -> None:
@@ -48,16 +63,20 @@ def test_a_missing_file_is_named(bundle_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format_version": 2}, "format version 2; .* Upgrade with: pip install"),
-        ({"format_version": 0}, "old format version 0; .* Export it again"),
-        ({"format_version": "1"}, "expected the number 1"),
+        ({"format_version": 3}, "format version 3; .* Upgrade with: pip install"),
+        ({"format_version": 1}, "old format version 1; .* Export it again"),
+        ({"format_version": "2"}, "expected the number 2"),
         ({"format": "something else"}, "not a bundle's manifest"),
         ({"sampling": "every tenth frame"}, "samples clips by the rule 'every tenth frame'"),
         ({"model": {"wings": 2}}, "no field wings"),
-        ({"graphs": {}}, "lacks graph or precision of backbone, segmenter, regressor"),
+        ({"variants": {}}, "no fp32 graphs"),
+        ({"variants": {"fp32": {**FP32, "graphs": {}}}}, "lacks graph or precision of fp32 backbone, segmenter, regr"),
+        ({"variants": {"fp32": FP32, "fp8": FP32}}, "precision fp8; this version knows fp32, fp16, int8. Upgrade"),
+        ({"engines": [{**ENGINE, "files": {}}]}, "lacks backbone, .* of the engine tensorrt-10.3.0-sm87-fp16"),
+        ({"engines": [{**ENGINE, "files": {"backbone": "/lib/x"}}]}, "not a file inside the bundle"),
         ({"files": {"../../etc/passwd": {"sha256": "0", "bytes": 1}}}, "not a file inside the bundle"),
         ({"files": {}}, "lists no backbone.onnx"),
-        ({"gate": [{"part": "backbone"}]}, "damaged"),
+        ({"variants": {"fp32": {**FP32, "gate": [{"part": "backbone"}]}}}, "damaged"),
     ],
 )
 def test_manifests_of_other_kinds_are_refused(bundle_copy: Path, changes: dict[str, Any], reason: str) -> None:
@@ -70,7 +89,7 @@ def test_a_model_that_the_graphs_contradict_is_refused(bundle_copy: Path) -> Non
     model = to_dict(MODEL)
     model["clip"]["num_frames"] *= 2
     change_manifest(bundle_copy, model=model)
-    with pytest.raises(BundleError, match=r"contradicts itself: .* in the backbone, its graph clip float32"):
+    with pytest.raises(BundleError, match=r"contradicts itself: .* in the backbone, its fp32 graph clip float32"):
         Bundle.open(bundle_copy)
 
 
@@ -138,7 +157,34 @@ def test_a_bank_with_a_pickle_inside_is_refused(tmp_path: Path) -> None:
 
 def test_a_bank_other_than_the_manifest_says_is_refused(bundle_copy: Path) -> None:
     manifest = Bundle.open(bundle_copy).manifest
-    ExemplarBank(**BANK).select("407C").save(bundle_copy / EXEMPLARS_FILE)
+    bank = Bundle.open(bundle_copy).load_exemplars()
+    bank.select("407C").save(bundle_copy / EXEMPLARS_FILE)
     write_manifest(bundle_copy, manifest)
     with pytest.raises(BundleError, match="the manifest says"):
         Bundle.open(bundle_copy).load_exemplars()
+
+
+def test_a_bank_that_other_graphs_encoded_is_refused(bundle_copy: Path) -> None:
+    bundle = Bundle.open(bundle_copy)
+    bank = bundle.load_exemplars()
+    assert bank.graphs_sha256 == bundle.graphs().digest()
+    replace(bank, graphs_sha256="0" * 64).save(bundle_copy / EXEMPLARS_FILE)
+    write_manifest(bundle_copy, bundle.manifest)
+    with pytest.raises(BundleError, match=r"exemplars.npz was encoded by other graphs .* mcore-export .* --exemplars"):
+        Bundle.open(bundle_copy).load_exemplars()
+
+
+def test_graphs_changed_after_the_bank_are_found_even_if_the_manifest_agrees(bundle_copy: Path) -> None:
+    manifest = Bundle.open(bundle_copy).manifest
+    with (bundle_copy / "segmenter.onnx").open("ab") as file:
+        file.write(b" ")
+    write_manifest(bundle_copy, manifest)
+    with pytest.raises(BundleError, match="encoded by other graphs"):
+        Bundle.open(bundle_copy).load_exemplars()
+
+
+def test_a_precision_that_was_not_exported_is_named_with_its_command(tiny_bundle: Path) -> None:
+    with pytest.raises(
+        BundleError, match=r"has no fp16 graphs, only fp32. .* mcore-export tiny.pt --out BUNDLE --fp16"
+    ):
+        Bundle.open(tiny_bundle).graphs("fp16")

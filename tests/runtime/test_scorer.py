@@ -129,7 +129,9 @@ def test_a_score_that_is_not_a_number_is_an_error(
 
 
 def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_video: Path) -> None:
-    manifest = dataclasses.replace(Bundle.open(bundle_copy).manifest, exemplars=None)
+    manifest = Bundle.open(bundle_copy).manifest
+    bare = {name: dataclasses.replace(variant, exemplars=None) for name, variant in manifest.variants.items()}
+    manifest = dataclasses.replace(manifest, variants=bare)
     (bundle_copy / EXEMPLARS_FILE).unlink()
     write_manifest(bundle_copy, manifest)
     with Scorer(bundle_copy) as scorer:
@@ -187,7 +189,7 @@ def _rehash(bundle: Path) -> Path:
     """Make a changed bundle consistent again, as a careless exporter would."""
     import json
 
-    from mcore_runtime.bundle import BundleManifest
+    from mcore_runtime.manifest import BundleManifest
 
     write_manifest(bundle, BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text())))
     return bundle

@@ -85,6 +85,7 @@ def _bundle_text(bundle: Bundle) -> str:
         f"Bundle {bundle.sha256[:12]}, exported {manifest.created}",
         f"from checkpoint {manifest.checkpoint.name} ({manifest.checkpoint.sha256[:12]})",
     ]
-    if manifest.exemplars is not None:
-        parts.append(f"with {manifest.exemplars.count} exemplars of {len(manifest.exemplars.per_dive_number)} dives")
+    exemplars = manifest.variants["fp32"].exemplars  # the same dives in every precision
+    if exemplars is not None:
+        parts.append(f"with {exemplars.count} exemplars of {len(exemplars.per_dive_number)} dives")
     return escape(", ".join(parts) + ".")

@@ -1,0 +1,27 @@
+"""The engines of this machine that can run a bundle's ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mcore_runtime.backends import Backend, BackendError, open_backend
+from mcore_runtime.backends.ort import cuda_is_listed
+from mcore_runtime.manifest import GraphSet
+
+
+def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Backend]:
+    """Open, one after the other, every engine that runs here; ONNX Runtime on the CPU must.
+
+    Args:
+        graphs: what they load.
+        say: gets a line for each engine that is left out, with its reason.
+
+    Raises:
+        BackendError: ONNX Runtime cannot load the graphs on the CPU.
+    """
+    yield open_backend(graphs, "onnxruntime")
+    if cuda_is_listed():
+        try:
+            yield open_backend(graphs, "onnxruntime-cuda")
+        except BackendError as error:  # it is listed on machines without a GPU too
+            say(f"not compared on onnxruntime-cuda: {error}")
