@@ -48,7 +48,7 @@ class TensorRtBackend:
         self.precision: Mapping[str, str] = dict(graphs.precision)
         self._thread = threading.get_ident()
         self._runners: dict[str, EngineRunner] = {}
-        self._cuda: Cuda | None = open_cuda()
+        self._cuda: Cuda | None = open_cuda("Run on the CPU with: --backend onnxruntime")
         try:
             self.provider = f"{flavour.title} on {self._cuda.device} ({self._cuda.target})"
             record = choose_engine(graphs, kind, flavour.version, self._cuda.target)
@@ -122,14 +122,14 @@ class TensorRtBackend:
 def _load(
     flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda, cuda_graphs: bool
 ) -> dict[str, EngineRunner]:
-    runtime = flavour.module.Runtime(flavour.journal.logger)
+    runtime = flavour.new_runtime()
     runners = {}
     for part in PARTS:
         graph = graphs.records[part]
         engine = load_engine(flavour, runtime, graphs.folder / record.files[part], graph, record.max_exemplars)
         options: tuple[Any, ...] = ()
         if cuda_graphs and flavour.api.own_cuda_graphs:
-            config = engine.create_runtime_config()
+            config: Any = engine.create_runtime_config()
             config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             options = (config,)
         runners[part] = EngineRunner(engine, graph, cuda, record.max_exemplars, options)

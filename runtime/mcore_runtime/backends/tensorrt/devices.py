@@ -4,7 +4,7 @@ TensorRT uses the CUDA runtime, and with it the device's primary context; so doe
 ``autoinit`` makes a context of its own, in which engines fail (pycuda#242, TensorRT#2357): it is never imported.
 
 Example:
-    >>> cuda = open_cuda()
+    >>> cuda = open_cuda("Run on the CPU")
     >>> cuda.target, cuda.device
     ('sm87', 'Orin')
     >>> cuda.close()
@@ -78,8 +78,11 @@ class Cuda(Protocol):
         """Free all memory and let go of the context."""
 
 
-def open_cuda() -> Cuda:
+def open_cuda(otherwise: str) -> Cuda:
     """Open the first GPU that CUDA shows (``CUDA_VISIBLE_DEVICES`` chooses among several).
+
+    Args:
+        otherwise: what to do where there is none: the end of the message.
 
     Raises:
         MissingDependencyError: neither pycuda nor cuda-python is installed.
@@ -103,8 +106,7 @@ def open_cuda() -> Cuda:
             return make(driver)
         except Exception as error:  # each package has exceptions of its own
             raise BackendError(
-                f"there is no GPU here that CUDA can use ({first_line(error)}); a GPU and its driver are needed. "
-                "Without one, run on the CPU with: --backend onnxruntime"
+                f"there is no GPU with a driver here that CUDA can use ({first_line(error)}). {otherwise}"
             ) from error
     raise MissingDependencyError(
         f"TensorRT needs pycuda or cuda-python to reach the GPU ({'; '.join(missing)}). Install it with: "
@@ -112,14 +114,17 @@ def open_cuda() -> Cuda:
     )
 
 
-def find_gpu() -> tuple[str, str]:
+def find_gpu(otherwise: str) -> tuple[str, str]:
     """Return architecture and name of this machine's GPU, such as ``("sm87", "Orin")``.
+
+    Args:
+        otherwise: what to do where there is none: the end of the message.
 
     Raises:
         MissingDependencyError: neither pycuda nor cuda-python is installed.
         BackendError: no driver, or no GPU.
     """
-    cuda = open_cuda()
+    cuda = open_cuda(otherwise)
     try:
         return cuda.target, cuda.device
     finally:

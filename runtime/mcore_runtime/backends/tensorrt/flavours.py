@@ -8,12 +8,13 @@ arguments in all of them.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mcore.errors import MissingDependencyError, UserError
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.backends.tensorrt.messages import Journal, journal_of
+from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors, journal_of
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -63,6 +64,7 @@ class TensorRtModule(Protocol):
 
     Builder: type[trt.Builder]
     BuilderFlag: type[trt.BuilderFlag]
+    Dims: type[trt.Dims]
     NetworkDefinitionCreationFlag: type[trt.NetworkDefinitionCreationFlag]
     OnnxParser: type[trt.OnnxParser]
     Runtime: type[trt.Runtime]
@@ -89,6 +91,29 @@ class Flavour:
     def title(self) -> str:
         """Name and version for people: ``TensorRT 10.3.0``."""
         return f"{_TITLES[self.kind]} {self.version}"
+
+    def new_builder(self) -> trt.Builder:
+        """Make a builder that logs to the journal.
+
+        Raises:
+            BackendError: the library cannot start, such as with too old a driver.
+        """
+        builder: trt.Builder = self._make(self.module.Builder)
+        return builder
+
+    def new_runtime(self) -> trt.Runtime:
+        """Make a runtime that logs to the journal; raises as ``new_builder`` does."""
+        runtime: trt.Runtime = self._make(self.module.Runtime)
+        return runtime
+
+    def _make(self, what: Callable[[Any], Any]) -> Any:
+        with self.journal.listen() as messages:
+            try:
+                return what(self.journal.logger)
+            except TypeError as error:  # so the bindings say that the library gave nothing
+                raise BackendError(
+                    f"{self.title} cannot start: {describe_errors(messages)}. It may need a newer NVIDIA driver"
+                ) from error
 
     def targets(self) -> tuple[str, ...]:
         """Return the architectures that engines can be built for without such a GPU, such as ``sm89``."""
