@@ -207,6 +207,7 @@ def _labels_line(text: str, line: str, root: Path) -> LabelledDive:
         row = json.loads(text)
         name = str(row["clip"])
         step_frames = tuple(int(frame) + EVENT_OFFSET for frame, _ in row["events"])
+        step_changes = tuple(str(change) for _, change in row["events"])
         split = row["split"]
         if split not in ("train", "val", "test"):
             raise ValueError(f"split is {split!r}; allowed: train, val, test")
@@ -223,4 +224,4 @@ def _labels_line(text: str, line: str, root: Path) -> LabelledDive:
         return LabelledDive(name, None, problem=f"{line}: no {error.args[0]!r}")
     except (TypeError, ValueError, AttributeError) as error:
         return LabelledDive(name, None, problem=f"{line}: {error}")
-    return LabelledDive(name, record, step_frames)
+    return LabelledDive(name, record, step_frames, step_changes=step_changes)

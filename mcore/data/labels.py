@@ -33,6 +33,8 @@ class LabelledDive:
     """First frame of every step after the first, in the order of the labels; None where not labelled."""
     problem: str | None = None
     """What is wrong with the labels as they are written, if anything."""
+    step_changes: tuple[str, ...] | None = None
+    """What each of ``step_frames`` changes, such as ``Back -> 1.5 Twists``; None where steps have no names."""
 
 
 def transitions_of_steps(step_frames: Sequence[int]) -> tuple[int, int] | None:

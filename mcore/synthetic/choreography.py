@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.diving import DiveNumber
+from mcore.diving.dive_number import Position
 from mcore.synthetic.body import pose
 from mcore.synthetic.faults import Faults
 
@@ -64,19 +65,39 @@ def flight_poses(dive: DiveNumber, faults: Faults, opening: float) -> Keys:
         faults: what the diver does wrong.
         opening: when the diver begins to open, as a share of the flight.
     """
-    start = HANDSTAND if dive.armstand else REACH
-    end = ENTRY_HEAD_FIRST if enters_head_first(dive) else ENTRY_FEET_FIRST
-    hold = HOLD[dive.position] + _faults_while_held(dive, faults)
-    end = end + faults.legs * _APART + faults.knees * _KNEES + faults.toes * _FLEXED_FEET
+    start, end = start_pose(dive), entry_pose(dive, faults)
+    hold = held_pose(dive.position, faults)
     opened = min(opening + 0.16, 0.95)
     if not dive.half_twists:
         return [(0.0, start), (0.16, hold), (opening, hold), (opened, end), (1.0, end)]
-    twist = TWIST + faults.legs * _APART + 0.6 * faults.knees * _KNEES
+    twist = twisting_pose(faults)
     if dive.position == "D" or dive.half_somersaults <= 3:
         return [(0.0, start), (0.14, twist), (opening, twist), (opened, end), (1.0, end)]
     if dive.armstand or dive.direction == 1:  # somersaults first, then the twist out of them
         return [(0.0, start), (0.14, hold), (0.45, hold), (0.56, twist), (opening, twist), (opened, end), (1.0, end)]
     return [(0.0, start), (0.12, twist), (0.46, twist), (0.56, hold), (opening, hold), (opened, end), (1.0, end)]
+
+
+def start_pose(dive: DiveNumber) -> Array:
+    """Pose in which the feet, or the hands, leave the board."""
+    return HANDSTAND if dive.armstand else REACH
+
+
+def held_pose(position: Position, faults: Faults) -> Array:
+    """Pose in which the somersaults are turned, faults included."""
+    knees = _LOOSE_TUCK if position == "C" else _KNEES
+    return HOLD[position] + np.asarray(faults.legs * _APART + faults.knees * knees + faults.toes * _FLEXED_FEET * 0.8)
+
+
+def twisting_pose(faults: Faults) -> Array:
+    """Pose in which the twists are turned, faults included."""
+    return TWIST + faults.legs * _APART + 0.6 * faults.knees * _KNEES
+
+
+def entry_pose(dive: DiveNumber, faults: Faults) -> Array:
+    """Pose that meets the water, faults included."""
+    end = ENTRY_HEAD_FIRST if enters_head_first(dive) else ENTRY_FEET_FIRST
+    return end + faults.legs * _APART + faults.knees * _KNEES + faults.toes * _FLEXED_FEET
 
 
 def twist_window(dive: DiveNumber, opening: float) -> tuple[float, float]:
@@ -131,8 +152,3 @@ def interpolate(keys: Keys, times: Array) -> Array:
     u = np.clip((times - at[i]) / (at[i + 1] - at[i]), 0, 1)
     u = u * u * (3 - 2 * u)
     return np.asarray(values[i] * (1 - u)[:, None] + values[i + 1] * u[:, None])
-
-
-def _faults_while_held(dive: DiveNumber, faults: Faults) -> Array:
-    knees = _LOOSE_TUCK if dive.position == "C" else _KNEES
-    return np.asarray(faults.legs * _APART + faults.knees * knees + faults.toes * _FLEXED_FEET * 0.8)

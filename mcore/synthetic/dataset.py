@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import sys
@@ -17,7 +16,7 @@ from rich.progress import track
 from mcore.data.manifest import DiveRecord, Split, write_manifest
 from mcore.diving import DiveNumber
 from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.synthetic.folder import claim
 from mcore.synthetic.plan import DivePlan, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
@@ -25,7 +24,6 @@ from mcore.synthetic.video import write_video
 DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 """Common dives that look different: every group but one, tuck, pike and free."""
 MANIFEST = "manifest.jsonl"
-_SETTINGS = "settings.json"
 _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _SEED_STRIDE = 1_000_003
 """Data sets of different seeds share no dive as long as none has this many of one number."""
@@ -83,7 +81,7 @@ def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, w
     out, settings = Path(out), settings or RenderSettings()
     jobs = [job for number in settings.dive_numbers for job in _jobs(out, number, settings)]
     plans = [plan_dive(job.number, job.seed) for job in jobs]
-    _claim(out, settings)
+    claim(out, asdict(settings))
     missing = [job for job in jobs if not job.path.exists()]
     _render_all(missing, settings, workers or os.cpu_count() or 1)
     write_manifest(out / MANIFEST, [_record(job, plan) for job, plan in zip(jobs, plans, strict=True)])
@@ -108,22 +106,6 @@ def _split(index: int, count: int) -> Split:
         if index < round(done * count):
             return split
     return _SHARES[-1][0]
-
-
-def _claim(out: Path, settings: RenderSettings) -> None:
-    """Note what a folder's videos were rendered with, or refuse to mix them with others."""
-    path, wanted = out / _SETTINGS, json.loads(json.dumps(asdict(settings)))
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != wanted:
-            different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
-            raise UserError(
-                f"{out} holds a data set of other settings ({different}); choose another --out, or delete it"
-            )
-        return
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} holds other files; choose an empty or new folder")
-    write_text(path, json.dumps(wanted, indent=2) + "\n")
 
 
 def _render_all(jobs: Sequence[_Job], settings: RenderSettings, workers: int) -> None:

@@ -9,14 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 JUDGES = 7
 MOST_OFF_VERTICAL_DEG = 42.0
 MOST_DRIFT_M = 1.6
 _WEIGHTS = {"entry": 0.30, "splash": 0.32, "knees": 0.13, "legs": 0.13, "distance": 0.06, "toes": 0.06}
 _BEST_AWARD, _WORST_AWARD = 9.9, 1.5
-_JUDGE_NOISE = 0.3
+JUDGE_NOISE = 0.3
 """Standard deviation of one judge around the panel, points of an award."""
+_SPREAD = 0.13
+"""Standard deviation of one fault around a dive's badness."""
+_BISECTIONS = 48
+"""Halvings of a span of a few units: exact to rounding."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,37 @@ class Faults:
 def draw_faults(rng: np.random.Generator) -> Faults:
     """Draw a dive's faults; how badly dives go is spread evenly from flawless to failed."""
     badness = rng.uniform(-0.05, 1.0)
-    severity = {name: float(np.clip(badness + rng.normal(0.0, 0.13), 0.0, 1.0)) for name in _WEIGHTS}
+    severity = {name: float(np.clip(badness + rng.normal(0.0, _SPREAD), 0.0, 1.0)) for name in _WEIGHTS}
     return Faults(over_rotated=bool(rng.random() < 0.5), **severity)
+
+
+def draw_faults_for(fair_award: float, rng: np.random.Generator) -> Faults:
+    """Draw faults that are worth a given award, spread over the body as ``draw_faults`` spreads them.
+
+    Args:
+        fair_award: what ``Faults.fair_award`` shall be; beyond what faults can express, the nearest they can.
+        rng: decides which faults are worse than others.
+    """
+    apart = rng.normal(0.0, _SPREAD, len(_WEIGHTS))
+    over_rotated = bool(rng.random() < 0.5)
+
+    weights = np.array(list(_WEIGHTS.values()))
+    wanted = (_BEST_AWARD - fair_award) / (_BEST_AWARD - _WORST_AWARD)
+    low, high = -1.0 - float(np.abs(apart).max()), 1.0 + float(np.abs(apart).max())
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        deduction = float(weights @ np.clip(middle + apart, 0.0, 1.0))
+        low, high = (middle, high) if deduction < wanted else (low, middle)
+    severity = np.clip((low + high) / 2 + apart, 0.0, 1.0).tolist()
+    return Faults(over_rotated=over_rotated, **dict(zip(_WEIGHTS, severity, strict=True)))
+
+
+def round_awards(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round what judges saw to awards: half points from 0 to 10."""
+    return np.clip(np.round(seen * 2) / 2, 0.0, 10.0)
 
 
 def judge(faults: Faults, rng: np.random.Generator) -> tuple[float, ...]:
     """Give the awards of seven judges, each 0 to 10 by half points."""
-    seen = faults.fair_award + rng.normal(0.0, _JUDGE_NOISE, JUDGES)
-    return tuple(float(award) for award in np.clip(np.round(seen * 2) / 2, 0.0, 10.0))
+    seen = faults.fair_award + rng.normal(0.0, JUDGE_NOISE, JUDGES)
+    return tuple(float(award) for award in round_awards(seen))

@@ -60,7 +60,7 @@ def check_size(width: int, height: int) -> None:
 def render_plan(plan: DivePlan, *, width: int, height: int) -> RenderedDive:
     """Render a planned dive at a size, in a venue and with a look that its seed decides."""
     rng = random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look")
-    return render_look(plan, draw_look(rng), width=width, height=height, venue_rng=rng, rng=rng)
+    return render_look(plan, draw_look(rng), width=width, height=height, venue_rng=rng, splash_rng=rng, rng=rng)
 
 
 def render_look(
@@ -70,6 +70,7 @@ def render_look(
     width: int,
     height: int,
     venue_rng: np.random.Generator,
+    splash_rng: np.random.Generator,
     rng: np.random.Generator,
 ) -> RenderedDive:
     """Render a planned dive with a given look.
@@ -80,11 +81,12 @@ def render_look(
         width: of a frame, pixels.
         height: of a frame, pixels.
         venue_rng: decides what stands in the venue.
-        rng: decides droplets and noise.
+        splash_rng: decides droplets; how many numbers it gives depends on the dive.
+        rng: decides the operator's hand and the noise.
     """
     largest_scale = height / look.view_height_m * max(1.0, look.zoom_in)
     venue = draw_venue(plan, look, largest_scale, venue_rng)
-    splash = draw_splash_parameters(plan.faults.splash, rng)
+    splash = draw_splash_parameters(plan.faults.splash, splash_rng)
     noise = np.round(rng.normal(0.0, look.noise, (_NOISE_PATTERNS, height, width, 1))).astype(np.int16)
     lookup = _lookup(look)
     joints = _seen_from(plan.motion.joints_m, look.camera_yaw_deg)

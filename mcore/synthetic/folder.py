@@ -1,0 +1,54 @@
+"""Folders of rendered videos: one data set each, resumable, without anything half-written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+
+from mcore.errors import UserError
+from mcore.files import write_text
+
+SETTINGS = "settings.json"
+_ABANDONED_S = 600.0
+"""Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
+
+
+def claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Note what a folder's videos are rendered with, or refuse to mix them with others.
+
+    Raises:
+        UserError: it holds a data set of other settings, or other files.
+    """
+    path, wanted = out / SETTINGS, json.loads(json.dumps(settings))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found != wanted:
+            different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
+            raise UserError(
+                f"{out} holds a data set of other settings ({different}); choose another --out, or delete it"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} holds other files; choose an empty or new folder")
+    write_text(path, json.dumps(wanted, indent=2) + "\n")
+
+
+def is_whole(video: Path, num_frames: int) -> bool:
+    """Say whether a video is there with all its frames; reads its index, not its pictures."""
+    try:
+        with av.open(str(video)) as container:
+            return bool(container.streams.video[0].frames == num_frames)
+    except (OSError, av.FFmpegError, IndexError):
+        return False
+
+
+def remove_abandoned(out: Path) -> None:
+    """Delete what a killed process had begun to write below a folder."""
+    for path in out.glob("*/.*.mp4"):
+        if time.time() - path.stat().st_mtime > _ABANDONED_S:
+            path.unlink(missing_ok=True)
