@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -54,9 +55,11 @@ class TensorRtBackend:
             record = choose_engine(graphs, kind, flavour.version, self._cuda.target)
             self._max_exemplars = record.max_exemplars
             with self._cuda.active():
-                self._runners = _load(flavour, graphs, record, self._cuda, cuda_graphs)
+                self._load(flavour, graphs, record, self._cuda, cuda_graphs)
                 self.notes = (*notes, *(_capture(flavour, self._runners) if cuda_graphs else ()))
         except BaseException as error:
+            with self._cuda.active():  # engines that the error's frames still hold must go before the context does
+                traceback.clear_frames(error.__traceback__)
             self.close()
             if isinstance(error, UserError) or not isinstance(error, Exception):
                 raise
@@ -99,9 +102,23 @@ class TensorRtBackend:
         cuda, self._cuda = self._cuda, None
         try:
             with cuda.active():
-                self._runners.clear()
+                while self._runners:
+                    self._runners.popitem()[1].close()
         finally:
             cuda.close()
+
+    def _load(self, flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda, cuda_graphs: bool) -> None:
+        runtime = flavour.new_runtime()
+        for part in PARTS:
+            graph = graphs.records[part]
+            engine = load_engine(flavour, runtime, graphs.folder / record.files[part], graph, record.max_exemplars)
+            options: tuple[Any, ...] = ()
+            if cuda_graphs and flavour.api.own_cuda_graphs:
+                config: Any = engine.create_runtime_config()
+                config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+                options = (config,)
+            self._runners[part] = EngineRunner(engine, graph, cuda, options)
+            self._runners[part].reserve(record.max_exemplars)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -117,23 +134,6 @@ class TensorRtBackend:
                 f"the backend {self.name} belongs to the thread that opened it; use and close it there, or open one "
                 "in each thread"
             )
-
-
-def _load(
-    flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda, cuda_graphs: bool
-) -> dict[str, EngineRunner]:
-    runtime = flavour.new_runtime()
-    runners = {}
-    for part in PARTS:
-        graph = graphs.records[part]
-        engine = load_engine(flavour, runtime, graphs.folder / record.files[part], graph, record.max_exemplars)
-        options: tuple[Any, ...] = ()
-        if cuda_graphs and flavour.api.own_cuda_graphs:
-            config: Any = engine.create_runtime_config()
-            config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            options = (config,)
-        runners[part] = EngineRunner(engine, graph, cuda, record.max_exemplars, options)
-    return runners
 
 
 def _capture(flavour: Flavour, runners: Mapping[str, EngineRunner]) -> tuple[str, ...]:

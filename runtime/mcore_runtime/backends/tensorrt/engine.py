@@ -85,21 +85,20 @@ class _Buffer:
 
 
 class EngineRunner:
-    """Runs one engine, always at the same addresses.
+    """Runs one engine, always at the same addresses; ``reserve`` comes first.
 
     Args:
         engine: from ``load_engine``.
         record: its graph.
         cuda: opened, and active in this call and every later one.
-        most: largest extent of the axes that vary.
         context_options: arguments of ``create_execution_context``.
 
     Raises:
-        BackendError: the engine's execution context could not be made, or refuses an address.
+        BackendError: the engine's execution context could not be made.
     """
 
     def __init__(
-        self, engine: trt.ICudaEngine, record: GraphRecord, cuda: Cuda, most: int, context_options: Sequence[Any] = ()
+        self, engine: trt.ICudaEngine, record: GraphRecord, cuda: Cuda, context_options: Sequence[Any] = ()
     ) -> None:
         context: trt.IExecutionContext | None = engine.create_execution_context(*context_options)
         if context is None:
@@ -108,11 +107,26 @@ class EngineRunner:
         self._context_options = context_options  # alive for as long as the context that was made with them
         self._cuda = cuda
         self._file = record.file
-        self._inputs = [self._reserve(spec, most) for spec in record.inputs]
-        self._outputs = [self._reserve(spec, most) for spec in record.outputs]
+        self._record = record
+        self._inputs: list[_Buffer] = []
+        self._outputs: list[_Buffer] = []
         self.is_dynamic = any(is_dynamic(spec) for spec in record.inputs)
         self._count = DYNAMIC
         self._replay: Any = None
+
+    def reserve(self, most: int) -> None:
+        """Take all the memory that runs need, where the axes that vary are at most ``most`` long.
+
+        Raises:
+            BackendError: the engine refuses an address.
+        """
+        self._inputs = [self._reserve(spec, most) for spec in self._record.inputs]
+        self._outputs = [self._reserve(spec, most) for spec in self._record.outputs]
+
+    def close(self) -> None:
+        """Drop the execution context; the memory is ``cuda``'s to free."""
+        self._replay = None
+        del self._context
 
     def run(self, *arrays: Array, count: int = 1) -> list[Array]:
         """Run the engine once.

@@ -1,0 +1,422 @@
+"""TensorRT and TensorRT-RTX as modules whose engines run ONNX Runtime on the graph they were built from.
+
+They refuse what the real ones refuse, and in the same manner: None or False and a line in the log, never an exception.
+An engine fits one version and one architecture; addresses must be memory of the fake GPU; a shape that varies must be
+set, within the profile; a capture needs an earlier run.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.runtime.fake_gpu import FakeGpu, FakeStream
+
+MAGIC = b"fake engine "
+
+
+class DataType(enum.Enum):
+    FLOAT = np.dtype(np.float32)
+    HALF = np.dtype(np.float16)
+    INT64 = np.dtype(np.int64)
+
+
+class TensorIOMode(enum.Enum):
+    NONE, INPUT, OUTPUT = range(3)
+
+
+class Severity(enum.Enum):
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+
+class BuilderFlag(enum.Enum):
+    TF32, REFIT = range(2)
+
+
+class NetworkDefinitionCreationFlag(enum.IntEnum):
+    EXPLICIT_BATCH, STRONGLY_TYPED = range(2)
+
+
+class ComputeCapability(enum.Enum):
+    NONE, CURRENT, SM75, SM87, SM89 = range(5)
+
+
+class CudaGraphStrategy(enum.Enum):
+    DISABLED, WHOLE_GRAPH_CAPTURE = range(2)
+
+
+class Dims(tuple[int, ...]):
+    pass
+
+
+class FakeTensorRt:
+    """The module ``tensorrt`` or ``tensorrt_rtx``.
+
+    Args:
+        gpu: where it finds itself.
+        version: its ``__version__``.
+        rtx: whether it is TensorRT-RTX.
+    """
+
+    def __init__(self, gpu: FakeGpu | None, version: str, *, rtx: bool = False) -> None:
+        self.__name__ = f"fake_{'tensorrt_rtx' if rtx else 'tensorrt'}_{id(self)}"
+        self.__version__ = version
+        self.gpu, self.rtx = gpu, rtx
+        self.loads = 0
+        self.live: set[str] = set()
+        self.capturable = True
+        self.stale_capture = False
+        self.capture_strategies: list[Any] = []
+        self.created_flags: list[int] = []
+        self.tf32_left_on = 0
+        self.timing_caches: list[bytes] = []
+        fake = self
+
+        class ILogger:
+            Severity = Severity
+
+            def __init__(self) -> None:
+                self.initialised = True
+
+            def log(self, severity: Any, msg: str) -> None:
+                raise NotImplementedError
+
+        class Logging:
+            def __init__(self, logger: ILogger) -> None:
+                assert logger.initialised, "ILogger.__init__ was not called"
+                self._logger = logger
+
+            def _log(self, level: str, text: str) -> None:
+                self._logger.log(Severity[level], text)
+
+        class Runtime(Logging):
+            def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
+                fake.loads += 1
+                assert fake.gpu is not None
+                fake.gpu.require_context()
+                if not serialized_engine.startswith(MAGIC):
+                    self._log("ERROR", "Serialization assertion header.magicTag failed")
+                    return None
+                plan = json.loads(serialized_engine[len(MAGIC) :])
+                if (plan["version"], plan["target"]) != (fake.__version__, fake.gpu.target):
+                    self._log("ERROR", f"The engine plan was made by {plan['version']} for {plan['target']}")
+                    return None
+                return _Engine(fake, plan, self._log)
+
+        class Builder(Logging):
+            def create_network(self, flags: int = 0) -> Any:
+                fake.created_flags.append(flags)
+                return _Network(is_strongly_typed=rtx or bool(flags & 2))
+
+            def create_builder_config(self) -> Any:
+                return _RtxConfig(fake) if rtx else _Config(fake)
+
+            def create_optimization_profile(self) -> Any:
+                return _Profile()
+
+            def build_serialized_network(self, network: Any, config: Any) -> Any:
+                self._log("INFO", "Detected the inputs")
+                fake.tf32_left_on += "TF32" in config.flags
+                if fake.gpu is None and not (rtx and config.num_compute_capabilities):
+                    self._log("ERROR", "Error Code 1: Cuda Runtime (cudaError 35)")
+                    return None
+                return config.build(network)
+
+        class OnnxParser(Logging):
+            def __init__(self, network: Any, logger: ILogger) -> None:
+                super().__init__(logger)
+                self._network, self._errors = network, list[Any]()
+
+            @property
+            def num_errors(self) -> int:
+                return len(self._errors)
+
+            def get_error(self, index: int) -> Any:
+                return self._errors[index]
+
+            def parse_from_file(self, model: str) -> bool:
+                import onnx
+
+                graph = onnx.load(model)
+                for index, node in enumerate(graph.graph.node):
+                    if node.domain:
+                        self._log("ERROR", f"While parsing node number {index}")
+                        self._errors.append(
+                            SimpleNamespace(
+                                desc=lambda: "Plugin not found",
+                                node_name=lambda node=node: node.name,
+                                node_operator=lambda node=node: node.op_type,
+                                local_function_stack=lambda: [],
+                            )
+                        )
+                self._log("WARNING", "Make sure output transitions has Int64 binding.")
+                self._network.read(Path(model).read_bytes())
+                return not self._errors
+
+        self.ILogger, self.Runtime, self.Builder, self.OnnxParser = ILogger, Runtime, Builder, OnnxParser
+        self.TensorIOMode, self.DataType, self.Dims = TensorIOMode, DataType, Dims
+        self.BuilderFlag = BuilderFlag
+        if rtx:
+            self.ComputeCapability, self.CudaGraphStrategy = ComputeCapability, CudaGraphStrategy
+        else:
+            self.NetworkDefinitionCreationFlag = NetworkDefinitionCreationFlag
+
+    def engine(self, onnx: bytes, *, target: str, most: int, **changes: Any) -> bytes:
+        """An engine as this version writes it."""
+        plan = {"version": self.__version__, "target": target, "most": most, "typed": True}
+        plan |= {"onnx": base64.b64encode(onnx).decode()} | changes
+        return MAGIC + json.dumps(plan).encode()
+
+
+def _tensors(onnx_bytes: bytes) -> dict[str, Any]:
+    import onnx
+    from onnx import helper
+
+    graph = onnx.load_from_string(onnx_bytes).graph
+    found = {}
+    for mode, values in ((TensorIOMode.INPUT, graph.input), (TensorIOMode.OUTPUT, graph.output)):
+        for value in values:
+            kind = value.type.tensor_type
+            shape = Dims(-1 if axis.dim_param else axis.dim_value for axis in kind.shape.dim)
+            dtype = DataType(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            found[value.name] = SimpleNamespace(name=value.name, mode=mode, shape=shape, dtype=dtype)
+    return found
+
+
+class _Engine:
+    def __init__(self, fake: FakeTensorRt, plan: dict[str, Any], log: Any) -> None:
+        self.fake, self.plan, self.log = fake, plan, log
+        self.onnx = base64.b64decode(plan["onnx"])
+        self.tensors = _tensors(self.onnx)
+        self._names = list(self.tensors)[::-1]  # the real one promises no order
+        assert plan["typed"], "a weakly typed engine may choose other types than were proven"
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self._names)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self._names[index]
+
+    def get_tensor_mode(self, name: str) -> TensorIOMode:
+        mode: TensorIOMode = self.tensors[name].mode
+        return mode
+
+    def get_tensor_dtype(self, name: str) -> DataType:
+        dtype: DataType = self.tensors[name].dtype
+        return dtype
+
+    def get_tensor_shape(self, name: str) -> Dims:
+        shape: Dims = self.tensors[name].shape
+        return shape
+
+    def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Dims]:
+        assert profile_index == 0
+        shape = self.tensors[name].shape
+        return [Dims(count if axis < 0 else axis for axis in shape) for count in (1, 2, self.plan["most"])]
+
+    def create_runtime_config(self) -> Any:
+        assert self.fake.rtx, "TensorRT 10.3 has none"
+        return SimpleNamespace(cuda_graph_strategy=None)
+
+    def create_execution_context(self, runtime_config: Any = None) -> Any:
+        if runtime_config is not None:
+            self.fake.capture_strategies.append(runtime_config.cuda_graph_strategy)
+        return _Context(self)
+
+
+class _Context:
+    def __init__(self, engine: _Engine) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(engine.onnx, options, providers=["CPUExecutionProvider"])
+        self._engine, self._fake = engine, engine.fake
+        self._addresses: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._has_run = False
+        self._fake.live.add(str(id(self)))
+
+    def __del__(self) -> None:
+        if self._fake.gpu is not None and str(id(self)) in self._fake.live:
+            self._fake.gpu.require_context()
+            self._fake.live.remove(str(id(self)))
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        if name not in self._engine.tensors or memory % 256:
+            return False
+        self._addresses[name] = memory
+        return True
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        declared = self._engine.tensors[name].shape
+        fits = len(shape) == len(declared) and all(
+            1 <= got <= self._engine.plan["most"] if want < 0 else got == want
+            for want, got in zip(declared, shape, strict=True)
+        )
+        if not fits:
+            self._engine.log("ERROR", f"{name}: {shape} is outside the profile")
+            return False
+        self._shapes[name] = tuple(shape)
+        return True
+
+    def infer_shapes(self) -> list[str]:
+        return [
+            name
+            for name, tensor in self._engine.tensors.items()
+            if tensor.mode is TensorIOMode.INPUT and -1 in tensor.shape and name not in self._shapes
+        ]
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        gpu = self._fake.gpu
+        assert gpu is not None
+        gpu.require_context()
+        stream: FakeStream = gpu.streams[stream_handle]
+        assert stream_handle, "the default stream makes TensorRT wait for the whole device"
+        if missing := [*self.infer_shapes(), *(name for name in self._engine.tensors if name not in self._addresses)]:
+            self._engine.log("ERROR", f"not set: {missing}")
+            return False
+        if stream.captured is not None and not (self._fake.capturable and self._has_run):
+            stream.is_capture_valid = False
+            self._engine.log("ERROR", "operation not permitted when stream is capturing")
+            return False
+        if stream.captured is not None and self._fake.stale_capture:
+            stale = {name: array.copy() for name, array in self._read().items()}
+            stream.put(lambda: self._compute(stale))
+            return True
+        self._has_run = True
+        stream.put(lambda: self._compute(self._read()))
+        return True
+
+    def _read(self) -> dict[str, NDArray[Any]]:
+        inputs = {}
+        for name, tensor in self._engine.tensors.items():
+            if tensor.mode is TensorIOMode.INPUT:
+                inputs[name] = self._on_gpu(name, self._shapes.get(name, tensor.shape), tensor.dtype.value)
+        return inputs
+
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> None:
+        names = [name for name, tensor in self._engine.tensors.items() if tensor.mode is TensorIOMode.OUTPUT]
+        for name, value in zip(names, self._session.run(names, inputs), strict=True):
+            np.copyto(self._on_gpu(name, value.shape, value.dtype), value)
+
+    def _on_gpu(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        assert self._fake.gpu is not None
+        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        memory: NDArray[Any] = self._fake.gpu.device_bytes(self._addresses[name], num_bytes).view(dtype)
+        return memory.reshape(shape)
+
+
+class _Network:
+    def __init__(self, is_strongly_typed: bool) -> None:
+        self.is_strongly_typed = is_strongly_typed
+        self.onnx = b""
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def read(self, onnx: bytes) -> None:
+        self.onnx = onnx
+        tensors = _tensors(onnx).values()
+        self._inputs = [tensor for tensor in tensors if tensor.mode is TensorIOMode.INPUT]
+        self._outputs = [tensor for tensor in tensors if tensor.mode is TensorIOMode.OUTPUT]
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self._inputs)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self._outputs)
+
+    def get_input(self, index: int) -> Any:
+        return self._inputs[index]
+
+    def get_output(self, index: int) -> Any:
+        return self._outputs[index]
+
+
+class _Profile:
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[Dims, Dims, Dims]] = {}
+
+    def set_shape(self, input: str, min: Dims, opt: Dims, max: Dims) -> None:
+        assert all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True))
+        self.shapes[input] = (min, opt, max)
+
+
+class _HostMemory(bytes):
+    @property
+    def nbytes(self) -> int:
+        return len(self)
+
+
+class _Config:
+    def __init__(self, fake: FakeTensorRt) -> None:
+        self._fake = fake
+        self.flags = {"TF32"}  # on by default
+        self._profile: _Profile | None = None
+        self._cache: _TimingCache | None = None
+
+    def clear_flag(self, flag: Any) -> None:
+        self.flags.discard(flag.name)
+
+    def add_optimization_profile(self, profile: _Profile) -> int:
+        self._profile = profile
+        return 0
+
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> _TimingCache:
+        return _TimingCache(serialized_timing_cache)
+
+    def set_timing_cache(self, cache: _TimingCache, ignore_mismatch: bool) -> bool:
+        assert not self._fake.rtx, "makes a build without a GPU fail"
+        assert self._fake.gpu is not None
+        if cache.content and not cache.content.startswith(self._fake.gpu.target.encode()) and not ignore_mismatch:
+            return False
+        self._cache = cache
+        self._fake.timing_caches.append(cache.content)
+        return True
+
+    def get_timing_cache(self) -> _TimingCache | None:
+        return self._cache
+
+    def build(self, network: _Network) -> _HostMemory:
+        dynamic = [tensor for tensor in (network.get_input(i) for i in range(network.num_inputs)) if -1 in tensor.shape]
+        assert not dynamic or self._profile is not None, "a shape that varies needs a profile"
+        most = max((self._profile.shapes[tensor.name][2][0] for tensor in dynamic if self._profile), default=1)
+        target = self._target()
+        if self._cache is not None:
+            self._cache.content = (self._cache.content or target.encode()) + b"+"
+        typed = network.is_strongly_typed or int(self._fake.__version__.split(".")[0]) >= 11
+        return _HostMemory(self._fake.engine(network.onnx, target=target, most=most, typed=typed))
+
+    def _target(self) -> str:
+        assert self._fake.gpu is not None
+        return self._fake.gpu.target
+
+
+class _RtxConfig(_Config):
+    num_compute_capabilities = 0
+    _capability = ""
+
+    def set_compute_capability(self, compute_capability: Any, index: int) -> bool:
+        self._capability = compute_capability.name
+        return index < self.num_compute_capabilities
+
+    def _target(self) -> str:
+        return self._capability.lower()
+
+
+class _TimingCache:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def serialize(self) -> _HostMemory:
+        return _HostMemory(self.content)
