@@ -52,12 +52,9 @@ def load_clip(record: DiveRecord, config: ClipConfig, cache_dir: Path | None = N
     """
     if cache_dir is None:
         return _decode(record, config)
+    if (cached := _read_cached(record, config, cache_dir)) is not None:
+        return cached
     frames_path, indices_path = _cache_files(record, config, cache_dir)
-    with suppress(OSError, ValueError, EOFError):  # absent, or cut short by a full disk: decode again
-        frames = np.load(frames_path, mmap_mode="r")
-        indices = np.load(indices_path)
-        if frames.shape == _frames_shape(config) and indices.shape == (config.num_frames,):
-            return LoadedClip(frames, indices)
     clip = _decode(record, config)
     _write_array(indices_path, clip.indices)
     _write_array(frames_path, clip.frames)
@@ -87,13 +84,13 @@ def fill_cache(
     """
     records = list(records)
     cache_dir.mkdir(parents=True, exist_ok=True)
-    missing = [record for record in records if not _cache_files(record, config, cache_dir)[0].is_file()]
-    needed = len(missing) * int(np.prod(_frames_shape(config)))
-    if needed > (free := shutil.disk_usage(cache_dir).free):
-        raise UserError(
-            f"the cache of {len(missing)} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} "
-            "GB free; choose another folder with --cache DIR, or decode in every epoch with --no-cache"
-        )
+    missing = [record for record in records if not is_cached(record, config, cache_dir)]
+    check_space(
+        len(missing),
+        config,
+        cache_dir,
+        "choose another folder with --cache DIR, or decode in every epoch with --no-cache",
+    )
     for _ in range(len(records) - len(missing)):
         on_clip()
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -105,6 +102,44 @@ def fill_cache(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
+    """Say whether a dive's frames lie in the cache, whole.
+
+    Raises:
+        ClipError: the video is missing.
+    """
+    return _read_cached(record, config, cache_dir) is not None
+
+
+def clip_bytes(config: ClipConfig) -> int:
+    """Size of a clip's frames in the cache."""
+    return int(np.prod(_frames_shape(config)))
+
+
+def check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: str) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises:
+        UserError: so many clips do not fit on the disk; the message ends with ``advice``.
+    """
+    needed = num_clips * clip_bytes(config)
+    if needed > (free := shutil.disk_usage(cache_dir).free):
+        raise UserError(
+            f"the cache of {num_clips} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} "
+            f"GB free; {advice}"
+        )
+
+
+def _read_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> LoadedClip | None:
+    frames_path, indices_path = _cache_files(record, config, cache_dir)
+    with suppress(OSError, ValueError, EOFError):  # absent, or cut short by a full disk
+        frames = np.load(frames_path, mmap_mode="r")
+        indices = np.load(indices_path)
+        if frames.shape == _frames_shape(config) and indices.shape == (config.num_frames,):
+            return LoadedClip(frames, indices)
+    return None
 
 
 def _decode(record: DiveRecord, config: ClipConfig) -> LoadedClip:

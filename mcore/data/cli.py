@@ -4,7 +4,7 @@
     mcore-data render --out twin --labels finediving_labels.jsonl
     mcore-data check FineDiving --json report.json
     mcore-data convert FineDiving --out finediving.jsonl
-    mcore-data cache finediving.jsonl
+    mcore-data cache finediving.jsonl --preset paper
 
 Lists of dives are described at ``mcore.data.manifest``.
 """
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import tyro
 
 from mcore.cli_help import description
+from mcore.data.cache_cli import Cache
 from mcore.data.check_cli import Check, Convert
 from mcore.data.render_cli import Render
 from mcore.errors import run_command
@@ -26,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _parse(argv).run())
 
 
-def _parse(argv: Sequence[str] | None) -> Render | Check | Convert:
+def _parse(argv: Sequence[str] | None) -> Render | Check | Convert | Cache:
     commands = tyro.extras.SubcommandApp()
     commands.command(name="render")(Render)
     commands.command(name="check")(Check)
     commands.command(name="convert")(Convert)
+    commands.command(name="cache")(Cache)
     return commands.cli(args=argv, prog="mcore-data", description=description(__doc__))  # type: ignore[no-any-return]

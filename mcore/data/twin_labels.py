@@ -95,7 +95,7 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     changes = sorted(zip(frames, labelled.step_changes, strict=True))
     frames = tuple(frame for frame, _ in changes)
     parts = [change.split(_ARROW) for _, change in changes]
-    if any(len(part) != 2 for part in parts):
+    if not parts or any(len(part) != 2 for part in parts):
         return _Steps(frames, None)
     names = [parts[0][0], *(after for _, after in parts)]
     if names[0].startswith(_TAKE_OFFS):
