@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 
 from mcore_runtime.backends import Backend, BackendError, open_backend
@@ -17,9 +18,11 @@ def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Back
         say: gets a line for each engine that is left out, with its reason.
 
     Raises:
-        BackendError: ONNX Runtime cannot load the graphs on the CPU.
+        BackendError: ONNX Runtime cannot load the graphs on the CPU, or OpenVINO is installed and cannot.
     """
     yield open_backend(graphs, "onnxruntime")
+    if importlib.util.find_spec("openvino") is not None:
+        yield open_backend(graphs, "openvino")
     if cuda_is_listed():
         try:
             yield open_backend(graphs, "onnxruntime-cuda")

@@ -6,6 +6,8 @@ mcore-export published.pth --out bundle --exemplars dives.jsonl --validate dives
 
 mcore-export bundle --out bundle2 --exemplars dives.jsonl (another exemplar bank; needs no torch)
 
+mcore-export bundle --engine tensorrt (build engines for this machine's GPU; needs no torch)
+
 mcore-export bundle --verify (do the graphs compute the same on this machine? needs no torch)
 
 mcore-export bundle --list (what does the bundle hold, and what of it runs on this machine?)
@@ -26,11 +28,13 @@ from mcore._optional import require
 from mcore.cli_help import description
 from mcore.data.manifest import Split
 from mcore.errors import ExportError, UserError, run_command
+from mcore_export.add_engines import EngineOptions, add_engines
 from mcore_export.bank import BankOptions, add_exemplars
 from mcore_export.compare import DEFAULT_LIMITS, describe_failures
 from mcore_export.listing import list_bundle
 from mcore_export.verify import verify_bundle
 from mcore_runtime.backends import BackendName
+from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle import MANIFEST_FILE, Bundle
 from mcore_runtime.manifest import GateLimits, Precision
 
@@ -96,6 +100,13 @@ class Arguments:
     """At most this many of them, spread evenly over the list."""
     limits: tyro.conf.OmitArgPrefixes[LimitArguments] = dataclasses.field(default_factory=LimitArguments)
     """What the graphs of the asked precision are held to; the fp32 graphs beside them keep their defaults."""
+    engine: EngineKind | None = None
+    """Build TensorRT engines too, for this machine's GPU; from a bundle this needs no torch, and without --out the
+    bundle itself gets them."""
+    target: tuple[str, ...] = ()
+    """GPU architectures such as sm86 sm89 to build for ahead of time, without such a GPU (tensorrt-rtx only)."""
+    max_exemplars: int = 64
+    """Most exemplars that the engines compare with at once; more take several runs."""
     verify: bool = False
     """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
     needs no torch. Exit code 0: all within the limits of the export; 1: not."""
@@ -104,7 +115,8 @@ class Arguments:
     backend: BackendName | None = None
     """Engine that --verify runs the graphs on; default: auto, the best that works here."""
     precision: Precision | None = None
-    """Graphs that --verify compares; default: those that the runtime would take."""
+    """Graphs that --verify compares (default: those that the runtime would take) or --engine builds (default: fp16
+    where the bundle has it, else fp32)."""
     force: Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])] = False
     """Replace a bundle that is already at --out."""
 
@@ -167,8 +179,12 @@ def _look(arguments: Arguments) -> int:
 def _require_out(arguments: Arguments) -> Path:
     if arguments.backend is not None:
         raise UserError("--backend chooses the engine of --verify; without --verify leave it out")
-    if arguments.precision is not None:
-        raise UserError("--precision chooses the graphs of --verify; to export half precision say --fp16")
+    if arguments.precision is not None and arguments.engine is None:
+        raise UserError("--precision chooses the graphs of --verify or --engine; to export half precision say --fp16")
+    if arguments.engine is None and (arguments.target or arguments.max_exemplars != Arguments.max_exemplars):
+        raise UserError("--target and --max-exemplars say how engines are built; they need --engine")
+    if arguments.out is None and arguments.engine is not None and arguments.source.is_dir():
+        return arguments.source  # the bundle itself
     if arguments.out is None:
         raise UserError("say where the new bundle goes: --out BUNDLE (or verify an existing one: --verify)")
     return arguments.out
@@ -201,6 +217,7 @@ def _export_options(arguments: Arguments) -> ExportOptions:
         opset=arguments.opset,
         limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
         validation=validation,
+        engines=_engine_options(arguments),
         force=arguments.force,
     )
 
@@ -209,11 +226,23 @@ def _from_bundle(arguments: Arguments, out: Path) -> Bundle:
     if not (arguments.source / MANIFEST_FILE).is_file():
         raise UserError(f"{arguments.source} is a folder without {MANIFEST_FILE}; give a checkpoint or a bundle")
     options = _bank_options(arguments, arguments.exemplars)
+    engines = _engine_options(arguments)
+    if engines is not None:
+        if options is not None:
+            raise UserError("give a bundle exemplars first, and then engines: leave out --exemplars or --engine")
+        return add_engines(arguments.source, out, engines, force=arguments.force, say=print)
     if options is None:
         raise UserError(
-            f"{arguments.source} is a bundle already; say which dives it should get: --exemplars DIVES.jsonl"
+            f"{arguments.source} is a bundle already; say what it should get: --exemplars DIVES.jsonl, or "
+            "--engine tensorrt"
         )
     return add_exemplars(arguments.source, out, options, force=arguments.force, say=print)
+
+
+def _engine_options(arguments: Arguments) -> EngineOptions | None:
+    if arguments.engine is None:
+        return None
+    return EngineOptions(arguments.engine, arguments.target, arguments.precision, arguments.max_exemplars)
 
 
 def _bank_options(arguments: Arguments, dives: Path | None) -> BankOptions | None:

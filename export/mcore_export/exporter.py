@@ -22,6 +22,7 @@ import mcore
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.errors import UserError
 from mcore.model import MCoRe
+from mcore_export.add_engines import EngineOptions, write_engines
 from mcore_export.backends import gate_backends
 from mcore_export.bank import BankOptions, choose_exemplars, write_banks
 from mcore_export.compare import DEFAULT_LIMITS, Expected
@@ -70,6 +71,8 @@ class ExportOptions:
     """Most that graphs of ``precision`` may differ from PyTorch; None: ``DEFAULT_LIMITS``."""
     validation: ValidationOptions | None = None
     """Real clips to compare on, besides rendered ones."""
+    engines: EngineOptions | None = None
+    """TensorRT engines to build at once; None: later, by ``add_engines``."""
     force: bool = False
     """Replace a bundle that is already there."""
 
@@ -145,6 +148,8 @@ def export_checkpoint(
             },
         )
         write_manifest(folder, manifest)
+        if options.engines is not None:
+            write_engines(Bundle.open(folder), options.engines, say)
     return Bundle.open(out)
 
 

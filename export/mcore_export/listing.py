@@ -37,8 +37,11 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
         say(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     say("on this machine:")
     for backend in (name for name in BACKENDS if name != "auto"):
+        outcomes: dict[str, list[str]] = {}
         for name, graphs in bundle.variants.items():
-            say(f"  {backend:17} {name}  {_try(graphs, backend)}")
+            outcomes.setdefault(_try(graphs, backend), []).append(name)
+        for outcome, names in outcomes.items():
+            say(f"  {backend:17} {', '.join(names):11} {outcome}")
 
 
 def _try(graphs: GraphSet, backend: str) -> str:

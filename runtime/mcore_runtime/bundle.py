@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,13 +139,14 @@ def exemplars_file(variant: str) -> str:
     return f"{variant_folder(variant)}/{EXEMPLARS_FILE}".lstrip("/")
 
 
-def write_manifest(folder: str | Path, manifest: BundleManifest) -> BundleManifest:
-    """Hash every file below a folder and write its manifest last; the folder is then a bundle.
+def write_manifest(folder: str | Path, manifest: BundleManifest, names: Iterable[str] | None = None) -> BundleManifest:
+    """Hash the files below a folder and write its manifest last; the folder is then a bundle.
 
     Args:
         folder: holds the graphs, ``exemplars.npz`` if the manifest speaks of exemplars, and whatever else
             belongs to the bundle. Making the folder appear atomically is the exporter's part.
         manifest: its ``files`` are replaced by what is found.
+        names: paths below the folder of what belongs to the bundle; None: every file that is there.
 
     Returns:
         The manifest as written.
@@ -153,8 +155,10 @@ def write_manifest(folder: str | Path, manifest: BundleManifest) -> BundleManife
         BundleError: a file that the manifest needs is not there.
     """
     folder = Path(folder)
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST_FILE)
-    files = {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
+    if names is None:
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+        names = (path.relative_to(folder).as_posix() for path in paths)
+    files = {name: hash_file(folder / name) for name in sorted(names)}
     manifest = dataclasses.replace(manifest, files=files)
     _check_listed(folder, manifest)
     write_text(folder / MANIFEST_FILE, json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -166,5 +167,5 @@ def test_the_list_says_what_is_there_and_what_runs(half_bundle: Path, capsys: py
     out = capsys.readouterr().out
     assert "fp16: " in out
     assert "in higher precision: segmenter: logits" in out
-    for precision in ("fp32", "fp16"):
-        assert f"onnxruntime       {precision}  runs (CPUExecutionProvider)" in out
+    assert "  onnxruntime       fp32, fp16  runs (CPUExecutionProvider)" in out
+    assert re.search(r"  tensorrt          fp32, fp16  no: .*", out) or "tensorrt          fp16  runs" in out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +11,12 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from mcore.errors import UserError
 from mcore_runtime import Scorer
-from mcore_runtime.backends import BackendError, ort
+from mcore_runtime.backends import BackendError, open_variant, ort
+from mcore_runtime.backends.tensorrt import backend as backend_module
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet, Precision
 
 
 def cuda_without_a_gpu() -> Any:
@@ -33,7 +39,7 @@ def test_auto_says_that_listed_cuda_cannot_be_used(
     monkeypatch.setattr(ort, "_import", lambda name: cuda_without_a_gpu())
     with Scorer(tiny_bundle, backend="auto") as scorer:
         result = scorer.score(dive_video, "407C")
-    assert (result.backend.name, result.backend.provider) == ("onnxruntime", "CPUExecutionProvider")
+    assert result.backend.name in ("openvino", "onnxruntime")
     assert result.notes[0].startswith("runs on the CPU: asked ONNX Runtime for CUDAExecutionProvider")
 
 
@@ -49,3 +55,81 @@ def test_a_closed_scorer_says_so(tiny_bundle: Path, dive_video: Path) -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         scorer.score(dive_video, "407C")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_auto_takes_openvino_where_it_is_installed(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    if installed:
+        pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    else:
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    with Scorer(tiny_bundle) as scorer:
+        assert scorer.backend.name == ("openvino" if installed else "onnxruntime")
+
+
+def engine(kind: str, precision: str) -> EngineRecord:
+    """An engine of no machine."""
+    files = {part: f"engines/x/{part}.engine" for part in PARTS}
+    return EngineRecord(kind, "0.0", "sm00", precision, files, None, {}, "0" * 64, 64)
+
+
+def variants(bundle: Path, *engines: EngineRecord) -> dict[Precision, GraphSet]:
+    graphs = Bundle.open(bundle).graphs()
+    return {
+        name: dataclasses.replace(graphs, variant=name, engines=tuple(e for e in engines if e.precision == name))
+        for name in ("fp32", "fp16")
+    }
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What was opened instead of real engines: kind and precision."""
+    calls: list[tuple[str, str]] = []
+
+    class Engine:
+        def __init__(self, graphs: GraphSet, kind: str, *, notes: tuple[str, ...] = ()) -> None:
+            calls.append((kind, graphs.variant))
+            if kind == "tensorrt":
+                raise BackendError("built for another GPU\nand more")
+            self.name, self.notes = kind, notes
+
+    monkeypatch.setattr(backend_module, "TensorRtBackend", Engine)
+    return calls
+
+
+def test_auto_tries_every_engine_of_the_bundle_half_precision_first(
+    tiny_bundle: Path, opened: list[tuple[str, str]]
+) -> None:
+    built = [engine("tensorrt", "fp32"), engine("tensorrt-rtx", "fp32"), engine("tensorrt", "fp16")]
+    backend, precision = open_variant(variants(tiny_bundle, *built))
+    assert (backend.name, precision) == ("tensorrt-rtx", "fp32")
+    assert opened == [("tensorrt", "fp16"), ("tensorrt", "fp32"), ("tensorrt-rtx", "fp32")]
+
+
+def test_an_engine_that_does_not_fit_is_noted_and_the_cpu_taken(
+    tiny_bundle: Path, opened: list[tuple[str, str]]
+) -> None:
+    backend, precision = open_variant(variants(tiny_bundle, engine("tensorrt", "fp16")))
+    assert precision == "fp32"
+    assert backend.notes[0] == "no fp16 tensorrt engine used: built for another GPU"
+    backend.close()
+
+
+def test_a_precision_that_was_asked_for_is_the_only_one_tried(tiny_bundle: Path, opened: list[tuple[str, str]]) -> None:
+    built = variants(tiny_bundle, engine("tensorrt-rtx", "fp16"), engine("tensorrt-rtx", "fp32"))
+    assert open_variant(built, precision="fp32")[1] == "fp32"
+    assert open_variant(built, "tensorrt-rtx")[1] == "fp16"
+    assert opened == [("tensorrt-rtx", "fp32"), ("tensorrt-rtx", "fp16")]
+    with pytest.raises(UserError, match=r"no int8 graphs; it has: fp32, fp16"):
+        open_variant(built, precision="int8")
+
+
+def test_without_an_engine_the_backend_itself_says_how_to_build_one(
+    tiny_bundle: Path, opened: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(BackendError):
+        open_variant(variants(tiny_bundle), "tensorrt")
+    assert opened == [("tensorrt", "fp16")]  # the precision that --engine would build

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from mcore.errors import UserError
+from mcore.errors import UserError, first_line
 from mcore_runtime.backends.base import Backend, BackendError
 from mcore_runtime.manifest import GraphSet, Precision
 
-BackendName = Literal["auto", "onnxruntime", "onnxruntime-cuda"]
+BackendName = Literal["auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
+"""Those that run engines built beforehand; the others read the ONNX graphs themselves."""
+_ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32", "int8")
+"""Whose engine is taken where several fit: half precision is what these devices are fast in; int8 on request."""
 
 
 def open_variant(
@@ -24,8 +29,8 @@ def open_variant(
 
     Args:
         variants: the graphs of a bundle by precision; ``fp32`` is always there.
-        backend: one of ``BACKENDS``.
-        precision: ``fp32``, ``fp16`` or ``int8``; None: fp32.
+        backend: one of ``BACKENDS``; ``auto``: an engine that was built for this machine, else CUDA, else the CPU.
+        precision: ``fp32``, ``fp16`` or ``int8``; None: that of the engine where one is run, else fp32.
         threads: CPU threads of one operator; None: the engine's own choice.
 
     Returns:
@@ -36,19 +41,34 @@ def open_variant(
         MissingDependencyError: the engine is not installed.
         UserError: no backend or precision of this name, or the bundle was exported without it.
     """
+    if precision is not None and precision not in variants:
+        raise UserError(f"the bundle has no {precision} graphs; it has: {', '.join(variants)}")
+    wanted: tuple[Precision, ...] = (precision,) if precision else _ENGINE_PRECISIONS
+    built = {name: variants[name] for name in wanted if name in variants and variants[name].engines}
+    if backend in ENGINE_BACKENDS:
+        # Without an engine any graphs will do: the error says how to build one.
+        name = next((n for n, g in built.items() if _kinds(g) >= {backend}), precision or _for_engines(variants))
+        return open_backend(variants[name], backend, threads=threads), name
+    notes: list[str] = []
+    if backend == "auto":
+        for name, graphs in built.items():
+            if (found := _open_engine(graphs, notes)) is not None:
+                return found, name
     name = precision or "fp32"
-    if name not in variants:
-        raise UserError(f"the bundle has no {name} graphs; it has: {', '.join(variants)}")
-    return open_backend(variants[name], backend, threads=threads), name
+    return open_backend(variants[name], backend, threads=threads, notes=tuple(notes)), name
 
 
-def open_backend(graphs: GraphSet, backend: str = "auto", *, threads: int | None = None) -> Backend:
+def open_backend(
+    graphs: GraphSet, backend: str = "auto", *, threads: int | None = None, notes: tuple[str, ...] = ()
+) -> Backend:
     """Load one precision's graphs into an inference engine.
 
     Args:
         graphs: the files; they are loaded as they are, verified or not.
-        backend: ``onnxruntime`` (CPU), ``onnxruntime-cuda``, or ``auto``: CUDA where it works, else the CPU.
+        backend: one of ``BACKENDS``; ``auto``: CUDA where it works, else OpenVINO where it is installed, else ONNX
+            Runtime on the CPU.
         threads: CPU threads of one operator; None: the engine's own choice, one for each physical core.
+        notes: what a person should know about this choice.
 
     Raises:
         BackendError: the engine asked for cannot run here, or cannot load the graphs.
@@ -60,12 +80,49 @@ def open_backend(graphs: GraphSet, backend: str = "auto", *, threads: int | None
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}; at least 1")
     # Each engine is imported only when chosen: the base install has none.
-    from mcore_runtime.backends.ort import OrtBackend, cuda_is_listed
+    if backend in ENGINE_BACKENDS:
+        from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 
-    if backend == "auto" and cuda_is_listed():
-        try:
-            return OrtBackend(graphs, "onnxruntime-cuda", threads=threads)
-        except BackendError as error:
-            # onnxruntime-gpu lists CUDA on machines without a GPU too: only loading the graphs tells.
-            return OrtBackend(graphs, "onnxruntime", threads=threads, notes=(f"runs on the CPU: {error}",))
-    return OrtBackend(graphs, "onnxruntime" if backend == "auto" else backend, threads=threads)
+        return TensorRtBackend(graphs, backend, notes=notes)
+    if backend == "auto":
+        return _open_best(graphs, threads, notes)
+    if backend == "openvino":
+        from mcore_runtime.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(graphs, threads=threads, notes=notes)
+    from mcore_runtime.backends.ort import OrtBackend
+
+    return OrtBackend(graphs, backend, threads=threads, notes=notes)
+
+
+def _open_best(graphs: GraphSet, threads: int | None, notes: tuple[str, ...]) -> Backend:
+    if importlib.util.find_spec("onnxruntime") is not None:
+        from mcore_runtime.backends.ort import cuda_is_listed
+
+        if cuda_is_listed():
+            try:
+                return open_backend(graphs, "onnxruntime-cuda", threads=threads, notes=notes)
+            except BackendError as error:
+                # onnxruntime-gpu lists CUDA on machines without a GPU too: only loading the graphs tells.
+                notes = (*notes, f"runs on the CPU: {error}")
+    on_cpu = "openvino" if importlib.util.find_spec("openvino") is not None else "onnxruntime"
+    return open_backend(graphs, on_cpu, threads=threads, notes=notes)
+
+
+def _open_engine(graphs: GraphSet, notes: list[str]) -> Backend | None:
+    """Open the engine of one precision that fits this machine; where none does, note why."""
+    for kind in ENGINE_BACKENDS:
+        if kind in _kinds(graphs):
+            try:
+                return open_backend(graphs, kind)
+            except UserError as error:  # not installed, no GPU, or built for another machine
+                notes.append(f"no {graphs.variant} {kind} engine used: {first_line(error)}")
+    return None
+
+
+def _kinds(graphs: GraphSet) -> set[str]:
+    return {engine.kind for engine in graphs.engines}
+
+
+def _for_engines(variants: Mapping[Precision, GraphSet]) -> Precision:
+    return next(name for name in _ENGINE_PRECISIONS if name in variants)

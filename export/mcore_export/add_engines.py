@@ -1,0 +1,123 @@
+"""Engines join a bundle: built from its graphs, compared with PyTorch where they can run, and listed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from mcore_export.engines import ENGINES_FOLDER, build_engines
+from mcore_export.folder import appearing_folder, check_target, copy_bundle
+from mcore_export.golden import load_golden
+from mcore_export.targets import resolve_target
+from mcore_export.verify import compare_aloud, require_pass
+from mcore_runtime.backends import open_backend
+from mcore_runtime.backends.tensorrt.flavours import load_flavour
+from mcore_runtime.bundle import Bundle, write_manifest
+from mcore_runtime.manifest import EngineRecord, GateRow, GraphSet, Precision
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engines to build."""
+
+    kind: str
+    """``tensorrt`` or ``tensorrt-rtx``."""
+    targets: tuple[str, ...] = ()
+    """GPU architectures such as ``sm89`` (TensorRT-RTX only); empty: this machine's GPU."""
+    precision: Precision | None = None
+    """Whose graphs; None: fp16 where the bundle has it, else fp32."""
+    max_exemplars: int = 64
+    """Most exemplars that the regressor takes at once."""
+
+    def chosen_precision(self, bundle: Bundle) -> Precision:
+        """Return whose graphs are built."""
+        return self.precision or ("fp16" if "fp16" in bundle.variants else "fp32")
+
+
+def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, force: bool, say: Say) -> Bundle:
+    """Build engines from a bundle's graphs; needs no torch.
+
+    Args:
+        bundle_path: the bundle.
+        out: folder of a copy that gets them, which appears whole or not at all; None: the bundle itself, which is a
+            valid bundle at every moment.
+        options: what to build.
+        force: replace a bundle at ``out``.
+        say: gets one line for each engine and comparison, and every message of the library.
+
+    Raises:
+        BackendError: there is no such GPU or library here, or the library cannot build a graph.
+        ExportError: an engine does not compute what PyTorch computed.
+        UserError: the bundle or ``out`` cannot be used.
+    """
+    bundle = Bundle.open(bundle_path)
+    bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
+    if out is None or out.resolve() == bundle_path.resolve():
+        write_engines(bundle, options, say)
+        return Bundle.open(bundle_path)
+    check_target(out, force=force)
+    with appearing_folder(out) as folder:
+        copy_bundle(bundle, folder)
+        write_engines(replace(bundle, path=folder), options, say)
+    return Bundle.open(out)
+
+
+def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
+    """Build engines into a bundle's own folder; arguments and errors as for ``add_engines``."""
+    graphs = bundle.graphs(options.chosen_precision(bundle))
+    flavour = load_flavour(options.kind)
+    for target in options.targets or (None,):
+        name = f"{flavour.kind}-{flavour.version}-{resolve_target(flavour, target)[0]}-{graphs.variant}"
+        before = bundle.manifest
+        bundle, cache = _without(bundle, name)
+        try:
+            record = build_engines(
+                graphs,
+                options.kind,
+                bundle.path,
+                target=target,
+                max_exemplars=options.max_exemplars,
+                timing_cache=cache,
+                say=say,
+            )
+        except BaseException:
+            write_manifest(bundle.path, before, before.files)  # an older engine of this name is still there
+            raise
+        try:
+            record = replace(record, gate=_prove(bundle, graphs, record, say, runs_here=target is None))
+        except BaseException:
+            shutil.rmtree(bundle.path / ENGINES_FOLDER / name, ignore_errors=True)
+            raise
+        files = [*bundle.manifest.files, *record.files.values(), *filter(None, [record.timing_cache])]
+        engines = (*bundle.manifest.engines, record)
+        bundle = replace(bundle, manifest=write_manifest(bundle.path, replace(bundle.manifest, engines=engines), files))
+
+
+def _without(bundle: Bundle, name: str) -> tuple[Bundle, Path | None]:
+    """Take an engine out of the list before its files are replaced; returns its timing cache too."""
+    manifest = bundle.manifest
+    old = next((engine for engine in manifest.engines if engine.name == name), None)
+    if old is None:
+        return bundle, None
+    gone = {*old.files.values(), old.timing_cache}
+    files = [file for file in manifest.files if file not in gone]
+    engines = tuple(engine for engine in manifest.engines if engine is not old)
+    cache = None if old.timing_cache is None else bundle.path / old.timing_cache
+    return replace(bundle, manifest=write_manifest(bundle.path, replace(manifest, engines=engines), files)), cache
+
+
+def _prove(bundle: Bundle, graphs: GraphSet, record: EngineRecord, say: Say, *, runs_here: bool) -> tuple[GateRow, ...]:
+    if not runs_here:
+        say(f"{record.name}: not run here; compare it with PyTorch on its device with: mcore-export BUNDLE --verify")
+        return ()
+    limits = bundle.manifest.variants[cast("Precision", graphs.variant)].limits
+    with closing(open_backend(replace(graphs, engines=(record,)), record.kind)) as backend:
+        rows = compare_aloud(backend, load_golden(bundle), limits, say)
+    require_pass(rows)
+    return rows
