@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +186,21 @@ def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     labels, _ = twin_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", rows)))
     with pytest.raises(UserError, match=r"a_b_1\.mp4"):
         render_twins(labels, tmp_path / "set")
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see other processes")
+def test_workers_do_not_outlive_a_killed_parent() -> None:
+    script = (
+        "import os, signal\n"
+        "from mcore.synthetic.workers import worker_pool\n"
+        "if __name__ == '__main__':\n"
+        "    print(worker_pool(1).submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=30)
+    assert parent.returncode == -signal.SIGKILL
+    command_line = Path("/proc") / parent.stdout.strip() / "cmdline"
+    until = time.monotonic() + 10
+    while command_line.exists() and command_line.read_bytes():  # empty for one that only waits to be buried
+        assert time.monotonic() < until, "the worker still runs"
+        time.sleep(0.05)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from mcore.synthetic.folder import claim
 from mcore.synthetic.plan import DivePlan, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
+from mcore.synthetic.workers import worker_pool
 
 DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 """Common dives that look different: every group but one, tuck, pike and free."""
@@ -113,8 +112,7 @@ def _render_all(jobs: Sequence[_Job], settings: RenderSettings, workers: int) ->
         return
     arguments = [(job, settings.width, settings.height) for job in jobs]
     console = Console(stderr=True)
-    # Spawned, not forked: the caller may hold threads, such as torch's.
-    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         done = pool.map(_render_one, arguments, chunksize=1)
         for _ in track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()):
             pass

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import re
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -31,6 +28,7 @@ from mcore.synthetic.folder import claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
 from mcore.synthetic.twin import TWIN_VERSION, Twin, TwinLabel, plan_twin, render_twin
 from mcore.synthetic.video import write_video
+from mcore.synthetic.workers import worker_pool
 
 MANIFEST = "manifest.jsonl"
 PLANS = "plans.jsonl"
@@ -154,9 +152,7 @@ def _file_name(clip: str) -> str:
 
 def _render_all(jobs: Sequence[_Job], workers: int) -> list[tuple[dict[str, Any], bool]]:
     console = Console(stderr=True)
-    # Spawned, not forked: the caller may hold threads, such as torch's.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_leave_interrupts_to_the_parent) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         done = pool.map(_render_one, jobs, chunksize=1)
         return list(track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()))
 
@@ -169,11 +165,6 @@ def _render_one(job: _Job) -> tuple[dict[str, Any], bool]:
         dive = render_twin(twin, width=job.settings.width, height=job.settings.height)
         write_video(job.path, dive.frames, dive.plan.fps, crf=twin.nuisance.crf)
     return describe_twin(twin), new
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches every process of a terminal; a worker finishes its dive, and the parent gives it no other."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _record(job: _Job) -> DiveRecord:
