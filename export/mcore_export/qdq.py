@@ -129,8 +129,10 @@ def insert_pairs(
         },
     )
     quantiser.quantize_model()
+    quantiser.model.topological_sort()  # it appends its nodes, and only ONNX Runtime itself takes that
     result = cast("onnx.ModelProto", quantiser.model.model)
     _drop_unused_domains(result)
+    onnx.checker.check_model(result)
     _check(result, chosen)
     return result
 

@@ -1,0 +1,293 @@
+"""int8 graphs: calibrated on the clips given, no less accurate than asked, and readable by the engines they are for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime.quantization.qdq_quantizer as ort_quantiser
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mcore.config import BackboneConfig, ClipConfig, ModelConfig
+from mcore.errors import ExportError, UserError
+from mcore_export.int8 import Accuracy, Int8Graphs, Int8Options, quantise
+from mcore_runtime.backends.ort import OrtBackend
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
+
+FRAMES, SIDE, DIM = 4, 8, 8
+MODEL = ModelConfig(
+    clip=ClipConfig(num_frames=FRAMES, resize_height=SIDE, resize_width=SIDE, crop_size=SIDE),
+    backbone=BackboneConfig(stem_width=8, widths=(DIM,), depths=(1,)),
+)
+LOUD = 2000.0
+"""Gain of one channel before ``outlier``: with one scale for all channels, the others fall below its steps."""
+LIMIT = 0.03
+"""Relative error of features that the test's gate allows: eight bits cost 1 %, the loud channel far more."""
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> GraphSet:
+    """Three convolutions, one of which sees a channel far louder than the others; other parts are never opened."""
+    folder = tmp_path_factory.mktemp("fp32")
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((4, 3, 1, 1)).astype(np.float32)
+    first[0] *= LOUD
+    outlier = rng.standard_normal((4, 4, 3, 3)).astype(np.float32)
+    outlier[:, 0] /= LOUD**2  # what is loud does not matter for the result
+    constants = {
+        "backbone.first.weight": first,
+        "backbone.first.bias": np.array([0.1, 0.2, 0.3, 0.4], np.float32),
+        "backbone.outlier.weight": outlier,
+        "backbone.last.weight": rng.standard_normal((DIM, 4, 1, 1)).astype(np.float32),
+        "batch": np.array([0]),
+        "space": np.array([2, 3]),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Squeeze", ["clip", "batch"], ["colours_first"]),
+        node("Transpose", ["colours_first"], ["frames"], perm=[1, 0, 2, 3]),
+        node("Conv", ["frames", "backbone.first.weight", "backbone.first.bias"], ["a"], name="conv_a"),
+        node("Relu", ["a"], ["b"]),
+        node("Conv", ["b", "backbone.outlier.weight"], ["c"], pads=[1, 1, 1, 1], name="conv_b"),
+        node("Relu", ["c"], ["d"]),
+        node("Conv", ["d", "backbone.last.weight"], ["e"]),  # the exporter names nodes; others may not
+        node("ReduceMean", ["e", "space"], ["f"], keepdims=0),
+        node("Unsqueeze", ["f", "batch"], ["features"]),
+    ]
+    records = standard_graphs(MODEL)
+    inputs, outputs = (
+        [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, spec.shape) for spec in specs]
+        for specs in (records["backbone"].inputs, records["backbone"].outputs)
+    )
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "backbone", inputs, outputs, initializers)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "backbone.onnx"
+    )
+    for part in ("segmenter", "regressor"):
+        (folder / f"{part}.onnx").write_bytes(part.encode())
+    return GraphSet(folder, records, dict.fromkeys(PARTS, "fp32"))
+
+
+def clips(count: int, scale: float = 1.0) -> list[Any]:
+    rng = np.random.default_rng(1)
+    return [scale * rng.standard_normal((3, FRAMES, SIDE, SIDE), np.float32) for _ in range(count)]
+
+
+def always(_: GraphSet) -> Accuracy:
+    return Accuracy(True, "not measured")
+
+
+def never(_: GraphSet) -> Accuracy:
+    return Accuracy(False, "9.9 points")
+
+
+def features(path: Path, clip: Any) -> Any:
+    session = ort_session(path)
+    return session.run(["features"], {"clip": clip[None]})[0]
+
+
+def ort_session(path: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def relative(actual: Any, expected: Any) -> float:
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
+
+
+class FeaturesGate:
+    """A gate that compares features, and remembers what it was asked."""
+
+    def __init__(self, source: GraphSet, clip: Any) -> None:
+        self.clip, self.expected = clip, features(source.path("backbone"), clip)
+        self.asked: list[str] = []
+
+    def __call__(self, graphs: GraphSet) -> Accuracy:
+        assert all(graphs.path(part).is_file() for part in PARTS)
+        error = relative(features(graphs.path("backbone"), self.clip), self.expected)
+        self.asked.append(graphs.precision["backbone"])
+        return Accuracy(error <= LIMIT, f"features off by {error:.1%}")
+
+
+def constants_of(result: Int8Graphs) -> dict[str, Any]:
+    model = onnx.load(str(result.graphs.path("backbone")))
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphSet, tmp_path: Path) -> None:
+    gate, said = FeaturesGate(graphs, clips(9)[-1]), list[str]()
+    result = quantise(graphs, tmp_path, clips(8), gate, say=said.append)
+    assert [layer.name for layer in result.kept] == ["outlier"]
+    assert result.kept[0].error > LIMIT > result.feature_error
+    assert result.graphs.precision == {
+        "backbone": "int8 (1 of 3 convolutions fp32)",
+        "segmenter": "fp32",
+        "regressor": "fp32",
+    }
+    assert gate.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
+    assert result.accuracy.passed
+    assert gate(result.graphs) == result.accuracy  # what was returned is what was measured
+    assert result.describe_kept()[0].startswith("outlier: alone in int8 it moves features by ")
+    assert any("1 of 3 convolutions in fp32 passes: features off by" in line for line in said)
+
+
+def test_where_all_may_be_int8_the_gate_runs_once(graphs: GraphSet, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def gate(trial: GraphSet) -> Accuracy:
+        asked.append(trial.precision["backbone"])
+        return always(trial)
+
+    result = quantise(graphs, tmp_path, clips(2), gate)
+    assert asked == ["int8"]
+    assert (result.kept, result.num_convolutions) == ((), 3)
+    assert result.graphs.precision["backbone"] == "int8"
+    assert (result.graphs.variant, result.graphs.records["backbone"].file) == ("int8", "int8/backbone.onnx")
+    model = onnx.load(str(result.graphs.path("backbone")))
+    onnx.checker.check_model(model, full_check=True)
+    assert [opset.domain for opset in model.opset_import] == [""]
+    assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) == 3  # before each, behind none
+    for part in ("segmenter", "regressor"):
+        assert result.graphs.path(part).read_bytes() == graphs.path(part).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["int8"]
+
+
+@pytest.mark.parametrize(("activations", "dtype"), [("uint8", np.uint8), ("int8", np.int8)])
+def test_weights_are_per_channel_and_activations_as_asked(
+    graphs: GraphSet, tmp_path: Path, activations: Any, dtype: type
+) -> None:
+    result = quantise(graphs, tmp_path, clips(4), always, Int8Options(activations=activations))
+    values = constants_of(result)
+    assert values["backbone.last.weight_quantized"].dtype == np.int8
+    assert values["backbone.last.weight_scale"].shape == (DIM,)
+    points = {name: value for name, value in values.items() if name.endswith("_zero_point") and value.ndim == 0}
+    assert {value.dtype for value in points.values()} == {np.dtype(dtype)}
+    assert (activations == "uint8") == any(points.values())
+    assert values["backbone.first.bias"].dtype == np.float32  # TensorRT refuses int32 ones
+
+
+def test_ranges_come_from_the_clips_that_are_not_held_out(graphs: GraphSet, tmp_path: Path) -> None:
+    def input_scale(calibration: Sequence[Any]) -> float:
+        options = Int8Options(methods=("minmax",))
+        return float(constants_of(quantise(graphs, tmp_path, calibration, always, options))["frames_scale"])
+
+    quiet, loud = clips(4), clips(4, scale=10)
+    spread = max(c.max() for c in [quiet[0], *quiet[2:]]) - min(c.min() for c in [quiet[0], *quiet[2:]])
+    assert input_scale(quiet) == pytest.approx(spread / 255, rel=1e-5)
+    assert input_scale(loud) == pytest.approx(10 * spread / 255, rel=1e-5)
+    assert input_scale([*quiet[:3], loud[3]]) > 5 * input_scale(quiet)
+    assert input_scale([quiet[0], loud[1], *quiet[2:]]) == input_scale(quiet)  # the second only compares features
+
+
+def test_the_method_with_the_smallest_error_is_taken(graphs: GraphSet, tmp_path: Path) -> None:
+    said: list[str] = []
+    result = quantise(graphs, tmp_path, clips(4), always, say=said.append)
+    told = {line.split()[3]: float(line.split()[-1].rstrip("%")) for line in said if "calibrated by" in line}
+    assert set(told) == {"minmax", "entropy", "percentile"}
+    assert told[result.method] == min(told.values())
+    assert result.feature_error == pytest.approx(told[result.method] / 100, abs=1e-4)
+
+
+def test_the_same_clips_give_the_same_graphs(graphs: GraphSet, tmp_path: Path) -> None:
+    gate = FeaturesGate(graphs, clips(9)[-1])
+    one, two = (quantise(graphs, tmp_path / name, clips(6), gate) for name in ("one", "two"))
+    assert one.graphs.path("backbone").read_bytes() == two.graphs.path("backbone").read_bytes()
+    assert one.kept == two.kept
+
+
+def test_without_accuracy_nothing_is_written_and_the_layers_are_named(graphs: GraphSet, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"cannot be int8 within the limits") as caught:
+        quantise(graphs, tmp_path, clips(4), never)
+    assert "with all 3 convolutions in int8 9.9 points" in str(caught.value)
+    assert "Costliest for the features: outlier (" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gate_that_breaks_leaves_the_older_graphs(graphs: GraphSet, tmp_path: Path) -> None:
+    before = quantise(graphs, tmp_path, clips(2), always).graphs.digest()
+
+    def broken(_: GraphSet) -> Accuracy:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        quantise(graphs, tmp_path, clips(4), broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["int8"]
+    kept = GraphSet(tmp_path / "int8", graphs.records, graphs.precision)
+    assert kept.digest() == before
+
+
+def test_a_quantiser_that_ignores_an_option_is_found_out(
+    graphs: GraphSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Old(ort_quantiser.QDQQuantizer):  # type: ignore[misc]  # the base class has no types
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args[:-1], {**args[-1], "QuantizeBias": True})
+
+    monkeypatch.setattr(ort_quantiser, "QDQQuantizer", Old)
+    with pytest.raises(ExportError, match=r"or biases too; upgrade it with"):
+        quantise(graphs, tmp_path, clips(2), always)
+
+
+def test_what_cannot_be_asked_for(graphs: GraphSet, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1 clips to calibrate on; at least 2"):
+        quantise(graphs, tmp_path, clips(1), always)
+    with pytest.raises(UserError, match=r"no calibration method \['guess'\]; allowed: minmax, entropy, percentile"):
+        Int8Options(methods=("guess",))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="at least one"):
+        Int8Options(methods=())
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import mcore_export.int8, mcore_export.speed"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("activations", "readable"), [("int8", True), ("uint8", False)])
+def test_tensorrt_reads_int8_activations_and_refuses_uint8(
+    graphs: GraphSet, tmp_path: Path, activations: Any, readable: bool
+) -> None:
+    """The reason why there are two kinds of activations; parsing needs no GPU."""
+    trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
+    result = quantise(graphs, tmp_path, clips(4), always, Int8Options(activations=activations))
+    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    network = trt.Builder(logger).create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(result.graphs.path("backbone").read_bytes()) is readable
+    if not readable:
+        assert "zero point" in parser.get_error(0).desc()
+
+
+def test_a_real_network_in_int8_scores_on_both_engines(bundle: Path, tmp_path: Path) -> None:
+    """Random weights amplify rounding, so that this is about engines reading the graphs and about their agreement."""
+    from mcore_runtime.backends.openvino import OpenVinoBackend
+
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    opened = Bundle.open(bundle)
+    source, clip = opened.graphs("fp32"), opened.model.clip
+    rng = np.random.default_rng(0)
+    shape = (3, clip.num_frames, clip.crop_size, clip.crop_size)
+    calibration = [rng.standard_normal(shape, np.float32) for _ in range(4)]
+    result = quantise(source, tmp_path, calibration, always, Int8Options(methods=("minmax",)))
+    engines: list[Callable[[GraphSet], Any]] = [
+        lambda graphs: OrtBackend(graphs, "onnxruntime", threads=1),
+        lambda graphs: OpenVinoBackend(graphs, threads=1),
+    ]
+    with closing(engines[0](source)) as exact:
+        expected = exact.backbone(calibration[0][None])
+    for engine in engines:
+        with closing(engine(result.graphs)) as backend:
+            assert backend.precision["backbone"] == "int8"
+            found = backend.backbone(calibration[0][None])
+            tokens = backend.segmenter(found)[2]
+            assert np.isfinite(backend.regressor(tokens, tokens)[0]).all()
+        assert 1e-4 < relative(found, expected) < 0.3
