@@ -10,6 +10,11 @@ from mcore_runtime.backends.ort import cuda_is_listed
 from mcore_runtime.manifest import GraphSet
 
 
+def cpu_backends() -> tuple[str, ...]:
+    """Name the engines that this machine's CPU has."""
+    return ("onnxruntime",) if importlib.util.find_spec("openvino") is None else ("onnxruntime", "openvino")
+
+
 def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Backend]:
     """Open, one after the other, every engine that runs here; ONNX Runtime on the CPU must.
 
@@ -20,9 +25,8 @@ def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Back
     Raises:
         BackendError: ONNX Runtime cannot load the graphs on the CPU, or OpenVINO is installed and cannot.
     """
-    yield open_backend(graphs, "onnxruntime")
-    if importlib.util.find_spec("openvino") is not None:
-        yield open_backend(graphs, "openvino")
+    for name in cpu_backends():
+        yield open_backend(graphs, name)
     if cuda_is_listed():
         try:
             yield open_backend(graphs, "onnxruntime-cuda")

@@ -81,6 +81,11 @@ class Arguments:
     """Folder of the new bundle."""
     fp16: bool = False
     """Export half-precision graphs too: half the size, for GPUs."""
+    int8: bool = False
+    """Export eight-bit graphs too, calibrated on the exemplars' dives: kept only if they are faster than fp32 on this
+    machine, and within the limits."""
+    keep_slower: bool = False
+    """Keep int8 graphs that are not faster here, for another device."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
     exemplars: Path | None = None
@@ -208,7 +213,9 @@ def _export_options(arguments: Arguments) -> ExportOptions:
     from mcore_export.exporter import ExportOptions
     from mcore_export.gate import ValidationOptions
 
-    precision: Precision = "fp16" if arguments.fp16 else "fp32"
+    if arguments.fp16 and arguments.int8:
+        raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
+    precision: Precision = "fp16" if arguments.fp16 else "int8" if arguments.int8 else "fp32"
     validation = None
     if arguments.validate is not None:
         validation = ValidationOptions(arguments.validate, arguments.validate_split, arguments.validate_most)
@@ -217,6 +224,7 @@ def _export_options(arguments: Arguments) -> ExportOptions:
         opset=arguments.opset,
         limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
         validation=validation,
+        keep_slower=arguments.keep_slower,
         engines=_engine_options(arguments),
         force=arguments.force,
     )

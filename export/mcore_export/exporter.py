@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -20,6 +21,7 @@ import torch
 
 import mcore
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
+from mcore.data.manifest import DiveRecord
 from mcore.errors import UserError
 from mcore.model import MCoRe
 from mcore_export.add_engines import EngineOptions, write_engines
@@ -31,6 +33,7 @@ from mcore_export.gate import TorchBackend, ValidationOptions, expect, rendered_
 from mcore_export.golden import write_golden
 from mcore_export.graphs import export_graphs, graph_modules
 from mcore_export.half import ISLANDS
+from mcore_export.int8_variant import calibration_clips, measure_speed, quantise_within
 from mcore_export.verify import compare_aloud, require_pass
 from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
 from mcore_runtime.manifest import (
@@ -71,6 +74,8 @@ class ExportOptions:
     """Most that graphs of ``precision`` may differ from PyTorch; None: ``DEFAULT_LIMITS``."""
     validation: ValidationOptions | None = None
     """Real clips to compare on, besides rendered ones."""
+    keep_slower: bool = False
+    """Write int8 graphs even where they are not faster than fp32 on this machine's CPU."""
     engines: EngineOptions | None = None
     """TensorRT engines to build at once; None: later, by ``add_engines``."""
     force: bool = False
@@ -79,11 +84,6 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if not OPSETS[0] <= self.opset <= OPSETS[1]:
             raise UserError(f"opset {self.opset}; allowed: {OPSETS[0]} to {OPSETS[1]}")
-
-    @property
-    def precisions(self) -> tuple[Precision, ...]:
-        """Everything that is exported."""
-        return ("fp32",) if self.precision == "fp32" else ("fp32", self.precision)
 
     def limits_of(self, precision: Precision) -> GateLimits:
         """Return what a precision's graphs are held to."""
@@ -127,30 +127,51 @@ def export_checkpoint(
         golden = expect(model, clips)
         write_golden(folder, golden)
         expected = expect(model, [*clips, *more]) if more else golden
-        sets = {name: write_graphs(model, folder, options.opset, name, say) for name in options.precisions}
-        gates = {name: _prove(model, graphs, expected, options.limits_of(name), say) for name, graphs in sets.items()}
+        variants = _write_variants(model, folder, options, expected, records, say)
+        sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
         banks = {} if bank is None else write_banks(sets, model.config.clip, records, bank, folder, say)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,
             tools=TOOLS,
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
-            variants={
-                name: VariantRecord(
-                    precision=graphs.precision,
-                    kept=_kept(name),
-                    graphs=graphs.records,
-                    exemplars=banks.get(name),
-                    limits=options.limits_of(name),
-                    gate=gates[name],
-                )
-                for name, graphs in sets.items()
-            },
+            variants={name: replace(variant, exemplars=banks.get(name)) for name, variant in variants.items()},
         )
         write_manifest(folder, manifest)
         if options.engines is not None:
             write_engines(Bundle.open(folder), options.engines, say)
     return Bundle.open(out)
+
+
+def _write_variants(
+    model: MCoRe, folder: Path, options: ExportOptions, expected: Expected, records: list[DiveRecord], say: Say
+) -> dict[Precision, VariantRecord]:
+    """Write the graphs of every precision, each proven before the next is made."""
+    graphs = write_graphs(model, folder, options.opset, "fp32", say)
+    limits = options.limits_of("fp32")
+    written = {"fp32": _record(graphs, limits, _prove(model, graphs, expected, limits, say))}
+    limits = options.limits_of(options.precision)
+    if options.precision == "fp16":
+        half = write_graphs(model, folder, options.opset, "fp16", say)
+        kept = tuple(f"{part}: {island}" for part, islands in ISLANDS.items() for island in islands)
+        written["fp16"] = _record(half, limits, _prove(model, half, expected, limits, say), kept)
+    if options.precision == "int8":
+        clips = calibration_clips(records, model.config.clip)
+        int8 = quantise_within(graphs, folder, clips, expected, limits, say)
+        gate = _prove(model, int8.graphs, expected, limits, say)
+        speed = measure_speed(graphs, int8.graphs, expected, say, keep_slower=options.keep_slower)
+        written["int8"] = _record(int8.graphs, limits, gate, int8.describe_kept(), speed)
+    return cast("dict[Precision, VariantRecord]", written)
+
+
+def _record(
+    graphs: GraphSet,
+    limits: GateLimits,
+    gate: tuple[GateRow, ...],
+    kept: tuple[str, ...] = (),
+    speed: tuple[str, ...] = (),
+) -> VariantRecord:
+    return VariantRecord(graphs.precision, kept, graphs.records, None, limits, gate, speed)
 
 
 def write_graphs(model: MCoRe, folder: Path, opset: int, precision: Precision, say: Say) -> GraphSet:
@@ -173,12 +194,6 @@ def _prove(model: MCoRe, graphs: GraphSet, expected: Expected, limits: GateLimit
             rows += compare_aloud(backend, expected, limits, say)
     require_pass(rows)
     return tuple(rows)
-
-
-def _kept(precision: Precision) -> tuple[str, ...]:
-    if precision != "fp16":
-        return ()
-    return tuple(f"{part}: {island}" for part, islands in ISLANDS.items() for island in islands)
 
 
 def _checkpoint_record(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:

@@ -33,6 +33,8 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
         say(f"{name}: {size / 1e6:.1f} MB ({parts}), {exemplars}, {gate}")
         for kept in variant.kept:
             say(f"  in higher precision: {kept}")
+        for line in variant.speed:
+            say(f"  where it was exported: {line}")
     for engine in manifest.engines:
         say(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     say("on this machine:")

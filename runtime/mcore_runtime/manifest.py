@@ -197,6 +197,8 @@ class VariantRecord:
     """What the gate allowed."""
     gate: tuple[GateRow, ...] = ()
     """What the gate measured, by every engine that the exporting machine had."""
+    speed: tuple[str, ...] = ()
+    """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
 
 
 @dataclass(frozen=True)
@@ -383,6 +385,7 @@ def _variant(values: Mapping[str, Any]) -> VariantRecord:
         exemplars=None if exemplars is None else ExemplarRecord(**exemplars),
         limits=GateLimits(**values["limits"]),
         gate=tuple(GateRow(**row) for row in values["gate"]),
+        speed=tuple(values["speed"]),
     )
 
 

@@ -1,0 +1,103 @@
+"""Eight bits as a variant of a bundle: quantised on training clips, held to the gate, kept only if it is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord
+from mcore.errors import ExportError, UserError
+from mcore.video import normalise, read_clip
+from mcore_export.backends import cpu_backends, gate_backends
+from mcore_export.compare import CHAIN, Expected, FloatArray, compare
+from mcore_export.int8 import Accuracy, Int8Graphs, quantise
+from mcore_export.speed import SpeedRow, compare_speed, describe_speed
+from mcore_runtime.backends import open_backend
+from mcore_runtime.manifest import GateLimits, GateRow, GraphSet
+
+CALIBRATION_CLIPS = 24
+"""Clips that ranges are taken from; more were measured to change little."""
+SPEED_EXEMPLARS = 10
+"""The published number."""
+
+Say = Callable[[str], None]
+
+
+def calibration_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
+    """Read training clips, (3, T, c, c) each, spread evenly over a list.
+
+    Raises:
+        UserError: there are none.
+        ClipError: a video cannot be read.
+    """
+    if not records:
+        raise UserError(
+            "int8 takes the ranges of its activations from training dives, and none are known: say which with "
+            "--exemplars DIVES.jsonl"
+        )
+    picked = np.linspace(0, len(records) - 1, min(CALIBRATION_CLIPS, len(records))).round().astype(int)
+    return [read_clip(r.path, config, start_s=r.start_s, end_s=r.end_s) for r in (records[i] for i in picked)]
+
+
+def quantise_within(
+    graphs: GraphSet, folder: Path, clips: Sequence[FloatArray], expected: Expected, limits: GateLimits, say: Say
+) -> Int8Graphs:
+    """Quantise as many convolutions as the gate allows on every engine of this machine.
+
+    Raises:
+        ExportError: not accurate enough even with one.
+        UserError: too few clips.
+    """
+
+    def accuracy(trial: GraphSet) -> Accuracy:
+        rows: list[GateRow] = []
+        for backend in gate_backends(trial, lambda line: None):
+            with closing(backend):
+                rows += compare(backend, expected, limits)
+        return Accuracy(all(row.passed for row in rows), _summary(rows))
+
+    return quantise(graphs, folder, clips, accuracy, say=say)
+
+
+def measure_speed(
+    fp32: GraphSet, int8: GraphSet, expected: Expected, say: Say, *, keep_slower: bool
+) -> tuple[str, ...]:
+    """Time int8 against fp32 in turns, on each engine of this machine's CPU.
+
+    Returns:
+        One line for each engine and part, for the manifest.
+
+    Raises:
+        ExportError: int8 is not the faster one on any of them, and ``keep_slower`` is not set.
+    """
+    clip = normalise(expected.clips[0].frames, expected.clip_config)
+    exemplars = np.resize(expected.tokens, (SPEED_EXEMPLARS, *expected.tokens.shape[1:]))
+    rows: list[SpeedRow] = []
+    for name in cpu_backends():
+        with ExitStack() as stack:
+            pair = {
+                variant: stack.enter_context(closing(open_backend(graphs, name)))
+                for variant, graphs in (("fp32", fp32), ("int8", int8))
+            }
+            rows += compare_speed(pair, clip, exemplars)
+    lines = tuple(describe_speed(row) for row in rows)
+    for line in lines:
+        say(line)
+    if not keep_slower and not any(row.faster for row in rows if row.part == CHAIN):
+        raise ExportError(
+            f"int8 is not faster than fp32 on this machine ({'; '.join(lines)}), so nothing was written. Use fp32 or "
+            "--fp16, or keep the int8 graphs for another device with: --keep-slower"
+        )
+    return lines
+
+
+def _summary(rows: Sequence[GateRow]) -> str:
+    def worst(measure: str) -> float:
+        return max(row.figure for row in rows if row.measure == measure)
+
+    srcc = min(row.figure for row in rows if row.measure == "srcc")
+    return f"{worst('score_max'):.2g} points, SRCC {srcc:.5f}, {worst('flips'):.0%} of transitions flipped"
