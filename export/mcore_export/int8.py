@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -66,8 +67,10 @@ class Int8Options:
     """Ways to choose ranges; the one with the smallest error of the features is taken."""
 
     def __post_init__(self) -> None:
-        if unknown := [method for method in self.methods if method not in METHODS] or not self.methods:
-            raise UserError(f"no calibration method {unknown}; allowed: {', '.join(METHODS)}, at least one")
+        if not self.methods or any(method not in METHODS for method in self.methods):
+            raise UserError(f"calibration methods {list(self.methods)}; at least one of {', '.join(METHODS)}")
+        if self.activations not in get_args(Activations):
+            raise UserError(f"activations {self.activations!r}; allowed: {', '.join(get_args(Activations))}")
 
 
 @dataclass(frozen=True)
