@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,19 @@ def test_all_labels_have_a_twin_with_the_official_split(labels: list[TwinLabel])
     assert all("10m" not in clip for clip in springboard)
     assert all("3m" not in label.clip.lower() for label in labels if label.height_m == 10)
     assert all(label.height_m == 10 for label in labels if label.dive_number.startswith("6"))
+
+
+def test_what_labels_alone_tell_of_the_score_is_what_the_real_ones_tell(
+    labels: list[TwinLabel], labels_file: Path
+) -> None:
+    """Dive number, difficulty, frames and steps are the real dives', so no shortcut through them pays more."""
+    real = [json.loads(line) for line in labels_file.read_text().splitlines()]
+    for label, row in zip(labels, real, strict=True):
+        assert (label.clip, label.dive_number, label.difficulty) == (row["clip"], row["dive_number"], row["difficulty"])
+        assert (label.score, label.num_frames) == (row["score"], row["frames"])
+        assert (label.split == "test") == (row["split"] == "test")
+        frames = tuple(sorted(frame + 1 for frame, _ in row["events"]))
+        assert label.step_frames[int(label.completed) :] == frames
 
 
 def test_physics_hold_for_the_frames_of_real_labels(labels: list[TwinLabel]) -> None:

@@ -15,7 +15,7 @@ from mcore.diving.difficulty import HeightM
 from mcore.errors import DiveNumberError, UserError
 from mcore.synthetic.twin import TwinLabel, usual_flight_frames
 
-_BOARD = re.compile(r"(?<!\d)(3|10)m", re.IGNORECASE)
+_BOARD = re.compile(r"(?<!\d)(3|10)m(?![a-z])")
 _HEIGHTS: tuple[HeightM, ...] = (3, 10)
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
 _ARROW = " -> "

@@ -60,8 +60,10 @@ class TwinLabel:
                 f"{self.clip}: steps begin at frames {self.step_frames} of {self.num_frames}; a twin needs at least "
                 "two, ascending, after the first frame and before the end"
             )
-        if not (self.difficulty > 0 and math.isfinite(self.score)):
-            raise UserError(f"{self.clip}: difficulty {self.difficulty}, score {self.score}; both must be numbers")
+        if not (0 < self.difficulty < math.inf and math.isfinite(self.score)):
+            raise UserError(
+                f"{self.clip}: difficulty {self.difficulty}, score {self.score}; both are finite, the first above 0"
+            )
 
 
 @dataclass(frozen=True, eq=False)
