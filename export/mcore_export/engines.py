@@ -85,7 +85,7 @@ def build_engines(
             try:
                 content, cache = builder.build(graphs.path(part), graphs.records[part], max_exemplars, cache)
             except BackendError as error:
-                raise BackendError(f"{error}{_remedy(flavour, graphs, target)}") from error
+                raise BackendError(f"{str(error).rstrip('.')}. {_remedy(flavour, graphs, target)}") from error
             build_s[part] = round(time.perf_counter() - began, 3)
             (out / f"{part}.engine").write_bytes(content)
             say(
@@ -212,9 +212,12 @@ def _describe_problem(error: Any) -> str:
 
 def _remedy(flavour: Flavour, graphs: GraphSet, target: str) -> str:
     """What to do about a graph that cannot be built."""
-    if flavour.kind == "tensorrt-rtx" and target == "sm75" and graphs.variant == "fp32":
+    fp16 = f"build the fp16 graphs instead: mcore-export {graphs.folder} --engine {flavour.kind} --precision fp16"
+    if flavour.kind == "tensorrt-rtx" and target == "sm75" and graphs.variant != "fp16":
         return (
-            ". TensorRT-RTX has no float32 matrix products on Turing (sm75); build the fp16 graphs instead: "
-            f"mcore-export {graphs.folder} --engine tensorrt-rtx --target sm75 --precision fp16"
+            "TensorRT-RTX has no float32 matrix products on Turing (sm75), which segmenter and regressor need; "
+            f"{fp16} --target sm75"
         )
-    return ". Export the bundle again with another --opset, or run it on another backend: --backend onnxruntime"
+    if graphs.variant == "int8":
+        return f"TensorRT reads signed, symmetric int8 only, not the uint8 activations that suit CPUs; {fp16}"
+    return "Export the bundle again with another --opset, or run it on another backend: --backend onnxruntime"

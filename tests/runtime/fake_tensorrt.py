@@ -71,6 +71,7 @@ class FakeTensorRt:
         self.gpu, self.rtx = gpu, rtx
         self.loads = 0
         self.live: set[str] = set()
+        self.complaint = ""
         self.capturable = True
         self.stale_capture = False
         self.capture_strategies: list[Any] = []
@@ -124,8 +125,8 @@ class FakeTensorRt:
             def build_serialized_network(self, network: Any, config: Any) -> Any:
                 self._log("INFO", "Detected the inputs")
                 fake.tf32_left_on += "TF32" in config.flags
-                if fake.gpu is None and not (rtx and config.num_compute_capabilities):
-                    self._log("ERROR", "Error Code 1: Cuda Runtime (cudaError 35)")
+                if fake.complaint:
+                    self._log("ERROR", fake.complaint)
                     return None
                 return config.build(network)
 

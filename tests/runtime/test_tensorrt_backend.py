@@ -81,7 +81,7 @@ MACHINES = [
 ]
 
 
-@pytest.fixture(params=MACHINES, ids="-".join)
+@pytest.fixture(params=MACHINES, ids=["-".join(machine) for machine in MACHINES])
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch, *request.param)
 
@@ -266,7 +266,9 @@ def test_an_engine_of_something_else_is_never_touched(
 ) -> None:
     with pytest.raises(BackendError, match=message) as caught:
         jetson.open(bundle_copy, **changes)
-    assert str(caught.value).endswith(f"Build it here with: mcore-export {bundle_copy} --engine tensorrt")
+    assert str(caught.value).endswith(
+        f"Build it here with: mcore-export {bundle_copy} --engine tensorrt --precision fp32"
+    )
     assert jetson.trt.loads == 0
     assert jetson.gpu.leaks() == {}
 

@@ -39,5 +39,4 @@ def choose_engine(graphs: GraphSet, kind: str, version: str, target: str) -> Eng
 
 def build_command(graphs: GraphSet, kind: str) -> str:
     """Say which command builds an engine from these graphs."""
-    precision = "" if graphs.variant == "fp32" else f" --precision {graphs.variant}"
-    return f"Build it here with: mcore-export {graphs.folder} --engine {kind}{precision}"
+    return f"Build it here with: mcore-export {graphs.folder} --engine {kind} --precision {graphs.variant}"
