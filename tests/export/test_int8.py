@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 from mcore.errors import ExportError, UserError
-from mcore_export.int8 import Accuracy, Int8Graphs, Int8Options, quantise
+from mcore_export import int8, qdq
+from mcore_export.int8 import Accuracy, Int8Options, quantise
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
@@ -33,10 +34,11 @@ LIMIT = 0.03
 """Relative error of features that the test's gate allows: eight bits cost 1 %, the loud channel far more."""
 
 
-@pytest.fixture(scope="module")
-def graphs(tmp_path_factory: pytest.TempPathFactory) -> GraphSet:
-    """Three convolutions, one of which sees a channel far louder than the others; other parts are never opened."""
-    folder = tmp_path_factory.mktemp("fp32")
+def build_graphs(folder: Path, more: int = 0) -> GraphSet:
+    """Three convolutions, one of which sees a channel far louder than the others, and ``more`` behind them.
+
+    The other parts are copied, never opened, so they need not be graphs.
+    """
     rng = np.random.default_rng(0)
     first = rng.standard_normal((4, 3, 1, 1)).astype(np.float32)
     first[0] *= LOUD
@@ -59,9 +61,12 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> GraphSet:
         node("Conv", ["b", "backbone.outlier.weight"], ["c"], pads=[1, 1, 1, 1], name="conv_b"),
         node("Relu", ["c"], ["d"]),
         node("Conv", ["d", "backbone.last.weight"], ["e"]),  # the exporter names nodes; others may not
-        node("ReduceMean", ["e", "space"], ["f"], keepdims=0),
+        *(node("Conv", [f"e{i}" if i else "e", f"backbone.more{i}.weight"], [f"e{i + 1}"]) for i in range(more)),
+        node("ReduceMean", [f"e{more}" if more else "e", "space"], ["f"], keepdims=0),
         node("Unsqueeze", ["f", "batch"], ["features"]),
     ]
+    for i in range(more):
+        constants[f"backbone.more{i}.weight"] = rng.standard_normal((DIM, DIM, 1, 1)).astype(np.float32)
     records = standard_graphs(MODEL)
     inputs, outputs = (
         [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, spec.shape) for spec in specs]
@@ -75,6 +80,11 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> GraphSet:
     for part in ("segmenter", "regressor"):
         (folder / f"{part}.onnx").write_bytes(part.encode())
     return GraphSet(folder, records, dict.fromkeys(PARTS, "fp32"))
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> GraphSet:
+    return build_graphs(tmp_path_factory.mktemp("fp32"))
 
 
 def clips(count: int, scale: float = 1.0) -> list[Any]:
@@ -119,8 +129,8 @@ class FeaturesGate:
         return Accuracy(error <= LIMIT, f"features off by {error:.1%}")
 
 
-def constants_of(result: Int8Graphs) -> dict[str, Any]:
-    model = onnx.load(str(result.graphs.path("backbone")))
+def constants_of(graphs: GraphSet) -> dict[str, Any]:
+    model = onnx.load(str(graphs.path("backbone")))
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
@@ -167,7 +177,7 @@ def test_weights_are_per_channel_and_activations_as_asked(
     graphs: GraphSet, tmp_path: Path, activations: Any, dtype: type
 ) -> None:
     result = quantise(graphs, tmp_path, clips(4), always, Int8Options(activations=activations))
-    values = constants_of(result)
+    values = constants_of(result.graphs)
     assert values["backbone.last.weight_quantized"].dtype == np.int8
     assert values["backbone.last.weight_scale"].shape == (DIM,)
     points = {name: value for name, value in values.items() if name.endswith("_zero_point") and value.ndim == 0}
@@ -179,7 +189,8 @@ def test_weights_are_per_channel_and_activations_as_asked(
 def test_ranges_come_from_the_clips_that_are_not_held_out(graphs: GraphSet, tmp_path: Path) -> None:
     def input_scale(calibration: Sequence[Any]) -> float:
         options = Int8Options(methods=("minmax",))
-        return float(constants_of(quantise(graphs, tmp_path, calibration, always, options))["frames_scale"])
+        result = quantise(graphs, tmp_path, calibration, always, options)
+        return float(constants_of(result.graphs)["frames_scale"])
 
     quiet, loud = clips(4), clips(4, scale=10)
     spread = max(c.max() for c in [quiet[0], *quiet[2:]]) - min(c.min() for c in [quiet[0], *quiet[2:]])
@@ -189,13 +200,40 @@ def test_ranges_come_from_the_clips_that_are_not_held_out(graphs: GraphSet, tmp_
     assert input_scale([quiet[0], loud[1], *quiet[2:]]) == input_scale(quiet)  # the second only compares features
 
 
-def test_the_method_with_the_smallest_error_is_taken(graphs: GraphSet, tmp_path: Path) -> None:
+def test_the_method_with_the_smallest_error_is_taken(
+    graphs: GraphSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales = {"minmax": 1e-3, "entropy": 1.0, "percentile": 1e-3}
+
+    def misled(path: Path, seen: Sequence[Any], method: Any) -> Any:
+        return qdq.calibrate(path, [scales[method] * clip for clip in seen], method)
+
+    monkeypatch.setattr(int8, "calibrate", misled)
     said: list[str] = []
     result = quantise(graphs, tmp_path, clips(4), always, say=said.append)
     told = {line.split()[3]: float(line.split()[-1].rstrip("%")) for line in said if "calibrated by" in line}
-    assert set(told) == {"minmax", "entropy", "percentile"}
-    assert told[result.method] == min(told.values())
-    assert result.feature_error == pytest.approx(told[result.method] / 100, abs=1e-4)
+    assert result.method == "entropy"
+    assert told["entropy"] < min(told["percentile"], told["minmax"])
+    assert result.feature_error == pytest.approx(told["entropy"] / 100, abs=1e-4)
+
+
+def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp_path: Path) -> None:
+    """Of 6 convolutions 1, 2 and 4 are tried in float32, then 3, which fails."""
+    (tmp_path / "fp32").mkdir()
+    counts: list[int] = []
+
+    def at_most_two(trial: GraphSet) -> Accuracy:
+        count = sum("weight_quantized" in name for name in constants_of(trial))
+        counts.append(count)
+        return Accuracy(count <= 2, f"{count} in int8")
+
+    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), at_most_two)
+    assert counts == [6, 5, 4, 2, 3]
+    assert at_most_two(result.graphs) == result.accuracy == Accuracy(True, "2 in int8")
+    assert result.graphs.precision["backbone"] == "int8 (4 of 6 convolutions fp32)"
+    errors = [layer.error for layer in result.kept]
+    assert len(errors) == 4
+    assert errors == sorted(errors, reverse=True)
 
 
 def test_the_same_clips_give_the_same_graphs(graphs: GraphSet, tmp_path: Path) -> None:
