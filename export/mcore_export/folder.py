@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,7 +39,8 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
 def appearing_folder(out: Path) -> Iterator[Path]:
     """Fill a hidden folder beside ``out`` and move it there at the end; on an error ``out`` stays as it was."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    _remove_orphans(out)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}-", dir=out.parent))
     folder = hidden / "new"
     folder.mkdir()
     try:
@@ -45,6 +48,27 @@ def appearing_folder(out: Path) -> Iterator[Path]:
         _move(folder, out, hidden / "old")
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _remove_orphans(out: Path) -> None:
+    """Remove what processes that were killed left beside ``out``; a bundle that one of them had moved aside returns."""
+    for hidden in out.parent.glob(f".{glob.escape(out.name)}.*-*"):
+        pid = hidden.name.removeprefix(f".{out.name}.").partition("-")[0]
+        if not pid.isdecimal() or _is_running(int(pid)):
+            continue
+        if (hidden / "old").is_dir() and not out.exists():
+            (hidden / "old").rename(out)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _move(folder: Path, out: Path, old: Path) -> None:
