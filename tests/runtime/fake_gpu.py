@@ -30,6 +30,7 @@ class FakeGpu:
         self.allocations = 0
         self.launches = 0
         self.bytes_left: int | None = None
+        self.is_lost = False
         self._current = threading.local()
         self._next_handle = 0x7000_0000
 
@@ -60,6 +61,9 @@ class FakeGpu:
 
     def pop(self) -> None:
         self._stack.pop()
+
+    def has_context(self) -> bool:
+        return bool(self._stack)
 
     def require_context(self) -> None:
         assert self._stack, "no CUDA context is current in this thread"
@@ -141,6 +145,7 @@ class _Result(enum.Enum):
     CUDA_SUCCESS = 0
     CUDA_ERROR_OUT_OF_MEMORY = 2
     CUDA_ERROR_NO_DEVICE = 100
+    CUDA_ERROR_LAUNCH_FAILED = 719
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
 
 
@@ -216,6 +221,8 @@ class FakeCudaPython:
 
     def cuStreamSynchronize(self, stream: int) -> tuple[_Result]:
         self._gpu.require_context()
+        if self._gpu.is_lost:
+            return (_Result.CUDA_ERROR_LAUNCH_FAILED,)
         self._gpu.streams[stream].synchronise()
         return (_OK,)
 
@@ -284,6 +291,9 @@ class FakeCudaPython:
 class FakePyCuda:
     """``pycuda.driver`` on a fake GPU: objects that own things, and exceptions."""
 
+    class Error(Exception):
+        pass
+
     def __init__(self, gpu: FakeGpu | None) -> None:
         fake = gpu
 
@@ -311,6 +321,8 @@ class FakePyCuda:
             def synchronize(self) -> None:
                 assert fake is not None
                 fake.require_context()
+                if fake.is_lost:
+                    raise FakePyCuda.Error("cuStreamSynchronize failed: unspecified launch failure")
                 fake.streams[self.handle].synchronise()
 
             def __del__(self) -> None:
@@ -342,7 +354,7 @@ class FakePyCuda:
 
     def init(self) -> None:
         if self._gpu_or_none is None:
-            raise RuntimeError("cuInit failed: no CUDA-capable device is detected")
+            raise self.Error("cuInit failed: no CUDA-capable device is detected")
 
     def mem_alloc(self, num_bytes: int) -> Any:
         return _Allocation(self._gpu, self._gpu.allocate(num_bytes))

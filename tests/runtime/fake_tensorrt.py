@@ -72,6 +72,8 @@ class FakeTensorRt:
         self.loads = 0
         self.live: set[str] = set()
         self.complaint = ""
+        self.run_complaint = ""
+        self.refuses_capture = False
         self.capturable = True
         self.stale_capture = False
         self.capture_strategies: list[Any] = []
@@ -191,6 +193,12 @@ def _tensors(onnx_bytes: bytes) -> dict[str, Any]:
     return found
 
 
+def _require_context_to_free(fake: FakeTensorRt, what: str) -> None:
+    """Freed without a context, a thing stays in ``live``: an assertion in ``__del__`` would be a warning only."""
+    if fake.gpu is not None and fake.gpu.has_context():
+        fake.live.discard(what)
+
+
 class _Engine:
     def __init__(self, fake: FakeTensorRt, plan: dict[str, Any], log: Any) -> None:
         self.fake, self.plan, self.log = fake, plan, log
@@ -198,6 +206,10 @@ class _Engine:
         self.tensors = _tensors(self.onnx)
         self._names = list(self.tensors)[::-1]  # the real one promises no order
         assert plan["typed"], "a weakly typed engine may choose other types than were proven"
+        fake.live.add(f"engine {id(self)}")
+
+    def __del__(self) -> None:
+        _require_context_to_free(self.fake, f"engine {id(self)}")
 
     @property
     def num_io_tensors(self) -> int:
@@ -244,12 +256,10 @@ class _Context:
         self._addresses: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._has_run = False
-        self._fake.live.add(str(id(self)))
+        self._fake.live.add(f"context {id(self)}")
 
     def __del__(self) -> None:
-        if self._fake.gpu is not None and str(id(self)) in self._fake.live:
-            self._fake.gpu.require_context()
-            self._fake.live.remove(str(id(self)))
+        _require_context_to_free(self._fake, f"context {id(self)}")
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         if name not in self._engine.tensors or memory % 256:
@@ -285,9 +295,14 @@ class _Context:
         if missing := [*self.infer_shapes(), *(name for name in self._engine.tensors if name not in self._addresses)]:
             self._engine.log("ERROR", f"not set: {missing}")
             return False
+        if self._fake.run_complaint:
+            self._engine.log("ERROR", self._fake.run_complaint)
+            return False
         if stream.captured is not None and not (self._fake.capturable and self._has_run):
             stream.is_capture_valid = False
             self._engine.log("ERROR", "operation not permitted when stream is capturing")
+            return False
+        if stream.captured is not None and self._fake.refuses_capture:
             return False
         if stream.captured is not None and self._fake.stale_capture:
             stale = {name: array.copy() for name, array in self._read().items()}

@@ -172,6 +172,7 @@ def test_rtx_captures_by_itself(monkeypatch: pytest.MonkeyPatch, bundle_copy: Pa
     ("attribute", "value", "note"),
     [
         ("capturable", False, "cannot be captured as a CUDA graph"),
+        ("refuses_capture", True, "cannot be captured as a CUDA graph"),
         ("stale_capture", True, "computes other values"),
     ],
 )
@@ -246,6 +247,25 @@ def test_wrong_arrays_are_refused(jetson: Machine, bundle_copy: Path, array: Any
     with pytest.raises(ValueError, match="no exemplars"):
         backend.regressor(random_input(0, 1, TOKENS, DIM), random_input(0, 0, TOKENS, DIM))
     backend.close()
+
+
+def test_a_run_that_fails_is_said(machine: Machine, bundle_copy: Path) -> None:
+    backend = machine.open(bundle_copy)
+    tokens = random_input(0, 2, TOKENS, DIM)
+    machine.trt.run_complaint = "Error Code 1: out of registers"
+    with pytest.raises(BackendError, match=r"engine of regressor\.onnx did not run: Error Code 1: out of registers"):
+        backend.regressor(tokens[:1], tokens)
+    backend.close()
+
+
+def test_a_gpu_that_fails_is_said_and_let_go(machine: Machine, bundle_copy: Path) -> None:
+    backend = machine.open(bundle_copy)
+    tokens = random_input(0, 2, TOKENS, DIM)
+    machine.gpu.is_lost = True
+    with pytest.raises(BackendError, match=r"the GPU failed while running TensorRT.*(LAUNCH_FAILED|launch failure)"):
+        backend.regressor(tokens[:1], tokens)
+    backend.close()
+    assert "contexts" not in machine.gpu.leaks()
 
 
 # What must never be loaded, and what is said instead

@@ -117,7 +117,7 @@ class TensorRtBackend:
                 config: Any = engine.create_runtime_config()
                 config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
                 options = (config,)
-            self._runners[part] = EngineRunner(engine, graph, cuda, options)
+            self._runners[part] = EngineRunner(engine, graph, cuda, flavour.journal, options)
             self._runners[part].reserve(record.max_exemplars)
 
     @contextmanager
@@ -125,8 +125,16 @@ class TensorRtBackend:
         if self._cuda is None:
             raise RuntimeError("this backend is closed")
         self._check_thread()
-        with self._cuda.active():
-            yield
+        try:
+            with self._cuda.active():
+                yield
+        except (UserError, ValueError):
+            raise
+        except Exception as error:  # CUDA's errors, of whichever package reaches it
+            raise BackendError(
+                f"the GPU failed while running {self.provider}: {first_line(error)}. Close this backend and open it "
+                "again; if it fails again, look at the memory that is left and at the driver's log"
+            ) from error
 
     def _check_thread(self) -> None:
         if threading.get_ident() != self._thread:

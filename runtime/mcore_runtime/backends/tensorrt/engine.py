@@ -14,7 +14,7 @@ from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.contract import DYNAMIC, check_contract, extent, is_dynamic, tensor_spec
 from mcore_runtime.backends.tensorrt.devices import Cuda
 from mcore_runtime.backends.tensorrt.flavours import Flavour
-from mcore_runtime.backends.tensorrt.messages import describe_errors
+from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors
 from mcore_runtime.manifest import GraphRecord, TensorSpec
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class EngineRunner:
         engine: from ``load_engine``.
         record: its graph.
         cuda: opened, and active in this call and every later one.
+        journal: the library's log.
         context_options: arguments of ``create_execution_context``.
 
     Raises:
@@ -98,14 +99,19 @@ class EngineRunner:
     """
 
     def __init__(
-        self, engine: trt.ICudaEngine, record: GraphRecord, cuda: Cuda, context_options: Sequence[Any] = ()
+        self,
+        engine: trt.ICudaEngine,
+        record: GraphRecord,
+        cuda: Cuda,
+        journal: Journal,
+        context_options: Sequence[Any] = (),
     ) -> None:
         context: trt.IExecutionContext | None = engine.create_execution_context(*context_options)
         if context is None:
             raise BackendError(f"no memory on the GPU ({cuda.device}) to run {record.file}; free some, or take fp16")
         self._context = context
         self._context_options = context_options  # alive for as long as the context that was made with them
-        self._cuda = cuda
+        self._cuda, self._journal = cuda, journal
         self._file = record.file
         self._record = record
         self._inputs: list[_Buffer] = []
@@ -152,10 +158,7 @@ class EngineRunner:
             np.copyto(pinned, array)
             self._cuda.upload(buffer.address, pinned)
         self._set_count(count)
-        if self._replay is not None:
-            self._replay()
-        elif not self._enqueue():
-            raise BackendError(f"TensorRT could not run the engine of {self._file} on {self._cuda.device}")
+        self._launch()
         for buffer in self._outputs:
             self._cuda.download(buffer.view(count), buffer.address)
         self._cuda.synchronise()
@@ -200,6 +203,15 @@ class EngineRunner:
         if missing := self._context.infer_shapes():
             raise BackendError(f"the engine of {self._file} lacks the shapes of {', '.join(missing)}")
         self._count = count
+
+    def _launch(self) -> None:
+        if self._replay is not None:
+            self._replay()
+            return
+        with self._journal.listen() as messages:
+            launched = self._enqueue()
+        if not launched:  # it raises nothing
+            raise BackendError(f"the engine of {self._file} did not run: {describe_errors(messages)}")
 
     def _enqueue(self) -> bool:
         return bool(self._context.execute_async_v3(self._cuda.stream))

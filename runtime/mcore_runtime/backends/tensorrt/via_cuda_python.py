@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -107,12 +107,14 @@ class CudaPython:
         """Free all memory and let go of the context."""
         if self._context is None:
             return
-        with self.active():
+        # A GPU that failed fails every call from then on, and this close may already be because of that.
+        with suppress(CudaError), self.active():
             self.synchronise()
             while self._frees:
                 self._frees.pop()()
         self._context = None
-        self._call("cuDevicePrimaryCtxRelease", self._device)
+        with suppress(CudaError):
+            self._call("cuDevicePrimaryCtxRelease", self._device)
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """Call the driver: it returns (error, value), or (error,)."""

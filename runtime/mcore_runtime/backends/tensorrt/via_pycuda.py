@@ -6,7 +6,7 @@ pycuda has no CUDA graphs (2026.1 neither), so nothing is captured with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
@@ -83,7 +83,8 @@ class PyCuda:
         """Free all memory and let go of the context."""
         if self._context is None:
             return
-        with self.active():
+        # A GPU that failed fails every call from then on, and this close may already be because of that.
+        with suppress(self._driver.Error), self.active():
             self.synchronise()
             while self._frees:
                 self._frees.pop()()
