@@ -216,22 +216,23 @@ def test_the_method_with_the_smallest_error_is_taken(tmp_path: Path, monkeypatch
     assert result.feature_error == pytest.approx(told["entropy"] / 100, abs=1e-4)
 
 
-def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp_path: Path) -> None:
-    """Of 6 convolutions 1, 2 and 4 are tried in float32, then 3, which fails."""
+@pytest.mark.parametrize("allowed", [2, 3])
+def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp_path: Path, allowed: int) -> None:
+    """Of 6 convolutions 1, 2 and 4 are tried in float32, then 3: it passes where 3 may be int8."""
     (tmp_path / "fp32").mkdir()
     counts: list[int] = []
 
-    def at_most_two(trial: GraphSet) -> Accuracy:
+    def gate(trial: GraphSet) -> Accuracy:
         count = sum("weight_quantized" in name for name in constants_of(trial))
         counts.append(count)
-        return Accuracy(count <= 2, f"{count} in int8")
+        return Accuracy(count <= allowed, f"{count} in int8")
 
-    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), at_most_two)
+    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), gate)
     assert counts == [6, 5, 4, 2, 3]
-    assert at_most_two(result.graphs) == result.accuracy == Accuracy(True, "2 in int8")
-    assert result.graphs.precision["backbone"] == "int8 (4 of 6 convolutions fp32)"
+    assert gate(result.graphs) == result.accuracy == Accuracy(True, f"{allowed} in int8")
+    assert result.graphs.precision["backbone"] == f"int8 ({6 - allowed} of 6 convolutions fp32)"
     errors = [layer.error for layer in result.kept]
-    assert len(errors) == 4
+    assert len(errors) == 6 - allowed
     assert errors == sorted(errors, reverse=True)
 
 
