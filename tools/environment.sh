@@ -16,7 +16,7 @@ has_everything() {
             train) modules+=" torch scipy tensorboard matplotlib huggingface_hub safetensors" ;;
             export) modules+=" mcore_export torch onnx onnx_ir onnxscript onnxruntime" ;;
             runtime) modules+=" onnxruntime" ;;
-            test) modules+=" pytest hypothesis ruff mypy" ;;
+            test) modules+=" pytest hypothesis ruff mypy openvino" ;;
         esac
     done
     "$python" - $modules <<'PY' 2>/dev/null
@@ -51,6 +51,8 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt
             -c constraints.txt torch >&2 2>/dev/null || true
     fi
     "$python" -m pip install -qq -c constraints.txt -e '.[train,export,runtime,decord,test]' >&2
+    # TensorRT's types without TensorRT, which they ask for and which a machine without a GPU has no use for.
+    "$python" -m pip install -qq --no-deps tensorrt-stubs >&2 2>/dev/null || true
     touch "$stamp"
 fi
 echo "$PWD/$python"

@@ -15,7 +15,7 @@ from mcore.video import normalise, read_clip
 from mcore_export.backends import cpu_backends, gate_backends
 from mcore_export.compare import CHAIN, Expected, FloatArray, compare
 from mcore_export.int8 import Accuracy, Int8Graphs, quantise
-from mcore_export.speed import SpeedRow, compare_speed, describe_speed
+from mcore_export.speed import SpeedRow, compare_speed, describe_ratio, describe_speed
 from mcore_runtime.backends import open_backend
 from mcore_runtime.manifest import GateLimits, GateRow, GraphSet
 
@@ -84,9 +84,9 @@ def measure_speed(
                 for variant, graphs in (("fp32", fp32), ("int8", int8))
             }
             rows += compare_speed(pair, clip, exemplars)
-    lines = tuple(describe_speed(row) for row in rows)
-    for line in lines:
-        say(line)
+    for row in rows:
+        say(describe_speed(row))
+    lines = tuple(describe_ratio(row) for row in rows)
     if not keep_slower and not any(row.faster for row in rows if row.part == CHAIN):
         raise ExportError(
             f"int8 is not faster than fp32 on this machine ({'; '.join(lines)}), so nothing was written. Use fp32 or "

@@ -102,6 +102,14 @@ def describe_speed(row: SpeedRow) -> str:
     )
 
 
+def describe_ratio(row: SpeedRow) -> str:
+    """Return what of a row holds beyond the machine's mood: the ratio, with its quartiles."""
+    return (
+        f"{row.backend}, {row.part}: {row.variant} is x{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}] as fast as "
+        f"{row.baseline}, {row.rounds} rounds in turns"
+    )
+
+
 def _backbone(backend: Backend, clip: FloatArray, exemplars: FloatArray) -> Callable[[], object]:
     return lambda: backend.backbone(clip[None])
 
