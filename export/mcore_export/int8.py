@@ -4,9 +4,9 @@ Only the backbone is quantised, which is nine tenths of the time; segmenter and 
 with every convolution in int8 is not accurate enough, each convolution is quantised alone to learn what it costs,
 and the costliest ones stay float32, as few as possible. Nothing here needs torch.
 
-Time, full size on two quiet cores: calibration takes 0.2 s a clip by minmax, 1.3 s by entropy and 3 s by percentile;
-``accuracy`` runs once where all convolutions may be int8, else at most 1 + 2 log2(convolutions) times, and
-quantising each of 83 convolutions alone takes about a second. More than 8 clips were measured to change nothing.
+Time, full size, two busy cores: calibration takes 1 s a clip by minmax, 1.4 s by entropy and 3 s by percentile (and
+1.2 GB); quantising each of 83 convolutions alone took 144 s, and is done only where not all of them may be int8;
+``accuracy`` then runs at most 1 + 2 log2(convolutions) times, else once. Beyond 8 clips ranges hardly changed.
 
 Example:
     >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=gate, say=print)
