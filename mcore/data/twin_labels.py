@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcore.data.labels import VALIDATION_SHARE, LabelledDive, with_validation
@@ -18,8 +18,11 @@ from mcore.synthetic.twin import TwinLabel, usual_flight_frames
 _BOARD = re.compile(r"(?<!\d)(3|10)m(?![a-z])")
 _HEIGHTS: tuple[HeightM, ...] = (3, 10)
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
+_ARMSTANDS = "6"
 _ARROW = " -> "
 _LEAST_STEP_FRAMES = 4
+_CLEAR = 0.9
+"""Share of an event's dives from one board from which the others, of older difficulty tables, are from it too."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ def twin_labels(
     """Complete the labels of a data set for twins.
 
     The board is what the clip's name says (``10m``), or what the difficulty says by the rule book; where both boards
-    give it, or none, that of most dives of the same event. A take-off whose end is not labelled is given a usual one.
+    give it, or none, or nearly all dives of the same event say another, that of most of them. A take-off whose end is
+    not labelled is given a usual one.
 
     Args:
         dives: of a data set, with their official splits.
@@ -105,7 +109,7 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 
-def _heights(records: Iterable[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
+def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
     """Board of each dive."""
     found: dict[str, HeightM | None] = {}
     events: dict[str, Counter[HeightM]] = defaultdict(Counter)
@@ -115,9 +119,12 @@ def _heights(records: Iterable[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
             events[_event(name)][height] += 1
     everywhere = sum(events.values(), Counter[HeightM]())
     heights = {}
-    for name, height in found.items():
-        if height is None and (counts := events[_event(name)] or everywhere):
-            height = counts.most_common(1)[0][0]
+    for name, record in records:
+        height = found[name]
+        counts = events[_event(name)] or everywhere
+        usual, count = counts.most_common(1)[0] if counts else (None, 0)
+        if height is None or (count >= _CLEAR * counts.total() and not record.dive_number.startswith(_ARMSTANDS)):
+            height = usual
         if height is not None:
             heights[name] = height
     return heights
