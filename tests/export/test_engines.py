@@ -17,6 +17,7 @@ from mcore.config import ModelConfig
 from mcore.errors import MissingDependencyError, UserError
 from mcore.model import MCoRe
 from mcore_export.engine_table import engine_table
+from mcore_export.engine_table import main as engine_table_command
 from mcore_export.engines import build_engines
 from mcore_export.graphs import export_graphs
 from mcore_export.int8 import Accuracy, Int8Options, quantise
@@ -202,7 +203,7 @@ def test_nodes_that_rtx_lacks_are_named(tiny: dict[str, GraphSet], tmp_path: Pat
     ) as caught:
         build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
     assert "node 'a_determinant' (Det)" in str(caught.value)
-    assert any("Plugin not found" in line for line in said)
+    assert any(line.startswith("segmenter: node 'an_own_operator' (Mystery): ") for line in said)
     assert not (tmp_path / "engines").exists() or files_below(tmp_path / "engines") == []
 
 
@@ -357,3 +358,15 @@ def test_the_table_for_the_docs(
     assert header == "| engine | backbone | segmenter | regressor | all three |"
     assert fp32.startswith("| tensorrt-10.3.0-sm87-fp32 | ")
     assert fp16.endswith(f" | {megabytes:.1f} MB, {sum(records[1].build_s.values()):.1f} s |")
+
+
+@pytest.mark.usefixtures("rtx")
+def test_the_table_can_be_measured_without_a_gpu(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files_below(bundle)
+    assert engine_table_command([str(bundle), "--targets", "sm75", "sm89"]) == 0
+    printed = capsys.readouterr().out
+    assert "fp32 for sm75: TensorRT-RTX" in printed
+    assert printed.splitlines()[-1].startswith(f"| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | ")
+    assert files_below(bundle) == before
+    assert engine_table_command([str(bundle)]) == 2
+    assert "holds no engines. Build some with: mcore-export" in capsys.readouterr().err
