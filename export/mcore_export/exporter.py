@@ -157,7 +157,8 @@ def _write_variants(
         written["fp16"] = _record(half, limits, _prove(model, half, expected, limits, say), kept)
     if options.precision == "int8":
         clips = calibration_clips(records, model.config.clip)
-        int8 = quantise_within(graphs, folder, clips, expected, limits, say)
+        for_tensorrt = options.engines is not None
+        int8 = quantise_within(graphs, clips, expected, limits, say, for_tensorrt=for_tensorrt)
         gate = _prove(model, int8.graphs, expected, limits, say)
         speed = measure_speed(graphs, int8.graphs, expected, say, keep_slower=options.keep_slower)
         written["int8"] = _record(int8.graphs, limits, gate, int8.describe_kept(), speed)

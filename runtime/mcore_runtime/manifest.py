@@ -158,7 +158,10 @@ class GateLimits:
     points: float = 0.01
     """Score differences, points, of dives whose transitions agree."""
     flips: float = 0.0
-    """Share of transitions decoded to another frame."""
+    """Share of transitions decoded to another frame, where PyTorch did not see the two as a near-tie."""
+    tie: float = 1e-5
+    """Two frames nearly tie for a transition if PyTorch's logits of them differ by less than this share of the largest
+    logit: rounding decides between them."""
     srcc: float = 0.999
     """Least rank correlation between PyTorch's scores and the graphs'."""
 
