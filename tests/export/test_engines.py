@@ -31,7 +31,8 @@ from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.manifest import PARTS, GraphSet, Precision, standard_graphs
 from tests.reference_network import random_model
-from tests.runtime.fake_gpu import FakeCudaPython, FakeGpu
+from tests.runtime.fake_drivers import FakeCudaPython
+from tests.runtime.fake_gpu import FakeGpu
 from tests.runtime.fake_tensorrt import FakeTensorRt
 
 TARGETS = ("sm80", "sm86", "sm89", "sm120")

@@ -8,7 +8,6 @@ set, within the profile; a capture needs an earlier run.
 from __future__ import annotations
 
 import base64
-import enum
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,42 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.runtime.fake_gpu import FakeGpu, FakeStream
+from tests.runtime.fake_tensorrt_build import Config, Network, Profile, RtxConfig
+from tests.runtime.fake_tensorrt_types import (
+    BuilderFlag,
+    ComputeCapability,
+    CudaGraphStrategy,
+    DataType,
+    Dims,
+    NetworkDefinitionCreationFlag,
+    Severity,
+    TensorIOMode,
+    tensors_of,
+)
 
 MAGIC = b"fake engine "
-
-
-class DataType(enum.Enum):
-    FLOAT = np.dtype(np.float32)
-    HALF = np.dtype(np.float16)
-    INT64 = np.dtype(np.int64)
-
-
-class TensorIOMode(enum.Enum):
-    NONE, INPUT, OUTPUT = range(3)
-
-
-class Severity(enum.Enum):
-    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
-
-
-class BuilderFlag(enum.Enum):
-    TF32, REFIT = range(2)
-
-
-class NetworkDefinitionCreationFlag(enum.IntEnum):
-    EXPLICIT_BATCH, STRONGLY_TYPED = range(2)
-
-
-class ComputeCapability(enum.Enum):
-    NONE, CURRENT, SM75, SM87, SM89 = range(5)
-
-
-class CudaGraphStrategy(enum.Enum):
-    DISABLED, WHOLE_GRAPH_CAPTURE = range(2)
-
-
-class Dims(tuple[int, ...]):
-    pass
 
 
 class FakeTensorRt:
@@ -116,13 +93,13 @@ class FakeTensorRt:
         class Builder(Logging):
             def create_network(self, flags: int = 0) -> Any:
                 fake.created_flags.append(flags)
-                return _Network(is_strongly_typed=rtx or bool(flags & 2))
+                return Network(is_strongly_typed=rtx or bool(flags & 2))
 
             def create_builder_config(self) -> Any:
-                return _RtxConfig(fake) if rtx else _Config(fake)
+                return RtxConfig(fake) if rtx else Config(fake)
 
             def create_optimization_profile(self) -> Any:
-                return _Profile()
+                return Profile()
 
             def build_serialized_network(self, network: Any, config: Any) -> Any:
                 self._log("INFO", "Detected the inputs")
@@ -178,21 +155,6 @@ class FakeTensorRt:
         return MAGIC + json.dumps(plan).encode()
 
 
-def _tensors(onnx_bytes: bytes) -> dict[str, Any]:
-    import onnx
-    from onnx import helper
-
-    graph = onnx.load_from_string(onnx_bytes).graph
-    found = {}
-    for mode, values in ((TensorIOMode.INPUT, graph.input), (TensorIOMode.OUTPUT, graph.output)):
-        for value in values:
-            kind = value.type.tensor_type
-            shape = Dims(-1 if axis.dim_param else axis.dim_value for axis in kind.shape.dim)
-            dtype = DataType(helper.tensor_dtype_to_np_dtype(kind.elem_type))
-            found[value.name] = SimpleNamespace(name=value.name, mode=mode, shape=shape, dtype=dtype)
-    return found
-
-
 def _require_context_to_free(fake: FakeTensorRt, what: str) -> None:
     """Freed without a context, a thing stays in ``live``: an assertion in ``__del__`` would be a warning only."""
     if fake.gpu is not None and fake.gpu.has_context():
@@ -203,7 +165,7 @@ class _Engine:
     def __init__(self, fake: FakeTensorRt, plan: dict[str, Any], log: Any) -> None:
         self.fake, self.plan, self.log = fake, plan, log
         self.onnx = base64.b64decode(plan["onnx"])
-        self.tensors = _tensors(self.onnx)
+        self.tensors = tensors_of(self.onnx)
         self._names = list(self.tensors)[::-1]  # the real one promises no order
         assert plan["typed"], "a weakly typed engine may choose other types than were proven"
         fake.live.add(f"engine {id(self)}")
@@ -329,110 +291,3 @@ class _Context:
         num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         memory: NDArray[Any] = self._fake.gpu.device_bytes(self._addresses[name], num_bytes).view(dtype)
         return memory.reshape(shape)
-
-
-class _Network:
-    def __init__(self, is_strongly_typed: bool) -> None:
-        self.is_strongly_typed = is_strongly_typed
-        self.onnx = b""
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
-
-    def read(self, onnx: bytes) -> None:
-        self.onnx = onnx
-        tensors = _tensors(onnx).values()
-        self._inputs = [tensor for tensor in tensors if tensor.mode is TensorIOMode.INPUT]
-        self._outputs = [tensor for tensor in tensors if tensor.mode is TensorIOMode.OUTPUT]
-
-    @property
-    def num_inputs(self) -> int:
-        return len(self._inputs)
-
-    @property
-    def num_outputs(self) -> int:
-        return len(self._outputs)
-
-    def get_input(self, index: int) -> Any:
-        return self._inputs[index]
-
-    def get_output(self, index: int) -> Any:
-        return self._outputs[index]
-
-
-class _Profile:
-    def __init__(self) -> None:
-        self.shapes: dict[str, tuple[Dims, Dims, Dims]] = {}
-
-    def set_shape(self, input: str, min: Dims, opt: Dims, max: Dims) -> None:
-        assert all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True))
-        self.shapes[input] = (min, opt, max)
-
-
-class _HostMemory(bytes):
-    @property
-    def nbytes(self) -> int:
-        return len(self)
-
-
-class _Config:
-    def __init__(self, fake: FakeTensorRt) -> None:
-        self._fake = fake
-        self.flags = {"TF32"}  # on by default
-        self._profile: _Profile | None = None
-        self._cache: _TimingCache | None = None
-
-    def clear_flag(self, flag: Any) -> None:
-        self.flags.discard(flag.name)
-
-    def add_optimization_profile(self, profile: _Profile) -> int:
-        self._profile = profile
-        return 0
-
-    def create_timing_cache(self, serialized_timing_cache: bytes) -> _TimingCache:
-        return _TimingCache(serialized_timing_cache)
-
-    def set_timing_cache(self, cache: _TimingCache, ignore_mismatch: bool) -> bool:
-        assert not self._fake.rtx, "makes a build without a GPU fail"
-        assert self._fake.gpu is not None
-        if cache.content and not cache.content.startswith(self._fake.gpu.target.encode()) and not ignore_mismatch:
-            return False
-        self._cache = cache
-        self._fake.timing_caches.append(cache.content)
-        return True
-
-    def get_timing_cache(self) -> _TimingCache | None:
-        return self._cache
-
-    def build(self, network: _Network) -> _HostMemory:
-        dynamic = [tensor for tensor in (network.get_input(i) for i in range(network.num_inputs)) if -1 in tensor.shape]
-        assert not dynamic or self._profile is not None, "a shape that varies needs a profile"
-        most = max((self._profile.shapes[tensor.name][2][0] for tensor in dynamic if self._profile), default=1)
-        target = self._target()
-        if self._cache is not None:
-            self._cache.content = (self._cache.content or target.encode()) + b"+"
-        typed = network.is_strongly_typed or int(self._fake.__version__.split(".")[0]) >= 11
-        return _HostMemory(self._fake.engine(network.onnx, target=target, most=most, typed=typed))
-
-    def _target(self) -> str:
-        assert self._fake.gpu is not None
-        return self._fake.gpu.target
-
-
-class _RtxConfig(_Config):
-    num_compute_capabilities = 0
-    _capability = ""
-
-    def set_compute_capability(self, compute_capability: Any, index: int) -> bool:
-        self._capability = compute_capability.name
-        return index < self.num_compute_capabilities
-
-    def _target(self) -> str:
-        return self._capability.lower()
-
-
-class _TimingCache:
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def serialize(self) -> _HostMemory:
-        return _HostMemory(self.content)

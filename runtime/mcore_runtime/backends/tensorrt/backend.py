@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mcore.errors import UserError, first_line
+from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.backends.tensorrt.choose import choose_engine
 from mcore_runtime.backends.tensorrt.devices import Cuda, open_cuda
@@ -49,22 +49,21 @@ class TensorRtBackend:
         self.precision: Mapping[str, str] = dict(graphs.precision)
         self._thread = threading.get_ident()
         self._runners: dict[str, EngineRunner] = {}
-        self._cuda: Cuda | None = open_cuda("Run on the CPU with: --backend onnxruntime")
+        self._cuda: Cuda | None = (cuda := open_cuda("Run on the CPU with: --backend onnxruntime"))
         try:
-            self.provider = f"{flavour.title} on {self._cuda.device} ({self._cuda.target})"
-            record = choose_engine(graphs, kind, flavour.version, self._cuda.target)
+            self.provider = f"{flavour.title} on {cuda.device} ({cuda.target})"
+            record = choose_engine(graphs, kind, flavour.version, cuda.target)
             self._max_exemplars = record.max_exemplars
-            with self._cuda.active():
-                self._load(flavour, graphs, record, self._cuda, cuda_graphs)
+            with cuda.active():
+                self._load(flavour, graphs, record, cuda, cuda_graphs)
                 self.notes = (*notes, *(_capture(flavour, self._runners) if cuda_graphs else ()))
         except BaseException as error:
-            with self._cuda.active():  # engines that the error's frames still hold must go before the context does
+            with cuda.active():  # engines that the error's frames still hold must go before the context does
                 traceback.clear_frames(error.__traceback__)
             self.close()
-            if isinstance(error, UserError) or not isinstance(error, Exception):
-                raise
-            # CUDA's errors, of whichever package reaches it
-            raise BackendError(f"{flavour.title} cannot run {graphs.folder} here: {first_line(error)}") from error
+            if isinstance(error, cuda.errors):
+                raise BackendError(f"{flavour.title} cannot run {graphs.folder} here: {first_line(error)}") from error
+            raise
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
@@ -128,9 +127,7 @@ class TensorRtBackend:
         try:
             with self._cuda.active():
                 yield
-        except (UserError, ValueError):
-            raise
-        except Exception as error:  # CUDA's errors, of whichever package reaches it
+        except self._cuda.errors as error:
             raise BackendError(
                 f"the GPU failed while running {self.provider}: {first_line(error)}. Close this backend and open it "
                 "again; if it fails again, look at the memory that is left and at the driver's log"

@@ -50,6 +50,10 @@ class Cuda(Protocol):
     def stream(self) -> int:
         """Handle of the stream."""
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What its calls raise where CUDA fails, such as for want of memory."""
+
     def active(self) -> AbstractContextManager[None]:
         """Make the primary context current for a block, and restore what was."""
 

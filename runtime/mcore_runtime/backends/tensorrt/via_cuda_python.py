@@ -25,6 +25,7 @@ class CudaPython:
     """
 
     name = "cuda-python"
+    errors: tuple[type[Exception], ...] = (CudaError,)
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver

@@ -26,6 +26,7 @@ class PyCuda:
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self.errors: tuple[type[Exception], ...] = (driver.Error,)
         self._frees: list[Callable[[], Any]] = []
         driver.init()
         device = driver.Device(0)
@@ -84,7 +85,7 @@ class PyCuda:
         if self._context is None:
             return
         # A GPU that failed fails every call from then on, and this close may already be because of that.
-        with suppress(self._driver.Error), self.active():
+        with suppress(*self.errors), self.active():
             self.synchronise()
             while self._frees:
                 self._frees.pop()()
