@@ -215,6 +215,8 @@ def _export_options(arguments: Arguments) -> ExportOptions:
 
     if arguments.fp16 and arguments.int8:
         raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
+    if arguments.keep_slower and not arguments.int8:
+        raise UserError("--keep-slower is about --int8 graphs; leave it out, or add --int8")
     precision: Precision = "fp16" if arguments.fp16 else "int8" if arguments.int8 else "fp32"
     validation = None
     if arguments.validate is not None:

@@ -105,6 +105,18 @@ def test_a_score_is_that_of_fp32_within_the_limit(half_bundle: Path, dives: Path
         assert 0 < abs(scores[0] - scores[1]) < 0.5
 
 
+@pytest.mark.parametrize("opset", [17, 20])
+def test_half_graphs_of_other_opsets_are_what_was_asked_for(checkpoint: Path, tmp_path: Path, opset: int) -> None:
+    out = tmp_path / "bundle"
+    flags = ["--fp16", "--opset", str(opset), "--max-score-difference", "0.5", "--exemplars-per-number", "1"]
+    assert main([str(checkpoint), "--out", str(out), *flags]) == 0
+    for graphs_of in Bundle.open(out).variants.values():
+        for part in PARTS:
+            model = onnx.load(graphs_of.path(part))
+            assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
+            onnx.checker.check_model(model, full_check=True)
+
+
 class WrongIsland(HalfSegmenterGraph):
     """Logits rounded to a quarter: frames that are close tie, and the first of them wins."""
 

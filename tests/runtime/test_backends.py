@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from mcore.errors import UserError
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, open_variant, ort
 from mcore_runtime.backends.tensorrt import backend as backend_module
+from mcore_runtime.backends.tensorrt import devices, flavours
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet, Precision
 
@@ -133,3 +135,12 @@ def test_without_an_engine_the_backend_itself_says_how_to_build_one(
     with pytest.raises(BackendError):
         open_variant(variants(tiny_bundle), "tensorrt")
     assert opened == [("tensorrt", "fp16")]  # the precision that --engine would build
+
+
+def test_auto_says_which_engine_could_be_built_here(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flavours, "load_flavour", lambda kind: SimpleNamespace(title="TensorRT 10.3.0"))
+    monkeypatch.setattr(devices, "find_gpu", lambda otherwise: ("sm87", "Orin"))
+    backend, _ = open_variant(variants(tiny_bundle))
+    expected = r"TensorRT 10.3.0 and Orin are here, but .* mcore-export .* --engine tensorrt --precision fp16"
+    assert re.match(expected, backend.notes[0])
+    backend.close()

@@ -54,6 +54,8 @@ def open_variant(
         for name, graphs in built.items():
             if (found := _open_engine(graphs, notes)) is not None:
                 return found, name
+        if not built:
+            notes += _engines_to_build(variants[wanted[0] if precision else _for_engines(variants)])
     name = precision or "fp32"
     return open_backend(variants[name], backend, threads=threads, notes=tuple(notes)), name
 
@@ -118,6 +120,21 @@ def _open_engine(graphs: GraphSet, notes: list[str]) -> Backend | None:
             except UserError as error:  # not installed, no GPU, or built for another machine
                 notes.append(f"no {graphs.variant} {kind} engine used: {first_line(error)}")
     return None
+
+
+def _engines_to_build(graphs: GraphSet) -> list[str]:
+    """Say which engines this machine could run faster than the graphs, had they been built."""
+    from mcore_runtime.backends.tensorrt.choose import build_command
+    from mcore_runtime.backends.tensorrt.devices import find_gpu
+    from mcore_runtime.backends.tensorrt.flavours import load_flavour
+
+    for kind in ENGINE_BACKENDS:
+        try:
+            flavour, (_, device) = load_flavour(kind), find_gpu("")
+        except UserError:  # not installed, or no GPU: nothing is missed
+            continue
+        return [f"{flavour.title} and {device} are here, but the bundle has no engine. {build_command(graphs, kind)}"]
+    return []
 
 
 def _kinds(graphs: GraphSet) -> set[str]:

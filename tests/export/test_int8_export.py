@@ -1,0 +1,110 @@
+"""``mcore-export --int8``: within the gate, faster than fp32, or not written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mcore.data.manifest import read_manifest, select_split
+from mcore_export import int8_variant
+from mcore_export.cli import main
+from mcore_export.speed import SpeedRow
+from mcore_runtime import Scorer
+from mcore_runtime.bundle import Bundle
+
+FLAGS = (
+    "--int8",
+    "--exemplars-per-number",
+    "2",
+    "--max-score-difference",
+    "5",
+    "--max-flips",
+    "0.5",
+    "--min-srcc",
+    "0.5",
+)
+    "--int8",
+    "--exemplars-per-number",
+    "2",
+    "--max-score-difference",
+    "5",
+    "--max-flips",
+    "0.5",
+    "--min-srcc",
+    "0.5",
+)
+"""The tests' network is far smaller than a real one, and its weights are random."""
+
+
+def speed_rows(ratio: float) -> Sequence[SpeedRow]:
+    """Int8 against fp32 as if measured."""
+    return [
+        SpeedRow("openvino", "a CPU", part, "int8", "fp32", 10 / ratio, 10, ratio, ratio - 0.1, ratio + 0.1, 20)
+        for part in ("backbone", "whole chain")
+    ]
+
+
+@pytest.fixture(scope="module")
+def int8_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint's bundle with int8 graphs, kept whatever the test machine's speed."""
+    out = tmp_path_factory.mktemp("int8") / "bundle"
+    assert main([str(checkpoint), "--out", str(out), *FLAGS, "--keep-slower"]) == 0
+    return out
+
+
+def test_the_bundle_says_what_is_int8_and_what_was_measured(int8_bundle: Path) -> None:
+    bundle = Bundle.open(int8_bundle)
+    variant = bundle.manifest.variants["int8"]
+    assert variant.precision["backbone"].startswith("int8")
+    assert variant.precision["segmenter"] == variant.precision["regressor"] == "fp32"
+    graphs = bundle.graphs("int8")
+    assert graphs.path("segmenter") == bundle.graphs("fp32").path("segmenter")  # what is not quantised is shared
+    assert graphs.path("backbone").stat().st_size < bundle.graphs("fp32").path("backbone").stat().st_size
+    assert all("as fast as fp32" in line for line in variant.speed)
+    assert {row.backend for row in variant.gate} >= {"onnxruntime"}
+    assert all(row.passed for row in variant.gate)
+
+
+def test_int8_scores_with_its_own_exemplars(int8_bundle: Path, dives: Path) -> None:
+    record = select_split(read_manifest(dives), "test")[0]
+    scores = []
+    for precision in ("fp32", "int8"):
+        with Scorer(int8_bundle, backend="onnxruntime", precision=precision) as scorer:
+            scores.append(scorer.score(record.path, record.dive_number).score)
+    assert 0 < abs(scores[0] - scores[1]) < 5
+
+
+@pytest.mark.parametrize(("ratio", "written"), [(1.5, True), (0.9, False)])
+def test_it_is_written_only_where_it_is_faster(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ratio: float,
+    written: bool,
+) -> None:
+    monkeypatch.setattr(int8_variant, "compare_speed", lambda *_: speed_rows(ratio))
+    out = tmp_path / "bundle"
+    assert main([str(checkpoint), "--out", str(out), *FLAGS]) == (0 if written else 1)
+    assert out.exists() is written
+    if not written:
+        error = capsys.readouterr().err
+        assert "int8 is not faster than fp32 on this machine" in error
+        assert "x0.90" in error
+        assert "--keep-slower" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--int8", "--fp16"], "--fp16 and --int8 are two bundles"),
+        (["--keep-slower"], "--keep-slower is about --int8"),
+    ],
+)
+def test_mistakes_are_named(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *arguments]) == 2
+    assert reason in capsys.readouterr().err
