@@ -1,0 +1,56 @@
+"""One connection to a source, and which reader makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from mcore_runtime.sources.frame import Picture
+from mcore_runtime.sources.uri import SourceURI
+
+
+class Connection(Protocol):
+    """An open source, used by one thread."""
+
+    is_live: bool
+    """Whether an end is a loss, and frames that nobody takes in time are gone."""
+    reader: str
+    """What decodes: pyav, gstreamer or rendered."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield pictures until the source ends.
+
+        Raises:
+            StreamLost: it failed, or stalled for longer than the options allow.
+            ClipError: a file that is damaged.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free it; ``pictures`` cannot go on."""
+        ...
+
+
+def connect(uri: SourceURI, *, first: bool) -> Connection:
+    """Open a source.
+
+    Args:
+        uri: its address.
+        first: whether it was never open before; then what only a person can repair is an error.
+
+    Raises:
+        StreamLost: it cannot be opened now.
+        SourceError: it cannot be opened as it was given.
+        ClipError: a file that is not a video.
+    """
+    if uri.kind == "file":
+        from mcore_runtime.sources.file import FileConnection
+
+        return FileConnection(uri)
+    if uri.kind in ("csi", "gst"):
+        from mcore_runtime.sources.gstreamer import GStreamerConnection
+
+        return GStreamerConnection(uri)
+    from mcore_runtime.sources.network import open_stream
+
+    return open_stream(uri, first=first)

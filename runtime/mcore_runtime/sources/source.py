@@ -1,0 +1,281 @@
+"""A stream of frames from any source: a thread that connects, receives, and connects again for as long as needed.
+
+Example:
+    >>> with open_source("rtsp://192.168.1.20/stream") as source:
+    ...     for frame in source:
+    ...         print(frame.time_s, frame.gap)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+
+import numpy as np
+
+from mcore.errors import UserError
+from mcore_runtime.sources.connection import connect
+from mcore_runtime.sources.errors import SourceError, StreamLost
+from mcore_runtime.sources.frame import Frame, Picture
+from mcore_runtime.sources.queue import FrameQueue
+from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
+from mcore_runtime.sources.uri import SourceURI, parse_source
+
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 15.0
+_STEADY_S = 5.0
+"""A connection that held this long starts the next back-off anew."""
+_RATE_FRAMES = 60
+"""Frames over which the rate is measured."""
+_JOIN_S = 3.0
+
+
+class SourceState(str, Enum):
+    """Where a source stands."""
+
+    CONNECTING = "connecting"
+    """The first connection is being made."""
+    STREAMING = "streaming"
+    """Frames come."""
+    RETRYING = "retrying"
+    """The connection is lost, and made again with growing pauses."""
+    ENDED = "ended"
+    """A file or a rendered sequence is over."""
+    FAILED = "failed"
+    """It cannot go on; ``status().error`` says why."""
+    CLOSED = "closed"
+    """The consumer closed it."""
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What is known of a source at one moment."""
+
+    name: str
+    """The public form of its address."""
+    state: SourceState
+    reader: str | None
+    """What decodes: pyav, gstreamer or rendered; None before the first connection."""
+    is_live: bool
+    frames: int
+    """Frames received."""
+    dropped: int
+    """Frames that nobody took in time."""
+    connections: int
+    """Connections made; one less is the number of reconnections."""
+    failures: int
+    """Attempts that failed, and connections that were lost."""
+    error: str | None
+    """Why the last attempt or connection failed."""
+    size: tuple[int, int] | None
+    """Width and height of the last frame."""
+    frames_per_second: float | None
+    """Measured over the last frames."""
+    silent_s: float | None
+    """Since the last frame was received, seconds."""
+
+
+class Source:
+    """A running source; iterate over it, or ``read`` with a time-out. A context manager.
+
+    Args:
+        uri: its address.
+        first_delay_s: pause before the first attempt to connect again, seconds; doubles with each up to 15 s.
+    """
+
+    def __init__(self, uri: SourceURI, *, first_delay_s: float = _FIRST_DELAY_S) -> None:
+        self.uri = uri
+        self._first_delay_s = first_delay_s
+        self._queue = FrameQueue(uri.options.queue)
+        self._timeline: LiveTimeline | FileTimeline | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._state = SourceState.CONNECTING
+        self._error: UserError | Exception | None = None
+        self._reason: str | None = None
+        self._reader: str | None = None
+        self._connections = self._failures = self._sequence = 0
+        self._size: tuple[int, int] | None = None
+        self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._lost_s: float | None = None
+        # A daemon: a camera that hangs within the operating system must not keep the program from ending.
+        self._thread = threading.Thread(target=self._run, name=f"source {uri.public}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop receiving. A thread that waits for a camera ends when that wait does."""
+        self._stop.set()
+        self._queue.end(discard=True)
+        self._thread.join(_JOIN_S)
+        with self._lock:
+            if self._state not in (SourceState.ENDED, SourceState.FAILED):
+                self._state = SourceState.CLOSED
+
+    def read(self, timeout_s: float | None = None) -> Frame | None:
+        """Take the next frame.
+
+        Args:
+            timeout_s: longest wait, seconds; None: until there is a frame or the end.
+
+        Returns:
+            The frame; None after the time-out, and at the end, which ``is_over`` tells apart.
+
+        Raises:
+            UserError: the source failed for good, after its last frame was taken.
+        """
+        frame = self._queue.get(timeout_s)
+        if frame is None and self._queue.is_over and self._error is not None:
+            raise self._error
+        return frame
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no frame will come any more."""
+        return self._queue.is_over
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self.read()) is not None:
+            yield frame
+
+    def status(self) -> SourceStatus:
+        """Return what is known now; cheap, from any thread."""
+        with self._lock:
+            recent = self._recent
+            span_s = recent[-1] - recent[0] if len(recent) > 1 else 0.0
+            return SourceStatus(
+                name=self.uri.public,
+                state=self._state,
+                reader=self._reader,
+                is_live=self.uri.is_live,
+                frames=self._sequence,
+                dropped=self._queue.dropped,
+                connections=self._connections,
+                failures=self._failures,
+                error=self._reason,
+                size=self._size,
+                frames_per_second=(len(recent) - 1) / span_s if span_s > 0 else None,
+                silent_s=time.monotonic() - recent[-1] if recent else None,
+            )
+
+    def _run(self) -> None:
+        try:
+            self._connect_again_and_again()
+            self._set_state(SourceState.ENDED)
+        except UserError as error:
+            self._fail(error)
+        except Exception as error:  # a fault of this program: the consumer must hear of it, not wait for ever
+            self._fail(error)
+        finally:
+            self._queue.end()
+
+    def _connect_again_and_again(self) -> None:
+        delay_s = self._first_delay_s
+        while not self._stop.is_set():
+            began_s = time.monotonic()
+            try:
+                if self._stream_once():
+                    return
+            except StreamLost as lost:
+                self._report(str(lost))
+            if time.monotonic() - began_s > _STEADY_S + self.uri.options.timeout_s:
+                delay_s = self._first_delay_s
+            # Cameras behind one switch come back together; they should not all be asked in the same instant.
+            self._stop.wait(delay_s * random.uniform(0.8, 1.2))
+            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+
+    def _stream_once(self) -> bool:
+        """Connect and pass frames on; True when the source is over."""
+        connection = connect(self.uri, first=self._connections == 0)
+        with closing(connection):
+            with self._lock:
+                self._connections += 1
+                self._reader = connection.reader
+            if not connection.is_live:
+                timeline: LiveTimeline | FileTimeline = FileTimeline()
+            elif isinstance(self._timeline, LiveTimeline):
+                timeline = self._timeline
+                timeline.restart()
+            else:
+                timeline = LiveTimeline()
+            self._timeline = timeline
+            try:
+                for picture in connection.pictures():
+                    if self._stop.is_set() or not self._pass_on(picture, timeline, wait=not connection.is_live):
+                        return True
+            except StreamLost as lost:
+                if connection.is_live:
+                    raise
+                # Asked again, a server would send the file from its beginning.
+                raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
+        return True
+
+    def _pass_on(self, picture: Picture, timeline: LiveTimeline | FileTimeline, *, wait: bool) -> bool:
+        rgb = picture.rgb
+        if self.uri.options.rotation:
+            rgb = np.ascontiguousarray(np.rot90(rgb, -self.uri.options.rotation // 90))
+        time_s, jumped = timeline.place(picture)
+        gap = "; ".join(reason for reason in (self._interruption(rgb.shape), picture.gap, jumped) if reason) or None
+        frame = Frame(rgb, time_s, self._sequence, picture.received_s, gap)
+        with self._lock:
+            self._state = SourceState.STREAMING
+            self._sequence += 1
+            self._size = (rgb.shape[1], rgb.shape[0])
+            self._recent.append(picture.received_s)
+            self._lost_s = None
+        return self._queue.put(frame, wait=wait)
+
+    def _interruption(self, shape: tuple[int, ...]) -> str | None:
+        """What happened to the stream since the frame before."""
+        size = (shape[1], shape[0])
+        if self._lost_s is not None and self._sequence:
+            return f"the connection was lost for {time.monotonic() - self._lost_s:.1f} s"
+        if self._size is not None and size != self._size:
+            return "the picture changed from {}x{} to {}x{}".format(*self._size, *size)
+        return None
+
+    def _report(self, reason: str) -> None:
+        with self._lock:
+            self._failures += 1
+            self._reason = reason
+            self._state = SourceState.RETRYING
+            if self._lost_s is None:
+                self._lost_s = self._recent[-1] if self._recent else time.monotonic()
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            self._error = error
+            self._reason = str(error)
+            self._state = SourceState.FAILED
+
+    def _set_state(self, state: SourceState) -> None:
+        with self._lock:
+            if self._state is not SourceState.CLOSED:
+                self._state = state
+
+
+def open_source(address: str | SourceURI, *, first_delay_s: float = _FIRST_DELAY_S) -> Source:
+    """Open a source by its address, and start receiving.
+
+    Args:
+        address: see ``mcore_runtime.sources.uri``.
+        first_delay_s: pause before the first attempt to connect again, seconds.
+
+    Raises:
+        SourceError: not an address. What else is wrong comes from ``read``: connecting takes time.
+    """
+    uri = address if isinstance(address, SourceURI) else parse_source(address)
+    return Source(uri, first_delay_s=first_delay_s)

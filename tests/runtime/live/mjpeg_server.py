@@ -1,0 +1,95 @@
+"""A real MJPEG server on loopback that can be killed, frozen, restarted on the same port, and made to misbehave."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+
+from tests.numbered_video import numbered_frame
+
+
+def jpeg(number: int, scale: int = 1) -> bytes:
+    """A numbered frame as JPEG."""
+    picture = np.repeat(np.repeat(numbered_frame(number % 256), scale, 0), scale, 1)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+class MjpegServer:
+    """Serves numbered frames at ``/``; a context manager.
+
+    Args:
+        port: 0 for a free one.
+        period_s: time between frames.
+        status: HTTP status of every answer.
+        body: from a frame's number, its bytes; None: ``jpeg``.
+    """
+
+    def __init__(
+        self, port: int = 0, *, period_s: float = 0.02, status: int = 200, body: Callable[[int], bytes] | None = None
+    ) -> None:
+        self.frozen = threading.Event()
+        self.requests: list[str] = []
+        self._dead = threading.Event()
+        self._sockets: list[object] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.requests.append(self.path)
+                owner._sockets.append(self.connection)
+                self.send_response(status)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=edge")
+                self.end_headers()
+                number = 0
+                while status == 200 and not owner._dead.is_set():
+                    if not owner.frozen.is_set():
+                        data = (body or jpeg)(number)
+                        head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                        try:
+                            self.wfile.write(head.encode() + data + b"\r\n")
+                        except OSError:
+                            return
+                        number += 1
+                    time.sleep(period_s)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def kill(self) -> None:
+        """Stop serving; connections break off."""
+        self._dead.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> MjpegServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._dead.is_set():
+            self.kill()
