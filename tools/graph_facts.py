@@ -24,7 +24,7 @@ from mcore.errors import UserError, run_command
 from mcore.model import MCoRe
 from mcore_export.graphs import export_graphs
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, Precision, standard_graphs
+from mcore_runtime.records import PARTS, Precision, standard_graphs
 
 OBVIOUS = {"Conv", "Relu", "MatMul", "LayerNormalization", "Softmax", "Sigmoid"}
 """Operators that the layer of the same name needs."""

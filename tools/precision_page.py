@@ -22,7 +22,7 @@ from mcore.cli_help import description
 from mcore.errors import run_command
 from mcore_export.engine_table import engine_table
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import GateRow, Precision, VariantRecord
+from mcore_runtime.records import GateRow, Precision, VariantRecord
 
 COLUMNS = {
     "features": ("backbone", "features"),

@@ -17,7 +17,7 @@ from mcore_export.verify import compare_aloud, require_pass
 from mcore_runtime.backends import open_backend
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle import Bundle, write_manifest
-from mcore_runtime.manifest import EngineRecord, GateRow, GraphSet, Precision
+from mcore_runtime.records import EngineRecord, GateRow, GraphSet, Precision
 
 Say = Callable[[str], None]
 

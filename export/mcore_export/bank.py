@@ -29,7 +29,7 @@ from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import Bundle, exemplars_file, write_manifest
 from mcore_runtime.encoding import encode_clip
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import ExemplarRecord, GraphSet, Precision
+from mcore_runtime.records import ExemplarRecord, GraphSet, Precision
 
 
 @dataclass(frozen=True)

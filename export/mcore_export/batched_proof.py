@@ -13,7 +13,7 @@ from mcore._optional import require
 from mcore.errors import ExportError
 from mcore.video import normalise
 from mcore_export.compare import Expected
-from mcore_runtime.manifest import PARTS, GraphSet
+from mcore_runtime.records import PARTS, GraphSet
 
 CLIPS = 3
 """Clips of the batch: enough for one with a neighbour on each side."""

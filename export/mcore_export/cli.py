@@ -36,7 +36,7 @@ from mcore_export.verify import verify_bundle
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle import MANIFEST_FILE, Bundle
-from mcore_runtime.manifest import GateLimits, Precision
+from mcore_runtime.records import GateLimits, Precision
 
 if TYPE_CHECKING:
     from mcore_export.exporter import ExportOptions

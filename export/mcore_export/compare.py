@@ -17,7 +17,7 @@ from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
 from mcore_runtime.encoding import EncodedClip, encode_clip
-from mcore_runtime.manifest import GateLimits, GateRow, Precision
+from mcore_runtime.records import GateLimits, GateRow, Precision
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

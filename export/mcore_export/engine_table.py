@@ -20,7 +20,7 @@ from mcore.errors import UserError, run_command
 from mcore_export.engines import build_engines
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet
+from mcore_runtime.records import PARTS, EngineRecord, GraphSet
 
 
 @dataclass(frozen=True)

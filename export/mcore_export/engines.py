@@ -22,7 +22,7 @@ from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.contract import check_contract, extent, is_dynamic, tensor_spec
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
 from mcore_runtime.backends.tensorrt.messages import complaints, describe_errors
-from mcore_runtime.manifest import PARTS, EngineRecord, GraphRecord, GraphSet
+from mcore_runtime.records import PARTS, EngineRecord, GraphRecord, GraphSet
 
 if TYPE_CHECKING:
     import tensorrt as trt

@@ -36,9 +36,9 @@ from mcore_export.half import ISLANDS
 from mcore_export.int8_variant import calibration_clips, measure_speed, quantise_within
 from mcore_export.verify import compare_aloud, require_pass
 from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
-from mcore_runtime.manifest import (
+from mcore_runtime.manifest import BundleManifest
+from mcore_runtime.records import (
     PARTS,
-    BundleManifest,
     CheckpointRecord,
     GateLimits,
     GateRow,

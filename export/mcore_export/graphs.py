@@ -24,7 +24,7 @@ from mcore.stages import stage_tokens
 from mcore_export.half import HalfBackboneGraph, HalfRegressorGraph, HalfSegmenterGraph
 from mcore_export.lean import lean_backbone
 from mcore_export.opset import OLDEST_TRACED, to_opset_17
-from mcore_runtime.manifest import GraphRecord, Precision
+from mcore_runtime.records import GraphRecord, Precision
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 

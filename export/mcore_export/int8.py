@@ -40,7 +40,7 @@ from mcore_export.qdq import (
     insert_pairs,
     load_graph,
 )
-from mcore_runtime.manifest import PARTS, GraphSet, Precision
+from mcore_runtime.records import PARTS, GraphSet, Precision
 
 VARIANT: Precision = "int8"
 _QUANTISED = "backbone"

@@ -17,7 +17,7 @@ from mcore_export.compare import CHAIN, Expected, FloatArray, compare
 from mcore_export.int8 import Accuracy, Int8Graphs, Int8Options, quantise
 from mcore_export.speed import SpeedRow, compare_speed, describe_ratio, describe_speed
 from mcore_runtime.backends import open_backend
-from mcore_runtime.manifest import PARTS, GateLimits, GateRow, GraphSet
+from mcore_runtime.records import PARTS, GateLimits, GateRow, GraphSet
 
 CALIBRATION_CLIPS = 8
 """Clips that ranges are taken from; 24 gave the same error of the features (docs/decisions.md)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mcore.errors import UserError, first_line
 from mcore_runtime.backends import BACKENDS, open_backend
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import GraphSet
+from mcore_runtime.records import GraphSet
 
 Say = Callable[[str], None]
 

@@ -15,7 +15,7 @@ from mcore_export.compare import Expected, compare, describe_failures, describe_
 from mcore_export.golden import load_golden
 from mcore_runtime.backends import Backend, open_variant
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import GateLimits, GateRow, Precision
+from mcore_runtime.records import GateLimits, GateRow, Precision
 
 Say = Callable[[str], None]
 

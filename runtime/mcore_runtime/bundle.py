@@ -22,14 +22,8 @@ from mcore.config import ModelConfig
 from mcore.errors import BundleError
 from mcore.files import write_text
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import (
-    EXPORT_COMMAND,
-    PRECISIONS,
-    BundleManifest,
-    GraphSet,
-    Precision,
-    hash_file,
-)
+from mcore_runtime.manifest import EXPORT_COMMAND, BundleManifest
+from mcore_runtime.records import PRECISIONS, GraphSet, Precision, hash_file
 
 MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"

@@ -29,7 +29,7 @@ from mcore.errors import UserError, run_command
 from mcore.files import write_text
 from mcore_runtime.backends import BackendName
 from mcore_runtime.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
-from mcore_runtime.manifest import Precision
+from mcore_runtime.records import Precision
 from mcore_runtime.report import write_report
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.table import print_scores

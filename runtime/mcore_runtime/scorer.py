@@ -24,7 +24,7 @@ from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
 from mcore_runtime.encoding import EncodedClip, encode_clip
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import Precision
+from mcore_runtime.records import Precision
 from mcore_runtime.result import BackendFacts, DiveScore, VideoFacts
 
 

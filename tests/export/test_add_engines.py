@@ -18,7 +18,7 @@ from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet
+from mcore_runtime.records import PARTS, EngineRecord, GraphSet
 
 FLAVOUR = type("Flavour", (), {"kind": "tensorrt", "version": "10.3.0"})()
 NAME = "tensorrt-10.3.0-sm87-fp32"

@@ -26,7 +26,7 @@ from mcore_export.graphs import export_graphs
 from mcore_export.qdq import calibrate, convolutions, insert_pairs, load_graph
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.records import PARTS, GraphSet, Precision, standard_graphs
 from tests.reference_network import random_model
 
 BATCHES = (1, 2, 5)

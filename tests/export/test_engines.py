@@ -29,7 +29,7 @@ from mcore_runtime.backends.tensorrt.devices import find_gpu
 from mcore_runtime.backends.tensorrt.engine import load_engine
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.records import PARTS, GraphSet, Precision, standard_graphs
 from tests.reference_network import random_model
 from tests.runtime.fake_drivers import FakeCudaPython
 from tests.runtime.fake_gpu import FakeGpu

@@ -27,7 +27,7 @@ from mcore_export.gate import expect, rendered_clips
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
-from mcore_runtime.manifest import GateLimits
+from mcore_runtime.records import GateLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from mcore.errors import UserError
-from mcore_runtime.manifest import PARTS
+from mcore_runtime.records import PARTS
 from tools.graph_facts import OBVIOUS, REASONS, describe, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "graphs.md"

@@ -22,7 +22,7 @@ from mcore_export.graphs import graph_modules
 from mcore_export.half import ISLANDS, HalfBackboneGraph, HalfSegmenterGraph
 from mcore_runtime import Scorer
 from mcore_runtime.bundle import Bundle, write_manifest
-from mcore_runtime.manifest import PARTS
+from mcore_runtime.records import PARTS
 
 HALF_STEP = 2**-11  # relative rounding of half precision
 

@@ -21,7 +21,7 @@ from mcore_export import int8, qdq
 from mcore_export.int8 import Accuracy, Int8Options, quantise
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
+from mcore_runtime.records import PARTS, GraphSet, standard_graphs
 
 FRAMES, SIDE, DIM = 4, 8, 8
 MODEL = ModelConfig(

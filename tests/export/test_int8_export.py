@@ -25,16 +25,6 @@ FLAGS = (
     "--min-srcc",
     "0.5",
 )
-    "--int8",
-    "--exemplars-per-number",
-    "2",
-    "--max-score-difference",
-    "5",
-    "--max-flips",
-    "0.5",
-    "--min-srcc",
-    "0.5",
-)
 """The tests' network is far smaller than a real one, and its weights are random."""
 
 

@@ -20,7 +20,7 @@ from mcore_export.gate import GateClip, expect
 from mcore_export.graphs import export_graphs
 from mcore_export.lean import lean_backbone
 from mcore_runtime.backends import open_backend
-from mcore_runtime.manifest import PARTS, GateLimits, GraphSet, standard_graphs
+from mcore_runtime.records import PARTS, GateLimits, GraphSet, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else

@@ -18,7 +18,8 @@ from onnx import numpy_helper
 
 from mcore_export.cli import main
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle, write_manifest
-from mcore_runtime.manifest import BundleManifest, GateLimits
+from mcore_runtime.manifest import BundleManifest
+from mcore_runtime.records import GateLimits
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 from mcore_runtime.bundle import EXEMPLARS_FILE, write_manifest
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import (
+from mcore_runtime.manifest import BundleManifest
+from mcore_runtime.records import (
     PARTS,
-    BundleManifest,
     CheckpointRecord,
     ExemplarRecord,
     GateLimits,

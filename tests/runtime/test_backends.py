@@ -18,7 +18,7 @@ from mcore_runtime.backends import BackendError, open_variant, ort
 from mcore_runtime.backends.tensorrt import backend as backend_module
 from mcore_runtime.backends.tensorrt import devices, flavours
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet, Precision
+from mcore_runtime.records import PARTS, EngineRecord, GraphSet, Precision
 
 
 def cuda_without_a_gpu() -> Any:

@@ -17,7 +17,15 @@ from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import BundleManifest
 from tests.runtime.conftest import BANK, MODEL
 
-FP32: dict[str, Any] = {"precision": {}, "kept": [], "graphs": {}, "exemplars": None, "limits": {}, "gate": [], "speed": []}
+FP32: dict[str, Any] = {
+    "precision": {},
+    "kept": [],
+    "graphs": {},
+    "exemplars": None,
+    "limits": {},
+    "gate": [],
+    "speed": [],
+}
 ENGINE: dict[str, Any] = {
     "kind": "tensorrt",
     "version": "10.3.0",

@@ -18,7 +18,7 @@ from mcore.errors import MissingDependencyError
 from mcore_runtime.backends import BackendError, openvino
 from mcore_runtime.backends.openvino import OpenVinoBackend
 from mcore_runtime.backends.ort import OrtBackend
-from mcore_runtime.manifest import PARTS, GraphSet, standard_graphs
+from mcore_runtime.records import PARTS, GraphSet, standard_graphs
 from tests.runtime.conftest import DIM, FRAMES, MODEL, SIDE, TOKENS
 
 library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")

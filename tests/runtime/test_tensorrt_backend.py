@@ -15,7 +15,7 @@ from mcore_runtime.backends.base import Backend, BackendError
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import PARTS
+from mcore_runtime.records import PARTS
 from tests.runtime.conftest import DIM, FRAMES, SIDE, TOKENS
 from tests.runtime.fake_machine import MACHINES, MOST, Machine
 

@@ -10,7 +10,7 @@ from mcore._optional import require
 from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.manifest import PARTS, GraphSet, TensorSpec
+from mcore_runtime.records import PARTS, GraphSet, TensorSpec
 
 DEVICE = "CPU"
 INFERENCE_PRECISION = "f32"

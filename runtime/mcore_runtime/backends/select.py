@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from mcore.errors import UserError, first_line
 from mcore_runtime.backends.base import Backend, BackendError
-from mcore_runtime.manifest import GraphSet, Precision
+from mcore_runtime.records import GraphSet, Precision
 
 BackendName = Literal["auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)

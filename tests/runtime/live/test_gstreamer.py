@@ -22,8 +22,8 @@ from mcore_runtime.sources.gstreamer import csi_pipeline, load_gstreamer
 from tests.runtime.live.test_sources import take, wait_for
 
 _PROBE = (
-    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst; Gst.init(None)"
-    "; assert Gst.ElementFactory.find('x264enc')"
+    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst"
+    "; Gst.init(None); assert Gst.ElementFactory.find('x264enc')"
 )
 
 

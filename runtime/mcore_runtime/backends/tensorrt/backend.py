@@ -22,7 +22,7 @@ from mcore_runtime.backends.tensorrt.choose import choose_engine
 from mcore_runtime.backends.tensorrt.devices import Cuda, open_cuda
 from mcore_runtime.backends.tensorrt.engine import EngineRunner, load_engine
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
-from mcore_runtime.manifest import PARTS, EngineRecord, GraphSet
+from mcore_runtime.records import PARTS, EngineRecord, GraphSet
 
 
 class TensorRtBackend:
