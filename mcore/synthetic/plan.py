@@ -47,12 +47,17 @@ class DivePlan:
     """Frames for each second of the dive; not ``fps`` where the video is slower or faster than life."""
 
 
-def plan_dive(dive_number: str, seed: int) -> DivePlan:
+def plan_dive(
+    dive_number: str, seed: int, *, before_s: float | None = None, after_s: float | None = None, fps: int = FPS
+) -> DivePlan:
     """Plan a dive; the same arguments give the same dive, anywhere.
 
     Args:
         dive_number: such as ``407C``.
         seed: not negative.
+        before_s: seconds shown before take-off; None: as the seed decides, 0.6 to 1.5.
+        after_s: seconds shown after the entry; None: as the seed decides, 0.7 to 1.8.
+        fps: frames a second.
 
     Raises:
         DiveNumberError: not a dive number.
@@ -63,7 +68,7 @@ def plan_dive(dive_number: str, seed: int) -> DivePlan:
     height, factor = _choose_height(dive, rng)
     faults = draw_faults(rng)
     awards = judge(faults, rng)
-    motion, transitions = _move(dive, height, faults, rng)
+    motion, transitions = _move(dive, height, faults, rng, (before_s, after_s), fps)
     return DivePlan(
         dive_number=dive.text,
         seed=seed,
@@ -72,10 +77,11 @@ def plan_dive(dive_number: str, seed: int) -> DivePlan:
         awards=awards,
         score=dive_score(awards, factor),
         faults=faults,
-        fps=FPS,
+        fps=fps,
         num_frames=len(motion.center_m),
         transition_frames=transitions,
         motion=motion,
+        frames_per_second=fps,
     )
 
 
@@ -93,16 +99,22 @@ def _choose_height(dive: DiveNumber, rng: np.random.Generator) -> tuple[HeightM,
 
 
 def _move(
-    dive: DiveNumber, height: HeightM, faults: Faults, rng: np.random.Generator
+    dive: DiveNumber,
+    height: HeightM,
+    faults: Faults,
+    rng: np.random.Generator,
+    shown_s: tuple[float | None, float | None],
+    fps: int,
 ) -> tuple[Motion, tuple[int, int]]:
-    before, after = rng.uniform(0.6, 1.5), rng.uniform(0.7, 1.8)  # seconds; as loosely cut as broadcasts are
-    first_flight_frame = round(before * FPS)
+    drawn_s = (rng.uniform(0.6, 1.5), rng.uniform(0.7, 1.8))  # as loosely cut as broadcasts are
+    before, after = (drawn if wanted is None else wanted for drawn, wanted in zip(drawn_s, shown_s, strict=True))
+    first_flight_frame = round(before * fps)
     opening = float(rng.uniform(0.70, 0.76))
     speed = float(rng.uniform(*(_ARMSTAND_SPEED if dive.armstand else TAKEOFF_SPEED[height])))
     poses = choreography.flight_poses(dive, faults, opening)
     flight = Flight(dive, height, faults, poses, (choreography.twist_window(dive, opening),))
     start, reach = fall(flight)  # the body at take-off and at entry decides how long the flight is
     seconds = flight_seconds(start[1], reach, speed)
-    entry_frame = first_flight_frame + math.ceil(seconds * FPS - 0.5)  # the first is half a frame after take-off
-    timing = Timing(FPS, entry_frame + round(after * FPS), first_flight_frame, seconds)
+    entry_frame = first_flight_frame + math.ceil(seconds * fps - 0.5)  # the first is half a frame after take-off
+    timing = Timing(fps, entry_frame + round(after * fps), first_flight_frame, seconds)
     return trace(flight, timing, start, speed), (first_flight_frame, entry_frame)

@@ -88,8 +88,8 @@ def render_look(
     venue = draw_venue(plan, look, largest_scale, venue_rng)
     splash = draw_splash_parameters(plan.faults.splash, splash_rng)
     noise = np.round(rng.normal(0.0, look.noise, (_NOISE_PATTERNS, height, width, 1))).astype(np.int16)
-    lookup = _lookup(look)
-    joints = _seen_from(plan.motion.joints_m, look.camera_yaw_deg)
+    lookup = light_table(look)
+    joints = seen_from(plan.motion.joints_m, look.camera_yaw_deg)
     cameras = _follow(plan, look, rng)
     scales = _zoom(plan.num_frames, height, look)
     entry_frame = plan.transition_frames[1]
@@ -97,14 +97,14 @@ def render_look(
 
     frames = np.empty((plan.num_frames, height, width, 3), np.uint8)
     for i, (camera, scale) in enumerate(zip(cameras, scales, strict=True)):
-        view = _View(camera, scale, width, height)
+        view = View(camera, scale, width, height)
         image = view.crop(venue, largest_scale)
         if plan.height_m == 3:
-            _draw_springboard(image, view, float(plan.motion.board_tip_m[i]), look)
-        _paste_diver(image, view, joints[i], look)
+            draw_springboard(image, view, float(plan.motion.board_tip_m[i]), look)
+        paste_diver(image, view, joints[i], look)
         drawn = render_splash(splash, (i - entry_frame + 0.5) / plan.frames_per_second, scale)
         if drawn is not None:
-            _paste(image, drawn[0], view.pixel(entry_x, 0.0) - drawn[1])
+            paste(image, drawn[0], view.pixel(entry_x, 0.0) - drawn[1])
         pixels = np.stack([lookup[:, c][np.asarray(image)[..., c]] for c in range(3)], -1)
         pixels += noise[int(rng.integers(_NOISE_PATTERNS))]
         frames[i] = np.clip(pixels, 0, 255)
@@ -113,14 +113,14 @@ def render_look(
     return RenderedDive(plan, frames)
 
 
-def _lookup(look: Look) -> NDArray[np.int16]:
+def light_table(look: Look) -> NDArray[np.int16]:
     """What light and contrast make of every grey level of red, green and blue: (256, 3)."""
     levels = 255 * (np.arange(256)[:, None] / 255) ** look.contrast if look.contrast != 1 else np.arange(256)[:, None]
     lit = np.clip(levels * np.array(look.light), 0, 255)
     return np.asarray(lit, np.int16)
 
 
-def _seen_from(joints_m: Array, yaw_deg: float) -> Array:
+def seen_from(joints_m: Array, yaw_deg: float) -> Array:
     """Joints as a camera sees them that stands off to one side: turned about the board's tip, upright."""
     if yaw_deg == 0:
         return joints_m
@@ -136,7 +136,7 @@ def _zoom(num_frames: int, height: int, look: Look) -> list[float]:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class View:
     """What the camera sees in one frame."""
 
     center: Array
@@ -145,11 +145,13 @@ class _View:
     height: int
 
     def pixel(self, x: float, y: float) -> Array:
+        """Where a point of the scene, metres, is in the picture: (2,) pixels."""
         return np.array(
             [self.width / 2 + (x - self.center[0]) * self.scale, self.height / 2 - (y - self.center[1]) * self.scale]
         )
 
     def crop(self, venue: Image.Image, venue_scale: float) -> Image.Image:
+        """Cut what the camera sees out of the venue, which was drawn at ``venue_scale`` pixels per metre."""
         left, top = self.center[0] - LEFT_M, TOP_M - self.center[1]
         ratio = venue_scale / self.scale
         offset = (left * venue_scale - ratio * self.width / 2, top * venue_scale - ratio * self.height / 2)
@@ -166,7 +168,7 @@ def _follow(plan: DivePlan, look: Look, rng: np.random.Generator) -> Array:
     center[entry_frame:, 0] = center[entry_frame, 0]  # nobody follows a diver under water
     center[:, 0] += look.camera_lead_m
     center[:, 1] = np.maximum(center[:, 1] + look.camera_above_m, look.camera_low_m)
-    smooth = _smooth(center, look.camera_lag_frames)
+    smooth = smooth_path(center, look.camera_lag_frames)
     if look.camera_shake_m > 0:
         smooth += look.camera_shake_m * _unit_drift(rng, plan.num_frames)
     half = look.view_height_m / 2
@@ -174,7 +176,7 @@ def _follow(plan: DivePlan, look: Look, rng: np.random.Generator) -> Array:
     return smooth
 
 
-def _smooth(path: Array, lag_frames: float) -> Array:
+def smooth_path(path: Array, lag_frames: float) -> Array:
     """Smooth a path (N, 2) over time."""
     radius = int(4 * lag_frames)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / lag_frames) ** 2)
@@ -186,10 +188,10 @@ def _unit_drift(rng: np.random.Generator, num_frames: int) -> Array:
     """Slow random movement (N, 2) of standard deviation 1: a hand is unsteady over a third of a second."""
     lag = 8.0
     white = rng.normal(0.0, 1.0, (num_frames, 2))
-    return np.asarray(_smooth(white, lag) * np.sqrt(2 * lag * np.sqrt(np.pi)))
+    return np.asarray(smooth_path(white, lag) * np.sqrt(2 * lag * np.sqrt(np.pi)))
 
 
-def _draw_springboard(image: Image.Image, view: _View, tip_m: float, look: Look) -> None:
+def draw_springboard(image: Image.Image, view: View, tip_m: float, look: Look) -> None:
     """Draw a board that bends towards its tip."""
     draw = ImageDraw.Draw(image)
     along = np.linspace(0, 1, 9)
@@ -201,7 +203,7 @@ def _draw_springboard(image: Image.Image, view: _View, tip_m: float, look: Look)
     draw.line(points, fill=(188, 198, 204), width=max(1, thickness // 2))
 
 
-def _paste_diver(image: Image.Image, view: _View, joints_m: Array, look: Look) -> None:
+def paste_diver(image: Image.Image, view: View, joints_m: Array, look: Look) -> None:
     """Draw the diver; what is under water is seen through it, deeper is fainter."""
     if joints_m[:, 1].max() < -1.5:
         return
@@ -218,15 +220,16 @@ def _paste_diver(image: Image.Image, view: _View, joints_m: Array, look: Look) -
         under = Image.blend(under, tint, 0.45)
         under.putalpha(Image.fromarray(alpha.astype(np.uint8)))
         picture.paste(under, (0, top))
-    _paste(image, picture, np.array(corner, np.float64))
+    paste(image, picture, np.array(corner, np.float64))
 
 
-def _project(view: _View, joints_m: Array) -> Array:
+def _project(view: View, joints_m: Array) -> Array:
     x = view.width / 2 + (joints_m[:, 0] - view.center[0]) * view.scale
     y = view.height / 2 - (joints_m[:, 1] - view.center[1]) * view.scale
     return np.stack([x, y], -1)
 
 
-def _paste(image: Image.Image, picture: Image.Image, corner: Array) -> None:
+def paste(image: Image.Image, picture: Image.Image, corner: Array) -> None:
+    """Lay a picture with transparency over another, its top left corner at ``corner``."""
     x, y = np.round(corner).astype(int).tolist()
     image.paste(picture, (x, y), picture)
