@@ -47,6 +47,10 @@ def connect(uri: SourceURI, *, first: bool) -> Connection:
         from mcore_runtime.sources.file import FileConnection
 
         return FileConnection(uri)
+    if uri.kind == "synthetic":
+        from mcore_runtime.sources.rendered import RenderedConnection
+
+        return RenderedConnection(uri)
     if uri.kind in ("csi", "gst"):
         from mcore_runtime.sources.gstreamer import GStreamerConnection
 
