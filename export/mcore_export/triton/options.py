@@ -1,0 +1,56 @@
+"""How a server should run the models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mcore.errors import UserError
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import Precision
+
+Device = Literal["cpu", "gpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+
+
+@dataclass(frozen=True)
+class TritonOptions:
+    """Settings of the model repository.
+
+    Raises:
+        UserError: a value that Triton would refuse, or that would make no sense.
+    """
+
+    device: Device = "cpu"
+    """Where the graphs run: ``cpu`` or ``gpu``."""
+    precision: Precision | None = None
+    """Whose graphs; None: fp16 for GPUs where the bundle has it, else fp32."""
+    max_batch_size: int = 8
+    """Most clips that go through the network together."""
+    preferred_batch_sizes: tuple[int, ...] = ()
+    """Numbers of clips that need not wait for more; empty: only ``max_batch_size``."""
+    max_queue_delay_us: int = 5000
+    """Microseconds that a clip waits for others to go with, at most."""
+    max_pairs: int = 64
+    """Most pairs of a dive and an exemplar that are compared together."""
+    instances: int = 1
+    """Copies of each graph that run side by side; on GPUs, on each of them."""
+    threads: int | None = None
+    """CPU threads of one instance; None: one for each core, which suits a single instance."""
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise UserError(f"no device {self.device!r}; allowed: {', '.join(DEVICES)}")
+        for name, least in (("max_batch_size", 1), ("max_pairs", 1), ("instances", 1), ("max_queue_delay_us", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} is {getattr(self, name)}; at least {least}")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads is {self.threads}; at least 1")
+        if wrong := [size for size in self.preferred_batch_sizes if not 1 <= size <= self.max_batch_size]:
+            raise UserError(
+                f"preferred_batch_sizes has {wrong[0]}; allowed: 1 to max_batch_size ({self.max_batch_size})"
+            )
+
+    def chosen_precision(self, bundle: Bundle) -> Precision:
+        """Return whose graphs are served."""
+        return self.precision or ("fp16" if self.device == "gpu" and "fp16" in bundle.variants else "fp32")

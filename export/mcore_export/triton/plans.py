@@ -1,0 +1,50 @@
+"""Engines of TensorRT for Triton, which calls them plans: built from the graphs with a batch axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcore.errors import UserError
+from mcore_export.engines import _Builder
+from mcore_export.targets import resolve_target
+from mcore_runtime.backends.tensorrt.flavours import load_flavour
+from mcore_runtime.records import GraphRecord
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PlanBuilder:
+    """Something that builds plans."""
+
+    title: str
+    """What built them, such as ``TensorRT 10.3.0 for sm89``: a server needs the same version and GPU."""
+    build: Callable[[str, Path, GraphRecord, int], bytes]
+    """Part, graph, its record, and the largest batch, to the plan's content."""
+
+
+def plan_builder(kind: str, say: Say) -> PlanBuilder:
+    """Make what builds plans for this machine's GPU.
+
+    Args:
+        kind: ``tensorrt``; Triton has no backend for TensorRT-RTX.
+        say: gets what the library says.
+
+    Raises:
+        BackendError: there is no GPU here.
+        MissingDependencyError: TensorRT is not installed.
+        UserError: another kind.
+    """
+    if kind != "tensorrt":
+        raise UserError(
+            f"Triton runs engines of TensorRT, not of {kind}; use: --engine tensorrt, or leave it out for ONNX"
+        )
+    flavour = load_flavour(kind)
+    target, capability = resolve_target(flavour, None)
+
+    def build(part: str, graph: Path, record: GraphRecord, largest_batch: int) -> bytes:
+        return _Builder(flavour, part, capability, say).build(graph, record, largest_batch, b"")[0]
+
+    return PlanBuilder(f"{flavour.title} for {target}", build)

@@ -1,0 +1,153 @@
+"""Writes the model repository, whole or not at all.
+
+``mcore_backbone``, ``mcore_segmenter`` and ``mcore_regressor`` are the bundle's graphs with a batch axis;
+``mcore_encode`` chains the first two, and ``mcore`` scores dives by calling both it and the regressor.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import mcore
+from mcore.errors import UserError
+from mcore.files import write_text
+from mcore_export.batched import write_batched
+from mcore_export.batched_proof import prove_batched
+from mcore_export.folder import appearing_folder
+from mcore_export.golden import load_golden
+from mcore_export.triton.configs import (
+    ENCODER,
+    MODELS,
+    PART_MODELS,
+    SCORER,
+    encoder_config,
+    part_config,
+    scorer_config,
+)
+from mcore_export.triton.options import TritonOptions
+from mcore_export.triton.pbtxt import Message, render
+from mcore_export.triton.plans import PlanBuilder
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import PARTS, GraphSet
+
+CONFIG_FILE = "config.pbtxt"
+MARKER_FILE = "mcore-triton.json"
+"""Says that a folder is a repository of ours, and of what; Triton looks at folders only."""
+MARKER_FORMAT = "mcore-triton"
+SERVED = Path(__file__).with_name("served.py")
+VERSION = "1"
+"""Folder of the models' only version."""
+
+Say = Callable[[str], None]
+
+
+def write_triton_repository(
+    bundle: Bundle,
+    repository: Path,
+    options: TritonOptions,
+    *,
+    overwrite: bool,
+    say: Say,
+    plans: PlanBuilder | None = None,
+) -> None:
+    """Write a model repository of Triton Inference Server; needs onnx and onnxruntime, but no torch.
+
+    Args:
+        bundle: with exemplars.
+        repository: folder that appears whole, or stays as it was.
+        options: what is served, and how.
+        overwrite: replace a repository of ours that is there already. Nothing else is ever replaced.
+        say: gets one line for each graph and each model.
+        plans: builds engines of TensorRT for the three graphs; None: ONNX Runtime runs the graphs themselves.
+
+    Raises:
+        BackendError: an engine cannot be built.
+        BundleError: the bundle lacks this precision, exemplars, or golden values.
+        ExportError: a graph cannot take a batch, or gives something else for one; nothing was written.
+        MissingDependencyError: a package is not installed.
+        UserError: ``repository`` may not be replaced, or ``plans`` without a GPU.
+    """
+    if plans is not None and options.device != "gpu":
+        raise UserError("engines of TensorRT run on GPUs only: choose the device gpu, or leave out --engine")
+    precision = options.chosen_precision(bundle)
+    graphs = bundle.graphs(precision)
+    bank = bundle.load_exemplars(precision)
+    check_repository(repository, overwrite=overwrite)
+    with tempfile.TemporaryDirectory() as scratch, appearing_folder(repository) as folder:
+        batched = write_batched(graphs, Path(scratch))
+        prove_batched(graphs, batched, load_golden(bundle), say)
+        for part in PARTS:
+            _write_graph(part, batched, folder, options, plans, say)
+        facts = _facts(bundle, precision, plans)
+        encoder = _write_model(folder, ENCODER, encoder_config(batched.records, options))
+        (encoder / ".keep").touch()  # an ensemble has no file, and object stores know no empty folder
+        scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts))
+        shutil.copyfile(SERVED, scorer / "model.py")
+        bank.save(scorer / "exemplars.npz")
+        write_text(folder / MARKER_FILE, json.dumps({"format": MARKER_FORMAT, **facts}, indent=2) + "\n")
+    say(f"{SCORER:15} {precision}, {len(bank)} exemplars, batches of up to {options.max_batch_size} clips")
+
+
+def check_repository(repository: Path, *, overwrite: bool) -> None:
+    """Refuse to replace anything but a repository of ours, and that only if asked to.
+
+    Raises:
+        UserError: ``repository`` exists and may not be replaced.
+    """
+    if not repository.exists():
+        return
+    if not repository.is_dir():
+        raise UserError(f"{repository} is a file; choose another folder for --triton")
+    found = {path.name for path in repository.iterdir()}
+    if not found:
+        return
+    if MARKER_FILE not in found:
+        raise UserError(
+            f"{repository} exists and was not written by mcore-export --triton, so it will not be replaced; choose "
+            "another folder. A server takes several: tritonserver --model-repository A --model-repository B"
+        )
+    if foreign := sorted(found - {MARKER_FILE, *MODELS}):
+        raise UserError(
+            f"{repository} also holds {', '.join(foreign)}, so it will not be replaced; move that elsewhere. A server "
+            "takes several folders: tritonserver --model-repository A --model-repository B"
+        )
+    if not overwrite:
+        raise UserError(f"{repository} already exists; replace it with --force, or choose another folder for --triton")
+
+
+def _write_graph(
+    part: str, batched: GraphSet, folder: Path, options: TritonOptions, plans: PlanBuilder | None, say: Say
+) -> None:
+    record, graph = batched.records[part], batched.path(part)
+    config = part_config(part, record, options, plan=plans is not None)
+    version = _write_model(folder, PART_MODELS[part], config)
+    path = version / ("model.onnx" if plans is None else "model.plan")
+    if plans is None:
+        shutil.copyfile(graph, path)
+    else:
+        most = options.max_pairs if part == "regressor" else options.max_batch_size
+        path.write_bytes(plans.build(part, graph, record, most))
+    runs = "ONNX Runtime" if plans is None else plans.title
+    say(f"{PART_MODELS[part]:15} {path.stat().st_size / 1e6:6.1f} MB  {runs}, {options.device}")
+
+
+def _write_model(folder: Path, name: str, config: Message) -> Path:
+    """Write a model's configuration; returns the folder of its version."""
+    version = folder / name / VERSION
+    version.mkdir(parents=True)
+    write_text(folder / name / CONFIG_FILE, render(config))
+    return version
+
+
+def _facts(bundle: Bundle, precision: str, plans: PlanBuilder | None) -> Mapping[str, str]:
+    return {
+        "mcore_edge": mcore.__version__,
+        "bundle_sha256": bundle.sha256,
+        "checkpoint": bundle.manifest.checkpoint.name,
+        "precision": precision,
+        "built_by": "" if plans is None else plans.title,
+    }

@@ -1,0 +1,197 @@
+"""Model ``mcore`` of Triton Inference Server: scores dives, by way of the other models in this repository.
+
+mcore-export writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
+arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inference engine).
+
+Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
+where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
+``mcore_runtime.result.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists
+end in empty names and NaN. ``low`` and ``high`` are NaN where there is a single exemplar.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found, unused-ignore]  # Triton brings it
+from numpy.typing import NDArray
+
+from mcore.errors import UserError
+from mcore_runtime.comparison import Comparison, spread
+from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.result import ExemplarComparison
+
+ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
+BANK_FILE = "exemplars.npz"
+
+Arrays = dict[str, NDArray[Any]]
+Compared = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+"""Of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
+
+
+class ServingError(Exception):
+    """A model that this one calls has failed, or computed something that is not a number."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is returned of one dive."""
+
+    score: float
+    low: float
+    high: float
+    transitions: NDArray[np.int64]
+    stage_deltas: NDArray[np.float64]
+    exemplars: tuple[ExemplarComparison, ...]
+
+
+class TritonPythonModel:
+    """What Triton calls; one object for each instance."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the exemplars; ``args`` as Triton's Python backend documents them."""
+        parameters = json.loads(args["model_config"])["parameters"]
+        self._max_pairs = int(parameters["max_pairs"]["string_value"])
+        self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Score the dives of several requests together; one that cannot be scored does not stop the others."""
+        responses: dict[int, Any] = {}
+        comparisons: dict[int, list[Comparison]] = {}
+        for index, request in enumerate(requests):
+            chosen = self._choose(request)
+            if isinstance(chosen, list):
+                comparisons[index] = chosen
+            else:
+                responses[index] = chosen
+        if comparisons:
+            clips = np.concatenate([_input(requests[index], "clip") for index in comparisons])
+            dives = [comparison for chosen in comparisons.values() for comparison in chosen]
+            try:
+                found = iter(self._compare(clips, dives))
+            except ServingError as error:
+                responses |= dict.fromkeys(comparisons, _failure(str(error), pb_utils.TritonError.INTERNAL))
+            else:
+                for index, chosen in comparisons.items():
+                    responses[index] = _answer(chosen, [next(found) for _ in chosen])
+        return [responses[index] for index in range(len(requests))]
+
+    def _choose(self, request: Any) -> list[Comparison] | Any:
+        """Find the exemplars of each dive; a response that says why not, where there are none."""
+        numbers = _input(request, "dive_number").reshape(-1)
+        given = pb_utils.get_input_tensor_by_name(request, "any_exemplar")
+        flags = np.zeros(len(numbers), bool) if given is None else given.as_numpy().reshape(-1)
+        try:
+            return [
+                Comparison.choose(self._bank, _text(number) or None, any_exemplar=bool(flag))
+                for number, flag in zip(numbers, flags, strict=True)
+            ]
+        except UserError as error:
+            return _failure(str(error), pb_utils.TritonError.INVALID_ARG)
+
+    def _compare(self, clips: NDArray[np.float32], dives: Sequence[Comparison]) -> list[Compared]:
+        """Encode clips (N, 3, T, c, c) at once, and compare all pairs of a dive and an exemplar."""
+        encoded = _call(ENCODER, {"clip": clips}, ["transitions", "tokens"])
+        counts = [len(dive.bank) for dive in dives]
+        query = np.repeat(encoded["tokens"], counts, axis=0)  # (M, 3K, D)
+        exemplars = np.concatenate([dive.bank.tokens for dive in dives])  # (M, 3K, D)
+        found = [
+            _call(REGRESSOR, {"query": query[rows], "exemplars": exemplars[rows]}, ["delta", "stage_deltas"])
+            for rows in (slice(start, start + self._max_pairs) for start in range(0, len(query), self._max_pairs))
+        ]
+        edges = np.cumsum(counts)[:-1]
+        deltas = np.split(np.concatenate([part["delta"].reshape(-1) for part in found]), edges)
+        stages = np.split(np.concatenate([part["stage_deltas"] for part in found]), edges)
+        return list(zip(deltas, stages, encoded["transitions"], strict=True))
+
+    def finalize(self) -> None:
+        """Nothing to free."""
+
+
+def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
+    """Respond to one request."""
+    try:
+        return _response([_judge(dive, *values) for dive, values in zip(dives, found, strict=True)])
+    except ServingError as error:
+        return _failure(str(error), pb_utils.TritonError.INTERNAL)
+
+
+def _judge(
+    dive: Comparison, delta: NDArray[np.float32], stages: NDArray[np.float32], transitions: NDArray[np.int64]
+) -> Verdict:
+    """The same steps as ``mcore_runtime.Scorer.score_clip``."""
+    predicted = dive.predict(delta)  # (E,)
+    if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
+        raise ServingError("the models computed a score that is not a number; check them with: mcore-export --verify")
+    low, high = spread(predicted)
+    return Verdict(
+        score=float(predicted.mean()),
+        low=np.nan if low is None else low,
+        high=np.nan if high is None else high,
+        transitions=transitions,
+        stage_deltas=stages.astype(np.float64).mean(axis=0),
+        exemplars=dive.describe(delta),
+    )
+
+
+def _call(model: str, inputs: Arrays, outputs: list[str]) -> Arrays:
+    """Run another model of this server."""
+    request = pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=outputs,
+        inputs=[pb_utils.Tensor(name, values) for name, values in inputs.items()],
+        # Without it, outputs stay on the GPU that made them.
+        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+    )
+    response = request.exec()
+    if response.has_error():
+        raise ServingError(f"{model}: {response.error().message()}")
+    return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
+
+
+def _response(verdicts: Sequence[Verdict]) -> Any:
+    longest = max(len(verdict.exemplars) for verdict in verdicts)
+
+    def column(values: Sequence[float]) -> NDArray[np.float64]:
+        return np.array(values, np.float64)[:, None]
+
+    def padded(field: str, filler: Any, dtype: Any) -> NDArray[Any]:
+        rows = [[getattr(item, field) for item in verdict.exemplars] for verdict in verdicts]
+        rows = [row + [filler] * (longest - len(row)) for row in rows]
+        if dtype is np.object_:
+            rows = [[text.encode() for text in row] for row in rows]
+        return np.array(rows, dtype)
+
+    outputs = {
+        "score": column([verdict.score for verdict in verdicts]),
+        "low": column([verdict.low for verdict in verdicts]),
+        "high": column([verdict.high for verdict in verdicts]),
+        "transitions": np.stack([verdict.transitions for verdict in verdicts]),
+        "stage_deltas": np.stack([verdict.stage_deltas for verdict in verdicts]),
+        "exemplar_names": padded("name", "", np.object_),
+        "exemplar_dive_numbers": padded("dive_number", "", np.object_),
+        "exemplar_scores": padded("score", np.nan, np.float64),
+        "exemplar_deltas": padded("delta", np.nan, np.float64),
+    }
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+
+
+def _failure(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse([], pb_utils.TritonError(message, code))
+
+
+def _input(request: Any, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+    return values
+
+
+def _text(value: Any) -> str:
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError:
+        raise UserError(f"the dive number {value!r} is not UTF-8") from None

@@ -1,0 +1,370 @@
+"""The model repository: valid for Triton's real schema, true to its files, and scoring exactly as the runtime does."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+import mcore
+from mcore.data.manifest import read_manifest
+from mcore.errors import BundleError, ExportError, UserError
+from mcore_export.batch_axis import BatchAxis
+from mcore_export.triton import PlanBuilder, TritonOptions, plan_builder, write_triton_repository
+from mcore_export.triton.pbtxt import Enum, entries, render
+from mcore_export.triton.repository import MARKER_FILE
+from mcore_runtime import Scorer
+from mcore_runtime.backends import ort as ort_backend
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import GraphRecord
+from tests.export.fake_triton import FakeTriton, InferenceResponse, RefusedError, read_config, type_name
+
+pytest.importorskip("tritonclient.grpc", reason="Triton's schema is not installed: pip install 'tritonclient[grpc]'")
+
+ROUNDING = 1e-5
+"""Points: sums of a matrix product may be taken in another order for another number of rows."""
+
+
+@pytest.fixture(scope="module")
+def repository(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository for CPUs whose scorer needs several calls of the regressor."""
+    folder = tmp_path_factory.mktemp("triton") / "models"
+    write(bundle, folder, TritonOptions(max_pairs=3, max_batch_size=4))
+    return folder
+
+
+@pytest.fixture
+def server(repository: Path) -> FakeTriton:
+    return FakeTriton(repository)
+
+
+def write(bundle: Path, folder: Path, options: TritonOptions | None = None, **more: Any) -> list[str]:
+    said: list[str] = []
+    given = {"overwrite": False, **more}
+    write_triton_repository(Bundle.open(bundle), folder, options or TritonOptions(), say=said.append, **given)
+    return said
+
+
+@pytest.fixture
+def scorer(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The runtime, with the kernels of a server's session: see ``batched_proof``."""
+    make = ort_backend._session_options
+
+    def extended(*arguments: Any) -> Any:
+        options = make(*arguments)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        return options
+
+    monkeypatch.setattr(ort_backend, "_session_options", extended)
+    with Scorer(bundle, backend="onnxruntime", threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def clips(bundle: Path, dives: Path) -> dict[Path, tuple[str, NDArray[np.float32]]]:
+    """Number and pixels of each dive, by file."""
+    config = Bundle.open(bundle).model.clip
+    return {dive.path: (dive.dive_number, mcore.read_clip(dive.path, config)) for dive in read_manifest(dives)}
+
+
+def text(*values: str) -> NDArray[Any]:
+    return np.array([[value.encode()] for value in values], np.object_)
+
+
+def outputs(response: InferenceResponse) -> dict[str, NDArray[Any]]:
+    assert not response.has_error()
+    return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any, tolerance: float) -> None:
+    close = functools.partial(pytest.approx, rel=0, abs=tolerance)
+    for name in ("score", "low", "high"):
+        assert found[name][row, 0] == close(getattr(expected, name))
+    assert tuple(found["transitions"][row]) == expected.transitions
+    assert found["stage_deltas"][row] == close(np.array(expected.stage_deltas))
+    count = len(expected.exemplars)
+    assert [name.decode() for name in found["exemplar_names"][row][:count]] == [e.name for e in expected.exemplars]
+    assert found["exemplar_deltas"][row][:count] == close(np.array([e.delta for e in expected.exemplars]))
+    assert found["exemplar_scores"][row][:count].tolist() == [e.score for e in expected.exemplars]
+    assert [n.decode() for n in found["exemplar_dive_numbers"][row][:count]] == [
+        e.dive_number for e in expected.exemplars
+    ]
+
+
+def test_a_dive_scores_exactly_as_in_the_runtime(server: FakeTriton, scorer: Scorer, clips: Any) -> None:
+    scores = set()
+    for path, (number, clip) in clips.items():
+        found = server.infer("mcore", {"clip": clip[None], "dive_number": text(number.lower())})
+        expected = scorer.score(path, number)
+        check_scored(found, 0, expected, 0.0)
+        scores.add(expected.score)
+    assert len(scores) == len(clips)  # or equality would prove nothing
+
+
+def test_dives_that_go_together_score_as_alone(server: FakeTriton, scorer: Scorer, clips: Any) -> None:
+    """Three requests become one batch: of one dive, of two, and of none that can be scored."""
+    (a, (_, clip_a)), (b, (_, clip_b)), (c, (_, clip_c)) = list(clips.items())[1:4]
+    requests = [
+        {"clip": clip_a[None], "dive_number": text("107B"), "any_exemplar": np.array([[False]])},
+        {"clip": clip_a[None], "dive_number": text("5255B"), "any_exemplar": np.array([[False]])},
+        {
+            "clip": np.stack([clip_b, clip_c]),
+            "dive_number": text("", "407C"),
+            "any_exemplar": np.array([[True], [False]]),
+        },
+    ]
+    responses = server.infer_together("mcore", requests)
+    first, third = outputs(responses[0]), outputs(responses[2])
+    check_scored(first, 0, scorer.score(a, "107B"), ROUNDING)
+    error = responses[1].error()
+    assert error is not None
+    assert error.code() == "INVALID_ARG"
+    assert "no exemplars of dive number 5255B; the bundle has these" in error.message()
+    check_scored(third, 0, scorer.score(b, None, any_exemplar=True), ROUNDING)
+    check_scored(third, 1, scorer.score(c, "407C"), ROUNDING)
+    assert third["exemplar_names"].shape == (2, 4)  # the second has only two
+    assert third["exemplar_names"][1, 2:].tolist() == [b"", b""]
+    assert np.isnan(third["exemplar_deltas"][1, 2:]).all()
+    # 2 + 4 + 2 exemplars, three pairs at a time; a dive that cannot be scored costs nothing.
+    assert server.calls == [
+        ("mcore", 4),
+        ("mcore_encode", 3),
+        ("mcore_backbone", 3),
+        ("mcore_segmenter", 3),
+        *[("mcore_regressor", size) for size in (3, 3, 2)],
+    ]
+
+
+def test_what_goes_wrong_behind_it_is_said(server: FakeTriton, clips: Any) -> None:
+    clip = next(iter(clips.values()))[1]
+    with pytest.raises(RefusedError, match="INVALID_ARG: '999Z' is not a dive number"):
+        server.infer("mcore", {"clip": clip[None], "dive_number": text("999Z")})
+    with pytest.raises(RefusedError, match="INVALID_ARG: no dive number given"):
+        server.infer("mcore", {"clip": clip[None], "dive_number": text("")})
+    dives = np.stack([clip, np.full_like(clip, np.nan)])
+    good, bad = server.infer_together(
+        "mcore", [{"clip": dives[i : i + 1], "dive_number": text("107B")} for i in range(2)]
+    )
+    assert not good.has_error()
+    error = bad.error()
+    assert error is not None
+    assert "a score that is not a number" in error.message()
+    server.broken["mcore_segmenter"] = "out of memory"
+    with pytest.raises(RefusedError, match="INTERNAL: mcore_encode: out of memory"):
+        server.infer("mcore", {"clip": clip[None], "dive_number": text("107B")})
+
+
+def test_the_ensemble_gives_what_the_runtime_encodes(server: FakeTriton, scorer: Scorer, clips: Any) -> None:
+    batch = np.stack([clip for _, clip in clips.values()][:4])
+    found = server.infer("mcore_encode", {"clip": batch})
+    for i, clip in enumerate(batch):
+        expected = scorer.encode(clip)
+        np.testing.assert_allclose(found["logits"][i], expected.logits, rtol=0, atol=ROUNDING)
+        np.testing.assert_allclose(found["tokens"][i], expected.tokens, rtol=0, atol=ROUNDING)
+        assert found["transitions"][i].tolist() == expected.transitions.tolist()
+    with pytest.raises(RefusedError, match="batch-size must be <= 4"):
+        server.infer("mcore_encode", {"clip": np.stack([batch[0]] * 5)})
+
+
+def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
+    dtypes = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64"}
+    for part in ("backbone", "segmenter", "regressor"):
+        folder = repository / f"mcore_{part}"
+        config, session = read_config(folder), ort.InferenceSession(str(folder / "1" / "model.onnx"))
+        for specs, nodes in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
+            assert [(spec.name, type_name(spec)) for spec in specs] == [(n.name, dtypes[n.type]) for n in nodes]
+            for spec, node in zip(specs, nodes, strict=True):
+                batch, *extents = node.shape
+                assert isinstance(batch, str)
+                assert list(spec.dims) == (extents or [1])
+                assert spec.HasField("reshape") == (not extents)
+        assert [sample.batch_size for sample in config.model_warmup] == [1, config.max_batch_size]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TritonOptions(),
+        TritonOptions(device="gpu", instances=2, preferred_batch_sizes=(2, 4), max_queue_delay_us=0),
+        TritonOptions(max_batch_size=1, threads=2, max_pairs=1),
+    ],
+)
+def test_every_option_is_in_a_configuration_that_triton_takes(
+    options: TritonOptions, bundle: Path, tmp_path: Path
+) -> None:
+    write(bundle, tmp_path / "models", options)
+    configs = {folder.name: read_config(folder) for folder in (tmp_path / "models").iterdir() if folder.is_dir()}
+    assert set(configs) == {"mcore_backbone", "mcore_segmenter", "mcore_regressor", "mcore_encode", "mcore"}
+    kind = {"cpu": 2, "gpu": 1}[options.device]  # ModelInstanceGroup.Kind
+    for part in ("backbone", "segmenter", "regressor"):
+        config = configs[f"mcore_{part}"]
+        assert config.max_batch_size == (options.max_pairs if part == "regressor" else options.max_batch_size)
+        assert [(group.count, group.kind) for group in config.instance_group] == [(options.instances, kind)]
+        assert config.HasField("dynamic_batching")
+        accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+        assert [(a.name, dict(a.parameters)) for a in accelerators] == (
+            [("cuda", {"use_tf32": "0"})] if options.device == "gpu" else []
+        )
+        threads = config.parameters["intra_op_thread_count"].string_value
+        assert threads == ("" if options.threads is None else str(options.threads))
+    batching = configs["mcore_backbone"].dynamic_batching
+    assert batching.max_queue_delay_microseconds == options.max_queue_delay_us
+    assert tuple(batching.preferred_batch_size) == options.preferred_batch_sizes
+    scorer = configs["mcore"]
+    assert [(group.count, group.kind) for group in scorer.instance_group] == [(options.instances + 1, 2)]
+    assert scorer.parameters["bundle_sha256"].string_value == Bundle.open(bundle).sha256
+    assert scorer.parameters["precision"].string_value == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_batch_size": 0}, "max_batch_size is 0; at least 1"),
+        ({"max_pairs": 0}, "max_pairs is 0; at least 1"),
+        ({"instances": -1}, "instances is -1; at least 1"),
+        ({"max_queue_delay_us": -1}, "max_queue_delay_us is -1; at least 0"),
+        ({"threads": 0}, "threads is 0; at least 1"),
+        ({"device": "tpu"}, "no device 'tpu'; allowed: cpu, gpu"),
+        ({"preferred_batch_sizes": (4, 16)}, r"preferred_batch_sizes has 16; allowed: 1 to max_batch_size \(8\)"),
+    ],
+)
+def test_options_that_triton_would_refuse_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TritonOptions(**given)
+
+
+def test_plans_are_built_from_the_graphs_with_a_batch_axis(bundle: Path, tmp_path: Path) -> None:
+    built = []
+
+    def build(part: str, graph: Path, record: GraphRecord, largest_batch: int) -> bytes:
+        names = [node.name for node in ort.InferenceSession(str(graph)).get_inputs()]
+        built.append((part, names == [spec.name for spec in record.inputs], record.inputs[0].shape[0], largest_batch))
+        return part.encode()
+
+    plans = PlanBuilder("TensorRT 10.3.0 for sm87", build)
+    with pytest.raises(UserError, match="engines of TensorRT run on GPUs only"):
+        write(bundle, tmp_path / "models", plans=plans)
+    said = write(bundle, tmp_path / "models", TritonOptions(device="gpu"), plans=plans)
+    assert built == [("backbone", True, "B", 8), ("segmenter", True, "B", 8), ("regressor", True, "B", 64)]
+    for part in ("backbone", "segmenter", "regressor"):
+        folder = tmp_path / "models" / f"mcore_{part}"
+        config = read_config(folder)
+        assert config.platform == "tensorrt_plan"
+        assert not config.HasField("optimization")
+        assert [path.name for path in (folder / "1").iterdir()] == ["model.plan"]
+        assert (folder / "1" / "model.plan").read_text() == part
+    assert any("TensorRT 10.3.0 for sm87, gpu" in line for line in said)
+    with pytest.raises(UserError, match="Triton runs engines of TensorRT, not of tensorrt-rtx"):
+        plan_builder("tensorrt-rtx", print)
+
+
+def test_only_a_repository_of_ours_is_replaced(repository: Path, bundle: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "other_model").mkdir(parents=True)
+    with pytest.raises(UserError, match="not written by mcore-export --triton"):
+        write(bundle, mine, overwrite=True)
+    models = tmp_path / "models"
+    shutil.copytree(repository, models)
+    with pytest.raises(UserError, match="already exists; replace it with --force"):
+        write(bundle, models)
+    (models / "other_model").mkdir()
+    with pytest.raises(UserError, match="also holds other_model"):
+        write(bundle, models, overwrite=True)
+    (models / "other_model").rmdir()
+    write(bundle, models, TritonOptions(max_batch_size=2), overwrite=True)
+    assert read_config(models / "mcore").max_batch_size == 2
+    (tmp_path / "empty").mkdir()
+    write(bundle, tmp_path / "empty")
+    assert (tmp_path / "empty" / MARKER_FILE).is_file()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"):
+        write(bundle, tmp_path / "file", overwrite=True)
+
+
+def test_a_failure_leaves_what_was_there(
+    repository: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(repository, models)
+
+    def fail(*arguments: Any) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write(bundle, models, TritonOptions(device="gpu"), overwrite=True, plans=PlanBuilder("TensorRT", fail))
+    # A batch that shifts by one row, whatever its size: the proof on the bundle's golden clips must see it.
+    monkeypatch.setattr(BatchAxis, "batch", lambda self: self.new_constant([1]))
+    with pytest.raises(ExportError, match="the backbone with a batch axis does not compute what it does for one clip"):
+        write(bundle, models, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
+    assert read_config(models / "mcore").max_batch_size == 4
+
+
+def test_a_bundle_that_cannot_score_is_refused(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    record = dataclasses.replace(opened.manifest.variants["fp32"], exemplars=None)
+    manifest = dataclasses.replace(opened.manifest, variants={"fp32": record})
+    silent = dataclasses.replace(opened, manifest=manifest)
+    with pytest.raises(BundleError, match="has no exemplars, so it can encode dives but not score them"):
+        write_triton_repository(silent, tmp_path / "m", TritonOptions(), overwrite=False, say=print)
+    with pytest.raises(BundleError, match="has no fp16 graphs"):
+        write(bundle, tmp_path / "m", TritonOptions(precision="fp16"))
+    assert not (tmp_path / "m").exists()
+
+
+def test_writing_needs_no_torch_and_serving_no_engine(bundle: Path, tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.modules["torch"] = sys.modules["onnxscript"] = None
+from pathlib import Path
+from mcore_export.triton import TritonOptions, write_triton_repository
+from mcore_runtime.bundle import Bundle
+write_triton_repository(
+    Bundle.open({str(bundle)!r}), Path({str(tmp_path / "models")!r}), TritonOptions(), overwrite=False, say=print
+)
+for name in [name for name in sys.modules if name.startswith("mcore")]:
+    del sys.modules[name]
+for name in ("onnx", "onnxruntime", "mcore_export"):
+    sys.modules[name] = None
+sys.path.insert(0, {str(tmp_path / "models" / "mcore")!r})
+import types
+pb_utils = types.ModuleType("triton_python_backend_utils")
+sys.modules[pb_utils.__name__] = pb_utils
+import importlib
+model = importlib.import_module("1.model").TritonPythonModel()  # as Triton imports it
+model.initialize({{"model_config": '{{"parameters": {{"max_pairs": {{"string_value": "8"}}}}}}'}})
+print(len(model._bank), "exemplars served")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "4 exemplars served" in result.stdout
+
+
+def test_any_text_survives_the_text_form() -> None:
+    from google.protobuf import text_format
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    strange = 'a "quoted" \\ back\nslash, Sprünge \x00 跳水'
+    message = render(
+        {
+            "name": strange,
+            "input": [{"name": "x", "data_type": Enum("TYPE_FP32"), "dims": [-1, 3], "optional": True}],
+            "parameters": entries({strange: {"string_value": "1"}}),
+            "dynamic_batching": {"preferred_batch_size": []},
+        }
+    )
+    config: Any = text_format.Parse(message, ModelConfig())
+    assert config.name == strange
+    assert config.parameters[strange].string_value == "1"
+    assert list(config.input[0].dims) == [-1, 3]
+    assert config.input[0].optional
+    assert config.HasField("dynamic_batching")
