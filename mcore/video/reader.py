@@ -15,13 +15,10 @@ from mcore.errors import ClipError
 from mcore.video import decord_reader, image_folder, pyav_reader
 from mcore.video.clip import Choose, Keep, PickedFrames, Reader, SampledClip
 from mcore.video.preprocess import crop, normalise, resize_frame
-from mcore.video.sampling import sample_indices_by_time
+from mcore.video.sampling import clip_window, sample_indices_by_time, shown_seconds
 
 IMAGE_FOLDER_FPS = 25.0
 """Frames a second of image folders, which do not say: the rate of television."""
-
-_WINDOW_SLACK_S = 1e-3
-"""A frame this little before ``start_s`` or ``end_s`` counts as being there: Matroska rounds times to milliseconds."""
 
 
 def sample_clip(
@@ -63,7 +60,7 @@ def sample_clip(
         pts_seconds=pts_seconds[indices],
         indices=indices,
         num_source_frames=count,
-        duration_s=float(pts_seconds[-1]) * count / (count - 1),
+        duration_s=shown_seconds(pts_seconds),
         source_width=picked.source_width,
         source_height=picked.source_height,
         source=str(source),
@@ -172,15 +169,14 @@ def _check_window(start_s: float | None, end_s: float | None) -> None:
 
 def _window(path: Path, pts_seconds: NDArray[np.float64], start_s: float | None, end_s: float | None) -> slice:
     """Find the frames of the clip among those of the source."""
-    first = 0 if start_s is None else int(np.searchsorted(pts_seconds, start_s - _WINDOW_SLACK_S))
-    stop = len(pts_seconds) if end_s is None else int(np.searchsorted(pts_seconds, end_s - _WINDOW_SLACK_S))
-    if stop - first < 2:
+    window = clip_window(pts_seconds, start_s, end_s)
+    if window.stop - window.start < 2:
         part = "" if start_s is None and end_s is None else f" from {start_s or 0.0} s to {end_s or 'its end'}"
         raise ClipError(
-            f"{path} has {max(0, stop - first)} frame(s){part}; a clip needs at least 2 (the source has "
+            f"{path} has {max(0, window.stop - window.start)} frame(s){part}; a clip needs at least 2 (the source has "
             f"{len(pts_seconds)}, the last at {pts_seconds[-1]:.2f} s)"
         )
-    return slice(first, stop)
+    return window
 
 
 def _reduce(rgb: NDArray[np.uint8], max_height: int) -> NDArray[np.uint8]:

@@ -16,8 +16,34 @@ from mcore.errors import UserError
 _CONSTANT_RATE_TOLERANCE = 0.5
 """Largest deviation from an even spacing, in frame periods: up to here no frame leaves its place in the order."""
 
+_WINDOW_SLACK_S = 1e-3
+"""A frame this little before a clip's start or end counts as being there: Matroska rounds times to milliseconds."""
+
 _TIME_SLACK_PERIODS = 1e-6
 """Frames this little (in mean frame periods) after a grid point count as shown: rounding of float seconds."""
+
+
+def clip_window(pts_seconds: ArrayLike, start_s: float | None, end_s: float | None) -> slice:
+    """Find the frames of a clip among those of its source.
+
+    Args:
+        pts_seconds: (N,) presentation times of the source, never decreasing.
+        start_s: the clip begins with the first frame at or after this time; None: with the first.
+        end_s: the clip ends before the first frame at or after this time; None: with the last.
+
+    Returns:
+        The frames; fewer than two are no clip.
+    """
+    pts_seconds = np.asarray(pts_seconds, np.float64)
+    first = 0 if start_s is None else int(np.searchsorted(pts_seconds, start_s - _WINDOW_SLACK_S))
+    stop = len(pts_seconds) if end_s is None else int(np.searchsorted(pts_seconds, end_s - _WINDOW_SLACK_S))
+    return slice(first, stop)
+
+
+def shown_seconds(pts_seconds: NDArray[np.float64]) -> float:
+    """How long a clip of at least two frames is: to the end of its last, shown for the mean frame period."""
+    count = len(pts_seconds)
+    return float(pts_seconds[-1] - pts_seconds[0]) * count / (count - 1)
 
 
 def sample_indices(num_source_frames: int, num_frames: int) -> NDArray[np.int64]:

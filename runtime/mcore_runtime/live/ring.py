@@ -1,0 +1,170 @@
+"""The last seconds of a stream, small enough to keep, and the cutting of clips from them.
+
+The frames are kept as the scorer takes them, resized (67 kB each at 112 x 200), because a clip's sampling grid is known
+only when the clip is over. Full frames are kept as encoded video only, see ``mcore_runtime.live.recording``: raw, ten
+seconds of 1080p at 60 frames a second are 3.7 GB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.config import ClipConfig
+from mcore.errors import UserError
+from mcore.video import SampledClip, resize_frame, sample_indices_by_time
+from mcore.video.sampling import clip_window, shown_seconds
+from mcore_runtime.sources.frame import Frame
+
+MAX_GAP_S = 0.25
+"""Longest time between two frames of a valid clip: half a somersault."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutClip:
+    """A clip cut from a stream, and whether it is whole."""
+
+    clip: SampledClip
+    start_s: float
+    """Time of its first frame on the stream's clock."""
+    end_s: float
+    """Time of its last frame on the stream's clock."""
+    faults: tuple[str, ...]
+    """Why it is not whole: it must not be scored as if it were. Empty: it is."""
+    dropped: int
+    """Frames within it that nobody took in time; a fault only where they leave a gap."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the clip is whole."""
+        return not self.faults
+
+
+class NotEnoughFrames(Exception):
+    """A clip of fewer than two frames was asked for."""
+
+
+class FrameRing:
+    """The last frames of a stream in a buffer of fixed size.
+
+    Args:
+        config: size and number of the frames that the scorer takes.
+        capacity: frames it holds; 1024 are 17 s at 60 frames a second, and 69 MB.
+        source: what clips say they come from.
+        reader: what decoded them.
+    """
+
+    def __init__(self, config: ClipConfig, *, capacity: int = 1024, source: str = "", reader: str = "pyav") -> None:
+        if capacity < 2:
+            raise UserError(f"a ring of {capacity} frames; at least 2")
+        self.config = config
+        self.source = source
+        self.reader = reader
+        shape = (capacity, config.resize_height, config.resize_width, 3)
+        self._pictures = np.empty(shape, np.uint8)
+        self._times = np.full(capacity, np.nan)
+        self._sequences = np.zeros(capacity, np.int64)
+        self._gaps: list[str | None] = [None] * capacity
+        self._sizes = np.zeros((capacity, 2), np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return min(self._count, len(self._times))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pictures take, whatever has been added."""
+        return self._pictures.nbytes
+
+    @property
+    def first_s(self) -> float:
+        """Time of the oldest frame, seconds; NaN before the first."""
+        return float(self._times[self._order()[0]]) if self._count else float("nan")
+
+    @property
+    def last_s(self) -> float:
+        """Time of the newest frame, seconds; NaN before the first."""
+        return float(self._times[(self._count - 1) % len(self._times)]) if self._count else float("nan")
+
+    def add(self, frame: Frame) -> NDArray[np.uint8]:
+        """Keep a frame, in the place of the oldest.
+
+        Args:
+            frame: later than the one before.
+
+        Returns:
+            (resize_height, resize_width, 3) the resized picture, a view that is valid until the ring comes round.
+        """
+        slot = self._count % len(self._times)
+        picture: NDArray[np.uint8] = self._pictures[slot]
+        picture[:] = resize_frame(frame.rgb, self.config)
+        self._times[slot] = frame.time_s
+        self._sequences[slot] = frame.sequence
+        self._gaps[slot] = frame.gap
+        self._sizes[slot] = frame.rgb.shape[1], frame.rgb.shape[0]
+        self._count += 1
+        return picture
+
+    def cut(self, start_s: float | None, end_s: float | None, *, max_gap_s: float = MAX_GAP_S) -> CutClip:
+        """Cut a clip as ``mcore.video.sample_clip`` cuts it from a file: the same frames, the same numbers.
+
+        Args:
+            start_s: begin with the first frame at or after this time; None: with the oldest.
+            end_s: end before the first frame at or after this time; None: with the newest.
+            max_gap_s: a longer time between frames makes the clip invalid.
+
+        Raises:
+            NotEnoughFrames: fewer than two frames in this window.
+        """
+        order = self._order()
+        times = self._times[order]
+        window = clip_window(times, start_s, end_s)
+        count = window.stop - window.start
+        if count < 2:
+            raise NotEnoughFrames(f"the stream has {max(0, count)} frame(s) in this window; a clip needs at least 2")
+        slots = order[window]
+        times = times[window]
+        pts_seconds = times - times[0]
+        indices = sample_indices_by_time(times, self.config.num_frames)
+        clip = SampledClip(
+            frames=self._pictures[slots[indices]],
+            pts_seconds=pts_seconds[indices],
+            indices=indices,
+            num_source_frames=count,
+            duration_s=shown_seconds(pts_seconds),
+            source_width=int(self._sizes[slots[-1], 0]),
+            source_height=int(self._sizes[slots[-1], 1]),
+            source=self.source,
+            reader=self.reader,
+        )
+        dropped = int(self._sequences[slots[-1]] - self._sequences[slots[0]]) - (count - 1)
+        faults = self._faults(slots, start_s, end_s, max_gap_s)
+        return CutClip(clip, float(times[0]), float(times[-1]), faults, dropped)
+
+    def _order(self) -> NDArray[np.int64]:
+        """Slots from the oldest frame to the newest."""
+        size = len(self._times)
+        if self._count <= size:
+            return np.arange(self._count)
+        return np.roll(np.arange(size), -(self._count % size))
+
+    def _faults(
+        self, slots: NDArray[np.int64], start_s: float | None, end_s: float | None, max_gap_s: float
+    ) -> tuple[str, ...]:
+        times = self._times[slots]
+        faults = []
+        if start_s is not None and times[0] - start_s > max_gap_s:
+            faults.append(f"its first {times[0] - start_s:.2f} s are missing")
+        faults += [
+            f"{self._gaps[slot]} ({time_s - times[0]:.2f} s after its start)"
+            for slot, time_s in zip(slots[1:].tolist(), times[1:].tolist(), strict=True)
+            if self._gaps[slot] is not None
+        ]
+        longest = int(np.diff(times).argmax())
+        if (gap_s := float(times[longest + 1] - times[longest])) > max_gap_s:
+            faults.append(f"no frames for {gap_s:.2f} s ({times[longest] - times[0]:.2f} s after its start)")
+        if end_s is not None and end_s - times[-1] > max_gap_s:
+            faults.append(f"its last {end_s - times[-1]:.2f} s are missing")
+        return tuple(faults)
