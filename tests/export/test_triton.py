@@ -30,6 +30,7 @@ from tests.export.fake_triton import FakeTriton, InferenceResponse, RefusedError
 
 pytest.importorskip("tritonclient.grpc", reason="Triton's schema is not installed: pip install 'tritonclient[grpc]'")
 
+GPU_DEFAULTS = TritonOptions(device="gpu")
 ROUNDING = 1e-5
 """Points: sums of a matrix product may be taken in another order for another number of rows."""
 
@@ -194,6 +195,7 @@ def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
     "options",
     [
         TritonOptions(),
+        GPU_DEFAULTS,
         TritonOptions(device="gpu", instances=2, preferred_batch_sizes=(2, 4), max_queue_delay_us=0),
         TritonOptions(max_batch_size=1, threads=2, max_pairs=1),
     ],
@@ -217,7 +219,9 @@ def test_every_option_is_in_a_configuration_that_triton_takes(
         threads = config.parameters["intra_op_thread_count"].string_value
         assert threads == ("" if options.threads is None else str(options.threads))
     batching = configs["mcore_backbone"].dynamic_batching
-    assert batching.max_queue_delay_microseconds == options.max_queue_delay_us
+    assert batching.max_queue_delay_microseconds == (
+        5000 if options == GPU_DEFAULTS else options.max_queue_delay_us or 0
+    )
     assert tuple(batching.preferred_batch_size) == options.preferred_batch_sizes
     scorer = configs["mcore"]
     assert [(group.count, group.kind) for group in scorer.instance_group] == [(options.instances + 1, 2)]

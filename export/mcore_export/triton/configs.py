@@ -64,7 +64,7 @@ def part_config(part: str, record: GraphRecord, options: TritonOptions, *, plan:
     batching: dict[str, Value] = {}
     if part == "backbone":  # the others get what came through together, so waiting again would gain nothing
         batching["preferred_batch_size"] = list(options.preferred_batch_sizes)
-        batching["max_queue_delay_microseconds"] = options.max_queue_delay_us
+        batching["max_queue_delay_microseconds"] = options.queue_delay_us
     config: dict[str, Value] = {
         "name": PART_MODELS[part],
         "platform": "tensorrt_plan" if plan else "onnxruntime_onnx",

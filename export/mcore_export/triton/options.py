@@ -11,6 +11,7 @@ from mcore_runtime.records import Precision
 
 Device = Literal["cpu", "gpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
+GPU_QUEUE_DELAY_US = 5000
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class TritonOptions:
     """Most clips that go through the network together."""
     preferred_batch_sizes: tuple[int, ...] = ()
     """Numbers of clips that need not wait for more; empty: only ``max_batch_size``."""
-    max_queue_delay_us: int = 5000
-    """Microseconds that a clip waits for others to go with, at most."""
+    max_queue_delay_us: int | None = None
+    """Microseconds that a clip waits for others to go with, at most; None: 5000 on GPUs, and 0 on CPUs, where a batch
+    was measured to take no less time for each clip."""
     max_pairs: int = 64
     """Most pairs of a dive and an exemplar that are compared together."""
     instances: int = 1
@@ -41,15 +43,21 @@ class TritonOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UserError(f"no device {self.device!r}; allowed: {', '.join(DEVICES)}")
-        for name, least in (("max_batch_size", 1), ("max_pairs", 1), ("instances", 1), ("max_queue_delay_us", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} is {getattr(self, name)}; at least {least}")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads}; at least 1")
+        for name in ("max_batch_size", "max_pairs", "instances", "max_queue_delay_us", "threads"):
+            value, least = getattr(self, name), 0 if name == "max_queue_delay_us" else 1
+            if value is not None and value < least:
+                raise UserError(f"{name} is {value}; at least {least}")
         if wrong := [size for size in self.preferred_batch_sizes if not 1 <= size <= self.max_batch_size]:
             raise UserError(
                 f"preferred_batch_sizes has {wrong[0]}; allowed: 1 to max_batch_size ({self.max_batch_size})"
             )
+
+    @property
+    def queue_delay_us(self) -> int:
+        """Longest wait for other clips, microseconds."""
+        if self.max_queue_delay_us is not None:
+            return self.max_queue_delay_us
+        return GPU_QUEUE_DELAY_US if self.device == "gpu" else 0
 
     def chosen_precision(self, bundle: Bundle) -> Precision:
         """Return whose graphs are served."""
