@@ -8,6 +8,8 @@ mcore-export bundle --out bundle2 --exemplars dives.jsonl (another exemplar bank
 
 mcore-export bundle --engine tensorrt (build engines for this machine's GPU; needs no torch)
 
+mcore-export bundle --triton models (a model repository for Triton Inference Server; needs no torch)
+
 mcore-export bundle --verify (do the graphs compute the same on this machine? needs no torch)
 
 mcore-export bundle --list (what does the bundle hold, and what of it runs on this machine?)
@@ -32,6 +34,7 @@ from mcore_export.add_engines import EngineOptions, add_engines
 from mcore_export.bank import BankOptions, add_exemplars
 from mcore_export.compare import DEFAULT_LIMITS, describe_failures
 from mcore_export.listing import list_bundle
+from mcore_export.triton.options import TritonOptions
 from mcore_export.verify import verify_bundle
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
@@ -112,6 +115,10 @@ class Arguments:
     """GPU architectures such as sm86 sm89 to build for ahead of time, without such a GPU (tensorrt-rtx only)."""
     max_exemplars: int = 64
     """Most exemplars that the engines compare with at once; more take several runs."""
+    triton: Path | None = None
+    """Write a model repository of Triton Inference Server for a bundle to this folder; needs no torch."""
+    serve: Annotated[TritonOptions, tyro.conf.arg(name="triton")] = dataclasses.field(default_factory=TritonOptions)
+    """How --triton serves."""
     verify: bool = False
     """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
     needs no torch. Exit code 0: all within the limits of the export; 1: not."""
@@ -144,6 +151,8 @@ def _parse(argv: Sequence[str] | None) -> Arguments:
 def _run(arguments: Arguments) -> int:
     if arguments.verify or arguments.list:
         return _look(arguments)
+    if arguments.triton is not None:
+        return _write_triton(arguments, arguments.triton)
     out = _require_out(arguments)
     began = time.perf_counter()
     bundle = _from_bundle(arguments, out) if arguments.source.is_dir() else _from_checkpoint(arguments, out)
@@ -154,6 +163,25 @@ def _run(arguments: Arguments) -> int:
             "This bundle has no exemplars yet, so it can encode dives but not score them. Give it some with:\n"
             f"  mcore-export {out} --exemplars DIVES.jsonl --out {out}-with-exemplars"
         )
+    return 0
+
+
+def _write_triton(arguments: Arguments, repository: Path) -> int:
+    if arguments.out is not None or arguments.exemplars is not None:
+        raise UserError("--triton serves a bundle as it is: leave out --out and --exemplars")
+    if arguments.source.is_file():
+        raise UserError(
+            f"{arguments.source} is a file; --triton takes the folder of a bundle. Make one with: "
+            f"mcore-export {arguments.source} --out BUNDLE"
+        )
+    for module in ("onnx", "onnxruntime"):
+        require(module, "export", "Writing a model repository")
+    from mcore_export.triton import plan_builder, write_triton_repository
+
+    plans = None if arguments.engine is None else plan_builder(arguments.engine, print)
+    options = dataclasses.replace(arguments.serve, precision=arguments.precision)
+    bundle = Bundle.open(arguments.source)
+    write_triton_repository(bundle, repository, options, overwrite=arguments.force, say=print, plans=plans)
     return 0
 
 

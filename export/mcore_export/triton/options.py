@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import tyro
+
 from mcore.errors import UserError
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import Precision
@@ -24,7 +26,7 @@ class TritonOptions:
 
     device: Device = "cpu"
     """Where the graphs run: ``cpu`` or ``gpu``."""
-    precision: Precision | None = None
+    precision: tyro.conf.Suppress[Precision | None] = None
     """Whose graphs; None: fp16 for GPUs where the bundle has it, else fp32."""
     max_batch_size: int = 8
     """Most clips that go through the network together."""
