@@ -175,7 +175,7 @@ def _write_triton(arguments: Arguments, repository: Path) -> int:
             f"mcore-export {arguments.source} --out BUNDLE"
         )
     for module in ("onnx", "onnxruntime"):
-        require(module, "export", "Writing a model repository")
+        require(module, "triton", "Writing a model repository")
     from mcore_export.triton import plan_builder, write_triton_repository
 
     plans = None if arguments.engine is None else plan_builder(arguments.engine, print)

@@ -80,7 +80,7 @@ def build_engines(
     build_s: dict[str, float] = {}
     with appearing_folder(folder / name) as out:
         for part in PARTS:
-            builder = _Builder(flavour, part, capability, say)
+            builder = EngineBuilder(flavour, part, capability, say)
             began = time.perf_counter()
             try:
                 content, cache = builder.build(graphs.path(part), graphs.records[part], max_exemplars, cache)
@@ -107,7 +107,7 @@ def build_engines(
     )
 
 
-class _Builder:
+class EngineBuilder:
     """Builds one graph.
 
     Args:

@@ -20,7 +20,7 @@ from mcore.model import MCoRe
 from mcore_export import batched_proof
 from mcore_export.batched import batch_graph, batched_records, write_batched
 from mcore_export.batched_proof import prove_batched
-from mcore_export.engines import _Builder
+from mcore_export.engines import EngineBuilder
 from mcore_export.golden import load_golden
 from mcore_export.graphs import export_graphs
 from mcore_export.qdq import calibrate, convolutions, insert_pairs, load_graph
@@ -231,6 +231,6 @@ def test_tensorrt_rtx_builds_them_with_a_profile_for_the_batch(
     flavour = load_flavour("tensorrt-rtx")
     batched = write_batched(exported(opset, precision), tmp_path)
     for part in PARTS:
-        builder = _Builder(flavour, part, "SM89", lambda line: None)
+        builder = EngineBuilder(flavour, part, "SM89", lambda line: None)
         engine, _ = builder.build(batched.path(part), batched.records[part], 8, b"")
         assert len(engine) > 10_000

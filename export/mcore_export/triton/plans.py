@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcore.errors import UserError
-from mcore_export.engines import _Builder
+from mcore_export.engines import EngineBuilder
 from mcore_export.targets import resolve_target
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.records import GraphRecord
@@ -45,6 +45,6 @@ def plan_builder(kind: str, say: Say) -> PlanBuilder:
     target, capability = resolve_target(flavour, None)
 
     def build(part: str, graph: Path, record: GraphRecord, largest_batch: int) -> bytes:
-        return _Builder(flavour, part, capability, say).build(graph, record, largest_batch, b"")[0]
+        return EngineBuilder(flavour, part, capability, say).build(graph, record, largest_batch, b"")[0]
 
     return PlanBuilder(f"{flavour.title} for {target}", build)
