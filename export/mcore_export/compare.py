@@ -168,13 +168,13 @@ class _Flips:
     def add(self, found: IntArray, clip: ExpectedClip) -> None:
         """Count one clip's two transitions."""
         for channel, (got, wanted) in enumerate(zip(found, clip.transitions, strict=True)):
-            logits = clip.logits[:, channel]
+            searched = _searched(clip.logits, channel)
             self._total += 1
             if got == wanted:
                 continue
-            # Beyond the clip there is no logit to compare: such a frame is never a tie.
-            gap = float(logits[wanted] - logits[got]) if 0 <= got < len(logits) else np.inf
-            tied = gap <= self._tie * float(np.abs(clip.logits).max())
+            # A frame that PyTorch does not search has no logit to compare, however high: it is never a tie.
+            gap = abs(searched.get(int(wanted), np.inf) - searched.get(int(got), -np.inf))
+            tied = gap <= self._tie * float(np.abs(clip.logits[:, channel]).max())
             self._tied += tied
             self._clear += not tied
 
@@ -252,13 +252,21 @@ def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -
     return float(a @ b) / norm if norm else float(np.array_equal(first, second))
 
 
+def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
+    """Logit of each frame that one transition may be decoded to: (T, 2), see ``decode_transitions``."""
+    half = len(logits) // 2
+    if channel == 1:
+        return dict(zip(range(half, len(logits)), logits[half:, 1].tolist(), strict=True))
+    values = logits[:half, 0].tolist()
+    return {1: max(values[:2])} | dict(zip(range(2, half), values[2:], strict=True))  # frame 0 counts as 1
+
+
 def _nearest_tie(logits: FloatArray) -> float:
     """How close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
-    half = len(logits) // 2
     gaps = []
-    for values in (logits[:half, 0], logits[half:, 1]):
-        second, best = np.partition(values, -2)[-2:]
-        gaps.append(float(best - second))
+    for channel in (0, 1):
+        values = sorted(_searched(logits, channel).values())
+        gaps += [values[-1] - values[-2]] if len(values) > 1 else []  # of 4 frames, flight can begin at one only
     return min(gaps)
 
 
