@@ -33,6 +33,7 @@ from mcore.errors import ExportError, UserError, run_command
 from mcore_export.add_engines import EngineOptions, add_engines
 from mcore_export.bank import BankOptions, add_exemplars
 from mcore_export.compare import DEFAULT_LIMITS, describe_failures
+from mcore_export.flags import refuse_idle
 from mcore_export.listing import list_bundle
 from mcore_export.triton.options import TritonOptions
 from mcore_export.verify import verify_bundle
@@ -133,6 +134,11 @@ class Arguments:
     """Replace a bundle that is already at --out."""
 
 
+_PREFIXES = {"limits": "", "serve": "triton."}
+_BANK_FLAGS = ("source", "out", "exemplars", "exemplar_split", "exemplars_per_number", "seed", "force")
+_ENGINE_FLAGS = ("source", "out", "engine", "target", "max_exemplars", "precision", "force")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
     return run_command(lambda: _run(_parse(argv)))
@@ -174,6 +180,8 @@ def _write_triton(arguments: Arguments, repository: Path) -> int:
             f"{arguments.source} is a file; --triton takes the folder of a bundle. Make one with: "
             f"mcore-export {arguments.source} --out BUNDLE"
         )
+    meant = ("source", "triton", "serve", "engine", "precision", "force")
+    refuse_idle(arguments, meant, "with --triton", _PREFIXES)
     for module in ("onnx", "onnxruntime"):
         require(module, "triton", "Writing a model repository")
     from mcore_export.triton import plan_builder, write_triton_repository
@@ -195,6 +203,8 @@ def _look(arguments: Arguments) -> int:
             f"{arguments.source} is a file; {flag} takes the folder of a bundle. Make one, which is verified on the "
             f"way, with: mcore-export {arguments.source} --out BUNDLE"
         )
+    meant = ("source", "list") if arguments.list else ("source", "verify", "backend", "precision")
+    refuse_idle(arguments, meant, f"with {'--list' if arguments.list else '--verify'}", _PREFIXES)
     bundle = Bundle.open(arguments.source)
     if arguments.list:
         list_bundle(bundle, print)
@@ -245,6 +255,9 @@ def _export_options(arguments: Arguments) -> ExportOptions:
         raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
     if arguments.keep_slower and not arguments.int8:
         raise UserError("--keep-slower is about --int8 graphs; leave it out, or add --int8")
+    idle = {"serve"} if arguments.validate is not None else {"serve", "validate_split", "validate_most"}
+    meant = {field.name for field in dataclasses.fields(arguments)} - idle
+    refuse_idle(arguments, meant, "without --validate or --triton", _PREFIXES)
     precision: Precision = "fp16" if arguments.fp16 else "int8" if arguments.int8 else "fp32"
     validation = None
     if arguments.validate is not None:
@@ -268,12 +281,14 @@ def _from_bundle(arguments: Arguments, out: Path) -> Bundle:
     if engines is not None:
         if options is not None:
             raise UserError("give a bundle exemplars first, and then engines: leave out --exemplars or --engine")
+        refuse_idle(arguments, _ENGINE_FLAGS, "about engines of graphs that a bundle has already", _PREFIXES)
         return add_engines(arguments.source, out, engines, force=arguments.force, say=print)
     if options is None:
         raise UserError(
             f"{arguments.source} is a bundle already; say what it should get: --exemplars DIVES.jsonl, or "
             "--engine tensorrt"
         )
+    refuse_idle(arguments, _BANK_FLAGS, "about a bundle's graphs, which exist already (export a checkpoint)", _PREFIXES)
     return add_exemplars(arguments.source, out, options, force=arguments.force, say=print)
 
 

@@ -183,3 +183,29 @@ sys.exit(main([{str(bundle)!r}, "--verify"]))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "whole chain" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--list", "--fp16", "--precision", "fp32"], "--fp16, --precision would change nothing with --list"),
+        (["--verify", "--list"], "--verify would change nothing with --list"),
+        (["--verify", "--max-score-difference", "5"], "--max-score-difference would change nothing with --verify"),
+        (["--triton", "x", "--fp16"], "--fp16 would change nothing with --triton"),
+        (["--out", "x", "--exemplars", "x", "--int8", "--opset", "17"], "--int8, --opset would change nothing about a"),
+        (["--engine", "tensorrt", "--validate", "x"], "--validate would change nothing about engines"),
+    ],
+)
+def test_flags_that_would_be_ignored_are_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main([str(bundle), *arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--validate-most", "3"], ["--triton.instances", "2"]])
+def test_flags_that_an_export_would_ignore_are_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *flags]) == 2
+    assert f"{flags[0]} would change nothing without --validate or --triton" in capsys.readouterr().err
