@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from mcore.errors import UserError
 from mcore_export.engines import ENGINES_FOLDER, build_engines
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_export.golden import load_golden
@@ -35,9 +36,26 @@ class EngineOptions:
     max_exemplars: int = 64
     """Most exemplars that the regressor takes at once."""
 
+    def __post_init__(self) -> None:
+        if self.max_exemplars < 1:
+            raise UserError(f"engines for {self.max_exemplars} exemplars; at least 1")
+
     def chosen_precision(self, bundle: Bundle) -> Precision:
         """Return whose graphs are built."""
         return self.precision or ("fp16" if "fp16" in bundle.variants else "fp32")
+
+
+def check_engines(options: EngineOptions) -> None:
+    """Refuse what cannot be built here; cheap, so do it before anything is exported or copied.
+
+    Raises:
+        BackendError: there is no such GPU here.
+        MissingDependencyError: the library, or what reaches the GPU, is not installed.
+        UserError: no such kind or target.
+    """
+    flavour = load_flavour(options.kind)
+    for target in options.targets or (None,):
+        resolve_target(flavour, target)
 
 
 def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, force: bool, say: Say) -> Bundle:
@@ -58,6 +76,7 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
     """
     bundle = Bundle.open(bundle_path)
     bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
+    check_engines(options)
     if out is None or out.resolve() == bundle_path.resolve():
         write_engines(bundle, options, say)
         return Bundle.open(bundle_path)

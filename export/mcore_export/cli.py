@@ -128,8 +128,8 @@ class Arguments:
     backend: BackendName | None = None
     """Engine that --verify runs the graphs on; default: auto, the best that works here."""
     precision: Precision | None = None
-    """Graphs that --verify compares (default: those that the runtime would take) or --engine builds (default: fp16
-    where the bundle has it, else fp32)."""
+    """Graphs that --verify compares (default: those that the runtime would take) or --engine builds (default: of an
+    export the ones it is asked for, of a bundle fp16 where it has it, else fp32)."""
     force: Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])] = False
     """Replace a bundle that is already at --out."""
 

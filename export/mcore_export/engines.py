@@ -212,12 +212,19 @@ def _describe_problem(error: Any) -> str:
 
 def _remedy(flavour: Flavour, graphs: GraphSet, target: str) -> str:
     """What to do about a graph that cannot be built."""
-    fp16 = f"build the fp16 graphs instead: mcore-export {graphs.folder} --engine {flavour.kind} --precision fp16"
+    # The folder's own name would mislead: it is a hidden one where a whole bundle is being made.
+    fp16 = (
+        "build from fp16 graphs, of a bundle that was exported with --fp16: "
+        f"mcore-export BUNDLE --engine {flavour.kind} --precision fp16"
+    )
     if flavour.kind == "tensorrt-rtx" and target == "sm75" and graphs.variant != "fp16":
         return (
             "TensorRT-RTX has no float32 matrix products on Turing (sm75), which segmenter and regressor need; "
             f"{fp16} --target sm75"
         )
     if graphs.variant == "int8":
-        return f"TensorRT reads signed, symmetric int8 only, not the uint8 activations that suit CPUs; {fp16}"
+        return (
+            "TensorRT reads signed, symmetric int8 only, not the uint8 activations that suit CPUs; quantise with: "
+            f"mcore-export CHECKPOINT --out BUNDLE --int8 --engine {flavour.kind}; or {fp16}"
+        )
     return "Export the bundle again with another --opset, or run it on another backend: --backend onnxruntime"

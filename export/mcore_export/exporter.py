@@ -24,7 +24,7 @@ from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.data.manifest import DiveRecord
 from mcore.errors import UserError
 from mcore.model import MCoRe
-from mcore_export.add_engines import EngineOptions, write_engines
+from mcore_export.add_engines import EngineOptions, check_engines, write_engines
 from mcore_export.backends import gate_backends
 from mcore_export.bank import BankOptions, choose_exemplars, write_banks
 from mcore_export.compare import DEFAULT_LIMITS, Expected
@@ -77,13 +77,20 @@ class ExportOptions:
     keep_slower: bool = False
     """Write int8 graphs even where they are not faster than fp32 on this machine's CPU."""
     engines: EngineOptions | None = None
-    """TensorRT engines to build at once; None: later, by ``add_engines``."""
+    """TensorRT engines to build at once, of ``precision`` unless they say another; None: later, by ``add_engines``."""
     force: bool = False
     """Replace a bundle that is already there."""
 
     def __post_init__(self) -> None:
         if not OPSETS[0] <= self.opset <= OPSETS[1]:
             raise UserError(f"opset {self.opset}; allowed: {OPSETS[0]} to {OPSETS[1]}")
+        if self.engines is not None and self.engines.precision not in (None, "fp32", self.precision):
+            raise UserError(
+                f"engines of {self.engines.precision} graphs, which this export does not make; add "
+                f"--{self.engines.precision}, or leave out --precision"
+            )
+        if self.engines is not None and self.engines.precision is None:
+            object.__setattr__(self, "engines", replace(self.engines, precision=self.precision))
 
     def limits_of(self, precision: Precision) -> GateLimits:
         """Return what a precision's graphs are held to."""
@@ -118,6 +125,8 @@ def export_checkpoint(
     """
     options = options or ExportOptions()
     check_target(out, force=options.force)
+    if options.engines is not None:
+        check_engines(options.engines)
     records = [] if bank is None else choose_exemplars(bank)
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
@@ -157,7 +166,7 @@ def _write_variants(
         written["fp16"] = _record(half, limits, _prove(model, half, expected, limits, say), kept)
     if options.precision == "int8":
         clips = calibration_clips(records, model.config.clip)
-        for_tensorrt = options.engines is not None
+        for_tensorrt = options.engines is not None and options.engines.precision == "int8"
         int8 = quantise_within(graphs, clips, expected, limits, say, for_tensorrt=for_tensorrt)
         gate = _prove(model, int8.graphs, expected, limits, say)
         speed = measure_speed(graphs, int8.graphs, expected, say, keep_slower=options.keep_slower)

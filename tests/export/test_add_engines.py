@@ -145,6 +145,11 @@ def test_tensorrt_rtx_joins_a_bundle_without_a_gpu(
         (["{bundle}", "--engine", "tensorrt", "--exemplars", "x.jsonl"], "exemplars first, and then engines"),
         (["{bundle}", "--engine", "tensorrt", "--precision", "fp16"], "has no fp16 graphs, only fp32"),
         (["{checkpoint}", "--engine", "tensorrt"], "--out BUNDLE"),
+        (
+            ["{checkpoint}", "--out", "{bundle}-2", "--engine", "tensorrt", "--precision", "int8"],
+            "add --int8, or leave",
+        ),
+        (["{checkpoint}", "--out", "{bundle}-2", "--engine", "tensorrt", "--max-exemplars", "0"], "at least 1"),
     ],
 )
 def test_mistakes_are_named(
@@ -152,3 +157,17 @@ def test_mistakes_are_named(
 ) -> None:
     assert main([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["checkpoint", "bundle"])
+def test_what_cannot_be_built_is_refused_before_the_work(
+    bundle: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
+    start = checkpoint if source == "checkpoint" else bundle
+    targets = ["--target", "sm89", "sm87"]  # the first could be built
+    assert main([str(start), "--out", str(tmp_path / "out"), "--engine", "tensorrt-rtx", *targets]) == 2
+    captured = capsys.readouterr()
+    assert "does not build for sm87" in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -128,7 +128,9 @@ def test_rtx_builds_the_network_as_published(tmp_path: Path, said: list[str]) ->
 
 @pytest.mark.usefixtures("rtx")
 def test_rtx_says_why_turing_takes_no_fp32(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
-    advice = r"no float32 matrix products on Turing \(sm75\).*--engine tensorrt-rtx --precision fp16 --target sm75$"
+    advice = (
+        r"no float32 matrix products on Turing \(sm75\).*BUNDLE --engine tensorrt-rtx --precision fp16 --target sm75$"
+    )
     with pytest.raises(BackendError, match=rf"cannot build the segmenter: .*FP32 GEMM is not supported.*{advice}"):
         build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target="sm75", say=said.append)
     assert any(line.startswith("segmenter: ERROR: ") for line in said)
@@ -142,7 +144,7 @@ def test_rtx_builds_signed_int8_only(tiny: dict[str, GraphSet], tmp_path: Path, 
     record = build_engines(signed, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
     assert record.name.endswith("-sm89-int8")
     unsigned = quantised(tiny["fp32"], tmp_path / "unsigned", "uint8")
-    advice = "signed, symmetric int8 only.*--precision fp16$"
+    advice = "signed, symmetric int8 only.*--out BUNDLE --int8 --engine tensorrt-rtx; or .*--precision fp16$"
     with pytest.raises(BackendError, match=rf"'transpose_QuantizeLinear'.*zero point.*{advice}"):
         build_engines(unsigned, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
 

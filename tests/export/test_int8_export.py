@@ -66,6 +66,14 @@ def test_int8_scores_with_its_own_exemplars(int8_bundle: Path, dives: Path) -> N
     assert 0 < abs(scores[0] - scores[1]) < 5
 
 
+def test_an_engine_built_with_it_is_int8(checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
+    out = tmp_path / "bundle"
+    engine = ("--engine", "tensorrt-rtx", "--target", "sm89")
+    assert main([str(checkpoint), "--out", str(out), *FLAGS, "--keep-slower", *engine]) == 0
+    assert [record.precision for record in Bundle.open(out).manifest.engines] == ["int8"]
+
+
 @pytest.mark.parametrize(("ratio", "written"), [(1.5, True), (0.9, False)])
 def test_it_is_written_only_where_it_is_faster(
     checkpoint: Path,
