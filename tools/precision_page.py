@@ -2,9 +2,9 @@
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
-mcore-export best.pt --out half --fp16 --engine tensorrt-rtx --target sm75 sm80 sm86 sm89 sm120
+mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89 sm120
 mcore-export half --engine tensorrt-rtx --target sm80 sm86 sm89 sm120 --precision fp32
-mcore-export best.pt --out int8 --int8 --keep-slower
+mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
 python tools/precision_page.py half int8 --write docs/precision.md
 """
 
@@ -24,6 +24,8 @@ from mcore_export.engine_table import engine_table
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import GateRow, Precision, VariantRecord
 
+SHOWN = 8
+"""Lines about what stayed in float32; the costliest come first."""
 COLUMNS = {
     "features": ("backbone", "features"),
     "logits": ("segmenter", "logits"),
@@ -41,7 +43,9 @@ class Options:
     """Which bundles, and where the page goes."""
 
     bundles: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Bundles of the same checkpoint."""
+    """Bundles, of one checkpoint or of several."""
+    about: str = ""
+    """What to say of the checkpoints, such as how they were trained."""
     write: Path | None = None
     """Markdown file; the text is always printed."""
 
@@ -53,37 +57,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options) -> int:
-    text = "\n".join(describe([Bundle.open(path) for path in options.bundles])) + "\n"
+    text = "\n".join(describe([Bundle.open(path) for path in options.bundles], options.about)) + "\n"
     if options.write is not None:
         options.write.write_text(text, encoding="utf-8")
     print(text, end="")
     return 0
 
 
-def describe(bundles: Sequence[Bundle]) -> Iterator[str]:
-    """Yield the lines of the page."""
-    first = bundles[0]
-    manifest, backbone = first.manifest, first.model.backbone
-    variants = {name: variant for bundle in bundles for name, variant in bundle.manifest.variants.items()}
-    tools = ", ".join(f"{name} {version}" for name, version in manifest.tools.items() if name != "mcore-edge")
-    yield "# Precisions: how far each is from PyTorch, and what to use where"
+def describe(bundles: Sequence[Bundle], about: str = "") -> Iterator[str]:
+    """Yield the lines of the page, one section for each checkpoint."""
+    yield "# Precisions: how far each is from PyTorch, and what engines cost"
     yield ""
     yield (
-        f"Network with widths {', '.join(map(str, backbone.widths))}, {first.model.clip.num_frames} frames of "
-        f"{first.model.clip.crop_size} x {first.model.clip.crop_size}; exported {manifest.created[:10]} with {tools}; "
-        f"{platform.machine()}, 2 CPU cores shared with other work. Written by `python tools/precision_page.py`, whose "
-        "first lines have the commands."
+        "Measured by the exports themselves, each engine against PyTorch in float32 "
+        f"({platform.machine()}, 2 CPU cores shared with other work); written by `python tools/precision_page.py`, "
+        "whose first lines have the commands. Features, logits and tokens: largest difference as a share of the "
+        "largest value. Scores: every clip against all others; a flip at a near-tie is one between frames that PyTorch "
+        "hardly tells apart."
     )
+    if about:
+        yield from ("", about)
+    for checkpoint in dict.fromkeys(bundle.manifest.checkpoint.sha256 for bundle in bundles):
+        yield from _section([bundle for bundle in bundles if bundle.manifest.checkpoint.sha256 == checkpoint])
+
+
+def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
+    manifest, model = bundles[0].manifest, bundles[0].model
+    variants = {name: variant for bundle in bundles for name, variant in bundle.manifest.variants.items()}
+    tools = ", ".join(f"{name} {version}" for name, version in manifest.tools.items() if name != "mcore-edge")
+    widths, side = ", ".join(map(str, model.backbone.widths)), model.clip.crop_size
+    yield from ("", f"## RegNetY of widths {widths}; {model.clip.num_frames} frames of {side} x {side}", "")
+    yield f"Exported {manifest.created[:10]} with {tools}."
     yield ""
     yield from _gate_table(variants)
     for name, variant in variants.items():
         if variant.kept:
-            yield from ("", f"Left in float32 by the {name} export:", "")
-            yield from (f"* {line}" for line in variant.kept)
+            yield from ("", f"In float32, though the rest is {name}:", "")
+            yield from (f"* {line}" for line in variant.kept[:SHOWN])
+            if len(variant.kept) > SHOWN:
+                yield f"* ... and {len(variant.kept) - SHOWN} more, all in the manifest"
     for name, variant in variants.items():
         if variant.speed:
             yield from ("", f"Speed of {name} (median of the ratio, quartiles):", "")
-            yield from (f"* `{' '.join(line.split())}`" for line in variant.speed)
+            yield from (f"* {line}" for line in variant.speed)
     for bundle in bundles:
         if bundle.manifest.engines:
             yield from ("", "Engines, built on this machine's CPU for GPUs that it does not have:", "")
@@ -92,23 +108,30 @@ def describe(bundles: Sequence[Bundle]) -> Iterator[str]:
 
 def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
     headings = [heading for _, heading in COLUMNS.values()]
-    yield f"| precision | engine | {' | '.join(headings)} | flipped transitions |"
-    yield f"|---|---|{'---:|' * (len(headings) + 1)}"
+    yield f"| precision | engine | {' | '.join(headings)} | flipped transitions | at near-ties |"
+    yield f"|---|---|{'---:|' * (len(headings) + 2)}"
     for name, variant in variants.items():
         for engine in dict.fromkeys(row.backend for row in variant.gate):
             rows = [row for row in variant.gate if row.backend == engine]
             figures = [_figure(rows, part, measure) for measure, (part, _) in COLUMNS.items()]
-            flips = next(row for row in rows if (row.part, row.measure) == ("whole chain", "flips"))
-            yield f"| {name} | {engine} | {' | '.join(figures)} | {flips.case.rpartition(', ')[2]} |"
+            clear, tied = (_count(rows, measure) for measure in ("flips", "ties"))
+            yield f"| {name} | {engine} | {' | '.join(figures)} | {clear} | {tied or '0'} |"
     for name, variant in variants.items():
         limits = variant.limits
         shares, points = f"{limits.relative:g} | " * 3, f"{limits.points:g} | " * 2
-        yield f"| *limit, {name}* | | {shares}{points}| at least {limits.srcc:g} | {limits.flips:.0%} |"
+        yield f"| *limit, {name}* | | {shares}{points}| at least {limits.srcc:g} | {limits.flips:.0%} | |"
+
+
+def _count(rows: Sequence[GateRow], measure: str) -> str:
+    found = [row.case.rpartition(", ")[2] for row in rows if (row.part, row.measure) == ("whole chain", measure)]
+    return found[0] if found else ""
 
 
 def _figure(rows: Sequence[GateRow], part: str, measure: str) -> str:
     found = [row.figure for row in rows if (row.part, row.measure) == (part, measure)]
-    return f"{found[0]:.6f}" if measure == "srcc" else f"{max(found):.1e}"
+    if measure == "srcc":
+        return f"{found[0]:.6f}"
+    return f"{max(found):.1e}" if max(found) else "0"
 
 
 if __name__ == "__main__":
