@@ -120,6 +120,25 @@ def test_an_engine_that_does_not_fit_is_noted_and_the_cpu_taken(
     backend.close()
 
 
+@pytest.mark.parametrize("backend", ["auto", "tensorrt-rtx"])
+def test_an_engine_of_another_precision_is_taken_where_it_alone_fits(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    class Engine:
+        def __init__(self, graphs: GraphSet, kind: str, *, notes: tuple[str, ...] = ()) -> None:
+            if graphs.variant == "fp16":
+                raise BackendError("built for another GPU")
+            self.notes = notes
+
+    monkeypatch.setattr(backend_module, "TensorRtBackend", Engine)
+    built = variants(tiny_bundle, engine("tensorrt-rtx", "fp16"), engine("tensorrt-rtx", "fp32"))
+    found, precision = open_variant(built, backend)
+    assert precision == "fp32"
+    assert found.notes == ("no fp16 tensorrt-rtx engine used: built for another GPU",)
+    with pytest.raises(BackendError, match="built for another GPU"):
+        open_variant(variants(tiny_bundle, engine("tensorrt-rtx", "fp16")), "tensorrt-rtx")
+
+
 def test_a_precision_that_was_asked_for_is_the_only_one_tried(tiny_bundle: Path, opened: list[tuple[str, str]]) -> None:
     built = variants(tiny_bundle, engine("tensorrt-rtx", "fp16"), engine("tensorrt-rtx", "fp32"))
     assert open_variant(built, precision="fp32")[1] == "fp32"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from mcore.errors import UserError, first_line
@@ -45,14 +45,20 @@ def open_variant(
         raise UserError(f"the bundle has no {precision} graphs; it has: {', '.join(variants)}")
     wanted: tuple[Precision, ...] = (precision,) if precision else _ENGINE_PRECISIONS
     built = {name: variants[name] for name in wanted if name in variants and variants[name].engines}
-    if backend in ENGINE_BACKENDS:
-        # Without an engine any graphs will do: the error says how to build one.
-        name = next((n for n, g in built.items() if _kinds(g) >= {backend}), precision or _for_engines(variants))
-        return open_backend(variants[name], backend, threads=threads), name
     notes: list[str] = []
+    if backend in ENGINE_BACKENDS:
+        errors: list[UserError] = []
+        for name, graphs in built.items():
+            if (found := _open_engine(graphs, (backend,), threads, notes, errors)) is not None:
+                return found, name
+        if errors:
+            raise errors[0]
+        # Without an engine any graphs will do: the error says how to build one.
+        name = precision or _for_engines(variants)
+        return open_backend(variants[name], backend, threads=threads), name
     if backend == "auto":
         for name, graphs in built.items():
-            if (found := _open_engine(graphs, notes)) is not None:
+            if (found := _open_engine(graphs, ENGINE_BACKENDS, threads, notes, [])) is not None:
                 return found, name
         if not built:
             notes += _engines_to_build(variants[wanted[0] if precision else _for_engines(variants)])
@@ -111,14 +117,17 @@ def _open_best(graphs: GraphSet, threads: int | None, notes: tuple[str, ...]) ->
     return open_backend(graphs, on_cpu, threads=threads, notes=notes)
 
 
-def _open_engine(graphs: GraphSet, notes: list[str]) -> Backend | None:
-    """Open the engine of one precision that fits this machine; where none does, note why."""
-    for kind in ENGINE_BACKENDS:
+def _open_engine(
+    graphs: GraphSet, kinds: Sequence[str], threads: int | None, notes: list[str], errors: list[UserError]
+) -> Backend | None:
+    """Open the engine of one precision that fits this machine; where none does, add why to notes and errors."""
+    for kind in kinds:
         if kind in _kinds(graphs):
             try:
-                return open_backend(graphs, kind)
+                return open_backend(graphs, kind, threads=threads, notes=tuple(notes))
             except UserError as error:  # not installed, no GPU, or built for another machine
                 notes.append(f"no {graphs.variant} {kind} engine used: {first_line(error)}")
+                errors.append(error)
     return None
 
 
