@@ -30,6 +30,7 @@ from mcore_runtime.records import (
     VariantRecord,
     standard_graphs,
 )
+from mcore_runtime.typed import misfit
 
 FORMAT = "mcore-bundle"
 FORMAT_VERSION = 2
@@ -117,6 +118,10 @@ class BundleManifest:
             raise
         except UserError as error:  # from_dict: a field of a newer version, or a value that is not allowed
             raise BundleError(f"the manifest's model cannot be used: {error}") from error
+        if wrong := misfit(manifest, cls, "the manifest"):
+            raise BundleError(
+                f"the manifest is damaged ({wrong.removeprefix('the manifest.')}); export the bundle again"
+            )
         _check_graphs(manifest)
         return manifest
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 
 from mcore.config import to_dict
 from mcore.errors import BundleError, UserError
-from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, write_manifest
+from mcore_runtime.bundle import EXEMPLARS_FILE, MANIFEST_FILE, Bundle, write_manifest
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import BundleManifest
 from tests.runtime.conftest import BANK, MODEL
@@ -89,6 +92,48 @@ def test_a_missing_file_is_named(bundle_copy: Path) -> None:
 )
 def test_manifests_of_other_kinds_are_refused(bundle_copy: Path, changes: dict[str, Any], reason: str) -> None:
     change_manifest(bundle_copy, **changes)
+    with pytest.raises(BundleError, match=reason):
+        Bundle.open(bundle_copy)
+
+
+JSON_VALUES: tuple[Any, ...] = (None, "x", 5, -0.5, True, [], {}, [{}])
+
+
+def places(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Where something could stand instead; of a list, its first item stands for all."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, *path, key)
+
+
+def test_values_of_another_type_are_refused_or_harmless(bundle_copy: Path) -> None:
+    """Never a traceback: not while a damaged manifest is read, and not where its values are used."""
+    manifest = json.loads((bundle_copy / MANIFEST_FILE).read_text())
+    refused = 0
+    for path in list(places(manifest))[1:]:
+        for value in JSON_VALUES:
+            changed = copy.deepcopy(manifest)
+            parent = functools.reduce(lambda at, key: at[key], path[:-1], changed)
+            parent[path[-1]] = value
+            (bundle_copy / MANIFEST_FILE).write_text(json.dumps(changed))
+            try:
+                Bundle.open(bundle_copy).load_exemplars()
+            except BundleError:
+                refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"sha256": 5, "bytes": 1}, r"damaged \(files\.golden\.npz\.sha256 is 5\)"),
+        ({"sha256": "0", "bytes": True}, r"damaged \(files\.golden\.npz\.bytes is True\)"),
+    ],
+)
+def test_a_value_of_another_type_is_named(bundle_copy: Path, values: dict[str, Any], reason: str) -> None:
+    files = json.loads((bundle_copy / MANIFEST_FILE).read_text())["files"]
+    change_manifest(bundle_copy, files={**files, "golden.npz": values})
     with pytest.raises(BundleError, match=reason):
         Bundle.open(bundle_copy)
 
