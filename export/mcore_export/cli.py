@@ -312,9 +312,10 @@ def _training_dives(checkpoint_path: Path) -> Path | None:
     if not isinstance(data, dict):
         return None
     # The second is relative to the run, so that a folder with both can be moved or mounted elsewhere.
-    places = [Path(str(data["manifest"])), checkpoint_path.parent / str(data["manifest_relative"])]
+    bases = {"manifest": Path(), "manifest_relative": checkpoint_path.parent}
+    places = [base / str(data[name]) for name, base in bases.items() if name in data]
     found = next((path for path in places if path.is_file()), None)
-    if found is None:
+    if found is None and places:
         print(f"note: the dives this checkpoint was trained on are no longer at {places[0]}")
     return found
 

@@ -26,6 +26,8 @@ def check_target(out: Path, *, force: bool) -> None:
         raise UserError(f"{out} exists and is not a bundle, so it will not be replaced; choose another --out")
     if not force:
         raise UserError(f"{out} already exists; replace it with --force, or choose another --out")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise UserError(f"{out} cannot be replaced from inside: run the command in another folder")
 
 
 def copy_bundle(bundle: Bundle, folder: Path) -> None:
@@ -37,14 +39,21 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
 
 @contextmanager
 def appearing_folder(out: Path) -> Iterator[Path]:
-    """Fill a hidden folder beside ``out`` and move it there at the end; on an error ``out`` stays as it was."""
+    """Fill a hidden folder beside ``out`` and move it there at the end; on an error ``out`` stays as it was.
+
+    Raises:
+        UserError: ``out`` was not there at the beginning and is at the end, so that nobody allowed its replacement.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(out)
+    replaces = out.exists()
     hidden = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}-", dir=out.parent))
     folder = hidden / "new"
     folder.mkdir()
     try:
         yield folder
+        if out.exists() and not replaces:
+            raise UserError(f"{out} was made by someone else meanwhile, and stays; choose another --out, or --force")
         _move(folder, out, hidden / "old")
     finally:
         shutil.rmtree(hidden, ignore_errors=True)

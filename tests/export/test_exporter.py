@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +19,7 @@ import mcore
 from mcore.checkpoint import read_checkpoint
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
+from mcore.errors import UserError
 from mcore.video import normalise, read_clip
 from mcore_export import graphs
 from mcore_export.cli import main
@@ -245,6 +247,42 @@ def test_a_move_that_fails_brings_the_old_bundle_back(tmp_path: Path) -> None:
         lose_the_new_one()
     assert (out / "manifest.json").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_what_another_made_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+
+    def make_both() -> None:
+        with appearing_folder(out):
+            out.mkdir()
+            (out / "manifest.json").write_text("the other's")
+
+    with pytest.raises(UserError, match="made by someone else meanwhile"):
+        make_both()
+    assert (out / "manifest.json").read_text() == "the other's"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_is_not_replaced_from_inside(
+    bundle: Path, dives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    monkeypatch.chdir(out)
+    assert main([".", "--out", ".", "--exemplars", str(dives), "--force"]) == 2
+    captured = capsys.readouterr()
+    assert "cannot be replaced from inside: run the command in another folder" in captured.err
+    assert captured.out == ""  # before the work
+
+
+@pytest.mark.parametrize("data", [{}, {"manifest": "/moved/manifest.jsonl"}])
+def test_a_checkpoint_that_says_little_of_its_dives_is_exported_without_exemplars(
+    checkpoint: Path, tmp_path: Path, data: dict[str, str]
+) -> None:
+    values = torch.load(checkpoint, weights_only=True)
+    values["extra"]["data"] = data
+    torch.save(values, tmp_path / "best.pt")
+    assert main([str(tmp_path / "best.pt"), "--out", str(tmp_path / "bundle")]) == 0
+    assert Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars is None
 
 
 @pytest.mark.parametrize(
