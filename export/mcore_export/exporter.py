@@ -33,7 +33,7 @@ from mcore_export.gate import TorchBackend, ValidationOptions, expect, rendered_
 from mcore_export.golden import write_golden
 from mcore_export.graphs import export_graphs, graph_modules
 from mcore_export.half import ISLANDS
-from mcore_export.int8_variant import calibration_clips, measure_speed, quantise_within
+from mcore_export.int8_variant import calibration_clips, check_calibration, measure_speed, quantise_within
 from mcore_export.verify import compare_aloud, require_pass
 from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
 from mcore_runtime.manifest import BundleManifest
@@ -128,6 +128,8 @@ def export_checkpoint(
     if options.engines is not None:
         check_engines(options.engines)
     records = [] if bank is None else choose_exemplars(bank)
+    if options.precision == "int8":
+        check_calibration(records)
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
     clips = rendered_clips(model.config.clip)

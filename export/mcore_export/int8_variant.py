@@ -27,18 +27,25 @@ SPEED_EXEMPLARS = 10
 Say = Callable[[str], None]
 
 
-def calibration_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
-    """Read training clips, (3, T, c, c) each, spread evenly over a list.
+def check_calibration(records: Sequence[DiveRecord]) -> None:
+    """Refuse to quantise without training dives; cheap, so do it before exporting.
 
     Raises:
-        UserError: there are none.
+        UserError: there are fewer than two.
+    """
+    if len(records) < 2:
+        raise UserError(
+            "int8 takes the ranges of its activations from at least 2 of the dives that become exemplars, and "
+            f"has {len(records)}: say which with --exemplars DIVES.jsonl"
+        )
+
+
+def calibration_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
+    """Read training clips, (3, T, c, c) each, spread evenly over a list that ``check_calibration`` found long enough.
+
+    Raises:
         ClipError: a video cannot be read.
     """
-    if not records:
-        raise UserError(
-            "int8 takes the ranges of its activations from training dives, and none are known: say which with "
-            "--exemplars DIVES.jsonl"
-        )
     picked = np.linspace(0, len(records) - 1, min(CALIBRATION_CLIPS, len(records))).round().astype(int)
     return [read_clip(r.path, config, start_s=r.start_s, end_s=r.end_s) for r in (records[i] for i in picked)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore.data.manifest import read_manifest, select_split
+from mcore.data.manifest import read_manifest, select_split, write_manifest
 from mcore_export import int8_variant
 from mcore_export.cli import main
 from mcore_export.speed import SpeedRow
@@ -99,10 +99,18 @@ def test_it_is_written_only_where_it_is_faster(
     [
         (["--int8", "--fp16"], "--fp16 and --int8 are two bundles"),
         (["--keep-slower"], "--keep-slower is about --int8"),
+        (
+            ["--int8", "--exemplars", "{one}"],
+            "from at least 2 of the dives that become exemplars, and has 1: say which",
+        ),
     ],
 )
 def test_mistakes_are_named(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
+    write_manifest(tmp_path / "one.jsonl", select_split(read_manifest(dives), "train")[:1])
+    arguments = [argument.format(one=tmp_path / "one.jsonl") for argument in arguments]
     assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *arguments]) == 2
-    assert reason in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert reason in captured.err
+    assert captured.out == ""  # before the work
