@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +44,42 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A metric of this page's tables."""
+
+    name: str
+    """Key in the JSON file, with its unit."""
+    title: str
+    """What a person reads."""
+    higher_is_better: bool
+    """Direction."""
+    function: Callable[..., float]
+    """Of predicted and true values."""
+
+
+SCORE_METRICS = (
+    Metric("srcc", "SRCC", True, metrics.srcc),
+    Metric("relative_l2_x100", "R-l2 x100", False, metrics.relative_l2),
+    Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
+)
+"""Of (N,) scores."""
+JUDGE_METRIC = Metric("mae_judge_points", "MAE, judge points", False, metrics.judge_point_error)
+"""Of (N,) scores and difficulties."""
+TRANSITION_METRICS = (
+    Metric("aiou_50", "AIoU@0.5", True, partial(metrics.aiou, threshold=0.5)),
+    Metric("aiou_75", "AIoU@0.75", True, partial(metrics.aiou, threshold=0.75)),
+    Metric("boundary_error_mean_frames", "boundaries, mean frames", False, metrics.boundary_error),
+    Metric(
+        "boundary_error_median_frames",
+        "boundaries, median frames",
+        False,
+        partial(metrics.boundary_error, statistic="median"),
+    ),
+)
+"""Of (N, 2) transitions."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Predictions and labels of a split, row by row."""
 
@@ -62,6 +99,31 @@ class Outcome:
     """(2,) median training transitions; None where none are labelled."""
 
 
+def split_figures(
+    scores: NDArray[np.float64],
+    true_scores: NDArray[np.float64],
+    transitions: NDArray[np.int64],
+    true_transitions: NDArray[np.int64],
+) -> dict[str, float | None]:
+    """Compute the metrics of scores and transitions on a split, without intervals.
+
+    Args:
+        scores: (N,) predicted points.
+        true_scores: (N,) points.
+        transitions: (N, 2) predicted, sampled frames.
+        true_transitions: (N, 2); -1 where unknown.
+
+    Returns:
+        Figures by name; None where a metric is undefined, such as SRCC of constant predictions.
+    """
+    labelled = true_transitions[:, 0] >= 0
+    columns = {
+        SCORE_METRICS: (scores, true_scores),
+        TRANSITION_METRICS: (transitions[labelled], true_transitions[labelled]),
+    }
+    return {metric.name: _value(metric.function, *pair) for group, pair in columns.items() for metric in group}
+
+
 def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> list[MetricRow]:
     """Compute every metric that the labels allow.
 
@@ -74,79 +136,54 @@ def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> lis
         Rows for a table: SRCC, R-l2, errors in points and judge points, AIoU at two thresholds, boundary error.
     """
     true = outcome.true_scores
-    span = float(np.ptp(true)) or float("nan")
+    span = float(np.ptp(true)) or float("nan")  # the split's range, not the resample's
 
-    def row(
-        name: str, title: str, higher: bool, metric: Callable[..., float], ours: ArrayLike, theirs: ArrayLike,
-        *labels: ArrayLike,
-    ) -> MetricRow:  # fmt: skip
+    def row(metric: Metric, ours: ArrayLike, theirs: ArrayLike, *labels: ArrayLike) -> MetricRow:
+        function = metric.function
+        if function is metrics.relative_l2:
+            function = partial(metrics.relative_l2, score_range=span)
+
         def both(a: ArrayLike, b: ArrayLike, *rest: ArrayLike) -> float:
-            return metric(a, *rest) - metric(b, *rest)
+            return function(a, *rest) - function(b, *rest)
 
         def figure(function: Callable[..., float], *columns: ArrayLike) -> Figure:
             return _figure(function, columns, num_resamples, seed)
 
         return MetricRow(
-            name,
-            title,
-            higher,
-            figure(metric, ours, *labels),
-            figure(metric, theirs, *labels),
+            metric.name,
+            metric.title,
+            metric.higher_is_better,
+            figure(function, ours, *labels),
+            figure(function, theirs, *labels),
             figure(both, ours, theirs, *labels),
         )
 
-    def relative_l2(predicted: ArrayLike, wanted: ArrayLike) -> float:
-        return metrics.relative_l2(predicted, wanted, score_range=span)  # the split's range, not the resample's
-
     scores, mean = outcome.scores, outcome.yardstick_scores
-    rows = [
-        row("srcc", "SRCC", True, metrics.srcc, scores, mean, true),
-        row("relative_l2_x100", "R-l2 x100", False, relative_l2, scores, mean, true),
-        row("mae_points", "MAE, points", False, metrics.mean_absolute_error, scores, mean, true),
-    ]
+    rows = [row(metric, scores, mean, true) for metric in SCORE_METRICS]
     known = np.isfinite(outcome.difficulties)
     if known.any():
-        title = "MAE, judge points"
-        columns = (scores[known], mean[known], true[known], outcome.difficulties[known])
-        rows.append(row("mae_judge_points", title, False, metrics.judge_point_error, *columns))
+        rows.append(row(JUDGE_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
     labelled = outcome.true_transitions[:, 0] >= 0
     if labelled.any() and outcome.yardstick_transitions is not None:
         wanted = outcome.true_transitions[labelled]
-        frames = (
-            outcome.transitions[labelled],
-            np.broadcast_to(outcome.yardstick_transitions, wanted.shape),
-            wanted,
-        )
-        for threshold in (0.5, 0.75):
-            name = f"aiou_{threshold * 100:.0f}"
-            rows.append(row(name, f"AIoU@{threshold}", True, _aiou_at(threshold), *frames))
-        for name, title, error in (
-            ("boundary_error_mean_frames", "boundaries, mean frames", _mean_boundary_error),
-            ("boundary_error_median_frames", "boundaries, median frames", _median_boundary_error),
-        ):
-            rows.append(row(name, title, False, error, *frames))
+        constant = np.broadcast_to(outcome.yardstick_transitions, wanted.shape)
+        rows += [row(metric, outcome.transitions[labelled], constant, wanted) for metric in TRANSITION_METRICS]
     return rows
 
 
-def _figure(metric: Callable[..., float], columns: tuple[ArrayLike, ...], num_resamples: int, seed: int) -> Figure:
+def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:
     try:
-        value = metric(*columns)
+        return metric(*columns)
     except MetricError:
+        return None
+
+
+def _figure(metric: Callable[..., float], columns: tuple[ArrayLike, ...], num_resamples: int, seed: int) -> Figure:
+    value = _value(metric, *columns)
+    if value is None:
         return Figure(None, None, None)
     try:
         interval = metrics.bootstrap_interval(metric, *columns, num_resamples=num_resamples, seed=seed)
     except MetricError:
         return Figure(value, None, None)
     return Figure(value, interval.low, interval.high)
-
-
-def _aiou_at(threshold: float) -> Callable[..., float]:
-    return lambda predicted, true: metrics.aiou(predicted, true, threshold)
-
-
-def _mean_boundary_error(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> float:
-    return float(np.abs(predicted - true).mean())
-
-
-def _median_boundary_error(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> float:
-    return float(np.median(np.abs(predicted - true)))

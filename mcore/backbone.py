@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mcore.config import BackboneConfig
 from mcore.gated_shift import GatedShift, TemporalShift
@@ -102,6 +104,10 @@ class RegNetY(nn.Module):
                 channels = width
             self.add_module(f"s{number}", stage)
             self.stage_names.append(f"s{number}")
+        # Both count in training only, set by mcore.compute: the arithmetic under autocast, and whether only each
+        # block's input is kept and the rest computed again for the gradient.
+        self.training_dtype: torch.dtype | None = None
+        self.recompute = False
         self._initialise()
 
     def _initialise(self) -> None:
@@ -128,10 +134,26 @@ class RegNetY(nn.Module):
             (B, T, D), the same dtype.
         """
         num_frames = clips.shape[2]
+        if self.training and self.training_dtype is not None:
+            with torch.autocast(clips.device.type, self.training_dtype):
+                x = self._maps(clips)
+            x = x.to(clips.dtype)  # half precision ends before the mean over space
+        else:
+            x = self._maps(clips)
+        features: Tensor = x.mean((2, 3)).unflatten(0, (-1, num_frames))  # (B, T, D)
+        return features
+
+    def _maps(self, clips: Tensor) -> Tensor:
+        """Feature maps of every frame: (B, 3, T, H, W) -> (B*T, D, h, w)."""
+        num_frames = clips.shape[2]
+        again = self.recompute and self.training and torch.is_grad_enabled()
         x = clips.transpose(1, 2).flatten(0, 1)  # (B*T, 3, H, W)
         x = self.stem(x)
         for name in self.stage_names:
             for block in self.get_submodule(name).children():
-                x = block(x, num_frames)
-        features: Tensor = x.mean((2, 3)).unflatten(0, (-1, num_frames))  # (B, T, D)
-        return features
+                if again:  # no block draws random numbers, so none need restoring
+                    x = checkpoint(block, x, num_frames, use_reentrant=False, preserve_rng_state=False)
+                else:
+                    x = block(x, num_frames)
+        maps: Tensor = x
+        return maps

@@ -1,30 +1,32 @@
-"""One epoch of training and one evaluation: tensors in, figures out; no paths, no command line, no logger.
-
-The evaluation encodes every clip once and compares stored tokens, where the published code encodes both
-videos again for each exemplar; the numbers are the same (NETWORK: section 5).
-"""
+"""One step and one epoch of training: tensors in, figures out; no paths, no command line, no logger."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mcore import losses
 from mcore.config import ClipConfig
-from mcore.data.dataset import ClipBatch, PairBatch
+from mcore.data.dataset import PairBatch
+from mcore.decoding import thirds
 from mcore.errors import UserError
 from mcore.model import MCoRe, PairOutput
-from mcore.training_config import TrainingConfig
+from mcore.processes import ALONE, Processes
+from mcore.training_config import ComputeConfig, TrainingConfig
 
+PLAIN = ComputeConfig()
+"""Whole batches in float32."""
 LOSS_PARTS = ("regression", "transition", "contrastive", "total")
 
-# Shapes: B pairs, N clips, T frames, c crop size, K tokens a stage, D features.
+# Shapes: B pairs, N clips, T frames, c crop size.
 
 
 @dataclass
@@ -48,28 +50,6 @@ class LossMeter:
     def means(self) -> dict[str, float]:
         """Mean of each part over the pairs seen; 0 before the first."""
         return {name: value / max(1, self.num_pairs) for name, value in self.sums.items()}
-
-
-@dataclass(frozen=True)
-class EncodedDives:
-    """What an evaluation keeps of its clips, in the loader's order."""
-
-    tokens: Tensor
-    """(N, 3K, D) float32 on the model's device, from the predicted transitions."""
-    transitions: NDArray[np.int64]
-    """(N, 2) predicted, sampled frames."""
-    true_transitions: NDArray[np.int64]
-    """(N, 2) labelled; -1 where unknown."""
-
-
-@dataclass(frozen=True)
-class ScoredDives:
-    """Scores of dives against their exemplars."""
-
-    scores: NDArray[np.float64]
-    """(N,) points: mean over exemplars of exemplar score + predicted difference."""
-    spread: NDArray[np.float64]
-    """(N,) points: standard deviation over the exemplars."""
 
 
 def normalise(frames: Tensor, config: ClipConfig) -> Tensor:
@@ -112,6 +92,100 @@ def scale_last_layer(model: MCoRe, config: TrainingConfig) -> None:
             parameter.mul_(config.score_scale_points)
 
 
+class TrainingStep:
+    """One optimiser step on a batch of pairs: in parts, in half precision, with other processes, or plainly.
+
+    The parts' and processes' losses are weighted by their pairs, so that the gradient is the whole batch's.
+    """
+
+    def __init__(
+        self,
+        model: MCoRe,
+        optimizer: torch.optim.Optimizer,
+        config: TrainingConfig,
+        compute: ComputeConfig = PLAIN,
+        processes: Processes = ALONE,
+    ) -> None:
+        """Prepare steps.
+
+        Args:
+            model: network, on the device to train on (``mcore.compute.prepare_network``).
+            optimizer: from ``make_optimizer``.
+            config: loss weights, gradient clipping.
+            compute: parts of a batch, precision, memory layout.
+            processes: all of them must make the same steps.
+        """
+        self.model, self.optimizer, self.config, self.compute = model, optimizer, config, compute
+        self.processes = processes
+        self.device = next(model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=compute.precision == "fp16")
+        self.network: nn.Module = model
+        if processes.count > 1:
+            self.network = _distributed(model)
+
+    def __call__(self, batch: PairBatch, num_pairs: int | None = None) -> tuple[dict[str, float], int]:
+        """Make a step.
+
+        Args:
+            batch: this process's pairs.
+            num_pairs: pairs of the step in all processes; None where this is the only one. A process that has no
+                share of a short batch is given a pair that does not count.
+
+        Returns:
+            Mean of each loss part over the step's pairs, and their number; the same in every process.
+        """
+        processes = self.processes
+        total = batch.num_pairs if num_pairs is None else num_pairs
+        own = len(processes.share(range(total)))
+        parts = split_pairs(batch, self.compute.micro_batches)
+        sums = torch.zeros(len(LOSS_PARTS), dtype=torch.float64)
+        self.optimizer.zero_grad(set_to_none=True)
+        for index, part in enumerate(parts):
+            counted = part.num_pairs if own else 0
+            with self._gradients_stay_here(index < len(parts) - 1):
+                losses_of_part = pair_losses(
+                    self.model, part, self.config, self.device,
+                    network=self.network, channels_last=self.compute.channels_last,
+                )  # fmt: skip
+                # Distributed gradients are averaged over the processes: hence times their number.
+                loss = losses_of_part["total"] * (counted * processes.count / total)
+                torch.autograd.backward(self.scaler.scale(loss))
+            sums += torch.stack([losses_of_part[name].detach() for name in LOSS_PARTS]).double().cpu() * counted
+        if self.config.gradient_clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        values = [sum(each) / total for each in zip(*processes.gather(sums.tolist()), strict=True)]
+        return dict(zip(LOSS_PARTS, values, strict=True)), total
+
+    def _gradients_stay_here(self, more_parts: bool) -> AbstractContextManager[None]:
+        """Leave sending gradients to a step's last part."""
+        if more_parts and isinstance(self.network, DistributedDataParallel):
+            return self.network.no_sync()
+        return nullcontext()
+
+
+def _distributed(model: MCoRe) -> DistributedDataParallel:
+    # The strides of a 1x1 convolution's weight are ambiguous in channels-last, which the warning is about.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    with warnings.catch_warnings():  # torch 2.13 gave the argument another name, which older ones lack
+        warnings.simplefilter("ignore", FutureWarning)
+        # Frozen statistics are the same everywhere: no buffers to send.
+        return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def split_pairs(batch: PairBatch, num_parts: int) -> list[PairBatch]:
+    """Divide a batch of pairs into parts of nearly equal size; fewer parts where there are fewer pairs."""
+    if num_parts == 1:
+        return [batch]
+    parts = []
+    for rows in np.array_split(np.arange(batch.num_pairs), min(num_parts, batch.num_pairs)):
+        both = torch.from_numpy(np.concatenate([rows, rows + batch.num_pairs]))
+        parts.append(PairBatch(batch.frames[both], batch.transitions[both], batch.scores[both]))
+    return parts
+
+
 def train_one_epoch(
     model: MCoRe,
     batches: Iterable[PairBatch],
@@ -119,6 +193,8 @@ def train_one_epoch(
     config: TrainingConfig,
     meter: LossMeter,
     *,
+    step: TrainingStep | None = None,
+    pairs_in_step: Callable[[int], int] | None = None,
     learning_rate_factor: Callable[[int], float] = lambda step: 1.0,
     after_step: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -126,10 +202,12 @@ def train_one_epoch(
 
     Args:
         model: network, on the device to train on.
-        batches: what is left of the epoch.
+        batches: what is left of the epoch; of several processes, each its share.
         optimizer: from ``make_optimizer``.
         config: loss weights, batch-norm mode, gradient clipping.
         meter: counts on from an interrupted epoch's steps.
+        step: how a step is made; None makes it plainly.
+        pairs_in_step: pairs of a step of this epoch in all processes together; None: those of the batch.
         learning_rate_factor: share of ``base_lr`` at a step of this epoch.
         after_step: called after each step; True stops.
 
@@ -142,20 +220,14 @@ def train_one_epoch(
     model.train()
     if config.batch_norm != "trained":
         model.freeze_batch_norm()
-    device = next(model.parameters()).device
+    step = step or TrainingStep(model, optimizer, config)
     for batch in batches:
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * learning_rate_factor(meter.num_steps)
-        parts = pair_losses(model, batch, config, device)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(parts["total"])
-        if config.gradient_clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm)
-        optimizer.step()
-        values = torch.stack([parts[name].detach() for name in LOSS_PARTS]).tolist()
-        if not all(map(math.isfinite, values)):
-            raise UserError(_divergence(dict(zip(LOSS_PARTS, values, strict=True)), meter.num_steps))
-        meter.add(dict(zip(LOSS_PARTS, values, strict=True)), batch.num_pairs)
+        means, num_pairs = step(batch, None if pairs_in_step is None else pairs_in_step(meter.num_steps))
+        if not all(map(math.isfinite, means.values())):
+            raise UserError(_divergence(means, meter.num_steps))
+        meter.add(means, num_pairs)
         if after_step():
             return False
     return True
@@ -169,16 +241,35 @@ def _divergence(parts: Mapping[str, float], step: int) -> str:
     )
 
 
-def pair_losses(model: MCoRe, batch: PairBatch, config: TrainingConfig, device: torch.device) -> dict[str, Tensor]:
+def pair_losses(
+    model: MCoRe,
+    batch: PairBatch,
+    config: TrainingConfig,
+    device: torch.device,
+    *,
+    network: nn.Module | None = None,
+    channels_last: bool = True,
+) -> dict[str, Tensor]:
     """Run the network on a batch of pairs and weigh its losses (NETWORK: section 6).
+
+    Args:
+        model: network.
+        batch: pairs.
+        config: loss weights, scale, where the stages are.
+        device: the network's.
+        network: what is called instead of ``model``: the same, wrapped.
+        channels_last: memory layout of the network's input.
 
     Returns:
         Scalars by LOSS_PARTS; ``regression`` in units of ``score_scale_points`` squared.
     """
     clips = normalise(batch.frames.to(device, non_blocking=True), model.config.clip)
+    if not channels_last:
+        clips = clips.contiguous()
     transitions = batch.transitions.to(device, non_blocking=True)
+    stages = transitions if config.stages == "labelled" else thirds(transitions, batch.frames.shape[1])
     query_scores, exemplar_scores = (batch.scores.to(device) / config.score_scale_points).chunk(2)
-    output: PairOutput = model(*clips.chunk(2), *transitions.chunk(2))
+    output: PairOutput = (network or model)(*clips.chunk(2), *stages.chunk(2))
     parts = {
         "regression": losses.regression_loss(
             output.delta / config.score_scale_points,
@@ -214,49 +305,3 @@ def calibrate_batch_norm(model: MCoRe, batches: Iterable[PairBatch]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
-
-
-def encode_dives(
-    model: MCoRe, batches: Iterable[ClipBatch], after_batch: Callable[[], object] = lambda: None
-) -> EncodedDives:
-    """Encode clips, one pass each, with their predicted transitions.
-
-    Args:
-        model: network; its mode does not matter.
-        batches: clips, at least one.
-        after_batch: called after each batch; may raise to stop.
-    """
-    device = next(model.parameters()).device
-    tokens, predicted, true = [], [], []
-    for batch in batches:
-        encoding = model.encode(normalise(batch.frames.to(device), model.config.clip))
-        tokens.append(encoding.tokens)
-        predicted.append(encoding.transitions.cpu().numpy())
-        true.append(batch.transitions.numpy())
-        after_batch()
-    return EncodedDives(torch.cat(tokens), np.concatenate(predicted), np.concatenate(true))
-
-
-def score_dives(
-    model: MCoRe,
-    query_tokens: Tensor,
-    exemplar_tokens: Tensor,
-    exemplar_scores: NDArray[np.float64],
-    exemplars: Sequence[NDArray[np.int64]],
-) -> ScoredDives:
-    """Score encoded dives by their exemplars: mean of exemplar score + predicted difference.
-
-    Args:
-        model: network.
-        query_tokens: (N, 3K, D).
-        exemplar_tokens: (M, 3K, D).
-        exemplar_scores: (M,) points.
-        exemplars: for each dive the positions of its exemplars, at least one.
-    """
-    scores, spread = [], []
-    for tokens, positions in zip(query_tokens, exemplars, strict=True):
-        delta = model.compare(tokens[None], exemplar_tokens[torch.from_numpy(positions)])  # (E,)
-        each = exemplar_scores[positions] + delta.double().cpu().numpy()
-        scores.append(each.mean())
-        spread.append(each.std())
-    return ScoredDives(np.array(scores), np.array(spread))

@@ -22,10 +22,11 @@ from rich.table import Table
 
 from mcore.allocator import keep_freed_memory
 from mcore.assessment import Figure, MetricRow, Outcome, assess
-from mcore.checkpoint import build_model, read_checkpoint
+from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
+from mcore.clip_files import cache_folder, check_folder, decode_missing
 from mcore.config import ClipConfig
-from mcore.data.cache import fill_cache
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.decoding import Decoding
 from mcore.devices import choose_device
 from mcore.errors import UserError
 from mcore.files import write_text
@@ -33,6 +34,7 @@ from mcore.plots import scatter_plot
 from mcore.scoring import Plan, Predictions, plan_scoring, predict
 from mcore.yardsticks import constant_transitions, dive_number_means
 
+ExemplarChoice = Literal["random", "nearest"]
 PREDICTION_COLUMNS = (
     "path",
     "dive_number",
@@ -60,8 +62,13 @@ class Options:
     """Folder for metrics.json, predictions.csv and scatter.png."""
     split: Literal["val", "test"] = "test"
     """Dives to score; those of train are the exemplars."""
-    num_exemplars: int = 10
-    """Exemplars of each dive."""
+    num_exemplars: int | Literal["all"] = 10
+    """Exemplars of each dive, fewer where its number has fewer; all takes every training dive of the number."""
+    exemplars: ExemplarChoice = "random"
+    """Which: random as published, or those that look most like the dive."""
+    decoding: Decoding | None = None
+    """How transitions are found: published (each in its half of the clip, the default), ordered (the most probable
+    pair of the whole clip), or thirds (not at all; the default for a network trained with --stages thirds)."""
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0
@@ -88,6 +95,8 @@ class Report:
     """By dive."""
     checkpoint_epoch: int | None
     """Epochs behind the checkpoint; None where it does not say."""
+    decoding: Decoding
+    """How transitions were found."""
 
     def value(self, name: str) -> float | None:
         """The network's figure by its name, such as ``srcc``."""
@@ -114,42 +123,50 @@ def evaluate_checkpoint(options: Options) -> Report:
     Raises:
         UserError: the checkpoint, the data or the device cannot be used.
     """
-    if options.num_exemplars < 1 or options.num_resamples < 1:
+    count = None if options.num_exemplars == "all" else options.num_exemplars
+    if options.num_resamples < 1 or (count is not None and count < 1):
         raise UserError("--num-exemplars and --num-resamples must be at least 1")
+    check_folder(options.out, "--out", "choose another --out DIR")
+    cache_dir = cache_folder(options.data, options.cache, options.no_cache)
     checkpoint = read_checkpoint(options.checkpoint)
     model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
     keep_freed_memory()
+    decoding = options.decoding or _trained_decoding(checkpoint)
     records = read_manifest(options.data)
     training = select_split(records, "train")
+    nearest = options.exemplars == "nearest"
     plan = plan_scoring(
-        select_split(records, options.split), training, num_exemplars=options.num_exemplars, seed=options.seed
+        select_split(records, options.split),
+        training,
+        num_exemplars=None if nearest else count,
+        seed=options.seed,
     )
-    cache_dir = None if options.no_cache else options.cache or options.data.resolve().parent / ".clips"
+    if cache_dir is not None:
+        decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, options.workers)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        if cache_dir is not None:
-            task = progress.add_task("decoding clips", total=plan.num_clips)
-            fill_cache(
-                [*plan.queries, *plan.pool],
-                model.config.clip,
-                cache_dir,
-                workers=max(2, options.workers),
-                on_clip=lambda: progress.advance(task),
-            )
-        encoding = progress.add_task("encoding clips", total=plan.num_batches)
+        encoding = progress.add_task("encoding clips", total=plan.num_batches())
         predictions = predict(
             model,
             plan,
             cache_dir=cache_dir,
             workers=options.workers,
             after_batch=lambda: progress.advance(encoding),
+            decoding=decoding,
+            nearest=count if nearest else None,
         )
     outcome = _outcome(plan, predictions, training, model.config.clip, cache_dir)
     rows = assess(outcome, num_resamples=options.num_resamples, seed=options.seed)
     epoch = checkpoint.extra.get("epoch")
-    report = Report(rows, plan, predictions, epoch if isinstance(epoch, int) else None)
+    report = Report(rows, plan, predictions, epoch if isinstance(epoch, int) else None, decoding)
     _write(report, outcome, options)
     return report
+
+
+def _trained_decoding(checkpoint: Checkpoint) -> Decoding:
+    """Published, unless the network was trained without segmentation."""
+    training = checkpoint.extra.get("training")
+    return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else "published"
 
 
 def print_report(report: Report, options: Options) -> None:
@@ -164,6 +181,8 @@ def print_report(report: Report, options: Options) -> None:
         arrow = "↑" if row.higher_is_better else "↓"
         table.add_row(f"{row.title} {arrow}", _with_interval(row.model), _with_interval(row.yardstick))
     Console().print(table)
+    if (options.exemplars, report.decoding) != ("random", "published"):
+        print(f"exemplars: {options.exemplars}; transitions: {report.decoding}")
     print("yardsticks: mean training score of the dive number; median training transitions")
     print(f"network minus yardstick, SRCC: {_with_interval(report.rows[0].difference)}")
     if plan.skipped:
@@ -200,6 +219,8 @@ def _write(report: Report, outcome: Outcome, options: Options) -> None:
         "num_dives": len(report.plan.queries),
         "num_skipped": len(report.plan.skipped),
         "num_exemplars": options.num_exemplars,
+        "exemplars": options.exemplars,
+        "decoding": report.decoding,
         "seed": options.seed,
         "interval_level": 0.95,
         "metrics": {row.name: dataclasses.asdict(row) for row in report.rows},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -147,6 +148,27 @@ def aiou(predicted: ArrayLike, true: ArrayLike, threshold: float = 0.5) -> float
     if not 0 < threshold <= 1:
         raise MetricError(f"threshold is {threshold}; allowed: above 0, at most 1")
     return float(np.mean(temporal_iou(predicted, true) >= threshold))
+
+
+def boundary_error(predicted: ArrayLike, true: ArrayLike, statistic: Literal["mean", "median"] = "mean") -> float:
+    """Compute how far predicted transitions are from the true ones, over both transitions of all dives.
+
+    Args:
+        predicted: (N, 2) transitions, frames.
+        true: (N, 2) transitions, frames.
+        statistic: of the absolute differences.
+
+    Returns:
+        Frames.
+
+    Raises:
+        MetricError: shapes differ or are not (N, 2), nan, or an interval is empty.
+    """
+    predicted, true = _intervals(predicted, "predicted"), _intervals(true, "true")
+    if predicted.shape != true.shape:
+        raise MetricError(f"{predicted.shape[0]} predicted and {true.shape[0]} true pairs of transitions")
+    errors = np.abs(predicted - true)
+    return float(errors.mean() if statistic == "mean" else np.median(errors))
 
 
 def bootstrap_interval(

@@ -1,7 +1,8 @@
 """Train MCoRe on a list of dives.
 
 Run it with ``python -m mcore.train --data manifest.jsonl --out runs/first --preset tiny``; after Ctrl-C or a
-crash the same command with ``--resume`` goes on to the same numbers as an uninterrupted run.
+crash the same command with ``--resume`` goes on to the same numbers as an uninterrupted run. On several GPUs:
+``torchrun --nproc-per-node 4 -m mcore.train ...``; --batch-size counts the pairs of all processes together.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import torch
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
 from mcore.allocator import keep_freed_memory
 from mcore.checkpoint import Checkpoint, read_checkpoint
+from mcore.clip_files import cache_folder, check_folder, decode_missing
+from mcore.compute import prepare_network
 from mcore.config import BACKBONES, BackboneName, ModelConfig, from_dict
-from mcore.data.cache import fill_cache
 from mcore.data.manifest import read_manifest, select_split
 from mcore.devices import choose_device
 from mcore.errors import CheckpointError, UserError
 from mcore.model import MCoRe
 from mcore.pretrained import load_pretrained
-from mcore.train_log import TrainLog
-from mcore.trainer import BEST, LAST, Stopped, Trainer, TrainingData
-from mcore.training_config import PRESETS, PresetName, TrainingConfig
+from mcore.processes import ALONE, Processes, joined_processes
+from mcore.train_log import SilentLog, TrainLog
+from mcore.trainer import BEST, LAST, Progress, Stopped, Trainer, TrainingData
+from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 
 INTERRUPTED = 130
 RUN_FILES = (LAST, BEST, "metrics.csv")
@@ -72,56 +73,100 @@ class Options:
     """Steps between saves of last.pt within an epoch; 0: only at its end."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=TrainingConfig)
     """Recipe."""
+    compute: Annotated[ComputeConfig, tyro.conf.arg(name="")] = field(default_factory=ComputeConfig)
+    """How the recipe is computed; a resumed run keeps it unless told otherwise."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Network."""
 
 
 def run_arguments(arguments: list[str]) -> int:
     """Train as the command line says; returns the exit code."""
-    options = _parse(arguments)
-    trainer = prepare(options)
-    with stop_on_signal() as should_stop:
-        try:
-            run(trainer, options, should_stop)
-        except Stopped:
-            again = [argument for argument in arguments if argument not in ("--resume", "--overwrite")]
-            command = shlex.join(["python", "-m", "mcore.train", *again, "--resume"])
+    options, checkpoint = parse(arguments)
+    with joined_processes(options.device) as (processes, device):
+        best = _train(options, checkpoint, processes, device)
+    if best is None:
+        if processes.is_first:
+            command = _command_to_resume(arguments, processes.count)
             print(f"stopped and saved {options.out / LAST}; go on with:\n{command}", file=sys.stderr)
-            return INTERRUPTED
-    best = trainer.progress
-    srcc = "undefined" if best.best_srcc is None else f"{best.best_srcc:.4f}"
-    size = (options.out / BEST).stat().st_size
-    print(f"{options.out / BEST}: epoch {best.best_epoch}, validation SRCC {srcc}, {size / 1e6:.1f} MB")
+        return INTERRUPTED
+    if processes.is_first:
+        srcc = "undefined" if best.best_srcc is None else f"{best.best_srcc:.4f}"
+        size = (options.out / BEST).stat().st_size
+        print(f"{options.out / BEST}: epoch {best.best_epoch}, validation SRCC {srcc}, {size / 1e6:.1f} MB")
     return 0
 
 
-def prepare(options: Options) -> Trainer:
+def _train(
+    options: Options, checkpoint: Checkpoint | None, processes: Processes, device: torch.device
+) -> Progress | None:
+    """Train; None where it was stopped. The trainer ends here, before the processes part."""
+    trainer = prepare(options, checkpoint, processes, device)
+    with stop_on_signal(processes.is_first) as should_stop:
+        try:
+            run(trainer, options, should_stop)
+        except Stopped:
+            return None
+    return trainer.progress
+
+
+def prepare(
+    options: Options,
+    checkpoint: Checkpoint | None = None,
+    processes: Processes = ALONE,
+    device: torch.device | None = None,
+) -> Trainer:
     """Make a trainer at the point where its run begins or goes on; decodes the clips if they are to be cached.
+
+    Args:
+        options: from ``parse``.
+        checkpoint: the same's; where a resumed run goes on.
+        processes: those that train together.
+        device: this process's; None chooses it.
 
     Raises:
         UserError: the data, the run's folder or the device cannot be used.
     """
-    device = choose_device(options.device)
     keep_freed_memory()
+    trainer = processes.agree(lambda: _make_trainer(options, checkpoint, processes, device))
+    cache_dir = trainer.data.cache_dir
+    if cache_dir is not None:
+        records, clip = [*trainer.data.train, *trainer.data.val], trainer.model.config.clip
+        processes.agree(
+            lambda: decode_missing(records, clip, cache_dir, trainer.workers) if processes.is_first else None
+        )
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    else:
+        if processes.is_first:
+            _clear(options.out)
+        trainer.start()
+    return trainer
+
+
+def _make_trainer(
+    options: Options, checkpoint: Checkpoint | None, processes: Processes, device: torch.device | None
+) -> Trainer:
+    device = device or choose_device(options.device)
+    check_folder(options.out, "--out", "choose another --out DIR")
     if not options.resume and not options.overwrite:
         _refuse_existing(options.out)
     data = _load_data(options)
+    if checkpoint is not None:
+        _check_same_data(options, data, checkpoint)
+    options.compute.check(options.training, processes.count, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
     weights = "random weights"
-    if options.pretrained is not None and not options.resume:
+    if checkpoint is not None:
+        weights = f"resumed from {options.out / LAST}"
+    elif options.pretrained is not None:
         weights = f"backbone from {load_pretrained(model.backbone, options.pretrained)}"
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = Trainer(model, options.training, data, options.out, options.workers)
-    _check_same_data(options, data)
-    _announce(trainer, weights if not options.resume else f"resumed from {options.out / LAST}", device)
-    if data.cache_dir is not None:
-        _fill_cache(trainer, data.cache_dir)
-    if options.resume:
-        trainer.resume()
-    else:
-        _clear(options.out)
-        trainer.start()
+    prepare_network(model, options.compute, device)
+    trainer = Trainer(
+        model, options.training, data, options.out, options.workers, compute=options.compute, processes=processes
+    )
+    if processes.is_first:
+        _announce(trainer, weights)
     return trainer
 
 
@@ -136,17 +181,20 @@ def run(trainer: Trainer, options: Options, should_stop: Callable[[], bool] = la
     Raises:
         Stopped: ``should_stop`` said so; the run can be resumed.
     """
-    with TrainLog(
-        options.out,
-        total_steps=trainer.total_steps,
-        done_steps=trainer.done_steps,
-        first_epoch=trainer.progress.epoch + 1,
-    ) as log:
+    log: TrainLog | SilentLog = SilentLog()
+    if trainer.processes.is_first:
+        log = TrainLog(
+            options.out,
+            total_steps=trainer.total_steps,
+            done_steps=trainer.done_steps,
+            first_epoch=trainer.progress.epoch + 1,
+        )
+    with log:
         trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
+def stop_on_signal(say_so: bool = True) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a flag, and the second into what it was before."""
     received: list[int] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -155,7 +203,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         received.append(number)
         for each, handler in previous.items():
             signal.signal(each, handler)
-        print("finishing this step, then saving; again to stop at once", file=sys.stderr)
+        if say_so:
+            print("finishing this step, then saving; again to stop at once", file=sys.stderr)
 
     for number in previous:
         signal.signal(number, remember)
@@ -166,8 +215,15 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _parse(arguments: list[str]) -> Options:
-    """Parse in two passes: preset or resumed run first, because they are the defaults of everything else."""
+def parse(arguments: list[str]) -> tuple[Options, Checkpoint | None]:
+    """Read the command line in two passes: preset or resumed run first, the defaults of everything else.
+
+    Returns:
+        The options, and the checkpoint from which a resumed run goes on.
+
+    Raises:
+        UserError: nothing to resume, or by another recipe.
+    """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="paper")
     first.add_argument("--backbone")
@@ -175,24 +231,25 @@ def _parse(arguments: list[str]) -> Options:
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args(arguments)
     preset = PRESETS.get(known.preset, PRESETS["paper"])  # the second pass refuses another name
-    training, model = preset.training, preset.model
+    training, model, compute, checkpoint = preset.training, preset.model, ComputeConfig(), None
     if known.resume and known.out is not None:
         checkpoint = _resumable(known.out)
         training, model = from_dict(TrainingConfig, checkpoint.extra["training"]), checkpoint.config
+        compute = _recorded_compute(checkpoint)
     default_model = model
     if known.backbone in BACKBONES:  # the second pass refuses another name
         default_model = replace(model, backbone=replace(BACKBONES[known.backbone], shift=model.backbone.shift))
     options = tyro.cli(
         Options,
-        default=Options(data=tyro.MISSING, out=tyro.MISSING, training=training, model=default_model),
+        default=Options(data=tyro.MISSING, out=tyro.MISSING, training=training, compute=compute, model=default_model),
         args=arguments,
         prog="python -m mcore.train",
         description=__doc__,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    if known.resume:
+    if options.resume:
         _check_same_recipe(options, training, model)
-    return options
+    return options, checkpoint
 
 
 def _resumable(run_dir: Path) -> Checkpoint:
@@ -205,6 +262,13 @@ def _resumable(run_dir: Path) -> Checkpoint:
     return checkpoint
 
 
+def _recorded_compute(checkpoint: Checkpoint) -> ComputeConfig:
+    """How a run was computed; plainly where it began before there was a choice."""
+    names = {each.name for each in fields(ComputeConfig)}
+    recorded = checkpoint.extra.get("compute", {})
+    return from_dict(ComputeConfig, {name: value for name, value in recorded.items() if name in names})
+
+
 def _check_same_recipe(options: Options, training: TrainingConfig, model: ModelConfig) -> None:
     """A resumed run keeps its recipe; only a constant schedule may become longer."""
     allowed = training
@@ -212,17 +276,15 @@ def _check_same_recipe(options: Options, training: TrainingConfig, model: ModelC
         allowed = replace(training, epochs=options.training.epochs)
     for name, given, kept in (("training", options.training, allowed), ("model", options.model, model)):
         if given != kept:
-            fields = [key for key, value in vars(given).items() if value != getattr(kept, key)]
+            changed = [key for key, value in vars(given).items() if value != getattr(kept, key)]
             raise UserError(
-                f"--resume keeps the run's own {name} settings, but {', '.join(fields)} would change; "
+                f"--resume keeps the run's own {name} settings, but {', '.join(changed)} would change; "
                 "leave the flags out, or start a new run in another --out"
             )
 
 
-def _check_same_data(options: Options, data: TrainingData) -> None:
-    if not options.resume:
-        return
-    kept = _resumable(options.out).extra.get("data", {})
+def _check_same_data(options: Options, data: TrainingData, checkpoint: Checkpoint) -> None:
+    kept = checkpoint.extra.get("data", {})
     if kept.get("sha256") != data.source["sha256"]:
         raise UserError(
             f"{options.data} is not the list of dives this run began with ({kept.get('manifest')}, "
@@ -249,7 +311,6 @@ def _clear(run_dir: Path) -> None:
 def _load_data(options: Options) -> TrainingData:
     records = read_manifest(options.data)
     manifest = options.data.resolve()
-    cache_dir = None if options.no_cache else options.cache or manifest.parent / ".clips"
     return TrainingData(
         train=select_split(records, "train"),
         val=select_split(records, "val"),
@@ -258,18 +319,19 @@ def _load_data(options: Options) -> TrainingData:
             "manifest_relative": os.path.relpath(manifest, options.out.resolve()),
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         },
-        cache_dir=cache_dir,
+        cache_dir=cache_folder(options.data, options.cache, options.no_cache),
     )
 
 
-def _announce(trainer: Trainer, weights: str, device: torch.device) -> None:
+def _announce(trainer: Trainer, weights: str) -> None:
     """Say what is trained on what, and what is left out."""
     numbers = {record.dive_number for record in trainer.pairs.records}
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(
         f"{len(trainer.pairs)} training and {len(trainer.validation.queries)} validation dives of "
         f"{len(numbers)} dive numbers; {parameters / 1e6:.2f} M parameters, {weights}; "
-        f"{trainer.config.epochs} epochs of {len(trainer.batches)} steps on {device}",
+        f"{trainer.config.epochs} epochs of {len(trainer.batches)} steps on {trainer.device}"
+        + (f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""),
         file=sys.stderr,
     )
     if single := trainer.pairs.single_numbers:
@@ -279,15 +341,7 @@ def _announce(trainer: Trainer, weights: str, device: torch.device) -> None:
         print(f"skipped {len(skipped)} validation dives without an exemplar: {names}", file=sys.stderr)
 
 
-def _fill_cache(trainer: Trainer, cache_dir: Path) -> None:
-    records = [*trainer.data.train, *trainer.data.val]
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("decoding clips", total=len(records))
-        fill_cache(
-            records,
-            trainer.model.config.clip,
-            cache_dir,
-            workers=max(2, trainer.workers),
-            on_clip=lambda: progress.advance(task),
-        )
+def _command_to_resume(arguments: list[str], num_processes: int) -> str:
+    again = [argument for argument in arguments if argument not in ("--resume", "--overwrite", "--force")]
+    launcher = ["python"] if num_processes == 1 else ["torchrun", "--nproc-per-node", str(num_processes)]
+    return shlex.join([*launcher, "-m", "mcore.train", *again, "--resume"])

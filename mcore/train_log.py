@@ -117,9 +117,30 @@ class TrainLog:
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in history)
         write_text(self._csv_path, text.getvalue())
 
-    def print(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._progress.print(text, soft_wrap=True, highlight=False)
+
+class SilentLog:
+    """Stands in for a log in a process that neither prints nor writes."""
+
+    def __enter__(self) -> SilentLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def step(self, epoch: int, epochs: int, losses: Mapping[str, float]) -> None:
+        """Leave it to the first process."""
+
+    def validating(self, num_batches: int) -> None:
+        """Leave it to the first process."""
+
+    def validation_batch(self) -> None:
+        """Leave it to the first process."""
+
+    def epoch(self, history: Sequence[Row], epochs: int) -> None:
+        """Leave it to the first process."""
+
+    def write_csv(self, history: Sequence[Row]) -> None:
+        """Leave it to the first process."""
 
 
 def _line(row: Row, epochs: int, seconds: float) -> str:

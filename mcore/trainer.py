@@ -7,6 +7,7 @@ torch's random state; data order, pairs and augmentation are functions of (seed,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcore import metrics
-from mcore.checkpoint import read_checkpoint, save_checkpoint
+from mcore.assessment import split_figures
+from mcore.checkpoint import Checkpoint, save_checkpoint
 from mcore.config import to_dict
 from mcore.data.dataset import EpochBatches, PairDataset, pair_loader
 from mcore.data.manifest import DiveRecord
 from mcore.engine import (
     LossMeter,
+    TrainingStep,
     calibrate_batch_norm,
     make_optimizer,
     scale_last_layer,
@@ -28,11 +30,22 @@ from mcore.engine import (
 )
 from mcore.errors import CheckpointError
 from mcore.model import MCoRe
+from mcore.processes import ALONE, Processes, telling_of_lost_processes
 from mcore.scoring import Plan, Predictions, plan_scoring, predict
-from mcore.train_log import Row, TrainLog
-from mcore.training_config import TrainingConfig
+from mcore.shared_batches import SharedBatches
+from mcore.train_log import Row, SilentLog, TrainLog
+from mcore.training_config import ComputeConfig, TrainingConfig
 
 LAST, BEST = "last.pt", "best.pt"
+VALIDATION_COLUMNS = {
+    "val_srcc": "srcc",
+    "val_relative_l2": "relative_l2_x100",
+    "val_mae_points": "mae_points",
+    "val_aiou_50": "aiou_50",
+    "val_aiou_75": "aiou_75",
+    "val_boundary_error_frames": "boundary_error_mean_frames",
+}
+"""Columns of metrics.csv and the metrics they hold (``mcore.assessment``)."""
 CALIBRATION_STEPS = 16
 """Batches of pairs whose statistics calibrate batch-norm."""
 
@@ -75,7 +88,15 @@ class Trainer:
     """Trains a network in a run's folder."""
 
     def __init__(
-        self, model: MCoRe, config: TrainingConfig, data: TrainingData, run_dir: Path, workers: int = 0
+        self,
+        model: MCoRe,
+        config: TrainingConfig,
+        data: TrainingData,
+        run_dir: Path,
+        workers: int = 0,
+        *,
+        compute: ComputeConfig | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Prepare; ``start`` or ``resume`` comes next.
 
@@ -85,12 +106,17 @@ class Trainer:
             data: dives.
             run_dir: folder of checkpoints and metrics.
             workers: processes that read clips; 0 reads in this one.
+            compute: how it is computed; None plainly.
+            processes: those that train together; the first one writes.
 
         Raises:
-            UserError: dives without transitions or partners, or no validation dive with an exemplar.
+            UserError: the recipe cannot be computed so; dives without transitions or partners, or no validation
+                dive with an exemplar.
         """
         self.model, self.config, self.data, self.run_dir = model, config, data, run_dir
-        self.workers = workers
+        self.workers, self.compute, self.processes = workers, compute or ComputeConfig(), processes
+        self.device = next(model.parameters()).device
+        self.compute.check(config, processes.count, self.device.type)
         self.pairs = PairDataset(
             data.train,
             model.config.clip,
@@ -98,7 +124,7 @@ class Trainer:
             flip_probability=config.flip_probability,
             cache_dir=data.cache_dir,
         )
-        self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed)
+        self.batches = SharedBatches(len(self.pairs), config.batch_size, config.seed, processes)
         self.loader = pair_loader(self.pairs, self.batches, workers)
         self.validation: Plan = plan_scoring(
             data.val, data.train, num_exemplars=config.num_exemplars, seed=config.seed, shared=True
@@ -125,49 +151,61 @@ class Trainer:
             calibrate_batch_norm(
                 self.model, (batch for batch, _ in zip(loader, range(CALIBRATION_STEPS), strict=False))
             )
+        if not self.processes.is_first:  # the others start from the same weights, but drop out other units
+            self._seed_own_stream()
+        self._begin()
 
-    def resume(self) -> None:
-        """Take up the training that ``last.pt`` holds.
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take up the training that a ``last.pt`` holds.
 
         Raises:
-            CheckpointError: it cannot be read, or is not a training's.
+            CheckpointError: it is not a training's.
         """
-        checkpoint = read_checkpoint(self.run_dir / LAST)
         try:
             state = checkpoint.extra["state"]
             self.model.load_state_dict(checkpoint.state_dict)
             self.optimizer.load_state_dict(state["optimizer"])
             progress = dict(state["progress"])
             self.progress = Progress(**{**progress, "meter": LossMeter(**progress["meter"])})
-            torch.set_rng_state(state["torch_rng"])
-            if torch.cuda.is_available() and state["cuda_rng"]:
-                torch.cuda.set_rng_state_all(state["cuda_rng"])
+            self._restore_random_state(state)
+            self._begin()
+            self.step.scaler.load_state_dict(state.get("scaler", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{self.run_dir / LAST} cannot be resumed: {error}") from error
 
-    def run(self, log: TrainLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
+    def _begin(self) -> None:
+        with self._told_of_lost_processes():
+            self.step = TrainingStep(self.model, self.optimizer, self.config, self.compute, self.processes)
+
+    def _told_of_lost_processes(self) -> AbstractContextManager[None]:
+        return telling_of_lost_processes() if self.processes.count > 1 else nullcontext()
+
+    def run(self, log: TrainLog | SilentLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
         """Train to the last epoch.
 
         Args:
             log: shown and written to.
-            should_stop: asked after each step and each batch of a validation.
+            should_stop: asked after each step and each batch of a validation; one process that is told to stop
+                stops all, but not within a validation, where they do not keep step.
             save_every_steps: steps between saves within an epoch; 0 saves at the ends of epochs only.
 
         Raises:
             Stopped: ``should_stop`` said so; ``last.pt`` holds everything up to the last step.
+            UserError: the losses are no longer numbers, or another process has ended.
         """
         log.write_csv(self.progress.history)
-        while self.progress.epoch < self.config.epochs:
-            self._train_epoch(log, should_stop, save_every_steps)
-            row, improved = self._finish_epoch(log, should_stop)
-            if improved:
-                self._save(BEST, row)
-            self._save(LAST, row)
-            log.epoch(self.progress.history, self.config.epochs)
-            if should_stop() and self.progress.epoch < self.config.epochs:
-                raise Stopped
+        with self._told_of_lost_processes():
+            while self.progress.epoch < self.config.epochs:
+                self._train_epoch(log, lambda: self.processes.any(should_stop()), save_every_steps)
+                row, improved = self._finish_epoch(log, should_stop)
+                if improved:
+                    self._save(BEST, row)
+                self._save(LAST, row)
+                log.epoch(self.progress.history, self.config.epochs)
+                if self.processes.any(should_stop()) and self.progress.epoch < self.config.epochs:
+                    raise Stopped
 
-    def _train_epoch(self, log: TrainLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
+    def _train_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
         progress = self.progress
         self.batches.epoch, self.batches.first_step = progress.epoch, progress.meter.num_steps
         first_step = progress.epoch * len(self.batches)
@@ -186,13 +224,15 @@ class Trainer:
             self.optimizer,
             self.config,
             progress.meter,
+            step=self.step,
+            pairs_in_step=self.batches.pairs_in_step,
             learning_rate_factor=lambda step: self._learning_rate_factor(first_step + step),
             after_step=after_step,
         )
         if not finished:
             self._save_and_stop()
 
-    def _finish_epoch(self, log: TrainLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
+    def _finish_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
         """Validate if it is time to, write the epoch down; says whether it is the best so far."""
         progress, config = self.progress, self.config
         number = progress.epoch + 1
@@ -216,19 +256,21 @@ class Trainer:
         progress.epoch, progress.meter = number, LossMeter()
         return row, improved
 
-    def _validate(self, log: TrainLog, should_stop: Callable[[], bool]) -> Predictions:
+    def _validate(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> Predictions:
         def after_batch() -> None:
             log.validation_batch()
-            if should_stop():
+            if self.processes.count == 1 and should_stop():
                 self._save_and_stop()
 
-        log.validating(self.validation.num_batches)
+        log.validating(self.validation.num_batches(self.processes))
         return predict(
             self.model,
             self.validation,
             cache_dir=self.data.cache_dir,
             workers=self.workers,
             after_batch=after_batch,
+            decoding="thirds" if self.config.stages == "thirds" else "published",
+            processes=self.processes,
         )
 
     def _learning_rate_factor(self, step: int) -> float:
@@ -239,40 +281,53 @@ class Trainer:
         raise Stopped
 
     def _save(self, name: str, row: Mapping[str, Any] | None = None) -> None:
-        """Write a checkpoint; ``last.pt`` with all that resuming needs."""
+        """Write a checkpoint; ``last.pt`` with all that resuming needs, for which all processes must call this."""
         extra: dict[str, object] = {
             "epoch": self.progress.epoch,
             "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
             "data": self.data.source,
             "training": to_dict(self.config),
+            "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
         }
         if name == LAST:
             extra["state"] = {
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.step.scaler.state_dict(),
                 "progress": asdict(self.progress),
-                "torch_rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                "random": self.processes.gather(self._random_state()),
             }
-        save_checkpoint(self.run_dir / name, self.model, extra=extra)
+        if self.processes.is_first:
+            save_checkpoint(self.run_dir / name, self.model, extra=extra)
+
+    def _random_state(self) -> list[torch.Tensor]:
+        """This process's: the CPU's, and the GPU's where it trains on one."""
+        on_gpu = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [torch.get_rng_state(), *on_gpu]
+
+    def _restore_random_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where this process stopped; other numbers of processes begin new streams."""
+        if "random" not in state:  # written before several processes could train
+            all_gpus = state["cuda_rng"]
+            kept = [[state["torch_rng"], *all_gpus[self.device.index or 0 :][:1]]]
+        else:
+            kept = state["random"]
+        if len(kept) != self.processes.count:
+            self._seed_own_stream()
+            return
+        on_cpu, *on_gpu = kept[self.processes.rank]
+        torch.set_rng_state(on_cpu)
+        if on_gpu and self.device.type == "cuda":
+            torch.cuda.set_rng_state(on_gpu[0], self.device)
+
+    def _seed_own_stream(self) -> None:
+        entropy = (self.config.seed, self.processes.rank, self.processes.count, self.done_steps)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
 def validation_figures(predictions: Predictions | None, plan: Plan) -> Row:
     """Figures of a validation by their CSV names; None stands for a validation that was not made."""
-    names = ("srcc", "relative_l2", "mae_points", "aiou_50", "aiou_75", "boundary_error_frames")
-    row: Row = {f"val_{name}": None for name in names}
     if predictions is None:
-        return row
+        return dict.fromkeys(VALIDATION_COLUMNS)
     true = np.array([record.score for record in plan.queries])
-    try:
-        row["val_srcc"] = metrics.srcc(predictions.scores, true)
-        row["val_relative_l2"] = metrics.relative_l2(predictions.scores, true)
-    except metrics.MetricError:  # a single validation dive, or an untrained network that is constant
-        row["val_srcc"] = None
-    row["val_mae_points"] = metrics.mean_absolute_error(predictions.scores, true)
-    labelled = predictions.true_transitions[:, 0] >= 0
-    if labelled.any():
-        found, wanted = predictions.transitions[labelled], predictions.true_transitions[labelled]
-        row["val_aiou_50"] = metrics.aiou(found, wanted, 0.5)
-        row["val_aiou_75"] = metrics.aiou(found, wanted, 0.75)
-        row["val_boundary_error_frames"] = float(np.abs(found - wanted).mean())
-    return row
+    figures = split_figures(predictions.scores, true, predictions.transitions, predictions.true_transitions)
+    return {column: figures[name] for column, name in VALIDATION_COLUMNS.items()}

@@ -15,6 +15,8 @@ from mcore.errors import UserError
 
 BatchNormMode = Literal["frozen", "calibrated", "trained"]
 Schedule = Literal["constant", "cosine"]
+StageSource = Literal["labelled", "thirds"]
+Precision = Literal["fp32", "bf16", "fp16"]
 PresetName = Literal["paper", "tiny"]
 
 
@@ -49,6 +51,9 @@ class TrainingConfig:
     """Weight of L_tas."""
     contrastive_weight: float = 10.0
     """Weight of L_cont."""
+    stages: StageSource = "labelled"
+    """Stages whose tokens are compared: the labelled ones as published, or equal thirds of the clip, which is
+    the network without its segmentation."""
     flip_probability: float = 0.5
     """Share of training clips mirrored as a whole."""
     num_exemplars: int = 10
@@ -76,6 +81,8 @@ class TrainingConfig:
             raise UserError(f"schedule is {self.schedule!r}; allowed: constant, cosine")
         if self.batch_norm not in ("frozen", "calibrated", "trained"):
             raise UserError(f"batch_norm is {self.batch_norm!r}; allowed: frozen, calibrated, trained")
+        if self.stages not in ("labelled", "thirds"):
+            raise UserError(f"stages is {self.stages!r}; allowed: labelled, thirds")
 
     def learning_rate_factor(self, step: int, total_steps: int) -> float:
         """Learning rate at a step, as a share of its highest value.
@@ -90,6 +97,54 @@ class TrainingConfig:
             return 1.0
         progress = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the same recipe is computed: faster, or in less memory. No field changes what is learned from what."""
+
+    micro_batches: int = 1
+    """Parts into which a step's pairs are divided; their gradients add up to the step's (gradient accumulation)."""
+    precision: Precision = "fp32"
+    """Arithmetic of the backbone in training: fp32; bf16 or fp16 where torch's autocast allows it. fp16 needs CUDA
+    and scales its loss. Weights, heads, losses and validation stay float32."""
+    channels_last: bool = True
+    """Keep a pixel's channels together in memory, which convolutions prefer on most devices."""
+    compile: bool = False
+    """Compile the backbone by torch.compile; pays after minutes, needs a C++ compiler on a CPU and Triton on CUDA."""
+    recompute: bool = False
+    """Keep only the input of each backbone block and compute the rest again for the gradient (activation
+    checkpointing): less memory, a third more work."""
+
+    def __post_init__(self) -> None:
+        if self.micro_batches < 1:
+            raise UserError(f"micro_batches is {self.micro_batches}; it must be at least 1")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise UserError(f"precision is {self.precision!r}; allowed: fp32, bf16, fp16")
+
+    def check(self, training: TrainingConfig, num_processes: int, device_type: str) -> None:
+        """Refuse what cannot be computed, or would be another training.
+
+        Raises:
+            UserError: statistics of parts of a batch, or an arithmetic that the device lacks.
+        """
+        if self.precision == "fp16" and device_type != "cuda":
+            raise UserError(f"--precision fp16 needs CUDA, the device is {device_type}; allowed there: fp32, bf16")
+        if self.micro_batches * num_processes > training.batch_size:
+            raise UserError(
+                f"a step of {training.batch_size} pairs cannot be divided among {num_processes} process(es) with "
+                f"{self.micro_batches} part(s) each: raise --batch-size, or lower --micro-batches"
+            )
+        divided = {
+            "--micro-batches above 1": self.micro_batches > 1,
+            "--recompute": self.recompute,
+            "several processes": num_processes > 1,
+        }
+        if training.batch_norm == "trained" and (names := [name for name, used in divided.items() if used]):
+            raise UserError(
+                f"--batch-norm trained takes its statistics from whole batches, once a step; {' and '.join(names)} "
+                "would change them. Allowed: --batch-norm frozen or calibrated"
+            )
 
 
 @dataclass(frozen=True)

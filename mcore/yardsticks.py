@@ -61,4 +61,5 @@ def constant_transitions(
         labelled.append(sampled_transitions(record.transition_frames, indices))
     if not labelled:
         raise UserError(f"none of {len(training)} training dives has transition_frames")
-    return np.median(labelled, axis=0).astype(np.int64)
+    # To the nearest frame: a half goes to the later one. The first stays before the second, as in every dive.
+    return np.floor(np.median(labelled, axis=0) + 0.5).astype(np.int64)

@@ -12,14 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from mcore import metrics
 from mcore import train_command as command
-from mcore.checkpoint import load_checkpoint, read_checkpoint
+from mcore.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from mcore.config import BACKBONES
+from mcore.data.manifest import read_manifest, select_split
+from mcore.scoring import Predictions, plan_scoring
 from mcore.train import main
-from mcore.trainer import Stopped
+from mcore.train_log import COLUMNS
+from mcore.trainer import Stopped, validation_figures
 from mcore.training_config import PRESETS
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
@@ -66,8 +71,8 @@ class StopAfter:
 def train_until(argv: list[str], questions: int) -> bool:
     """Train, stopping at a question; says whether it was stopped."""
     try:
-        options = command._parse(argv)
-        command.run(command.prepare(options), options, StopAfter(questions))
+        options, checkpoint = command.parse(argv)
+        command.run(command.prepare(options, checkpoint), options, StopAfter(questions))
     except Stopped:
         return True
     return False
@@ -182,6 +187,10 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
         (arguments(bare, tmp_path / "new"), "8 of 8 dives have no transition_frames"),
         (arguments(manifest, tmp_path / "new", "--device", "quantum"), "quantum"),
         (arguments(manifest, tmp_path / "new", "--epochs", "0"), "epochs is 0"),
+        (arguments(manifest, tmp_path / "new", "--precision", "fp16"), "fp16 needs CUDA"),
+        (arguments(manifest, tmp_path / "new", "--recompute"), "--batch-norm trained"),
+        (arguments(manifest, manifest / "run"), "is a file"),
+        (arguments(manifest, tmp_path / "new", "--cache", str(manifest)), "--no-cache"),
         (arguments(manifest, tmp_path / "new", "--pretrained", "auto"), "no ImageNet weights"),
     ]
     for argv, words in cases:
@@ -206,11 +215,67 @@ def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None
     assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == 3
 
 
+def test_how_it_is_computed_is_recorded_resumed_and_may_change(manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    flags = ("--batch-norm", "calibrated", "--micro-batches", "2", "--precision", "bf16", "--recompute")
+    argv = [*arguments(manifest, out, *flags)]
+    assert main(arguments(manifest, tmp_path / "whole", *flags)) == 0
+    assert train_until(argv, 5)
+    assert read_checkpoint(out / "last.pt").extra["compute"] == {
+        "micro_batches": 2, "precision": "bf16", "channels_last": True, "compile": False, "recompute": True,
+        "num_processes": 1, "device": "cpu",
+    }  # fmt: skip
+    bare = ["--data", str(manifest), "--out", str(out), "--device", "cpu", "--resume"]
+    options, _ = command.parse([*bare, "--micro-batches", "1"])
+    assert (options.compute.micro_batches, options.compute.precision) == (1, "bf16")
+    assert main(bare) == 0
+    assert same_weights(tmp_path / "whole" / "last.pt", out / "last.pt")
+
+
+def test_a_constant_network_keeps_its_relative_l2(manifest: Path) -> None:
+    records = select_split(read_manifest(manifest), "val")
+    plan = plan_scoring(records, records, num_exemplars=1, seed=0)
+    transitions = np.tile([2, 5], (4, 1))
+    row = validation_figures(Predictions(np.full(4, 50.0), np.zeros(4), transitions, transitions), plan)
+    assert row["val_srcc"] is None
+    assert row["val_relative_l2"] == metrics.relative_l2([50.0] * 4, [record.score for record in records])
+    assert row["val_boundary_error_frames"] == 0
+    assert set(validation_figures(None, plan).values()) == {None}
+    assert row.keys() < set(COLUMNS)
+
+
+def test_resuming_reads_the_checkpoint_once(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = arguments(manifest, tmp_path / "run", "--epochs", "1")
+    assert main(argv) == 0
+    reads: list[Path] = []
+
+    def counted(path: Path) -> Checkpoint:
+        reads.append(path)
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(command, "read_checkpoint", counted)
+    assert main([*argv, "--epochs", "2", "--resume"]) == 0
+    assert reads == [tmp_path / "run" / "last.pt"]
+
+
+def test_runs_saved_before_there_were_several_processes_resume(finished: Path, manifest: Path, tmp_path: Path) -> None:
+    argv = arguments(manifest, tmp_path / "run")
+    assert train_until(argv, 2)
+    path = tmp_path / "run" / "last.pt"
+    extra = read_checkpoint(path).extra
+    state = extra["state"]
+    state["torch_rng"], state["cuda_rng"] = state.pop("random")[0][0], []
+    del state["scaler"], extra["compute"], extra["training"]["stages"]
+    save_checkpoint(path, load_checkpoint(path), extra=extra)
+    assert main([*argv, "--resume"]) == 0
+    assert same_weights(finished / "last.pt", path)
+
+
 def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(tmp_path: Path) -> None:
     base = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run")]
-    options = command._parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
+    options, _ = command.parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
     assert options.model.backbone == replace(BACKBONES["regnety_008"], shift="tsm")
     assert options.model.clip == PRESETS["paper"].model.clip
     with pytest.raises(SystemExit) as stopped:
-        command._parse([*base, "--backbone", "resnet50"])
+        command.parse([*base, "--backbone", "resnet50"])
     assert stopped.value.code == 2
