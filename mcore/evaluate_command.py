@@ -222,6 +222,7 @@ def _write(report: Report, outcome: Outcome, options: Options) -> None:
         "exemplars": options.exemplars,
         "decoding": report.decoding,
         "seed": options.seed,
+        "num_resamples": options.num_resamples,
         "interval_level": 0.95,
         "metrics": {row.name: dataclasses.asdict(row) for row in report.rows},
     }

@@ -1,0 +1,27 @@
+"""``python -m mcore.ablate``: what each part of the method is worth; the command is ``mcore.ablate_command``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mcore._optional import require
+from mcore.errors import run_command
+from mcore.openmp import let_waiting_threads_sleep
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code, 2 with one line where torch is not installed."""
+    return run_command(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _main(argv: list[str]) -> int:
+    let_waiting_threads_sleep()
+    require("torch", "train", "Training")
+    from mcore.ablate_command import run_arguments
+
+    return run_arguments(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
