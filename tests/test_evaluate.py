@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mcore import metrics
-from mcore.assessment import Outcome, assess
+from mcore.assessment import Outcome, assess, split_figures
 from mcore.checkpoint import save_checkpoint
 from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_manifest
 from mcore.errors import UserError
@@ -100,6 +100,24 @@ def test_yardsticks_by_hand(manifest: Path) -> None:
         constant_transitions([dataclasses.replace(training[0], transition_frames=None)], CLIP)
 
 
+def test_constant_transitions_are_rounded_to_the_nearest_frame(manifest: Path) -> None:
+    training = select_split(read_manifest(manifest), "train")
+    pair = [
+        dataclasses.replace(training[0], num_frames=8, transition_frames=transitions)
+        for transitions in ((2, 5), (3, 6))
+    ]
+    assert constant_transitions(pair, CLIP).tolist() == [3, 6]  # medians 2.5 and 5.5
+
+
+def test_split_figures_are_those_of_the_table() -> None:
+    data = outcome()
+    figures = split_figures(data.scores, data.true_scores, data.transitions, data.true_transitions)
+    rows = {row.name: row.model.value for row in assess(data, num_resamples=2)}
+    del rows["mae_judge_points"]
+    assert figures == rows
+    assert list(figures) == list(rows)
+
+
 def test_command_writes_table_json_csv_and_picture(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +183,13 @@ def test_mistakes_exit_with_2(
         ([str(checkpoint), "--data", str(manifest), "--num-exemplars", "0"], "at least 1"),
         ([str(checkpoint), "--data", str(manifest), "--device", "tpu"], "tpu"),
     ]
+    good = [str(checkpoint), "--data", str(manifest)]
+    cases += [
+        ([*good, "--exemplars", "nearest", "--num-exemplars", "0"], "at least 1"),
+        ([*good, "--cache", str(manifest)], "is a file"),
+    ]
+    assert main([*good, "--out", str(manifest / "out")]) == 2
+    assert f"{manifest} is a file; choose another --out" in capsys.readouterr().err
     for argv, words in cases:
         assert main([*argv, "--out", str(tmp_path / "out")]) == 2
         errors = capsys.readouterr().err

@@ -117,3 +117,14 @@ def test_bootstrap_keeps_rows_together_and_drops_constant_resamples() -> None:
     few = metrics.bootstrap_interval(metrics.srcc, [1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     assert (few.low, few.high) == (1.0, 1.0)
     assert few.num_resamples < 1000
+
+
+def test_boundary_error_is_over_both_transitions() -> None:
+    predicted, true = [[10, 20], [10, 30]], [[12, 20], [10, 21]]
+    assert metrics.boundary_error(predicted, true) == 2.75
+    assert metrics.boundary_error(predicted, true, statistic="median") == 1.0
+    assert type(metrics.boundary_error(predicted, true)) is type(metrics.aiou(predicted, true)) is float
+    with pytest.raises(metrics.MetricError, match="2 predicted and 1 true"):
+        metrics.boundary_error(predicted, true[:1])
+    with pytest.raises(metrics.MetricError, match="the first must come first"):
+        metrics.boundary_error(predicted, [[20, 12], [10, 21]])
