@@ -10,8 +10,11 @@ Example:
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +141,7 @@ class EngineBuilder:
             self._set_capability(config, self._capability)
         if self._flavour.api.timing_cache:
             self._set_timing_cache(config, cache)
-        with self._flavour.journal.listen() as messages:
+        with _late_interrupt(self._say), self._flavour.journal.listen() as messages:
             engine: trt.IHostMemory | None = self._builder.build_serialized_network(network, config)
         self._repeat(complaints(messages))
         if engine is None:  # it raises nothing
@@ -201,6 +204,33 @@ class EngineBuilder:
     def _repeat(self, lines: list[str]) -> None:
         for line in lines:
             self._say(f"{self._part}: {line}")
+
+
+@contextmanager
+def _late_interrupt(say: Say) -> Iterator[None]:
+    """Let Ctrl-C come when the library is done.
+
+    Python would raise it in the middle of the library's log, whose bindings drop every exception: the build went on
+    and ended as if nothing had been asked.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        if not came:
+            say("stopping as soon as this graph is done")
+        came.append(number)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _describe_problem(error: Any) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from tests.reference_network import random_model
 from tests.runtime.fake_drivers import FakeCudaPython
 from tests.runtime.fake_gpu import FakeGpu
 from tests.runtime.fake_tensorrt import FakeTensorRt
+from tests.runtime.fake_tensorrt_build import Config
 
 TARGETS = ("sm80", "sm86", "sm89", "sm120")
 """GPU architectures on which both precisions are built; on sm75 only fp16 can be."""
@@ -295,6 +298,26 @@ def test_an_earlier_timing_cache_is_used(
     assert [line for line in said if "timing cache" in line] == [
         "note: the timing cache is of another version or GPU, so kernels are timed anew"
     ]
+
+
+@pytest.mark.usefixtures("jetson")
+def test_ctrl_c_while_the_library_works_ends_the_build(
+    tiny: dict[str, GraphSet], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python raises it in the library's log, whose bindings drop every exception."""
+    build = Config.build
+
+    def interrupted(config: Config, network: Any) -> Any:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return build(config, network)
+
+    monkeypatch.setattr(Config, "build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+    assert said[-1] == "stopping as soon as this graph is done"
+    assert files_below(tmp_path) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_tensorrt_builds_for_no_other_gpu(
