@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -78,13 +80,31 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
     bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
     check_engines(options)
     if out is None or out.resolve() == bundle_path.resolve():
-        write_engines(bundle, options, say)
+        with _alone_in(bundle_path):
+            write_engines(Bundle.open(bundle_path), options, say)
         return Bundle.open(bundle_path)
     check_target(out, force=force)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
         write_engines(replace(bundle, path=folder), options, say)
     return Bundle.open(out)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other builds out of a bundle: the later manifest would lack the earlier one's engine.
+
+    The lock is on the folder itself, so that it leaves no file behind and ends with the process, however that ends.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another mcore-export is adding engines to {folder}; wait for it to finish") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:

@@ -101,6 +101,15 @@ def test_a_build_that_fails_leaves_what_was(copy: Path, build: Build, error: Bas
     assert Bundle.open(copy).sha256 == before
 
 
+def test_two_builds_at_once_lose_no_engine(copy: Path, build: Build, capsys: pytest.CaptureFixture[str]) -> None:
+    codes: list[int] = []
+    build.look = lambda: codes.append(main([str(copy), "--engine", "tensorrt"])) if not codes else None
+    (engine,) = add(copy).manifest.engines
+    assert codes == [2]
+    assert f"another mcore-export is adding engines to {copy}; wait" in capsys.readouterr().err
+    assert add(copy).manifest.engines[0].name == engine.name  # the lock is gone
+
+
 def test_an_engine_that_computes_something_else_is_not_kept(
     copy: Path, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
