@@ -48,6 +48,8 @@ class BankOptions:
     def __post_init__(self) -> None:
         if self.per_number < 1:
             raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed {self.seed}; at least 0")
 
 
 def add_exemplars(

@@ -293,6 +293,7 @@ def test_a_checkpoint_that_says_little_of_its_dives_is_exported_without_exemplar
         (["{checkpoint}", "--exemplars", "missing.jsonl"], "no list of dives at"),
         (["{checkpoint}", "--exemplar-split", "val"], "no dive of split 'val'"),
         (["{checkpoint}", "--exemplars-per-number", "0"], "at least 1"),
+        (["{checkpoint}", "--seed", "-1"], "seed -1; at least 0"),
     ],
 )
 def test_mistakes_exit_with_2_and_leave_nothing(
