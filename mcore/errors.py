@@ -75,6 +75,7 @@ def run_command(command: Callable[[], int]) -> int:
     except OSError as error:  # a folder that must not be written to, a full disk
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = "" if error.filename is None else f"{error.filename}: "
+        place = error.filename2 or error.filename  # of a copy the second is the one that was written
+        where = "" if place is None else f"{place}: "
         print(f"error: {where}{error.strerror}; check rights and free space, or choose another place", file=sys.stderr)
         return 2

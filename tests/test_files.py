@@ -56,8 +56,18 @@ def _fill_the_disk(folder: Path) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def _copy_to_a_full_disk(folder: Path) -> int:
+    (folder / "from").write_text("")
+    raise OSError(errno.ENOSPC, "No space left on device", str(folder / "from"), None, str(folder / "to"))  # as shutil
+
+
 @pytest.mark.parametrize(
-    ("command", "text"), [(_mkdir_below_a_file, "below: Not a directory"), (_fill_the_disk, "error: No space left")]
+    ("command", "text"),
+    [
+        (_mkdir_below_a_file, "below: Not a directory"),
+        (_fill_the_disk, "error: No space left"),
+        (_copy_to_a_full_disk, "to: No space left"),
+    ],
 )
 def test_commands_say_which_place_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Callable[[Path], int], text: str
