@@ -163,6 +163,13 @@ def test_types_alone_are_not_the_library(monkeypatch: pytest.MonkeyPatch, bundle
         TensorRtBackend(Bundle.open(bundle_copy).graphs(), "tensorrt")
 
 
+def test_tensorrt_rtx_does_not_come_with_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorrt_rtx", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    with pytest.raises(MissingDependencyError, match=r"only types of it.*mcore-edge\[rtx\]'$"):
+        load_flavour("tensorrt-rtx")
+
+
 @pytest.mark.parametrize("version", ["8.6.1", "10.2.0", "12.0.0", "dev"])
 def test_unknown_versions_are_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(None, version))

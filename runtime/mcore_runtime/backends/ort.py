@@ -43,9 +43,11 @@ class OrtBackend:
         ort = _import(name)
         available = ort.get_available_providers()
         if self.provider not in available:
+            # Beside the CPU build, which is what answered, the other would overwrite half of it.
             raise BackendError(
                 f"backend {name} needs ONNX Runtime's {self.provider}; this installation has "
-                f"{', '.join(available)}. Install it with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
+                f"{', '.join(available)}. Install it, in an environment of its own or after 'pip uninstall "
+                f"onnxruntime', with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
             )
         options = _session_options(ort, threads)
         self._sessions = {}

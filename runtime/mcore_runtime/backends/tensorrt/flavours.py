@@ -153,10 +153,10 @@ def _import(kind: Kind) -> Any:
         if hasattr(module, "__version__"):
             return module
         reasons.append(f"what is installed as {name!r} is not the library, only types of it")
+    jetson = "; on a Jetson it comes with JetPack, and the environment must see the system's packages"
     raise MissingDependencyError(
         f"The backend {kind} needs the package {_MODULES[kind][0]!r}, which cannot be imported ({'; '.join(reasons)}). "
-        f"Install it with: pip install 'mcore-edge[{_EXTRAS[kind]}]'; on a Jetson it comes with JetPack, and the "
-        "environment must see the system's packages"
+        f"Install it with: pip install 'mcore-edge[{_EXTRAS[kind]}]'{jetson if kind == 'tensorrt' else ''}"
     )
 
 
