@@ -13,7 +13,9 @@ from mcore_runtime.sources.options import read_choice, read_integer, read_number
 from mcore_runtime.sources.uri import SourceURI
 
 CameraKind = Literal["follow", "fixed"]
-Distractor = Literal["walkers", "swimmers", "ripples", "shake", "scoreboard", "light", "towels", "bounces", "jumpers"]
+Distractor = Literal[
+    "walkers", "swimmers", "ripples", "shake", "scoreboard", "light", "towels", "bounces", "jumpers", "pans"
+]
 DISTRACTORS: tuple[Distractor, ...] = get_args(Distractor)
 DIVE_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 _SIZE, _RATE = (320, 180), 25

@@ -1,0 +1,54 @@
+"""What a detector of dives is: pictures in, dives out. A learned one can take the place of the one that is here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BEFORE_TAKEOFF_S = 1.2
+"""A clip begins this long before take-off, as FineDiving's clips do."""
+AFTER_ENTRY_S = 1.5
+"""And ends this long after the entry."""
+
+
+@dataclass(frozen=True)
+class DetectedDive:
+    """A dive that a detector saw."""
+
+    takeoff_s: float
+    """When the feet left the board, seconds on the stream's clock."""
+    entry_s: float
+    """When the diver touched the water, seconds on the stream's clock."""
+    confidence: float
+    """0 to 1; how far above the detector's own threshold, not a probability."""
+    witness: str
+    """What saw it: the falling body, or the camera that followed it."""
+
+    @property
+    def window_s(self) -> tuple[float, float]:
+        """Where the dive's clip begins and ends, seconds on the stream's clock."""
+        return self.takeoff_s - BEFORE_TAKEOFF_S, self.entry_s + AFTER_ENTRY_S
+
+
+class Detector(Protocol):
+    """Finds dives in a continuous stream."""
+
+    def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
+        """Look at the next picture.
+
+        Args:
+            picture: (h, w, 3) uint8, reduced; always of the same size.
+            time_s: when it was taken, seconds; later than the one before.
+            gap: whether pictures are missing before it.
+
+        Returns:
+            Dives that have become certain, usually none; each within a second of its entry, and once.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget everything: another stream, or another camera position."""
+        ...
