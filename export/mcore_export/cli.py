@@ -159,6 +159,8 @@ def _run(arguments: Arguments) -> int:
         return _look(arguments)
     if arguments.triton is not None:
         return _write_triton(arguments, arguments.triton)
+    if not arguments.source.exists():  # before advice about flags or packages that would not help
+        raise UserError(f"there is nothing at {arguments.source}; give a checkpoint or the folder of a bundle")
     out = _require_out(arguments)
     began = time.perf_counter()
     bundle = _from_bundle(arguments, out) if arguments.source.is_dir() else _from_checkpoint(arguments, out)

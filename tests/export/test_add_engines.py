@@ -154,6 +154,7 @@ def test_tensorrt_rtx_joins_a_bundle_without_a_gpu(
         (["{bundle}", "--engine", "tensorrt", "--exemplars", "x.jsonl"], "exemplars first, and then engines"),
         (["{bundle}", "--engine", "tensorrt", "--precision", "fp16"], "has no fp16 graphs, only fp32"),
         (["{checkpoint}", "--engine", "tensorrt"], "--out BUNDLE"),
+        (["missing", "--engine", "tensorrt"], "there is nothing at missing"),
         (
             ["{checkpoint}", "--out", "{bundle}-2", "--engine", "tensorrt", "--precision", "int8"],
             "add --int8, or leave",

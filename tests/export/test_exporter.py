@@ -288,7 +288,7 @@ def test_a_checkpoint_that_says_little_of_its_dives_is_exported_without_exemplar
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["missing.pt"], "no checkpoint at"),
+        (["missing.pt"], "there is nothing at missing.pt; give a checkpoint"),
         (["{checkpoint}", "--opset", "12"], "allowed: 17 to 20"),
         (["{checkpoint}", "--exemplars", "missing.jsonl"], "no list of dives at"),
         (["{checkpoint}", "--exemplar-split", "val"], "no dive of split 'val'"),
