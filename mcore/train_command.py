@@ -12,13 +12,10 @@ import hashlib
 import os
 import shlex
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import torch
@@ -35,6 +32,7 @@ from mcore.errors import CheckpointError, UserError
 from mcore.model import MCoRe
 from mcore.pretrained import load_pretrained
 from mcore.processes import ALONE, Processes, joined_processes
+from mcore.signals import stop_on_signal
 from mcore.train_log import SilentLog, TrainLog
 from mcore.trainer import BEST, LAST, Progress, Stopped, Trainer, TrainingData
 from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
@@ -106,6 +104,12 @@ def _train(
             run(trainer, options, should_stop)
         except Stopped:
             return None
+        except UserError as error:
+            if processes.count == 1:
+                raise
+            # Said here, where a signal does not kill: the launcher ends the others as soon as one has died.
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(2) from error
     return trainer.progress
 
 
@@ -191,28 +195,6 @@ def run(trainer: Trainer, options: Options, should_stop: Callable[[], bool] = la
         )
     with log:
         trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
-
-
-@contextmanager
-def stop_on_signal(say_so: bool = True) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a flag, and the second into what it was before."""
-    received: list[int] = []
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for each, handler in previous.items():
-            signal.signal(each, handler)
-        if say_so:
-            print("finishing this step, then saving; again to stop at once", file=sys.stderr)
-
-    for number in previous:
-        signal.signal(number, remember)
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def parse(arguments: list[str]) -> tuple[Options, Checkpoint | None]:
