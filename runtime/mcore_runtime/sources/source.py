@@ -147,6 +147,11 @@ class Source:
         """Whether no frame will come any more."""
         return self._queue.is_over
 
+    @property
+    def state(self) -> SourceState:
+        """Where it stands; cheaper than ``status``."""
+        return self._state
+
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
             yield frame
