@@ -50,3 +50,8 @@ def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:
     path.write_text(f"path,dive_number,score,split,flight_frame,entry_frame\nb.mp4,107B,50,,,\n{row}\n")
     with pytest.raises(UserError, match=rf"line 3: .*{reason}"):
         read_manifest(path)
+
+
+def test_a_folder_is_not_a_list_and_the_list_in_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder; give the list of dives in it, such as .*manifest.jsonl"):
+        read_manifest(tmp_path)

@@ -192,6 +192,7 @@ def _write_triton(arguments: Arguments, repository: Path) -> int:
     options = dataclasses.replace(arguments.serve, precision=arguments.precision)
     bundle = Bundle.open(arguments.source)
     write_triton_repository(bundle, repository, options, overwrite=arguments.force, say=print, plans=plans)
+    print(f"{repository}: serve it with: tritonserver --model-repository={repository} (docs/triton.md)")
     return 0
 
 

@@ -22,6 +22,7 @@ def resolve_target(flavour: Flavour, target: str | None) -> tuple[str, str | Non
         BackendError: this machine has no GPU, or not that one.
         UserError: no such architecture.
     """
+    target = None if target is None else target.lower()
     if flavour.api.ahead_of_time:
         target = target or _this_gpu(flavour)[0]
         if target not in flavour.targets():

@@ -81,6 +81,8 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
         UserError: no such file, or another ending.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the list of dives in it, such as {path / 'manifest.jsonl'}")
     if not path.is_file():
         raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
     if path.suffix not in (".jsonl", ".csv"):

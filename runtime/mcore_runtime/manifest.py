@@ -36,7 +36,7 @@ FORMAT = "mcore-bundle"
 FORMAT_VERSION = 2
 SAMPLING_RULE = "linspace-truncated, by presentation time"
 """Name of the rule that turns a clip into T frames: ``mcore.video.sample_clip``."""
-UPGRADE_COMMAND = "pip install --upgrade mcore-edge"
+UPGRADE_COMMAND = "git pull && pip install . (in your copy of mcore-edge)"
 EXPORT_COMMAND = "mcore-export CHECKPOINT --out BUNDLE"
 
 

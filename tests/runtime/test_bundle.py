@@ -74,7 +74,7 @@ def test_a_missing_file_is_named(bundle_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format_version": 3}, "format version 3; .* Upgrade with: pip install"),
+        ({"format_version": 3}, "format version 3; .* Upgrade with: git pull"),
         ({"format_version": 1}, "old format version 1; .* Export it again"),
         ({"format_version": "2"}, "expected the number 2"),
         ({"format": "something else"}, "not a bundle's manifest"),

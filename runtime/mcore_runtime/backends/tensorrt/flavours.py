@@ -170,7 +170,7 @@ def _api(kind: Kind, version: str) -> Api:
     except (ValueError, KeyError):
         raise BackendError(
             f"{_TITLES[kind]} {version} is installed; this version of mcore-edge knows {known}. Install one of them, "
-            "or upgrade with: pip install --upgrade mcore-edge"
+            "or upgrade mcore-edge"
         ) from None
     if (major, minor) < api.oldest:
         raise BackendError(f"{_TITLES[kind]} {version} is installed, which is too old; needed: {known}")
