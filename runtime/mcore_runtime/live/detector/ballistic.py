@@ -18,7 +18,7 @@ _PERIOD_S = 0.03
 """Pictures that come faster are skipped: 30 a second are enough for falls of a second."""
 _HISTORY_S = 3.4
 _CAPACITY = round(_HISTORY_S / _PERIOD_S)
-_THRESHOLD, _LEAST_MATCHES = 0.7, 2
+_THRESHOLD, _LEAST_MATCHES = 0.66, 2
 _SETTLE_S = 0.4
 """A match is judged this long after the last path that fitted: only then is the end of the flight known."""
 _MOST_MATCHES = 20

@@ -15,6 +15,8 @@ GRAVITY = 9.81
 _BANDS = 8
 _REACH = 40
 """Largest movement from one picture to the next, rows of 200."""
+_INERTIA = 0.01
+"""How much worse a movement counts for each row (of 200) that it differs from the last."""
 _STEEPEST = 12.0
 """Brightness differences beyond this (grey levels a row) count as this: no single edge decides."""
 _KEPT_S = 3.2
@@ -28,16 +30,17 @@ _LEAST_PEAK = 0.65
 _STOPPED = 0.5
 """Share of the peak speed at which the camera counts as stopped: the middle of its braking, when the diver enters."""
 _BRAKING_S = 0.45
-_FIT_S = (0.55, 0.1)
+_FIT_S = (1.0, 0.1)
 """The speed must grow evenly from this long before the peak until this long before it."""
-_UNEVEN = 0.045
-"""Largest deviation of the growth from a straight line, root mean square, as a share of the peak speed."""
+_UNEVEN = 0.03
+"""Largest deviation of the growth from a straight line, median, as a share of the peak speed."""
 _SUDDEN = 2.5
 """The fall lasts at least this many times as long as the braking from full to half speed; a pan's halves are alike."""
 _FALL_S = (0.6, 1.75)
 _RISE_S = (-0.05, 0.8)
 _FALL_M = (1.8, 14.0)
-_VIEW_M = (2.2, 16.0)
+_VIEW_M = (3.0, 16.0)
+"""What the picture's height can show; a diver with arms stretched is 2.4 m long."""
 _DEPARTED = 0.1
 """Deviation from the line, as a share of the peak speed, that means that the flight had not begun."""
 _OPERATOR_LAG_S = 0.1
@@ -49,6 +52,7 @@ class VerticalMotion:
 
     def __init__(self) -> None:
         self._previous: NDArray[np.float32] | None = None
+        self._last_rows = 0
 
     def update(self, grey: NDArray[np.float32]) -> float:
         """Return how far the camera moved down since the last picture, as a share of the picture's height.
@@ -72,7 +76,10 @@ class VerticalMotion:
         k = np.arange(2 * reach + 1)
         first, last = np.maximum(0, reach - k), rows - np.maximum(0, k - reach)  # rows that both pictures show
         cost = (total[k, last] - total[k, first]) / (last - first)
+        # Rows of seats look alike: of two movements that fit as well, the one that continues the last is meant.
+        cost *= 1 + _INERTIA * np.minimum(np.abs(k - reach - self._last_rows), reach) * 200 / rows
         best = int(cost.argmin())
+        self._last_rows = best - reach
         return (best - reach + _vertex(cost, best)) / (rows + 1)
 
 
@@ -80,7 +87,7 @@ class FollowedFall:
     """Recognises dives in the speed of the camera."""
 
     def __init__(self) -> None:
-        self._quiet_until_s = float("-inf")
+        self._quiet_until_s = self._judged_s = float("-inf")
         self.reset()
 
     def reset(self) -> None:
@@ -109,6 +116,9 @@ class FollowedFall:
         if peak < _LEAST_PEAK or speeds[-1] > _STOPPED * peak:
             return None
         at = int(np.flatnonzero(recent)[0] + speeds[recent].argmax())
+        if times[at] <= self._judged_s:
+            return None
+        self._judged_s = float(times[at])
         dive = _fall(times, speeds, at, peak)
         if dive is not None:
             self._quiet_until_s = time_s + 1.0
@@ -120,10 +130,10 @@ def _fall(times: NDArray[np.float64], speeds: NDArray[np.float64], at: int, peak
     fitted = (times >= times[at] - _FIT_S[0]) & (times <= times[at] - _FIT_S[1])
     if fitted.sum() < 6:
         return None
-    slope, offset = np.polyfit(times[fitted], speeds[fitted], 1)
+    slope, offset = _robust_line(times[fitted], speeds[fitted])
     line = slope * times + offset
     deviation = np.abs(speeds - line) / peak
-    unevenness = float(np.sqrt(np.mean(deviation[fitted] ** 2)))
+    unevenness = float(np.median(deviation[fitted]))
     if slope <= 0 or unevenness > _UNEVEN:
         return None
     after = speeds[at:]
@@ -145,6 +155,13 @@ def _fall(times: NDArray[np.float64], speeds: NDArray[np.float64], at: int, peak
     if not fits:
         return None
     return DetectedDive(takeoff_s, entry_s, float(1 - unevenness / _UNEVEN), "camera")
+
+
+def _robust_line(times: NDArray[np.float64], speeds: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and offset, medians over all pairs (Theil and Sen): a jolt within a dive spoils a third of them."""
+    first, second = np.triu_indices(len(times), 1)
+    slope = float(np.median((speeds[second] - speeds[first]) / (times[second] - times[first])))
+    return slope, float(np.median(speeds - slope * times))
 
 
 def _profile(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ _COARSE_LEAST = 0.35
 _PRESENT = 0.45
 """Evidence above this says that the body is on the path."""
 _STEP_S = 0.04
-_LEAST_MEAN = 0.62
+_LEAST_MEAN = 0.66
 _AREA_M2 = (0.22, 2.5)
 """A towel that is thrown down has half of the least, a diver three times as much."""
 _TRACKED_S = ((-0.25, 0.8), (0.0, 0.9))
