@@ -62,7 +62,9 @@ class Bundle:
         try:
             manifest = BundleManifest.from_json(json.loads(content))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BundleError(f"{manifest_path} is not JSON ({error}); copy it again, or export the bundle again") from error
+            raise BundleError(
+                f"{manifest_path} is not JSON ({error}); copy it again, or export the bundle again"
+            ) from error
         except BundleError as error:
             raise BundleError(f"{manifest_path}: {error}") from error
         _verify_files(path, manifest)
