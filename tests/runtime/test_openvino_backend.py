@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import gc
 import pickle
 import subprocess
 import sys
@@ -78,7 +80,7 @@ def test_it_takes_clips_of_any_memory_layout_and_leaves_them_as_they_are(backend
 
 
 def test_it_reports_what_openvino_reports(graphs: GraphSet, backend: OpenVinoBackend) -> None:
-    name = library.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    name = openvino.the_core(library).get_property("CPU", "FULL_DEVICE_NAME")
     assert (backend.name, backend.provider) == ("openvino", f"{name}, f32")
     assert (backend.precision, backend.notes) == (graphs.precision, ())
 
@@ -188,3 +190,23 @@ def test_it_loads_no_torch_and_openvino_only_when_used(graphs: GraphSet) -> None
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(graphs), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.endswith(b", f32\n")
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO changes the stack of signal handlers on Linux only")
+def test_backends_closed_in_any_order_leave_a_stack_for_signal_handlers(graphs: GraphSet) -> None:
+    first = OpenVinoBackend(graphs, threads=1)
+    second = OpenVinoBackend(graphs, threads=1)
+    first.close()
+    del first
+    second.close()
+    del second
+    gc.collect()
+    stack = _SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    maps = [line.split()[:2] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()]
+    ranges = [tuple(int(end, 16) for end in span.split("-")) for span, rights in maps if rights.startswith("rw")]
+    assert any(start <= stack.start < end for start, end in ranges)

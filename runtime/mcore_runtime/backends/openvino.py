@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class OpenVinoBackend:
         self.notes = (*notes, _HALF_NOTE) if halves else notes
         self.precision: Mapping[str, str] = {**graphs.precision, **dict.fromkeys(halves, _HALF_PRECISION)}
         openvino = require("openvino", "openvino", f"The backend {self.name}")
-        core = openvino.Core()
+        core = the_core(openvino)
         options = _OPTIONS if threads is None else {**_OPTIONS, "INFERENCE_NUM_THREADS": str(threads)}
         compiled = {}
         for part in PARTS:
@@ -91,6 +92,17 @@ class OpenVinoBackend:
         if request is None:
             raise RuntimeError("this backend is closed")
         return request.infer(inputs, share_outputs=False)  # copies: the next call overwrites the request's buffers
+
+
+@functools.cache
+def the_core(openvino: Any) -> Any:
+    """The one ``Core`` of this process, kept to its end.
+
+    The CPU plug-in gives the thread that loads it a stack for signal handlers, and puts the former one back when it is
+    unloaded. Of two cores that are not dropped in reverse order, the second puts back the stack that the first has
+    freed: the next signal, such as the end of a child process, would then kill the process.
+    """
+    return openvino.Core()
 
 
 def _compile(openvino: Any, core: Any, path: Path, options: Mapping[str, str]) -> Any:
