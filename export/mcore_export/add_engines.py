@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from mcore.errors import UserError
-from mcore_export.engines import ENGINES_FOLDER, build_engines
+from mcore_export.engines import ENGINES_FOLDER, build_engines, check_max_exemplars
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_export.golden import load_golden
 from mcore_export.targets import resolve_target
@@ -20,6 +21,7 @@ from mcore_export.verify import compare_aloud, require_pass
 from mcore_runtime.backends import open_backend
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle import Bundle, write_manifest
+from mcore_runtime.manifest import BundleManifest
 from mcore_runtime.records import EngineRecord, GateRow, GraphSet, Precision
 
 Say = Callable[[str], None]
@@ -39,8 +41,7 @@ class EngineOptions:
     """Most exemplars that the regressor takes at once."""
 
     def __post_init__(self) -> None:
-        if self.max_exemplars < 1:
-            raise UserError(f"engines for {self.max_exemplars} exemplars; at least 1")
+        check_max_exemplars(self.max_exemplars)
 
     def chosen_precision(self, bundle: Bundle) -> Precision:
         """Return whose graphs are built."""
@@ -114,7 +115,9 @@ def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
     for target in options.targets or (None,):
         name = f"{flavour.kind}-{flavour.version}-{resolve_target(flavour, target)[0]}-{graphs.variant}"
         before = bundle.manifest
-        bundle, cache = _without(bundle, name)
+        old = next((engine for engine in before.engines if engine.name == name), None)
+        without = before if old is None else _without(before, old)
+        cache = None if old is None or old.timing_cache is None else bundle.path / old.timing_cache
         try:
             record = build_engines(
                 graphs,
@@ -123,6 +126,7 @@ def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
                 target=target,
                 max_exemplars=options.max_exemplars,
                 timing_cache=cache,
+                before_move=partial(write_manifest, bundle.path, without, without.files),
                 say=say,
             )
         except BaseException:
@@ -133,22 +137,16 @@ def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
         except BaseException:
             shutil.rmtree(bundle.path / ENGINES_FOLDER / name, ignore_errors=True)
             raise
-        files = [*bundle.manifest.files, *record.files.values(), *filter(None, [record.timing_cache])]
-        engines = (*bundle.manifest.engines, record)
-        bundle = replace(bundle, manifest=write_manifest(bundle.path, replace(bundle.manifest, engines=engines), files))
+        files = [*without.files, *record.files.values(), *filter(None, [record.timing_cache])]
+        engines = (*without.engines, record)
+        bundle = replace(bundle, manifest=write_manifest(bundle.path, replace(without, engines=engines), files))
 
 
-def _without(bundle: Bundle, name: str) -> tuple[Bundle, Path | None]:
-    """Take an engine out of the list before its files are replaced; returns its timing cache too."""
-    manifest = bundle.manifest
-    old = next((engine for engine in manifest.engines if engine.name == name), None)
-    if old is None:
-        return bundle, None
+def _without(manifest: BundleManifest, old: EngineRecord) -> BundleManifest:
+    """Take an engine out of the list before its files are replaced."""
     gone = {*old.files.values(), old.timing_cache}
-    files = [file for file in manifest.files if file not in gone]
-    engines = tuple(engine for engine in manifest.engines if engine is not old)
-    cache = None if old.timing_cache is None else bundle.path / old.timing_cache
-    return replace(bundle, manifest=write_manifest(bundle.path, replace(manifest, engines=engines), files)), cache
+    files = {file: digest for file, digest in manifest.files.items() if file not in gone}
+    return replace(manifest, engines=tuple(engine for engine in manifest.engines if engine is not old), files=files)
 
 
 def _prove(bundle: Bundle, graphs: GraphSet, record: EngineRecord, say: Say, *, runs_here: bool) -> tuple[GateRow, ...]:

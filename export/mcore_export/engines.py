@@ -34,9 +34,20 @@ ENGINES_FOLDER = "engines"
 """Folder below a bundle that holds one folder for each ``EngineRecord.name``."""
 TIMING_CACHE_FILE = "timing.cache"
 USUAL_EXEMPLARS = 10
+MOST_EXEMPLARS = 1024
 """Number of exemplars that kernels are chosen for; others work as well."""
 
 Say = Callable[[str], None]
+
+
+def check_max_exemplars(most: int) -> None:
+    """Refuse numbers of exemplars that no bank has: memory for the most is set aside on the device.
+
+    Raises:
+        UserError: out of range.
+    """
+    if not 1 <= most <= MOST_EXEMPLARS:
+        raise UserError(f"engines for {most} exemplars at once (--max-exemplars); allowed: 1 to {MOST_EXEMPLARS}")
 
 
 def build_engines(
@@ -47,6 +58,7 @@ def build_engines(
     target: str | None = None,
     max_exemplars: int = 64,
     timing_cache: Path | None = None,
+    before_move: Callable[[], object] = lambda: None,
     say: Say,
 ) -> EngineRecord:
     """Build the three graphs of one precision for one GPU architecture.
@@ -62,6 +74,7 @@ def build_engines(
             machine's GPU, the only one that TensorRT can build for.
         max_exemplars: most exemplars that the regressor takes at once; more are compared in several runs.
         timing_cache: an earlier build's kernel timings, to start from; one that does not fit is said and left out.
+        before_move: called when everything is built, just before the engine takes the place of an older one.
         say: gets every warning and error of the library, and one line for each engine.
 
     Returns:
@@ -70,10 +83,9 @@ def build_engines(
     Raises:
         BackendError: there is no such GPU, or the library cannot read or build a graph; names the nodes.
         MissingDependencyError: the library, or what reaches the GPU, is not installed.
-        UserError: no such kind or target, or ``max_exemplars`` below 1.
+        UserError: no such kind or target, or a ``max_exemplars`` that is out of range.
     """
-    if max_exemplars < 1:
-        raise UserError(f"max_exemplars is {max_exemplars}; at least 1")
+    check_max_exemplars(max_exemplars)
     flavour = load_flavour(kind)
     target, capability = resolve_target(flavour, target)
     name = f"{ENGINES_FOLDER}/{flavour.kind}-{flavour.version}-{target}-{graphs.variant}"
@@ -97,6 +109,7 @@ def build_engines(
             )
         if flavour.api.timing_cache:
             (out / TIMING_CACHE_FILE).write_bytes(cache)
+        before_move()
     return EngineRecord(
         kind=flavour.kind,
         version=flavour.version,

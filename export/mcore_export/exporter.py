@@ -6,6 +6,8 @@ Example:
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -131,6 +133,7 @@ def export_checkpoint(
     if options.precision == "int8":
         check_calibration(records)
     checkpoint = read_checkpoint(checkpoint_path)
+    _check_stages(checkpoint, checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
     clips = rendered_clips(model.config.clip)
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
@@ -144,7 +147,7 @@ def export_checkpoint(
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,
-            tools=TOOLS,
+            tools=_tools(),
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
             variants={name: replace(variant, exemplars=banks.get(name)) for name, variant in variants.items()},
         )
@@ -206,6 +209,23 @@ def _prove(model: MCoRe, graphs: GraphSet, expected: Expected, limits: GateLimit
             rows += compare_aloud(backend, expected, limits, say)
     require_pass(rows)
     return tuple(rows)
+
+
+def _check_stages(checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a network that never learned stages: the graphs decode them."""
+    training = checkpoint.extra.get("training")
+    if isinstance(training, dict) and training.get("stages", "labelled") != "labelled":
+        raise UserError(
+            f"{path} was trained with --stages {training['stages']}, for comparison only: its logits say nothing, and "
+            "the graphs would cut stages by them. Export a network trained with --stages labelled"
+        )
+
+
+def _tools() -> dict[str, str]:
+    """Versions of what made the bundle; OpenVINO only checks it, and only where it is installed."""
+    if importlib.util.find_spec("openvino") is None:
+        return TOOLS
+    return {**TOOLS, "openvino": importlib.metadata.version("openvino")}
 
 
 def _checkpoint_record(checkpoint: Checkpoint, path: Path) -> CheckpointRecord:

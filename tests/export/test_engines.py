@@ -168,7 +168,7 @@ def test_rtx_without_a_gpu_asks_for_a_target(tiny: dict[str, GraphSet], tmp_path
 
 
 @pytest.mark.usefixtures("rtx")
-@pytest.mark.parametrize("target", ["sm87", "SM89", "ada", ""])
+@pytest.mark.parametrize("target", ["sm87", "ada", ""])
 def test_rtx_refuses_what_it_cannot_target(
     tiny: dict[str, GraphSet], tmp_path: Path, said: list[str], target: str
 ) -> None:
@@ -355,7 +355,7 @@ def test_few_exemplars_can_be_wished_for(
 ) -> None:
     """The number that kernels are chosen for is then no larger than the most."""
     assert build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=most, say=said.append).max_exemplars == most
-    with pytest.raises(UserError, match="max_exemplars is 0; at least 1"):
+    with pytest.raises(UserError, match=r"0 exemplars at once \(--max-exemplars\); allowed: 1 to 1024"):
         build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=0, say=said.append)
 
 

@@ -232,13 +232,16 @@ def test_every_option_is_in_a_configuration_that_triton_takes(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_batch_size": 0}, "max_batch_size is 0; at least 1"),
-        ({"max_pairs": 0}, "max_pairs is 0; at least 1"),
-        ({"instances": -1}, "instances is -1; at least 1"),
-        ({"max_queue_delay_us": -1}, "max_queue_delay_us is -1; at least 0"),
-        ({"threads": 0}, "threads is 0; at least 1"),
-        ({"device": "tpu"}, "no device 'tpu'; allowed: cpu, gpu"),
-        ({"preferred_batch_sizes": (4, 16)}, r"preferred_batch_sizes has 16; allowed: 1 to max_batch_size \(8\)"),
+        ({"max_batch_size": 0}, "--triton.max-batch-size is 0; at least 1"),
+        ({"max_pairs": 0}, "--triton.max-pairs is 0; at least 1"),
+        ({"instances": -1}, "--triton.instances is -1; at least 1"),
+        ({"max_queue_delay_us": -1}, "--triton.max-queue-delay-us is -1; at least 0"),
+        ({"threads": 0}, "--triton.threads is 0; at least 1"),
+        ({"device": "tpu"}, "no --triton.device 'tpu'; allowed: cpu, gpu"),
+        (
+            {"preferred_batch_sizes": (4, 16)},
+            r"--triton.preferred-batch-sizes has 16; allowed: 1 to --triton.max-batch-size \(8\)",
+        ),
     ],
 )
 def test_options_that_triton_would_refuse_are_refused(given: dict[str, Any], message: str) -> None:

@@ -29,7 +29,7 @@ def test_a_repository_appears_with_what_was_asked_for(
         (["{checkpoint}", "--triton", "{out}"], "--triton takes the folder of a bundle"),
         (["{bundle}", "--triton", "{out}", "--precision", "fp16"], "has no fp16 graphs"),
         (["{bundle}", "--triton", "{out}", "--engine", "tensorrt-rtx"], "Triton runs engines of TensorRT"),
-        (["{bundle}", "--triton", "{out}", "--triton.max-batch-size", "0"], "max_batch_size is 0; at least 1"),
+        (["{bundle}", "--triton", "{out}", "--triton.max-batch-size", "0"], "--triton.max-batch-size is 0; at least 1"),
         (["nowhere", "--triton", "{out}"], "there is nothing at nowhere"),
     ],
 )

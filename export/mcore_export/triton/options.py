@@ -44,14 +44,15 @@ class TritonOptions:
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
-            raise UserError(f"no device {self.device!r}; allowed: {', '.join(DEVICES)}")
+            raise UserError(f"no --triton.device {self.device!r}; allowed: {', '.join(DEVICES)}")
         for name in ("max_batch_size", "max_pairs", "instances", "max_queue_delay_us", "threads"):
             value, least = getattr(self, name), 0 if name == "max_queue_delay_us" else 1
             if value is not None and value < least:
-                raise UserError(f"{name} is {value}; at least {least}")
+                raise UserError(f"--triton.{name.replace('_', '-')} is {value}; at least {least}")
         if wrong := [size for size in self.preferred_batch_sizes if not 1 <= size <= self.max_batch_size]:
             raise UserError(
-                f"preferred_batch_sizes has {wrong[0]}; allowed: 1 to max_batch_size ({self.max_batch_size})"
+                f"--triton.preferred-batch-sizes has {wrong[0]}; allowed: 1 to --triton.max-batch-size "
+                f"({self.max_batch_size})"
             )
 
     @property
