@@ -37,7 +37,7 @@ fi
 
 python=.venv/bin/python
 stamp=.venv/installed
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt "$stamp" ]; then
+if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml constraints.txt CMakeLists.txt runtime/native -newer "$stamp" -print -quit)" ]; then
     base=${PYTHON:-python3}
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || {
         echo "error: $base is $("$base" --version 2>&1); Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mcore.config import ClipConfig
 from mcore.errors import UserError
+from mcore.video import native
 
 _COLOUR_VALUES = 256
 
 
-def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.uint8]:
+def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Resize one frame as the published code does: Pillow's BILINEAR, which is antialiased.
 
     Args:
         rgb: (H, W, 3) uint8; the aspect ratio is not kept.
         config: gives the size.
+        out: (resize_height, resize_width, 3) uint8 to write to; None: a new array.
 
     Returns:
         (resize_height, resize_width, 3) uint8.
     """
-    size = (config.resize_width, config.resize_height)
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+    if out is None:
+        out = np.empty((config.resize_height, config.resize_width, 3), np.uint8)
+    native.resize(rgb, out)
+    return out
 
 
 def crop(
@@ -67,8 +70,8 @@ def normalise(frames: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.float
     """
     # Only 256 values can occur, so look them up: computed once, in the order of operations of the published code.
     scaled = np.arange(_COLOUR_VALUES, dtype=np.float32) / np.float32(255)
+    mean, std = (np.array(values, np.float32)[:, None] for values in (config.mean, config.std))
+    table = (scaled - mean) / std  # (3, 256)
     out = np.empty((3, *frames.shape[:3]), np.float32)  # (3, T, c, c)
-    for channel in range(3):
-        table = (scaled - np.float32(config.mean[channel])) / np.float32(config.std[channel])
-        np.take(table, frames[..., channel], out=out[channel], mode="clip")
+    native.look_up(frames, table, out)
     return out

@@ -99,7 +99,7 @@ class FrameRing:
         """
         slot = self._count % len(self._times)
         picture: NDArray[np.uint8] = self._pictures[slot]
-        picture[:] = resize_frame(frame.rgb, self.config)
+        resize_frame(frame.rgb, self.config, picture)
         self._times[slot] = frame.time_s
         self._sequences[slot] = frame.sequence
         self._gaps[slot] = frame.gap

@@ -1,0 +1,97 @@
+"""Resizing and normalising frames, in native code where it was built: the same numbers, many times faster.
+
+The module ``mcore_native`` is built with the package where there is a C++ compiler. Without it, or with the environment
+variable ``MCORE_NATIVE=0``, Pillow and NumPy do the work and ``describe`` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from mcore_native import Plan
+
+VARIABLE = "MCORE_NATIVE"
+_MOST_PLANS = 8
+"""Geometries remembered in each thread; a process reads few sizes of video, and a plan takes about a megabyte."""
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    if os.environ.get(VARIABLE) == "0":
+        return None, f"{VARIABLE}=0"
+    try:
+        import mcore_native
+    except ImportError as error:
+        return None, str(error)
+    return mcore_native, ""
+
+
+_module, _reason = _load()
+
+
+class _Plans(threading.local):
+    """Plans of this thread: each has scratch memory of its own."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int, int, int], Plan] = {}
+
+    def find(self, module: ModuleType, width: int, height: int, out_width: int, out_height: int) -> Plan:
+        key = (width, height, out_width, out_height)
+        plan = self.known.pop(key, None)
+        if plan is None:
+            if len(self.known) == _MOST_PLANS:
+                del self.known[next(iter(self.known))]  # the one that was not used for longest
+            plan = module.Plan(width, height, out_width, out_height, 0, 0, out_width, out_height)
+        self.known[key] = plan
+        return plan
+
+
+_plans = _Plans()
+
+
+def describe() -> str:
+    """Say in a few words what resizes frames in this process."""
+    if _module is None:
+        return f"Pillow and NumPy (native code is not used: {_reason})"
+    return f"native code, {_module.instruction_set()}"
+
+
+def resize(rgb: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Resize with Pillow's antialiased BILINEAR, horizontally first, to the size of ``out``.
+
+    Pillow up to 12 works horizontally first; Pillow 13 does not where a frame shrinks much more in height than in
+    width, and then differs by one grey level in places.
+
+    Args:
+        rgb: (H, W, 3) uint8, any strides.
+        out: (h, w, 3) uint8, any strides; written.
+    """
+    height, width = rgb.shape[:2]
+    out_height, out_width = out.shape[:2]
+    if _module is not None:
+        _plans.find(_module, width, height, out_width, out_height).resize(rgb, out)
+        return
+    narrowed = Image.fromarray(rgb).resize((out_width, height), Image.Resampling.BILINEAR)
+    out[:] = np.asarray(narrowed.resize((out_width, out_height), Image.Resampling.BILINEAR))
+
+
+def look_up(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Replace every value by its channel's entry of a table, channels first.
+
+    Args:
+        frames: (T, h, w, 3) uint8, any strides.
+        table: (3, 256) float32, contiguous.
+        out: (3, T, h, w) float32, contiguous; written.
+    """
+    if _module is not None:
+        _module.normalise(frames, table, out)
+        return
+    for channel in range(3):
+        np.take(table[channel], frames[..., channel], out=out[channel], mode="clip")

@@ -1,0 +1,100 @@
+"""Frames to network input, in native code; built from runtime/native. Wrong arguments raise ValueError or TypeError."""
+
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = Literal["bt601", "bt709"]
+
+def instruction_sets() -> list[str]:
+    """Instruction sets that this processor has code for, the fastest first; all compute the same numbers."""
+
+def instruction_set() -> str:
+    """The one in use."""
+
+def use_instruction_set(name: str) -> None:
+    """Use another one, for all plans of this process."""
+
+@overload
+def normalise(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
+@overload
+def normalise(frames: NDArray[np.uint8], table: NDArray[np.uint16], out: NDArray[np.uint16]) -> None:
+    """Frames (T, h, w, 3), any strides, through a table (3, 256) to ``out`` (3, T, h, w), contiguous.
+
+    float16 values travel as their bits, in uint16.
+    """
+
+class Plan:
+    """One geometry: frames of (height, width), resized to (out_height, out_width), of which a crop is computed.
+
+    The numbers are those of Pillow's 8-bit BILINEAR, horizontally first, for any size. No memory is allocated for a
+    frame, and Python's lock is released; frames of one plan wait for each other, plans do not.
+
+    Raises:
+        ValueError: a side below 1 or above 32767, or a crop outside the resized frame.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        out_width: int,
+        out_height: int,
+        left: int,
+        top: int,
+        crop_width: int,
+        crop_height: int,
+    ) -> None: ...
+    def resize(self, frame: NDArray[np.uint8], out: NDArray[np.uint8], bgr: bool = False) -> None:
+        """Frame (height, width, 3 or 4), any strides, to ``out`` (crop_height, crop_width, 3), any strides, RGB."""
+
+    def resize_yuv(
+        self,
+        luma: NDArray[np.uint8],
+        chroma: NDArray[np.uint8],
+        out: NDArray[np.uint8],
+        matrix: Matrix = "bt601",
+        full_range: bool = False,
+    ) -> None:
+        """YUV 4:2:0 converted to RGB, with the chroma of each 2 x 2 pixels repeated, then as ``resize``.
+
+        Args:
+            luma: (height, width), contiguous within a row.
+            chroma: (2, h, w) planes (I420) or (h, w, 2) interleaved (NV12), h and w half of luma's, rounded up.
+            out: (crop_height, crop_width, 3), any strides, RGB.
+            matrix: how the colours were mixed.
+            full_range: luma from 0 to 255 instead of 16 to 235.
+        """
+
+    @overload
+    def write(
+        self, frame: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32], bgr: bool = False
+    ) -> None: ...
+    @overload
+    def write(
+        self, frame: NDArray[np.uint8], table: NDArray[np.uint16], out: NDArray[np.uint16], bgr: bool = False
+    ) -> None:
+        """As ``resize``, then through a table (3, 256) to ``out`` (3, crop_height, crop_width): a clip's slot."""
+
+    @overload
+    def write_yuv(
+        self,
+        luma: NDArray[np.uint8],
+        chroma: NDArray[np.uint8],
+        table: NDArray[np.float32],
+        out: NDArray[np.float32],
+        matrix: Matrix = "bt601",
+        full_range: bool = False,
+    ) -> None: ...
+    @overload
+    def write_yuv(
+        self,
+        luma: NDArray[np.uint8],
+        chroma: NDArray[np.uint8],
+        table: NDArray[np.uint16],
+        out: NDArray[np.uint16],
+        matrix: Matrix = "bt601",
+        full_range: bool = False,
+    ) -> None:
+        """As ``resize_yuv``, then as ``write``."""

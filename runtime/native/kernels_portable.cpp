@@ -1,0 +1,8 @@
+#include "portable.hpp"
+
+namespace mcore {
+
+extern const Kernels kPortable;
+const Kernels kPortable = {"portable", horizontal_rows_scalar, vertical_loop, yuv_row_loop};
+
+}  // namespace mcore

@@ -1,0 +1,197 @@
+// Python module mcore_native: every argument is checked here, then the work is done without the GIL.
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "plan.hpp"
+
+namespace nb = nanobind;
+using mcore::Kernels;
+using Frame = nb::ndarray<const uint8_t, nb::ndim<3>, nb::device::cpu>;
+using Plane = nb::ndarray<const uint8_t, nb::ndim<2>, nb::device::cpu>;
+using Out = nb::ndarray<uint8_t, nb::ndim<3>, nb::device::cpu>;
+template <class T> using Slot = nb::ndarray<T, nb::ndim<3>, nb::device::cpu>;
+using Frames = nb::ndarray<const uint8_t, nb::ndim<4>, nb::device::cpu>;
+template <class T> using Clip = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+template <class T> using Table = nb::ndarray<const T, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>;
+
+namespace {
+
+const Kernels* chosen = mcore::usable_kernels().front();
+
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : mcore::usable_kernels()) names.emplace_back(kernels->name);
+    return names;
+}
+
+void use_instruction_set(const std::string& name) {
+    for (const Kernels* kernels : mcore::usable_kernels())
+        if (name == kernels->name) {
+            chosen = kernels;
+            return;
+        }
+    throw std::invalid_argument("this processor has no instruction set '" + name + "'");
+}
+
+std::string size_of(size_t rows, size_t columns) { return std::to_string(rows) + " x " + std::to_string(columns); }
+
+void require(bool fits, const std::string& what) {
+    if (!fits) throw std::invalid_argument(what);
+}
+
+// A plan that two Python threads may hold; each frame goes through it alone.
+class SharedPlan : public mcore::Plan {
+public:
+    using Plan::Plan;
+
+    void resize_rgb(const Frame& frame, const Out& out, bool bgr) {
+        const mcore::Packed packed = checked(frame, bgr);
+        check_picture(out);
+        with_result(packed, [&](const uint8_t* pixels) { copy(pixels, out); });
+    }
+
+    void resize_yuv(const Plane& y, const Frame& chroma, const Out& out, const std::string& matrix, bool full_range) {
+        const mcore::Yuv yuv = checked(y, chroma, matrix, full_range);
+        check_picture(out);
+        with_result(yuv, [&](const uint8_t* pixels) { copy(pixels, out); });
+    }
+
+    template <class T> void write_rgb(const Frame& frame, const Table<T>& table, const Slot<T>& out, bool bgr) {
+        const mcore::Packed packed = checked(frame, bgr);
+        check_slot(out);
+        with_result(packed, [&](const uint8_t* pixels) { look_up(pixels, table, out); });
+    }
+
+    template <class T>
+    void write_yuv(const Plane& y, const Frame& chroma, const Table<T>& table, const Slot<T>& out,
+                   const std::string& matrix, bool full_range) {
+        const mcore::Yuv yuv = checked(y, chroma, matrix, full_range);
+        check_slot(out);
+        with_result(yuv, [&](const uint8_t* pixels) { look_up(pixels, table, out); });
+    }
+
+private:
+    std::mutex mutex_;
+
+    template <class Source, class Use> void with_result(const Source& source, const Use& use) {
+        const Kernels& kernels = *chosen;
+        nb::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        use(resize(source, kernels));
+    }
+
+    mcore::Packed checked(const Frame& frame, bool bgr) const {
+        require(frame.shape(0) == size_t(height) && frame.shape(1) == size_t(width),
+                "the frame is " + size_of(frame.shape(0), frame.shape(1)) + ", this plan takes " +
+                    size_of(height, width) + " (height x width)");
+        require(frame.shape(2) == 3 || frame.shape(2) == 4,
+                "the frame has " + std::to_string(frame.shape(2)) + " channels; allowed: 3 or 4");
+        const ptrdiff_t step = frame.stride(2);
+        return {frame.data(), frame.stride(0), frame.stride(1), bgr ? 2 * step : 0, step, bgr ? 0 : 2 * step};
+    }
+
+    // Chroma comes as (2, h, w), planes of U and V, or as (h, w, 2), interleaved; a size of 2 in both is planes.
+    mcore::Yuv checked(const Plane& y, const Frame& chroma, const std::string& matrix, bool full_range) const {
+        require(y.shape(0) == size_t(height) && y.shape(1) == size_t(width),
+                "luma is " + size_of(y.shape(0), y.shape(1)) + ", this plan takes " + size_of(height, width) +
+                    " (height x width)");
+        require(width == 1 || y.stride(1) == 1, "luma must be contiguous within a row");
+        require(matrix == "bt601" || matrix == "bt709", "no matrix '" + matrix + "'; allowed: bt601, bt709");
+        const size_t rows = (size_t(height) + 1) / 2, columns = (size_t(width) + 1) / 2;
+        const bool planar = chroma.shape(0) == 2 && chroma.shape(1) == rows && chroma.shape(2) == columns;
+        const bool interleaved = chroma.shape(0) == rows && chroma.shape(1) == columns && chroma.shape(2) == 2;
+        require(planar || interleaved, "chroma must be 2 x " + size_of(rows, columns) + " (planes) or " +
+                                           size_of(rows, columns) + " x 2 (interleaved)");
+        const int64_t between = planar ? chroma.stride(0) : chroma.stride(2);
+        const int64_t row = planar ? chroma.stride(1) : chroma.stride(0);
+        const int64_t step = planar ? chroma.stride(2) : chroma.stride(1);
+        require(columns == 1 || (step >= 1 && step <= 4), "chroma samples must lie 1 to 4 bytes apart");
+        const auto used = mcore::yuv_coefficients(matrix == "bt709" ? mcore::Matrix::bt709 : mcore::Matrix::bt601,
+                                                  full_range);
+        return {y.data(), chroma.data(), chroma.data() + between, y.stride(0), row,
+                columns == 1 ? 1 : static_cast<int>(step), used};
+    }
+
+    void check_picture(const Out& out) const {
+        require(out.shape(0) == size_t(crop_height) && out.shape(1) == size_t(crop_width) && out.shape(2) == 3,
+                "the output must be " + size_of(crop_height, crop_width) + " x 3");
+    }
+
+    template <class T> void check_slot(const Slot<T>& out) const {
+        require(out.shape(0) == 3 && out.shape(1) == size_t(crop_height) && out.shape(2) == size_t(crop_width),
+                "the output must be 3 x " + size_of(crop_height, crop_width));
+    }
+
+    void copy(const uint8_t* pixels, const Out& out) const {
+        for (int y = 0; y < crop_height; ++y)
+            for (int x = 0; x < crop_width; ++x, pixels += 4)
+                for (int c = 0; c < 3; ++c)
+                    out.data()[y * out.stride(0) + x * out.stride(1) + c * out.stride(2)] = pixels[c];
+    }
+
+    template <class T> void look_up(const uint8_t* pixels, const Table<T>& table, const Slot<T>& out) const {
+        for (int c = 0; c < 3; ++c) {
+            const T* values = table.data() + 256 * c;
+            for (int y = 0; y < crop_height; ++y) {
+                const uint8_t* from = pixels + static_cast<size_t>(y) * crop_width * 4 + c;
+                T* to = out.data() + c * out.stride(0) + y * out.stride(1);
+                for (int x = 0; x < crop_width; ++x) to[x * out.stride(2)] = values[from[4 * x]];
+            }
+        }
+    }
+};
+
+// frames (T, h, w, 3) through a table of each channel's 256 values to out (3, T, h, w).
+template <class T> void normalise(const Frames& frames, const Table<T>& table, const Clip<T>& out) {
+    require(frames.shape(3) == 3, "the frames have " + std::to_string(frames.shape(3)) + " channels; allowed: 3");
+    for (int axis = 0; axis < 3; ++axis)
+        require(out.shape(0) == 3 && out.shape(axis + 1) == frames.shape(axis), "the output must be 3 x T x h x w");
+    nb::gil_scoped_release release;
+    const size_t rows = frames.shape(1), columns = frames.shape(2);
+    T* to = out.data();
+    for (int64_t c = 0; c < 3; ++c)
+        for (size_t t = 0; t < frames.shape(0); ++t)
+            for (size_t y = 0; y < rows; ++y) {
+                const T* values = table.data() + 256 * c;
+                const uint8_t* from = frames.data() + int64_t(t) * frames.stride(0) + int64_t(y) * frames.stride(1) +
+                                      c * frames.stride(3);
+                for (size_t x = 0; x < columns; ++x, from += frames.stride(2)) *to++ = values[*from];
+            }
+}
+
+}  // namespace
+
+NB_MODULE(mcore_native, m) {
+    m.def("instruction_sets", &instruction_sets);
+    m.def("instruction_set", [] { return std::string(chosen->name); });
+    m.def("use_instruction_set", &use_instruction_set, nb::arg("name"));
+    m.def("normalise", &normalise<float>, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
+          nb::arg("out").noconvert());
+    m.def("normalise", &normalise<uint16_t>, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
+          nb::arg("out").noconvert());
+    nb::class_<SharedPlan>(m, "Plan")
+        .def(nb::init<int, int, int, int, int, int, int, int>(), nb::arg("width"), nb::arg("height"),
+             nb::arg("out_width"), nb::arg("out_height"), nb::arg("left"), nb::arg("top"), nb::arg("crop_width"),
+             nb::arg("crop_height"))
+        .def("resize", &SharedPlan::resize_rgb, nb::arg("frame").noconvert(), nb::arg("out").noconvert(),
+             nb::arg("bgr") = false)
+        .def("resize_yuv", &SharedPlan::resize_yuv, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
+             nb::arg("out").noconvert(), nb::arg("matrix") = "bt601", nb::arg("full_range") = false)
+        .def("write", &SharedPlan::write_rgb<float>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
+             nb::arg("out").noconvert(), nb::arg("bgr") = false)
+        .def("write", &SharedPlan::write_rgb<uint16_t>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
+             nb::arg("out").noconvert(), nb::arg("bgr") = false)
+        .def("write_yuv", &SharedPlan::write_yuv<float>, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
+             nb::arg("table").noconvert(), nb::arg("out").noconvert(), nb::arg("matrix") = "bt601",
+             nb::arg("full_range") = false)
+        .def("write_yuv", &SharedPlan::write_yuv<uint16_t>, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
+             nb::arg("table").noconvert(), nb::arg("out").noconvert(), nb::arg("matrix") = "bt601",
+             nb::arg("full_range") = false);
+}

@@ -1,0 +1,51 @@
+// One geometry: frames of one size, resized, of which only a crop is computed.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "axis.hpp"
+#include "kernels.hpp"
+
+namespace mcore {
+
+// Interleaved or planar RGB; strides and channel offsets in bytes, of any sign.
+struct Packed {
+    const uint8_t* data;
+    ptrdiff_t row_stride, pixel_stride, r, g, b;
+};
+
+// A plane of luma and, for every 2 x 2 pixels, a sample of both chromas; widths and heights may be odd.
+struct Yuv {
+    const uint8_t *y, *u, *v;
+    ptrdiff_t y_stride, chroma_stride;
+    int chroma_step;  // bytes from a sample to the next: 1 planar (I420), 2 interleaved (NV12)
+    YuvCoefficients coefficients;
+};
+
+enum class Matrix { bt601, bt709 };
+YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range);
+
+// Weights and scratch memory, reused for every frame; for one thread at a time.
+class Plan {
+public:
+    // Throws std::invalid_argument for sizes below 1 or above 32767, or a crop outside the resized frame.
+    Plan(int width, int height, int out_width, int out_height, int left, int top, int crop_width, int crop_height);
+    // Each returns (crop_height, crop_width, 4) bytes: red, green, blue, nothing; valid until the next call. They
+    // allocate nothing.
+    const uint8_t* resize(const Packed& frame, const Kernels& kernels);
+    const uint8_t* resize(const Yuv& frame, const Kernels& kernels);
+    const int width, height, crop_width, crop_height;
+
+private:
+    template <class RowsAt> const uint8_t* run(const RowsAt& rows_at, const Layout& layout, const Kernels& kernels);
+    uint8_t* scratch_row(int n) { return scratch_.data() + static_cast<size_t>(n) * width * 4; }
+
+    Axis x_, y_;
+    Taps taps_;
+    std::vector<uint8_t> scratch_;  // kRows rows of RGB in 4 bytes, for frames that are not packed
+    std::vector<uint8_t> rows_;     // the input rows that the crop touches, resized horizontally
+    std::vector<uint8_t> out_;
+};
+
+}  // namespace mcore

@@ -1,0 +1,113 @@
+// A frame of any layout, drawn from bytes, checked against the plainest implementation of the same arithmetic.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "plan.hpp"
+
+namespace mcore {
+
+// Numbers from a string of bytes; zeros when it is used up.
+class Bytes {
+public:
+    Bytes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+    int below(int limit) { return limit <= 1 ? 0 : (next() << 8 | next()) % limit; }
+    uint8_t next() { return at_ < size_ ? data_[at_++] : 0; }
+
+private:
+    const uint8_t* data_;
+    size_t size_, at_ = 0;
+};
+
+inline uint8_t weighted(const std::vector<uint8_t>& values, const Axis& axis, int i) {
+    int64_t sum = kHalf;
+    for (int k = 0; k < axis.count[i]; ++k) sum += int64_t(values[axis.first[i] + k]) * axis.weights_of(i)[k];
+    return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kBits, 0, 255));
+}
+
+// One channel (height x width) to (out_height x out_width): all columns, then all rows.
+inline std::vector<uint8_t> plain_resize(const std::vector<uint8_t>& from, int w, int h, int out_w, int out_h) {
+    const Axis x = make_axis(w, out_w, 0, out_w), y = make_axis(h, out_h, 0, out_h);
+    std::vector<uint8_t> narrow(size_t(h) * out_w), out(size_t(out_h) * out_w), line(w), column(h);
+    for (int r = 0; r < h; ++r) {
+        std::copy_n(from.begin() + size_t(r) * w, w, line.begin());
+        for (int c = 0; c < out_w; ++c) narrow[size_t(r) * out_w + c] = weighted(line, x, c);
+    }
+    for (int c = 0; c < out_w; ++c) {
+        for (int r = 0; r < h; ++r) column[r] = narrow[size_t(r) * out_w + c];
+        for (int r = 0; r < out_h; ++r) out[size_t(r) * out_w + c] = weighted(column, y, r);
+    }
+    return out;
+}
+
+#define MCORE_REQUIRE(condition)                                                            \
+    do {                                                                                    \
+        if (!(condition)) {                                                                 \
+            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
+            std::abort();                                                                   \
+        }                                                                                   \
+    } while (false)
+
+// Draw sizes, a crop, strides and pixels; resize with every instruction set; compare. The frame lies in memory of
+// exactly its own size, so that a sanitizer sees any byte read outside it.
+inline void check_one(const uint8_t* data, size_t size) {
+    Bytes bytes(data, size);
+    const int most = bytes.below(8) == 0 ? 300 : 40;
+    const int w = 1 + bytes.below(most), h = 1 + bytes.below(most);
+    const int out_w = 1 + bytes.below(most), out_h = 1 + bytes.below(most);
+    const int crop_w = 1 + bytes.below(out_w), crop_h = 1 + bytes.below(out_h);
+    const int left = bytes.below(out_w - crop_w + 1), top = bytes.below(out_h - crop_h + 1);
+    Plan plan(w, h, out_w, out_h, left, top, crop_w, crop_h);
+    const auto compare = [&](const uint8_t* got, const std::vector<uint8_t>* channels) {
+        for (int c = 0; c < 3; ++c) {
+            const auto expected = plain_resize(channels[c], w, h, out_w, out_h);
+            for (int y = 0; y < crop_h; ++y)
+                for (int x = 0; x < crop_w; ++x)
+                    MCORE_REQUIRE(got[(size_t(y) * crop_w + x) * 4 + c] == expected[size_t(y + top) * out_w + x + left]);
+        }
+    };
+    std::vector<uint8_t> channels[3];
+    if (bytes.below(3) > 0) {
+        const int step = 3 + bytes.below(3), gap = bytes.below(5), shift = bytes.below(4);
+        const bool upside_down = bytes.below(2), mirrored = bytes.below(2), bgr = bytes.below(2);
+        const size_t row = size_t(w) * step + gap, used = row * (h - 1) + size_t(w) * step;
+        const std::unique_ptr<uint8_t[]> memory(new uint8_t[shift + used]);  // `shift` spoils the alignment
+        for (size_t i = 0; i < shift + used; ++i) memory[i] = bytes.next() ^ uint8_t(i * 37 >> 2);
+        const uint8_t* first = memory.get() + shift + (upside_down ? row * (h - 1) : 0) + (mirrored ? size_t(step) * (w - 1) : 0);
+        const Packed frame{first, upside_down ? -ptrdiff_t(row) : ptrdiff_t(row), mirrored ? -step : step,
+                           bgr ? 2 : 0, 1, bgr ? 0 : 2};
+        for (int y = 0; y < h; ++y)
+            for (int x = 0; x < w; ++x) {
+                const uint8_t* pixel = first + y * frame.row_stride + x * frame.pixel_stride;
+                const ptrdiff_t at[3] = {frame.r, frame.g, frame.b};
+                for (int c = 0; c < 3; ++c) channels[c].push_back(pixel[at[c]]);
+            }
+        for (const Kernels* kernels : usable_kernels()) compare(plan.resize(frame, *kernels), channels);
+        return;
+    }
+    const int rows = (h + 1) / 2, columns = (w + 1) / 2;
+    const bool interleaved = bytes.below(2);
+    const YuvCoefficients c = yuv_coefficients(bytes.below(2) ? Matrix::bt709 : Matrix::bt601, bytes.below(2));
+    const size_t luma = size_t(w) * h, chroma = size_t(rows) * columns * 2;
+    const std::unique_ptr<uint8_t[]> y_memory(new uint8_t[luma]), uv_memory(new uint8_t[chroma]);
+    for (size_t i = 0; i < luma; ++i) y_memory[i] = bytes.next() ^ uint8_t(i * 29 >> 1);
+    for (size_t i = 0; i < chroma; ++i) uv_memory[i] = bytes.next() ^ uint8_t(i * 53 >> 2);
+    const int step = interleaved ? 2 : 1;
+    const Yuv frame{y_memory.get(), uv_memory.get(), uv_memory.get() + (interleaved ? 1 : chroma / 2), w,
+                    ptrdiff_t(columns) * step, step, c};
+    for (int y = 0; y < h; ++y)
+        for (int x = 0; x < w; ++x) {
+            const ptrdiff_t at = (y / 2) * frame.chroma_stride + (x / 2) * step;
+            const int du = frame.u[at] - 128, dv = frame.v[at] - 128;
+            const int base = (y_memory[size_t(y) * w + x] - c.black) * c.luma + (1 << 15);
+            const int sums[3] = {base + c.v_to_r * dv, base - c.u_to_g * du - c.v_to_g * dv, base + c.u_to_b * du};
+            for (int n = 0; n < 3; ++n) channels[n].push_back(uint8_t(std::clamp(sums[n] >> 16, 0, 255)));
+        }
+    for (const Kernels* kernels : usable_kernels()) compare(plan.resize(frame, *kernels), channels);
+}
+
+}  // namespace mcore

@@ -1,0 +1,239 @@
+"""The native resize against Pillow, bit for bit, on sizes, crops and strides drawn at random."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from mcore.config import ClipConfig
+from mcore.video import normalise
+
+if TYPE_CHECKING:
+    import mcore_native as native
+else:
+    native = pytest.importorskip("mcore_native", reason="the native code is not built here")
+
+Matrix = Literal["bt601", "bt709"]
+MAX_SIDE = 90
+SIDES = st.integers(1, MAX_SIDE) | st.sampled_from([1, 2, 1500])
+
+
+@pytest.fixture(params=native.instruction_sets())
+def instructions(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = native.instruction_set()
+    native.use_instruction_set(request.param)
+    yield request.param
+    native.use_instruction_set(before)
+
+
+def pillow(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Pillow's two passes, horizontal first whatever its version prefers."""
+    narrowed = Image.fromarray(rgb).resize((width, rgb.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def convert(luma: NDArray[np.uint8], planes: NDArray[np.uint8], matrix: str, full_range: bool) -> NDArray[np.uint8]:
+    """YUV to RGB by the definitions of BT.601 and BT.709, in float64."""
+    red, blue = (0.2126, 0.0722) if matrix == "bt709" else (0.299, 0.114)
+    height, width = luma.shape
+    u, v = (np.repeat(np.repeat(plane, 2, 0), 2, 1)[:height, :width] - 128.0 for plane in planes)
+    y = luma.astype(np.float64)
+    if not full_range:
+        y, u, v = (y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224
+    r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
+    g = (y - red * r - blue * b) / (1 - red - blue)
+    return np.clip(np.floor(np.stack([r, g, b], -1) + 0.5), 0, 255).astype(np.uint8)
+
+
+class Geometry:
+    """A size, another one, and a crop of that."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.width, self.height, self.out_width, self.out_height = (data.draw(SIDES) for _ in range(4))
+        self.crop_width = data.draw(st.integers(1, self.out_width))
+        self.crop_height = data.draw(st.integers(1, self.out_height))
+        self.left = data.draw(st.integers(0, self.out_width - self.crop_width))
+        self.top = data.draw(st.integers(0, self.out_height - self.crop_height))
+        self.random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+
+    def plan(self) -> native.Plan:
+        out = (self.out_width, self.out_height)
+        return native.Plan(self.width, self.height, *out, self.left, self.top, self.crop_width, self.crop_height)
+
+    def expected(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        resized = pillow(rgb, self.out_width, self.out_height)
+        return resized[self.top : self.top + self.crop_height, self.left : self.left + self.crop_width]
+
+
+@settings(max_examples=600, deadline=None)
+@given(data=st.data())
+def test_equals_pillow_in_every_instruction_set(data: st.DataObject) -> None:
+    geometry = Geometry(data)
+    channels, bgr = data.draw(st.sampled_from([3, 4])), data.draw(st.booleans())
+    flips = [data.draw(st.sampled_from([1, -1])) for _ in range(2)]
+    wide = geometry.random.integers(0, 256, (geometry.height, geometry.width + 3, channels), np.uint8)
+    frame = wide[:: flips[0], 3:][:, :: flips[1]]
+    expected = geometry.expected(np.ascontiguousarray(frame[..., 2::-1] if bgr else frame[..., :3]))
+    plan = geometry.plan()
+    got = np.empty((geometry.crop_height, geometry.crop_width, 5), np.uint8)[..., 1:4]
+    before = native.instruction_set()
+    for name in native.instruction_sets():
+        native.use_instruction_set(name)
+        for _ in range(2):  # the second frame of a plan meets the scratch of the first
+            plan.resize(frame, got, bgr=bgr)
+            np.testing.assert_array_equal(got, expected, name)
+    native.use_instruction_set(before)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_yuv_is_converted_and_then_resized(data: st.DataObject) -> None:
+    geometry = Geometry(data)
+    matrix: Matrix = data.draw(st.sampled_from(["bt601", "bt709"]))
+    full_range = data.draw(st.booleans())
+    luma = geometry.random.integers(0, 256, (geometry.height, geometry.width + 5), np.uint8)[:, : geometry.width]
+    rows, columns = (geometry.height + 1) // 2, (geometry.width + 1) // 2
+    planes = geometry.random.integers(0, 256, (2, rows, columns), np.uint8)
+    spread = np.zeros((2, rows, columns, 3), np.uint8)
+    spread[..., 0] = planes
+    expected = geometry.expected(convert(luma, planes, matrix, full_range))
+    plan, results = geometry.plan(), []
+    before = native.instruction_set()
+    for name in native.instruction_sets():
+        native.use_instruction_set(name)
+        for chroma in (planes, np.ascontiguousarray(planes.transpose(1, 2, 0)), spread[..., 0]):
+            if chroma.shape[0] == 2 == chroma.shape[2] and chroma is not planes:
+                continue  # two by two samples: planes and pairs cannot be told apart, and planes are taken
+            got = np.empty((geometry.crop_height, geometry.crop_width, 3), np.uint8)
+            plan.resize_yuv(luma, chroma, got, matrix=matrix, full_range=full_range)
+            results.append(got)
+    native.use_instruction_set(before)
+    for got in results[1:]:
+        np.testing.assert_array_equal(got, results[0])
+    assert np.abs(results[0].astype(int) - expected).max() <= 1
+
+
+def test_sizes_of_real_cameras(instructions: str) -> None:
+    config = ClipConfig()
+    random = np.random.default_rng(0)
+    for width, height in [(1920, 1080), (1080, 1920), (455, 256), (3840, 2160), (640, 480), (200, 112)]:
+        frame = random.integers(0, 256, (height, width, 3), np.uint8)
+        out = np.empty((config.resize_height, config.resize_width, 3), np.uint8)
+        native.Plan(width, height, out.shape[1], out.shape[0], 0, 0, out.shape[1], out.shape[0]).resize(frame, out)
+        np.testing.assert_array_equal(out, pillow(frame, out.shape[1], out.shape[0]), f"{width} x {height}")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_frame_is_written_into_its_slot_of_a_clip(dtype: Any) -> None:
+    config = ClipConfig()
+    side, left = config.crop_size, (config.resize_width - config.crop_size) // 2
+    frame = np.random.default_rng(1).integers(0, 256, (270, 480, 3), np.uint8)
+    plan = native.Plan(480, 270, config.resize_width, config.resize_height, left, 0, side, side)
+    picture = np.empty((side, side, 3), np.uint8)
+    plan.resize(frame, picture)
+    expected = normalise(picture[None], config)[:, 0].astype(dtype)
+    values = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, -1)
+    table = normalise(values, config)[:, 0, 0].astype(dtype)  # (3, 256)
+    clip = np.full((3, 5, side, side), 7, dtype)
+    slot, bits = clip[:, 2], np.float32 if dtype is np.float32 else np.uint16
+    plan.write(frame, table.view(bits), slot.view(bits))
+    np.testing.assert_array_equal(clip[:, 2], expected)
+    assert (clip[:, [0, 1, 3, 4]] == 7).all()
+    bgra = np.dstack([frame[..., ::-1], frame[..., :1]])
+    plan.write(bgra, table.view(bits), clip[:, 4].view(bits), bgr=True)
+    np.testing.assert_array_equal(clip[:, 4], expected)
+    gray = np.full((135, 240, 2), 128, np.uint8)  # of a grey YUV frame, red, green and blue are luma
+    plan.write_yuv(np.ascontiguousarray(frame[..., 0]), gray, table.view(bits), clip[:, 0].view(bits), full_range=True)
+    plan.write(frame[..., :1].repeat(3, -1), table.view(bits), clip[:, 1].view(bits))
+    np.testing.assert_array_equal(clip[:, 0], clip[:, 1])
+
+
+def test_threads_may_share_a_plan() -> None:
+    frames = np.random.default_rng(2).integers(0, 256, (2, 300, 500, 3), np.uint8)
+    plan = native.Plan(500, 300, 60, 40, 3, 2, 50, 30)
+    expected = [np.empty((30, 50, 3), np.uint8) for _ in frames]
+    for frame, out in zip(frames, expected, strict=True):
+        plan.resize(frame, out)
+    wrong = []
+
+    def work(i: int) -> None:
+        out = np.empty((30, 50, 3), np.uint8)
+        for _ in range(200):
+            plan.resize(frames[i], out)
+            if not np.array_equal(out, expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 4, 4, 4, 0, 0, 4, 4), "a side is out of range"),
+        ((4, 40_000, 4, 4, 0, 0, 4, 4), "allowed: 1 to 32767"),
+        ((4, 4, 4, 4, 1, 0, 4, 4), "the crop does not lie"),
+        ((4, 4, 4, 4, 0, -1, 4, 4), "the crop does not lie"),
+        ((4, 4, 4, 4, 0, 0, 5, 1), "the crop does not lie"),
+    ],
+)
+def test_impossible_geometry_is_refused(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        native.Plan(*sizes)
+
+
+FRAME, OUT = np.zeros((4, 5, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)
+LUMA, CHROMA = np.zeros((4, 5), np.uint8), np.zeros((2, 2, 3), np.uint8)
+LOCKED = OUT.copy()
+LOCKED.setflags(write=False)
+
+
+@pytest.mark.parametrize(
+    ("frame", "out", "message"),
+    [
+        (FRAME[:3], OUT, r"the frame is 3 x 5, this plan takes 4 x 5 \(height x width\)"),
+        (FRAME[..., :2], OUT, "the frame has 2 channels; allowed: 3 or 4"),
+        (FRAME, OUT[:1], "the output must be 2 x 3 x 3"),
+        (FRAME.astype(np.float32), OUT, "incompatible function arguments"),
+        (FRAME[..., 0], OUT, "incompatible function arguments"),
+        (None, OUT, "incompatible function arguments"),
+        (FRAME, None, "incompatible function arguments"),
+        (FRAME, LOCKED, "incompatible function arguments"),
+    ],
+)
+def test_wrong_arrays_are_refused(frame: NDArray[np.uint8], out: NDArray[np.uint8], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        native.Plan(5, 4, 6, 4, 1, 1, 3, 2).resize(frame, out)
+
+
+@pytest.mark.parametrize(
+    ("luma", "chroma", "matrix", "message"),
+    [
+        (LUMA[:, :4], CHROMA, "bt601", "luma is 4 x 4, this plan takes 4 x 5"),
+        (np.zeros((4, 10), np.uint8)[:, ::2], CHROMA, "bt601", "contiguous within a row"),
+        (LUMA, CHROMA[:1], "bt601", r"chroma must be 2 x 2 x 3 \(planes\) or 2 x 3 x 2 \(interleaved\)"),
+        (LUMA, np.zeros((2, 2, 30), np.uint8)[..., ::10], "bt601", "1 to 4 bytes apart"),
+        (LUMA, CHROMA[..., ::-1], "bt601", "1 to 4 bytes apart"),
+        (LUMA, CHROMA, "bt2020", "no matrix 'bt2020'; allowed: bt601, bt709"),
+    ],
+)
+def test_wrong_yuv_is_refused(luma: NDArray[np.uint8], chroma: NDArray[np.uint8], matrix: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        native.Plan(5, 4, 6, 4, 1, 1, 3, 2).resize_yuv(luma, chroma, OUT.copy(), matrix=matrix)
+
+
+def test_unknown_instructions_are_refused() -> None:
+    with pytest.raises(ValueError, match="no instruction set 'mmx'"):
+        native.use_instruction_set("mmx")
