@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from mcore.errors import UserError
+from mcore.files import sync_folder
 
 
 class Journal:
@@ -31,7 +32,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - closed by close()
             self._end = self._mend()
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}; choose another place") from error
 
@@ -95,14 +96,3 @@ class Journal:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a power cut too, where the system can."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""A session as it was last saved, for reports and exports: nothing is locked, changed, or kept open.
+
+Example:
+    >>> session = read_session(Path("sessions/2026-11-23"))
+    >>> [(dive["number"], dive["status"]) for dive in session.dives]
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcore.video import SampledClip
+from mcore_runtime.session.database import reading
+from mcore_runtime.session.inputs import InputRow, read_input
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One result of a dive."""
+
+    revision: int
+    """From 1; the highest counts."""
+    saved: str
+    """When it was saved, ISO 8601, UTC."""
+    record: dict[str, Any]
+    """``LiveDive.to_json()``."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened besides dives."""
+
+    time: str
+    """ISO 8601, UTC."""
+    kind: str
+    """Such as ``source``, ``operator`` or ``engine``."""
+    text: str
+
+
+@dataclass(frozen=True)
+class SessionData:
+    """All that a session's database holds."""
+
+    folder: Path
+    started: str
+    """ISO 8601, UTC."""
+    facts: Mapping[str, Any]
+    """What was said of it at its beginning: source, bundle, backend, settings."""
+    revisions: Mapping[int, tuple[Revision, ...]]
+    """By dive, in the order of their numbers: all its results, oldest first."""
+    inputs: Mapping[int, InputRow]
+    """By dive: the file of its frames."""
+    state: Mapping[str, Any]
+    """By key: what was saved last."""
+    events: tuple[Event, ...]
+
+    @property
+    def dives(self) -> list[dict[str, Any]]:
+        """The newest record of every dive, by number."""
+        return [history[-1].record for history in self.revisions.values()]
+
+    def load_clip(self, number: int) -> SampledClip:
+        """Read the frames of a dive.
+
+        Raises:
+            UserError: none were kept, or the file is not there, or is not the one that was written.
+        """
+        return read_input(self.folder, number, self.inputs.get(number))
+
+
+def read_session(folder: str | Path) -> SessionData:
+    """Read a session, also while it is going on.
+
+    Raises:
+        UserError: no session, or one of a newer version.
+    """
+    folder = Path(folder)
+    with reading(folder) as connection:
+        return load(connection, folder)
+
+
+def load(connection: sqlite3.Connection, folder: Path) -> SessionData:
+    """Read everything from an opened database, as of one moment."""
+    connection.execute("BEGIN")
+    try:
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        revisions: dict[int, list[Revision]] = {}
+        rows = connection.execute("SELECT number, revision, saved, record FROM results ORDER BY number, revision")
+        for number, revision, saved, record in rows:
+            revisions.setdefault(number, []).append(Revision(revision, saved, json.loads(record)))
+        inputs = connection.execute("SELECT number, file, sha256, bytes FROM inputs")
+        return SessionData(
+            folder=folder,
+            started=json.loads(meta["started"]),
+            facts=json.loads(meta["facts"]),
+            revisions={number: tuple(history) for number, history in revisions.items()},
+            inputs={number: InputRow(*row) for number, *row in inputs},
+            state={key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM state")},
+            events=tuple(Event(*row) for row in connection.execute("SELECT time, kind, text FROM events ORDER BY id")),
+        )
+    finally:
+        connection.execute("COMMIT")

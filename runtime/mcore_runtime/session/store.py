@@ -1,0 +1,306 @@
+"""Where a competition's results are kept: on the disk the moment they exist, whatever happens the moment after.
+
+    with SessionStore.create(Path("sessions/final"), facts) as store:
+        problem = store.save_dive(dive.to_json(), cut.clip)   # None: a power cut cannot take it any more
+
+What cannot be written (disk full, database locked, medium gone) stays in memory, is shown and counted like the rest,
+and is tried again with every later call. Reading never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mcore.errors import UserError
+from mcore.files import sync_folder
+from mcore.video import SampledClip
+from mcore_runtime.session.data import SessionData, load, read_session
+from mcore_runtime.session.database import create_database, lock_folder, open_database, reconnect, session_file
+from mcore_runtime.session.inputs import InputRow, pack_clip, read_input, tidy, unpack_clip, write_input
+
+_MOST_INPUTS = 32
+"""Packed clips of 2 to 4 MB that wait for room on the disk; beyond that the oldest are given up, the scores never."""
+_MOST_WAITING_EVENTS = 1000
+_Statement = tuple[str, tuple[Any, ...]]
+
+
+class SessionStore:
+    """The one writer of a session; a context manager; every method may be called from any thread.
+
+    ``create`` and ``open`` make it.
+    """
+
+    def __init__(self, folder: Path, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+        data = load(connection, folder)
+        self.folder = folder
+        self.facts: dict[str, Any] = dict(data.facts)
+        """What was said of the session at its beginning."""
+        self.started = data.started
+        """ISO 8601, UTC."""
+        self._lock, self._connection = lock, connection
+        self._records = {number: json.dumps(history[-1].record) for number, history in data.revisions.items()}
+        self._revisions = {number: history[-1].revision for number, history in data.revisions.items()}
+        self._state = {key: json.dumps(value) for key, value in data.state.items()}
+        self._input_rows = dict(data.inputs)
+        self._last_event = len(data.events)
+        self._statements: list[_Statement] = []
+        self._inputs: dict[int, bytes] = {}
+        self._closed = False
+        self._memory = threading.Lock()
+        """Guards what is kept in memory; never held while waiting for the disk."""
+        self._disk = threading.Lock()
+        """Guards connection and files; taken before ``_memory``."""
+
+    @classmethod
+    def create(cls, folder: str | Path, facts: Mapping[str, Any]) -> SessionStore:
+        """Begin a session in a folder, which is made.
+
+        Args:
+            folder: an empty one, or one without a session.
+            facts: source (public form), bundle path and digest, backend, provider, precision, mode, settings.
+
+        Raises:
+            UserError: there is a session already, another process is at it, or the place cannot be written to.
+        """
+        folder = Path(folder)
+        described = json.dumps(dict(facts), allow_nan=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make {folder}: {error.strerror or error}; choose another place") from error
+        lock = lock_folder(folder)
+        try:
+            connection = create_database(folder, {"facts": described, "started": json.dumps(_now())})
+            sync_folder(folder)
+            return cls(folder, lock, connection)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def open(cls, folder: str | Path) -> SessionStore:
+        """Go on with a session.
+
+        Raises:
+            UserError: there is none, another process is at it, it is of a newer version, or damaged.
+        """
+        folder = Path(folder)
+        session_file(folder)
+        lock = lock_folder(folder)
+        try:
+            store = cls(folder, lock, open_database(folder))
+            store._adopt_inputs()
+        except BaseException:
+            lock.close()
+            raise
+        return store
+
+    def __enter__(self) -> SessionStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def save_dive(self, record: Mapping[str, Any], clip: SampledClip | None = None) -> str | None:
+        """Save what is known of a dive; what was saved of it before stays in its history.
+
+        The record is on the disk before the work on the frames begins.
+
+        Args:
+            record: ``LiveDive.to_json()``; its ``number`` says which dive.
+            clip: its frames as the network takes them, to score it again; None: as they were, if there were any.
+
+        Returns:
+            None: record and frames are on the disk. Else why not: they are in memory, and tried again with the next
+            call of any kind, and at the end.
+
+        Raises:
+            ValueError: the record has no number from 1, or something that is not JSON.
+        """
+        number = record.get("number")
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"a dive's record needs its number, from 1; got {number!r}")
+        text = json.dumps(dict(record), allow_nan=False)
+        with self._memory:
+            self._must_be_open()
+            revision = self._revisions.get(number, 0) + 1
+            self._revisions[number] = revision
+            self._records[number] = text
+            # Numbered here and not by the database: a transaction that seemed to fail can be repeated without harm.
+            self._statements += [
+                ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
+                ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), text)),
+            ]
+        problem = self._flush()
+        if clip is not None:
+            self._keep_input(number, pack_clip(clip))
+            problem = problem or self._flush()
+        return problem
+
+    def dives(self) -> list[dict[str, Any]]:
+        """Return the records as last saved, by number; they are the caller's own."""
+        with self._memory:
+            texts = [self._records[number] for number in sorted(self._records)]
+        return [json.loads(text) for text in texts]
+
+    def save_state(self, key: str, value: Any) -> str | None:
+        """Save something under a name, in place of what was there; returns as ``save_dive``."""
+        text = json.dumps(value, allow_nan=False)
+        with self._memory:
+            self._must_be_open()
+            self._state[key] = text
+            self._statements.append(("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (key, _now(), text)))
+        return self._flush()
+
+    def load_state(self, key: str) -> Any:
+        """Return what was saved last under a name; None: nothing was."""
+        with self._memory:
+            return json.loads(self._state.get(key, "null"))
+
+    def log(self, kind: str, text: str) -> None:
+        """Keep something that happened; never fails, and gives way to results where there is no room."""
+        self._note(kind, text)
+        self._flush()
+
+    def load_clip(self, number: int) -> SampledClip:
+        """Return the frames of a dive, bit for bit as they were saved.
+
+        Raises:
+            UserError: none were kept, or their file is not there, or is not the one that was written.
+        """
+        with self._memory:
+            waiting, row = self._inputs.get(number), self._input_rows.get(number)
+        return unpack_clip(waiting) if waiting is not None else read_input(self.folder, number, row)
+
+    def history(self) -> SessionData:
+        """Return all that is on the disk: every result of every dive, and the events.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return read_session(self.folder)
+
+    def close(self) -> str | None:
+        """Try to write what is left and let another process have the session; returns what prevented that."""
+        with self._memory:
+            if self._closed:
+                return None
+        problem = self._flush()
+        with self._disk, self._memory:
+            self._closed = True
+            self._connection.close()  # moves the log into the database
+            self._lock.close()
+        return problem
+
+    def _keep_input(self, number: int, content: bytes) -> None:
+        with self._memory:
+            self._inputs.pop(number, None)
+            self._inputs[number] = content
+            given_up = next(iter(self._inputs)) if len(self._inputs) > _MOST_INPUTS else None
+            if given_up is not None:
+                del self._inputs[given_up]
+        if given_up is not None:
+            self._note("store", f"no room for the frames of dive {given_up}: it cannot be scored again")
+
+    def _note(self, kind: str, text: str) -> None:
+        with self._memory:
+            if self._closed or len(self._statements) > _MOST_WAITING_EVENTS:
+                return
+            self._last_event += 1
+            readable = text.encode("utf-8", errors="replace").decode()  # a name of a file may be no text
+            values = (self._last_event, _now(), kind, readable)
+            self._statements.append(("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", values))
+
+    def _flush(self) -> str | None:
+        """Write all that waits; returns why something still does."""
+        with self._disk:
+            if self._closed:
+                return f"{self.folder}: the session is closed" if self._statements or self._inputs else None
+            try:
+                self._write_statements()
+                self._write_inputs()
+            except (sqlite3.Error, OSError, UserError) as error:
+                return _reason(self.folder, error)
+        return None
+
+    def _write_statements(self) -> None:
+        """Write what waits in one transaction."""
+        with self._memory:
+            batch = list(self._statements)
+        if not batch:
+            return
+        session_file(self.folder)  # SQLite would go on writing to a file that was deleted
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement, values in batch:
+                self._connection.execute(statement, values)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            self._start_afresh()
+            raise
+        with self._memory:
+            del self._statements[: len(batch)]
+
+    def _start_afresh(self) -> None:
+        """After a failure nothing is known of the connection, and its file may be back under the same name."""
+        try:
+            connection = reconnect(self.folder)
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return
+        self._connection.close()  # rolls back
+        self._connection = connection
+
+    def _write_inputs(self) -> None:
+        with self._memory:
+            waiting = list(self._inputs.items())
+        for number, content in waiting:
+            row = write_input(self.folder, number, content)
+            with self._memory:
+                if self._inputs.get(number) is content:
+                    del self._inputs[number]
+                self._add_input_row(number, row)
+        self._write_statements()
+
+    def _adopt_inputs(self) -> None:
+        """Take in files of frames that a killed process wrote, and could not enter any more."""
+        try:
+            found = tidy(self.folder, set(self._input_rows), set(self._records))
+        except OSError:
+            return  # they are only needed to score again
+        with self._memory:
+            for number, row in found.items():
+                self._add_input_row(number, row)
+        self._flush()
+
+    def _add_input_row(self, number: int, row: InputRow) -> None:
+        """Needs ``_memory``."""
+        self._input_rows[number] = row
+        values = (number, row.file, row.sha256, row.bytes)
+        self._statements.append(("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?)", values))
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"the session in {self.folder} is closed")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or folder}: {error.strerror or error}"
+    return f"{folder}: {error}"
