@@ -38,6 +38,7 @@ Taps make_taps(const Axis& axis, int width) {
     taps.in_digits = *std::max_element(axis.weights.begin(), axis.weights.end()) < (1 << 21);
     const size_t outputs = axis.first.size();
     taps.first.resize(outputs);
+    taps.whole.assign(outputs * groups * kGroup, 0);
     taps.pairs.assign(outputs * groups * 2 * kGroup, 0);
     taps.digits.assign(taps.in_digits ? outputs * groups * 4 * kGroup : 0, 0);
     for (size_t i = 0; i < outputs; ++i) {
@@ -47,6 +48,7 @@ Taps make_taps(const Axis& axis, int width) {
             const int32_t weight = axis.weights_of(static_cast<int>(i))[k];
             const int in_group = at % kGroup, half = in_group / 4, in_half = in_group % 4;
             const size_t group = i * groups + at / kGroup;
+            taps.whole[group * kGroup + in_group] = weight;
             // Each half of a vector holds four pixels: their low parts, then their high parts.
             int16_t* pair = taps.pairs.data() + group * 2 * kGroup + half * 8 + in_half;
             pair[0] = static_cast<int16_t>(weight & 2047);

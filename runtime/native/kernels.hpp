@@ -17,6 +17,7 @@ struct Taps {
     int groups = 0;  // steps for each output; 0: rows are too narrow for vectors
     bool in_digits = false;
     std::vector<int> first;      // first pixel of the first group, moved left where it would pass the row's end
+    std::vector<int32_t> whole;  // 8 per group: the weights as they are
     std::vector<int16_t> pairs;  // 16 per group: low 11 bits and the rest of each weight, for multiply-add of pairs
     std::vector<int8_t> digits;  // 32 per group: three digits of 7 bits of each weight, where all lie below 2^21
 };

@@ -1,15 +1,20 @@
 // Python module mcore_native: every argument is checked here, then the work is done without the GIL.
+#include <cstdlib>
 #include <mutex>
-#include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "plan.hpp"
+#ifdef MCORE_CUDA
+#include "cuda/plan.hpp"
+#endif
 
 namespace nb = nanobind;
 using mcore::Kernels;
@@ -44,6 +49,11 @@ std::string size_of(size_t rows, size_t columns) { return std::to_string(rows) +
 
 void require(bool fits, const std::string& what) {
     if (!fits) throw std::invalid_argument(what);
+}
+
+mcore::YuvCoefficients coefficients(const std::string& matrix, bool full_range) {
+    require(matrix == "bt601" || matrix == "bt709", "no matrix '" + matrix + "'; allowed: bt601, bt709");
+    return mcore::yuv_coefficients(matrix == "bt709" ? mcore::Matrix::bt709 : mcore::Matrix::bt601, full_range);
 }
 
 // A plan that two Python threads may hold; each frame goes through it alone.
@@ -103,7 +113,6 @@ private:
                 "luma is " + size_of(y.shape(0), y.shape(1)) + ", this plan takes " + size_of(height, width) +
                     " (height x width)");
         require(width == 1 || y.stride(1) == 1, "luma must be contiguous within a row");
-        require(matrix == "bt601" || matrix == "bt709", "no matrix '" + matrix + "'; allowed: bt601, bt709");
         const size_t rows = (size_t(height) + 1) / 2, columns = (size_t(width) + 1) / 2;
         const bool planar = chroma.shape(0) == 2 && chroma.shape(1) == rows && chroma.shape(2) == columns;
         const bool interleaved = chroma.shape(0) == rows && chroma.shape(1) == columns && chroma.shape(2) == 2;
@@ -113,10 +122,8 @@ private:
         const int64_t row = planar ? chroma.stride(1) : chroma.stride(0);
         const int64_t step = planar ? chroma.stride(2) : chroma.stride(1);
         require(columns == 1 || (step >= 1 && step <= 4), "chroma samples must lie 1 to 4 bytes apart");
-        const auto used = mcore::yuv_coefficients(matrix == "bt709" ? mcore::Matrix::bt709 : mcore::Matrix::bt601,
-                                                  full_range);
         return {y.data(), chroma.data(), chroma.data() + between, y.stride(0), row,
-                columns == 1 ? 1 : static_cast<int>(step), used};
+                columns == 1 ? 1 : static_cast<int>(step), coefficients(matrix, full_range)};
     }
 
     void check_picture(const Out& out) const {
@@ -166,6 +173,51 @@ template <class T> void normalise(const Frames& frames, const Table<T>& table, c
             }
 }
 
+#ifdef MCORE_CUDA
+
+// Pointers and strides come as numbers: what is behind them cannot be looked at from here.
+class DevicePlan : public mcore::CudaPlan {
+public:
+    using CudaPlan::CudaPlan;
+    using Strides = std::tuple<int64_t, int64_t, int64_t>;
+
+    void write_rgb(uintptr_t frame, int64_t row_stride, int64_t pixel_stride, uintptr_t table, uintptr_t out,
+                   const Strides& out_strides, bool half, bool bgr, uintptr_t stream) {
+        require(pixel_stride >= 3 && std::abs(row_stride) >= pixel_stride * width,
+                "a row of " + std::to_string(width) + " pixels does not fit into these strides");
+        const mcore::Packed packed{pointer(frame, "frame"), row_stride, pixel_stride, bgr ? 2 : 0, 1, bgr ? 0 : 2};
+        const auto slot = checked(out, out_strides, half);
+        nb::gil_scoped_release release;
+        write(packed, pointer(table, "table"), slot, reinterpret_cast<void*>(stream));
+    }
+
+    void write_yuv(uintptr_t y, int64_t y_stride, uintptr_t u, uintptr_t v, int64_t chroma_stride, int chroma_step,
+                   uintptr_t table, uintptr_t out, const Strides& out_strides, const std::string& matrix,
+                   bool full_range, bool half, uintptr_t stream) {
+        require(std::abs(y_stride) >= width && std::abs(chroma_stride) >= (width + 1) / 2 * chroma_step &&
+                    (chroma_step == 1 || chroma_step == 2),
+                "a row of " + std::to_string(width) + " pixels does not fit into these strides");
+        const mcore::Yuv yuv{pointer(y, "luma"), pointer(u, "chroma"), pointer(v, "chroma"), y_stride, chroma_stride,
+                             chroma_step, coefficients(matrix, full_range)};
+        const auto slot = checked(out, out_strides, half);
+        nb::gil_scoped_release release;
+        write(yuv, pointer(table, "table"), slot, reinterpret_cast<void*>(stream));
+    }
+
+private:
+    static const uint8_t* pointer(uintptr_t address, const char* what) {
+        require(address != 0, std::string("the pointer to the ") + what + " is null");
+        return reinterpret_cast<const uint8_t*>(address);
+    }
+
+    static mcore::DeviceSlot checked(uintptr_t out, const Strides& strides, bool half) {
+        require(out != 0 && out % (half ? 2 : 4) == 0, "the pointer to the output is null or misaligned");
+        return {reinterpret_cast<void*>(out), half, std::get<0>(strides), std::get<1>(strides), std::get<2>(strides)};
+    }
+};
+
+#endif
+
 }  // namespace
 
 NB_MODULE(mcore_native, m) {
@@ -194,4 +246,20 @@ NB_MODULE(mcore_native, m) {
         .def("write_yuv", &SharedPlan::write_yuv<uint16_t>, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
              nb::arg("table").noconvert(), nb::arg("out").noconvert(), nb::arg("matrix") = "bt601",
              nb::arg("full_range") = false);
+#ifdef MCORE_CUDA
+    m.attr("HAS_CUDA") = true;
+    nb::class_<DevicePlan>(m, "CudaPlan")
+        .def(nb::init<int, int, int, int, int, int, int, int>(), nb::arg("width"), nb::arg("height"),
+             nb::arg("out_width"), nb::arg("out_height"), nb::arg("left"), nb::arg("top"), nb::arg("crop_width"),
+             nb::arg("crop_height"))
+        .def("write", &DevicePlan::write_rgb, nb::kw_only(), nb::arg("frame"), nb::arg("row_stride"),
+             nb::arg("pixel_stride"), nb::arg("table"), nb::arg("out"), nb::arg("out_strides"), nb::arg("half") = false,
+             nb::arg("bgr") = false, nb::arg("stream") = 0)
+        .def("write_yuv", &DevicePlan::write_yuv, nb::kw_only(), nb::arg("luma"), nb::arg("luma_stride"), nb::arg("u"),
+             nb::arg("v"), nb::arg("chroma_stride"), nb::arg("chroma_step"), nb::arg("table"), nb::arg("out"),
+             nb::arg("out_strides"), nb::arg("matrix") = "bt601", nb::arg("full_range") = false,
+             nb::arg("half") = false, nb::arg("stream") = 0);
+#else
+    m.attr("HAS_CUDA") = false;
+#endif
 }

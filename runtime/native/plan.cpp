@@ -23,12 +23,16 @@ YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range) {
             fixed(2 * (1 - kb) * chroma)};
 }
 
-Plan::Plan(int w, int h, int out_w, int out_h, int left, int top, int crop_w, int crop_h)
-    : width(w), height(h), crop_width(crop_w), crop_height(crop_h) {
+void check_geometry(int w, int h, int out_w, int out_h, int left, int top, int crop_w, int crop_h) {
     if (std::min({w, h, out_w, out_h, crop_w, crop_h}) < 1 || std::max({w, h, out_w, out_h}) > kMostSide)
         throw std::invalid_argument("a side is out of range; allowed: 1 to 32767");
     if (left < 0 || top < 0 || left > out_w - crop_w || top > out_h - crop_h)
         throw std::invalid_argument("the crop does not lie in the resized frame");
+}
+
+Plan::Plan(int w, int h, int out_w, int out_h, int left, int top, int crop_w, int crop_h)
+    : width(w), height(h), crop_width(crop_w), crop_height(crop_h) {
+    check_geometry(w, h, out_w, out_h, left, top, crop_w, crop_h);
     x_ = make_axis(w, out_w, left, crop_w);
     y_ = make_axis(h, out_h, top, crop_h);
     taps_ = make_taps(x_, w);

@@ -26,10 +26,14 @@ struct Yuv {
 enum class Matrix { bt601, bt709 };
 YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range);
 
+// Throws std::invalid_argument for sizes below 1 or above 32767, or a crop outside the resized frame.
+void check_geometry(int width, int height, int out_width, int out_height, int left, int top, int crop_width,
+                    int crop_height);
+
 // Weights and scratch memory, reused for every frame; for one thread at a time.
 class Plan {
 public:
-    // Throws std::invalid_argument for sizes below 1 or above 32767, or a crop outside the resized frame.
+    // Throws as check_geometry.
     Plan(int width, int height, int out_width, int out_height, int left, int top, int crop_width, int crop_height);
     // Each returns (crop_height, crop_width, 4) bytes: red, green, blue, nothing; valid until the next call. They
     // allocate nothing.

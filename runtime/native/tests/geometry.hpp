@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/pixels.hpp"
 #include "plan.hpp"
 
 namespace mcore {
@@ -44,13 +45,31 @@ inline std::vector<uint8_t> plain_resize(const std::vector<uint8_t>& from, int w
     return out;
 }
 
+// Of the geometry that is being checked, for the message of a failure.
+inline int& seed() {
+    static int value = 0;
+    return value;
+}
+
 #define MCORE_REQUIRE(condition)                                                            \
     do {                                                                                    \
         if (!(condition)) {                                                                 \
-            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
+            std::fprintf(stderr, "%s:%d: not so: %s; seed %d\n", __FILE__, __LINE__, #condition, mcore::seed()); \
             std::abort();                                                                   \
         }                                                                                   \
     } while (false)
+
+// What the CUDA kernels compute, thread by thread.
+template <class Frame> std::vector<Rgbx> on_a_gpu(const Frame& frame, const Axis& x, const Axis& y) {
+    const auto view = [](const Axis& a) { return AxisView{a.taps, a.first.data(), a.count.data(), a.weights.data()}; };
+    const int width = static_cast<int>(x.first.size()), height = static_cast<int>(y.first.size());
+    std::vector<Rgbx> rows, out;
+    for (int row = y.begin(); row < y.end(); ++row)
+        for (int i = 0; i < width; ++i) rows.push_back(horizontal_pixel(frame, view(x), i, row));
+    for (int j = 0; j < height; ++j)
+        for (int i = 0; i < width; ++i) out.push_back(vertical_pixel(rows.data(), width, view(y), y.begin(), i, j));
+    return out;
+}
 
 // Draw sizes, a crop, strides and pixels; resize with every instruction set; compare. The frame lies in memory of
 // exactly its own size, so that a sanitizer sees any byte read outside it.
@@ -71,6 +90,11 @@ inline void check_one(const uint8_t* data, size_t size) {
         }
     };
     std::vector<uint8_t> channels[3];
+    const auto compare_all = [&](const auto& frame) {
+        for (const Kernels* kernels : usable_kernels()) compare(plan.resize(frame, *kernels), channels);
+        const Axis x = make_axis(w, out_w, left, crop_w), y = make_axis(h, out_h, top, crop_h);
+        compare(&on_a_gpu(frame, x, y)[0].r, channels);
+    };
     if (bytes.below(3) > 0) {
         const int step = 3 + bytes.below(3), gap = bytes.below(5), shift = bytes.below(4);
         const bool upside_down = bytes.below(2), mirrored = bytes.below(2), bgr = bytes.below(2);
@@ -86,7 +110,7 @@ inline void check_one(const uint8_t* data, size_t size) {
                 const ptrdiff_t at[3] = {frame.r, frame.g, frame.b};
                 for (int c = 0; c < 3; ++c) channels[c].push_back(pixel[at[c]]);
             }
-        for (const Kernels* kernels : usable_kernels()) compare(plan.resize(frame, *kernels), channels);
+        compare_all(frame);
         return;
     }
     const int rows = (h + 1) / 2, columns = (w + 1) / 2;
@@ -107,7 +131,7 @@ inline void check_one(const uint8_t* data, size_t size) {
             const int sums[3] = {base + c.v_to_r * dv, base - c.u_to_g * du - c.v_to_g * dv, base + c.u_to_b * du};
             for (int n = 0; n < 3; ++n) channels[n].push_back(uint8_t(std::clamp(sums[n] >> 16, 0, 255)));
         }
-    for (const Kernels* kernels : usable_kernels()) compare(plan.resize(frame, *kernels), channels);
+    compare_all(frame);
 }
 
 }  // namespace mcore
