@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcore.config import STAGES
-from mcore.video import Reader
+from mcore.errors import UserError
+from mcore_runtime.typed import misfit
 
 SPREAD_PERCENTILES = (10, 90)
 """``low`` and ``high`` of a score are these percentiles of the predictions from the single exemplars."""
@@ -35,8 +36,8 @@ class VideoFacts:
 
     source: str
     """File or folder, as given."""
-    reader: Reader
-    """The reader that decoded it."""
+    reader: str
+    """What decoded it: for files one of ``mcore.video.Reader``, for streams what their source says."""
     width: int
     """Pixels of a source frame."""
     height: int
@@ -111,3 +112,29 @@ class DiveScore:
         values = dataclasses.asdict(self)
         values["stage_deltas"] = dict(zip(STAGES, self.stage_deltas, strict=True))
         return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DiveScore:
+        """Read what ``to_json`` returned, also after a way through JSON.
+
+        Raises:
+            UserError: it is something else, or of a version with other fields.
+        """
+        try:
+            result = cls(
+                **{
+                    **values,
+                    "transitions": tuple(values["transitions"]),
+                    "transitions_s": tuple(values["transitions_s"]),
+                    "stage_deltas": tuple(values["stage_deltas"][stage] for stage in STAGES),
+                    "exemplars": tuple(ExemplarComparison(**exemplar) for exemplar in values["exemplars"]),
+                    "video": VideoFacts(**values["video"]),
+                    "backend": BackendFacts(**values["backend"]),
+                    "notes": tuple(values["notes"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no result of this version ({type(error).__name__}: {error})") from error
+        if (fault := misfit(result, cls, "the result")) is not None:
+            raise UserError(f"this is no result of this version: {fault}")
+        return result

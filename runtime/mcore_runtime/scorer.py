@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.errors import BundleError, UserError
-from mcore.video import Reader, SampledClip, crop, normalise, sample_clip
+from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
@@ -235,7 +234,7 @@ def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | 
     """Return what is worth recording of a clip that was cut from its source at ``start_s`` and ``end_s``."""
     return VideoFacts(
         source=str(clip.source),
-        reader=cast("Reader", clip.reader),
+        reader=clip.reader,
         width=clip.source_width,
         height=clip.source_height,
         num_source_frames=clip.num_source_frames,

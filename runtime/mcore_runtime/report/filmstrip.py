@@ -6,13 +6,14 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mcore.config import ClipConfig
-from mcore.video import sample_clip
+from mcore.video import Reader, SampledClip, sample_clip
 from mcore_runtime.result import DiveScore
 
 NUM_PICTURES = 12
@@ -25,8 +26,8 @@ _JPEG_QUALITY = 82
 class Picture:
     """One frame of the strip."""
 
-    stage: int
-    """0 take-off, 1 flight, 2 entry."""
+    stage: int | None
+    """0 take-off, 1 flight, 2 entry; None: not known."""
     pts_seconds: float
     """Presentation time from the clip's first frame."""
     begins_stage: bool
@@ -49,21 +50,33 @@ def film_strip(result: DiveScore, num_frames: int, count: int = NUM_PICTURES) ->
         ClipError: the video is not there any more.
     """
     video = result.video
-    width, height = _fit(video.width, video.height)
+    width, height = fit(video.width, video.height)
     # The same sampling as for the score, in the source's own aspect ratio; the crop is not used.
     config = ClipConfig(num_frames=num_frames, resize_height=height, resize_width=width, crop_size=1)
-    clip = sample_clip(video.source, config, reader=video.reader, start_s=video.start_s, end_s=video.end_s)
-    flight, entry = result.transitions
+    reader = cast("Reader", video.reader)
+    clip = sample_clip(video.source, config, reader=reader, start_s=video.start_s, end_s=video.end_s)
+    return clip_strip(clip, result.transitions, count)
+
+
+def clip_strip(clip: SampledClip, transitions: Sequence[int], count: int = NUM_PICTURES) -> list[Picture]:
+    """Return pictures of a clip evenly spaced in time, in the source's aspect ratio.
+
+    Args:
+        clip: its frames may have any shape; they are stretched back.
+        transitions: first frame of flight and of entry; none where they are not known.
+        count: how many pictures; fewer where T is smaller.
+    """
+    size = fit(clip.source_width, clip.source_height)
     return [
         Picture(
-            stage=int(frame >= flight) + int(frame >= entry),
+            stage=sum(frame >= transition for transition in transitions) if transitions else None,
             pts_seconds=float(clip.pts_seconds[frame]),
-            begins_stage=frame in result.transitions,
-            data_uri=_jpeg_uri(clip.frames[frame]),
-            width=width,
-            height=height,
+            begins_stage=frame in transitions,
+            data_uri=_jpeg_uri(clip.frames[frame], size),
+            width=size[0],
+            height=size[1],
         )
-        for frame in choose_frames(clip.pts_seconds, result.transitions, count)
+        for frame in choose_frames(clip.pts_seconds, transitions, count)
     ]
 
 
@@ -86,12 +99,16 @@ def choose_frames(pts_seconds: NDArray[np.float64], transitions: Sequence[int], 
     return sorted(chosen)
 
 
-def _fit(width: int, height: int) -> tuple[int, int]:
+def fit(width: int, height: int) -> tuple[int, int]:
+    """Return the size at which a strip shows pictures of this size, pixels."""
     scale = min(_MAX_WIDTH / width, _MAX_HEIGHT / height, 1.0)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
+def _jpeg_uri(rgb: NDArray[np.uint8], size: tuple[int, int]) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    picture = Image.fromarray(rgb)
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +25,7 @@ def template(name: str) -> str:
 
 
 def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frames: int) -> str:
-    """Return one scored dive as HTML.
+    """Return one scored dive of a file as HTML; its video is read once more for the pictures.
 
     Args:
         anchor: the section's id on the page.
@@ -32,34 +33,75 @@ def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frame
         result: its score.
         num_frames: T, frames that the network sampled.
     """
-    true_score = outcome.request.true_score
+    try:
+        pictures: Sequence[Picture] | str = film_strip(result, num_frames)
+    except (UserError, OSError) as error:
+        pictures = str(error)
+    heading = result.dive_number or "unknown dive"
+    name = Path(result.video.source).name
+    return scored_section(anchor, result, pictures, heading=heading, origin=name, true_score=outcome.request.true_score)
+
+
+def scored_section(
+    anchor: str,
+    result: DiveScore,
+    pictures: Sequence[Picture] | str,
+    *,
+    heading: str,
+    origin: str,
+    who: str = "",
+    true_score: float | None = None,
+) -> str:
+    """Return one scored dive as HTML.
+
+    Args:
+        anchor: the section's id on the page.
+        result: its score.
+        pictures: the film strip, or why there is none.
+        heading: in large letters.
+        origin: in small letters: where the dive was taken from.
+        who: before the description of the dive; empty: nobody is named.
+        true_score: what the judges gave, points; None: not known.
+    """
     return Template(template("dive.html")).substitute(
         anchor=anchor,
-        name=escape(Path(result.video.source).name),
-        number=escape(result.dive_number or "unknown dive"),
-        facts=_facts(result),
+        name=escape(origin),
+        number=escape(heading),
+        facts=escape(" · ".join(filter(None, [who, *_facts(result)]))),
         score=f"{result.score:.1f}",
         spread=_spread_text(result),
         judges=_judges_text(result, true_score),
         award=_award_text(result),
         spread_chart=spread_chart(result, true_score),
         timeline=_timeline(result),
-        strip=_strip(result, num_frames),
+        strip=strip_html(pictures),
         mean_exemplar=f"{result.mean_exemplar_score:.1f}",
         difference=signed(result.score - result.mean_exemplar_score),
         share_chart=share_chart(result.stage_deltas),
         dive_head="" if result.same_dive_number else "<th>Dive</th>",
         exemplars=_exemplars(result),
-        notes="".join(f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in result.notes),
+        notes=notes_html(result.notes),
         small_print=_small_print(result),
     )
 
 
-def _facts(result: DiveScore) -> str:
+def notes_html(notes: Sequence[str]) -> str:
+    """Return what should be known of a dive, a paragraph each."""
+    return "".join(f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in notes)
+
+
+def strip_html(pictures: Sequence[Picture] | str) -> str:
+    """Return the film strip's pictures, or why there are none."""
+    if isinstance(pictures, str):
+        return f'<p class="note">No pictures: {escape(pictures)}</p>'
+    return "".join(_figure(picture) for picture in pictures)
+
+
+def _facts(result: DiveScore) -> list[str]:
     words = [] if result.description is None else [result.description]
     if result.difficulty is not None:
         words.append(f"difficulty {result.difficulty:.1f}")
-    return escape(" · ".join(words))
+    return words
 
 
 def _spread_text(result: DiveScore) -> str:
@@ -100,20 +142,13 @@ def _timeline(result: DiveScore) -> str:
     return "".join(parts)
 
 
-def _strip(result: DiveScore, num_frames: int) -> str:
-    try:
-        pictures = film_strip(result, num_frames)
-    except (UserError, OSError) as error:
-        return f'<p class="note">No pictures: {escape(str(error))}</p>'
-    return "".join(_figure(picture) for picture in pictures)
-
-
 def _figure(picture: Picture) -> str:
-    stage = STAGES[picture.stage]
+    stage = "dive" if picture.stage is None else STAGES[picture.stage]
+    edge = "" if picture.stage is None else f"edge{picture.stage}"
     label = f"<b>{stage} begins</b> " if picture.begins_stage else ""
     begins = " begins" if picture.begins_stage else ""
     return (
-        f'<figure class="edge{picture.stage}{begins}"><img src="{picture.data_uri}" width="{picture.width}" '
+        f'<figure class="{edge}{begins}"><img src="{picture.data_uri}" width="{picture.width}" '
         f'height="{picture.height}" alt="{stage} at {picture.pts_seconds:.2f} seconds">'
         f"<figcaption>{label}{picture.pts_seconds:.2f} s</figcaption></figure>"
     )
