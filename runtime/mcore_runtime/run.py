@@ -1,23 +1,27 @@
 """Watch a camera, stream or file and score its dives as they happen; torch is not needed.
 
-    mcore-run rtsp://user:password@camera/stream --bundle demo/bundle --dive 407C
-    mcore-run camera://0?size=1280x720 --bundle demo/bundle --any-exemplar --out results.jsonl --record clips
-    mcore-run "synthetic://meet?seed=1" --bundle demo/bundle --any-exemplar
+    mcore-run rtsp://user:password@camera/stream --bundle demo/bundle --start-list list.csv --session sessions/final
+    mcore-run camera://0?size=1280x720 --bundle demo/bundle --dive 407C --web
+    mcore-run "synthetic://meet?seed=1" --bundle demo/bundle
+    mcore-run --resume sessions/final
 
-Enter says that a dive has just ended, where the detector should have missed one, and with --mode manual. Addresses are
-explained at mcore_runtime.sources.uri. With --json every dive is a line of JSON on standard output. Ctrl-C ends the run
-after the last score. Exit code: 0 when every dive was scored, 1 when one was not, 2 for a mistake in the command.
+Everything is kept in the session's folder: results are on the disk before anybody sees them, and --resume goes on after
+a crash or power cut, at the right athlete. A start list is a CSV file; python -m mcore_runtime.competition prints one.
+In a terminal, Enter says that a dive has just ended (where the detector missed one, and with --mode manual), s skips an
+athlete, b goes back to repeat, v voids the last dive, q stops. Addresses are explained at mcore_runtime.sources.uri.
+With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score. Exit code: 0 when
+every dive was scored, 1 when one was not, 2 for a mistake in the command.
 """
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +31,56 @@ from rich.console import Console
 from mcore.cli_help import description
 from mcore.errors import UserError, run_command
 from mcore_runtime.backends import BackendName
-from mcore_runtime.live.dives import LiveDive, RunSummary
+from mcore_runtime.competition import Competition, StartList, read_start_list
+from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.engine import EngineThread
-from mcore_runtime.live.journal import Journal
-from mcore_runtime.live.pipeline import LivePipeline, LiveSettings, Mode
+from mcore_runtime.live.keys import HELP, keys
+from mcore_runtime.live.pipeline import Mode
+from mcore_runtime.live.plan import RunPlan, make_plan
+from mcore_runtime.live.session import LiveSession
+from mcore_runtime.live.terminal import Terminal, Voice, summary_line
 from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
-from mcore_runtime.sources import SourceState, SourceStatus, open_source, parse_source
+from mcore_runtime.session import SessionStore
+from mcore_runtime.sources import open_source, parse_source
+
+DEFAULT_ADDRESS = "127.0.0.1:8000"
 
 
 @dataclass(frozen=True)
 class RunArguments:
     """Score the dives of a camera, stream or file as they happen."""
 
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[str | None] = None
     """A path, camera://0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, gst://PIPELINE or synthetic://meet."""
-    bundle: Path
+    bundle: Path | None = None
     """Folder made by mcore-export."""
+    session: Path | None = None
+    """Folder for a new session's results, clips and frames; default: sessions/DATE-TIME."""
+    resume: Path | None = None
+    """Go on with the session in this folder; what is not given is as it was."""
+    start_list: Path | None = None
+    """CSV file: order, athlete, club, dive_number, difficulty, round. Each dive is the next entry's."""
     dive: str | None = None
-    """Dive number of all dives, such as 407C."""
+    """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares them
+    with all exemplars."""
     any_exemplar: bool = False
-    """Where the bundle has no exemplars of the dive number, or none is given, compare with all exemplars."""
-    mode: Mode = "auto"
-    """What cuts the clips: auto: the detector; manual: Enter, after a dive; whole-file: the file is one dive."""
-    out: Path | None = None
-    """Append every dive to this .jsonl file, on the disk before the next one is scored."""
-    record: Path | None = None
-    """Keep the video of every dive in this folder."""
+    """Accept a --dive of which the bundle has no exemplars: it is compared with all."""
+    mode: Mode | None = None
+    """What cuts the clips: auto: the detector (default); manual: Enter, after a dive; whole-file: the file is one
+    dive."""
+    web: str | None = None
+    """Show a page at HOST:PORT; --web alone: 127.0.0.1:8000."""
+    headless: bool = False
+    """Neither a page nor keys: for services."""
     json: bool = False
     """Every dive as a line of JSON on standard output."""
-    backend: BackendName = "auto"
-    """Inference engine; auto: the best that the bundle and this machine have."""
+    quiet: bool = False
+    """Print warnings only."""
+    no_clips: bool = False
+    """Keep no videos: the stream need not be encoded."""
+    backend: BackendName | None = None
+    """Inference engine; default: auto, the best that the bundle and this machine have."""
     precision: Precision | None = None
     """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
     threads: int | None = None
@@ -66,11 +89,26 @@ class RunArguments:
     """Compare with at most this many exemplars; default: all of the dive number."""
 
     def __post_init__(self) -> None:
-        parse_source(self.source)
-        if self.dive is None and not self.any_exemplar:
-            raise UserError("give the dive number with --dive, such as --dive 407C, or --any-exemplar if unknown")
-        if self.out is not None and self.out.suffix != ".jsonl":
-            raise UserError(f"--out writes to a file that ends in .jsonl, got {str(self.out)!r}")
+        if self.source is not None:
+            parse_source(self.source)
+        if self.session is not None and self.resume is not None:
+            raise UserError("--session begins a session, --resume goes on with one; give one of them")
+        if self.headless and self.web is not None:
+            raise UserError("--web shows a page, --headless shows none; give one of them")
+
+    def plan(self, facts: dict[str, Any] | None) -> RunPlan:
+        """Put the plan together, from what is given and what was before."""
+        given = {
+            "address": self.source,
+            "bundle": self.bundle,
+            "mode": self.mode,
+            "backend": self.backend,
+            "precision": self.precision,
+            "threads": self.threads,
+            "num_exemplars": self.num_exemplars,
+            "clips": False if self.no_clips else None,
+        }
+        return make_plan(given, facts, self.resume)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             tyro.cli(
                 RunArguments,
                 prog="mcore-run",
-                args=argv,
+                args=_with_address(sys.argv[1:] if argv is None else argv),
                 config=(tyro.conf.FlagCreatePairsOff,),
                 description=description(__doc__),
             )
@@ -88,130 +126,147 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
+def _with_address(argv: Sequence[str]) -> list[str]:
+    """Give ``--web`` its default address where none follows; what follows may be the source."""
+    arguments = list(argv)
+    for index, argument in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else "-"
+        _, colon, port = following.rpartition(":")
+        if argument == "--web" and not (colon and port.isdigit()):
+            return [*arguments[: index + 1], DEFAULT_ADDRESS, *arguments[index + 1 :]]
+    return arguments
+
+
 def _run(arguments: RunArguments) -> int:
-    console = Console(stderr=arguments.json, highlight=False, soft_wrap=True)
-    settings = LiveSettings(
-        mode=arguments.mode,
-        dive_number=arguments.dive,
-        any_exemplar=arguments.any_exemplar,
-        record=arguments.record,
+    voice = Voice(
+        Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
     )
-    with EngineThread(lambda: _open_scorer(arguments)) as engine:
-        scorer = engine.scorer
-        scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)  # a wrong number is known before any dive
-        console.print(
-            f"{arguments.bundle}: {scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}", markup=False
-        )
-        with _journal(arguments.out, console) as journal, open_source(arguments.source) as source:
-            report = _Report(console, journal, arguments.json)
-            pipeline = LivePipeline(source, engine, settings, report.dive, on_status=report.status)
-            with _stopping(pipeline):
-                summary = pipeline.run()
-    console.print(summary_line(summary), markup=False)
-    return 0 if summary.scored == summary.dives else 1
+    start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
+    for warning in start_list.warnings:
+        voice.warn(f"{arguments.start_list}: {warning}")
+    with _resumed(arguments.resume) as before:
+        plan = arguments.plan(None if before is None else before.facts)
+        with EngineThread(plan.open_scorer) as engine:
+            _check(arguments, engine.scorer, start_list, voice)
+            voice.say(f"{plan.bundle}: {_described(engine.scorer)}")
+            store = _begun(arguments, plan, engine.scorer) if before is None else before
+            try:
+                if before is not None:
+                    _compare(before, plan, engine.scorer, voice)
+                voice.say(f"session in {store.folder}")
+                summary = _watch(arguments, plan, engine, store, start_list, voice)
+            finally:
+                problem = store.close()
+            voice.say(summary_line(summary))
+    if problem is not None:
+        raise UserError(f"results are missing on the disk: {problem}")
+    return 0 if summary.scored + summary.void == summary.dives else 1
 
 
-def _open_scorer(arguments: RunArguments) -> Scorer:
-    return Scorer(
-        arguments.bundle,
-        arguments.backend,
-        precision=arguments.precision,
-        threads=arguments.threads,
-        num_exemplars=arguments.num_exemplars,
-    )
-
-
-@dataclass(frozen=True)
-class _Report:
-    """Tells of dives and of the source, in the terminal and in the journal."""
-
-    console: Console
-    journal: Journal | None
-    json: bool
-
-    def dive(self, dive: LiveDive) -> None:
-        record = dive.to_json()
-        problem = None if self.journal is None else self.journal.write(record)
-        if self.json:
-            sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
-            sys.stdout.flush()
-        else:
-            self.console.print(dive_line(dive), markup=False)
-        if problem is not None:
-            self.console.print(f"not written yet, tried again with the next dive: {problem}", markup=False)
-
-    def status(self, status: SourceStatus) -> None:
-        text = f"{status.name}: {status.state.value}"
-        if status.state is SourceState.STREAMING and status.size is not None:
-            text += " {}x{}".format(*status.size) + (f", connection {status.connections}" if status.is_live else "")
-        elif status.error is not None:
-            text += f", {status.error}"
-        self.console.print(text, markup=False)
-
-
-def dive_line(dive: LiveDive) -> str:
-    """Say in one line what became of a dive."""
-    head = f"#{dive.number} {dive.dive_number or 'unknown dive'}"
-    if dive.result is None:
-        return f"{head}: {dive.status}: {'; '.join(dive.reasons)}"
-    result = dive.result
-    spread = "" if result.low is None or result.high is None else f" ({result.low:.1f} to {result.high:.1f})"
-    flight_s, entry_s = result.transitions_s
-    waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
-    stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result.score:.1f}{spread}; {stages}; seen by {dive.found_by}{waited}"
-
-
-def summary_line(summary: RunSummary) -> str:
-    """Say in one line how a run went."""
-    times = ", ".join(f"{name} {value:.0f}" for name, value in summary.time_to_score_ms.items())
-    return (
-        f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed; "
-        f"{'time to score in ms: ' + times + '; ' if times else ''}{summary.frames} frames, {summary.dropped} dropped, "
-        f"{summary.connections} connections"
-    )
+def _watch(
+    arguments: RunArguments,
+    plan: RunPlan,
+    engine: EngineThread,
+    store: SessionStore,
+    start_list: StartList,
+    voice: Voice,
+) -> RunSummary:
+    """Run the session until its source ends, or somebody stops it."""
+    with open_source(plan.address) as source, Terminal(voice) as terminal:
+        competition = Competition(start_list.entries)
+        with LiveSession(
+            source, engine, plan.settings, store=store, competition=competition, dive_number=arguments.dive
+        ) as session:
+            terminal.listen(session.subscribe(1024))
+            with _stopping(session), _page(arguments, session, voice), _keys(arguments, session, voice):
+                summary = session.run()
+                if arguments.web is not None and not session.is_stopped:
+                    voice.say("the source has ended; the page stays until Ctrl-C")
+                    session.wait_for_stop()
+                    session.drain()
+                    summary = session.summary()
+    return summary
 
 
 @contextmanager
-def _journal(path: Path | None, console: Console) -> Iterator[Journal | None]:
-    if path is None:
+def _resumed(folder: Path | None) -> Iterator[SessionStore | None]:
+    """Open the session that is to go on."""
+    if folder is None:
         yield None
         return
-    with Journal(path) as journal:
-        if journal.torn:
-            console.print(f"{path}: removed {len(journal.torn)} bytes of a line that was never finished", markup=False)
-        yield journal
-        problem = journal.close()
-        if problem is not None:
-            raise UserError(f"results are missing in {problem}; they were printed above")
+    with SessionStore.open(folder) as store:
+        yield store
+
+
+def _begun(arguments: RunArguments, plan: RunPlan, scorer: Scorer) -> SessionStore:
+    folder = arguments.session or Path("sessions") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    return SessionStore.create(folder, plan.facts(scorer))
+
+
+def _check(arguments: RunArguments, scorer: Scorer, start_list: StartList, voice: Voice) -> None:
+    """Find out before the first dive which numbers the bundle does not know."""
+    known = scorer.exemplars.counts()
+    if arguments.dive is not None:
+        scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
+    numbers = {entry.dive_number for entry in start_list.entries} - {None}
+    if strange := sorted(number for number in numbers if number is not None and number not in known):
+        voice.warn(f"the bundle has no exemplars of {', '.join(strange)}: these dives are compared with all exemplars")
+
+
+def _compare(store: SessionStore, plan: RunPlan, scorer: Scorer, voice: Voice) -> None:
+    """Say what is other than it was when the session began: its scores may not be comparable."""
+    now = plan.facts(scorer)
+    for name in ("source", "bundle_sha256", "backend", "provider", "precision"):
+        if store.facts.get(name) != now[name]:
+            text = f"{name.replace('_', ' ')} was {store.facts.get(name)} when the session began, and is {now[name]}"
+            voice.warn(text)
+            store.log("resumed", text)
+    store.log("resumed", f"went on with {_described(scorer)}")
+
+
+def _described(scorer: Scorer) -> str:
+    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}"
+
+
+def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> AbstractContextManager[Any]:
+    if arguments.web is None:
+        return nullcontext()
+    from mcore_runtime.web import serve
+
+    context: AbstractContextManager[Any] = serve(session, arguments.web)
+    return context
 
 
 @contextmanager
-def _stopping(pipeline: LivePipeline) -> Iterator[None]:
-    """End on Ctrl-C and SIGTERM after the last score, and take Enter for a dive; a second Ctrl-C ends at once."""
+def _keys(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+    if arguments.headless:
+        yield
+        return
+    with keys(session, voice.warn) as there:
+        if there:
+            voice.say(HELP)
+        yield
+
+
+@contextmanager
+def _stopping(session: LiveSession) -> Iterator[None]:
+    """End on Ctrl-C and SIGTERM after the last score; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before: dict[int, Any] = {}
 
     def stop(number: int, _: object) -> None:
-        pipeline.stop()
+        session.stop()
         signal.signal(number, before[number])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, stop)
-    if sys.stdin is not None and sys.stdin.isatty():
-        threading.Thread(target=_take_keys, args=(pipeline,), name="keys", daemon=True).start()
     try:
         yield
     finally:
         for stopped, handler in before.items():
             signal.signal(stopped, handler)
-
-
-def _take_keys(pipeline: LivePipeline) -> None:
-    for _ in sys.stdin:
-        pipeline.trigger()
 
 
 if __name__ == "__main__":

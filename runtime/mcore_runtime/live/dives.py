@@ -1,4 +1,4 @@
-"""What the live runtime reports of a dive, and of a whole run."""
+"""What the live runtime knows of a dive, from its cutting to its record, and of a whole run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,42 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mcore.video import SampledClip
 from mcore_runtime.result import DiveScore
 
-Status = Literal["scored", "invalid", "failed"]
+Status = Literal["scoring", "scored", "invalid", "failed", "void"]
 _PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True, eq=False)
+class CutDive:
+    """A dive that is over, before anybody has scored it."""
+
+    found_by: str
+    """What cut the clip: the detector's witness (body or camera), operator, or whole-file."""
+    source: str
+    """The public form of the source's address."""
+    clip: SampledClip | None
+    """Its frames as the network takes them; None: the stream has too few."""
+    start_s: float
+    """Time of the clip's first frame on the stream's clock, seconds."""
+    end_s: float
+    """Time of its last frame."""
+    takeoff_s: float | None
+    """Detected take-off; None: not detected."""
+    entry_s: float | None
+    """Detected entry."""
+    arrived_s: float
+    """``time.monotonic()`` when the last frame arrived."""
+    dropped: int
+    """Frames within it that nobody took in time."""
+    faults: tuple[str, ...]
+    """Why it must not be scored; empty: it may."""
+    notes: tuple[str, ...]
+    video: bytes | None
+    """The dive as an MP4 file; None: none is kept."""
+    video_start_s: float | None
+    """Time of the video's first frame on the stream's clock."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +54,8 @@ class LiveDive:
     number: int
     """Its place in the run, from 1."""
     status: Status
-    """``invalid``: the stream has a gap within the clip, so that no score would be honest; ``failed``: the scorer
-    could not; ``reasons`` says why."""
+    """``scoring``: not yet; ``invalid``: the stream has a gap within the clip, so that no score would be honest;
+    ``failed``: the scorer could not; ``reasons`` says why. ``void``: the operator says that it was no dive."""
     dive_number: str | None
     """As it was announced; None: unknown."""
     found_by: str
@@ -50,7 +82,15 @@ class LiveDive:
     notes: tuple[str, ...] = ()
     """What else should be known of it."""
     recording: str | None = None
-    """File with the dive's video."""
+    """File with the dive's video, below the session's folder, with forward slashes."""
+    recording_start_s: float | None = None
+    """Time of its first frame on the stream's clock: it begins up to half a second before the clip."""
+    order: int | None = None
+    """Entry of the start list for which it was made; None: for none."""
+    athlete: str = ""
+    club: str = ""
+    status_before: Status | None = None
+    """What a void dive was before; None: it is not void."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers; numbers that are not finite become null."""
@@ -68,6 +108,7 @@ class RunSummary:
     scored: int
     invalid: int
     failed: int
+    void: int
     time_to_score_ms: Mapping[str, float]
     """Percentiles of the dives that were scored, by name: p50, p90, p99, max."""
     frames: int
@@ -75,16 +116,29 @@ class RunSummary:
     connections: int
 
 
-def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connections: int) -> RunSummary:
-    """Count a run's dives and measure how long their scores took."""
-    times = [dive.time_to_score_ms for dive in dives if dive.time_to_score_ms is not None]
-    percentiles = {}
-    if times:
-        values = np.percentile(times, _PERCENTILES).tolist()
-        percentiles = {f"p{p}": value for p, value in zip(_PERCENTILES, values, strict=True)} | {"max": max(times)}
-    count = {status: sum(dive.status == status for dive in dives) for status in ("scored", "invalid", "failed")}
-    return RunSummary(len(dives), **count, time_to_score_ms=percentiles, frames=frames, dropped=dropped,
-                      connections=connections)  # fmt: skip
+def summarise(records: Sequence[Mapping[str, Any]], *, frames: int, dropped: int, connections: int) -> RunSummary:
+    """Count a run's dives, as ``LiveDive.to_json`` describes them, and measure how long their scores took."""
+    statuses = [record["status"] for record in records]
+    return RunSummary(
+        dives=len(records),
+        scored=statuses.count("scored"),
+        invalid=statuses.count("invalid"),
+        failed=statuses.count("failed"),
+        void=statuses.count("void"),
+        time_to_score_ms=percentiles([record["time_to_score_ms"] for record in records]),
+        frames=frames,
+        dropped=dropped,
+        connections=connections,
+    )
+
+
+def percentiles(times_ms: Sequence[float | None]) -> dict[str, float]:
+    """Return p50, p90, p99 and max of the times that are known; nothing where none is."""
+    known = [time for time in times_ms if time is not None]
+    if not known:
+        return {}
+    values = np.percentile(known, _PERCENTILES).tolist()
+    return {f"p{p}": value for p, value in zip(_PERCENTILES, values, strict=True)} | {"max": max(known)}
 
 
 def _finite(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""From a stream to scores: frames into the ring, dives out of the detector or the operator, clips to the engine.
+"""From a stream to clips: frames into the ring, dives out of the detector or the operator, each cut once it is over.
 
-The caller's thread watches the stream, the source's thread receives it, and one thread owns the engine. Frames that the
-watcher does not take in time are dropped by a live source, newest wins; dives are never dropped.
+The caller's thread watches the stream, the source's thread receives it. Frames that the watcher does not take in time
+are dropped by a live source, newest wins; dives are never dropped. What becomes of a clip is its receiver's business:
+see ``mcore_runtime.live.session``.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,12 +20,9 @@ from mcore.config import ClipConfig
 from mcore.errors import UserError
 from mcore.video import resize_frame
 from mcore_runtime.live.detector import BallisticDetector, DetectedDive, Detector
-from mcore_runtime.live.dives import LiveDive, RunSummary, Status, summarise
-from mcore_runtime.live.engine import EngineThread
+from mcore_runtime.live.dives import CutDive
 from mcore_runtime.live.recording import Recording
 from mcore_runtime.live.ring import MAX_GAP_S, CutClip, FrameRing, NotEnoughFrames
-from mcore_runtime.result import DiveScore
-from mcore_runtime.scorer import Scorer, video_facts
 from mcore_runtime.sources import Frame, Source, SourceState, SourceStatus
 
 Mode = Literal["auto", "manual", "whole-file"]
@@ -35,6 +31,8 @@ _PATIENCE_S = 1.0
 """A clip whose last frames do not come is closed this long after they were due."""
 _ENOUGH_BEFORE_S, _ENOUGH_AFTER_S = 0.5, 0.6
 """A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
+_DOUBLE_S = 1.0
+"""Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,6 @@ class LiveSettings:
     mode: Mode = "auto"
     """``auto``: the detector finds dives; ``manual``: the operator says when one ended; ``whole-file``: the stream is
     one dive. The operator can add dives in every mode."""
-    dive_number: str | None = None
-    """Number of the dives, such as 407C; None: unknown."""
-    any_exemplar: bool = False
-    """Compare with all exemplars where there are none of this number."""
     manual_before_s: float = 3.5
     """A clip that the operator asks for begins this long before, seconds."""
     manual_after_s: float = 1.5
@@ -56,8 +50,8 @@ class LiveSettings:
     """Longest time between two frames of a valid clip, seconds."""
     ring_frames: int = 1024
     """Frames kept for clips."""
-    record: Path | None = None
-    """Folder for the video of each dive; None: none is kept."""
+    record: bool = True
+    """Keep the video of each dive, at the cost of encoding the stream all the time."""
 
     def __post_init__(self) -> None:
         if min(self.manual_before_s, self.manual_after_s) < 0 or self.manual_before_s + self.manual_after_s < 1:
@@ -81,54 +75,64 @@ class _Pending:
 
 
 class LivePipeline:
-    """Watches one source and scores its dives.
+    """Watches one source and cuts its dives out.
 
     Args:
         source: a running source.
-        engine: owner of the scorer.
+        config: size and number of the frames that the scorer takes.
         settings: how dives are cut.
-        on_dive: told of every dive, in the engine's thread; must not raise.
+        on_dive: given every dive, in the caller's thread; must be quick.
         on_status: told when the source's state changes, in the caller's thread.
+        on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
         detector: finds dives; None: ``BallisticDetector``.
     """
 
     def __init__(
         self,
         source: Source,
-        engine: EngineThread,
+        config: ClipConfig,
         settings: LiveSettings,
-        on_dive: Callable[[LiveDive], None],
+        on_dive: Callable[[CutDive], None],
         *,
         on_status: Callable[[SourceStatus], None] | None = None,
+        on_sight: Callable[[], None] | None = None,
         detector: Detector | None = None,
     ) -> None:
-        self._source, self._engine, self._settings, self._on_dive = source, engine, settings, on_dive
-        self._on_status, self._state = on_status, SourceState.CONNECTING
+        self._source, self._settings, self._on_dive = source, settings, on_dive
+        self._on_status, self._on_sight, self._state = on_status, on_sight, SourceState.CONNECTING
         self._detector = detector
-        config = engine.scorer.clip_config
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
         self._small = ClipConfig() if _detector_size(config) is None else None
-        self._pending: list[_Pending] = []
+        self._pending: tuple[_Pending, ...] = ()
         self._asked = threading.Semaphore(0)
+        self._asked_s = self._entry_s = float("-inf")
         self._stop = threading.Event()
-        self._recording = None if settings.record is None else Recording()
+        self._recording = Recording() if settings.record else None
         self._last: Frame | None = None
-        self._count = 0
-        self._dives: list[LiveDive] = []
+
+    @property
+    def frame(self) -> Frame | None:
+        """The newest frame; None: there has been none. For any thread, but not to be written to."""
+        return self._last
+
+    @property
+    def sees_dive(self) -> bool:
+        """Whether a dive has been seen whose clip is not over yet; for any thread."""
+        return bool(self._pending)
 
     def trigger(self) -> None:
-        """Say that a dive has just ended; from any thread."""
+        """Say that a dive has just ended; from any thread. Nothing happens where the detector saw it too."""
         self._asked.release()
 
     def stop(self) -> None:
         """End ``run`` soon; from any thread, or a signal handler."""
         self._stop.set()
 
-    def run(self) -> RunSummary:
-        """Watch until the source ends or ``stop`` is called; then wait for the last score.
+    def run(self) -> None:
+        """Watch until the source ends or ``stop`` is called; clips that are open then are closed.
 
         Raises:
-            UserError: the source failed for good; dives before that are scored first.
+            UserError: the source failed for good; dives before that are handed over first.
         """
         try:
             while not self._stop.is_set():
@@ -142,8 +146,7 @@ class LivePipeline:
                 self._watch_state()
         finally:
             self._finish()
-        status = self._source.status()
-        return summarise(self._dives, frames=status.frames, dropped=status.dropped, connections=status.connections)
+            self._watch_state()
 
     def _take(self, frame: Frame) -> None:
         if self._last is None:
@@ -158,7 +161,20 @@ class LivePipeline:
             self._detector = BallisticDetector(frame.rgb.shape[1] / frame.rgb.shape[0])
         seen: NDArray[np.uint8] = picture if self._small is None else resize_frame(frame.rgb, self._small)
         for dive in self._detector.update(seen, frame.time_s, gap=frame.gap is not None):
-            self._pending.append(_pending_of(dive))
+            self._see(dive)
+
+    def _see(self, dive: DetectedDive) -> None:
+        """Take a dive from the detector; where the operator was faster, its times are the better ones."""
+        start_s, end_s = dive.window_s
+        others = (p for p in self._pending if p.found_by != "operator" or not p.start_s < dive.entry_s < p.end_s)
+        self._pending = tuple(others)
+        self._entry_s = dive.entry_s
+        self._await(_Pending(start_s, end_s, dive.witness, dive.takeoff_s, dive.entry_s))
+
+    def _await(self, pending: _Pending) -> None:
+        self._pending = (*self._pending, pending)
+        if self._on_sight is not None:
+            self._on_sight()
 
     def _watch_state(self) -> None:
         if self._on_status is None or (state := self._source.state) is self._state:
@@ -169,19 +185,21 @@ class LivePipeline:
     def _take_requests(self) -> None:
         while self._last is not None and self._asked.acquire(blocking=False):
             now_s, settings = self._last.time_s, self._settings
-            self._pending.append(
-                _Pending(now_s - settings.manual_before_s, now_s + settings.manual_after_s, "operator")
-            )
+            start_s, end_s = now_s - settings.manual_before_s, now_s + settings.manual_after_s
+            if now_s - self._asked_s < _DOUBLE_S or self._entry_s > start_s:
+                continue
+            self._asked_s = now_s
+            self._await(_Pending(start_s, end_s, "operator"))
 
     def _close_due(self) -> None:
         """Hand over the clips whose end has come, or should have come."""
-        if self._last is None:
+        if self._last is None or not self._pending:
             return
         silent_s = time.monotonic() - self._last.captured_s if self._source.uri.is_live else 0.0
         due = [p for p in self._pending if self._is_due(p, silent_s)]
-        self._pending = [p for p in self._pending if p not in due]
         for pending in due:
             self._hand_over(pending)
+        self._pending = tuple(p for p in self._pending if p not in due)
 
     def _is_due(self, pending: _Pending, silent_s: float) -> bool:
         assert self._last is not None
@@ -189,47 +207,41 @@ class LivePipeline:
         return left_s <= 0 or silent_s > left_s + _PATIENCE_S
 
     def _finish(self) -> None:
-        """The stream is over: close what is open, and wait for the engine."""
+        """The stream is over: close what is open."""
         for pending in self._pending:
             self._hand_over(pending, ended=True)
-        self._pending = []
+        self._pending = ()
         if self._settings.mode == "whole-file" and self._last is not None:
             self._hand_over(_Pending(self._ring.first_s, self._last.time_s + _POLL_S, "whole-file"), ended=True)
         if self._recording is not None:
             self._recording.close()
-        self._engine.close()
 
     def _hand_over(self, pending: _Pending, *, ended: bool = False) -> None:
-        """Cut a clip, keep its video, and queue it for the engine."""
-        self._count += 1
-        number = self._count
+        """Cut a clip and its video, and pass them on."""
         start_s, end_s = self._whole_enough(pending, ended)
-        recording, notes = self._record(number, pending)
         cut: CutClip | None = None
         try:
             cut = self._ring.cut(start_s, end_s, max_gap_s=self._settings.max_gap_s)
             faults = (*cut.faults, *self._overflow(pending))
         except NotEnoughFrames as error:
             faults = (str(error),)
-        arrived_s = self._last.captured_s if self._last is not None else time.monotonic()
-        dive = LiveDive(
-            number=number,
-            status="invalid",
-            dive_number=self._settings.dive_number,
+        video, video_start_s, notes = self._record(pending)
+        dive = CutDive(
             found_by=pending.found_by,
-            created="",
             source=self._source.uri.public,
+            clip=None if cut is None else cut.clip,
             start_s=pending.start_s if cut is None else cut.start_s,
             end_s=pending.end_s if cut is None else cut.end_s,
             takeoff_s=pending.takeoff_s,
             entry_s=pending.entry_s,
-            time_to_score_ms=None,
+            arrived_s=time.monotonic() if self._last is None else self._last.captured_s,
             dropped=0 if cut is None else cut.dropped,
-            reasons=faults,
+            faults=faults,
             notes=notes,
-            recording=recording,
+            video=video,
+            video_start_s=video_start_s,
         )
-        self._engine.submit(lambda scorer: self._report(_scored(scorer, dive, cut, arrived_s, self._settings)))
+        self._on_dive(dive)
 
     def _whole_enough(self, pending: _Pending, ended: bool) -> tuple[float | None, float | None]:
         """Where a recording begins or ends within a dive's clip, take what it has, if that is enough."""
@@ -255,44 +267,15 @@ class LivePipeline:
             return ()
         return (f"the file has more than {self._settings.ring_frames} frames; cut it, or use another mode",)
 
-    def _record(self, number: int, pending: _Pending) -> tuple[str | None, tuple[str, ...]]:
-        """Write the dive's video: its file and what to note. Where it fails, the dive is scored all the same."""
-        folder = self._settings.record
-        if self._recording is None or folder is None:
-            return None, ()
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
-        path = folder / f"dive-{stamp}-{number:04d}.mp4"
+    def _record(self, pending: _Pending) -> tuple[bytes | None, float | None, tuple[str, ...]]:
+        """Copy the dive's video out of the recording; where there is none, the dive is scored all the same."""
+        if self._recording is None:
+            return None, None, ()
         try:
-            self._recording.write(path, pending.start_s, pending.end_s)
+            video, first_s = self._recording.mp4(pending.start_s, pending.end_s)
         except (UserError, OSError) as error:
-            return None, (f"no video was kept: {error}",)
-        return str(path), ()
-
-    def _report(self, dive: LiveDive) -> None:
-        self._dives.append(dive)
-        self._on_dive(dive)
-
-
-def _scored(scorer: Scorer, dive: LiveDive, cut: CutClip | None, arrived_s: float, settings: LiveSettings) -> LiveDive:
-    """Score a clip in the engine's thread; whatever goes wrong becomes part of the dive's record."""
-    status: Status = "invalid"
-    result: DiveScore | None = None
-    reasons, took_ms = dive.reasons, None
-    if cut is not None and not dive.reasons:
-        try:
-            comparison = scorer.select(settings.dive_number, any_exemplar=settings.any_exemplar)
-            facts = video_facts(cut.clip, cut.start_s, cut.end_s)
-            result = scorer.score_clip(cut.clip, comparison, video=facts)
-            status, took_ms = "scored", (time.monotonic() - arrived_s) * 1e3
-        except Exception as error:  # an engine that fails must not end the competition: the dive is kept
-            status, reasons = "failed", (f"{type(error).__name__}: {error}",)
-    created = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    return replace(dive, status=status, result=result, reasons=reasons, time_to_score_ms=took_ms, created=created)
-
-
-def _pending_of(dive: DetectedDive) -> _Pending:
-    start_s, end_s = dive.window_s
-    return _Pending(start_s, end_s, dive.witness, dive.takeoff_s, dive.entry_s)
+            return None, None, (f"no video was kept: {error}",)
+        return video, first_s, ()
 
 
 def _detector_size(config: ClipConfig) -> tuple[int, int] | None:

@@ -88,13 +88,39 @@ class Recording:
         while len(self._packets) > 1 and self._packets[0].ticks < oldest:
             self._packets.popleft()
 
+    def mp4(self, start_s: float, end_s: float) -> tuple[bytes, float]:
+        """Return what was shown between two times of the stream as an MP4 file in memory.
+
+        Args:
+            start_s: the file begins at the last keyframe at or before this time, or with the oldest one kept.
+            end_s: and ends before this time.
+
+        Returns:
+            The file, and the time of its first frame, seconds on the stream's clock.
+
+        Raises:
+            UserError: nothing of that time is kept.
+        """
+        packets = self._between(start_s, end_s)
+        content = io.BytesIO()
+        with av.open(content, "w", format="mp4") as container:
+            stream = container.add_stream_from_template(self._stream)
+            for kept in packets:
+                packet = av.Packet(kept.data)
+                packet.pts = packet.dts = kept.ticks - packets[0].ticks
+                packet.time_base = _TIME_BASE
+                packet.stream = stream
+                packet.is_keyframe = kept.is_keyframe
+                container.mux(packet)
+        return content.getvalue(), self._first_s + float(packets[0].ticks * _TIME_BASE)
+
     def write(self, path: str | Path, start_s: float, end_s: float) -> float:
-        """Write what was shown between two times of the stream to an MP4 file; it appears whole or not at all.
+        """Write ``mp4`` to a file, whole or not at all.
 
         Args:
             path: ending in ``.mp4``; its folder is made.
-            start_s: the file begins at the last keyframe at or before this time, or with the oldest one kept.
-            end_s: and ends before this time.
+            start_s: as for ``mp4``.
+            end_s: as for ``mp4``.
 
         Returns:
             Time of the file's first frame, seconds on the stream's clock.
@@ -105,17 +131,10 @@ class Recording:
         path = Path(path)
         if path.suffix.lower() != ".mp4":
             raise UserError(f"{path}: recordings are written as .mp4, got {path.suffix or 'no ending'!r}")
-        packets = self._between(start_s, end_s)
-        with replacing(path) as temporary, av.open(str(temporary), "w") as container:
-            stream = container.add_stream_from_template(self._stream)
-            for kept in packets:
-                packet = av.Packet(kept.data)
-                packet.pts = packet.dts = kept.ticks - packets[0].ticks
-                packet.time_base = _TIME_BASE
-                packet.stream = stream
-                packet.is_keyframe = kept.is_keyframe
-                container.mux(packet)
-        return self._first_s + float(packets[0].ticks * _TIME_BASE)
+        content, first_s = self.mp4(start_s, end_s)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        return first_s
 
     def close(self) -> None:
         """Free the encoder."""

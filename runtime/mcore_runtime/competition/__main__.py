@@ -1,0 +1,78 @@
+"""Print a template of a start list, or check one: what is read of it, and what a person should look at.
+
+    python -m mcore_runtime.competition > start-list.csv
+    python -m mcore_runtime.competition start-list.csv
+
+Exit code: 0; 2 for a list with mistakes, all of which are named.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mcore.cli_help import description
+from mcore.errors import run_command
+from mcore_runtime.competition.start_list import TEMPLATE, StartList, read_start_list
+
+
+@dataclass(frozen=True)
+class StartListArguments:
+    """Print a template of a start list, or check one."""
+
+    start_list: tyro.conf.Positional[Path | None] = None
+    """CSV file to be checked; none: print a template."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(
+        lambda: _run(
+            tyro.cli(
+                StartListArguments,
+                prog="python -m mcore_runtime.competition",
+                args=argv,
+                description=description(__doc__),
+            )
+        )
+    )
+
+
+def _run(arguments: StartListArguments) -> int:
+    if arguments.start_list is None:
+        sys.stdout.write(TEMPLATE)
+        return 0
+    start_list = read_start_list(arguments.start_list)
+    console = Console(highlight=False)
+    console.print(_table(start_list))
+    for warning in start_list.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _table(start_list: StartList) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("order", "round", "athlete", "club", "dive number", "difficulty"):
+        table.add_column(name, justify="right" if name in ("order", "round", "difficulty") else "left")
+    for entry in start_list.entries:
+        table.add_row(
+            str(entry.order),
+            "" if entry.round is None else str(entry.round),
+            escape(entry.athlete),
+            escape(entry.club),
+            entry.dive_number or "not announced",
+            "" if entry.difficulty is None else f"{entry.difficulty:g}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

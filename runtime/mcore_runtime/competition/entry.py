@@ -1,0 +1,127 @@
+"""One line of a start list: an athlete's dive, and the checks that every way of entering it goes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from mcore.diving import DiveNumber, difficulty
+from mcore.diving.difficulty import HeightM
+from mcore.errors import UserError
+from mcore_runtime.typed import misfit
+
+EntryState = Literal["waiting", "done", "skipped"]
+_TABLES: tuple[HeightM, ...] = get_args(HeightM)
+_LEAST_DIFFICULTY, _MOST_DIFFICULTY = 0.9, 6.0
+"""No dive lies outside: the tables' easiest is 1.2, the hardest in competition are below 5."""
+_MOST_LETTERS = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An athlete's dive on the start list."""
+
+    order: int
+    """Its place in the list; no other entry has it."""
+    athlete: str
+    club: str = ""
+    dive_number: str | None = None
+    """As the rules spell it; None: not announced."""
+    difficulty: float | None = None
+    """As the list gives it; None: not given."""
+    round: int | None = None
+    state: EntryState = "waiting"
+    dive: int | None = None
+    """Number of the latest dive that counts for it; None: none yet."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain containers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Entry:
+        """Read what ``to_json`` returned.
+
+        Raises:
+            UserError: it is something else.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != names:
+            raise UserError(f"an entry of the saved start list has the fields {sorted(values)}, not {sorted(names)}")
+        entry = cls(**values)
+        if (fault := misfit(entry, cls, "entry")) is not None:
+            raise UserError(f"the saved start list cannot be read: {fault}")
+        return entry
+
+
+def clean_text(text: object, name: str, *, required: bool = False) -> str:
+    """Tidy a name: no control characters, single spaces.
+
+    Raises:
+        UserError: not a text, empty though ``required``, or longer than any name.
+    """
+    if not isinstance(text, str):
+        raise UserError(f"{name} is {text!r}; give a text")
+    # Control characters and the marks that turn the direction of writing could make one name look like another.
+    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
+    words = " ".join(kept.split())
+    if required and not words:
+        raise UserError(f"{name} is empty")
+    if len(words) > _MOST_LETTERS:
+        raise UserError(f"{name} has {len(words)} letters; at most {_MOST_LETTERS}")
+    return words
+
+
+def clean_number(text: object) -> str | None:
+    """Read a dive number in any spelling; None and nothing but spaces: not announced.
+
+    Raises:
+        DiveNumberError: not a dive number.
+        UserError: not a text.
+    """
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return None
+    if not isinstance(text, str):
+        raise UserError(f"the dive number is {text!r}; give a text such as 407C")
+    return DiveNumber.parse("".join(text.split())).text
+
+
+def clean_difficulty(value: object) -> float | None:
+    """Read a degree of difficulty, a number or its text, with a decimal point or comma; None and "": not given.
+
+    Raises:
+        UserError: not a number, or one that no dive can have.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value.replace(",", ".")) if isinstance(value, str) else float(cast("float", value))
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not _LEAST_DIFFICULTY <= number <= _MOST_DIFFICULTY:
+        raise UserError(
+            f"difficulty is {value!r}; give a number from {_LEAST_DIFFICULTY:g} to {_MOST_DIFFICULTY:g}, such as 3.2"
+        )
+    return number
+
+
+def difficulty_warning(dive_number: str | None, given: float | None) -> str | None:
+    """Say how a difficulty differs from the rules; None: it does not, or there is nothing to compare.
+
+    The rules' tables here are of the 3 m springboard and the 10 m platform; from other heights a dive may have
+    another difficulty, so a difference is never more than a warning.
+    """
+    if dive_number is None or given is None:
+        return None
+    by_rules = {height: difficulty(dive_number, height) for height in _TABLES}
+    known = {height: value for height, value in by_rules.items() if value is not None}
+    if any(abs(value - given) < 0.05 for value in known.values()):
+        return None
+    if not known:
+        return f"difficulty {given:g} of {dive_number} cannot be checked: the tables for 3 m and 10 m have no such dive"
+    rules = ", ".join(f"{value:.1f} from {height} m" for height, value in known.items())
+    return f"difficulty {given:g} of {dive_number} is not in the rules ({rules}); right only from another height"

@@ -1,0 +1,93 @@
+"""Keys of a terminal as commands: Enter a dive has just ended, s skip, b back, v void the last dive, q stop."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from mcore.errors import UserError
+
+HELP = "keys: Enter a dive has just ended, s skip, b back, v void the last dive, q stop"
+_POLL_S = 0.2
+_KEYS: Mapping[str, str] = {"\n": "trigger", "\r": "trigger", " ": "trigger", "s": "skip", "b": "back", "q": "stop"}
+
+
+class Commanded(Protocol):
+    """What keys command: a session."""
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Do what an operator asks."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What there is."""
+
+
+def press(key: str, session: Commanded, say: Callable[[str], None]) -> None:
+    """Do what a key stands for, and say why where it cannot be done."""
+    try:
+        if key == "v":
+            numbers = [dive["number"] for dive in session.snapshot()["dives"] if dive["status"] != "void"]
+            if not numbers:
+                raise UserError("there is no dive to void")
+            session.command("void", number=max(numbers))
+        elif key in _KEYS:
+            session.command(_KEYS[key])
+    except UserError as error:
+        say(str(error))
+
+
+@contextmanager
+def keys(session: Commanded, say: Callable[[str], None]) -> Iterator[bool]:
+    """Take keys from the terminal while the block runs; yields whether there is one that can be asked."""
+    fd = _terminal()
+    if fd is None:
+        yield False
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_listen, args=(fd, over, session, say), name="keys", daemon=True)
+    with _single_keys(fd):
+        thread.start()
+        try:
+            yield True
+        finally:
+            over.set()
+            thread.join(2 * _POLL_S + 1.0)
+
+
+def _terminal() -> int | None:
+    """Standard input where it is a terminal, and ours: a program in the background that reads one is stopped."""
+    with suppress(OSError, ValueError, AttributeError):
+        fd = sys.stdin.fileno()
+        if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
+            return fd
+    return None
+
+
+@contextmanager
+def _single_keys(fd: int) -> Iterator[None]:
+    """Let keys come at once and unseen; Ctrl-C stays what it is."""
+    import termios  # not on Windows, where _terminal finds nothing
+    import tty
+
+    before = termios.tcgetattr(fd)
+    tty.setcbreak(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _listen(fd: int, over: threading.Event, session: Commanded, say: Callable[[str], None]) -> None:
+    while not over.is_set():
+        ready, _, _ = select.select([fd], [], [], _POLL_S)
+        if ready:
+            text = os.read(fd, 64).decode(errors="ignore")
+            if not text:
+                return
+            for key in text.lower() if "\x1b" not in text else "":  # arrow keys and the like mean nothing here
+                press(key, session, say)
