@@ -63,6 +63,7 @@ class RunPlan:
             | {
                 "address": None if uri.kind in _SECRETIVE else self.address,
                 "bundle": str(self.bundle.resolve()),
+                "any_exemplar": True,  # dives of unknown numbers are compared with all, also when scored again
             },
         }
 

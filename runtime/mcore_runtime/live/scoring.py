@@ -1,12 +1,10 @@
-"""A clip to a record: what the engine's thread does with a dive, the first time and again later."""
+"""A clip to a record: what the engine's thread does with a dive. Later scores: ``mcore_runtime.session.rescoring``."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
 
 from mcore.video import SampledClip
 from mcore_runtime.live.dives import CutDive, LiveDive
@@ -42,31 +40,13 @@ def scored(scorer: Scorer, dive: LiveDive, cut: CutDive) -> LiveDive:
         Exception: whatever the engine raises.
     """
     assert cut.clip is not None
-    result = score(scorer, cut.clip, dive.dive_number, cut.start_s, cut.end_s)
+    result = _score(scorer, cut.clip, dive.dive_number, cut.start_s, cut.end_s)
     took_ms = (time.monotonic() - cut.arrived_s) * 1e3
     return replace(dive, status="scored", result=result, time_to_score_ms=took_ms, created=now())
 
 
-def rescored(scorer: Scorer, record: Mapping[str, Any], clip: SampledClip) -> dict[str, Any]:
-    """Score a dive again, from the frames that were kept, and return its new record.
-
-    Raises:
-        Exception: whatever the engine raises.
-    """
-    result = score(scorer, clip, record["dive_number"], record["start_s"], record["end_s"])
-    return {**record, "status": "scored", "reasons": [], "result": result.to_json(), "created": now()}
-
-
-def score(scorer: Scorer, clip: SampledClip, dive_number: str | None, start_s: float, end_s: float) -> DiveScore:
-    """Score a clip against the exemplars of its dive number, or against all: a competition is never stopped.
-
-    Args:
-        scorer: the engine.
-        clip: the dive.
-        dive_number: as the rules spell it; None: unknown.
-        start_s: time of the clip's first frame on the stream's clock.
-        end_s: time of its last frame.
-    """
+def _score(scorer: Scorer, clip: SampledClip, dive_number: str | None, start_s: float, end_s: float) -> DiveScore:
+    """Score a clip against the exemplars of its dive number, or against all: a competition is never stopped."""
     comparison = scorer.select(dive_number, any_exemplar=True)
     result = scorer.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s))
     if dive_number is None or comparison.same_dive_number:

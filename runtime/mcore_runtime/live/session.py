@@ -27,10 +27,11 @@ from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.events import Broadcast, Subscription
 from mcore_runtime.live.ledger import Ledger, Record
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
-from mcore_runtime.live.scoring import failed, rescored, scored
+from mcore_runtime.live.scoring import failed, scored
 from mcore_runtime.live.snapshot import Health, session_part, source_part
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.session import SessionStore
+from mcore_runtime.session.rescoring import check_scorable, rescored
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
 
@@ -205,20 +206,21 @@ class LiveSession:
         record = self._ledger.record(number)
         if record is None:
             raise UserError(f"there is no dive {number}")
-        if record["status"] not in ("scored", "failed"):
-            raise UserError(f"dive {number} is {record['status']}; only scored and failed dives are scored again")
+        if record["status"] == "scoring":
+            raise UserError(f"dive {number} is being scored; wait for its score")
+        check_scorable(record)
         if self._store is None:
             raise UserError("this session keeps no frames, so no dive can be scored again")
         clip = self._store.load_clip(number)
         self._ledger.scoring(number)
         self._engine.submit(
-            lambda scorer: self._rescored(number, rescored(scorer, record, clip), clip),
+            lambda scorer: self._rescored(number, rescored(scorer, record, clip, any_exemplar=True), clip),
             lambda error: self._not_rescored(number, error),
         )
 
     def _rescored(self, number: int, record: Record, clip: SampledClip) -> None:
         def change(old: Record) -> Record:
-            kept = ("order", "athlete", "club", "dive_number", "recording", "recording_start_s", "notes")
+            kept = ("order", "athlete", "club", "recording", "recording_start_s")
             new = record | {name: old[name] for name in kept}
             return new | {"status": "void", "status_before": "scored"} if old["status"] == "void" else new
 

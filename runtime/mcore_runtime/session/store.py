@@ -111,7 +111,7 @@ class SessionStore:
         self.close()
 
     def save_dive(self, record: Mapping[str, Any], clip: SampledClip | None = None) -> str | None:
-        """Save what is known of a dive; what was saved of it before stays in its history.
+        """Save what is known of a dive; what was saved of it before stays in its history, unless it is the same.
 
         The record is on the disk before the work on the frames begins.
 
@@ -132,14 +132,8 @@ class SessionStore:
         text = json.dumps(dict(record), allow_nan=False)
         with self._memory:
             self._must_be_open()
-            revision = self._revisions.get(number, 0) + 1
-            self._revisions[number] = revision
-            self._records[number] = text
-            # Numbered here and not by the database: a transaction that seemed to fail can be repeated without harm.
-            self._statements += [
-                ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
-                ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), text)),
-            ]
+            if self._records.get(number) != text:  # frames that come later bring the same record once more
+                self._add_result(number, text)
         problem = self._flush()
         if clip is not None:
             self._keep_input(number, pack_clip(clip))
@@ -200,6 +194,17 @@ class SessionStore:
             self._connection.close()  # moves the log into the database
             self._lock.close()
         return problem
+
+    def _add_result(self, number: int, text: str) -> None:
+        """Needs ``_memory``."""
+        revision = self._revisions.get(number, 0) + 1
+        self._revisions[number] = revision
+        self._records[number] = text
+        # Numbered here and not by the database: a transaction that seemed to fail can be repeated without harm.
+        self._statements += [
+            ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
+            ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), text)),
+        ]
 
     def _keep_input(self, number: int, content: bytes) -> None:
         with self._memory:
