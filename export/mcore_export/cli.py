@@ -92,6 +92,9 @@ class Arguments:
     """Keep int8 graphs that are not faster here, for another device."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
+    no_split: bool = False
+    """Leave out the backbone in two parts, which live streams use to score sooner after a dive's last frame: 24 MB and
+    half a minute less for the published network."""
     exemplars: Path | None = None
     """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was
     trained on, where they still lie where they did."""
@@ -271,6 +274,7 @@ def _export_options(arguments: Arguments) -> ExportOptions:
         limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
         validation=validation,
         keep_slower=arguments.keep_slower,
+        split=not arguments.no_split,
         engines=_engine_options(arguments),
         force=arguments.force,
     )

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
+from mcore_runtime.backends.split import SplitBackbone
 from mcore_runtime.encoding import EncodedClip, encode_clip
 from mcore_runtime.records import GateLimits, GateRow, Precision
+from mcore_runtime.streaming import encode_head, encode_rest
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -25,6 +27,8 @@ IntArray = NDArray[np.int64]
 EXEMPLAR_COUNTS = (1, 2, 10, 37)
 """Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
 CHAIN = "whole chain"
+IN_TWO_PARTS = "in two parts"
+"""The whole chain once more, with the backbone in two parts."""
 MEASURES = {
     "features": "features, relative",
     "logits": "logits, relative",
@@ -97,13 +101,16 @@ def mixed_tokens(tokens: FloatArray, count: int) -> FloatArray:
     return mixed
 
 
-def compare(backend: Backend, expected: Expected, limits: GateLimits) -> tuple[GateRow, ...]:
+def compare(
+    backend: Backend, expected: Expected, limits: GateLimits, split: SplitBackbone | None = None
+) -> tuple[GateRow, ...]:
     """Compare an artefact with PyTorch, part by part and as a whole.
 
     Args:
         backend: runs the artefact.
         expected: what PyTorch computed, from clips that were not used for tracing.
         limits: what is allowed.
+        split: the artefact's backbone in two parts, held to the same limits; None: it has none.
 
     Returns:
         One row for each comparison, passed or not.
@@ -113,7 +120,9 @@ def compare(backend: Backend, expected: Expected, limits: GateLimits) -> tuple[G
     table.add("backbone", "features", _worst([_relative(g.features, e.features) for g, e in _pairs(encoded, expected)]))
     _segmenter_rows(table, backend, expected)
     _regressor_rows(table, backend, expected)
-    _chain_rows(table, backend, expected, encoded)
+    _chain_rows(table, CHAIN, backend, expected, encoded)
+    if split is not None:
+        _split_rows(table, backend, split, expected)
     return tuple(table.rows)
 
 
@@ -122,7 +131,7 @@ def describe_row(row: GateRow) -> str:
     verdict = ("ok" if row.passed else "FAILED") if row.limit is not None else ""
     limit = "" if row.limit is None else f"({'least' if row.measure == 'srcc' else 'limit'} {row.limit:g})"
     figure = f"{row.figure:9.6f}" if row.measure == "srcc" else f"{row.figure:9.2g}"
-    return f"{row.part:11}  {figure} {limit:14} {verdict:6}  {row.case}"
+    return f"{row.part:12}  {figure} {limit:14} {verdict:6}  {row.case}"
 
 
 def describe_failures(rows: Sequence[GateRow]) -> str:
@@ -210,7 +219,18 @@ def _regressor_rows(table: _Table, backend: Backend, expected: Expected) -> None
         table.add("regressor", "delta", worst, f"E = {count}")
 
 
-def _chain_rows(table: _Table, backend: Backend, expected: Expected, encoded: Sequence[EncodedClip]) -> None:
+def _split_rows(table: _Table, backend: Backend, split: SplitBackbone, expected: Expected) -> None:
+    """Compare features and scores that come from the backbone in two parts."""
+    encoded = []
+    for clip in expected.clips:
+        head = encode_head(split, clip.frames[: split.head_frames], expected.clip_config)
+        encoded.append(encode_rest(backend, split, head, clip.frames, expected.clip_config))
+    off = _worst([_relative(got.features, clip.features) for got, clip in _pairs(encoded, expected)])
+    table.add(IN_TWO_PARTS, "features", off)
+    _chain_rows(table, IN_TWO_PARTS, backend, expected, encoded)
+
+
+def _chain_rows(table: _Table, part: str, backend: Backend, expected: Expected, encoded: Sequence[EncodedClip]) -> None:
     """Compare what a user would see: each clip scored against all others, exemplar tokens from the graphs too."""
     tokens = np.stack([got.tokens for got in encoded])  # (N, P, D)
     deltas = np.stack([backend.regressor(tokens[i : i + 1], tokens)[0] for i in range(len(tokens))])  # (N, N)
@@ -221,16 +241,16 @@ def _chain_rows(table: _Table, backend: Backend, expected: Expected, encoded: Se
     drift = np.abs(_scores(deltas, expected, agree) - _scores(expected.deltas, expected, agree))[agree]
     every = np.ones_like(agree)
     scores, expected_scores = _scores(deltas, expected, every), _scores(expected.deltas, expected, every)
-    flips.report(table, CHAIN)
-    table.add(CHAIN, "tie", min(_nearest_tie(clip.logits) for clip in expected.clips))
+    flips.report(table, part)
+    table.add(part, "tie", min(_nearest_tie(clip.logits) for clip in expected.clips))
     of = f"{int(agree.sum())} clips against each other"
-    table.add(CHAIN, "score_max", float(drift.max()) if agree.any() else np.nan, of)
-    table.add(CHAIN, "score_mean", float(drift.mean()) if agree.any() else np.nan, of)
+    table.add(part, "score_max", float(drift.max()) if agree.any() else np.nan, of)
+    table.add(part, "score_mean", float(drift.mean()) if agree.any() else np.nan, of)
     if not agree.all():
         off = float(np.abs(scores - expected_scores).max())
-        table.add(CHAIN, "score_any", off)
+        table.add(part, "score_any", off)
     if len(agree) > 2:
-        table.add(CHAIN, "srcc", _rank_correlation(scores, expected_scores))
+        table.add(part, "srcc", _rank_correlation(scores, expected_scores))
 
 
 def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -36,7 +36,8 @@ from mcore_export.golden import write_golden
 from mcore_export.graphs import export_graphs, graph_modules
 from mcore_export.half import ISLANDS
 from mcore_export.int8_variant import calibration_clips, check_calibration, measure_speed, quantise_within
-from mcore_export.verify import compare_aloud, require_pass
+from mcore_export.split_graphs import write_split
+from mcore_export.verify import compare_aloud, compare_with_split, require_pass
 from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
 from mcore_runtime.manifest import BundleManifest
 from mcore_runtime.records import (
@@ -78,6 +79,8 @@ class ExportOptions:
     """Real clips to compare on, besides rendered ones."""
     keep_slower: bool = False
     """Write int8 graphs even where they are not faster than fp32 on this machine's CPU."""
+    split: bool = True
+    """Export the backbone in two parts too, which live streams use to score sooner after a clip's last frame."""
     engines: EngineOptions | None = None
     """TensorRT engines to build at once, of ``precision`` unless they say another; None: later, by ``add_engines``."""
     force: bool = False
@@ -161,12 +164,12 @@ def _write_variants(
     model: MCoRe, folder: Path, options: ExportOptions, expected: Expected, records: list[DiveRecord], say: Say
 ) -> dict[Precision, VariantRecord]:
     """Write the graphs of every precision, each proven before the next is made."""
-    graphs = write_graphs(model, folder, options.opset, "fp32", say)
+    graphs = _write_graphs(model, folder, options, "fp32", say)
     limits = options.limits_of("fp32")
     written = {"fp32": _record(graphs, limits, _prove(model, graphs, expected, limits, say))}
     limits = options.limits_of(options.precision)
     if options.precision == "fp16":
-        half = write_graphs(model, folder, options.opset, "fp16", say)
+        half = _write_graphs(model, folder, options, "fp16", say)
         kept = tuple(f"{part}: {island}" for part, islands in ISLANDS.items() for island in islands)
         written["fp16"] = _record(half, limits, _prove(model, half, expected, limits, say), kept)
     if options.precision == "int8":
@@ -186,7 +189,15 @@ def _record(
     kept: tuple[str, ...] = (),
     speed: tuple[str, ...] = (),
 ) -> VariantRecord:
-    return VariantRecord(graphs.precision, kept, graphs.records, None, limits, gate, speed)
+    return VariantRecord(graphs.precision, kept, graphs.records, None, limits, gate, speed, graphs.split)
+
+
+def _write_graphs(model: MCoRe, folder: Path, options: ExportOptions, precision: Precision, say: Say) -> GraphSet:
+    """Export one precision's graphs, and its backbone in two parts where that is wanted."""
+    graphs = write_graphs(model, folder, options.opset, precision, say)
+    if not options.split:
+        return graphs
+    return replace(graphs, split=write_split(model, folder, options.opset, precision, say))
 
 
 def write_graphs(model: MCoRe, folder: Path, opset: int, precision: Precision, say: Say) -> GraphSet:
@@ -206,7 +217,7 @@ def _prove(model: MCoRe, graphs: GraphSet, expected: Expected, limits: GateLimit
         rows += compare_aloud(TorchBackend(graph_modules(model, "fp16"), graphs.precision), expected, limits, say)
     for backend in gate_backends(graphs, say):
         with closing(backend):
-            rows += compare_aloud(backend, expected, limits, say)
+            rows += compare_with_split(backend, graphs, expected, limits, say)
     require_pass(rows)
     return tuple(rows)
 

@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from onnxscript.optimizer import optimize
@@ -105,25 +106,46 @@ def export_graphs(
     for part, record in graphs.items():
         dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
         path = folder / record.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                modules[part],
-                inputs[part],
-                dynamo=True,
-                opset_version=max(opset, OLDEST_TRACED),
-                input_names=[spec.name for spec in record.inputs],
-                output_names=[spec.name for spec in record.outputs],
-                dynamic_shapes=dynamic,
-                verbose=False,
-            )
-            assert program is not None
-            # The exporter itself leaves large constants uncomputed, such as the GRU's weights in ONNX's order of gates.
-            optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
-            if opset < OLDEST_TRACED:
-                to_opset_17(program.model)
-            program.save(path, external_data=False)
+        write_onnx(modules[part], inputs[part], record, path, opset, dynamic)
         yield part, path
+
+
+def write_onnx(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    record: GraphRecord,
+    path: Path,
+    opset: int,
+    dynamic: dict[str, Any] | None = None,
+) -> None:
+    """Trace a module and write it as one ONNX file.
+
+    Args:
+        module: in evaluation mode.
+        inputs: to trace it with; their values do not matter.
+        record: names of inputs and outputs.
+        path: the file; its folder is made.
+        opset: ONNX operator set, 17 to 20.
+        dynamic: axes that may vary, by input; None: none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            inputs,
+            dynamo=True,
+            opset_version=max(opset, OLDEST_TRACED),
+            input_names=[spec.name for spec in record.inputs],
+            output_names=[spec.name for spec in record.outputs],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+        assert program is not None
+        # The exporter itself leaves large constants uncomputed, such as the GRU's weights in ONNX's order of gates.
+        optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+        if opset < OLDEST_TRACED:
+            to_opset_17(program.model)
+        program.save(path, external_data=False)
 
 
 def _trace_inputs(config: ModelConfig) -> dict[str, tuple[Tensor, ...]]:

@@ -18,7 +18,7 @@ from mcore.model import MCoRe, stage_deltas
 from mcore.regressor import DecoderLayer
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
-from mcore_export.lean import LeanBlock, lean_backbone
+from mcore_export.lean import LeanBackbone, LeanBlock, lean_backbone
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
@@ -30,16 +30,22 @@ ISLANDS = {
 """By part: what is computed in float32 though the rest is half."""
 
 
+def half_backbone(model: MCoRe) -> LeanBackbone:
+    """Rearrange a copy of a network's backbone in half precision, but for its means over space."""
+    backbone = lean_backbone(model.backbone).half()
+    for block in backbone.blocks:
+        assert isinstance(block, LeanBlock)
+        assert isinstance(block.se, SqueezeExcite)
+        block.se = _HalfSqueezeExcite(block.se)
+    return backbone
+
+
 class HalfBackboneGraph(nn.Module):
     """clip (1, 3, T, c, c) -> features (1, T, D); both float32."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
-        backbone = lean_backbone(model.backbone).half()
-        for block in backbone.blocks:
-            assert isinstance(block, LeanBlock)
-            assert isinstance(block.se, SqueezeExcite)
-            block.se = _HalfSqueezeExcite(block.se)
+        backbone = half_backbone(model)
         self.stem, self.blocks = backbone.stem, backbone.blocks
 
     def forward(self, clip: Tensor) -> Tensor:

@@ -65,7 +65,11 @@ class LeanBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (T, C_in, H, W) to (T, C, H/stride, W/stride)."""
-        moved = self.conv3(self.se(self.conv2(self.conv1(self.shift(x)))))
+        return self.after_shift(self.shift(x), x)
+
+    def after_shift(self, shifted: Tensor, x: Tensor) -> Tensor:
+        """What follows the shift, in which frames are on their own: shifted and x (T, C_in, H, W), as in forward."""
+        moved = self.conv3(self.se(self.conv2(self.conv1(shifted))))
         return F.relu(moved + self.downsample(x))
 
 
@@ -115,15 +119,20 @@ class LeanGatedShift(nn.Module):
         """Shift what the gates let through: (T, C, H, W) to the same shape."""
         half = self.shifted // 2
         shifted, rest = x.split([self.shifted, x.shape[1] - self.shifted], dim=1)
-        maps = F.conv2d(F.relu(self.bn(shifted)), self.weight, self.bias, padding=1)  # (T, 6, H, W)
-        previous, current, following = maps.split(2, dim=1)
-        gates = torch.tanh(current + _later(previous) + _earlier(following))  # (T, 2, H, W)
+        previous, current, following = self.maps(shifted)
+        gates = torch.tanh(current + later(previous) + earlier(following))  # (T, 2, H, W)
         first_gate, second_gate = gates.split(1, dim=1)
         first, second = shifted.split(half, dim=1)
         moved_first, moved_second = first_gate * first, second_gate * second
         return torch.cat(
-            [first - moved_first + _earlier(moved_first), second - moved_second + _later(moved_second), rest], dim=1
+            [first - moved_first + earlier(moved_first), second - moved_second + later(moved_second), rest], dim=1
         )
+
+    def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What shifted (T, S, H, W) adds to the gates of the next, this and the previous frame: (T, 2, H, W) each."""
+        maps = F.conv2d(F.relu(self.bn(shifted)), self.weight, self.bias, padding=1)  # (T, 6, H, W)
+        previous, current, following = maps.split(2, dim=1)
+        return previous, current, following
 
 
 class LeanTemporalShift(nn.Module):
@@ -137,7 +146,7 @@ class LeanTemporalShift(nn.Module):
         """Shift half of the shifted channels each way: (T, C, H, W) to the same shape."""
         half = self.shifted // 2
         first, second, rest = x.split([half, half, x.shape[1] - self.shifted], dim=1)
-        return torch.cat([_earlier(first), _later(second), rest], dim=1)
+        return torch.cat([earlier(first), later(second), rest], dim=1)
 
 
 def _lean_shift(shift: GatedShift | TemporalShift | None) -> nn.Module:
@@ -146,11 +155,11 @@ def _lean_shift(shift: GatedShift | TemporalShift | None) -> nn.Module:
     return LeanGatedShift(shift) if isinstance(shift, GatedShift) else LeanTemporalShift(shift)
 
 
-def _earlier(x: Tensor) -> Tensor:
+def earlier(x: Tensor) -> Tensor:
     """Move frames (T, C, H, W) one earlier: out[t] = x[t+1], zero at the end."""
     return F.pad(x[1:], (0, 0, 0, 0, 0, 0, 0, 1))
 
 
-def _later(x: Tensor) -> Tensor:
+def later(x: Tensor) -> Tensor:
     """Move frames (T, C, H, W) one later: out[t] = x[t-1], zero at the start."""
     return F.pad(x[:-1], (0, 0, 0, 0, 0, 0, 1, 0))

@@ -24,13 +24,16 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
     say(f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}")
     say(f"made with {made}")
     for name, variant in manifest.variants.items():
-        size = sum(manifest.files[graph.file].bytes for graph in variant.graphs.values())
+        size = sum(manifest.files[graph.file].bytes for graph in variant.all_graphs)
         bank = variant.exemplars
         exemplars = "no exemplars" if bank is None else f"{bank.count} exemplars of {len(bank.per_dive_number)} dives"
         worst = max((row.figure for row in variant.gate if row.measure == "score_max"), default=None)
         gate = "not compared" if worst is None else f"at most {worst:.2g} points from PyTorch"
         parts = ", ".join(f"{part} {kind}" for part, kind in variant.precision.items())
         say(f"{name}: {size / 1e6:.1f} MB ({parts}), {exemplars}, {gate}")
+        if variant.split is not None:
+            head, frames = variant.split.head_frames, manifest.model.clip.num_frames
+            say(f"  backbone in two parts for live streams: {head} frames of {frames}, then the rest")
         for kept in variant.kept:
             say(f"  in higher precision: {kept}")
         for line in variant.speed:

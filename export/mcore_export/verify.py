@@ -8,14 +8,15 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from mcore.errors import ExportError
 from mcore_export.compare import Expected, compare, describe_failures, describe_row
 from mcore_export.golden import load_golden
 from mcore_runtime.backends import Backend, open_variant
+from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GateLimits, GateRow, Precision
+from mcore_runtime.records import GateLimits, GateRow, GraphSet, Precision
 
 Say = Callable[[str], None]
 
@@ -41,16 +42,28 @@ def verify_bundle(
     golden = load_golden(bundle)
     engine, variant = open_variant(bundle.variants, backend, precision)
     with closing(engine):
-        return compare_aloud(engine, golden, bundle.manifest.variants[variant].limits, say)
+        return compare_with_split(engine, bundle.graphs(variant), golden, bundle.manifest.variants[variant].limits, say)
 
 
-def compare_aloud(backend: Backend, expected: Expected, limits: GateLimits, say: Say) -> tuple[GateRow, ...]:
+def compare_with_split(
+    backend: Backend, graphs: GraphSet, expected: Expected, limits: GateLimits, say: Say
+) -> tuple[GateRow, ...]:
+    """Compare an artefact with PyTorch, its backbone in two parts too where it has one and the engine runs it."""
+    has_split = graphs.split is not None and backend.name in SPLIT_BACKENDS
+    opened = closing(open_split(graphs, backend.name)) if has_split else nullcontext()
+    with opened as split:
+        return compare_aloud(backend, expected, limits, say, split)
+
+
+def compare_aloud(
+    backend: Backend, expected: Expected, limits: GateLimits, say: Say, split: SplitBackbone | None = None
+) -> tuple[GateRow, ...]:
     """Compare an artefact with PyTorch and say so: which engine, which arithmetic, and each figure."""
     precision = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
     say(f"{backend.name} ({backend.provider}): {precision}")
     for note in backend.notes:
         say(f"note: {note}")
-    rows = compare(backend, expected, limits)
+    rows = compare(backend, expected, limits, split)
     for row in rows:
         say(describe_row(row))
     return rows

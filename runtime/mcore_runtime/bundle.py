@@ -93,7 +93,7 @@ class Bundle:
                 f"checkpoint with: mcore-export {self.manifest.checkpoint.name} --out BUNDLE --{variant}"
             )
         engines = tuple(engine for engine in self.manifest.engines if engine.precision == variant)
-        return GraphSet(self.path, record.graphs, record.precision, variant, engines)
+        return GraphSet(self.path, record.graphs, record.precision, variant, engines, record.split)
 
     def load_exemplars(self, variant: Precision = "fp32") -> ExemplarBank:
         """Read the exemplar bank of one precision and check it against graphs, network and manifest.
@@ -163,7 +163,7 @@ def write_manifest(folder: str | Path, manifest: BundleManifest, names: Iterable
 
 def _check_listed(folder: Path, manifest: BundleManifest) -> None:
     """Every file that the runtime will open must be among the hashed ones."""
-    needed = [graph.file for variant in manifest.variants.values() for graph in variant.graphs.values()]
+    needed = [graph.file for variant in manifest.variants.values() for graph in variant.all_graphs]
     needed += [exemplars_file(name) for name, variant in manifest.variants.items() if variant.exemplars is not None]
     needed += [name for engine in manifest.engines for name in engine.files.values()]
     if missing := [name for name in needed if name not in manifest.files]:

@@ -18,6 +18,7 @@ from mcore.errors import BundleError, UserError
 from mcore_runtime.records import (
     PARTS,
     PRECISIONS,
+    SPLIT_PARTS,
     CheckpointRecord,
     EngineRecord,
     ExemplarRecord,
@@ -26,8 +27,10 @@ from mcore_runtime.records import (
     GateRow,
     GraphRecord,
     Precision,
+    SplitRecord,
     TensorSpec,
     VariantRecord,
+    split_graphs,
     standard_graphs,
 )
 from mcore_runtime.typed import misfit
@@ -146,12 +149,30 @@ def _check_graphs(manifest: BundleManifest) -> None:
     standard = standard_graphs(manifest.model)
     for name, variant in manifest.variants.items():
         for part, expected in standard.items():
-            found = variant.graphs[part]
-            if (found.inputs, found.outputs) != (expected.inputs, expected.outputs):
-                raise BundleError(
-                    f"the manifest contradicts itself: its model takes and gives {_tensors(expected)} in the {part}, "
-                    f"its {name} graph {_tensors(found)}; copy the bundle again, or export it again"
-                )
+            _check_graph(name, part, variant.graphs[part], expected)
+        if variant.split is not None:
+            _check_split(name, variant.split, manifest.model)
+
+
+def _check_split(name: str, split: SplitRecord, model: ModelConfig) -> None:
+    if not 0 < split.head_frames < model.clip.num_frames or set(split.graphs) != set(SPLIT_PARTS):
+        raise BundleError(
+            f"the manifest's {name} backbone in two parts has {', '.join(split.graphs)} with a head of "
+            f"{split.head_frames} of {model.clip.num_frames} frames; copy the bundle again, or export it again"
+        )
+    state = split.graphs["backbone_head"].outputs[-1:]
+    size = state[0].shape[-1] if state and state[0].shape else 0
+    expected = split_graphs(model, split.head_frames, size if isinstance(size, int) else 0)
+    for part, graph in split.graphs.items():
+        _check_graph(name, part, graph, expected[part])
+
+
+def _check_graph(name: str, part: str, found: GraphRecord, expected: GraphRecord) -> None:
+    if (found.inputs, found.outputs) != (expected.inputs, expected.outputs):
+        raise BundleError(
+            f"the manifest contradicts itself: its model takes and gives {_tensors(expected)} in the {part}, "
+            f"its {name} graph {_tensors(found)}; copy the bundle again, or export it again"
+        )
 
 
 def _tensors(graph: GraphRecord) -> str:
@@ -186,7 +207,15 @@ def _variant(values: Mapping[str, Any]) -> VariantRecord:
         limits=GateLimits(**values["limits"]),
         gate=tuple(GateRow(**row) for row in values["gate"]),
         speed=tuple(values["speed"]),
+        split=_split(values.get("split")),
     )
+
+
+def _split(values: Mapping[str, Any] | None) -> SplitRecord | None:
+    """The optional part of a variant: bundles that were exported without it lack the key, or hold null."""
+    if values is None:
+        return None
+    return SplitRecord(values["head_frames"], {part: _graph(graph) for part, graph in values["graphs"].items()})
 
 
 def _engine(values: Mapping[str, Any]) -> EngineRecord:

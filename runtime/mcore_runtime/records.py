@@ -12,6 +12,8 @@ from mcore.config import STAGES, ModelConfig
 
 PARTS = ("backbone", "segmenter", "regressor")
 """The graphs of a bundle, in the order they run."""
+SPLIT_PARTS = ("backbone_head", "backbone_tail")
+"""The graphs of the backbone in two parts, in the order they run."""
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """What a variant may be called; ``fp32`` is in every bundle."""
@@ -37,6 +39,16 @@ class GraphRecord:
     """Path below the bundle, with forward slashes."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """The backbone in two parts: the head runs on a clip's first frames before its last ones exist."""
+
+    head_frames: int
+    """Sampled frames that the head takes, H; the tail takes the other T - H."""
+    graphs: Mapping[str, GraphRecord]
+    """By part; see ``split_graphs``."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,8 @@ class GraphSet:
     """Which of a bundle's variants this is: one of ``PRECISIONS``."""
     engines: tuple[EngineRecord, ...] = ()
     """Engines built from these graphs."""
+    split: SplitRecord | None = None
+    """The same backbone in two parts, where it was exported."""
 
     def path(self, part: str) -> Path:
         """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
@@ -160,7 +174,7 @@ class GateRow:
     backend: str
     """Engine that ran the artefact."""
     part: str
-    """Graph that was compared, or ``whole chain``."""
+    """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the backbone in two parts."""
     measure: str
     """Name of the figure, such as ``features``."""
     case: str
@@ -189,6 +203,13 @@ class VariantRecord:
     """What the gate measured, by every engine that the exporting machine had."""
     speed: tuple[str, ...] = ()
     """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
+    split: SplitRecord | None = None
+    """The same backbone in two parts, for live streams; None: it was not exported."""
+
+    @property
+    def all_graphs(self) -> tuple[GraphRecord, ...]:
+        """Every graph, those of the backbone in two parts too."""
+        return (*self.graphs.values(), *(() if self.split is None else self.split.graphs.values()))
 
 
 def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphRecord]:
@@ -222,6 +243,25 @@ def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphReco
     }
     prefix = f"{folder}/" if folder else ""
     return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in PARTS}
+
+
+def split_graphs(model: ModelConfig, head_frames: int, state_size: int, folder: str = "") -> dict[str, GraphRecord]:
+    """Describe the graphs of a backbone in two parts.
+
+    Args:
+        model: the network.
+        head_frames: sampled frames that the head takes, 1 to T - 1.
+        state_size: numbers that the head hands over to the tail.
+        folder: folder below the bundle that holds the files; empty: the bundle itself.
+    """
+    clip, side = model.clip, model.clip.crop_size
+    state = TensorSpec("state", "float32", (1, state_size))
+    first = TensorSpec("first", "float32", (1, 3, head_frames, side, side))
+    last = TensorSpec("last", "float32", (1, 3, clip.num_frames - head_frames, side, side))
+    features = TensorSpec("features", "float32", (1, clip.num_frames, model.backbone.feature_dim))
+    tensors = {"backbone_head": ((first,), (state,)), "backbone_tail": ((last, state), (features,))}
+    prefix = f"{folder}/" if folder else ""
+    return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in SPLIT_PARTS}
 
 
 def hash_file(path: str | Path) -> FileRecord:

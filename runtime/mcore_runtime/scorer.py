@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -16,15 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.errors import BundleError, UserError
+from mcore.errors import UserError
 from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
+from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.comparison import Comparison, spread
 from mcore_runtime.encoding import EncodedClip, encode_clip
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.records import Precision
 from mcore_runtime.result import BackendFacts, DiveScore, VideoFacts
+from mcore_runtime.streaming import Head, encode_head, encode_rest
+
+_HEAD_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
 
 
 class Scorer:
@@ -36,6 +41,8 @@ class Scorer:
         precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
         threads: CPU threads; None: the engine's choice.
         num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
+        streaming: load the backbone in two parts too, where bundle and backend have it, so that a clip can be begun
+            before it is over; ``self.split`` is it, or ``self.no_split`` says why there is none.
 
     Raises:
         BundleError: the bundle is incomplete, changed, or of another format version.
@@ -50,6 +57,7 @@ class Scorer:
         precision: Precision | None = None,
         threads: int | None = None,
         num_exemplars: int | None = None,
+        streaming: bool = False,
     ) -> None:
         if num_exemplars is not None and num_exemplars < 1:
             raise UserError(f"the number of exemplars is {num_exemplars}; at least 1")
@@ -58,9 +66,13 @@ class Scorer:
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         has_exemplars = self.bundle.manifest.variants[self.precision].exemplars is not None
+        self.split: SplitBackbone | None = None
+        self.no_split: str | None = None if streaming else "it was not asked for"
         try:
             self._bank = self.bundle.load_exemplars(self.precision) if has_exemplars else None
-        except BundleError:
+            if streaming:
+                self._open_split(threads)
+        except UserError:
             self.close()
             raise
 
@@ -74,6 +86,8 @@ class Scorer:
 
     def close(self) -> None:
         """Free the engine; the scorer cannot be used after that."""
+        if self.split is not None:
+            self.split.close()
         self.backend.close()
 
     @property
@@ -154,6 +168,7 @@ class Scorer:
         *,
         video: VideoFacts | None = None,
         began: float | None = None,
+        head: Head | None = None,
     ) -> DiveScore:
         """Score a clip that is already in memory.
 
@@ -162,14 +177,15 @@ class Scorer:
             comparison: what ``select`` returned for the dive's number.
             video: where the clip came from, for the record; None: what the clip itself knows.
             began: ``time.perf_counter()`` when work on this dive began; None: now.
+            head: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
+                does not. ``timing_ms`` has ``backbone_head`` if it was used: milliseconds spent beforehand.
 
         Raises:
             BackendError: the engine computed something that is not a number.
         """
         began = time.perf_counter() if began is None else began
-        pixels = normalise(crop(clip.frames, self.clip_config), self.clip_config)  # (3, T, c, c)
         decoded = time.perf_counter()
-        encoded = self.encode(pixels)
+        encoded, used = self._encode(crop(clip.frames, self.clip_config), head)
         compare_began = time.perf_counter()
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
@@ -197,15 +213,45 @@ class Scorer:
             stage_deltas=(takeoff_share, flight_share, entry_share),
             exemplars=comparison.describe(delta),
             timing_ms={
-                "decode_preprocess": (decoded - began) * 1e3,
-                **encoded.timing_ms,
+                "decode_preprocess": (decoded - began) * 1e3 + encoded.timing_ms["preprocess"],
+                **{name: ms for name, ms in encoded.timing_ms.items() if name != "preprocess"},
                 "regressor": (ended - compare_began) * 1e3,
                 "total": (ended - began) * 1e3,
             },
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
-            notes=self._notes(clip, comparison),
+            notes=(*self._notes(clip, comparison), *(() if head is None or used else (_HEAD_UNUSED,))),
         )
+
+    def begin(self, first: NDArray[np.uint8]) -> Head:
+        """Compute what can be computed of a clip that is not over; needs ``self.split``.
+
+        Args:
+            first: (H, h, w, 3) uint8 RGB, resized: what the clip's first ``self.split.head_frames`` sampled frames will
+                be.
+        """
+        if self.split is None:
+            raise RuntimeError(f"this scorer has no backbone in two parts: {self.no_split}")
+        # Contiguous, so that the frames that are cropped away can be freed.
+        return encode_head(self.split, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config)
+
+    def _open_split(self, threads: int | None) -> None:
+        if self.backend.name not in SPLIT_BACKENDS:
+            self.no_split = f"{self.backend.name} does not run a backbone in two parts"
+        elif self.bundle.graphs(self.precision).split is None:
+            self.no_split = f"the bundle has no {self.precision} backbone in two parts"
+        else:
+            self.split = open_split(self.bundle.graphs(self.precision), self.backend.name, threads=threads)
+
+    def _encode(self, frames: NDArray[np.uint8], head: Head | None) -> tuple[EncodedClip, bool]:
+        """Encode (T, c, c, 3) RGB, from the head on if it is this clip's, and say whether it was."""
+        if self.split is not None and head is not None and head.begins(frames):
+            return encode_rest(self.backend, self.split, head, frames, self.clip_config), True
+        began = time.perf_counter()
+        pixels = normalise(frames, self.clip_config)  # (3, T, c, c)
+        preprocess_ms = (time.perf_counter() - began) * 1e3
+        encoded = self.encode(pixels)
+        return replace(encoded, timing_ms={"preprocess": preprocess_ms, **encoded.timing_ms}), False
 
     def _backend_facts(self) -> BackendFacts:
         backend = self.backend

@@ -67,7 +67,13 @@ def test_manifest_says_what_was_exported_and_how_it_was_proven(bundle: Path, che
     variant = manifest.variants["fp32"]
     assert variant.exemplars is not None
     assert dict(variant.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
-    assert {row.part for row in variant.gate} == {"backbone", "segmenter", "regressor", "whole chain"}
+    assert {row.part for row in variant.gate} == {
+        "backbone",
+        "segmenter",
+        "regressor",
+        "whole chain",
+        "in two parts",
+    }
     assert all(row.passed for row in variant.gate)
     assert sum("E = " in row.case for row in variant.gate) >= 2  # more than one number of them
     assert {row.measure for row in variant.gate if row.limit is None} == {"score_mean", "tie"}

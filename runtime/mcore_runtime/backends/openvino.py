@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from mcore._optional import require
 from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.records import PARTS, GraphSet, TensorSpec
+from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
 DEVICE = "CPU"
 INFERENCE_PRECISION = "f32"
@@ -51,47 +51,77 @@ class OpenVinoBackend:
         halves = [part for part, kind in graphs.precision.items() if kind == "fp16"]
         self.notes = (*notes, _HALF_NOTE) if halves else notes
         self.precision: Mapping[str, str] = {**graphs.precision, **dict.fromkeys(halves, _HALF_PRECISION)}
-        openvino = require("openvino", "openvino", f"The backend {self.name}")
+        records = {part: graphs.records[part] for part in PARTS}
+        self._models = OpenVinoModels(graphs.folder, records, threads, f"The backend {self.name}")
+        self.provider = self._models.provider
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        features: FloatArray = self._models.run("backbone", {"clip": clip}, ["features"])[0]
+        return features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        logits, transitions, tokens = self._models.run(
+            "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
+        )
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+        delta, stage_deltas = self._models.run(
+            "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
+        )
+        return delta, stage_deltas
+
+    def close(self) -> None:
+        """Drop the compiled graphs, and with them OpenVINO's memory and threads."""
+        self._models.close()
+
+
+class OpenVinoModels:
+    """Graphs compiled for the CPU, by part.
+
+    Args:
+        folder: of the bundle.
+        records: the graphs.
+        threads: CPU threads of one graph; None: one for each physical core.
+        wanted_by: who needs OpenVINO, for the message where it is not installed.
+
+    Raises:
+        BackendError: see ``OpenVinoBackend``.
+        MissingDependencyError: OpenVINO is not installed.
+    """
+
+    def __init__(self, folder: Path, records: Mapping[str, GraphRecord], threads: int | None, wanted_by: str) -> None:
+        openvino = require("openvino", "openvino", wanted_by)
         core = the_core(openvino)
         options = _OPTIONS if threads is None else {**_OPTIONS, "INFERENCE_NUM_THREADS": str(threads)}
         compiled = {}
-        for part in PARTS:
-            path = graphs.path(part)
+        for part, record in records.items():
+            path = folder / record.file
             compiled[part] = _compile(openvino, core, path, options)
-            record = graphs.records[part]
             names = {spec.name for spec in (*record.inputs, *record.outputs)}
             inputs, outputs = (
                 [_spec(port, names) for port in ports] for ports in (compiled[part].inputs, compiled[part].outputs)
             )
             check_signature(record, path, inputs, outputs)
         self.provider = _read_back(core, compiled)
+        """The processor's name, and the precision that is really used."""
         # A request keeps its graph alive, and its buffers from call to call.
         self._requests = {part: model.create_infer_request() for part, model in compiled.items()}
 
-    def backbone(self, clip: FloatArray) -> FloatArray:
-        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
-        features: FloatArray = self._run("backbone", {"clip": clip})["features"]
-        return features
-
-    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
-        values = self._run("segmenter", {"features": features})
-        return values["logits"], values["transitions"], values["tokens"]
-
-    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
-        values = self._run("regressor", {"query": query, "exemplars": exemplars})
-        return values["delta"], values["stage_deltas"]
-
-    def close(self) -> None:
-        """Drop the compiled graphs, and with them OpenVINO's memory and threads."""
-        self._requests.clear()
-
-    def _run(self, part: str, inputs: dict[str, Any]) -> Any:
+    def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
         request = self._requests.get(part)
         if request is None:
             raise RuntimeError("this backend is closed")
-        return request.infer(inputs, share_outputs=False)  # copies: the next call overwrites the request's buffers
+        values = request.infer(inputs, share_outputs=False)  # copies: the next call overwrites the request's buffers
+        return [values[name] for name in outputs]
+
+    def close(self) -> None:
+        """Drop the compiled graphs."""
+        self._requests.clear()
 
 
 @functools.cache

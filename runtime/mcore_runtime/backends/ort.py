@@ -10,7 +10,7 @@ from mcore._optional import require
 from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.records import PARTS, GraphSet, TensorSpec
+from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
 PROVIDERS = {"onnxruntime": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 """ONNX Runtime's execution provider behind each backend name."""
@@ -40,52 +40,75 @@ class OrtBackend:
         self.notes = notes
         self.precision: Mapping[str, str] = dict(graphs.precision)
         self.provider = PROVIDERS[name]
-        ort = _import(name)
-        available = ort.get_available_providers()
-        if self.provider not in available:
-            # Beside the CPU build, which is what answered, the other would overwrite half of it.
-            raise BackendError(
-                f"backend {name} needs ONNX Runtime's {self.provider}; this installation has "
-                f"{', '.join(available)}. Install it, in an environment of its own or after 'pip uninstall "
-                f"onnxruntime', with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
-            )
-        options = _session_options(ort, threads)
-        self._sessions = {}
-        for part in PARTS:
-            session = _open(ort, graphs.path(part), self.provider, options)
-            inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
-            check_signature(graphs.records[part], graphs.path(part), list(inputs), list(outputs))
-            self._sessions[part] = session
+        self._sessions = OrtSessions(graphs.folder, {part: graphs.records[part] for part in PARTS}, name, threads)
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
-        features: FloatArray = self._run("backbone", {"clip": clip}, ["features"])[0]
+        features: FloatArray = self._sessions.run("backbone", {"clip": clip}, ["features"])[0]
         return features
 
     def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
         """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
-        logits, transitions, tokens = self._run(
+        logits, transitions, tokens = self._sessions.run(
             "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
         )
         return logits, transitions, tokens
 
     def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
-        delta, stage_deltas = self._run(
+        delta, stage_deltas = self._sessions.run(
             "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
         )
         return delta, stage_deltas
 
     def close(self) -> None:
         """Drop the sessions, and with them ONNX Runtime's memory and threads."""
-        self._sessions.clear()
+        self._sessions.close()
 
-    def _run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+
+class OrtSessions:
+    """Graphs as sessions of one provider, by part.
+
+    Args:
+        folder: of the bundle.
+        records: the graphs.
+        name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
+        threads: CPU threads of one operator; None: one for each physical core.
+
+    Raises:
+        BackendError: see ``OrtBackend``.
+    """
+
+    def __init__(self, folder: Path, records: Mapping[str, GraphRecord], name: str, threads: int | None) -> None:
+        ort, provider = _import(name), PROVIDERS[name]
+        available = ort.get_available_providers()
+        if provider not in available:
+            # Beside the CPU build, which is what answered, the other would overwrite half of it.
+            raise BackendError(
+                f"backend {name} needs ONNX Runtime's {provider}; this installation has "
+                f"{', '.join(available)}. Install it, in an environment of its own or after 'pip uninstall "
+                f"onnxruntime', with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
+            )
+        options = _session_options(ort, threads)
+        self._sessions = {}
+        for part, record in records.items():
+            path = folder / record.file
+            session = _open(ort, path, provider, options)
+            inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
+            check_signature(record, path, list(inputs), list(outputs))
+            self._sessions[part] = session
+
+    def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
         try:
             values: list[Any] = self._sessions[part].run(outputs, inputs)
         except KeyError:
             raise RuntimeError("this backend is closed") from None
         return values
+
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._sessions.clear()
 
 
 def cuda_is_listed() -> bool:

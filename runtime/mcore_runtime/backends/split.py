@@ -1,0 +1,81 @@
+"""The backbone in two parts on an inference engine: its head runs before a clip is over, its tail afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from mcore.errors import UserError
+from mcore_runtime.backends.base import BackendError, FloatArray
+from mcore_runtime.records import SPLIT_PARTS, GraphSet
+
+SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino")
+"""Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
+
+
+class _Graphs(Protocol):
+    def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]: ...
+
+    def close(self) -> None: ...
+
+
+class SplitBackbone:
+    """Runs the two parts of a backbone; not to be shared between threads.
+
+    Shapes: T frames of a clip, H of them in the head, D features, N numbers handed over, c pixels.
+
+    Args:
+        graphs: the loaded parts.
+        head_frames: H.
+    """
+
+    def __init__(self, graphs: _Graphs, head_frames: int) -> None:
+        self._graphs = graphs
+        self.head_frames = head_frames
+        """Sampled frames that the head takes."""
+
+    def head(self, first: FloatArray) -> FloatArray:
+        """Turn a clip's first frames (1, 3, H, c, c), normalised RGB, into what the tail needs (1, N)."""
+        state: FloatArray = self._graphs.run(SPLIT_PARTS[0], {"first": first}, ["state"])[0]
+        return state
+
+    def tail(self, last: FloatArray, state: FloatArray) -> FloatArray:
+        """Turn the last frames (1, 3, T - H, c, c) and the head's result (1, N) into features (1, T, D)."""
+        features: FloatArray = self._graphs.run(SPLIT_PARTS[1], {"last": last, "state": state}, ["features"])[0]
+        return features
+
+    def close(self) -> None:
+        """Free the engine's memory; no call may follow."""
+        self._graphs.close()
+
+
+def open_split(graphs: GraphSet, backend: str, *, threads: int | None = None) -> SplitBackbone:
+    """Load a backbone in two parts.
+
+    Args:
+        graphs: one precision's graphs.
+        backend: name of the engine that runs the others of them, as ``Backend.name`` says.
+        threads: CPU threads of one operator; None: the engine's own choice.
+
+    Raises:
+        UserError: it was not exported, or this engine does not run it.
+        BackendError: the engine cannot load it.
+    """
+    split = graphs.split
+    if split is None:
+        raise UserError(
+            f"the bundle has no {graphs.variant} backbone in two parts; export it again, without --no-split"
+        )
+    if backend not in SPLIT_BACKENDS:
+        raise BackendError(
+            f"{backend} does not run a backbone in two parts, only {', '.join(SPLIT_BACKENDS)} do; whole clips it does"
+        )
+    if backend == "openvino":
+        from mcore_runtime.backends.openvino import OpenVinoModels
+
+        return SplitBackbone(
+            OpenVinoModels(graphs.folder, split.graphs, threads, f"The backend {backend}"), split.head_frames
+        )
+    from mcore_runtime.backends.ort import OrtSessions
+
+    return SplitBackbone(OrtSessions(graphs.folder, split.graphs, backend, threads), split.head_frames)
