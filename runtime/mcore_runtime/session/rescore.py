@@ -1,0 +1,164 @@
+"""Score dives of a session again from their stored frames, with any bundle; what they had before is kept.
+
+    mcore-rescore sessions/final                                 # what has no score yet, as the session was scored
+    mcore-rescore sessions/final --bundle better --all
+    mcore-rescore sessions/final --dives 3 5 --dive-number 407C
+
+With the bundle, backend and number of threads of the session the scores are the same bit for bit. Dives that are
+invalid or void stay as they are. Exit code: 0 when every chosen dive was scored, 1 when one was not, 2 for a mistake
+in the command.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import tyro
+from rich.console import Console
+
+from mcore.cli_help import description
+from mcore.diving import DiveNumber
+from mcore.errors import UserError, run_command
+from mcore_runtime.backends import BACKENDS, BackendError, BackendName
+from mcore_runtime.records import PRECISIONS, Precision
+from mcore_runtime.scorer import Scorer
+from mcore_runtime.session.rescoring import check_scorable, compares_with_any, rescored
+from mcore_runtime.session.store import SessionStore
+
+_WITHOUT_SCORE = ("failed", "scoring")
+"""``scoring``: the program ended while it was at it."""
+
+
+@dataclass(frozen=True)
+class RescoreArguments:
+    """Score dives of a session again from their stored frames."""
+
+    folder: tyro.conf.Positional[Path]
+    """The session's folder."""
+    bundle: Path | None = None
+    """Folder made by mcore-export; default: the bundle of the session."""
+    dives: tuple[int, ...] = ()
+    """Numbers of the dives."""
+    failed: bool = False
+    """All that have no score because the engine failed; the default."""
+    all: bool = False
+    """All that have one, and those."""
+    dive_number: str | None = None
+    """What the chosen dives really were, such as 407C; needs --dives."""
+    any_exemplar: bool = False
+    """Where the bundle has no exemplars of the dive number, or none is known, compare with all exemplars; default: as
+    the session did."""
+    backend: BackendName | None = None
+    """Inference engine; auto: the best that the bundle and this machine have; default: that of the session."""
+    precision: Precision | None = None
+    """Arithmetic of the graphs; default: that of the session, unless --backend names another engine."""
+    threads: int | None = None
+    """CPU threads; default: the engine's choice."""
+    num_exemplars: int | None = None
+    """Compare with at most this many exemplars; default: all of the dive number."""
+
+    def __post_init__(self) -> None:
+        if bool(self.dives) + self.failed + self.all > 1:
+            raise UserError("give one of --dives, --failed and --all")
+        if self.dive_number is not None:
+            DiveNumber.parse(self.dive_number)
+            if not self.dives:
+                raise UserError("--dive-number corrects the number of chosen dives; say which with --dives")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(
+        lambda: _run(
+            tyro.cli(
+                RescoreArguments,
+                prog="mcore-rescore",
+                args=argv,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                description=description(__doc__),
+            )
+        )
+    )
+
+
+def _run(arguments: RescoreArguments) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    with SessionStore.open(arguments.folder) as store:
+        records = _choose(arguments, store.dives())
+        if not records:
+            console.print(f"{arguments.folder}: every dive has a score; --all scores them again", markup=False)
+            return 0
+        with _open_scorer(arguments, store.facts) as scorer:
+            facts = f"{scorer.bundle.path}: {scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}"
+            console.print(facts, markup=False)
+            store.log("rescore", facts)
+            problems = [_rescore(arguments, store, scorer, record, console) for record in records]
+        unsaved = store.close()
+    if unsaved is not None:
+        raise UserError(f"the new scores could not be written: {unsaved}; make room and run the command again")
+    return 1 if any(problems) else 0
+
+
+def _choose(arguments: RescoreArguments, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    if arguments.dives:
+        known = {record["number"]: record for record in records}
+        if missing := [number for number in arguments.dives if number not in known]:
+            allowed = f"1 to {max(known)}" if known else "it has none"
+            raise UserError(f"{arguments.folder} has no dive {missing[0]}; allowed: {allowed}")
+        return [known[number] for number in dict.fromkeys(arguments.dives)]
+    wanted = (*_WITHOUT_SCORE, "scored") if arguments.all else _WITHOUT_SCORE
+    return [record for record in records if record["status"] in wanted]
+
+
+def _open_scorer(arguments: RescoreArguments, facts: Mapping[str, Any]) -> Scorer:
+    """Open what the session used, as far as the command names nothing else."""
+    bundle = arguments.bundle or facts.get("bundle")
+    if not bundle:
+        raise UserError("the session does not say which bundle it used; give one with --bundle FOLDER")
+    backend, precision = arguments.backend, arguments.precision
+    if backend is None:
+        backend = cast("BackendName", facts.get("backend")) if facts.get("backend") in BACKENDS else "auto"
+        if precision is None and facts.get("precision") in PRECISIONS:
+            precision = cast("Precision", facts.get("precision"))
+    try:
+        return Scorer(
+            bundle, backend, precision=precision, threads=arguments.threads, num_exemplars=arguments.num_exemplars
+        )
+    except BackendError as error:
+        if arguments.backend is not None:
+            raise
+        raise UserError(f"{error}. The session used {backend}; --backend auto takes what this machine has") from error
+
+
+def _rescore(
+    arguments: RescoreArguments, store: SessionStore, scorer: Scorer, record: dict[str, Any], console: Console
+) -> str | None:
+    """Score one dive, save and tell; returns why it could not be scored."""
+    number = record["number"]
+    any_exemplar = arguments.any_exemplar or compares_with_any(record, store.facts)
+    try:
+        check_scorable(record)
+        clip = store.load_clip(number)
+        new = rescored(scorer, record, clip, dive_number=arguments.dive_number, any_exemplar=any_exemplar)
+    except Exception as error:  # an engine that fails on one dive may do for the next; the old result stays
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"not scored: #{number}: {reason}", file=sys.stderr)
+        return reason
+    problem = store.save_dive(new)
+    console.print(_line(record, new), markup=False)
+    if problem is not None:
+        print(f"not written yet, tried again with the next dive: {problem}", file=sys.stderr)
+    return None
+
+
+def _line(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    before = "no score" if old["result"] is None else f"{old['result']['score']:.1f}"
+    return f"#{new['number']} {new['dive_number'] or 'unknown dive'}: {new['result']['score']:.1f}; before: {before}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
