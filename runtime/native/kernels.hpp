@@ -9,17 +9,22 @@
 
 namespace mcore {
 
-constexpr int kRows = 4;  // rows that the horizontal pass takes at once: they share the weights
+constexpr int kRows = 8;  // rows that the horizontal pass takes at once: they share the weights
+#if defined(MCORE_NEON_KERNELS)
 constexpr int kGroup = 8;  // pixels that one step of it reads
+#else
+constexpr int kGroup = 4;
+#endif
+constexpr int kMargin = 2;  // pixels beside a group that a load of 16 bytes may touch, on one side
 
 // The weights of the horizontal pass as vectors want them.
 struct Taps {
     int groups = 0;  // steps for each output; 0: rows are too narrow for vectors
     bool in_digits = false;
     std::vector<int> first;      // first pixel of the first group, moved left where it would pass the row's end
-    std::vector<int32_t> whole;  // 8 per group: the weights as they are
-    std::vector<int16_t> pairs;  // 16 per group: low 11 bits and the rest of each weight, for multiply-add of pairs
-    std::vector<int8_t> digits;  // 32 per group: three digits of 7 bits of each weight, where all lie below 2^21
+    std::vector<int32_t> whole;  // the weights as they are
+    std::vector<int16_t> pairs;  // 8 per group: the low 11 bits of each weight, then the rest of each
+    std::vector<int8_t> digits;  // 12 per group: the lowest 7 bits of each weight, the next, the highest, if below 2^21
 };
 Taps make_taps(const Axis& axis, int width);
 

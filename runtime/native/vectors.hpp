@@ -16,29 +16,36 @@ void yuv_row(const uint8_t* y, const uint8_t* u, const uint8_t* v, int chroma_st
 
 namespace {
 
-// Eight pixels, four in each half; the second load ends where the pixels end, so that nothing beyond is touched.
-inline __m256i load_group(const uint8_t* pixels, const Layout& layout) {
-    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels));
-    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels + kGroup * layout.pixel - 16));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+constexpr int kPairs = kRows / 2;  // of rows, one in each half of a vector
+
+// Loads of 16 bytes for four pixels must not pass the row's end: they begin this many bytes before the pixels, but for
+// the row's first outputs, which have room behind them.
+inline int bytes_before(const Layout& layout, int first) { return first < kMargin ? 0 : 16 - kGroup * layout.pixel; }
+
+inline __m256i load_pair(const uint8_t* upper, const uint8_t* lower) {
+    const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(upper));
+    const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(lower));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
 }
 
-// Where a byte of the group's pixel 4 * half + k lies within that half.
-inline int8_t byte_of(const Layout& layout, int half, int k, int channel) {
-    return static_cast<int8_t>(k * layout.pixel + channel + half * (16 - 4 * layout.pixel));
+// Four bytes of weights, everywhere.
+inline __m256i spread(const void* weights) {
+    int32_t value;
+    std::memcpy(&value, weights, sizeof value);
+    return _mm256_set1_epi32(value);
 }
 
-// Add the halves of each row's sums (red, green, blue, nothing), round, clamp, and write one pixel to each row.
+// Round and clamp each row's sums (red, green, blue, nothing), and write one pixel to each row.
 inline void store_pixels(const __m256i* sums, uint8_t* const* outs, size_t offset) {
-    __m128i rounded[kRows];
-    for (int n = 0; n < kRows; ++n) {
-        const __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums[n]), _mm256_extracti128_si256(sums[n], 1));
-        rounded[n] = _mm_srai_epi32(_mm_add_epi32(sum, _mm_setr_epi32(kHalf, kHalf, kHalf, 0)), kBits);
-    }
-    alignas(16) uint8_t bytes[16];
-    _mm_store_si128(reinterpret_cast<__m128i*>(bytes), _mm_packus_epi16(_mm_packs_epi32(rounded[0], rounded[1]),
-                                                                       _mm_packs_epi32(rounded[2], rounded[3])));
-    for (int n = 0; n < kRows; ++n) std::memcpy(outs[n] + offset, bytes + 4 * n, 4);
+    static_assert(kRows == 8, "eight rows fill a vector of pixels");
+    const __m256i half = _mm256_setr_epi32(kHalf, kHalf, kHalf, 0, kHalf, kHalf, kHalf, 0);
+    __m256i rounded[kPairs];
+    for (int n = 0; n < kPairs; ++n) rounded[n] = _mm256_srai_epi32(_mm256_add_epi32(sums[n], half), kBits);
+    alignas(32) uint8_t bytes[32];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(bytes),
+                       _mm256_packus_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
+                                           _mm256_packs_epi32(rounded[2], rounded[3])));
+    for (int n = 0; n < kRows; ++n) std::memcpy(outs[n] + offset, bytes + 4 * (n / 2) + 16 * (n % 2), 4);
 }
 
 }  // namespace
