@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mcore.video import SampledClip
+from mcore_runtime.live.headstart import HeadJob
 from mcore_runtime.result import DiveScore
 
 Status = Literal["scoring", "scored", "invalid", "failed", "void"]
@@ -45,6 +46,8 @@ class CutDive:
     """The dive as an MP4 file; None: none is kept."""
     video_start_s: float | None
     """Time of the video's first frame on the stream's clock."""
+    head: HeadJob | None = None
+    """What was begun of it before it was over; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class RunSummary:
     invalid: int
     failed: int
     void: int
+    begun_early: int
+    """Dives whose score was begun before their clip was over, and used."""
     time_to_score_ms: Mapping[str, float]
     """Percentiles of the dives that were scored, by name: p50, p90, p99, max."""
     frames: int
@@ -125,6 +130,7 @@ def summarise(records: Sequence[Mapping[str, Any]], *, frames: int, dropped: int
         invalid=statuses.count("invalid"),
         failed=statuses.count("failed"),
         void=statuses.count("void"),
+        begun_early=sum("backbone_head" in (record["result"] or {}).get("timing_ms", ()) for record in records),
         time_to_score_ms=percentiles([record["time_to_score_ms"] for record in records]),
         frames=frames,
         dropped=dropped,

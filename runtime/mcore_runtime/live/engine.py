@@ -6,12 +6,13 @@ until that succeeds. Jobs that come while there is none fail at once, so that no
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from mcore_runtime.scorer import Scorer
@@ -20,6 +21,8 @@ Job = Callable[[Scorer], None]
 OnError = Callable[[Exception], None]
 _MOST_WAITING = 8
 """Clips of 6 MB that may wait: more than any competition makes while one is scored."""
+_NOW, _IDLE, _END = range(3)
+"""Rank in the queue: dives to score, what is only a head start, and the end."""
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 30.0
 
 
@@ -27,10 +30,12 @@ class EngineGone(Exception):
     """The engine failed, and could not be opened again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class _Work:
-    job: Job
-    on_error: OnError
+    rank: int
+    number: int
+    job: Job = field(compare=False)
+    on_error: OnError = field(compare=False)
 
 
 class EngineThread:
@@ -50,7 +55,8 @@ class EngineThread:
         *,
         first_delay_s: float = _FIRST_DELAY_S,
     ) -> None:
-        self._jobs: queue.Queue[_Work | None] = queue.Queue(_MOST_WAITING)
+        self._jobs: queue.PriorityQueue[_Work] = queue.PriorityQueue(_MOST_WAITING)
+        self._numbers = itertools.count()
         self._opened = threading.Event()
         self._error: BaseException | None = None
         self._open_scorer, self._first_delay_s = open_scorer, first_delay_s
@@ -96,7 +102,18 @@ class EngineThread:
             job: gets the scorer; what it raises is the engine's failure.
             on_error: told of that failure, or that there is no engine, in the thread; must not raise.
         """
-        self._jobs.put(_Work(job, on_error))
+        self._jobs.put(_Work(_NOW, next(self._numbers), job, on_error))
+
+    def offer(self, job: Job) -> bool:
+        """Queue a job that is run when no other waits, and never delays one by more than its own time; does not wait.
+
+        Returns:
+            Whether it was taken. What it raises is the engine's failure, of which nobody else is told.
+        """
+        with suppress(queue.Full):
+            self._jobs.put_nowait(_Work(_IDLE, next(self._numbers), job, lambda error: None))
+            return True
+        return False
 
     def drain(self) -> None:
         """Wait until all jobs that were queued before are done."""
@@ -108,7 +125,7 @@ class EngineThread:
     def close(self) -> None:
         """Finish all jobs, close the engine, and end the thread."""
         if self._thread.is_alive():
-            self._jobs.put(None)
+            self._jobs.put(_Work(_END, next(self._numbers), lambda scorer: None, lambda error: None))
             self._thread.join()
 
     def _run(self) -> None:
@@ -132,7 +149,7 @@ class EngineThread:
             except queue.Empty:
                 self._reopen()
                 continue
-            if work is None:
+            if work.rank == _END:
                 return
             try:
                 if self._retry_s is not None and not self._reopen():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 Task = Callable[[], None]
 _MOST_WAITING = 32
@@ -25,9 +26,15 @@ class KeeperThread:
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
 
-    def submit(self, task: Task) -> None:
-        """Queue a task; waits while the queue is full."""
-        self._tasks.put(task)
+    def submit(self, task: Task, *, wait: bool = True) -> None:
+        """Queue a task.
+
+        Args:
+            task: called in the thread.
+            wait: where the queue is full, wait for room; else the task is forgotten.
+        """
+        with suppress(queue.Full):
+            self._tasks.put(task, block=wait)
 
     def submit_once(self, name: str, task: Task) -> None:
         """Queue a task, unless one of this name is waiting already: it will see what has changed since."""

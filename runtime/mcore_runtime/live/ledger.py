@@ -186,8 +186,10 @@ class Ledger:
     def _keep(self, record: Record) -> None:
         """Save a record, then show it; in the keeper's thread only."""
         number = record["number"]
-        if self._store is not None:
-            self._note_problem(self._store.save_dive(record))
+        try:
+            self._note_problem(None if self._store is None else self._store.save_dive(record))
+        except Exception as error:  # a fault of this program: a score that exists is shown all the same
+            self._fault(error)
         with self._lock:
             self._records[number] = record
             self._scoring.discard(number)
@@ -254,9 +256,10 @@ class Ledger:
         self.update(number, lambda old: {**old, **fields})
 
     def log(self, kind: str, text: str) -> None:
-        """Keep something that happened."""
+        """Keep something that happened, unless the disk is far behind; never waits."""
         if self._store is not None:
-            self._keeper.submit(lambda: None if self._store is None else self._store.log(kind, text))
+            store = self._store
+            self._keeper.submit(lambda: store.log(kind, text), wait=False)
 
     def save_state(self) -> None:
         """Save competition and dives that are being scored, as they are when the keeper comes to it."""

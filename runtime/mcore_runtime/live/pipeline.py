@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from mcore.errors import UserError
 from mcore.video import resize_frame
 from mcore_runtime.live.detector import BallisticDetector, DetectedDive, Detector
 from mcore_runtime.live.dives import CutDive
+from mcore_runtime.live.headstart import HeadStart
 from mcore_runtime.live.recording import Recording
 from mcore_runtime.live.ring import MAX_GAP_S, CutClip, FrameRing, NotEnoughFrames
 from mcore_runtime.sources import Frame, Source, SourceState, SourceStatus
@@ -83,6 +84,7 @@ class LivePipeline:
         settings: how dives are cut.
         on_dive: given every dive, in the caller's thread; must be quick.
         on_status: told when the source's state changes, in the caller's thread.
+        head_start: begins clips that are not over; None: nothing is begun.
         on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
         detector: finds dives; None: ``BallisticDetector``.
     """
@@ -96,11 +98,12 @@ class LivePipeline:
         *,
         on_status: Callable[[SourceStatus], None] | None = None,
         on_sight: Callable[[], None] | None = None,
+        head_start: HeadStart | None = None,
         detector: Detector | None = None,
     ) -> None:
         self._source, self._settings, self._on_dive = source, settings, on_dive
         self._on_status, self._on_sight, self._state = on_status, on_sight, SourceState.CONNECTING
-        self._detector = detector
+        self._detector, self._head_start = detector, head_start
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
         self._small = ClipConfig() if _detector_size(config) is None else None
         self._pending: tuple[_Pending, ...] = ()
@@ -142,6 +145,7 @@ class LivePipeline:
                 elif self._source.is_over:
                     break
                 self._take_requests()
+                self._begin_early()
                 self._close_due()
                 self._watch_state()
         finally:
@@ -172,7 +176,7 @@ class LivePipeline:
         self._await(_Pending(start_s, end_s, dive.witness, dive.takeoff_s, dive.entry_s))
 
     def _await(self, pending: _Pending) -> None:
-        self._pending = (*self._pending, pending)
+        self._pending = (*self._pending, replace(pending, end_s=self._ring.settle(pending.end_s)))
         if self._on_sight is not None:
             self._on_sight()
 
@@ -191,6 +195,10 @@ class LivePipeline:
             self._asked_s = now_s
             self._await(_Pending(start_s, end_s, "operator"))
 
+    def _begin_early(self) -> None:
+        if self._head_start is not None and self._pending:
+            self._head_start.update(self._ring, [self._whole_enough(p, ended=False) for p in self._pending])
+
     def _close_due(self) -> None:
         """Hand over the clips whose end has come, or should have come."""
         if self._last is None or not self._pending:
@@ -204,7 +212,7 @@ class LivePipeline:
     def _is_due(self, pending: _Pending, silent_s: float) -> bool:
         assert self._last is not None
         left_s = pending.end_s - self._last.time_s
-        return left_s <= 0 or silent_s > left_s + _PATIENCE_S
+        return left_s <= 0 or self._ring.ends_before_next(pending.end_s) or silent_s > left_s + _PATIENCE_S
 
     def _finish(self) -> None:
         """The stream is over: close what is open."""
@@ -240,6 +248,7 @@ class LivePipeline:
             notes=notes,
             video=video,
             video_start_s=video_start_s,
+            head=None if self._head_start is None else self._head_start.take((start_s, end_s)),
         )
         self._on_dive(dive)
 

@@ -31,6 +31,8 @@ class RunPlan:
     num_exemplars: int | None = None
     clips: bool = True
     """Keep the video of every dive."""
+    exact: bool = False
+    """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
 
     @property
     def settings(self) -> LiveSettings:
@@ -45,6 +47,7 @@ class RunPlan:
             precision=self.precision,
             threads=self.threads,
             num_exemplars=self.num_exemplars,
+            streaming=not self.exact,
         )
 
     def facts(self, scorer: Scorer) -> dict[str, Any]:

@@ -16,10 +16,13 @@ from mcore.config import ClipConfig
 from mcore.errors import UserError
 from mcore.video import SampledClip, resize_frame, sample_indices_by_time
 from mcore.video.sampling import clip_window, shown_seconds
+from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
 from mcore_runtime.sources.frame import Frame
 
 MAX_GAP_S = 0.25
 """Longest time between two frames of a valid clip: half a somersault."""
+_RECENT = 64
+"""Frames that tell the stream's rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,44 @@ class FrameRing:
         dropped = int(self._sequences[slots[-1]] - self._sequences[slots[0]]) - (count - 1)
         faults = self._faults(slots, start_s, end_s, max_gap_s)
         return CutClip(clip, float(times[0]), float(times[-1]), faults, dropped)
+
+    def settle(self, end_s: float) -> float:
+        """Move the end of a clip that is not over to the middle between two frames; see ``settled_end``."""
+        return settled_end(self._recent(), end_s)
+
+    def ends_before_next(self, end_s: float) -> bool:
+        """Say whether the next frame, if it comes when it should, lies behind a clip's end."""
+        times = self._recent()
+        return bool(len(times) > 1 and times[-1] + frame_period(times) >= end_s)
+
+    def foresee(self, start_s: float | None, end_s: float | None, count: int) -> NDArray[np.uint8] | None:
+        """Return what the first sampled frames of a clip that is not over will be, if the stream stays steady.
+
+        Args:
+            start_s: as for ``cut``.
+            end_s: as for ``cut``; without it nothing can be said.
+            count: frames that are wanted, at most ``config.num_frames``.
+
+        Returns:
+            (count, resize_height, resize_width, 3) a copy; None while one of them has not come.
+        """
+        order = self._order()
+        seen = order[clip_window(self._times[order], start_s, None)]
+        if end_s is None or len(seen) < 2:
+            return None
+        times = expected_times(self._times[seen], end_s)
+        if len(times) < 2:
+            return None
+        wanted = sample_indices_by_time(times, self.config.num_frames)[:count]
+        if wanted[-1] >= len(seen):
+            return None
+        first: NDArray[np.uint8] = self._pictures[seen[wanted]]
+        return first
+
+    def _recent(self) -> NDArray[np.float64]:
+        """Times of the newest frames, oldest first."""
+        recent: NDArray[np.float64] = self._times[self._order()[-_RECENT:]]
+        return recent
 
     def _order(self) -> NDArray[np.int64]:
         """Slots from the oldest frame to the newest."""

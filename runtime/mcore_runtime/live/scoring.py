@@ -40,15 +40,16 @@ def scored(scorer: Scorer, dive: LiveDive, cut: CutDive) -> LiveDive:
         Exception: whatever the engine raises.
     """
     assert cut.clip is not None
-    result = _score(scorer, cut.clip, dive.dive_number, cut.start_s, cut.end_s)
+    result = _score(scorer, cut.clip, dive.dive_number, cut)
     took_ms = (time.monotonic() - cut.arrived_s) * 1e3
     return replace(dive, status="scored", result=result, time_to_score_ms=took_ms, created=now())
 
 
-def _score(scorer: Scorer, clip: SampledClip, dive_number: str | None, start_s: float, end_s: float) -> DiveScore:
+def _score(scorer: Scorer, clip: SampledClip, dive_number: str | None, cut: CutDive) -> DiveScore:
     """Score a clip against the exemplars of its dive number, or against all: a competition is never stopped."""
     comparison = scorer.select(dive_number, any_exemplar=True)
-    result = scorer.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s))
+    facts, head = video_facts(clip, cut.start_s, cut.end_s), None if cut.head is None else cut.head.take()
+    result = scorer.score_clip(clip, comparison, video=facts, head=head)
     if dive_number is None or comparison.same_dive_number:
         return result
     return replace(result, notes=(f"the bundle has no exemplars of {dive_number}", *result.notes))

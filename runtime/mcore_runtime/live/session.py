@@ -25,6 +25,7 @@ from mcore_runtime.live.detector import Detector
 from mcore_runtime.live.dives import CutDive, RunSummary, summarise
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.events import Broadcast, Subscription
+from mcore_runtime.live.headstart import HeadStart
 from mcore_runtime.live.ledger import Ledger, Record
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.scoring import failed, scored
@@ -77,6 +78,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._ledger.changed,
+            head_start=_head_start(engine),
             detector=detector,
         )
         self._stopped = threading.Event()
@@ -273,6 +275,11 @@ class LiveSession:
         backend = self._engine.scorer.backend
         self._ledger.log("engine", problem or f"open again: {backend.name}, {backend.provider}")
         self._ledger.changed()
+
+
+def _head_start(engine: EngineThread) -> HeadStart | None:
+    split = engine.scorer.split
+    return None if split is None else HeadStart(split.head_frames, engine.offer)
 
 
 def _transitions(record: Record) -> Sequence[int]:

@@ -115,8 +115,9 @@ def summary_line(summary: RunSummary) -> str:
     """Say in one line how a session went."""
     times = ", ".join(f"{name} {value:.0f}" for name, value in summary.time_to_score_ms.items())
     void = f", {summary.void} void" if summary.void else ""
+    early = f"{summary.begun_early} begun before their end; " if summary.begun_early else ""
     return (
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
-        f"{'time to score in ms: ' + times + '; ' if times else ''}{summary.frames} frames, {summary.dropped} dropped, "
+        f"{early}{'time to score in ms: ' + times + '; ' if times else ''}{summary.frames} frames, {summary.dropped} dropped, "
         f"{summary.connections} connections"
     )

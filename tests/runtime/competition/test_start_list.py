@@ -1,0 +1,194 @@
+"""Start lists: whatever a spreadsheet writes is read, and whatever is wrong in it is named by its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcore.errors import UserError
+from mcore_runtime.competition import TEMPLATE, Entry, read_start_list
+from mcore_runtime.competition.__main__ import main
+from mcore_runtime.competition.entry import clean_difficulty, clean_number, clean_text, difficulty_warning
+from mcore_runtime.competition.start_list import parse_start_list
+
+EXPECTED = (
+    Entry(1, "Ada", "North", "107B", 3.1),
+    Entry(2, "Bo", "South", "5253B", None),
+)
+PLAIN = "order,athlete,club,dive_number,difficulty\n1,Ada,North,107B,3.1\n2,Bo,South,5253B,\n"
+FORMS = {
+    "plain": PLAIN.encode(),
+    "byte order mark": b"\xef\xbb\xbf" + PLAIN.encode(),
+    "carriage returns": PLAIN.replace("\n", "\r\n").encode(),
+    "semicolons and decimal commas": PLAIN.replace("3.1", "3,1#").replace(",", ";").replace("3;1#", "3,1").encode(),
+    "tabs": PLAIN.replace(",", "\t").encode(),
+    "UTF-16": PLAIN.encode("utf-16"),
+    "quotes": b'order,athlete,club,dive_number,difficulty\n1,"Ada","North","107B","3.1"\n2,Bo,South,5253B,\n',
+    "other order, case and names": b"DD, Dive No. ,CLUB,Name,Nr\n3.1,107b,North,Ada,1\n,5253B,South, Bo ,2.\n",
+    "unsorted": b"order,athlete,club,dive_number,difficulty\n2,Bo,South,5253B,\n1,Ada,North,107B,3.1\n",
+    "empty lines": PLAIN.replace("\n", "\n\n,,,,\n").encode(),
+    "no order": b"athlete,club,dive_number,difficulty\nAda,North,107B,3.1\nBo,South,5253B,\n",
+    "more separators at the ends of lines": PLAIN.replace("\n", ",,\n").encode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_list_is_read_in_any_form(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(FORMS[form])
+    read = read_start_list(path)
+    assert read.entries == EXPECTED
+    assert read.warnings == ()
+
+
+def test_names_keep_their_letters_and_lose_what_is_not_one(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes('athlete,dive_number\n"O\'Hara, Zoë\u202e\t Ma",107B\n'.encode())
+    (entry,) = read_start_list(path).entries
+    assert (entry.athlete, entry.order, entry.club, entry.state, entry.dive) == (
+        "O'Hara, Zoë Ma",
+        1,
+        "",
+        "waiting",
+        None,
+    )
+    path.write_bytes("athlete,dive_number\nZoë,107B\n".encode("cp1252"))
+    read = read_start_list(path)
+    assert read.entries[0].athlete == "Zoë"
+    assert "Windows-1252" in read.warnings[0]
+
+
+def test_every_bad_line_is_named_and_nothing_is_read() -> None:
+    text = (
+        "order,athlete,club,dive_number,difficulty\n"
+        "1,Ada,,107B,3.1\n"
+        "2,,,407C,\n"
+        "\n"
+        "x,Cy,,999Z,nine\n"
+        "1,Di,,205B,3.0\n"
+        "5,Ed,,205B,3.0,more\n"
+    )
+    with pytest.raises(UserError) as caught:
+        parse_start_list(text)
+    said = str(caught.value)
+    for words in ("line 3: athlete", "line 5: order is 'x'", "'999Z'", "'nine'", "line 6: order 1 is already on line 2",
+                  "line 7: 'more' is beyond the last column", "4 mistake"):  # fmt: skip
+        assert words in said
+    assert "line 2:" not in said
+
+
+def test_hundreds_of_bad_lines_do_not_fill_the_screen() -> None:
+    with pytest.raises(UserError, match="and 80 more"):
+        parse_start_list("athlete,dive_number\n" + "Ada,000\n" * 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("\n\n", "empty"),
+        ("athlete,dive_number\n", "no line below"),
+        ("order,name\n1,Ada\n", "no column dive_number"),
+        ("athlete,name,dive_number\nAda,Ada,107B\n", "two columns are the athlete"),
+        ('athlete,dive_number\n"Ada,107B\n', "quotation mark"),
+        ("athlete,dive_number,order\nAda,107B,0\n", "whole number from 1"),
+        ("athlete,dive_number,order\nAda,107B,²\n", "whole number from 1"),
+        ("athlete,dive_number,difficulty\nAda,107B,31\n", "0.9 to 6"),
+        ("athlete,dive_number,difficulty\nAda,107B,nan\n", "0.9 to 6"),
+        (f"athlete,dive_number\n{'A' * 200},107B\n", "200 letters"),
+    ],
+)
+def test_lists_that_cannot_be(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse_start_list(text)
+
+
+def test_files_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read.*mcore_runtime.competition"):
+        read_start_list(tmp_path / "none.csv")
+    (tmp_path / "zip.csv").write_bytes(b"PK\x03\x04\0\0\0")
+    with pytest.raises(UserError, match="not a text file"):
+        read_start_list(tmp_path / "zip.csv")
+    (tmp_path / "long.csv").write_bytes(b"x" * 3_000_000)
+    with pytest.raises(UserError, match="at most"):
+        read_start_list(tmp_path / "long.csv")
+
+
+def test_an_order_that_begins_anew_in_each_round_is_numbered_on() -> None:
+    text = "round,order,athlete,dive_number\n2,1,Ada,107B\n1,2,Bo,407C\n1,1,Ada,205B\n2,2,Bo,5253B\n"
+    read = parse_start_list(text)
+    assert [(e.order, e.round, e.athlete) for e in read.entries] == [
+        (1, 1, "Ada"), (2, 1, "Bo"), (3, 2, "Ada"), (4, 2, "Bo"),
+    ]  # fmt: skip
+    assert "numbered on" in read.warnings[0]
+    with pytest.raises(UserError, match="line 3: order 1 in round 1 is already on line 2"):
+        parse_start_list("round,order,athlete,dive_number\n1,1,Ada,107B\n1,1,Bo,407C\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "difficulty", "words"),
+    [
+        ("107B", 3.1, None),  # 3 m
+        ("107B", 3.0, None),  # 10 m
+        ("407C", 3.4, None),
+        ("407C", 3.9, "3.4 from 3 m, 3.2 from 10 m"),
+        ("6243D", 3.2, None),
+        ("6243D", 2.2, "3.2 from 10 m"),
+        ("113B", 2.0, "cannot be checked"),  # flying
+        (None, 3.0, None),
+        ("407C", None, None),
+    ],
+)
+def test_difficulties_are_compared_with_the_rules(
+    number: str | None, difficulty: float | None, words: str | None
+) -> None:
+    warning = difficulty_warning(number, difficulty)
+    assert (warning is None) == (words is None)
+    assert words is None or words in str(warning)
+
+
+def test_a_wrong_difficulty_is_a_warning_with_its_line() -> None:
+    read = parse_start_list("athlete,dive_number,difficulty,coach\nAda,407C,3.4,X\nBo,407C,4.4,Y\n")
+    assert len(read.entries) == 2
+    assert read.warnings[0] == "line 1: the column 'coach' is not used"
+    assert read.warnings[1].startswith("line 3: difficulty 4.4 of 407C is not in the rules")
+
+
+@pytest.mark.parametrize("value", [True, [], "3;2", float("inf"), -1, "0"])
+def test_no_difficulties(value: object) -> None:
+    with pytest.raises(UserError):
+        clean_difficulty(value)
+
+
+@pytest.mark.parametrize(("clean", "value"), [(clean_number, 407), (clean_text, None), (clean_number, "40 7 X")])
+def test_values_of_other_kinds(clean: object, value: object) -> None:
+    with pytest.raises(UserError):
+        clean(value, "it") if clean is clean_text else clean_number(value)
+
+
+def test_the_template_is_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert printed == TEMPLATE
+    (tmp_path / "list.csv").write_text(printed)
+    assert main([str(tmp_path / "list.csv")]) == 0
+    shown = capsys.readouterr().out
+    assert "Ada Example" in shown
+    assert "warning" not in shown
+    (tmp_path / "list.csv").write_text(printed + "9,1,,x\n")
+    assert main([str(tmp_path / "list.csv")]) == 2
+    assert "line 6" in capsys.readouterr().err
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200))
+def test_no_text_does_anything_but_load_or_explain(text: str) -> None:
+    try:
+        read = parse_start_list("athlete,dive_number,order,round\n" + text)
+    except UserError:
+        return
+    orders = [entry.order for entry in read.entries]
+    assert orders == sorted(set(orders))
