@@ -87,6 +87,9 @@ class RunArguments:
     """CPU threads; default: the engine's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
+    exact: bool = False
+    """Compute every score from the whole clip, bit for bit as mcore-score does from a file. Default: most of it is
+    computed before the clip is over, where bundle and engine allow it; scores then differ by rounding."""
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -107,6 +110,7 @@ class RunArguments:
             "threads": self.threads,
             "num_exemplars": self.num_exemplars,
             "clips": False if self.no_clips else None,
+            "exact": True if self.exact else None,
         }
         return make_plan(given, facts, self.resume)
 
@@ -225,7 +229,8 @@ def _compare(store: SessionStore, plan: RunPlan, scorer: Scorer, voice: Voice) -
 
 
 def _described(scorer: Scorer) -> str:
-    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}"
+    how = "begun before a dive is over" if scorer.split is not None else f"from whole clips ({scorer.no_split})"
+    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}, {how}"
 
 
 def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> AbstractContextManager[Any]:
