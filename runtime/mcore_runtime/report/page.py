@@ -39,6 +39,7 @@ def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> str:
     failed = [outcome for outcome in outcomes if outcome.result is None]
     return Template(template("page.html")).substitute(
         style=template("style.css"),
+        reading=template("reading.html"),
         title=_title(len(sections), len(outcomes)),
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         overview=_overview(outcomes) if len(outcomes) > 1 else "",

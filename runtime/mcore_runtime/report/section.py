@@ -51,6 +51,8 @@ def scored_section(
     origin: str,
     who: str = "",
     true_score: float | None = None,
+    more: str = "",
+    is_live: bool = False,
 ) -> str:
     """Return one scored dive as HTML.
 
@@ -62,6 +64,8 @@ def scored_section(
         origin: in small letters: where the dive was taken from.
         who: before the description of the dive; empty: nobody is named.
         true_score: what the judges gave, points; None: not known.
+        more: HTML for the end of the section.
+        is_live: it was cut from a stream, not read from a file.
     """
     return Template(template("dive.html")).substitute(
         anchor=anchor,
@@ -81,7 +85,8 @@ def scored_section(
         dive_head="" if result.same_dive_number else "<th>Dive</th>",
         exemplars=_exemplars(result),
         notes=notes_html(result.notes),
-        small_print=_small_print(result),
+        more=more,
+        small_print=_small_print(result, is_live),
     )
 
 
@@ -167,12 +172,13 @@ def _exemplars(result: DiveScore) -> str:
     return rows + rest
 
 
-def _small_print(result: DiveScore) -> str:
+def _small_print(result: DiveScore, is_live: bool) -> str:
     video, backend, ms = result.video, result.backend, result.timing_ms
-    window = "" if video.start_s is None and video.end_s is None else " (part of the file)"
+    how = "received" if is_live else "read"
+    window = " (part of the file)" if not is_live and (video.start_s, video.end_s) != (None, None) else ""
     text = (
         f"{video.width} x {video.height}, {video.num_source_frames} frames in {video.duration_s:.2f} s{window}, "
-        f"read by {video.reader}. Computed in {ms['total']:.0f} ms on {backend.provider} ({backend.precision}): "
+        f"{how} by {video.reader}. Computed in {ms['total']:.0f} ms on {backend.provider} ({backend.precision}): "
         f"decoding {ms['decode_preprocess']:.0f}, backbone {ms['backbone']:.0f}, "
         f"segmenter {ms['segmenter']:.0f}, comparison {ms['regressor']:.0f} ms."
     )

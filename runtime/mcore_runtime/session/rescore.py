@@ -57,9 +57,9 @@ class RescoreArguments:
     precision: Precision | None = None
     """Arithmetic of the graphs; default: that of the session, unless --backend names another engine."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: as in the session, unless --backend names another engine."""
     num_exemplars: int | None = None
-    """Compare with at most this many exemplars; default: all of the dive number."""
+    """Compare with at most this many exemplars; default: as in the session."""
 
     def __post_init__(self) -> None:
         if bool(self.dives) + self.failed + self.all > 1:
@@ -116,17 +116,20 @@ def _choose(arguments: RescoreArguments, records: Sequence[dict[str, Any]]) -> l
 
 def _open_scorer(arguments: RescoreArguments, facts: Mapping[str, Any]) -> Scorer:
     """Open what the session used, as far as the command names nothing else."""
+    settings = facts.get("settings", {})
     bundle = arguments.bundle or facts.get("bundle")
     if not bundle:
         raise UserError("the session does not say which bundle it used; give one with --bundle FOLDER")
-    backend, precision = arguments.backend, arguments.precision
+    backend, precision, threads = arguments.backend, arguments.precision, arguments.threads
     if backend is None:
+        threads = threads or settings.get("threads")
         backend = cast("BackendName", facts.get("backend")) if facts.get("backend") in BACKENDS else "auto"
         if precision is None and facts.get("precision") in PRECISIONS:
             precision = cast("Precision", facts.get("precision"))
     try:
+        num_exemplars = arguments.num_exemplars or settings.get("num_exemplars")
         return Scorer(
-            bundle, backend, precision=precision, threads=arguments.threads, num_exemplars=arguments.num_exemplars
+            bundle, backend, precision=precision, threads=threads, num_exemplars=num_exemplars, streaming=True
         )
     except BackendError as error:
         if arguments.backend is not None:

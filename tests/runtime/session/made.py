@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mcore.video import SampledClip
+from mcore_runtime import Scorer
+from mcore_runtime.scorer import video_facts
+from mcore_runtime.session import SessionStore
 
 FACTS: dict[str, Any] = {"source": "rtsp://camera/…", "bundle": "bundle", "backend": "onnxruntime", "mode": "auto"}
 
@@ -22,7 +26,7 @@ def noise(number: int, shape: tuple[int, int, int] = (8, 20, 12)) -> SampledClip
     random = np.random.default_rng(number)
     return SampledClip(
         frames=random.integers(0, 256, (frames, *size, 3), dtype=np.uint8),
-        pts_seconds=np.sort(random.uniform(0, 3, frames)),
+        pts_seconds=0.4 * np.arange(frames) + random.uniform(0, 0.1, frames),
         indices=np.arange(frames),
         num_source_frames=frames + 3,
         duration_s=3.1,
@@ -41,3 +45,45 @@ def assert_same(found: SampledClip, expected: SampledClip) -> None:
         np.testing.assert_array_equal(one, other)
     for name in ("num_source_frames", "duration_s", "source_width", "source_height", "source", "reader"):
         assert getattr(found, name) == getattr(expected, name), name
+
+
+def scored_record(scorer: Scorer, number: int, **changes: Any) -> dict[str, Any]:
+    """A dive of ``noise(number)`` as a run saves it when it has a score."""
+    clip = noise(number)
+    result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 10.0, 13.0))
+    live: dict[str, Any] = {
+        "start_s": 10.0,
+        "end_s": 13.0,
+        "time_to_score_ms": 100.0 + number,
+        "found_by": "body",
+        "notes": [],
+    }
+    created = f"2026-11-23T12:00:{number:02d}.000+00:00"
+    values = {**live, "status": "scored", "reasons": [], "result": result.to_json(), "created": created, **changes}
+    return record(number, **values)
+
+
+def unscored_record(number: int, status: str, **changes: Any) -> dict[str, Any]:
+    """A dive without a score."""
+    live: dict[str, Any] = {
+        "start_s": 10.0,
+        "end_s": 13.0,
+        "time_to_score_ms": None,
+        "found_by": "operator",
+        "notes": [],
+    }
+    return record(number, **{**live, "status": status, "created": "2026-11-23T12:01:00.000+00:00", **changes})
+
+
+def make_session(folder: Path, bundle: Path) -> Path:
+    """Five dives: one scored, one each that failed, is invalid, void, and was never finished."""
+    facts = {**FACTS, "bundle": str(bundle), "precision": "fp32", "settings": {"threads": 1, "any_exemplar": True}}
+    with Scorer(bundle, "onnxruntime", threads=1) as scorer, SessionStore.create(folder, facts) as store:
+        store.save_dive(scored_record(scorer, 1), noise(1))
+        store.save_dive(unscored_record(2, "failed", reasons=["RuntimeError: the device is gone"]), noise(2))
+        store.save_dive(unscored_record(3, "invalid", reasons=["no frames for 0.60 s"]), noise(3))
+        store.save_dive(scored_record(scorer, 4), noise(4))
+        store.save_dive(scored_record(scorer, 4, status="void", status_before="scored"))
+        store.save_dive(unscored_record(5, "scoring", reasons=[], dive_number=None), noise(5))
+        store.log("source", "lost")
+    return folder

@@ -39,7 +39,7 @@ while True:
     store.save_dive(record(number, status="scored"))
     store.save_state("competition", number)
 """
-ROUNDS = 8
+ROUNDS = 7
 
 
 def integrity(folder: Path) -> list[str]:
@@ -65,12 +65,13 @@ def run_python(code: str, *arguments: str | Path, prefix: Sequence[str] = ()) ->
 def test_a_process_that_is_killed_at_any_moment_loses_no_finished_dive(tmp_path: Path) -> None:
     moments = random.Random(4)
     promised: list[int] = []
-    with_frames = 0
     for turn in range(ROUNDS):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(moments.uniform(0, 0.03 if turn < ROUNDS // 2 else 0.2))  # half of them: while it is opened
+        if turn % 3:  # else while the session is made or opened
+            promised += [int(process.stdout.readline()) for _ in range(moments.randint(1, 9))]
+        time.sleep(moments.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         # A line that the pipe did not take whole ends without a line feed: nobody was told of that dive.
         promised += [int(line) for line in process.stdout if line.endswith("\n")]
@@ -85,9 +86,6 @@ def test_a_process_that_is_killed_at_any_moment_loses_no_finished_dive(tmp_path:
         numbers = [dive["number"] for dive in data.dives]
         assert numbers == list(range(1, len(numbers) + 1))
         assert set(promised) <= set(numbers)
-        with_frames = len(data.inputs)
-    assert len(promised) > 2 * ROUNDS, "it was killed before it wrote"
-    assert with_frames >= len(promised)
     with SessionStore.open(tmp_path) as store:
         for number in promised:
             assert_same(store.load_clip(number), noise(number))

@@ -1,0 +1,55 @@
+"""Pictures of a dive for its film strip: from its video where that holds the very frames that were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mcore.config import ClipConfig
+from mcore.errors import UserError
+from mcore.video import SampledClip, sample_clip
+from mcore_runtime.report.filmstrip import Picture, clip_strip, fit
+from mcore_runtime.session.data import SessionData
+
+_SAME_TIME_S = 0.005
+"""A video's clock counts in 1/90,000 s, so the same frame can seem this little earlier; frames are 0.008 s apart at the
+least (120 a second)."""
+
+
+def dive_pictures(
+    session: SessionData, record: Mapping[str, Any], transitions: Sequence[int]
+) -> Sequence[Picture] | str:
+    """Return a dive's film strip, or why there is none.
+
+    Args:
+        session: whose dive it is.
+        record: ``LiveDive.to_json()``.
+        transitions: first frame of flight and of entry; none where they are not known.
+    """
+    try:
+        clip = session.load_clip(record["number"])
+    except UserError as error:
+        return str(error)
+    return clip_strip(_from_video(session, record, clip) or clip, transitions)
+
+
+def _from_video(session: SessionData, record: Mapping[str, Any], clip: SampledClip) -> SampledClip | None:
+    """Read a dive's frames at a size to look at; None: there is no video, or it holds other frames.
+
+    What the network takes is 112 pixels wide, whatever the camera saw.
+    """
+    recording, begins_s = record.get("recording"), record.get("recording_start_s")
+    if recording is None or begins_s is None:
+        return None
+    width, height = fit(clip.source_width, clip.source_height)
+    config = ClipConfig(num_frames=len(clip.frames), resize_height=height, resize_width=width, crop_size=1)
+    start_s = max(0.0, record["start_s"] - begins_s - _SAME_TIME_S)
+    end_s = record["end_s"] - begins_s + _SAME_TIME_S
+    try:
+        video = sample_clip(session.folder / recording, config, start_s=start_s, end_s=end_s)
+    except (UserError, OSError):
+        return None
+    is_same = video.num_source_frames == clip.num_source_frames and np.array_equal(video.indices, clip.indices)
+    return video if is_same and np.allclose(video.pts_seconds, clip.pts_seconds, atol=_SAME_TIME_S) else None
