@@ -17,7 +17,7 @@ import sys, numpy as np
 from mcore.config import ClipConfig
 from mcore.video import crop, native, normalise, resize_frame
 config, random = ClipConfig(), np.random.default_rng(3)
-sizes = [(1080, 1920), (1920, 1080), (256, 455), (50, 60)]  # the second is one that Pillow 13 resizes vertically first
+sizes = [(1080, 1920), (2340, 1080), (256, 455), (50, 60)]  # the second is one that Pillow 13 resizes vertically first
 frames = np.stack([resize_frame(random.integers(0, 256, (*size, 3), np.uint8), config) for size in sizes])
 print(native.describe(), file=sys.stderr)
 sys.stdout.buffer.write(frames.tobytes() + normalise(crop(frames, config), config).tobytes())
