@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import threading
@@ -14,6 +15,8 @@ from mcore.errors import UserError
 
 HELP = "keys: Enter a dive has just ended, s skip, b back, v void the last dive, q stop"
 _POLL_S = 0.2
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*.|O.|.)?")
+"""Arrow keys and the like, which mean nothing here."""
 _KEYS: Mapping[str, str] = {"\n": "trigger", "\r": "trigger", " ": "trigger", "s": "skip", "b": "back", "q": "stop"}
 
 
@@ -89,5 +92,5 @@ def _listen(fd: int, over: threading.Event, session: Commanded, say: Callable[[s
             text = os.read(fd, 64).decode(errors="ignore")
             if not text:
                 return
-            for key in text.lower() if "\x1b" not in text else "":  # arrow keys and the like mean nothing here
+            for key in _ESCAPES.sub("", text).lower():
                 press(key, session, say)
