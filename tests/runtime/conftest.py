@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
-from mcore_runtime.bundle import EXEMPLARS_FILE, write_manifest
+from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, write_manifest
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import BundleManifest
 from mcore_runtime.records import (
@@ -21,13 +22,17 @@ from mcore_runtime.records import (
     ExemplarRecord,
     GateLimits,
     GateRow,
+    GraphRecord,
     GraphSet,
+    SplitRecord,
     TensorSpec,
     VariantRecord,
+    split_graphs,
     standard_graphs,
 )
 
 FRAMES, DIM, TOKENS, SIDE = 8, 8, 6, 12
+HEAD_FRAMES = 6
 MODEL = ModelConfig(
     clip=ClipConfig(num_frames=FRAMES, resize_height=20, resize_width=SIDE, crop_size=SIDE),
     backbone=BackboneConfig(stem_width=8, widths=(DIM,), depths=(1,)),
@@ -52,11 +57,13 @@ def _value_info(spec: TensorSpec) -> Any:
     return helper.make_tensor_value_info(spec.name, kind, spec.shape)
 
 
-def _save(path: Path, part: str, nodes: Sequence[Any], constants: dict[str, Any]) -> None:
+def _save(
+    path: Path, part: str, nodes: Sequence[Any], constants: dict[str, Any], record: GraphRecord | None = None
+) -> None:
     import onnx
     from onnx import helper, numpy_helper
 
-    record = standard_graphs(MODEL)[part]
+    record = standard_graphs(MODEL)[part] if record is None else record
     graph = helper.make_graph(
         list(nodes),
         part,
@@ -132,6 +139,44 @@ def _save_graphs(folder: Path) -> None:
             "one": np.array([1]),
         },
     )
+
+
+def _save_split(folder: Path) -> SplitRecord:
+    """The backbone in two parts: the head hands over its frames' features, each of which is a mean colour."""
+    from onnx import helper
+
+    node = helper.make_node
+    records = split_graphs(MODEL, HEAD_FRAMES, HEAD_FRAMES * DIM)
+    mean = {"pixels": np.array([3, 4]), "mix": np.full((3, DIM), 1 / 3, np.float32)}
+    transposed = node("Transpose", ["colour"], ["by_frame"], perm=[0, 2, 1])
+    head = [
+        node("ReduceMean", ["first", "pixels"], ["colour"], keepdims=0),
+        transposed,
+        node("MatMul", ["by_frame", "mix"], ["early"]),
+        node("Reshape", ["early", "flat"], ["state"]),
+    ]
+    tail = [
+        node("ReduceMean", ["last", "pixels"], ["colour"], keepdims=0),
+        transposed,
+        node("MatMul", ["by_frame", "mix"], ["late"]),
+        node("Reshape", ["state", "by_frame_again"], ["early"]),
+        node("Concat", ["early", "late"], ["features"], axis=1),
+    ]
+    for part, nodes, shape in (
+        ("backbone_head", head, {"flat": np.array([1, -1])}),
+        ("backbone_tail", tail, {"by_frame_again": np.array([1, -1, DIM])}),
+    ):
+        _save(folder / f"{part}.onnx", part, nodes, mean | shape, records[part])
+    return SplitRecord(HEAD_FRAMES, records)
+
+
+@pytest.fixture
+def split_bundle(bundle_copy: Path) -> Path:
+    """The intact bundle with its backbone in two parts besides."""
+    manifest = Bundle.open(bundle_copy).manifest
+    fp32 = dataclasses.replace(manifest.variants["fp32"], split=_save_split(bundle_copy))
+    write_manifest(bundle_copy, dataclasses.replace(manifest, variants={"fp32": fp32}))
+    return bundle_copy
 
 
 @pytest.fixture(scope="session")
