@@ -1,0 +1,7 @@
+"""The page poolside: a live session in a browser, for operators, coaches and a screen in the hall."""
+
+from mcore_runtime.web.address import DEFAULT_ADDRESS, Address, parse_address
+from mcore_runtime.web.keys import read_token
+from mcore_runtime.web.serving import Page, serve
+
+__all__ = ["DEFAULT_ADDRESS", "Address", "Page", "parse_address", "read_token", "serve"]

@@ -1,0 +1,104 @@
+// Camera, state of the stream, and whose dive comes next.
+
+import { command } from "./connection.js";
+import { editEntry } from "./dialogs.js";
+import { $, ago, el, inWords, rebuild, say } from "./dom.js";
+import { state, words } from "./state.js";
+import { attempt } from "./toast.js";
+
+const SOURCE = {
+  connecting: ["wait", "Connecting"],
+  streaming: ["good", "Live"],
+  retrying: ["bad", "Camera lost"],
+  ended: ["off", "Over"],
+  failed: ["bad", "Failed"],
+  closed: ["off", "Closed"],
+};
+const DETECTOR = {
+  off: ["off", "Manual"],
+  watching: ["good", "Watching"],
+  "dive seen": ["busy", "Dive seen"],
+  scoring: ["busy", "Scoring"],
+};
+
+/** Make the buttons work. */
+export function wireNow() {
+  $("trigger").addEventListener("click", () => attempt(() => command("trigger"), "The last seconds are cut and scored."));
+  $("back").addEventListener("click", () => attempt(() => command("back")));
+  $("skip").addEventListener("click", () => attempt(() => command("skip")));
+  $("edit-current").addEventListener("click", () => editEntry(state.snapshot.current));
+  $("number-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = $("number-input").value.trim();
+    attempt(() => command("set_dive", { dive_number: text === "" ? null : text }),
+      text === "" ? "The dive number is unknown now." : `The next dives are ${text.toUpperCase()}.`);
+  });
+  // The live picture only begins once the page is there: otherwise it would be loading for ever.
+  const start = () => requestAnimationFrame(restartPicture);
+  if (document.readyState === "complete") start();
+  else window.addEventListener("load", start);
+  document.addEventListener("visibilitychange", restartPicture);
+}
+
+/** Ask for the live picture anew; a hidden page asks for none. */
+export function restartPicture() {
+  const image = $("picture");
+  if (document.hidden || !state.connected) image.removeAttribute("src");
+  else image.src = `/api/stream?at=${Date.now()}`;
+}
+
+export function showNow() {
+  const { source, detector, current, start_list: entries, default_dive_number: number, session } = state.snapshot;
+  const lines = state.connected ? SOURCE[source.state] : ["bad", "No connection"];
+  const rate = source.frames_per_second === null || source.state !== "streaming" ? "" : ` ${Math.round(source.frames_per_second)} fps`;
+  pill("source-pill", lines[0], lines[1] + (state.connected ? rate : ""));
+  pill("detector-pill", ...(state.connected ? DETECTOR[detector.state] ?? ["off", detector.state] : ["off", "Unknown"]));
+  $("live").classList.toggle("seen", detector.state === "dive seen");
+  picture(source);
+  rebuild($("now-entry"), [current, entries.length, number, words(current?.dive_number ?? number)], () =>
+    current === null ? noEntry(entries, number) : entry(current, entries));
+  const needsNumber = current === null || current.dive_number === null;
+  $("number-form").hidden = !needsNumber;
+  if (document.activeElement !== $("number-input")) $("number-input").value = number ?? "";
+  for (const id of ["back", "skip", "edit-current"]) $(id).hidden = entries.length === 0;
+  $("skip").disabled = $("edit-current").disabled = current === null;
+  say($("now-title"), current === null ? "Next dive" : "Next to dive");
+  say($("trigger-hint"), session.mode === "auto" ? "Dives are found by themselves; the button is for one that was missed." : "");
+}
+
+function pill(id, level, text) {
+  $(id).className = `pill ${level}`;
+  say($(id).querySelector(".text"), text);
+}
+
+function picture(source) {
+  const stands = source.is_live && source.state === "streaming" && source.silent_s > 3;
+  const runs = state.connected && source.state === "streaming" && !stands;
+  $("picture").hidden = source.frames === 0;
+  $("live").classList.toggle("stale", !runs);
+  const size = source.size === null ? "" : ` · ${source.size[0]} × ${source.size[1]}`;
+  const old = source.silent_s === null || source.silent_s === undefined ? "" : `, ${ago(source.silent_s)} old`;
+  const text = runs ? source.name + size : source.frames === 0 ? "No picture yet" : `Last picture${state.connected ? old : ""}`;
+  say($("picture-note"), text);
+}
+
+function entry(current, entries) {
+  const place = entries.findIndex((other) => other.order === current.order) + 1;
+  const facts = [`${place} of ${entries.length}`, current.round === null ? "" : `round ${current.round}`, current.club];
+  return [
+    el("p", { class: "athlete" }, current.athlete),
+    el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
+    ...announced(current.dive_number, current.difficulty),
+  ];
+}
+
+function noEntry(entries, number) {
+  if (entries.length > 0) return [el("p", { class: "athlete" }, "The start list is through"), ...announced(number, null)];
+  return announced(number, null);
+}
+
+function announced(number, difficulty) {
+  if (number === null) return [el("p", { class: "facts" }, "Dive number unknown: compared with all dives, which is less certain.")];
+  const dd = difficulty === null ? "" : ` · difficulty ${difficulty.toFixed(1)}`;
+  return [el("p", { class: "announced" }, el("b", {}, number), ` ${inWords(words(number))}${dd}`)];
+}
