@@ -181,7 +181,13 @@ class SessionStore:
         Raises:
             UserError: it cannot be read.
         """
-        return read_session(self.folder)
+        with self._disk:
+            if self._closed:
+                return read_session(self.folder)
+            try:
+                return load(self._connection, self.folder)
+            except sqlite3.Error as error:
+                raise UserError(f"cannot read the session in {self.folder}: {error}") from error
 
     def close(self) -> str | None:
         """Try to write what is left and let another process have the session; returns what prevented that."""

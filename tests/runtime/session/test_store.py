@@ -19,7 +19,7 @@ PROMPT_S = 1.5
 
 
 def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "final"
+    folder = tmp_path / "new" / "final #1? 100% é"
     with SessionStore.create(folder, FACTS) as store:
         started = store.started
         assert store.save_dive(record(2), noise(2)) is None
@@ -44,6 +44,7 @@ def test_a_newer_result_counts_and_the_older_is_kept(tmp_path: Path) -> None:
     with SessionStore.open(tmp_path) as store:
         store.save_dive(record(1, status="void"))
         history = store.history().revisions[1]
+    assert store.history().revisions[1] == history
     assert [(h.revision, h.record["status"]) for h in history] == [(1, "failed"), (2, "scored"), (3, "void")]
     rows = sqlite3.connect(tmp_path / "session.sqlite").execute("SELECT number, revision, status FROM scores")
     assert rows.fetchall() == [(1, 3, "void")]
@@ -164,6 +165,14 @@ def test_a_folder_that_went_away_is_noticed_and_may_come_back(tmp_path: Path) ->
         assert store.save_state("key", 1) is None
     assert read_session(folder).dives == [record(1)]
     assert_same(read_session(folder).load_clip(1), noise(1))
+
+
+def test_a_connection_that_broke_is_opened_again(tmp_path: Path) -> None:
+    with SessionStore.create(tmp_path, FACTS) as store:
+        store._connection.close()  # as after an error of the medium: nothing works on it any more
+        assert store.save_dive(record(1)) is not None
+        assert store.save_dive(record(2), noise(2)) is None
+    assert read_session(tmp_path).dives == [record(1), record(2)]
 
 
 def test_frames_give_way_to_scores_when_memory_must_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
