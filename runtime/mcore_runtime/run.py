@@ -15,6 +15,7 @@ every dive was scored, 1 when one was not, 2 for a mistake in the command.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -43,8 +44,7 @@ from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source, parse_source
-
-DEFAULT_ADDRESS = "127.0.0.1:8000"
+from mcore_runtime.web import DEFAULT_ADDRESS, read_token, serve
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ class RunArguments:
     dive."""
     web: str | None = None
     """Show a page at HOST:PORT; --web alone: 127.0.0.1:8000."""
+    token_file: Path | None = None
+    """File with the token that the page asks for; default: none on this machine, a new one for others."""
     headless: bool = False
     """Neither a page nor keys: for services."""
     json: bool = False
-    """Every dive as a line of JSON on standard output."""
+    """Every dive as a line of JSON on standard output; a later line of the same number takes its place."""
     quiet: bool = False
     """Print warnings only."""
     no_clips: bool = False
@@ -96,6 +98,8 @@ class RunArguments:
             parse_source(self.source)
         if self.session is not None and self.resume is not None:
             raise UserError("--session begins a session, --resume goes on with one; give one of them")
+        if self.token_file is not None and self.web is None:
+            raise UserError("--token-file is for the page; give --web too")
         if self.headless and self.web is not None:
             raise UserError("--web shows a page, --headless shows none; give one of them")
 
@@ -135,8 +139,7 @@ def _with_address(argv: Sequence[str]) -> list[str]:
     arguments = list(argv)
     for index, argument in enumerate(arguments):
         following = arguments[index + 1] if index + 1 < len(arguments) else "-"
-        _, colon, port = following.rpartition(":")
-        if argument == "--web" and not (colon and port.isdigit()):
+        if argument == "--web" and not re.fullmatch(r"([^/]*:)?\d+", following):
             return [*arguments[: index + 1], DEFAULT_ADDRESS, *arguments[index + 1 :]]
     return arguments
 
@@ -236,10 +239,8 @@ def _described(scorer: Scorer) -> str:
 def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> AbstractContextManager[Any]:
     if arguments.web is None:
         return nullcontext()
-    from mcore_runtime.web import serve
-
-    context: AbstractContextManager[Any] = serve(session, arguments.web)
-    return context
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    return serve(session, arguments.web, token=token, say=voice.tell)
 
 
 @contextmanager

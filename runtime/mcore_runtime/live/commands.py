@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from mcore.errors import UserError
-from mcore_runtime.live.ledger import Ledger, Record
+from mcore_runtime.live.dives import Record
+from mcore_runtime.live.ledger import Ledger
 
 
 class Rest(Protocol):

@@ -13,6 +13,10 @@ from mcore.video import SampledClip
 from mcore_runtime.live.headstart import HeadJob
 from mcore_runtime.result import DiveScore
 
+Record = dict[str, Any]
+"""``LiveDive.to_json()``."""
+ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
+"""Fields of a record that come from its entry in the start list."""
 Status = Literal["scoring", "scored", "invalid", "failed", "void"]
 _PERCENTILES = (50, 90, 99)
 
@@ -101,6 +105,26 @@ class LiveDive:
         values["result"] = None if self.result is None else self.result.to_json()
         cleaned: dict[str, Any] = _finite(values)
         return cleaned
+
+
+def row_of(record: Record, *, is_scoring: bool) -> Record:
+    """Return what a snapshot tells of a dive.
+
+    Args:
+        record: of the dive.
+        is_scoring: it is with the engine, for the first time or again.
+    """
+    result = record["result"] or {}
+    row = {name: record[name] for name in ("number", *ENTRY_FIELDS, "time_to_score_ms", "created", "reasons")}
+    return row | {
+        "status": "scoring" if is_scoring and record["status"] != "void" else record["status"],
+        "score": result.get("score"),
+        "low": result.get("low"),
+        "high": result.get("high"),
+        "same_dive_number": result.get("same_dive_number"),
+        "notes": [*record["notes"], *result.get("notes", ())],
+        "has_clip": record["recording"] is not None,
+    }
 
 
 @dataclass(frozen=True)

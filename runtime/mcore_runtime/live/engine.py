@@ -83,7 +83,8 @@ class EngineThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None or issubclass(kind, Exception):  # after a second Ctrl-C nobody waits for a device that hangs
+            self.close()
 
     @property
     def waiting(self) -> int:

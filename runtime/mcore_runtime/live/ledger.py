@@ -12,19 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mcore.diving import DiveNumber
-from mcore.errors import UserError
 from mcore.files import replacing
 from mcore_runtime.competition import Competition, Entry
-from mcore_runtime.live.dives import CutDive, LiveDive
+from mcore_runtime.live.dives import ENTRY_FIELDS, CutDive, LiveDive, Record, row_of
 from mcore_runtime.live.events import Broadcast
 from mcore_runtime.live.keeper import KeeperThread
 from mcore_runtime.live.scoring import new_record, now
+from mcore_runtime.live.takeover import STATE_KEY, as_rules_spell, take_over
 from mcore_runtime.session import SessionStore
 
-Record = dict[str, Any]
-STATE_KEY = "competition"
-_ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 _PATIENCE_S = 2.0
 """A command returns once it is on the disk, or after this long."""
 
@@ -51,7 +47,7 @@ class Ledger:
     ) -> None:
         self._store, self._news = store, news
         self._lock = threading.RLock()
-        self._competition, self._dive_number = competition, clean_default(dive_number)
+        self._competition, self._dive_number = competition, as_rules_spell(dive_number)
         self._records: dict[int, Record] = {}
         self._scoring: set[int] = set()
         self._problem: str | None = None
@@ -59,37 +55,16 @@ class Ledger:
         self._view: tuple[int, dict[str, Any]] = (0, {})
         self.started = now() if store is None else store.started
         """ISO 8601, UTC."""
-        unfinished = [] if store is None else self._go_on(store)
+        unfinished: list[int] = []
+        if store is not None:
+            kept = take_over(store, competition, self._dive_number)
+            self._competition, self._dive_number = kept.competition, kept.dive_number
+            self._records, unfinished = kept.records, kept.unfinished
         self._keeper = KeeperThread(self._fault)
-        for record in unfinished:
-            self.update(record["number"], lambda old: old)
+        for number in unfinished:
+            self.update(number, lambda old: old)
         if store is not None:
             self.save_state()
-
-    def _go_on(self, store: SessionStore) -> list[Record]:
-        """Take over what a session before has kept; returns dives that it did not live to score."""
-        state = store.load_state(STATE_KEY)
-        self._records = {record["number"]: record for record in store.dives()}
-        if state is None:
-            return []
-        kept = Competition.from_json(state)
-        if kept.entries and self._competition.entries:
-            raise UserError(
-                f"the session in {store.folder} has its start list already; go on without --start-list, and edit it "
-                "on the page"
-            )
-        if kept.entries or not self._competition.entries:
-            self._competition = kept
-        if self._dive_number is None:
-            self._dive_number = state.get("dive_number")
-        unfinished = []
-        for record in state.get("scoring", []):
-            if record["number"] not in self._records:
-                reason = "the program ended while it was being scored; its frames are lost"
-                record = {**record, "status": "failed", "reasons": [*record["reasons"], reason]}
-                self._records[record["number"]] = record
-                unfinished.append(record)
-        return unfinished
 
     @property
     def folder(self) -> Path | None:
@@ -131,7 +106,9 @@ class Ledger:
                     "current": None if current is None else current.to_json(),
                     "default_dive_number": self._dive_number,
                     "start_list": [entry.to_json() for entry in self._competition.entries],
-                    "dives": [self._row(record) for record in self.records()],
+                    "dives": [
+                        row_of(record, is_scoring=n in self._scoring) for n, record in sorted(self._records.items())
+                    ],
                     "ranking": [row.to_json() for row in self._competition.ranking(scores)],
                 }
                 self._view = (self._revision, view)
@@ -165,34 +142,40 @@ class Ledger:
         record = dive.to_json()
         with self._lock:
             before = self._records[dive.number]
-        record |= {name: before[name] for name in _ENTRY_FIELDS}  # may have been corrected in the meantime
+        record |= {name: before[name] for name in ENTRY_FIELDS}  # may have been corrected in the meantime
         if record["dive_number"] != dive.dive_number and record["result"] is not None:
             record["notes"] = [*record["notes"], f"was scored as {dive.dive_number or 'unknown'}; score it again"]
         if before["status"] == "void":
             record |= {"status": "void", "status_before": record["status"]}
         if cut.video is not None and self._store is not None:
             record["recording"] = f"clips/dive-{dive.number:04d}.mp4"
-        self._keep(record)
+        self._keep(record, settled=True)
         then(record)
         if self._store is None:
             return
         if cut.video is not None and (fault := _write(self._store.folder / record["recording"], cut.video)) is not None:
             notes = [*record["notes"], f"no video was kept: {fault}"]
             record = {**record, "recording": None, "recording_start_s": None, "notes": notes}
-            self._keep(record)
+            self._keep(record, settled=True)
         if cut.clip is not None:
             self._note_problem(self._store.save_dive(record, cut.clip))
 
-    def _keep(self, record: Record) -> None:
-        """Save a record, then show it; in the keeper's thread only."""
+    def _keep(self, record: Record, *, settled: bool) -> None:
+        """Save a record, then show it; in the keeper's thread only. ``settled``: the engine is done with it."""
         number = record["number"]
+        if record["status"] == "scoring":  # it is saved with the competition, and as a dive once it is one
+            with self._lock:
+                self._records[number] = record
+            self.changed()
+            return
         try:
             self._note_problem(None if self._store is None else self._store.save_dive(record))
         except Exception as error:  # a fault of this program: a score that exists is shown all the same
             self._fault(error)
         with self._lock:
             self._records[number] = record
-            self._scoring.discard(number)
+            if settled:
+                self._scoring.discard(number)
         self.changed()
         self._news.send({"type": "dive", "dive": record})
 
@@ -207,18 +190,32 @@ class Ledger:
         self.change(number, change, done.set)
         done.wait(_PATIENCE_S)
 
-    def change(self, number: int, change: Callable[[Record], Record], then: Callable[[], None] = lambda: None) -> None:
-        """``update`` without waiting; ``then`` is called in the keeper's thread."""
+    def change(
+        self,
+        number: int,
+        change: Callable[[Record], Record],
+        then: Callable[[], None] = lambda: None,
+        *,
+        settled: bool = False,
+    ) -> None:
+        """``update`` without waiting.
+
+        Args:
+            number: of a dive that there is.
+            change: returns the new record; called in the keeper's thread.
+            then: called there afterwards.
+            settled: the engine is done with the dive.
+        """
 
         def task() -> None:
             with self._lock:
                 record = self._records[number]
-            self._keep(change(record))
+            self._keep(change(record), settled=settled)
             then()
 
         self._keeper.submit(task)
 
-    def scoring(self, number: int) -> None:
+    def to_engine(self, number: int) -> None:
         """A dive is with the engine again."""
         with self._lock:
             self._scoring.add(number)
@@ -242,7 +239,7 @@ class Ledger:
     def set_default(self, dive_number: str | None) -> str | None:
         """Set the number of dives of which the start list says nothing; returns it as the rules spell it."""
         with self._lock:
-            self._dive_number = clean_default(dive_number)
+            self._dive_number = as_rules_spell(dive_number)
         self.changed()
         self.save_state()
         return self._dive_number
@@ -289,20 +286,6 @@ class Ledger:
         """Keep what is left, and end the keeper's thread; the store stays open."""
         self._keeper.close()
 
-    def _row(self, record: Record) -> Record:
-        result = record["result"] or {}
-        with_engine = record["number"] in self._scoring and record["status"] != "void"
-        row = {name: record[name] for name in ("number", *_ENTRY_FIELDS, "time_to_score_ms", "created", "reasons")}
-        return row | {
-            "status": "scoring" if with_engine else record["status"],
-            "score": result.get("score"),
-            "low": result.get("low"),
-            "high": result.get("high"),
-            "same_dive_number": result.get("same_dive_number"),
-            "notes": [*record["notes"], *result.get("notes", ())],
-            "has_clip": record["recording"] is not None,
-        }
-
     def _note_problem(self, problem: str | None) -> None:
         if problem != self._problem:
             self._problem = problem
@@ -314,15 +297,6 @@ class Ledger:
         with suppress(Exception):
             if self._store is not None:
                 self._store.log("fault", f"{type(error).__name__}: {error}")
-
-
-def clean_default(dive_number: str | None) -> str | None:
-    """Return a dive number as the rules spell it.
-
-    Raises:
-        DiveNumberError: not a dive number.
-    """
-    return None if dive_number is None else DiveNumber.parse(dive_number).text
 
 
 def _entry_fields(entry: Entry | None) -> Record:

@@ -22,11 +22,11 @@ from mcore.video import SampledClip
 from mcore_runtime.competition import Competition
 from mcore_runtime.live.commands import Commands
 from mcore_runtime.live.detector import Detector
-from mcore_runtime.live.dives import CutDive, RunSummary, summarise
+from mcore_runtime.live.dives import CutDive, Record, RunSummary, summarise
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.events import Broadcast, Subscription
 from mcore_runtime.live.headstart import HeadStart
-from mcore_runtime.live.ledger import Ledger, Record
+from mcore_runtime.live.ledger import Ledger
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.scoring import failed, scored
 from mcore_runtime.live.snapshot import Health, session_part, source_part
@@ -90,7 +90,8 @@ class LiveSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None or issubclass(kind, Exception):  # after a second Ctrl-C nobody waits for anything
+            self.close()
 
     def run(self) -> RunSummary:
         """Watch until the source ends or ``stop`` is called; then wait for the last score.
@@ -214,7 +215,7 @@ class LiveSession:
         if self._store is None:
             raise UserError("this session keeps no frames, so no dive can be scored again")
         clip = self._store.load_clip(number)
-        self._ledger.scoring(number)
+        self._ledger.to_engine(number)
         self._engine.submit(
             lambda scorer: self._rescored(number, rescored(scorer, record, clip, any_exemplar=True), clip),
             lambda error: self._not_rescored(number, error),
@@ -226,13 +227,15 @@ class LiveSession:
             new = record | {name: old[name] for name in kept}
             return new | {"status": "void", "status_before": "scored"} if old["status"] == "void" else new
 
-        self._ledger.change(number, change)
+        self._ledger.change(number, change, settled=True)
         self._strips.put(number, clip, record["result"]["transitions"])
 
     def _not_rescored(self, number: int, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         self._ledger.log("engine", f"dive {number} could not be scored again: {reason}")
-        self._ledger.change(number, lambda old: old if old["status"] != "failed" else {**old, "reasons": [reason]})
+        self._ledger.change(
+            number, lambda old: old if old["status"] != "failed" else {**old, "reasons": [reason]}, settled=True
+        )
 
     def _take_dive(self, cut: CutDive) -> None:
         """Enter a dive and give it to the engine, in the pipeline's thread."""

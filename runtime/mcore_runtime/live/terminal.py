@@ -32,11 +32,15 @@ class Voice:
     def say(self, text: str) -> None:
         """Print a line that ``quiet`` leaves out."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.tell(text)
 
     def warn(self, text: str) -> None:
+        """Print a line that says what may be wrong."""
+        self.tell(f"warning: {text}")
+
+    def tell(self, text: str) -> None:
         """Print a line in any case."""
-        self.console.print(f"warning: {text}", markup=False)
+        self.console.print(text, markup=False)
 
 
 class Terminal:
@@ -116,8 +120,8 @@ def summary_line(summary: RunSummary) -> str:
     times = ", ".join(f"{name} {value:.0f}" for name, value in summary.time_to_score_ms.items())
     void = f", {summary.void} void" if summary.void else ""
     early = f"{summary.begun_early} begun before their end; " if summary.begun_early else ""
+    timed = "time to score in ms: " + times + "; " if times else ""
     return (
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
-        f"{early}{'time to score in ms: ' + times + '; ' if times else ''}{summary.frames} frames, {summary.dropped} dropped, "
-        f"{summary.connections} connections"
+        f"{early}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections"
     )

@@ -18,6 +18,7 @@ import pytest
 
 from mcore_runtime.run import _with_address, main
 from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.web import DEFAULT_ADDRESS
 from tests.numbered_video import write_numbered
 
 MEET = "synthetic://meet?seed=11&dives=1&pause=0&pace=fast&distractors=none"
@@ -133,6 +134,7 @@ def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, caps
         (["none.mp4", "--start-list", "none.csv"], "none.csv"),
         (["none.mp4", "--session", "a", "--resume", "b"], "one of them"),
         (["none.mp4", "--web", "--headless"], "one of them"),
+        (["none.mp4", "--token-file", "t"], "--web"),
         (["--resume", "nowhere"], "nowhere"),
         (["none.mp4", "--session", "there"], "there"),
         (["--resume", "there"], "whose address may hold a password"),
@@ -176,12 +178,13 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("given", "taken"),
     [
-        (["--web"], ["--web", "127.0.0.1:8000"]),
-        (["--web", "camera://0"], ["--web", "127.0.0.1:8000", "camera://0"]),
-        (["--web", "rtsp://h:554/x"], ["--web", "127.0.0.1:8000", "rtsp://h:554/x"]),
-        (["--web", "--json"], ["--web", "127.0.0.1:8000", "--json"]),
+        (["--web"], ["--web", DEFAULT_ADDRESS]),
+        (["--web", "camera://0"], ["--web", DEFAULT_ADDRESS, "camera://0"]),
+        (["--web", "rtsp://h:554/x"], ["--web", DEFAULT_ADDRESS, "rtsp://h:554/x"]),
+        (["--web", "--json"], ["--web", DEFAULT_ADDRESS, "--json"]),
         (["--web", "0.0.0.0:80", "x"], ["--web", "0.0.0.0:80", "x"]),
         (["--web", "[::1]:80"], ["--web", "[::1]:80"]),
+        (["--web", "80", "x"], ["--web", "80", "x"]),
         (["--web=:80", "x"], ["--web=:80", "x"]),
         (["x", "--json"], ["x", "--json"]),
     ],

@@ -208,10 +208,46 @@ def test_a_dive_that_was_being_scored_at_a_power_cut_is_not_forgotten(
         store.save_state("competition", {**state, "scoring": [{**record, "status": "scoring", "result": None}]})
     with begin(video, tiny_bundle, tmp_path / "cut", dives=()) as session:
         assert rows(session, "number", "status", "athlete") == [(1, "failed", "Ada")]
+        assert "the program ended while it was being scored" in session.snapshot()["dives"][0]["reasons"][0]
         assert current(session) == 2
         with pytest.raises(UserError, match="no frames"):
             session.command("rescore", number=1)
     assert [dive["status"] for dive in read_session(tmp_path / "cut").dives] == ["failed"]
+
+
+def test_what_is_corrected_while_a_dive_is_with_the_engine_is_not_lost(
+    video: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    busy, go_on = threading.Event(), threading.Event()
+
+    def wait(scorer: Scorer) -> None:
+        regressor = scorer.backend.regressor
+
+        def waiting(*inputs: NDArray[np.float32]) -> object:
+            busy.set()
+            assert go_on.wait(PATIENCE_S)
+            return regressor(*inputs)
+
+        scorer.backend.regressor = waiting  # type: ignore[method-assign, assignment]
+
+    with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES, dives=THREE[:1], spoil=wait) as session:
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        assert busy.wait(PATIENCE_S)
+        assert session.snapshot()["detector"] == {"state": "scoring"}
+        session.command("edit", order=1, athlete="Zoë", dive_number="5253B")
+        assert rows(session, "status", "athlete", "score") == [("scoring", "Zoë", None)]
+        assert read_session(tmp_path / "s").dives == []
+        session.command("void", number=1)
+        with pytest.raises(UserError, match="void"):
+            session.command("rescore", number=1)
+        go_on.set()
+        thread.join(PATIENCE_S)
+        assert rows(session, "status", "athlete") == [("void", "Zoë")]
+        session.command("restore", number=1)
+        (row,) = session.snapshot()["dives"]
+        assert (row["status"], row["dive_number"]) == ("scored", "5253B")
+        assert "was scored as 407C; score it again" in row["notes"]
 
 
 def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(
