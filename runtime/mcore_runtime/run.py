@@ -44,7 +44,7 @@ from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source, parse_source
-from mcore_runtime.web import DEFAULT_ADDRESS, read_token, serve
+from mcore_runtime.web import DEFAULT_ADDRESS, check_page, read_token, serve
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class RunArguments:
             raise UserError("--token-file is for the page; give --web too")
         if self.headless and self.web is not None:
             raise UserError("--web shows a page, --headless shows none; give one of them")
+        if self.web is not None:
+            check_page(self.web)
 
     def plan(self, facts: dict[str, Any] | None) -> RunPlan:
         """Put the plan together, from what is given and what was before."""

@@ -2,6 +2,6 @@
 
 from mcore_runtime.web.address import DEFAULT_ADDRESS, Address, parse_address
 from mcore_runtime.web.keys import read_token
-from mcore_runtime.web.serving import Page, serve
+from mcore_runtime.web.serving import Page, check_page, serve
 
-__all__ = ["DEFAULT_ADDRESS", "Address", "Page", "parse_address", "read_token", "serve"]
+__all__ = ["DEFAULT_ADDRESS", "Address", "Page", "check_page", "parse_address", "read_token", "serve"]

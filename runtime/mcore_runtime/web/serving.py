@@ -23,6 +23,17 @@ class Page:
     """What the page asks for; None: nothing."""
 
 
+def check_page(address: str | Address) -> Address:
+    """Find out before anything else is begun whether a page could be served.
+
+    Raises:
+        UserError: not an address, or packages are missing.
+    """
+    for package in ("fastapi", "uvicorn", "websockets"):
+        require(package, "web", "The page")
+    return parse_address(address)
+
+
 @contextmanager
 def serve(
     session: Session,
@@ -42,9 +53,7 @@ def serve(
     Raises:
         UserError: not an address, it cannot be had, a token that is none, or packages are missing.
     """
-    place = parse_address(address)
-    for package in ("fastapi", "uvicorn", "websockets"):
-        require(package, "web", "The page")
+    place = check_page(address)
     from mcore_runtime.web.server import ServerThread
 
     given = None if token is None else Keys(token)

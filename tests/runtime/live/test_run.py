@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, caps
         (["none.mp4", "--session", "a", "--resume", "b"], "one of them"),
         (["none.mp4", "--web", "--headless"], "one of them"),
         (["none.mp4", "--token-file", "t"], "--web"),
+        (["none.mp4", "--web=a b:c"], "page"),
         (["--resume", "nowhere"], "nowhere"),
         (["none.mp4", "--session", "there"], "there"),
         (["--resume", "there"], "whose address may hold a password"),
@@ -246,6 +248,40 @@ def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here
     process.stderr.close()
     assert "Traceback" not in error
     assert len(read_session(Path("s")).dives) == 16
+
+
+def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path, here: Path) -> None:
+    pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'mcore-edge[web]'")
+    process = subprocess.Popen(
+        command(
+            meet, "--bundle", tiny_bundle, "--web", "127.0.0.1:0", "--session", "s", "--no-clips", prelude=SEES_DIVES
+        ),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed = ""
+    while "the page stays" not in printed:
+        printed += (line := process.stdout.readline())
+        assert line, printed
+    (address,) = re.findall(r"^page: (http://127.0.0.1:\d+/?)$", printed, re.M)
+    with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, rest
+    assert "16 dives: 16 scored" in rest
+
+
+def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_begun(
+    tiny_bundle: Path, here: Path
+) -> None:
+    process = subprocess.run(
+        command("camera://0", "--bundle", tiny_bundle, "--web", prelude="sys.modules['fastapi'] = None"),
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert "mcore-edge[web]" in process.stderr
+    assert not (here / "sessions").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own: no openpty here")
