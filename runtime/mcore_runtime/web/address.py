@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mcore.errors import UserError
 
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8080
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 DEFAULT_ADDRESS = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -127,5 +127,5 @@ def _advice(error: OSError | OverflowError, address: Address) -> str:
 def _not_an_address(text: str) -> UserError:
     return UserError(
         f"{text!r} is not an address to serve the page at; give HOST:PORT, such as {DEFAULT_ADDRESS}, "
-        "0.0.0.0:8080 or [::1]:8080"
+        "0.0.0.0:8000 or [::1]:8000"
     )
