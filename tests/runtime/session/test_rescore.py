@@ -12,6 +12,7 @@ import pytest
 from mcore.errors import UserError
 from mcore_runtime import Scorer
 from mcore_runtime.run import main as run
+from mcore_runtime.scorer import video_facts
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session.rescore import main
 from mcore_runtime.session.rescoring import rescored
@@ -155,3 +156,23 @@ def test_a_session_without_a_bundle_needs_one(tmp_path: Path, capsys: pytest.Cap
         store.save_dive(record(1), noise(1))
     assert main([str(tmp_path)]) == 2
     assert "--bundle FOLDER" in capsys.readouterr().err
+
+
+def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
+    tmp_path: Path, split_bundle: Path
+) -> None:
+    facts = {**FACTS, "bundle": str(split_bundle), "settings": {"threads": 1, "any_exemplar": True}}
+    with (
+        Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer,
+        SessionStore.create(tmp_path / "s", facts) as store,
+    ):
+        assert scorer.split is not None
+        clip = noise(1)
+        head = scorer.begin(clip.frames[: scorer.split.head_frames])
+        result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), head=head)
+        whole = record(1, status="scored", result=result.to_json(), start_s=1.0, end_s=4.0)
+        assert store.save_dive(whole, clip) is None
+    assert main([str(tmp_path / "s"), "--all"]) == 0
+    again = read_session(tmp_path / "s").dives[0]["result"]
+    assert "backbone_head" in again["timing_ms"]
+    assert essence(again) == essence(read_session(tmp_path / "s").revisions[1][0].record["result"])
