@@ -90,8 +90,9 @@ class LiveSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or issubclass(kind, Exception):  # after a second Ctrl-C nobody waits for anything
+        if kind is None or issubclass(kind, Exception):
             self.close()
+        self._news.close()  # after a second Ctrl-C nobody waits for anything
 
     def run(self) -> RunSummary:
         """Watch until the source ends or ``stop`` is called; then wait for the last score.
