@@ -158,7 +158,13 @@ def dive_record(
     """A dive as ``LiveDive.to_json`` writes it."""
     deltas = (-2.4, -0.3, 0.8, 1.9, 3.7, 5.0)
     exemplars = [
-        {"name": f"train/{i:04d}.mp4", "dive_number": "107B", "score": score - d, "delta": d, "predicted_score": score + e}
+        {
+            "name": f"train/{i:04d}.mp4",
+            "dive_number": "107B",
+            "score": score - d,
+            "delta": d,
+            "predicted_score": score + e,
+        }
         for i, (d, e) in enumerate(zip(sorted(deltas, key=abs), (-4.0, -1.5, 0.2, 1.0, 1.8, 2.5), strict=True))
     ]
     result = {
@@ -199,9 +205,9 @@ def dive_record(
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
-    names = "number status dive_number athlete club order time_to_score_ms created reasons notes".split()
+    names = ["number", "status", "dive_number", "athlete", "club", "order", "time_to_score_ms", "created", "reasons"]
     result = record["result"] or {}
-    return {name: record[name] for name in names} | {
+    return {name: record[name] for name in (*names, "notes")} | {
         "score": result.get("score"),
         "low": result.get("low"),
         "high": result.get("high"),

@@ -38,7 +38,9 @@ def test_addresses(text: str, host: str, port: int) -> None:
     assert parse_address(str(parse_address(text))) == Address(host, port)
 
 
-@pytest.mark.parametrize("text", ["host:", "a:b", "::1:80", "host:99999", "http://host", "a b:80", "-x:80", "[::1", "h/8"])
+@pytest.mark.parametrize(
+    "text", ["host:", "a:b", "::1:80", "host:99999", "http://host", "a b:80", "-x:80", "[::1", "h/8"]
+)
 def test_what_is_no_address_is_said_in_one_line(text: str) -> None:
     with pytest.raises(UserError, match="HOST:PORT") as caught:
         parse_address(text)
@@ -58,7 +60,8 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [("203.0.113.7:0", "this machine has no address"), ("no-such-host.invalid:0", "no host of this")]
+    ("address", "said"),
+    [("203.0.113.7:0", "this machine has no address"), ("no-such-host.invalid:0", "no host of this")],
 )
 def test_an_address_of_another_machine_is_said(address: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said), serve(FakeSession(tmp_path), address):
@@ -79,7 +82,14 @@ def test_a_page_on_all_addresses_is_named_by_one_that_others_can_use() -> None:
 
 @pytest.mark.parametrize(
     ("host", "is_local"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("0.0.0.0", False), ("192.168.1.2", False), ("fe80::1%2", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("192.168.1.2", False),
+        ("fe80::1%2", False),
+    ],
 )
 def test_loopback(host: str, is_local: bool) -> None:
     assert is_loopback(host) is is_local
@@ -88,7 +98,9 @@ def test_loopback(host: str, is_local: bool) -> None:
 def test_tokens_are_compared_whole() -> None:
     keys = Keys("correct-horse-battery")
     assert keys.is_token("correct-horse-battery")
-    assert not any(map(keys.is_token, ("", "correct-horse-batterz", "correct-horse-batter", "CORRECT-horse-battery", "ü")))
+    assert not any(
+        map(keys.is_token, ("", "correct-horse-batterz", "correct-horse-batter", "CORRECT-horse-battery", "ü"))
+    )
 
 
 def test_cookies_end_and_belong_to_their_token() -> None:
@@ -104,7 +116,9 @@ def test_cookies_end_and_belong_to_their_token() -> None:
     assert "correct" not in cookie
 
 
-@pytest.mark.parametrize("token", ["", "short", "x" * 257, "has a space in it", "übergrößenträger", "line\nbreak-and-more"])
+@pytest.mark.parametrize(
+    "token", ["", "short", "x" * 257, "has a space in it", "übergrößenträger", "line\nbreak-and-more"]
+)
 def test_weak_tokens_are_refused(token: str) -> None:
     with pytest.raises(UserError, match="12 to 256 letters"):
         Keys(token)
@@ -157,7 +171,8 @@ def test_clients() -> None:
 
 
 def test_importing_the_package_loads_no_server() -> None:
-    code = "import sys, mcore_runtime.web; print([m for m in ('fastapi', 'uvicorn', 'pydantic', 'torch') if m in sys.modules])"
+    heavy = ("fastapi", "uvicorn", "pydantic", "torch")
+    code = f"import sys, mcore_runtime.web; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

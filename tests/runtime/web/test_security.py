@@ -74,7 +74,9 @@ def test_a_request_without_a_host_is_refused(served: Served) -> None:
         assert b" 400 " in wire.recv(4096)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:1", "file://", ""])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1", "http://127.0.0.1:1", "file://", ""]
+)
 def test_another_origin_commands_nothing(served: Served, origin: str) -> None:
     answer = served.ask("/api/command", "POST", {**JSON, "Origin": origin}, SKIP)
     assert answer.status == 403
@@ -157,7 +159,9 @@ def test_a_link_with_the_token_is_taken_out_of_the_address(locked: Served) -> No
 
 def test_a_link_from_another_site_asks_once_more_from_here(locked: Served) -> None:
     """Browsers keep a strict cookie back from such a request, but not from the one that our own page makes."""
-    answer = locked.ask("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"})
+    answer = locked.ask(
+        "/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+    )
     assert answer.status == 200
     assert b"http-equiv" in answer.body
     assert b"Ada" not in answer.body
@@ -273,7 +277,9 @@ def test_a_clip_outside_the_session_is_not_served(served: Served, tmp_path: Path
 
 def test_large_bodies_are_refused(served: Served) -> None:
     assert served.ask("/api/command", "POST", JSON, b" " * 5000).status == 413
-    chunked = b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+    chunked = (
+        b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+    )
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as wire:
         wire.sendall(chunked + b"\r\n\r\n" + b"1000\r\n" + b" " * 4096 + b"\r\n" + b"10\r\n" + b" " * 16 + b"\r\n")
         assert b" 413 " in wire.recv(4096)
@@ -288,7 +294,8 @@ def test_a_flood_is_refused_and_ends(served: Served) -> None:
 
 def test_a_body_that_does_not_come_keeps_nobody_waiting(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as wire:
-        wire.sendall(b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+        head = b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        wire.sendall(head + b"Content-Length: 9\r\n\r\n")
         began = time.monotonic()
         assert served.ask("/api/snapshot").status == 200
         assert time.monotonic() - began < 2
@@ -296,7 +303,7 @@ def test_a_body_that_does_not_come_keeps_nobody_waiting(served: Served) -> None:
 
 def test_a_page_for_everybody_is_refused_in_the_code() -> None:
     with pytest.raises(ValueError, match="needs its host names"):
-        Guard(lambda *_: None, None, None, "cookie")  # type: ignore[arg-type, return-value]
+        Guard(lambda *_: None, None, None, "cookie")  # type: ignore[arg-type]
 
 
 def test_the_server_ends_with_its_context(tmp_path: Path) -> None:

@@ -1,0 +1,375 @@
+"""What the page's interface says and does, on a real server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
+pytest.importorskip("websockets", reason="the page's packages are not installed (extra: web)")
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from mcore_runtime.web.presenting import to_text
+from tests.runtime.web.conftest import PATIENCE_S, Served, begin
+from tests.runtime.web.fake_session import write_video
+
+JPEG = b"\xff\xd8\xff"
+
+
+def listen(served: Served) -> ClientConnection:
+    # A client with unread messages does not hear the answer to its good-bye; it need not wait for it.
+    return connect(f"ws://{served.host}/api/events", open_timeout=PATIENCE_S, close_timeout=0.2)
+
+
+def hear(there: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of a kind."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        message: dict[str, Any] = json.loads(there.recv(PATIENCE_S))
+        if message["type"] == kind:
+            return message
+    raise AssertionError(f"no {kind} came")
+
+
+def farewell(there: ClientConnection) -> tuple[int, str]:
+    """Code and reason with which the page is left."""
+    try:
+        while True:
+            there.recv(PATIENCE_S)
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return closed.rcvd.code, closed.rcvd.reason
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_snapshot_is_the_sessions_with_dives_in_words(served: Served) -> None:
+    served.session.add_dive()
+    answer = served.ask("/api/snapshot")
+    assert answer.headers["content-type"] == "application/json"
+    value = answer.json()
+    words = value.pop("dive_words")
+    assert value == json.loads(json.dumps(served.session.snapshot()))
+    assert words["407C"] == "inward 3 1/2 somersaults tuck"
+    assert set(words) == {"107B", "407C", "5253B", "205B"}
+
+
+def test_a_dive_number_that_is_none_has_no_words(served: Served) -> None:
+    served.session.state["default"] = "999Z"
+    assert "999Z" not in served.ask("/api/snapshot").json()["dive_words"]
+
+
+def test_a_dive_is_told_whole(served: Served) -> None:
+    number = served.session.add_dive()
+    value = served.ask(f"/api/dives/{number}").json()
+    assert value.pop("strip_pictures") == 12
+    assert value == served.session.records[number]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/dives/9", 404),
+        ("/api/dives/0", 422),
+        ("/api/dives/-1", 422),
+        ("/api/dives/1e3", 422),
+        ("/api/dives/99999999999999999999", 422),
+        ("/api/dives/1/strip/12.jpg", 404),
+        ("/api/dives/1/strip/-1.jpg", 422),
+        ("/api/dives/9/strip/0.jpg", 404),
+        ("/api/dives/1/clip.mp4", 404),
+        ("/api/nothing", 404),
+    ],
+)
+def test_what_is_not_there_is_said_as_json(served: Served, path: str, status: int) -> None:
+    served.session.add_dive()
+    answer = served.ask(path)
+    assert answer.status == status
+    assert answer.json()["error"]
+
+
+def test_strips(served: Served) -> None:
+    served.session.add_dive()
+    answer = served.ask("/api/dives/1/strip/11.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.body.startswith(JPEG)
+    assert answer.headers["cache-control"] == "no-store"
+    assert "max-age" in served.ask("/api/dives/1/strip/11.jpg?v=2026").headers["cache-control"]
+
+
+def test_clips_are_read_in_parts(served: Served, tmp_path: Path) -> None:
+    served.session.add_dive()
+    served.session.records[1]["recording"] = "clips/dive-0001.mp4"
+    write_video(tmp_path / "clips" / "dive-0001.mp4")
+    content = (tmp_path / "clips" / "dive-0001.mp4").read_bytes()
+    whole = served.ask("/api/dives/1/clip.mp4")
+    assert (whole.status, whole.headers["content-type"], whole.body) == (200, "video/mp4", content)
+    assert whole.headers["accept-ranges"] == "bytes"
+    part = served.ask("/api/dives/1/clip.mp4", headers={"Range": "bytes=10-19"})
+    assert (part.status, part.body) == (206, content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(content)}"
+    assert served.ask("/api/dives/1/clip.mp4", headers={"Range": "bytes=-5"}).body == content[-5:]
+    assert served.ask("/api/dives/1/clip.mp4", headers={"Range": f"bytes={len(content)}-"}).status == 416
+
+
+def test_files_of_the_page_are_sent_once(served: Served) -> None:
+    answer = served.ask("/app.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    again = served.ask("/app.js", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "called"),
+    [
+        ({"name": "trigger"}, ("trigger", {})),
+        ({"name": "stop"}, ("stop", {})),
+        ({"name": "go_to", "order": 3}, ("go_to", {"order": 3})),
+        ({"name": "edit", "order": 2, "club": "New"}, ("edit", {"club": "New"})),
+        ({"name": "edit", "order": 2, "difficulty": None}, ("edit", {"difficulty": None})),
+        (
+            {"name": "edit", "order": 2, "difficulty": 3, "dive_number": "107B"},
+            ("edit", {"difficulty": 3, "dive_number": "107B"}),
+        ),
+        ({"name": "set_dive", "dive_number": None}, ("set_dive", {"dive_number": None})),
+        ({"name": "set_dive", "dive_number": "407C"}, ("set_dive", {"dive_number": "407C"})),
+        ({"name": "void", "number": 1}, ("void", {"number": 1})),
+        ({"name": "rescore", "number": 1}, ("rescore", {"number": 1})),
+        ({"name": "assign", "number": 1, "order": None}, ("assign", {"number": 1, "order": None})),
+    ],
+)
+def test_commands_reach_the_session(served: Served, value: dict[str, Any], called: tuple[str, dict[str, Any]]) -> None:
+    served.session.add_dive()
+    answer = served.command(value)
+    assert answer.status == 200
+    assert answer.json() == {"ok": True, "revision": served.session.snapshot()["revision"]}
+    assert served.session.commands == [called]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        None,
+        "trigger",
+        {"name": "shutdown"},
+        {"name": "__init__"},
+        {"name": "trigger", "order": 1},
+        {"name": "go_to"},
+        {"name": "go_to", "order": "3"},
+        {"name": "go_to", "order": True},
+        {"name": "go_to", "order": -1},
+        {"name": "go_to", "order": 10**9},
+        {"name": "void", "number": 0},
+        {"name": "void", "number": 1.5},
+        {"name": "set_dive"},
+        {"name": "set_dive", "dive_number": ""},
+        {"name": "set_dive", "dive_number": "1" * 13},
+        {"name": "edit", "order": 1, "athlete": "x" * 81},
+        {"name": "edit", "order": 1, "state": "done"},
+        {"name": "edit", "order": 1, "difficulty": "3.1"},
+    ],
+)
+def test_what_is_no_command_is_refused_before_the_session_sees_it(served: Served, value: Any) -> None:
+    answer = served.command(value)
+    assert answer.status == 422
+    assert "\n" not in answer.json()["error"]
+    assert served.session.commands == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"name": "edit", "order": 1, "difficulty": NaN}', b'{"name": 1e999}']
+)
+def test_what_is_no_json_is_refused(served: Served, body: bytes) -> None:
+    answer = served.ask("/api/command", "POST", {"Content-Type": "application/json"}, body)
+    assert answer.status == 422
+    assert served.session.commands == []
+
+
+def test_what_the_session_refuses_is_told(served: Served) -> None:
+    answer = served.command({"name": "back"})
+    assert answer.status == 409
+    assert "this is the first" in answer.json()["error"]
+
+
+def test_commands_are_posted(served: Served) -> None:
+    assert served.ask("/api/command").status == 405
+
+
+def test_a_page_hears_first_everything_and_then_what_is_new(served: Served) -> None:
+    with listen(served) as there:
+        first = hear(there, "snapshot")
+        assert first["snapshot"]["dives"] == []
+        assert "407C" in first["snapshot"]["dive_words"]
+        served.session.add_dive(64.0)
+        told, shown = None, None
+        while told is None or shown is None:  # in either order
+            message = json.loads(there.recv(PATIENCE_S))
+            told = message["dive"] if message["type"] == "dive" else told
+            if message["type"] == "snapshot" and message["snapshot"]["dives"]:
+                shown = message["snapshot"]["dives"][0]["score"]
+        assert told == json.loads(json.dumps(served.session.records[1]))
+        assert shown == 64.0
+
+
+def test_a_pulse_tells_what_must_not_be_missed(served: Served) -> None:
+    with listen(served) as there:
+        served.session.state["problem"] = "No space left on device"
+        served.session.source["silent_s"] = 7.0
+        pulse = hear(there, "pulse")
+        assert pulse["problem"] == "No space left on device"
+        assert pulse["source"]["silent_s"] == 7.0
+        assert pulse["health"]["memory_mb"] == 300.0
+
+
+def test_a_storm_of_changes_becomes_a_few_snapshots(served: Served) -> None:
+    with listen(served) as there:
+        hear(there, "snapshot")
+        for _ in range(300):
+            served.session.changed()
+            time.sleep(0.002)
+        newest, count = 0, 0
+        while newest < served.session.snapshot()["revision"]:
+            newest, count = hear(there, "snapshot")["snapshot"]["revision"], count + 1
+        assert count <= 12  # five a second
+
+
+def test_a_page_that_does_not_listen_costs_nobody_anything(served: Served) -> None:
+    with listen(served) as deaf, listen(served) as there:
+        hear(there, "snapshot")
+        for i in range(200):
+            served.session.add_dive(float(i))
+        while len(hear(there, "snapshot")["snapshot"]["dives"]) < 200:
+            pass
+        while len(hear(deaf, "snapshot")["snapshot"]["dives"]) < 200:
+            pass
+
+
+def test_a_page_may_only_listen(served: Served) -> None:
+    with listen(served) as there:
+        there.send("hello")
+        assert farewell(there)[0] == 1008
+
+
+def test_a_fault_in_one_message_does_not_silence_the_page(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listen(served) as there:
+        hear(there, "snapshot")
+        served.session.health["memory_mb"] = float("nan")
+        time.sleep(0.5)
+        served.session.health["memory_mb"] = 1.0
+        served.session.changed()
+        assert hear(there, "snapshot")["snapshot"]["health"]["memory_mb"] == 1.0
+
+
+def test_the_end_is_told(tmp_path: Path) -> None:
+    for served in begin(tmp_path):
+        there = listen(served)
+        hear(there, "snapshot")
+        stream = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
+        stream.request("GET", "/api/stream")
+        body = stream.getresponse()
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    assert farewell(there) == (1001, "the run is over")
+    body.read()  # a whole answer, not one that was cut off
+    stream.close()
+
+
+def test_the_newest_picture(served: Served) -> None:
+    first = served.ask("/api/picture.jpg")
+    assert (first.status, first.headers["content-type"], first.headers["x-frame"]) == (200, "image/jpeg", "0")
+    served.session.frame = None
+    assert served.ask("/api/picture.jpg").status == 404
+
+
+def parts(served: Served, count: int, seconds_between: float = 0.0) -> list[bytes]:
+    """Read some JPEGs of the live picture."""
+    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as connection:
+        connection.request("GET", "/api/stream")
+        response = connection.getresponse()
+        assert response.getheader("content-type") == "multipart/x-mixed-replace; boundary=frame"
+        data = b""
+        found: list[bytes] = []
+        while len(found) < count:
+            data += response.read1(65536)
+            *whole, data = data.split(b"\r\n--frame\r\n")
+            found += [part.partition(b"\r\n\r\n")[2] for part in whole]
+            time.sleep(seconds_between)
+        return found
+
+
+def test_the_live_picture_is_the_newest_and_not_too_often(served: Served) -> None:
+    stop = threading.Event()
+
+    def film() -> None:
+        for i in range(10_000):
+            served.session.show_frame(i + 1, i % 200)
+            if stop.wait(0.005):
+                return
+
+    thread = threading.Thread(target=film)
+    thread.start()
+    began = time.monotonic()
+    try:
+        found = parts(served, 13)
+    finally:
+        stop.set()
+        thread.join()
+    assert all(part.startswith(JPEG) for part in found)
+    assert len(set(found)) == 13
+    assert time.monotonic() - began >= 0.9  # twelve a second, of two hundred
+
+
+def test_one_encoder_serves_all_and_rests_when_nobody_looks(served: Served) -> None:
+    wait_for(lambda: served.session.pictures_taken == 0)
+    threads = [threading.Thread(target=parts, args=(served, 2)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: served.session.pictures_taken > 3)
+    served.session.show_frame(1)
+    for thread in threads:
+        thread.join()
+    taken = -1
+    while taken != served.session.pictures_taken:  # until the encoder has noticed that nobody is left
+        taken = served.session.pictures_taken
+        time.sleep(0.4)
+
+
+def test_large_pictures_become_smaller(served: Served) -> None:
+    from mcore_runtime.web.pictures import encode
+
+    served.session.frame = (5, np.zeros((1080, 1920, 3), np.uint8))
+    jpeg = served.ask("/api/picture.jpg").body
+    assert jpeg == encode(served.session.frame[1])
+    assert _size(jpeg) == (960, 540)
+    assert _size(encode(np.zeros((1280, 720, 3), np.uint8))) == (405, 720)
+    assert _size(encode(np.zeros((120, 160, 3), np.uint8))) == (160, 120)
+
+
+def _size(jpeg: bytes) -> tuple[int, int]:
+    import io
+
+    from PIL import Image
+
+    return Image.open(io.BytesIO(jpeg)).size
+
+
+def test_json_that_browsers_cannot_read_is_not_sent() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        to_text({"score": float("nan")})
