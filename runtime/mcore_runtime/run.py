@@ -33,6 +33,7 @@ from mcore.cli_help import description
 from mcore.errors import UserError, run_command
 from mcore_runtime.backends import BackendName
 from mcore_runtime.competition import Competition, StartList, read_start_list
+from mcore_runtime.health import HealthReader
 from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.keys import HELP, keys
@@ -184,7 +185,13 @@ def _watch(
     with open_source(plan.address) as source, Terminal(voice) as terminal:
         competition = Competition(start_list.entries)
         with LiveSession(
-            source, engine, plan.settings, store=store, competition=competition, dive_number=arguments.dive
+            source,
+            engine,
+            plan.settings,
+            store=store,
+            competition=competition,
+            dive_number=arguments.dive,
+            read_health=HealthReader().read,
         ) as session:
             terminal.listen(session.subscribe(1024))
             with _stopping(session), _page(arguments, session, voice), _keys(arguments, session, voice):

@@ -1,0 +1,137 @@
+"""How the machine is while it scores: memory, processor, disk, temperature and power, as far as it tells.
+
+Everything is read from files of Linux; a machine without them, or a value out of range, gives None, never an error.
+Power is what the whole board draws where it has a sensor (INA3221 on a Jetson: rail VDD_IN, or their sum), else what
+the processor package has used since the last reading (RAPL, often for root only).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_HOTTEST_C, _COLDEST_C = 150.0, -40.0
+_MOST_POWER_W = 2000.0
+_BOARD_RAILS = ("VDD_IN", "VIN_SYS_5V0", "VDD_IN_5V0")
+"""Rails of Jetson boards through which everything goes."""
+_PAGE_BYTES = 4096 if not hasattr(os, "sysconf") else os.sysconf("SC_PAGE_SIZE")
+
+
+class HealthReader:
+    """Reads the machine's state; processor and energy are means since the last reading.
+
+    Args:
+        root: where ``/proc`` and ``/sys`` are.
+    """
+
+    def __init__(self, root: str | Path = "/") -> None:
+        self._proc, self._sys = Path(root) / "proc", Path(root) / "sys"
+        self._cpu_s = time.process_time()
+        self._at_s = time.monotonic()
+        self._energy_uj = self._read_energy()
+
+    def read(self, folder: str | Path) -> dict[str, Any]:
+        """Return what the machine says of itself.
+
+        Args:
+            folder: whose disk counts.
+
+        Returns:
+            ``memory_mb`` of this process; ``disk_free_mb``; ``cpu_percent`` of one core, since the last reading;
+            ``temperature_c`` of the hottest sensor of the processor or board; ``power_w`` and ``power_source``.
+        """
+        now_s, cpu_s = time.monotonic(), time.process_time()
+        elapsed_s = now_s - self._at_s
+        energy_uj = self._read_energy()
+        power_w, source = self._board_power()
+        if power_w is None:
+            power_w, source = self._package_power(energy_uj, elapsed_s), "processor, RAPL"
+        health = {
+            "memory_mb": self._memory_mb(),
+            "disk_free_mb": _disk_free_mb(folder),
+            "cpu_percent": (cpu_s - self._cpu_s) / elapsed_s * 100 if elapsed_s > 0.05 else None,
+            "temperature_c": self._temperature_c(),
+            "power_w": power_w,
+            "power_source": None if power_w is None else source,
+        }
+        self._cpu_s, self._at_s, self._energy_uj = cpu_s, now_s, energy_uj
+        return health
+
+    def _memory_mb(self) -> float | None:
+        fields = _text(self._proc / "self/statm").split()
+        return float(fields[1]) * _PAGE_BYTES / 1e6 if len(fields) > 1 and fields[1].isdecimal() else None
+
+    def _temperature_c(self) -> float | None:
+        """The hottest of what names itself a processor, a GPU or a board; of all sensors where none does."""
+        sensors = [(_text(zone / "type").strip(), _number(zone / "temp")) for zone in self._zones()]
+        known = [(name, value / 1e3) for name, value in sensors if value is not None]
+        sane = [(name, value) for name, value in known if _COLDEST_C < value < _HOTTEST_C]
+        names = ("cpu", "gpu", "soc", "tj", "pkg", "x86", "acpitz", "board")
+        main = [value for name, value in sane if name.lower().startswith(names)]
+        values = main or [value for _, value in sane] or list(self._chip_temperatures())
+        return max(values) if values else None
+
+    def _zones(self) -> list[Path]:
+        return sorted((self._sys / "class/thermal").glob("thermal_zone*"))
+
+    def _chip_temperatures(self) -> Iterator[float]:
+        """Desktop processors tell hwmon rather than the thermal zones."""
+        for chip in sorted((self._sys / "class/hwmon").glob("hwmon*")):
+            if _text(chip / "name").strip() in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
+                values = (_number(path) for path in chip.glob("temp*_input"))
+                yield from (v / 1e3 for v in values if v is not None and _COLDEST_C < v / 1e3 < _HOTTEST_C)
+
+    def _board_power(self) -> tuple[float | None, str]:
+        """Volts times amperes of a Jetson's INA3221."""
+        rails: dict[str, float] = {}
+        for chip in sorted((self._sys / "class/hwmon").glob("hwmon*")):
+            if _text(chip / "name").strip() != "ina3221":
+                continue
+            for label in sorted(chip.glob("in*_label")):
+                number = label.name.removeprefix("in").removesuffix("_label")
+                millivolts, milliamperes = _number(chip / f"in{number}_input"), _number(chip / f"curr{number}_input")
+                if millivolts is not None and milliamperes is not None:
+                    rails[_text(label).strip()] = millivolts * milliamperes / 1e6
+        whole = next((name for name in _BOARD_RAILS if name in rails), None)
+        power_w = rails[whole] if whole is not None else sum(rails.values())
+        if not rails or not 0 < power_w < _MOST_POWER_W:
+            return None, ""
+        return power_w, f"INA3221, {whole or ' + '.join(rails)}"
+
+    def _read_energy(self) -> float | None:
+        """Microjoules that all processor packages have used."""
+        packages = [p for p in (self._sys / "class/powercap").glob("intel-rapl:*") if p.name.count(":") == 1]
+        values = [_number(package / "energy_uj") for package in packages]
+        known = [value for value in values if value is not None]
+        return sum(known) if known else None
+
+    def _package_power(self, energy_uj: float | None, elapsed_s: float) -> float | None:
+        if energy_uj is None or self._energy_uj is None or elapsed_s <= 0.05:
+            return None
+        power_w = (energy_uj - self._energy_uj) / 1e6 / elapsed_s
+        return power_w if 0 < power_w < _MOST_POWER_W else None  # below zero: the counter began anew
+
+
+def _disk_free_mb(folder: str | Path) -> float | None:
+    try:
+        return shutil.disk_usage(folder).free / 1e6
+    except OSError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(_text(path))
+    except ValueError:
+        return None

@@ -1,0 +1,93 @@
+"""What the machine says of itself, on this one and on trees of files as other machines have them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from mcore_runtime.health import HealthReader
+from mcore_runtime.live.snapshot import MACHINE
+
+
+def write(root: Path, files: dict[str, object]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    return root
+
+
+def jetson(root: Path, rails: dict[str, tuple[int, int]]) -> Path:
+    files: dict[str, object] = {
+        "proc/self/statm": "90000 25000 100 1 0 500 0",
+        "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
+        "sys/class/thermal/thermal_zone0/temp": 48250,
+        "sys/class/thermal/thermal_zone1/type": "gpu-thermal",
+        "sys/class/thermal/thermal_zone1/temp": 51000,
+        "sys/class/thermal/thermal_zone2/type": "cv0-thermal",
+        "sys/class/thermal/thermal_zone2/temp": -256000,
+        "sys/class/hwmon/hwmon1/name": "ina3221",
+    }
+    for number, (name, (millivolts, milliamperes)) in enumerate(rails.items(), start=1):
+        chip = f"sys/class/hwmon/hwmon1/in{number}"
+        files |= {f"{chip}_label": name, f"{chip}_input": millivolts}
+        files[f"sys/class/hwmon/hwmon1/curr{number}_input"] = milliamperes
+    return write(root, files)
+
+
+def test_this_machine_says_what_it_can(tmp_path: Path) -> None:
+    reader = HealthReader()
+    end_s = time.monotonic() + 0.1
+    while time.monotonic() < end_s:  # use the processor
+        pass
+    health = reader.read(tmp_path)
+    assert set(health) == set(MACHINE)
+    assert 5 < health["memory_mb"] < 100_000
+    assert health["disk_free_mb"] > 0
+    assert 20 < health["cpu_percent"] < 5000
+    assert (health["power_w"] is None) == (health["power_source"] is None)
+
+
+def test_a_jetson_tells_temperature_and_the_power_of_the_whole_board(tmp_path: Path) -> None:
+    rails = {"VDD_IN": (5000, 2400), "VDD_CPU_GPU_CV": (5000, 900), "VDD_SOC": (5000, 500)}
+    health = HealthReader(jetson(tmp_path, rails)).read(tmp_path)
+    assert health["temperature_c"] == 51.0
+    assert (health["power_w"], health["power_source"]) == (12.0, "INA3221, VDD_IN")
+    assert health["memory_mb"] == pytest.approx(25000 * 4096 / 1e6)
+
+
+def test_rails_are_added_where_none_is_the_whole_board(tmp_path: Path) -> None:
+    health = HealthReader(jetson(tmp_path, {"VDD_GPU_SOC": (20_000, 300), "VDD_CPU_CV": (20_000, 100)})).read(tmp_path)
+    assert health["power_w"] == pytest.approx(8.0)
+    assert health["power_source"] == "INA3221, VDD_GPU_SOC + VDD_CPU_CV"
+
+
+def test_a_desktop_tells_through_hwmon_and_rapl(tmp_path: Path) -> None:
+    energy = "sys/class/powercap/intel-rapl:0/energy_uj"
+    files = {
+        "sys/class/hwmon/hwmon0/name": "k10temp",
+        "sys/class/hwmon/hwmon0/temp1_input": 62500,
+        energy: 1_000_000,
+        "sys/class/powercap/intel-rapl:0:0/energy_uj": 999_999_999,  # a part of the package: not counted twice
+    }
+    reader = HealthReader(write(tmp_path, files))
+    time.sleep(0.1)
+    write(tmp_path, {energy: 3_000_000})
+    health = reader.read(tmp_path)
+    assert health["temperature_c"] == 62.5
+    assert 1 < health["power_w"] <= 20  # two joules in a tenth of a second or a little more
+    assert health["power_source"] == "processor, RAPL"
+    write(tmp_path, {energy: 5})  # the counter began anew
+    time.sleep(0.06)
+    assert reader.read(tmp_path)["power_w"] is None
+
+
+def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
+    reader = HealthReader(tmp_path)
+    health = reader.read(tmp_path / "gone")
+    for name in ("memory_mb", "disk_free_mb", "temperature_c", "power_w", "power_source"):
+        assert health[name] is None
+    write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "hot", "proc/self/statm": "?"})
+    assert reader.read(tmp_path)["temperature_c"] is None
