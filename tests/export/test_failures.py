@@ -74,7 +74,7 @@ def test_a_graph_that_was_exported_wrongly_is_named_and_not_written(
     damage: Any,
     precision: list[str],
 ) -> None:
-    arguments = [str(checkpoint), "--out", str(tmp_path / "bundle"), *precision]
+    arguments = [str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-split", *precision]
     assert export_broken(part, damage, monkeypatch, arguments) == 1
     error = capsys.readouterr().err
     assert f"{part} on onnxruntime: " in error
@@ -89,7 +89,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ExemplarBank, "save", full)
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 2
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-split"]) == 2
     assert "No space left on device; check rights and free space" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -40,6 +40,9 @@ def test_both_precisions_are_there_with_their_proof_and_exemplars(half_bundle: P
     bundle = Bundle.open(half_bundle)
     assert set(bundle.variants) == {"fp32", "fp16"}
     half = bundle.manifest.variants["fp16"]
+    assert half.split is not None
+    assert half.split.graphs["backbone_head"].file == "fp16/backbone_head.onnx"
+    assert "in two parts" in {row.part for row in half.gate}
     assert {row.backend for row in half.gate} >= {"pytorch", "onnxruntime"}
     assert half.limits.points == 0.5
     assert bundle.manifest.variants["fp32"].limits == DEFAULT_LIMITS["fp32"]  # a flag for one does not loosen the other
@@ -140,7 +143,8 @@ def test_a_flipped_boundary_is_counted_apart_from_drift(
 ) -> None:
     monkeypatch.setitem(graphs._GRAPHS["fp16"], "segmenter", WrongIsland)
     out = tmp_path / "bundle"
-    assert main([str(checkpoint), "--out", str(out), "--fp16", "--max-score-difference", "0.5"]) == 1
+    flags = ["--fp16", "--no-split", "--max-score-difference", "0.5"]
+    assert main([str(checkpoint), "--out", str(out), *flags]) == 1
     captured = capsys.readouterr()
     assert "segmenter on pytorch: flipped transitions, share" in captured.err
     assert "largest score difference with flipped transitions" in captured.out

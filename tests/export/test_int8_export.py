@@ -16,6 +16,7 @@ from mcore_runtime.bundle import Bundle
 
 FLAGS = (
     "--int8",
+    "--no-split",
     "--exemplars-per-number",
     "2",
     "--max-score-difference",

@@ -122,7 +122,7 @@ def test_a_clip_that_is_too_short_is_not_split(tiny_config: ModelConfig, tmp_pat
     assert "reaches 12 others" in said[0]
     assert list(tmp_path.iterdir()) == []
     assert head_frames_of(tiny_config) == 10
-    assert head_frames_of(ModelConfig()) == 84
+    assert head_frames_of(ModelConfig()) == 80
 
 
 @pytest.mark.parametrize(("precision", "opset", "tolerance"), [("fp32", 17, 1e-4), ("fp16", 18, 0.1)])
