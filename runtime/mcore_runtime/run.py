@@ -41,11 +41,12 @@ from mcore_runtime.live.pipeline import Mode
 from mcore_runtime.live.plan import RunPlan, make_plan
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.live.terminal import Terminal, Voice, summary_line
+from mcore_runtime.metrics import serve_metrics
 from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source, parse_source
-from mcore_runtime.web import DEFAULT_ADDRESS, check_page, read_token, serve
+from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ class RunArguments:
     web: str | None = None
     """Show a page at HOST:PORT; --web alone: 127.0.0.1:8000."""
     token_file: Path | None = None
-    """File with the token that the page asks for; default: none on this machine, a new one for others."""
+    """File with the token that page and metrics ask for; default: none on this machine, a new one for others."""
+    metrics: str | None = None
+    """Serve Prometheus metrics at HOST:PORT/metrics, such as 127.0.0.1:9400; the page has them too, with --web."""
     headless: bool = False
     """Neither a page nor keys: for services."""
     json: bool = False
@@ -99,8 +102,10 @@ class RunArguments:
             parse_source(self.source)
         if self.session is not None and self.resume is not None:
             raise UserError("--session begins a session, --resume goes on with one; give one of them")
-        if self.token_file is not None and self.web is None:
-            raise UserError("--token-file is for the page; give --web too")
+        if self.token_file is not None and self.web is None and self.metrics is None:
+            raise UserError("--token-file is for the page and the metrics; give --web or --metrics too")
+        if self.metrics is not None:
+            parse_address(self.metrics)
         if self.headless and self.web is not None:
             raise UserError("--web shows a page, --headless shows none; give one of them")
         if self.web is not None:
@@ -194,7 +199,8 @@ def _watch(
             read_health=HealthReader().read,
         ) as session:
             terminal.listen(session.subscribe(1024))
-            with _stopping(session), _page(arguments, session, voice), _keys(arguments, session, voice):
+            page, figures = _page(arguments, session, voice), _metrics(arguments, session, voice)
+            with _stopping(session), page, figures, _keys(arguments, session, voice):
                 summary = session.run()
                 if arguments.web is not None and not session.is_stopped:
                     voice.say("the source has ended; the page stays until Ctrl-C")
@@ -250,6 +256,17 @@ def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> Abstra
         return nullcontext()
     token = None if arguments.token_file is None else read_token(arguments.token_file)
     return serve(session, arguments.web, token=token, say=voice.tell)
+
+
+@contextmanager
+def _metrics(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+    if arguments.metrics is None:
+        yield
+        return
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    with serve_metrics(session.snapshot, arguments.metrics, token=token) as url:
+        voice.tell(f"metrics: {url}")
+        yield
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def listen(address: Address) -> socket.socket:
         )[0]
     except (socket.gaierror, UnicodeError) as error:
         raise UserError(
-            f"the page cannot be served at {address}: there is no host of this name; give an address of this machine, "
+            f"nothing can be served at {address}: there is no host of this name; give an address of this machine, "
             f"such as {DEFAULT_HOST}, or 0.0.0.0 for all of them"
         ) from error
     taken = socket.socket(family, kind, protocol)
@@ -75,7 +75,7 @@ def listen(address: Address) -> socket.socket:
         taken.listen(64)  # of two sockets bound with SO_REUSEADDR, Linux tells only here that one is too many
     except (OSError, OverflowError) as error:
         taken.close()
-        raise UserError(f"the page cannot be served at {address}: {_advice(error, address)}") from error
+        raise UserError(f"nothing can be served at {address}: {_advice(error, address)}") from error
     return taken
 
 

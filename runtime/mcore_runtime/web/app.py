@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from mcore.errors import UserError
+from mcore_runtime import metrics
 from mcore_runtime.web.assets import assets
 from mcore_runtime.web.board import Board, Viewer
 from mcore_runtime.web.facade import Session
@@ -85,12 +87,17 @@ def make_app(session: Session) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=service.lifespan)
     app.state.service = service
     app.include_router(_page())
+    app.add_api_route(metrics.PATH, partial(_metrics, session), methods=["GET"])
     app.include_router(_reading(service), prefix="/api")
     app.include_router(_live(service), prefix="/api")
     app.add_exception_handler(UserError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
     return app
+
+
+def _metrics(session: Session) -> Response:
+    return Response(metrics.metrics_text(session.snapshot()), media_type=metrics.CONTENT_TYPE)
 
 
 def _page() -> APIRouter:
