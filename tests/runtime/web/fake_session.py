@@ -156,16 +156,16 @@ def dive_record(
     number: int, entry: Entry | None, score: float, status: str, reasons: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """A dive as ``LiveDive.to_json`` writes it."""
-    deltas = (-2.4, -0.3, 0.8, 1.9, 3.7, 5.0)
+    seen = zip((-0.3, 0.8, 1.9, -2.4, 3.7, 5.0), (-4.0, -1.5, 0.2, 1.0, 1.8, 2.5), strict=True)
     exemplars = [
         {
             "name": f"train/{i:04d}.mp4",
             "dive_number": "107B",
-            "score": score - d,
-            "delta": d,
-            "predicted_score": score + e,
+            "score": score + off - delta,
+            "delta": delta,
+            "predicted_score": score + off,
         }
-        for i, (d, e) in enumerate(zip(sorted(deltas, key=abs), (-4.0, -1.5, 0.2, 1.0, 1.8, 2.5), strict=True))
+        for i, (delta, off) in enumerate(seen)
     ]
     result = {
         "score": score,

@@ -9,7 +9,7 @@ import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
 
 const MOST_KEPT = 60;
-const SHOWN_EXEMPLARS = 5;
+const SHOWN_EXEMPLARS = 6;
 const PATIENCE_MS = 10_000; // the pictures of a dive follow its score a moment later
 const STATUS = { scoring: "being scored", invalid: "not scored", failed: "failed", void: "void" };
 const records = new Map();
@@ -94,7 +94,7 @@ function body(row, record) {
 function head(row, result) {
   const number = row.dive_number ?? "Dive number unknown";
   const difficulty = state.snapshot.start_list.find((entry) => entry.order === row.order)?.difficulty ?? result?.difficulty;
-  const dd = difficulty ? ` · difficulty ${difficulty.toFixed(1)}` : "";
+  const dd = difficulty ? ` · difficulty\u00a0${difficulty.toFixed(1)}` : "";
   const title = el("div", { class: "title" },
     el("p", { class: "eyebrow" }, `Dive ${row.number}`, row.status === "scored" ? null : el("span", { class: `badge ${row.status}` }, STATUS[row.status])),
     el("h2", { id: "dive-title" }, row.athlete || number),
@@ -167,23 +167,23 @@ function pictureTimes(record) {
 
 function details(result) {
   return el("div", { class: "panels" },
-    el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result)),
-    el("section", {}, el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} say${result.exemplars.length === 1 ? "s" : ""}`),
-      spreadChart(result), exemplars(result)));
+    el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result),
+      el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), spreadChart(result),
+      el("p", { class: "hint" }, "The score is their mean; the band, from the 10th to the 90th percentile, is their disagreement, not a calibrated interval.")),
+    el("section", {}, el("h3", {}, "Closest exemplars"), exemplars(result)));
 }
 
 function exemplars(result) {
   const others = !result.same_dive_number;
-  const names = ["Closest exemplars", others ? "Dive" : null, "Score", "Difference", "Predicts"].filter(Boolean);
+  const names = ["Exemplar", others ? "Dive" : null, "Score", "Difference", "Predicts"].filter(Boolean);
   const head = el("tr", {}, names.map((name, i) => el("th", { scope: "col", class: i === 0 ? null : "number" }, name)));
   const rows = result.exemplars.slice(0, SHOWN_EXEMPLARS).map((exemplar) =>
-    el("tr", {}, el("th", { scope: "row", title: exemplar.name }, exemplar.name.split("/").at(-1)), others ? el("td", { class: "number" }, exemplar.dive_number) : null,
+    el("tr", {}, el("th", { scope: "row", title: exemplar.name }, exemplar.name.split("/").at(-1).replace(/\.\w+$/, "")), others ? el("td", { class: "number" }, exemplar.dive_number) : null,
       el("td", { class: "number" }, points(exemplar.score)), el("td", { class: "number" }, signed(exemplar.delta)),
       el("td", { class: "number total" }, points(exemplar.predicted_score))));
   const rest = result.exemplars.length - SHOWN_EXEMPLARS;
   return el("table", { class: "exemplars" }, el("thead", {}, head), el("tbody", {}, rows),
-    el("tfoot", {}, el("tr", {}, el("td", { colspan: names.length },
-      `${rest > 0 ? `and ${rest} more; ` : ""}the score is the mean of all. Band: 10th to 90th percentile, not a calibrated interval.`))));
+    rest <= 0 ? null : el("tfoot", {}, el("tr", {}, el("td", { colspan: names.length }, `and ${rest} more`))));
 }
 
 function foot(row, record) {

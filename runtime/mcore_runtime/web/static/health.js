@@ -10,15 +10,14 @@ export function showHealth() {
   const { source, health, session } = state.snapshot;
   const times = health.time_to_score_ms;
   const drops = source.frames === 0 ? "" : ` (${((100 * source.dropped) / (source.frames + source.dropped)).toFixed(1)} %)`;
+  const ms = (name, value) => (unknown(value) ? [] : [`${name} ${Math.round(value)}`]);
+  const waits = [...ms("median", times.p50), ...ms("90 %", times.p90), ...ms("99 %", times.p99), ...ms("longest", times.max)];
   const rows = [
+    ["Time from last frame to score", waits.length === 0 ? "–" : `${waits.join(" · ")} ms`, "wide"],
     ["Frame rate", unknown(source.frames_per_second) ? "–" : `${source.frames_per_second.toFixed(1)} fps`],
     ["Dropped", `${source.dropped}${drops}`],
     ["Reconnects", `${Math.max(0, source.connections - 1)}`],
     ["Clips waiting", `${health.queue}`],
-    ["To score, half in", whole(times.p50, "ms")],
-    ["90 % in", whole(times.p90, "ms")],
-    ["99 % in", whole(times.p99, "ms")],
-    ["slowest", whole(times.max, "ms")],
     ["Processor", whole(health.cpu_percent, "%")],
     ["Memory", whole(health.memory_mb, "MB")],
     ["Disk free", unknown(health.disk_free_mb) ? "–" : `${(health.disk_free_mb / 1000).toFixed(1)} GB`],
@@ -26,5 +25,5 @@ export function showHealth() {
     ["Power", unknown(health.power_w) ? "–" : `${health.power_w.toFixed(1)} W${health.power_source ? ` (${health.power_source})` : ""}`],
     ["Engine", `${session.backend}, ${session.precision}`],
   ];
-  rebuild($("health-list"), rows, () => rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  rebuild($("health-list"), rows, () => rows.map(([name, value, kind]) => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value))));
 }

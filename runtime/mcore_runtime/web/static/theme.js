@@ -15,7 +15,7 @@ function remembered() {
 function set(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  say($("theme"), THEMES[theme]);
+  say($("theme"), `◐ ${THEMES[theme]}`);
   $("theme").setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
   try {
     localStorage.setItem("mcore-theme", theme);
