@@ -89,7 +89,7 @@ def compare_speed(
     rows: list[SpeedRow] = []
     for part, call in ((BACKBONE, _backbone), (CHAIN, _chain)):
         calls = {name: call(backend, clip, exemplars) for name, backend in backends.items()}
-        times_ms = _in_turns(calls, rounds)
+        times_ms = in_turns(calls, rounds)
         rows += [_row(backends[name], part, name, baseline, times_ms) for name in backends if name != baseline]
     return tuple(rows)
 
@@ -118,7 +118,7 @@ def _chain(backend: Backend, clip: FloatArray, exemplars: FloatArray) -> Callabl
     return lambda: backend.regressor(encode_clip(backend, clip).tokens[None], exemplars)
 
 
-def _in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, FloatArray]:
+def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, FloatArray]:
     """Milliseconds of each call in each round; the order turns round, so that none always follows the same one."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)

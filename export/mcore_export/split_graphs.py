@@ -76,6 +76,14 @@ def write_split(model: MCoRe, folder: Path, opset: int, precision: Precision, sa
             f"{config.clip.num_frames}"
         )
         return None
+    return write_parts(model, folder, opset, precision, head_frames, say)
+
+
+def write_parts(
+    model: MCoRe, folder: Path, opset: int, precision: Precision, head_frames: int, say: Say
+) -> SplitRecord:
+    """Export both parts for a head of a given size; otherwise as ``write_split``."""
+    config = model.config
     modules, state_size = split_modules(model, precision, head_frames)
     records = split_graphs(config, head_frames, state_size, variant_folder(precision))
     for part, record in records.items():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from mcore.errors import UserError
 from mcore_runtime.backends.base import BackendError, FloatArray
-from mcore_runtime.records import SPLIT_PARTS, GraphSet
+from mcore_runtime.records import SPLIT_PARTS, GraphRecord, GraphSet
 
 SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino")
 """Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
 
 
-class _Graphs(Protocol):
-    def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]: ...
+class LoadedGraphs(Protocol):
+    """Graphs in an engine, by part."""
 
-    def close(self) -> None: ...
+    def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
+
+    def close(self) -> None:
+        """Free the engine's memory; no call may follow."""
 
 
 class SplitBackbone:
@@ -29,7 +34,7 @@ class SplitBackbone:
         head_frames: H.
     """
 
-    def __init__(self, graphs: _Graphs, head_frames: int) -> None:
+    def __init__(self, graphs: LoadedGraphs, head_frames: int) -> None:
         self._graphs = graphs
         self.head_frames = head_frames
         """Sampled frames that the head takes."""
@@ -70,12 +75,25 @@ def open_split(graphs: GraphSet, backend: str, *, threads: int | None = None) ->
         raise BackendError(
             f"{backend} does not run a backbone in two parts, only {', '.join(SPLIT_BACKENDS)} do; whole clips it does"
         )
+    return SplitBackbone(open_graphs(graphs.folder, split.graphs, backend, threads), split.head_frames)
+
+
+def open_graphs(folder: Path, records: Mapping[str, GraphRecord], backend: str, threads: int | None) -> LoadedGraphs:
+    """Load graphs by part, whichever they are.
+
+    Args:
+        folder: that the records' file names start from.
+        records: the graphs.
+        backend: one of ``SPLIT_BACKENDS``.
+        threads: CPU threads of one operator; None: the engine's own choice.
+
+    Raises:
+        BackendError: the engine cannot load them.
+    """
     if backend == "openvino":
         from mcore_runtime.backends.openvino import OpenVinoModels
 
-        return SplitBackbone(
-            OpenVinoModels(graphs.folder, split.graphs, threads, f"The backend {backend}"), split.head_frames
-        )
+        return OpenVinoModels(folder, records, threads, f"The backend {backend}")
     from mcore_runtime.backends.ort import OrtSessions
 
-    return SplitBackbone(OrtSessions(graphs.folder, split.graphs, backend, threads), split.head_frames)
+    return OrtSessions(folder, records, backend, threads)
