@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.video import sample_indices_by_time
+from mcore.video import sample_clip, sample_indices_by_time
 from mcore.video.sampling import clip_window
 from mcore_runtime.live.dives import CutDive
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
 from mcore_runtime.live.headstart import HeadJob, HeadStart
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
+from mcore_runtime.live.plan import RunPlan
 from mcore_runtime.live.ring import FrameRing
 from mcore_runtime.live.scoring import new_record, scored
 from mcore_runtime.result import DiveScore
 from mcore_runtime.scorer import Scorer
+from mcore_runtime.session.rescoring import rescored
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
 from tests.numbered_video import write_numbered
@@ -271,3 +273,23 @@ def test_the_clip_is_over_with_its_last_frame(video: Path, tiny_bundle: Path) ->
     for (cut, sequence), end_s in zip(cuts, (5.0, 6.75), strict=True):
         assert cut.end_s == sequence / 30
         assert end_s - 1.5 / 30 <= cut.end_s < end_s
+
+
+def test_exact_begins_nothing(split_bundle: Path) -> None:
+    plan = RunPlan("camera://0", split_bundle, backend="onnxruntime", threads=1)
+    with plan.open_scorer() as early, replace(plan, exact=True).open_scorer() as exact:
+        assert early.split is not None
+        assert exact.split is None
+
+
+def test_a_dive_that_was_begun_early_is_scored_again_in_two_parts(split_bundle: Path, dive_video: Path) -> None:
+    """Only then is it the same bit for bit; a dive that was computed whole stays whole."""
+    clip = sample_clip(dive_video, MODEL.clip)
+    with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
+        comparison = scorer.select("407C")
+        for head in (scorer.begin(clip.frames[:HEAD_FRAMES]), None):
+            result = scorer.score_clip(clip, comparison, head=head)
+            record = {"number": 1, "status": "scored", "dive_number": "407C", "result": result.to_json()}
+            again = rescored(scorer, record, clip)["result"]
+            assert again["score"] == result.score
+            assert ("backbone_head" in again["timing_ms"]) == (head is not None)
