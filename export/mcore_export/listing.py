@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcore.errors import UserError, first_line
-from mcore_runtime.backends import BACKENDS, open_backend
+from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GraphSet
 
 Say = Callable[[str], None]
 
@@ -41,18 +39,6 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
     for engine in manifest.engines:
         say(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     say("on this machine:")
-    for backend in (name for name in BACKENDS if name != "auto"):
-        outcomes: dict[str, list[str]] = {}
-        for name, graphs in bundle.variants.items():
-            outcomes.setdefault(_try(graphs, backend), []).append(name)
-        for outcome, names in outcomes.items():
-            say(f"  {backend:17} {', '.join(names):11} {outcome}")
-
-
-def _try(graphs: GraphSet, backend: str) -> str:
-    try:
-        engine = open_backend(graphs, backend)
-    except UserError as error:  # not installed, no device, no engine that fits: each says what to do
-        return f"no: {first_line(error)}"
-    engine.close()
-    return f"runs ({engine.provider})"
+    for trial in try_backends(bundle):
+        said = trial.text if trial.runs else f"no: {trial.text}"
+        say(f"  {trial.backend:17} {', '.join(trial.precisions):11} {said}")

@@ -1,0 +1,41 @@
+"""What of a bundle runs on this machine: every engine is really loaded, because only that tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mcore.errors import UserError, first_line
+from mcore_runtime.backends.select import BACKENDS, BackendName, open_backend
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import GraphSet, Precision
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One backend with the precisions that it treats alike."""
+
+    backend: BackendName
+    precisions: tuple[Precision, ...]
+    runs: bool
+    text: str
+    """What it runs on; or why it does not run, and what to do about it."""
+
+
+def try_backends(bundle: Bundle) -> Iterator[Trial]:
+    """Load the graphs of every precision into every backend."""
+    for backend in (name for name in BACKENDS if name != "auto"):
+        outcomes: dict[tuple[bool, str], list[Precision]] = {}
+        for precision, graphs in bundle.variants.items():
+            outcomes.setdefault(_try(graphs, backend), []).append(precision)
+        for (runs, text), precisions in outcomes.items():
+            yield Trial(backend, tuple(precisions), runs, text)
+
+
+def _try(graphs: GraphSet, backend: BackendName) -> tuple[bool, str]:
+    try:
+        engine = open_backend(graphs, backend)
+    except UserError as error:  # not installed, no device, no engine that fits: each says what to do
+        return False, first_line(error)
+    engine.close()
+    return True, f"runs ({engine.provider})"
