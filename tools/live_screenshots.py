@@ -27,6 +27,7 @@ from mcore.errors import UserError, run_command
 from mcore.files import replacing
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.competition import Competition, Entry
+from mcore_runtime.health import HealthReader
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.plan import RunPlan
 from mcore_runtime.live.session import LiveSession
@@ -88,7 +89,8 @@ def _run(arguments: ScreenshotArguments) -> int:
     ):
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tabs = [_open(browser, page.url + shot[4], shot, arguments.light) for shot in SHOTS]
-        _wait(lambda: _scored(session) >= arguments.dives and _seen(session), arguments.dives * 30.0)
+        # The moment at which the next dive has just been seen, on the page too.
+        _wait(lambda: _scored(session) >= arguments.dives and _sees(tabs[0]), arguments.dives * 30.0)
         for tab, (name, *_) in zip(tabs, SHOTS, strict=True):
             size = _save(tab.screenshot(), arguments.out / name)
             print(f"{arguments.out / name}: {size / 1000:.0f} kB, after {_scored(session)} dives")
@@ -112,7 +114,14 @@ def _running(arguments: ScreenshotArguments, folder: Path) -> Iterator[LiveSessi
         with (
             store,
             open_source(plan.address) as source,
-            LiveSession(source, engine, plan.settings, store=store, competition=Competition(entries)) as session,
+            LiveSession(
+                source,
+                engine,
+                plan.settings,
+                store=store,
+                competition=Competition(entries),
+                read_health=HealthReader().read,
+            ) as session,
         ):
             thread = threading.Thread(target=session.run)
             thread.start()
@@ -138,8 +147,8 @@ def _scored(session: LiveSession) -> int:
     return sum(row["status"] == "scored" for row in session.snapshot()["dives"])
 
 
-def _seen(session: LiveSession) -> bool:
-    return bool(session.snapshot()["detector"]["state"] == "dive seen")
+def _sees(tab: Any) -> bool:
+    return bool(tab.locator("#detector-pill").inner_text() == "Dive seen")
 
 
 def _wait(condition: Callable[[], bool], most_s: float) -> None:

@@ -94,12 +94,12 @@ function body(row, record) {
 function head(row, result) {
   const number = row.dive_number ?? "Dive number unknown";
   const difficulty = state.snapshot.start_list.find((entry) => entry.order === row.order)?.difficulty ?? result?.difficulty;
-  const dd = difficulty ? ` · difficulty\u00a0${difficulty.toFixed(1)}` : "";
+  const means = [inWords(words(row.dive_number)), difficulty && row.dive_number !== null ? `difficulty\u00a0${difficulty.toFixed(1)}` : ""];
   const title = el("div", { class: "title" },
     el("p", { class: "eyebrow" }, `Dive ${row.number}`, row.status === "scored" ? null : el("span", { class: `badge ${row.status}` }, STATUS[row.status])),
     el("h2", { id: "dive-title" }, row.athlete || number),
     el("p", { class: "facts" }, row.club),
-    el("p", { class: "announced" }, row.athlete ? el("b", {}, number) : "", ` ${inWords(words(row.dive_number))}${dd}`));
+    el("p", { class: "announced" }, row.athlete ? el("b", {}, number, " ") : "", means.filter(Boolean).join(" ·\u00a0")));
   return el("div", { class: "head" }, title, score(row, result));
 }
 

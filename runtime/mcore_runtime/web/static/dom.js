@@ -56,8 +56,11 @@ export const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A text as a sentence: a capital at its beginning, a stop at its end. */
-export const sentence = (text) => (text === "" || /[.!?…]$/.test(text) ? capital(text) : `${capital(text)}.`);
+/** A text as a sentence: a capital at its beginning, unless that is an address, and a stop at its end. */
+export function sentence(text) {
+  const begun = /^[a-z]+([ ,;]|$)/.test(text) ? capital(text) : text;
+  return begun === "" || /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
 
 /** Seconds as "12 s" or "3 min". */
 export function ago(seconds) {
