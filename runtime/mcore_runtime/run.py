@@ -47,6 +47,7 @@ from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source, parse_source
 from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
+from mcore_runtime.webhooks import Webhooks, WebhookTarget, parse_target, read_secret
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class RunArguments:
     """File with the token that page and metrics ask for; default: none on this machine, a new one for others."""
     metrics: str | None = None
     """Serve Prometheus metrics at HOST:PORT/metrics, such as 127.0.0.1:9400; the page has them too, with --web."""
+    webhook: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Send every dive's record to this address, as JSON by HTTP POST; may be given several times. What cannot be sent
+    is tried again, also by --resume. MCORE_WEBHOOK_SECRET in the environment signs it: docs/webhooks.md."""
     headless: bool = False
     """Neither a page nor keys: for services."""
     json: bool = False
@@ -106,6 +110,7 @@ class RunArguments:
             raise UserError("--token-file is for the page and the metrics; give --web or --metrics too")
         if self.metrics is not None:
             parse_address(self.metrics)
+        _targets(self)
         if self.headless and self.web is not None:
             raise UserError("--web shows a page, --headless shows none; give one of them")
         if self.web is not None:
@@ -187,7 +192,7 @@ def _watch(
     voice: Voice,
 ) -> RunSummary:
     """Run the session until its source ends, or somebody stops it."""
-    with open_source(plan.address) as source, Terminal(voice) as terminal:
+    with open_source(plan.address) as source, Terminal(voice) as terminal, _webhooks(arguments, store, voice) as hooks:
         competition = Competition(start_list.entries)
         with LiveSession(
             source,
@@ -199,6 +204,7 @@ def _watch(
             read_health=HealthReader().read,
         ) as session:
             terminal.listen(session.subscribe(1024))
+            hooks.listen(session.subscribe)
             page, figures = _page(arguments, session, voice), _metrics(arguments, session, voice)
             with _stopping(session), page, figures, _keys(arguments, session, voice):
                 summary = session.run()
@@ -267,6 +273,18 @@ def _metrics(arguments: RunArguments, session: LiveSession, voice: Voice) -> Ite
     with serve_metrics(session.snapshot, arguments.metrics, token=token) as url:
         voice.tell(f"metrics: {url}")
         yield
+
+
+def _targets(arguments: RunArguments) -> tuple[list[WebhookTarget], bytes | None]:
+    """Read where dives are sent, and what signs them."""
+    return [parse_target(url) for url in arguments.webhook], read_secret() if arguments.webhook else None
+
+
+def _webhooks(arguments: RunArguments, store: SessionStore, voice: Voice) -> Webhooks:
+    targets, secret = _targets(arguments)
+    for target in targets:
+        voice.say(f"dives go to {target}, {'not signed' if secret is None else 'signed'}")
+    return Webhooks(store, targets, secret, voice.tell)
 
 
 @contextmanager

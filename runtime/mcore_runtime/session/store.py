@@ -146,6 +146,21 @@ class SessionStore:
             texts = [self._records[number] for number in sorted(self._records)]
         return [json.loads(text) for text in texts]
 
+    def revisions(self) -> dict[int, int]:
+        """Return the revision of the newest record of each dive; it grows whenever a record changes."""
+        with self._memory:
+            return dict(self._revisions)
+
+    def newest(self, number: int) -> tuple[int, dict[str, Any]]:
+        """Return revision and record of a dive as last saved; the record is the caller's own.
+
+        Raises:
+            KeyError: there is no such dive.
+        """
+        with self._memory:
+            revision, text = self._revisions[number], self._records[number]
+        return revision, json.loads(text)
+
     def save_state(self, key: str, value: Any) -> str | None:
         """Save something under a name, in place of what was there; returns as ``save_dive``."""
         text = json.dumps(value, allow_nan=False)
