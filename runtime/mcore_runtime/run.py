@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from mcore_runtime.metrics import serve_metrics
 from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore
+from mcore_runtime.session.database import is_begun
 from mcore_runtime.sources import open_source, parse_source
 from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
 from mcore_runtime.webhooks import Webhooks, WebhookTarget, parse_target, read_secret
@@ -62,6 +63,9 @@ class RunArguments:
     """Folder for a new session's results, clips and frames; default: sessions/DATE-TIME."""
     resume: Path | None = None
     """Go on with the session in this folder; what is not given is as it was."""
+    or_resume: bool = False
+    """With --session: go on with the session if its folder holds one. For services, which are started again and
+    again."""
     start_list: Path | None = None
     """CSV file: order, athlete, club, dive_number, difficulty, round. Each dive is the next entry's."""
     dive: str | None = None
@@ -106,6 +110,8 @@ class RunArguments:
             parse_source(self.source)
         if self.session is not None and self.resume is not None:
             raise UserError("--session begins a session, --resume goes on with one; give one of them")
+        if self.or_resume and self.session is None:
+            raise UserError("--or-resume says what to do where the folder of --session has a session; give --session")
         if self.token_file is not None and self.web is None and self.metrics is None:
             raise UserError("--token-file is for the page and the metrics; give --web or --metrics too")
         if self.metrics is not None:
@@ -158,6 +164,8 @@ def _with_address(argv: Sequence[str]) -> list[str]:
 
 
 def _run(arguments: RunArguments) -> int:
+    if arguments.or_resume and arguments.session is not None and is_begun(arguments.session):
+        arguments = replace(arguments, session=None, or_resume=False, resume=arguments.session)
     voice = Voice(
         Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
     )

@@ -160,6 +160,23 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
             raise UserError(f"cannot read {path}: {error}; {_RESCUE}") from error
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a folder holds a session that was begun: a kill in its first moment leaves an empty database.
+
+    Raises:
+        UserError: the database cannot be read.
+    """
+    path = folder / DATABASE_FILE
+    if not path.is_file():
+        return False
+    try:
+        with closing(_connect(path, "rw")) as connection:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise UserError(f"cannot read {path}: {error}; {_RESCUE}") from error
+    return bool(tables)
+
+
 def session_file(folder: Path) -> Path:
     """Return the database of a session's folder.
 
