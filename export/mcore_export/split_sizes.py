@@ -115,7 +115,10 @@ def measure(
                 opened = stack.enter_context(closing(open_graphs(each.folder, each.records, backend, threads)))
                 inputs = {"clip": noise(each.records["backbone"].inputs[0].shape)}
                 calls[name] = _call(opened.run, "backbone", inputs, ["features"])
-        return in_turns(calls, rounds)
+        times_ms = in_turns(calls, rounds)
+    for name in (name for name, each in graphs.items() if each.split is not None):
+        times_ms[f"{name}: both"] = times_ms[f"{name}: head"] + times_ms[f"{name}: tail"]
+    return times_ms
 
 
 def _call(function: Callable[..., object], *arguments: object) -> Callable[[], object]:

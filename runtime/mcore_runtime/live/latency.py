@@ -78,12 +78,6 @@ class Latency:
         """How many times sooner the median score comes."""
         return self.whole.time_to_score_ms["p50"] / self.begun.time_to_score_ms["p50"]
 
-    @property
-    def work_ratio(self) -> float:
-        """Backbone's time in two parts over its time in one; the first part is computed while frames still come."""
-        parts = self.begun.median_ms
-        return (parts["backbone_head"] + parts["backbone"]) / self.whole.median_ms["backbone"]
-
 
 @dataclass(frozen=True)
 class LatencyArguments:
@@ -244,12 +238,12 @@ def _run(arguments: LatencyArguments) -> int:
         latency = measure(engine, address, on_dive=lambda dive: progress.advance(task))
     console.print(table(latency))
     console.print(
-        f"{latency.speedup:.1f} times sooner; the backbone in two parts takes {latency.work_ratio:.2f} times as long; "
-        f"{latency.missed} head starts missed, {latency.unscored} dives without a score ({latency.provider})",
+        f"{latency.speedup:.1f} times sooner; {latency.missed} head starts missed, {latency.unscored} dives without a "
+        f"score ({latency.provider})",
         markup=False,
     )
     if arguments.json is not None:
-        figures = asdict(latency) | {"speedup": latency.speedup, "work_ratio": latency.work_ratio}
+        figures = asdict(latency) | {"speedup": latency.speedup}
         write_text(arguments.json, json.dumps(figures, indent=2, allow_nan=False) + "\n")
     return 0
 
