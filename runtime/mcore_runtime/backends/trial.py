@@ -24,12 +24,18 @@ class Trial:
 
 def try_backends(bundle: Bundle) -> Iterator[Trial]:
     """Load the graphs of every precision into every backend."""
-    for backend in (name for name in BACKENDS if name != "auto"):
-        outcomes: dict[tuple[bool, str], list[Precision]] = {}
-        for precision, graphs in bundle.variants.items():
-            outcomes.setdefault(_try(graphs, backend), []).append(precision)
-        for (runs, text), precisions in outcomes.items():
-            yield Trial(backend, tuple(precisions), runs, text)
+    for backend in BACKENDS:
+        if backend != "auto":
+            yield from try_backend(bundle, backend)
+
+
+def try_backend(bundle: Bundle, backend: BackendName) -> Iterator[Trial]:
+    """Load the graphs of every precision into one backend."""
+    outcomes: dict[tuple[bool, str], list[Precision]] = {}
+    for precision, graphs in bundle.variants.items():
+        outcomes.setdefault(_try(graphs, backend), []).append(precision)
+    for (runs, text), precisions in outcomes.items():
+        yield Trial(backend, tuple(precisions), runs, text)
 
 
 def _try(graphs: GraphSet, backend: BackendName) -> tuple[bool, str]:

@@ -14,24 +14,27 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
-from rich.console import Console
+from rich.console import Console, Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 import mcore
 from mcore.cli_help import description
-from mcore.errors import run_command
-from mcore_runtime.doctor import hardware, software, work
-from mcore_runtime.doctor.findings import Finding, trouble
+from mcore.errors import UserError, run_command
+from mcore_runtime.backends import BACKENDS
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.doctor import cameras, disk, hardware, jetson, software, work
+from mcore_runtime.doctor.children import PATIENCE_S, in_child
+from mcore_runtime.doctor.findings import Finding, split_advice, trouble
 from mcore_runtime.doctor.machine import Machine
 from mcore_runtime.sources import parse_source
 
 Probe = Callable[[], list[Finding]]
-PATIENCE_S = 60.0
-"""A probe that takes longer is given up: a camera or a driver can hang within the operating system."""
 _SIGNS = {"ok": ("ok", "green"), "absent": ("-", "dim"), "hint": ("hint", "yellow"), "trouble": ("TROUBLE", "bold red")}
 
 
@@ -78,30 +81,49 @@ def _run(arguments: DoctorArguments) -> int:
     return 1 if any(finding.level == "trouble" for finding in findings) else 0
 
 
-def probes(arguments: DoctorArguments, machine: Machine) -> dict[str, Probe]:
-    """What is looked at, by topic."""
-    found: dict[str, Probe] = {
-        "system": lambda: hardware.system(machine),
-        "board": lambda: hardware.board(machine),
-        "gpu": lambda: hardware.gpu(machine),
-        "packages": lambda: software.packages(machine),
-        "video": lambda: software.video(machine),
-        "cameras": lambda: hardware.cameras(machine),
-        "clocks": lambda: hardware.clocks(machine),
-        "disk": lambda: hardware.disk(arguments.folder),
-    }
-    if arguments.bundle is not None:
-        path = arguments.bundle
-        found["bundle"] = lambda: work.bundle(path)
+def probes(arguments: DoctorArguments, machine: Machine) -> list[tuple[str, Probe]]:
+    """What is looked at, with its topic; what loads libraries and drivers, in a process of its own."""
+    found: list[tuple[str, Probe]] = [
+        ("system", lambda: hardware.system(machine)),
+        ("board", lambda: jetson.board(machine)),
+        ("gpu", lambda: hardware.gpu(machine)),
+        ("gpu", lambda: in_child("gpu", "cuda")),
+        ("packages", lambda: software.packages(machine)),
+        ("video", lambda: in_child("video", "video")),
+        ("video", lambda: in_child("video", "gstreamer")),
+        ("cameras", lambda: cameras.cameras(machine)),
+        ("clocks", lambda: hardware.clocks(machine)),
+        ("disk", lambda: disk.disk(machine, arguments.folder)),
+    ]
+    backends = [name for name in BACKENDS if name != "auto"]
+    if arguments.bundle is None:
+        found += [("engines", partial(in_child, "engines", "library", backend=name)) for name in backends]
+    else:
+        found += _of_bundle(arguments.bundle, backends)
     if arguments.source is not None:
-        address = arguments.source
-        found["source"] = lambda: work.source(address)
+        found.append(("source", partial(in_child, "source", "source", address=arguments.source)))
     return found
 
 
-def examine(probes: dict[str, Probe], *, patience_s: float = PATIENCE_S) -> Iterator[Finding]:
+def _of_bundle(folder: Path, backends: Sequence[str]) -> list[tuple[str, Probe]]:
+    """The bundle itself; and if it is whole, each engine with it."""
+    try:
+        Bundle.open(folder)
+    except UserError as error:
+        reason = str(error)
+        return [("bundle", lambda: [trouble("bundle", *split_advice(reason))])]
+    path = str(folder)
+    tried = [("engines", partial(in_child, "engines", "trial", path=path, backend=name)) for name in backends]
+    return [
+        ("bundle", lambda: work.bundle(folder)),
+        *tried,
+        ("engines", partial(in_child, "engines", "chosen", path=path)),
+    ]
+
+
+def examine(probes: Sequence[tuple[str, Probe]], *, patience_s: float = PATIENCE_S + 5.0) -> Iterator[Finding]:
     """Run every probe; one that fails or hangs is itself a finding, and the others go on."""
-    for topic, probe in probes.items():
+    for topic, probe in probes:
         outcome: list[list[Finding]] = []
 
         def attempt(topic: str = topic, probe: Probe = probe, outcome: list[list[Finding]] = outcome) -> None:
@@ -122,10 +144,9 @@ def show(console: Console, findings: Sequence[Finding]) -> None:
     topic = None
     for finding in findings:
         sign, style = _SIGNS[finding.level]
-        text = Text(finding.text)
-        if finding.remedy:
-            text.append(f"\n  -> {finding.remedy}", style="cyan")
-        table.add_row("" if finding.topic == topic else finding.topic, Text(sign, style=style), text)
+        remedy = [Padding(Text(f"-> {finding.remedy}", style="cyan"), (0, 0, 0, 2))] if finding.remedy else []
+        told = Group(Text(finding.text), *remedy)
+        table.add_row("" if finding.topic == topic else finding.topic, Text(sign, style=style), told)
         topic = finding.topic
     console.print(table)
     troubles, hints = (sum(finding.level == level for finding in findings) for level in ("trouble", "hint"))

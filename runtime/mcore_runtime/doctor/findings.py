@@ -42,6 +42,13 @@ def trouble(topic: str, text: str, remedy: str = "") -> Finding:
 
 
 def split_advice(message: str) -> tuple[str, str]:
-    """Divide an error's message into what is wrong, its first sentence, and what to do."""
-    wrong, _, remedy = message.partition(". ")
-    return wrong, remedy
+    """Divide an error's message into what is wrong, its first sentence, and what to do.
+
+    Full stops within brackets are those of other people's messages.
+    """
+    depth = 0
+    for place, character in enumerate(message):
+        depth += (character == "(") - (character == ")")
+        if depth <= 0 and message.startswith(". ", place):
+            return message[:place], message[place + 2 :]
+    return message, ""

@@ -1,23 +1,19 @@
-"""Probes of the machine itself: processor, board, GPU, cameras, clocks, disk."""
+"""Probes of the machine itself: processor, memory, GPU, clocks."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
-import tempfile
-import time
-from pathlib import Path
 
-from mcore.errors import UserError, first_line
+from mcore.errors import MissingDependencyError, UserError, first_line
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, trouble
+from mcore_runtime.doctor.jetson import is_jetson
 from mcore_runtime.doctor.machine import Machine
 from mcore_runtime.health import HealthReader
 
 _LEAST_PYTHON = (3, 10)
-_LEAST_DISK_MB = 2000
-_SLOW_COMMIT_MS = 50.0
-_JETPACKS = {"35": "JetPack 5", "36": "JetPack 6", "38": "JetPack 7", "39": "JetPack 7"}
-"""By the major version of L4T."""
+_LEAST_MEMORY_MB = 1000
 
 
 def system(machine: Machine) -> list[Finding]:
@@ -34,56 +30,52 @@ def system(machine: Machine) -> list[Finding]:
     gigabytes = f", {int(memory[1]) / 1e6:.1f} GB of memory" if memory else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found.append(ok("system", f"{name[1] if name else 'processor'}, {cores} cores to use{gigabytes}"))
-    return found
-
-
-def board(machine: Machine) -> list[Finding]:
-    """A Jetson's model, software and power mode; nothing on other machines."""
-    l4t = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", machine.text("etc/nv_tegra_release"))
-    if l4t is None:
-        return []
-    model = machine.text("proc/device-tree/model") or "Jetson"
-    jetpack = _JETPACKS.get(l4t[1], "an unknown JetPack")
-    found = [ok("board", f"{model}, L4T {l4t[1]}.{l4t[2]} ({jetpack})")]
-    mode = machine.run("nvpmodel", "-q")
-    if mode is not None and (named := re.search(r"NV Power Mode: *(\S+)", mode)):
-        best = named[1].upper().startswith("MAXN")
-        advice = "for the shortest times: sudo nvpmodel -m 0, then sudo jetson_clocks"
-        found.append(ok("board", f"power mode {named[1]}") if best else hint("board", f"power mode {named[1]}", advice))
+    available = re.search(r"^MemAvailable:\s*(\d+) kB", machine.text("proc/meminfo"), re.M)
+    if available is not None and int(available[1]) / 1e3 < _LEAST_MEMORY_MB:
+        text = f"{int(available[1]) / 1e3:.0f} MB of memory are free"
+        remedy = "close other programs; a machine without a desktop: sudo systemctl set-default multi-user.target"
+        found.append(hint("system", text, remedy))
+    quota = machine.text("sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0].isdecimal():
+        text = f"this container may use {int(quota[0]) / int(quota[1]):.1f} cores of them"
+        found.append(hint("system", text, "give it more with --cpus, or let engines use fewer threads: --threads"))
     return found
 
 
 def gpu(machine: Machine) -> list[Finding]:
-    """NVIDIA's GPU, as its driver and as CUDA see it."""
-    listed = machine.run("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-    found = [ok("gpu", ", ".join(part.strip() for part in line.split(","))) for line in (listed or "").splitlines()]
-    from mcore_runtime.backends.tensorrt.devices import find_gpu
-
-    try:
-        target, name = find_gpu("")
-    except UserError as error:
-        if found or machine.text("etc/nv_tegra_release"):
-            remedy = "pip install pycuda, or cuda-python where there is no CUDA toolkit"
-            found.append(hint("gpu", f"there is a GPU, but not for TensorRT: {first_line(error)}", remedy))
-        else:
-            found.append(absent("gpu", "no NVIDIA GPU"))
-    else:
-        found.append(ok("gpu", f"CUDA sees {name} ({target})"))
+    """NVIDIA's GPUs, as their driver's tool sees them; on a Jetson only CUDA tells."""
+    query = "--query-gpu=name,driver_version,memory.total,compute_cap"
+    listed = machine.run("nvidia-smi", query, "--format=csv,noheader")
+    if listed is None:
+        return [] if is_jetson(machine) else [absent("gpu", "no NVIDIA GPU with a driver")]
+    found = []
+    for line in listed.splitlines():
+        name, driver, memory, capability = ([part.strip() for part in line.split(",")] + ["?"] * 4)[:4]
+        found.append(ok("gpu", f"{name}, {memory}, compute capability {capability}, driver {driver}"))
     return found
 
 
-def cameras(machine: Machine) -> list[Finding]:
-    """V4L2 devices, and whether this user may open them."""
-    found = []
-    for device in machine.paths("dev/video*"):
-        name = machine.text(f"sys/class/video4linux/{device.name}/name") or "camera"
-        index = device.name.removeprefix("video")
-        if os.access(device, os.R_OK | os.W_OK):
-            found.append(ok("cameras", f"camera://{index}: {name}"))
-        else:
-            remedy = "sudo usermod -aG video $USER, then log in again"
-            found.append(trouble("cameras", f"camera://{index}: {name}, which this user may not open", remedy))
-    return found or [absent("cameras", "no V4L2 camera")]
+def cuda() -> list[Finding]:
+    """What CUDA's driver library says of itself, and the GPU as engines reach it."""
+    from mcore_runtime.backends.tensorrt.devices import find_gpu
+
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    version = ctypes.c_int()
+    if driver.cuInit(0) != 0 or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        remedy = "nvidia-smi may say more; after an update of the driver: sudo reboot"
+        return [hint("gpu", "CUDA's driver library is here, but does not start", remedy)]
+    found = [ok("gpu", f"CUDA {version.value // 1000}.{version.value % 1000 // 10} at most, as its driver says")]
+    try:
+        target, name = find_gpu("")
+    except MissingDependencyError:
+        remedy = "pip install pycuda; or cuda-python, which needs no CUDA toolkit"
+        return [*found, hint("gpu", "TensorRT's engines need pycuda or cuda-python; neither is installed", remedy)]
+    except UserError as error:
+        return [*found, hint("gpu", first_line(error), "nvidia-smi may say more")]
+    return [*found, ok("gpu", f"CUDA sees {name} ({target})")]
 
 
 def clocks(machine: Machine) -> list[Finding]:
@@ -95,6 +87,8 @@ def clocks(machine: Machine) -> list[Finding]:
         found.append(hint("clocks", "the time of day is not synchronised", remedy))
     elif synchronised == "yes":
         found.append(ok("clocks", "the time of day is synchronised"))
+    else:
+        found.append(absent("clocks", "nobody tells whether the time of day is synchronised"))
     files = machine.paths("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
     governors = {machine.text(str(path.relative_to(machine.root))) for path in files} - {""}
     if governors:
@@ -110,42 +104,3 @@ def clocks(machine: Machine) -> list[Finding]:
     if any(told):
         found.append(ok("clocks", ", ".join(filter(None, told))))
     return found
-
-
-def disk(folder: Path) -> list[Finding]:
-    """Room for sessions, and how long a result takes to be safe."""
-    health = HealthReader().read(folder)
-    free_mb = health["disk_free_mb"]
-    where = f"the disk of {folder.resolve()}"
-    if free_mb is None:
-        return [trouble("disk", f"{where} cannot be asked", "run the doctor where sessions are to be kept")]
-    found = []
-    if free_mb < _LEAST_DISK_MB:
-        remedy = "a dive takes about 5 MB with its clip; make room, or give --session on another disk"
-        found.append(trouble("disk", f"{where} has {free_mb / 1e3:.1f} GB left", remedy))
-    else:
-        found.append(ok("disk", f"{where} has {free_mb / 1e3:.0f} GB left"))
-    try:
-        milliseconds = _commit_ms(folder)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        found.append(trouble("disk", f"{where}: {reason}", "give --session in a folder of yours"))
-        return found
-    text = f"a result is safe on it after {milliseconds:.1f} ms"
-    slow = milliseconds > _SLOW_COMMIT_MS
-    remedy = "scores do not wait for it, but a better card or an SSD loses less in a power cut"
-    found.append(hint("disk", text, remedy) if slow else ok("disk", text))
-    return found
-
-
-def _commit_ms(folder: Path) -> float:
-    """Median time to write 4 kB and have it on the disk."""
-    times = []
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".mcore-doctor-") as file:
-        for _ in range(9):
-            began = time.perf_counter()
-            file.write(b"\0" * 4096)
-            file.flush()
-            os.fsync(file.fileno())
-            times.append(time.perf_counter() - began)
-    return sorted(times)[len(times) // 2] * 1e3

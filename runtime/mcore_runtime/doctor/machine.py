@@ -34,7 +34,7 @@ class Machine:
 
     def run(self, *command: str) -> str | None:
         """What a command prints; None: there is none of this name, or it fails or hangs."""
-        if shutil.which(command[0]) is None:
+        if not self.has(command[0]):
             return None
         try:
             done = subprocess.run(
@@ -43,6 +43,10 @@ class Machine:
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
+
+    def has(self, command: str) -> bool:
+        """Whether there is a command of this name."""
+        return shutil.which(command) is not None
 
     def version(self, package: str) -> str | None:
         """Version of an installed package; None: it is not there."""

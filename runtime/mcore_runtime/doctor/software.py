@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import importlib.util
 
+import mcore
 from mcore.errors import UserError, first_line
 from mcore.video import native
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
+from mcore_runtime.doctor.jetson import is_jetson, system_packages
 from mcore_runtime.doctor.machine import Machine
 
 _ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python")
+_EXCLUSIVE = (
+    {"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-training"},
+    {"decord", "decord2"},
+)
+"""Packages that write the same files: of each group, only one may be installed."""
 _DECODERS = ("h264", "hevc", "mjpeg", "vp9", "av1")
 _NEEDED_DECODERS = ("h264", "hevc", "mjpeg")
+_NEEDED_ELEMENTS = ("videoconvert", "appsink")
+_CSI_ELEMENTS = ("nvarguscamerasrc", "nvvidconv")
+_CAMERA_ELEMENTS = ("v4l2src", "nvarguscamerasrc", "rtspsrc")
+_HARDWARE_DECODERS = ("nvv4l2decoder", "nvh264dec", "vah264dec", "vaapih264dec", "v4l2h264dec")
 
 
 def packages(machine: Machine) -> list[Finding]:
     """Versions of what computes, and packages that overwrite each other."""
     versions = {name: machine.version(name) for name in _ENGINES}
-    found = [ok("packages", f"{name} {version}") for name, version in versions.items() if version is not None]
-    if versions["onnxruntime"] and versions["onnxruntime-gpu"]:
-        remedy = "pip uninstall -y onnxruntime onnxruntime-gpu, then install one: pip install onnxruntime-gpu"
-        found.append(trouble("packages", "onnxruntime and onnxruntime-gpu overwrite each other's files", remedy))
+    installed = [f"{name} {version}" for name, version in versions.items() if version is not None]
+    found = [ok("packages", ", ".join([f"mcore-edge {mcore.__version__}", *installed]))]
+    for group in _EXCLUSIVE:
+        several = sorted(name for name in group if machine.version(name) is not None)
+        if len(several) > 1:
+            remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
+            found.append(trouble("packages", f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
         found.append(trouble("packages", "no inference engine", "pip install '.[runtime]', see the README's table"))
     missing = [name for name in ("fastapi", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
@@ -30,12 +44,11 @@ def packages(machine: Machine) -> list[Finding]:
     slow = "native code is not used" in said
     remedy = "pip install again where there is a C++ compiler; the results are the same"
     found.append(hint("packages", f"frames: {said}", remedy) if slow else ok("packages", f"frames: {said}"))
-    return found
+    return [*found, *system_packages(machine)]
 
 
-def video(machine: Machine) -> list[Finding]:
-    """Decoders, in software and hardware, and GStreamer with its plug-ins for cameras."""
-    del machine
+def video() -> list[Finding]:
+    """Decoders of PyAV, in software and hardware."""
     import av
 
     there = [name for name in _DECODERS if name in av.codec.codecs_available]
@@ -46,17 +59,32 @@ def video(machine: Machine) -> list[Finding]:
 
     hardware = ", ".join(str(name) for name in hwdevices_available())
     found.append(ok("video", f"hardware decoders in this build of PyAV, none of which is used: {hardware or 'none'}"))
-    found.append(_gstreamer())
     return found
 
 
-def _gstreamer() -> Finding:
+def gstreamer() -> list[Finding]:
+    """GStreamer with its plug-ins: for cameras, and for decoding on hardware."""
     from mcore_runtime.sources.gstreamer import load_gstreamer
 
     try:
         gst = load_gstreamer()
     except UserError as error:
         wrong, remedy = split_advice(first_line(error))
-        return absent("video", wrong, remedy)
-    plugins = [name for name in ("v4l2src", "nvarguscamerasrc", "rtspsrc") if gst.ElementFactory.find(name)]
-    return ok("video", f"{gst.version_string()} with {', '.join(plugins) or 'none of the camera plug-ins'}")
+        return [absent("video", wrong, remedy)]
+
+    def there(names: tuple[str, ...]) -> list[str]:
+        return [name for name in names if gst.ElementFactory.find(name)]
+
+    found = []
+    if missing := [name for name in _NEEDED_ELEMENTS if name not in there(_NEEDED_ELEMENTS)]:
+        remedy = "sudo apt install gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+        found.append(
+            hint("video", f"GStreamer lacks {', '.join(missing)}, which csi:// and gst:// sources need", remedy)
+        )
+    if is_jetson(Machine()) and len(there(_CSI_ELEMENTS)) < len(_CSI_ELEMENTS):
+        remedy = "sudo apt install nvidia-l4t-gstreamer"
+        found.append(hint("video", f"GStreamer lacks {' or '.join(_CSI_ELEMENTS)}, which csi:// sources need", remedy))
+    cameras, decoders = there(_CAMERA_ELEMENTS), there(_HARDWARE_DECODERS)
+    text = f"{gst.version_string()} with {', '.join(cameras) or 'none of the camera plug-ins'}"
+    hardware = f"; decoders in hardware, for gst:// sources: {', '.join(decoders)}" if decoders else ""
+    return [*found, ok("video", text + hardware)]

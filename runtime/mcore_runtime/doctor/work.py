@@ -5,15 +5,23 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mcore.errors import UserError, first_line
-from mcore_runtime.backends.select import open_variant
-from mcore_runtime.backends.trial import Trial, try_backends
+from mcore_runtime.backends import BackendName
+from mcore_runtime.backends.trial import Trial, try_backend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
+from mcore_runtime.scorer import Scorer
 from mcore_runtime.sources import open_source
 
 _FIRST_FRAME_S = 15.0
+_ENOUGH_FAILURES = 3
 _WATCH_S = 2.0
+_ROUNDS = 3
+"""The first one also prepares memory."""
+_SLOW_CLIP_MS = 3000.0
 _LEAST_RATE = 20.0
 """Frames a second below which a somersault is too few frames; FineDiving's videos have 25."""
 
@@ -34,7 +42,12 @@ def bundle(path: Path) -> list[Finding]:
         numbers = ", ".join(f"{name} {count}" for name, count in list(bank.per_dive_number.items())[:12])
         more = "" if len(bank.per_dive_number) <= 12 else ", ..."
         found.append(ok("bundle", f"{bank.count} exemplars of {len(bank.per_dive_number)} dives: {numbers}{more}"))
-    return [*found, *map(_engine, try_backends(opened)), *_chosen(opened)]
+    return found
+
+
+def trial(path: Path, backend: BackendName) -> list[Finding]:
+    """Whether a backend runs a bundle's graphs here."""
+    return [_engine(trial) for trial in try_backend(Bundle.open(path), backend)]
 
 
 def _engine(trial: Trial) -> Finding:
@@ -45,15 +58,27 @@ def _engine(trial: Trial) -> Finding:
     return absent("engines", f"{name}: {wrong}", remedy)
 
 
-def _chosen(opened: Bundle) -> list[Finding]:
-    """What ``--backend auto`` takes, and what it says about that."""
+def chosen(path: Path) -> list[Finding]:
+    """What ``--backend auto`` takes, what it says about that, and how long it takes for a clip."""
     try:
-        backend, precision = open_variant(opened.variants)
+        with Scorer(path) as scorer:
+            backend, config = scorer.backend, scorer.clip_config
+            text = f"--backend auto takes {backend.name}, {scorer.precision}, on {backend.provider}"
+            clip = np.zeros((3, config.num_frames, config.crop_size, config.crop_size), np.float32)
+            milliseconds = min(_encode_ms(scorer, clip) for _ in range(_ROUNDS))
     except UserError as error:
         return [trouble("engines", f"none runs it: {first_line(error)}", "pip install '.[runtime]'")]
-    backend.close()
-    text = f"--backend auto takes {backend.name}, {precision}, on {backend.provider}"
-    return [ok("engines", text), *(hint("engines", note) for note in backend.notes)]
+    found = [ok("engines", f"{text}: {milliseconds:.0f} ms for a clip of {config.num_frames} frames")]
+    if milliseconds > _SLOW_CLIP_MS:
+        remedy = "a GPU, a faster power mode, or a smaller network; what a dive begins with is computed while it lasts"
+        found.append(hint("engines", f"a score comes {milliseconds / 1e3:.1f} s after the dive at the latest", remedy))
+    return [*found, *(hint("engines", note) for note in backend.notes)]
+
+
+def _encode_ms(scorer: Scorer, clip: NDArray[np.float32]) -> float:
+    began_s = time.perf_counter()
+    scorer.encode(clip)
+    return (time.perf_counter() - began_s) * 1e3
 
 
 def source(address: str) -> list[Finding]:
@@ -61,7 +86,11 @@ def source(address: str) -> list[Finding]:
     try:
         with open_source(address) as opened:
             name = opened.uri.public
-            if opened.read(_FIRST_FRAME_S) is None:
+            end_s = time.monotonic() + _FIRST_FRAME_S
+            while (first := opened.read(0.1)) is None and not opened.is_over and time.monotonic() < end_s:
+                if opened.status().failures >= _ENOUGH_FAILURES:
+                    break
+            if first is None:
                 reason = opened.status().error or f"no frame in {_FIRST_FRAME_S:.0f} s"
                 return [trouble("source", f"{name}: {reason}", "see --help of mcore-run for addresses and options")]
             end_s = time.monotonic() + _WATCH_S

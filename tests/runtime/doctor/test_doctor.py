@@ -9,68 +9,55 @@ from pathlib import Path
 
 import pytest
 
-from mcore_runtime.doctor import hardware, software, work
+from mcore_runtime.doctor import cameras, disk, hardware, software, work
 from mcore_runtime.doctor.command import examine, main
-from mcore_runtime.doctor.findings import Finding, ok
-from mcore_runtime.doctor.machine import Machine
+from mcore_runtime.doctor.findings import Finding, ok, split_advice
+from tests.runtime.doctor.made import Made, of_level
 
 
-class Made(Machine):
-    """A machine of given files, commands and packages."""
-
-    def __init__(
-        self,
-        root: Path,
-        files: dict[str, str] | None = None,
-        commands: dict[str, str] | None = None,
-        packages: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(root)
-        self.commands, self.packages = commands or {}, packages or {}
-        for name, content in (files or {}).items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-
-    def run(self, *command: str) -> str | None:
-        return self.commands.get(command[0])
-
-    def version(self, package: str) -> str | None:
-        return self.packages.get(package)
-
-
-def of_level(findings: list[Finding], level: str) -> list[str]:
-    return [finding.text for finding in findings if finding.level == level]
-
-
-def test_a_jetson_in_a_slow_power_mode(tmp_path: Path) -> None:
-    files = {
-        "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic",
-        "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
-    }
-    found = hardware.board(Made(tmp_path, files, {"nvpmodel": "NV Power Mode: 15W\n0"}))
-    assert found[0].text == "NVIDIA Jetson Orin Nano Developer Kit, L4T 36.4.3 (JetPack 6)"
-    assert (found[1].level, found[1].text) == ("hint", "power mode 15W")
-    assert "nvpmodel -m 0" in found[1].remedy
-    (_, best) = hardware.board(Made(tmp_path, files, {"nvpmodel": "NV Power Mode: MAXN_SUPER\n2"}))
-    assert best.level == "ok"
-    assert hardware.board(Made(tmp_path / "desktop")) == []
-
-
-def test_a_gpu_that_only_its_driver_sees(tmp_path: Path) -> None:
-    machine = Made(tmp_path, commands={"nvidia-smi": "NVIDIA RTX A2000, 550.54.14, 6138 MiB"})
-    found = hardware.gpu(machine)
-    assert found[0].text == "NVIDIA RTX A2000, 550.54.14, 6138 MiB"
-    assert found[1].level in ("hint", "ok")  # ok where the tests themselves run beside a GPU
+def test_a_gpu_as_its_driver_sees_it(tmp_path: Path) -> None:
+    machine = Made(tmp_path, commands={"nvidia-smi": "NVIDIA RTX A2000, 550.54.14, 6138 MiB, 8.6"})
+    (found,) = hardware.gpu(machine)
+    assert found == ok("gpu", "NVIDIA RTX A2000, 6138 MiB, compute capability 8.6, driver 550.54.14")
     (without,) = hardware.gpu(Made(tmp_path))
-    assert without.text in ("no NVIDIA GPU", found[1].text)
+    assert (without.level, without.text) == ("absent", "no NVIDIA GPU with a driver")
+    assert hardware.gpu(Made(tmp_path, {"etc/nv_tegra_release": "# R36 (release), REVISION: 4.3"})) == []
+
+
+WEBCAM = """ioctl: VIDIOC_ENUM_FMT
+	Type: Video Capture
+
+	[0]: 'MJPG' (Motion-JPEG, compressed)
+		Size: Discrete 1920x1080
+			Interval: Discrete 0.033s (30.000 fps)
+		Size: Discrete 1280x720
+			Interval: Discrete 0.017s (60.000 fps)
+			Interval: Discrete 0.033s (30.000 fps)
+		Size: Discrete 640x480
+			Interval: Discrete 0.008s (120.000 fps)
+	[1]: 'YUYV' (YUYV 4:2:2)
+		Size: Discrete 640x480
+			Interval: Discrete 0.033s (30.000 fps)
+		Size: Discrete 1920x1080
+			Interval: Discrete 0.200s (5.000 fps)
+"""
+
+
+def test_a_camera_and_what_it_offers(tmp_path: Path) -> None:
+    files = {f"dev/video{n}": "" for n in (0, 1)} | {"sys/class/video4linux/video0/name": "HD Pro Webcam"}
+    commands = {"v4l2-ctl --device=/dev/video0": WEBCAM, "v4l2-ctl --device=/dev/video1": "ioctl: VIDIOC_ENUM_FMT\n"}
+    (found,) = cameras.cameras(Made(tmp_path, files, commands))  # its twin for metadata is no camera
+    assert found == ok("cameras", "camera://0: HD Pro Webcam: MJPG 1280x720 at 60, YUYV 640x480 at 30")
+    without_tool = cameras.cameras(Made(tmp_path, files))
+    assert [finding.level for finding in without_tool] == ["ok", "ok"]
+    assert "sudo apt install v4l-utils" in without_tool[0].remedy
+    assert cameras.cameras(Made(tmp_path / "other"))[0].level == "absent"
 
 
 def test_a_camera_that_this_user_may_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Made(tmp_path, {"dev/video0": "", "sys/class/video4linux/video0/name": "HD Pro Webcam"})
-    assert hardware.cameras(machine)[0] == ok("cameras", "camera://0: HD Pro Webcam")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    (found,) = hardware.cameras(machine)
+    (found,) = cameras.cameras(machine)
     assert found.level == "trouble"
     assert "usermod -aG video" in found.remedy
 
@@ -81,6 +68,17 @@ def test_clocks_that_nobody_sets(tmp_path: Path) -> None:
     assert of_level(found, "hint") == ["the time of day is not synchronised", "processor governor: powersave"]
     files = dict.fromkeys(files, "performance")
     assert of_level(hardware.clocks(Made(tmp_path, files, {"timedatectl": "yes"})), "hint") == []
+    assert hardware.clocks(Made(tmp_path))[0].level == "absent"  # nobody tells
+
+
+def test_little_memory_and_few_cores(tmp_path: Path) -> None:
+    files = {"proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 400000 kB", "sys/fs/cgroup/cpu.max": "150000 100000"}
+    assert of_level(hardware.system(Made(tmp_path, files)), "hint") == [
+        "400 MB of memory are free",
+        "this container may use 1.5 cores of them",
+    ]
+    files = {"proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB", "sys/fs/cgroup/cpu.max": "max 100000"}
+    assert of_level(hardware.system(Made(tmp_path, files)), "hint") == []
 
 
 def test_an_old_python_is_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,38 +103,49 @@ def test_packages_that_overwrite_each_other(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_and_one_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert of_level(hardware.disk(tmp_path), "trouble") == []
-    assert list(tmp_path.iterdir()) == []  # nothing is left behind
-    assert of_level(hardware.disk(tmp_path / "gone"), "trouble") != []
-    monkeypatch.setattr(hardware, "_LEAST_DISK_MB", float("inf"))
-    assert "GB left" in of_level(hardware.disk(tmp_path), "trouble")[0]
+    machine, folder = Made(tmp_path / "machine"), tmp_path / "sessions"
+    folder.mkdir()
+    assert of_level(disk.disk(machine, folder), "trouble") == []
+    assert list(folder.iterdir()) == []  # nothing is left behind
+    assert of_level(disk.disk(machine, tmp_path / "gone"), "trouble") != []
+    monkeypatch.setattr(disk, "_LEAST_DISK_MB", float("inf"))
+    assert "GB left" in of_level(disk.disk(machine, folder), "trouble")[0]
 
     def refuse(folder: Path) -> float:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(hardware, "_commit_ms", refuse)
-    assert of_level(hardware.disk(tmp_path), "trouble")[1].endswith("Permission denied")
+    monkeypatch.setattr(disk, "_commit_ms", refuse)
+    assert of_level(disk.disk(machine, folder), "trouble")[1].endswith("Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"), [("ext4", None), ("tmpfs", "hint"), ("nfs4", "trouble"), ("cifs", "trouble")]
+)
+def test_disks_that_are_none(tmp_path: Path, kind: str, level: str | None) -> None:
+    folder = tmp_path / "a disk" / "sessions"
+    folder.mkdir(parents=True)
+    place = str(folder.parent).replace(" ", "\\040")
+    machine = Made(tmp_path / "machine", {"proc/mounts": f"/dev/sda1 / xfs rw 0 0\nx {place} {kind} rw 0 0\n"})
+    assert disk.file_system(machine, folder) == kind
+    assert disk.file_system(machine, tmp_path) == "xfs"
+    said = [finding.level for finding in disk.disk(machine, folder) if f"({kind})" in finding.text]
+    assert said == ([] if level is None else [level])
 
 
 def test_a_bundle_is_tried_on_every_engine(tiny_bundle: Path) -> None:
-    found = work.bundle(tiny_bundle)
-    assert any(finding.text.startswith("onnxruntime, fp32: runs") for finding in found)
-    assert any("--backend auto takes " in finding.text for finding in found)
-    tensorrt = next(finding for finding in found if finding.text.startswith("tensorrt, "))
-    assert tensorrt.level in ("absent", "ok")
-    assert of_level(found, "trouble") == []
+    assert work.bundle(tiny_bundle)[0].text.startswith(f"{tiny_bundle}: whole, fp32")
+    (found,) = work.trial(tiny_bundle, "onnxruntime")
+    assert found.text.startswith("onnxruntime, fp32: runs")
+    (found,) = work.trial(tiny_bundle, "tensorrt")
+    assert found.level in ("absent", "ok")
+    found = work.chosen(tiny_bundle)[0]
+    assert found.level == "ok"
+    assert "--backend auto takes " in found.text
+    assert " ms for a clip of " in found.text
 
 
 def test_a_bundle_that_is_none(tmp_path: Path) -> None:
     assert [finding.level for finding in work.bundle(tmp_path)] == ["trouble"]
-
-
-def test_a_source_is_watched(tmp_path: Path) -> None:
-    (found,) = work.source("synthetic://meet?seed=1&pace=fast")
-    assert found.level == "ok"
-    assert "synthetic://meet: " in found.text
-    (found,) = work.source(str(tmp_path / "missing.mp4"))
-    assert found.level == "trouble"
 
 
 def test_probes_that_fail_or_hang_are_findings() -> None:
@@ -147,10 +156,17 @@ def test_probes_that_fail_or_hang_are_findings() -> None:
         time.sleep(30)
         return []
 
-    found = list(examine({"a": broken, "b": hanging, "c": lambda: [ok("c", "fine")]}, patience_s=0.2))
+    found = list(examine([("a", broken), ("b", hanging), ("c", lambda: [ok("c", "fine")])], patience_s=0.2))
     assert [(finding.topic, finding.level) for finding in found] == [("a", "trouble"), ("b", "trouble"), ("c", "ok")]
     assert "RuntimeError: a driver" in found[0].text
     assert "did not answer" in found[1].text
+
+
+def test_advice_begins_after_the_first_sentence_but_not_within_brackets() -> None:
+    assert split_advice("it fails (because. Of that). Do this. And that") == (
+        "it fails (because. Of that)", "Do this. And that",
+    )  # fmt: skip
+    assert split_advice("it fails") == ("it fails", "")
 
 
 def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +174,7 @@ def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFi
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert code == int(any(finding["level"] == "trouble" for finding in findings))
     assert {"system", "packages", "video", "disk", "bundle", "engines"} <= {finding["topic"] for finding in findings}
+    assert [finding["level"] for finding in findings if "--backend auto takes" in finding["text"]] == ["ok"]
     assert main(["--bundle", str(tmp_path / "none"), "--folder", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "TROUBLE" in printed

@@ -1,0 +1,97 @@
+"""Probes of inference engines without a bundle: each really computes something, because a list of names says little."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+
+import numpy as np
+
+from mcore.errors import MissingDependencyError, UserError, first_line
+from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
+from mcore_runtime.doctor.jetson import is_jetson
+from mcore_runtime.doctor.machine import Machine
+
+SMALLEST_GRAPH = base64.b64decode(
+    "CAg6NQoOCgF4CgF4EgF5IgNBZGQSAWdaDwoBeBIKCggIARIECgIIBGIPCgF5EgoKCAgBEgQKAggEQgQKABAR"
+)
+"""ONNX: y = x + x for four numbers."""
+_CPU = "CPUExecutionProvider"
+_INPUT = np.arange(4, dtype=np.float32)
+
+
+def library(backend: str) -> list[Finding]:
+    """Whether a backend's library is here and computes.
+
+    Args:
+        backend: one of ``mcore_runtime.backends.BACKENDS``, not ``auto``.
+    """
+    probe = {
+        "onnxruntime": lambda: _onnxruntime(_CPU),
+        "onnxruntime-cuda": lambda: _onnxruntime("CUDAExecutionProvider"),
+        "openvino": _openvino,
+    }.get(backend, lambda: _tensorrt(backend))
+    return [probe()]
+
+
+def _onnxruntime(provider: str) -> Finding:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return absent("engines", "ONNX Runtime is not installed", "pip install '.[runtime]'")
+    import onnxruntime as ort
+
+    title = f"ONNX Runtime {ort.__version__}, {provider}"
+    if provider not in ort.get_available_providers():
+        # JetPack's GPUs are reached by TensorRT: there is no such wheel for them.
+        remedy = "" if is_jetson(Machine()) else "for NVIDIA GPUs, in another environment: pip install '.[gpu]'"
+        return absent("engines", f"{title}: not in this build", remedy)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(SMALLEST_GRAPH, options, providers=list(dict.fromkeys([provider, _CPU])))
+    if session.get_providers()[0] != provider:
+        remedy = "nvidia-smi says whether there is a driver; the package needs the CUDA and cuDNN that it was built for"
+        return hint("engines", f"{title}: listed, but it falls back to {session.get_providers()[0]}", remedy)
+    session.disable_fallback()
+    return _judged(title, session.run(["y"], {"x": _INPUT})[0])
+
+
+def _openvino() -> Finding:
+    if importlib.util.find_spec("openvino") is None:
+        return absent("engines", "OpenVINO is not installed", "for faster CPUs: pip install '.[openvino]'")
+    import openvino
+
+    from mcore_runtime.backends.openvino import the_core
+
+    core = the_core(openvino)
+    compiled = core.compile_model(core.read_model(SMALLEST_GRAPH), "CPU")
+    values = compiled.create_infer_request().infer({"x": _INPUT})["y"]
+    return _judged(f"OpenVINO {openvino.__version__.partition('-')[0]} on {', '.join(core.available_devices)}", values)
+
+
+def _tensorrt(kind: str) -> Finding:
+    """TensorRT's engines are built for a GPU, so its runtime is made and asked for nothing more."""
+    from mcore_runtime.backends.tensorrt.devices import open_cuda
+    from mcore_runtime.backends.tensorrt.flavours import load_flavour
+
+    try:
+        flavour = load_flavour(kind)
+    except UserError as error:
+        wrong, remedy = split_advice(first_line(error))
+        return absent("engines", wrong, remedy)
+    try:
+        cuda = open_cuda("An engine for another machine can be built, none be run")
+        try:
+            with cuda.active():
+                flavour.new_runtime()
+        finally:
+            cuda.close()
+    except UserError as error:
+        wrong, remedy = split_advice(first_line(error))
+        level = hint if isinstance(error, MissingDependencyError) else absent
+        return level("engines", f"{flavour.title}: {wrong}", remedy)
+    return ok("engines", f"{flavour.title} on {cuda.device} ({cuda.target}), through {cuda.name}")
+
+
+def _judged(title: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Finding:
+    if not np.array_equal(values, 2 * _INPUT):
+        return trouble("engines", f"{title}: computes {values} instead of {2 * _INPUT}", "install it again")
+    return ok("engines", f"{title}: computes")

@@ -1,0 +1,120 @@
+"""Probes in processes of their own: what crashes or hangs there is a finding here."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mcore_runtime.doctor import engines
+from mcore_runtime.doctor.children import in_child
+from mcore_runtime.doctor.findings import ok
+
+CRASHES = """
+import ctypes, sys, time
+from mcore_runtime.doctor import children
+from mcore_runtime.doctor.findings import ok
+def noisy():
+    print("a library talks")
+    return [ok("x", "fine")]
+children.probes = lambda: {
+    "crash": lambda: ctypes.string_at(0),
+    "hang": lambda: time.sleep(60),
+    "leave": lambda: sys.exit(3),
+    "raise": lambda: 1 / 0,
+    "noisy": noisy,
+    "say": lambda secret: [ok("x", str(sys.argv))],
+}
+children.main()
+"""
+
+
+@pytest.fixture
+def bad_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children have other probes than the doctor's."""
+    real = subprocess.run
+
+    def run(command: list[str], **options: object) -> object:
+        assert command[1:] == ["-m", "mcore_runtime.doctor.children"]
+        return real([sys.executable, "-c", CRASHES], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("bad_probes")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("crash", "crash ended its process: Segmentation fault (signal 11)"),
+        ("hang", "hang did not answer within 1 s"),
+        ("leave", "leave ended its process with exit code 3 and no answer"),
+        ("raise", "raise ended its process with exit code 1 and no answer"),
+    ],
+)
+def test_a_probe_that_does_not_end_well_is_a_finding(name: str, text: str) -> None:
+    began_s = time.monotonic()
+    (found,) = in_child("x", name, patience_s=1.0)
+    assert (found.topic, found.level, found.text) == ("x", "trouble", text)
+    assert time.monotonic() - began_s < 5
+
+
+@pytest.mark.usefixtures("bad_probes")
+def test_what_libraries_print_is_no_answer() -> None:
+    assert in_child("x", "noisy") == [ok("x", "fine")]
+
+
+@pytest.mark.usefixtures("bad_probes")
+def test_arguments_are_not_where_others_can_read_them() -> None:
+    (found,) = in_child("x", "say", secret="hunter2")
+    assert "hunter2" not in found.text
+
+
+def test_every_probe_answers_here() -> None:
+    for name in ("cuda", "video", "gstreamer"):
+        found = in_child(name, name)
+        assert all(finding.level != "trouble" for finding in found), found
+    assert any("decodes h264, hevc" in finding.text for finding in in_child("video", "video"))
+
+
+def test_the_smallest_graph_is_what_it_says() -> None:
+    onnx = pytest.importorskip("onnx")
+    kind, helper = onnx.TensorProto.FLOAT, onnx.helper
+    one, other = (helper.make_tensor_value_info(name, kind, [4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", [one], [other])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert base64.b64encode(engines.SMALLEST_GRAPH) == base64.b64encode(model.SerializeToString())
+
+
+def test_engines_really_compute() -> None:
+    pytest.importorskip("onnxruntime")
+    (found,) = engines.library("onnxruntime")
+    assert found.level == "ok"
+    assert found.text.endswith("CPUExecutionProvider: computes")
+    (found,) = in_child("engines", "library", backend="onnxruntime-cuda")
+    assert found.level in ("absent", "hint", "ok")
+    assert engines._judged("x", np.zeros(4, np.float32)).level == "trouble"
+
+
+def test_openvino_computes() -> None:
+    pytest.importorskip("openvino")
+    (found,) = in_child("engines", "library", backend="openvino")
+    assert found.level == "ok"
+
+
+@pytest.mark.parametrize("kind", ["tensorrt", "tensorrt-rtx"])
+def test_tensorrt_is_there_or_what_it_lacks_is_said(kind: str) -> None:
+    (found,) = in_child("engines", "library", backend=kind)
+    assert found.level in ("absent", "hint", "ok")
+    assert found.level == "ok" or found.remedy
+
+
+def test_a_source_is_watched_from_a_child_without_its_password() -> None:
+    (found,) = in_child("source", "source", address="synthetic://meet?seed=1&pace=fast")
+    assert found.level == "ok", found
+    (found,) = in_child("source", "source", address="rtsp://user:hunter2@127.0.0.1:9/x")
+    assert found.level == "trouble"
+    assert "hunter2" not in f"{found}"
