@@ -44,6 +44,7 @@ from mcore_runtime.live.terminal import Terminal, Voice, summary_line
 from mcore_runtime.metrics import serve_metrics
 from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
+from mcore_runtime.service import watched
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.database import is_begun
 from mcore_runtime.sources import open_source, parse_source
@@ -214,7 +215,8 @@ def _watch(
             terminal.listen(session.subscribe(1024))
             hooks.listen(session.subscribe)
             page, figures = _page(arguments, session, voice), _metrics(arguments, session, voice)
-            with _stopping(session), page, figures, _keys(arguments, session, voice):
+            service = watched(session.is_working, session.describe)
+            with _stopping(session), page, figures, service, _keys(arguments, session, voice):
                 summary = session.run()
                 if arguments.web is not None and not session.is_stopped:
                     voice.say("the source has ended; the page stays until Ctrl-C")

@@ -64,6 +64,7 @@ class EngineThread:
         self._retry_s: float | None = None
         """When the engine is to be opened again; None: it is open."""
         self._problem: str | None = None
+        self._began_s = float("inf")
         self.on_state: Callable[[str | None], None] | None = None
         """Told in the thread why the engine failed, or None once it is open again; must not raise."""
         self.reopened = 0
@@ -95,6 +96,11 @@ class EngineThread:
     def problem(self) -> str | None:
         """Why there is no engine at the moment; None: there is one."""
         return self._problem
+
+    @property
+    def busy_s(self) -> float:
+        """Since it began the job that it is at; 0: it is at none."""
+        return max(0.0, time.monotonic() - self._began_s)
 
     def submit(self, job: Job, on_error: OnError) -> None:
         """Queue a job; waits while the queue is full.
@@ -152,6 +158,7 @@ class EngineThread:
                 continue
             if work.rank == _END:
                 return
+            self._began_s = time.monotonic()
             try:
                 if self._retry_s is not None and not self._reopen():
                     raise EngineGone(f"there is no engine: {self._problem}")
@@ -161,6 +168,8 @@ class EngineThread:
             except Exception as error:  # whatever a driver raises: the dive must be kept, and the next one scored
                 work.on_error(error)
                 self._fail(error)
+            finally:
+                self._began_s = float("inf")
 
     def _fail(self, error: Exception) -> None:
         """Give the engine up; it is opened again as soon as no job is waiting, or before the next one."""

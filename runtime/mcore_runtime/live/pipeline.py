@@ -112,6 +112,12 @@ class LivePipeline:
         self._stop = threading.Event()
         self._recording = Recording() if settings.record else None
         self._last: Frame | None = None
+        self._beat_s = float("inf")
+
+    @property
+    def stands_still_s(self) -> float:
+        """Since ``run`` last went round, which it does many times a second, frames or not; 0 before and after it."""
+        return max(0.0, time.monotonic() - self._beat_s)
 
     @property
     def frame(self) -> Frame | None:
@@ -139,6 +145,7 @@ class LivePipeline:
         """
         try:
             while not self._stop.is_set():
+                self._beat_s = time.monotonic()
                 frame = self._source.read(_POLL_S)
                 if frame is not None:
                     self._take(frame)
@@ -151,6 +158,7 @@ class LivePipeline:
         finally:
             self._finish()
             self._watch_state()
+            self._beat_s = float("inf")
 
     def _take(self, frame: Frame) -> None:
         if self._last is None:

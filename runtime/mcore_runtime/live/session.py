@@ -35,6 +35,10 @@ from mcore_runtime.session import SessionStore
 from mcore_runtime.session.rescoring import check_scorable, rescored
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
+_LONGEST_ROUND_S = 20.0
+_LONGEST_JOB_S = 60.0
+"""A job is a clip, which takes a second on a slow processor, or the engine's opening and a clip."""
+
 
 class LiveSession:
     """Scores the dives of a source as they happen; a context manager. All methods but ``run`` are for any thread.
@@ -115,6 +119,18 @@ class LiveSession:
     def is_stopped(self) -> bool:
         """Whether ``stop`` was called."""
         return self._stopped.is_set()
+
+    def is_working(self) -> bool:
+        """Whether neither the pipeline nor the engine hangs, such as in a driver that never answers."""
+        return self._pipeline.stands_still_s < _LONGEST_ROUND_S and self._engine.busy_s < _LONGEST_JOB_S
+
+    def describe(self) -> str:
+        """Say in one line how it goes."""
+        status, summary = self._source.status(), self.summary()
+        problem = self._ledger.problem or self._engine.problem
+        return f"{status.state.value}, {summary.dives} dives, {summary.scored} scored" + (
+            "" if problem is None else f"; {problem}"
+        )
 
     def wait_for_stop(self) -> None:
         """Wait until ``stop`` is called, by a command or a signal."""
