@@ -2,7 +2,7 @@
 
 Everything is read from files of Linux; a machine without them, or a value out of range, gives None, never an error.
 Power is what the whole board draws where it has a sensor (INA3221 on a Jetson: rail VDD_IN, or their sum), else what
-the processor package has used since the last reading (RAPL, often for root only).
+the processor package has used since the last reading (RAPL, often for root only) and NVIDIA's GPUs draw (NVML).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from mcore_runtime.nvml import GpuSensors
 
 _HOTTEST_C, _COLDEST_C = 150.0, -40.0
 _MOST_POWER_W = 2000.0
@@ -26,10 +28,12 @@ class HealthReader:
 
     Args:
         root: where ``/proc`` and ``/sys`` are.
+        gpus: sensors of the GPUs; None: NVML's, if the root is this machine's.
     """
 
-    def __init__(self, root: str | Path = "/") -> None:
+    def __init__(self, root: str | Path = "/", gpus: GpuSensors | None = None) -> None:
         self._proc, self._sys = Path(root) / "proc", Path(root) / "sys"
+        self._gpus = gpus or GpuSensors(ask=Path(root) == Path("/"))
         self._cpu_s = time.process_time()
         self._at_s = time.monotonic()
         self._energy_uj = self._read_energy()
@@ -49,7 +53,7 @@ class HealthReader:
         energy_uj = self._read_energy()
         power_w, source = self._board_power()
         if power_w is None:
-            power_w, source = self._package_power(energy_uj, elapsed_s), "processor, RAPL"
+            power_w, source = self._parts_power(energy_uj, elapsed_s)
         health = {
             "memory_mb": self._memory_mb(),
             "disk_free_mb": _disk_free_mb(folder),
@@ -73,7 +77,7 @@ class HealthReader:
         names = ("cpu", "gpu", "soc", "tj", "pkg", "x86", "acpitz", "board")
         main = [value for name, value in sane if name.lower().startswith(names)]
         values = main or [value for _, value in sane] or list(self._chip_temperatures())
-        return max(values) if values else None
+        return max([*values, *self._gpus.temperatures_c()], default=None)
 
     def _zones(self) -> list[Path]:
         return sorted((self._sys / "class/thermal").glob("thermal_zone*"))
@@ -101,6 +105,12 @@ class HealthReader:
         if not rails or not 0 < power_w < _MOST_POWER_W:
             return None, ""
         return power_w, f"INA3221, {whole or ' + '.join(rails)}"
+
+    def _parts_power(self, energy_uj: float | None, elapsed_s: float) -> tuple[float | None, str]:
+        """What is known of the parts where no sensor sees the whole."""
+        parts = {"processor, RAPL": self._package_power(energy_uj, elapsed_s), "GPU, NVML": self._gpus.power_w()}
+        known = {name: watts for name, watts in parts.items() if watts is not None}
+        return (sum(known.values()), " + ".join(known)) if known else (None, "")
 
     def _read_energy(self) -> float | None:
         """Microjoules that all processor packages have used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from mcore_runtime.health import HealthReader
 from mcore_runtime.live.snapshot import MACHINE
+from mcore_runtime.nvml import GpuSensors
 
 
 def write(root: Path, files: dict[str, object]) -> Path:
@@ -91,3 +93,52 @@ def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
         assert health[name] is None
     write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "hot", "proc/self/statm": "?"})
     assert reader.read(tmp_path)["temperature_c"] is None
+
+
+class FakeNvml:
+    """Two GPUs, of which the second has no power sensor."""
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetTemperature(self, gpu: int, sensor: int) -> int:
+        assert sensor == 0
+        return 60 + 10 * gpu
+
+    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:
+        if gpu:
+            raise RuntimeError("not supported")
+        return 75_500
+
+
+def test_gpus_tell_through_nvml_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    energy = "sys/class/powercap/intel-rapl:0/energy_uj"
+    reader = HealthReader(write(tmp_path, {energy: 1_000_000}), GpuSensors())
+    assert (reader.read(tmp_path)["temperature_c"], reader.read(tmp_path)["power_w"]) == (70.0, 75.5)
+    time.sleep(0.1)
+    write(tmp_path, {energy: 2_000_000})
+    health = reader.read(tmp_path)
+    assert health["power_source"] == "processor, RAPL + GPU, NVML"
+    assert 75.5 < health["power_w"] <= 85.5
+
+
+def test_a_board_that_measures_itself_needs_no_nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    health = HealthReader(jetson(tmp_path, {"VDD_IN": (5000, 2400)}), GpuSensors()).read(tmp_path)
+    assert (health["power_w"], health["power_source"]) == (12.0, "INA3221, VDD_IN")
+
+
+def test_nvml_without_a_driver_or_that_breaks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert (GpuSensors().temperatures_c(), GpuSensors().power_w()) == ([], None)
+    broken = FakeNvml()
+    monkeypatch.setattr(broken, "nvmlInit", lambda: 1 / 0)
+    monkeypatch.setitem(sys.modules, "pynvml", broken)
+    assert (GpuSensors().temperatures_c(), GpuSensors().power_w()) == ([], None)
