@@ -344,10 +344,13 @@ def test_one_encoder_serves_all_and_rests_when_nobody_looks(served: Served) -> N
     served.session.show_frame(1)
     for thread in threads:
         thread.join()
-    taken = -1
-    while taken != served.session.pictures_taken:  # until the encoder has noticed that nobody is left
+
+    def rests() -> bool:
         taken = served.session.pictures_taken
         time.sleep(0.4)
+        return taken == served.session.pictures_taken
+
+    wait_for(rests)
 
 
 def test_large_pictures_become_smaller(served: Served) -> None:

@@ -48,10 +48,14 @@ class Tab:
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         page.on("websocket", lambda line: self.hosts.add(urlsplit(line.url).netloc))
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
 
     def waits_for(self, selector: str, text: str | re.Pattern[str]) -> None:
         from playwright.sync_api import expect

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import socket
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -290,6 +292,25 @@ def test_a_flood_is_refused_and_ends(served: Served) -> None:
     statuses = [served.command({"name": "skip"}, Host="localhost").status for _ in range(30)]
     assert 429 in statuses
     assert served.ask("/api/snapshot").status == 200
+
+
+def test_asking_too_often_is_refused(served: Served) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as connection:
+        for _ in range(2000):
+            connection.request("GET", "/icon.svg")
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == 429:
+                break
+        assert answer.status == 429
+        assert answer.getheader("retry-after") == "1"
+
+
+def test_a_large_body_is_refused_before_it_comes(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), 2) as wire:
+        head = b"POST /api/command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        wire.sendall(head + b"Content-Length: 100000000\r\n\r\n")
+        assert b" 413 " in wire.recv(4096)
 
 
 def test_a_body_that_does_not_come_keeps_nobody_waiting(served: Served) -> None:

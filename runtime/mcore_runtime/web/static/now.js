@@ -33,15 +33,13 @@ export function wireNow() {
     attempt(() => command("set_dive", { dive_number: text === "" ? null : text }),
       text === "" ? "The dive number is unknown now." : `The next dives are ${text.toUpperCase()}.`);
   });
-  // The live picture only begins once the page is there: otherwise it would be loading for ever.
-  const start = () => requestAnimationFrame(restartPicture);
-  if (document.readyState === "complete") start();
-  else window.addEventListener("load", start);
+  window.addEventListener("load", () => setTimeout(restartPicture));
   document.addEventListener("visibilitychange", restartPicture);
 }
 
 /** Ask for the live picture anew; a hidden page asks for none. */
 export function restartPicture() {
+  if (document.readyState !== "complete") return; // a page with a stream that began before would be loading for ever
   const image = $("picture");
   if (document.hidden || !state.connected) image.removeAttribute("src");
   else image.src = `/api/stream?at=${Date.now()}`;
