@@ -1,4 +1,4 @@
-"""The exemplar bank: chosen training dives, encoded by the exported graphs themselves.
+"""The exemplar bank: chosen training dives, encoded by the exported graphs themselves, and pictures of them.
 
 Tokens belong to the graphs that made them. Nothing here needs torch, so that a bank can be made where the
 videos are.
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from mcore.config import ClipConfig
+from mcore.config import ClipConfig, ModelConfig
 from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
 from mcore.diving import DiveNumber
 from mcore.errors import ClipError, UserError
-from mcore.video import read_clip
+from mcore.video import crop, normalise, sample_clip
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_runtime.backends import Backend, open_backend
-from mcore_runtime.bundle import Bundle, exemplars_file, write_manifest
+from mcore_runtime.bundle import PICTURES_FILE, Bundle, exemplars_file, write_manifest
 from mcore_runtime.encoding import encode_clip
+from mcore_runtime.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.moments import MOMENT_HEIGHT, MOMENT_WIDTH, Moment, draw_moments, fit
 from mcore_runtime.records import ExemplarRecord, GraphSet, Precision
 
 
@@ -44,6 +46,8 @@ class BankOptions:
     """Exemplars for each dive number (the published number is 10)."""
     seed: int = 0
     """Seed of the choice."""
+    pictures: bool = True
+    """Keep pictures of them in the bundle too, so that a dive can be seen beside its closest exemplar."""
 
     def __post_init__(self) -> None:
         if self.per_number < 1:
@@ -72,7 +76,8 @@ def add_exemplars(
     records = choose_exemplars(options)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
-        banks = write_banks(bundle.variants, bundle.model.clip, records, options, folder, say)
+        (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
+        banks = write_banks(bundle.variants, bundle.model, records, options, folder, say)
         variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
         write_manifest(folder, replace(bundle.manifest, variants=variants))
     return Bundle.open(out)
@@ -80,7 +85,7 @@ def add_exemplars(
 
 def write_banks(
     variants: Mapping[Precision, GraphSet],
-    clip_config: ClipConfig,
+    model: ModelConfig,
     records: Sequence[DiveRecord],
     options: BankOptions,
     folder: Path,
@@ -90,7 +95,7 @@ def write_banks(
 
     Args:
         variants: the exported graphs.
-        clip_config: the network's input contract.
+        model: the network, for its input contract and its tokens.
         records: what ``choose_exemplars`` returned.
         options: where they came from.
         folder: of the bundle.
@@ -107,8 +112,12 @@ def write_banks(
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        kept, tokens = _encode(backends, clip_config, records, options.dives, say)
+        kept, tokens, moments = _encode(backends, model, records, options, say)
     took, written = time.perf_counter() - began, {}
+    if moments:
+        write_exemplar_pictures(folder / PICTURES_FILE, moments)
+        size = (folder / PICTURES_FILE).stat().st_size / 1e6
+        say(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (--no-exemplar-pictures)")
     for name, graphs in variants.items():
         bank = ExemplarBank(
             tokens=np.stack(tokens[name]),
@@ -131,29 +140,45 @@ def write_banks(
 
 def _encode(
     backends: Mapping[Precision, Backend],
-    clip_config: ClipConfig,
+    model: ModelConfig,
     records: Sequence[DiveRecord],
-    dives: Path,
+    options: BankOptions,
     say: Callable[[str], None],
-) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]]]:
-    """Read each dive once and encode it with every backend: the dives that could be read, and their tokens."""
+) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
+    """Encode each dive with every backend: the dives that could be read, their tokens, and pictures by name."""
     tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
-    kept = []
+    kept, moments = [], {}
     console = Console(stderr=True)
     for record in track(
         records, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
     ):
         try:
-            clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
+            frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s)
+            pixels = normalise(crop(frames.frames, model.clip), model.clip)
+            encoded = {name: encode_clip(backend, pixels) for name, backend in backends.items()}
+            if options.pictures:
+                size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)
+                transitions = encoded["fp32"].transitions.tolist()
+                moments[_name(record, options.dives)] = _moments(record, model, size, transitions)
         except ClipError as error:
             say(f"left out: {error}")
             continue
-        for name, backend in backends.items():
-            tokens[name].append(encode_clip(backend, clip).tokens)
+        for name, encoding in encoded.items():
+            tokens[name].append(encoding.tokens)
         kept.append(record)
     if not kept:
+        dives = options.dives
         raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
-    return kept, tokens
+    return kept, tokens, moments
+
+
+def _moments(
+    record: DiveRecord, model: ModelConfig, size: tuple[int, int], transitions: Sequence[int]
+) -> tuple[Moment, ...]:
+    """Read a dive once more, at a size to look at: the network's own frames are narrow."""
+    config = ClipConfig(model.clip.num_frames, resize_height=size[1], resize_width=size[0], crop_size=1)
+    clip = sample_clip(record.path, config, start_s=record.start_s, end_s=record.end_s)
+    return draw_moments(clip, transitions, model.tokens_per_stage)
 
 
 def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
@@ -175,6 +200,12 @@ def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
 
 
 def _name(record: DiveRecord, dives: Path) -> str:
-    """Name a dive by its path below the list: unlike an absolute path, it says nothing of the machine."""
+    """Name a dive by its path below the list: unlike an absolute path, it says nothing of the machine.
+
+    Of a file that holds several dives, its place in the file is part of the name.
+    """
     path, base = record.path.resolve(), dives.parent.resolve()
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+    if record.start_s is None and record.end_s is None:
+        return name
+    return f"{name} {record.start_s or 0:g}-{'' if record.end_s is None else f'{record.end_s:g}'} s"

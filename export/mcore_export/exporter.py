@@ -146,7 +146,7 @@ def export_checkpoint(
         expected = expect(model, [*clips, *more]) if more else golden
         variants = _write_variants(model, folder, options, expected, records, say)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
-        banks = {} if bank is None else write_banks(sets, model.config.clip, records, bank, folder, say)
+        banks = {} if bank is None else write_banks(sets, model.config, records, bank, folder, say)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,

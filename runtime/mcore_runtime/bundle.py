@@ -21,12 +21,14 @@ from pathlib import Path
 from mcore.config import ModelConfig
 from mcore.errors import BundleError
 from mcore.files import write_text
+from mcore_runtime.exemplar_pictures import ExemplarPictures
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import EXPORT_COMMAND, BundleManifest
 from mcore_runtime.records import PRECISIONS, GraphSet, Precision, hash_file
 
 MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
+PICTURES_FILE = "exemplar_pictures.zip"
 GOLDEN_FILE = "golden.npz"
 
 
@@ -123,6 +125,15 @@ class Bundle:
                 f"{dict(record.per_dive_number)}; export the bundle again"
             )
         return bank
+
+    def exemplar_pictures(self) -> ExemplarPictures | None:
+        """Open the pictures of the exemplars; None: the bundle was exported without them.
+
+        Raises:
+            BundleError: the file is something else.
+        """
+        has_pictures = PICTURES_FILE in self.manifest.files
+        return ExemplarPictures(self.path / PICTURES_FILE, self.sha256) if has_pictures else None
 
 
 def variant_folder(variant: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from contextlib import closing
@@ -13,6 +14,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 import mcore
@@ -20,7 +22,7 @@ from mcore.checkpoint import read_checkpoint
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.errors import UserError
-from mcore.video import normalise, read_clip
+from mcore.video import crop, normalise, read_clip, sample_clip
 from mcore_export import graphs
 from mcore_export.cli import main
 from mcore_export.compare import Expected, FloatArray, compare
@@ -29,6 +31,7 @@ from mcore_export.gate import expect, rendered_clips
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle
+from mcore_runtime.moments import moment_frames
 from mcore_runtime.records import GateLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
@@ -195,6 +198,52 @@ def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, div
     assert main([str(source), "--out", str(out), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
     assert set(Bundle.open(out).manifest.files) == set(Bundle.open(bundle).manifest.files)
     assert not (out / "notes.txt").exists()
+
+
+def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:
+    opened = Bundle.open(bundle)
+    pictures, bank = opened.exemplar_pictures(), opened.load_exemplars()
+    assert pictures is not None
+    assert sorted(bank.names) == sorted(name for name in bank.names.tolist() if name in pictures)
+    assert (len(pictures), pictures.tokens_per_stage) == (len(bank), opened.model.tokens_per_stage)
+    name = str(bank.names[0])
+    clip = sample_clip(dives.parent / name, opened.model.clip)
+    with Scorer(opened) as scorer:
+        encoded = scorer.encode(normalise(crop(clip.frames, opened.model.clip), opened.model.clip))
+    moments = pictures.moments(name)
+    assert moments is not None
+    frames = moment_frames(encoded.transitions.tolist(), len(clip.frames), opened.model.tokens_per_stage)
+    assert [moment.pts_seconds for moment in moments] == clip.pts_seconds[frames].tolist()
+    with Image.open(io.BytesIO(moments[-1].jpeg)) as picture:
+        assert picture.size == (96, 64)  # the source's, never enlarged
+
+
+def test_pictures_of_exemplars_are_left_out_on_request(
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(bundle), "--exemplars", str(dives), "--no-exemplar-pictures", "--out", str(tmp_path / "bundle")]
+    assert main(arguments) == 0
+    assert "exemplar_pictures" not in capsys.readouterr().out
+    assert Bundle.open(tmp_path / "bundle").exemplar_pictures() is None
+    assert not (tmp_path / "bundle" / "exemplar_pictures.zip").exists()
+    assert main([str(tmp_path / "bundle"), "--verify", "--no-exemplar-pictures"]) == 2
+    assert "--no-exemplar-pictures would change nothing" in capsys.readouterr().err
+
+
+def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    row = json.loads(dives.read_text().splitlines()[1])
+    row["path"] = str(dives.parent / row["path"])
+    rows = [row | {"start_s": 0.0, "end_s": 1.5}, row | {"start_s": 1.5}]
+    for one in rows:
+        one.pop("transition_frames", None)
+    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
+    assert main([str(bundle), "--exemplars", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")]) == 0
+    opened = Bundle.open(tmp_path / "bundle")
+    file = Path(row["path"]).name
+    assert opened.load_exemplars().names.tolist() == [f"{file} 0-1.5 s", f"{file} 1.5- s"]
+    pictures = opened.exemplar_pictures()
+    assert pictures is not None
+    assert len(pictures) == 2
 
 
 def test_nothing_is_replaced_by_accident(

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
-from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, write_manifest
+from mcore_runtime.bundle import EXEMPLARS_FILE, PICTURES_FILE, Bundle, write_manifest
+from mcore_runtime.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.manifest import BundleManifest
+from mcore_runtime.moments import Moment, to_jpeg
 from mcore_runtime.records import (
     PARTS,
     CheckpointRecord,
@@ -176,6 +178,18 @@ def split_bundle(bundle_copy: Path) -> Path:
     manifest = Bundle.open(bundle_copy).manifest
     fp32 = dataclasses.replace(manifest.variants["fp32"], split=_save_split(bundle_copy))
     write_manifest(bundle_copy, dataclasses.replace(manifest, variants={"fp32": fp32}))
+    return bundle_copy
+
+
+@pytest.fixture
+def pictured_bundle(bundle_copy: Path) -> Path:
+    """The intact bundle with pictures of the exemplars of one dive number, each of its own colour."""
+    pictures = {
+        name: [Moment(0.5 * i, to_jpeg(np.full((9, 16, 3), 60 * (e + 1), np.uint8), (16, 9))) for i in range(TOKENS)]
+        for e, name in enumerate(BANK["names"][:3].tolist())
+    }
+    write_exemplar_pictures(bundle_copy / PICTURES_FILE, pictures)
+    write_manifest(bundle_copy, Bundle.open(bundle_copy).manifest)
     return bundle_copy
 
 

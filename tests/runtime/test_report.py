@@ -12,7 +12,7 @@ import pytest
 from mcore_runtime import Bundle, DiveScore, Scorer
 from mcore_runtime.batch import DiveOutcome, DiveRequest
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
-from mcore_runtime.report.filmstrip import choose_frames, film_strip
+from mcore_runtime.report.filmstrip import choose_frames, clip_strip, data_uri, scored_frames
 from mcore_runtime.report.page import render_report
 
 EVIL = '"><script>alert(1)</script>$name'
@@ -43,7 +43,7 @@ def test_chosen_frames_are_even_in_time_not_in_number() -> None:
 
 
 def test_film_strip_marks_stages_and_their_first_frames(scored: DiveScore) -> None:
-    pictures = film_strip(scored, num_frames=8)
+    pictures = clip_strip(scored_frames(scored, num_frames=8), scored.transitions)
     assert [picture.stage for picture in pictures] == [0, 0, 0, 1, 1, 2, 2, 2]
     assert [i for i, picture in enumerate(pictures) if picture.begins_stage] == list(scored.transitions)
     assert pictures[3].pts_seconds == scored.transitions_s[0]
@@ -86,6 +86,26 @@ def test_no_text_from_outside_becomes_markup(scored: DiveScore, tiny_bundle: Pat
     assert "&lt;script&gt;" in page
     assert "1 of 2 dives scored" in page
     assert "No pictures:" in page  # the video is gone; the score is still reported, and the reason said
+
+
+def test_a_dive_is_shown_beside_its_closest_exemplar(pictured_bundle: Path, dive_video: Path) -> None:
+    with Scorer(pictured_bundle) as scorer:
+        result = scorer.score(dive_video, "407C")
+        outcomes = [DiveOutcome(DiveRequest(dive_video, "407C"), result=result)]
+        page = render_report(scorer.bundle, outcomes)
+        begun = page.index('<div class="beside">')
+        beside = page[begun : page.index("<h3>", begun)]
+        assert beside.count("<img") == 2 * 3 * 2  # the tiny network has two tokens for each stage: no middle
+        closest = result.exemplars[0]
+        assert f"below {closest.name} ({closest.score:.1f})" in beside
+        (pictures,) = {scorer.bundle.exemplar_pictures()}
+        assert pictures is not None
+        moments = pictures.moments(closest.name)
+        assert moments is not None
+        assert data_uri(moments[0].jpeg) in beside
+    other = dataclasses.replace(result, backend=dataclasses.replace(result.backend, bundle_sha256="0" * 64))
+    page = render_report(Bundle.open(pictured_bundle), [DiveOutcome(DiveRequest(dive_video), result=other)])
+    assert "Beside the closest exemplar" not in page  # another bundle's exemplar of this name may be another dive
 
 
 def test_exemplars_of_other_numbers_are_named_by_theirs(tiny_bundle: Path, dive_video: Path) -> None:

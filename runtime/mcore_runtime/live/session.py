@@ -33,6 +33,7 @@ from mcore_runtime.live.snapshot import Health, session_part, source_part
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.rescoring import check_scorable, rescored
+from mcore_runtime.side_by_side import SideBySide, side_by_side
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
 _LONGEST_ROUND_S = 20.0
@@ -73,7 +74,8 @@ class LiveSession:
         self._news = Broadcast()
         self._ledger = Ledger(store, competition or Competition(), dive_number, self._news)
         self._health = Health(self._ledger.folder, read_health)
-        self._strips = Strips(self._load_strip)
+        self._strips = Strips(self._load_strip, engine.scorer.bundle.model.tokens_per_stage)
+        self._exemplars = engine.scorer.bundle.exemplar_pictures()
         self._commands = Commands(self._ledger, self)
         self._pipeline = LivePipeline(
             source,
@@ -189,7 +191,17 @@ class LiveSession:
 
     def strip(self, number: int) -> list[bytes] | None:
         """Return up to twelve JPEGs of a dive's scored frames; None: they were not kept."""
-        return self._strips.get(number)
+        drawn = self._strips.get(number)
+        return None if drawn is None else list(drawn.strip)
+
+    def beside(self, number: int) -> SideBySide | None:
+        """Return a dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
+        record, drawn = self._ledger.record(number), self._strips.get(number)
+        if record is None or record["result"] is None or drawn is None:
+            return None
+        result = record["result"]
+        closest, scored_by = result["exemplars"][0]["name"], result["backend"]["bundle_sha256"]
+        return side_by_side(closest, scored_by, drawn.moments, self._exemplars)
 
     def clip_path(self, number: int) -> Path | None:
         """Return the MP4 file of a dive; None: there is none."""

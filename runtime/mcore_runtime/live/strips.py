@@ -1,71 +1,76 @@
-"""Film strips of dives for people, from the very frames that were scored."""
+"""Pictures of dives for people, from the very frames that were scored: film strip and compared moments."""
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-
-from PIL import Image
+from dataclasses import dataclass
 
 from mcore.video import SampledClip
-from mcore_runtime.report.filmstrip import NUM_PICTURES, choose_frames, fit
+from mcore_runtime.moments import Moment, draw_moments, to_jpeg
+from mcore_runtime.report.filmstrip import NUM_PICTURES, choose_frames, strip_size
 
-_JPEG_QUALITY = 82
 _MOST_KEPT = 64
-"""Strips of some 100 kB each that stay in memory."""
+"""Dives whose pictures, some 200 kB each, stay in memory."""
+
+
+@dataclass(frozen=True)
+class DivePictures:
+    """What there is to see of one dive."""
+
+    strip: tuple[bytes, ...]
+    """JPEGs evenly spaced in time, the transitions among them."""
+    moments: tuple[Moment, ...]
+    """The moments that are compared with an exemplar's; none where the transitions are not known."""
 
 
 class Strips:
-    """The strips of the last dives, made when they are first asked for.
+    """The pictures of the last dives, made when they are first asked for.
 
     Args:
         load: returns the frames of a dive and its transitions, or None where there are none.
+        tokens_per_stage: K of the network.
     """
 
-    def __init__(self, load: Callable[[int], tuple[SampledClip, Sequence[int]] | None]) -> None:
-        self._load = load
-        self._strips: OrderedDict[int, list[bytes]] = OrderedDict()
+    def __init__(self, load: Callable[[int], tuple[SampledClip, Sequence[int]] | None], tokens_per_stage: int) -> None:
+        self._load, self._tokens_per_stage = load, tokens_per_stage
+        self._drawn: OrderedDict[int, DivePictures] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, number: int) -> list[bytes] | None:
-        """Return a dive's strip; None: its frames were not kept. One at a time, however many ask."""
+    def get(self, number: int) -> DivePictures | None:
+        """Return a dive's pictures; None: its frames were not kept. One at a time, however many ask."""
         with self._lock:
-            strip = self._strips.get(number)
-            if strip is None:
+            drawn = self._drawn.get(number)
+            if drawn is None:
                 loaded = self._load(number)
-                return None if loaded is None else self._keep(number, draw(*loaded))
-            self._strips.move_to_end(number)
-            return strip
+                return None if loaded is None else self._keep(number, draw(*loaded, self._tokens_per_stage))
+            self._drawn.move_to_end(number)
+            return drawn
 
     def put(self, number: int, clip: SampledClip, transitions: Sequence[int]) -> None:
-        """Draw the strip of a dive whose frames are at hand, in place of what there was."""
-        strip = draw(clip, transitions)
+        """Draw a dive whose frames are at hand, in place of what there was."""
+        drawn = draw(clip, transitions, self._tokens_per_stage)
         with self._lock:
-            self._keep(number, strip)
+            self._keep(number, drawn)
 
-    def _keep(self, number: int, strip: list[bytes]) -> list[bytes]:
-        self._strips[number] = strip
-        self._strips.move_to_end(number)
-        if len(self._strips) > _MOST_KEPT:
-            self._strips.popitem(last=False)
-        return strip
+    def _keep(self, number: int, drawn: DivePictures) -> DivePictures:
+        self._drawn[number] = drawn
+        self._drawn.move_to_end(number)
+        if len(self._drawn) > _MOST_KEPT:
+            self._drawn.popitem(last=False)
+        return drawn
 
 
-def draw(clip: SampledClip, transitions: Sequence[int]) -> list[bytes]:
-    """Return JPEGs of frames evenly spaced in time, the transitions among them, in the source's aspect ratio.
+def draw(clip: SampledClip, transitions: Sequence[int], tokens_per_stage: int) -> DivePictures:
+    """Return a dive's pictures in the source's aspect ratio.
 
     Args:
         clip: its frames are as narrow as the network takes them; they are stretched back.
         transitions: first frame of flight and of entry; none: not known.
+        tokens_per_stage: K of the network.
     """
-    size = fit(clip.source_width, clip.source_height)
-    return [_jpeg(clip, frame, size) for frame in choose_frames(clip.pts_seconds, transitions, NUM_PICTURES)]
-
-
-def _jpeg(clip: SampledClip, frame: int, size: tuple[int, int]) -> bytes:
-    buffer = io.BytesIO()
-    picture = Image.fromarray(clip.frames[frame]).resize(size, Image.Resampling.BICUBIC)
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return buffer.getvalue()
+    size = strip_size(clip.source_width, clip.source_height)
+    chosen = choose_frames(clip.pts_seconds, transitions, NUM_PICTURES)
+    strip = tuple(to_jpeg(clip.frames[frame], size) for frame in chosen)
+    return DivePictures(strip, draw_moments(clip, transitions, tokens_per_stage) if transitions else ())

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mcore.config import ClipConfig
 from mcore.video import Reader, SampledClip, sample_clip
+from mcore_runtime.moments import fit, to_jpeg
 from mcore_runtime.result import DiveScore
 
 NUM_PICTURES = 12
 """Fills rows of six, four and three: desktop, tablet, phone."""
 _MAX_WIDTH, _MAX_HEIGHT = 320, 240
-_JPEG_QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -38,24 +36,22 @@ class Picture:
     height: int
 
 
-def film_strip(result: DiveScore, num_frames: int, count: int = NUM_PICTURES) -> list[Picture]:
-    """Read a scored dive's video once more and return pictures evenly spaced in time.
+def scored_frames(result: DiveScore, num_frames: int) -> SampledClip:
+    """Read a scored dive's video once more: the frames that were scored, at a size to look at.
 
     Args:
-        result: the scored dive; its video is read again, at a size to look at.
+        result: the scored dive.
         num_frames: T, frames that the network sampled from the clip.
-        count: how many pictures; fewer where T is smaller.
 
     Raises:
         ClipError: the video is not there any more.
     """
     video = result.video
-    width, height = fit(video.width, video.height)
+    width, height = strip_size(video.width, video.height)
     # The same sampling as for the score, in the source's own aspect ratio; the crop is not used.
     config = ClipConfig(num_frames=num_frames, resize_height=height, resize_width=width, crop_size=1)
     reader = cast("Reader", video.reader)
-    clip = sample_clip(video.source, config, reader=reader, start_s=video.start_s, end_s=video.end_s)
-    return clip_strip(clip, result.transitions, count)
+    return sample_clip(video.source, config, reader=reader, start_s=video.start_s, end_s=video.end_s)
 
 
 def clip_strip(clip: SampledClip, transitions: Sequence[int], count: int = NUM_PICTURES) -> list[Picture]:
@@ -66,13 +62,13 @@ def clip_strip(clip: SampledClip, transitions: Sequence[int], count: int = NUM_P
         transitions: first frame of flight and of entry; none where they are not known.
         count: how many pictures; fewer where T is smaller.
     """
-    size = fit(clip.source_width, clip.source_height)
+    size = strip_size(clip.source_width, clip.source_height)
     return [
         Picture(
             stage=sum(frame >= transition for transition in transitions) if transitions else None,
             pts_seconds=float(clip.pts_seconds[frame]),
             begins_stage=frame in transitions,
-            data_uri=_jpeg_uri(clip.frames[frame], size),
+            data_uri=data_uri(to_jpeg(clip.frames[frame], size, optimize=True)),
             width=size[0],
             height=size[1],
         )
@@ -99,16 +95,11 @@ def choose_frames(pts_seconds: NDArray[np.float64], transitions: Sequence[int], 
     return sorted(chosen)
 
 
-def fit(width: int, height: int) -> tuple[int, int]:
+def strip_size(width: int, height: int) -> tuple[int, int]:
     """Return the size at which a strip shows pictures of this size, pixels."""
-    scale = min(_MAX_WIDTH / width, _MAX_HEIGHT / height, 1.0)
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    return fit(width, height, _MAX_WIDTH, _MAX_HEIGHT)
 
 
-def _jpeg_uri(rgb: NDArray[np.uint8], size: tuple[int, int]) -> str:
-    buffer = io.BytesIO()
-    picture = Image.fromarray(rgb)
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def data_uri(jpeg: bytes) -> str:
+    """Return a JPEG as an address that holds it, for pages that need nothing else."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

@@ -30,9 +30,9 @@ def write_report(path: str | Path, bundle: Bundle, outcomes: Sequence[DiveOutcom
 
 def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> str:
     """Return the report as HTML; the videos are read once more for their pictures."""
-    num_frames = bundle.model.clip.num_frames
+    num_frames, exemplars = bundle.model.clip.num_frames, bundle.exemplar_pictures()
     sections = [
-        dive_section(f"dive-{index}", outcome, outcome.result, num_frames)
+        dive_section(f"dive-{index}", outcome, outcome.result, num_frames, exemplars)
         for index, outcome in enumerate(outcomes, start=1)
         if outcome.result is not None
     ]

@@ -11,10 +11,14 @@ from string import Template
 from mcore.config import STAGES
 from mcore.diving.judging import COUNTED_AWARDS
 from mcore.errors import UserError
+from mcore.video import SampledClip
 from mcore_runtime.batch import DiveOutcome
+from mcore_runtime.exemplar_pictures import ExemplarPictures
+from mcore_runtime.report.beside import beside_html
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
-from mcore_runtime.report.filmstrip import Picture, film_strip
+from mcore_runtime.report.filmstrip import Picture, clip_strip, scored_frames
 from mcore_runtime.result import DiveScore
+from mcore_runtime.side_by_side import beside_closest
 
 _SHOWN_EXEMPLARS = 5
 
@@ -24,7 +28,9 @@ def template(name: str) -> str:
     return (files("mcore_runtime.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frames: int) -> str:
+def dive_section(
+    anchor: str, outcome: DiveOutcome, result: DiveScore, num_frames: int, exemplars: ExemplarPictures | None
+) -> str:
     """Return one scored dive of a file as HTML; its video is read once more for the pictures.
 
     Args:
@@ -32,20 +38,24 @@ def dive_section(anchor: str, outcome: DiveOutcome, result: DiveScore, num_frame
         outcome: the dive, for what the judges gave.
         result: its score.
         num_frames: T, frames that the network sampled.
+        exemplars: pictures of the bundle's exemplars; None: it has none.
     """
     try:
-        pictures: Sequence[Picture] | str = film_strip(result, num_frames)
+        frames: SampledClip | str = scored_frames(result, num_frames)
     except (UserError, OSError) as error:
-        pictures = str(error)
+        frames = str(error)
     heading = result.dive_number or "unknown dive"
     name = Path(result.video.source).name
-    return scored_section(anchor, result, pictures, heading=heading, origin=name, true_score=outcome.request.true_score)
+    return scored_section(
+        anchor, result, frames, exemplars, heading=heading, origin=name, true_score=outcome.request.true_score
+    )
 
 
 def scored_section(
     anchor: str,
     result: DiveScore,
-    pictures: Sequence[Picture] | str,
+    frames: SampledClip | str,
+    exemplars: ExemplarPictures | None,
     *,
     heading: str,
     origin: str,
@@ -59,7 +69,8 @@ def scored_section(
     Args:
         anchor: the section's id on the page.
         result: its score.
-        pictures: the film strip, or why there is none.
+        frames: what was scored, at a size to look at, or why it cannot be shown.
+        exemplars: pictures of the exemplars; None: there are none.
         heading: in large letters.
         origin: in small letters: where the dive was taken from.
         who: before the description of the dive; empty: nobody is named.
@@ -67,6 +78,7 @@ def scored_section(
         more: HTML for the end of the section.
         is_live: it was cut from a stream, not read from a file.
     """
+    both = None if isinstance(frames, str) else beside_closest(result, frames, exemplars)
     return Template(template("dive.html")).substitute(
         anchor=anchor,
         name=escape(origin),
@@ -78,7 +90,8 @@ def scored_section(
         award=_award_text(result),
         spread_chart=spread_chart(result, true_score),
         timeline=_timeline(result),
-        strip=strip_html(pictures),
+        strip=strip_html(frames, result.transitions),
+        beside=beside_html(both, result.score, result.exemplars[0].score),
         mean_exemplar=f"{result.mean_exemplar_score:.1f}",
         difference=signed(result.score - result.mean_exemplar_score),
         share_chart=share_chart(result.stage_deltas),
@@ -95,11 +108,11 @@ def notes_html(notes: Sequence[str]) -> str:
     return "".join(f'<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in notes)
 
 
-def strip_html(pictures: Sequence[Picture] | str) -> str:
+def strip_html(frames: SampledClip | str, transitions: Sequence[int]) -> str:
     """Return the film strip's pictures, or why there are none."""
-    if isinstance(pictures, str):
-        return f'<p class="note">No pictures: {escape(pictures)}</p>'
-    return "".join(_figure(picture) for picture in pictures)
+    if isinstance(frames, str):
+        return f'<p class="note">No pictures: {escape(frames)}</p>'
+    return "".join(_figure(picture) for picture in clip_strip(frames, transitions))
 
 
 def _facts(result: DiveScore) -> list[str]:

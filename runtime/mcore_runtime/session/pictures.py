@@ -1,8 +1,8 @@
-"""Pictures of a dive for its film strip: from its video where that holds the very frames that were scored."""
+"""Pictures of a session's dives: from their videos where those hold the very frames that were scored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from mcore.config import ClipConfig
 from mcore.errors import UserError
 from mcore.video import SampledClip, sample_clip
-from mcore_runtime.report.filmstrip import Picture, clip_strip, fit
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.exemplar_pictures import ExemplarPictures
+from mcore_runtime.report.filmstrip import strip_size
 from mcore_runtime.session.data import SessionData
 
 _SAME_TIME_S = 0.005
@@ -18,21 +20,26 @@ _SAME_TIME_S = 0.005
 least (120 a second)."""
 
 
-def dive_pictures(
-    session: SessionData, record: Mapping[str, Any], transitions: Sequence[int]
-) -> Sequence[Picture] | str:
-    """Return a dive's film strip, or why there is none.
+def dive_frames(session: SessionData, record: Mapping[str, Any]) -> SampledClip | str:
+    """Return a dive's scored frames, at a size to look at where its video holds them, or why there are none.
 
     Args:
         session: whose dive it is.
         record: ``LiveDive.to_json()``.
-        transitions: first frame of flight and of entry; none where they are not known.
     """
     try:
         clip = session.load_clip(record["number"])
     except UserError as error:
         return str(error)
-    return clip_strip(_from_video(session, record, clip) or clip, transitions)
+    return _from_video(session, record, clip) or clip
+
+
+def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
+    """Return the pictures of the exemplars that dives were compared with; None: the bundle is gone, or has none."""
+    try:
+        return Bundle.open(str(session.facts.get("bundle"))).exemplar_pictures()
+    except UserError:
+        return None
 
 
 def _from_video(session: SessionData, record: Mapping[str, Any], clip: SampledClip) -> SampledClip | None:
@@ -43,7 +50,7 @@ def _from_video(session: SessionData, record: Mapping[str, Any], clip: SampledCl
     recording, begins_s = record.get("recording"), record.get("recording_start_s")
     if recording is None or begins_s is None:
         return None
-    width, height = fit(clip.source_width, clip.source_height)
+    width, height = strip_size(clip.source_width, clip.source_height)
     config = ClipConfig(num_frames=len(clip.frames), resize_height=height, resize_width=width, crop_size=1)
     start_s = max(0.0, record["start_s"] - begins_s - _SAME_TIME_S)
     end_s = record["end_s"] - begins_s + _SAME_TIME_S

@@ -10,9 +10,10 @@ from pathlib import Path
 from string import Template
 
 from mcore.files import write_text
+from mcore_runtime.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.section import notes_html, scored_section, strip_html, template
 from mcore_runtime.session.overview import DiveView, Overview
-from mcore_runtime.session.pictures import dive_pictures
+from mcore_runtime.session.pictures import dive_frames, exemplar_pictures
 from mcore_runtime.session.report_parts import (
     dives_table,
     events_table,
@@ -46,7 +47,8 @@ def render_session(session: Overview, watch: Watch = iter) -> str:
     data = session.session
     scored, dives = session.count("scored"), len(session.dives)
     title = f"{dives} dive{'' if dives == 1 else 's'}, {scored} scored"
-    sections = "".join(_section(session, dive) for dive in watch(session.dives))
+    exemplars = exemplar_pictures(data)
+    sections = "".join(_section(session, dive, exemplars) for dive in watch(session.dives))
     now = datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
     return Template(template("session.html")).substitute(
         style=template("style.css") + template("session.css"),
@@ -65,19 +67,19 @@ def render_session(session: Overview, watch: Watch = iter) -> str:
     )
 
 
-def _section(session: Overview, dive: DiveView) -> str:
+def _section(session: Overview, dive: DiveView, exemplars: ExemplarPictures | None) -> str:
     """One dive, with its strip, whatever became of it."""
     anchor, heading = f"dive-{dive.number}", dive.athlete or f"Dive {dive.number}"
     origin = local_time(dive.record.get("created"), "%H:%M:%S")
     if dive.record.get("recording"):
         origin += f" · {dive.record['recording']}"
     who = " · ".join(filter(None, [f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or ""]))
+    frames = dive_frames(session.session, dive.record)
     if dive.result is not None and dive.status == "scored":
         result = dataclasses.replace(dive.result, notes=dive.notes)
-        pictures = dive_pictures(session.session, dive.record, result.transitions)
         more = history_table(dive)
         return scored_section(
-            anchor, result, pictures, heading=heading, origin=origin, who=who, more=more, is_live=True
+            anchor, result, frames, exemplars, heading=heading, origin=origin, who=who, more=more, is_live=True
         )
     return Template(template("unscored.html")).substitute(
         anchor=anchor,
@@ -87,6 +89,6 @@ def _section(session: Overview, dive: DiveView) -> str:
         status=escape(dive.status),
         reasons="".join(f'<p class="failure">{escape(reason[:1].upper() + reason[1:])}</p>' for reason in dive.reasons),
         notes=notes_html(dive.notes),
-        strip=strip_html(dive_pictures(session.session, dive.record, ())),
+        strip=strip_html(frames, ()),
         more=history_table(dive),
     )

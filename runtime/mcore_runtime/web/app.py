@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Body, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi import Path as InPath
@@ -22,7 +22,7 @@ from mcore_runtime.web.board import Board, Viewer
 from mcore_runtime.web.facade import Session
 from mcore_runtime.web.messages import Command, arguments_of, what_is_wrong
 from mcore_runtime.web.pictures import BOUNDARY, Pictures
-from mcore_runtime.web.presenting import present, to_text
+from mcore_runtime.web.presenting import present, present_beside, to_text
 
 _MOST_STREAMS, _MOST_SOCKETS = 24, 64
 _KEPT = "private, max-age=86400"
@@ -127,7 +127,8 @@ def _reading(service: Service) -> APIRouter:
         record = session.dive(number)
         if record is None:
             raise HTTPException(404, f"there is no dive {number}")
-        return _json({**record, "strip_pictures": len(session.strip(number) or ())})
+        pictures = len(session.strip(number) or ())
+        return _json({**record, "strip_pictures": pictures, "beside": present_beside(session.beside(number))})
 
     @router.get("/dives/{number}/strip/{index}.jpg")
     def strip(request: Request, number: int = _NUMBER, index: int = _PICTURE) -> Response:
@@ -135,6 +136,16 @@ def _reading(service: Service) -> APIRouter:
         if pictures is None or index >= len(pictures):
             raise HTTPException(404, f"there is no picture {index} of dive {number}")
         return Response(pictures[index], media_type="image/jpeg", headers=_caching(request))
+
+    @router.get("/dives/{number}/beside/{which}/{index}.jpg")
+    def moment(
+        request: Request, which: Literal["dive", "exemplar"], number: int = _NUMBER, index: int = _PICTURE
+    ) -> Response:
+        both = session.beside(number)
+        moments = () if both is None else both.dive if which == "dive" else both.other
+        if index >= len(moments):
+            raise HTTPException(404, f"there is no moment {index} of dive {number} beside an exemplar")
+        return Response(moments[index].jpeg, media_type="image/jpeg", headers=_caching(request))
 
     @router.get("/dives/{number}/clip.mp4")
     def clip(request: Request, number: int = _NUMBER) -> Response:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore_runtime.side_by_side import SideBySide
+
 
 class Listener(Protocol):
     """Events that wait for one listener."""
@@ -41,6 +43,9 @@ class Session(Protocol):
 
     def strip(self, number: int) -> list[bytes] | None:
         """JPEGs of a dive's scored frames; None: they were not kept."""
+
+    def beside(self, number: int) -> SideBySide | None:
+        """A dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
 
     def clip_path(self, number: int) -> Path | None:
         """MP4 file of a dive; None: there is none."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcore.diving import DiveNumber
 from mcore.errors import UserError
+from mcore_runtime.side_by_side import SideBySide
 
 _PULSE = ("revision", "source", "detector", "health")
 
@@ -19,6 +20,14 @@ def present(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     numbers.add(snapshot["default_dive_number"])
     words = {number: text for number in sorted(numbers - {None}) if (text := words_of(number)) is not None}
     return {**snapshot, "dive_words": words}
+
+
+def present_beside(both: SideBySide | None) -> dict[str, Any] | None:
+    """Say which moments there are to see of a dive and its closest exemplar; None: there are none."""
+    if both is None:
+        return None
+    dive_s, exemplar_s = ([moment.pts_seconds for moment in moments] for moments in (both.dive, both.other))
+    return {"exemplar": both.exemplar, "dive_s": dive_s, "exemplar_s": exemplar_s}
 
 
 def pulse_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mcore_runtime.scorer import Scorer
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.sources import open_source
 from tests.numbered_video import write_numbered
+from tests.runtime.conftest import TOKENS
 from tests.runtime.live.at import At
 
 THREE = ((1.3, 2.0), (3.5, 4.2), (5.0, 6.0))
@@ -380,6 +381,23 @@ def test_a_result_is_on_the_disk_before_anybody_hears_of_it(video: Path, tiny_bu
         session.run()
     thread.join(PATIENCE_S)
     assert not missing
+
+
+def test_a_dive_is_put_beside_its_closest_exemplar(
+    video: Path, tiny_bundle: Path, pictured_bundle: Path, tmp_path: Path
+) -> None:
+    with begin(video, pictured_bundle, tmp_path / "s", entries=ENTRIES) as session:
+        session.run()
+        record, both = session.dive(1), session.beside(1)
+        assert record is not None
+        assert both is not None
+        assert both.exemplar == record["result"]["exemplars"][0]["name"]
+        assert len(both.dive) == len(both.other) == TOKENS
+        assert session.beside(2) is None  # there are no pictures of its only exemplar
+        assert session.beside(9) is None
+    with begin(video, tiny_bundle, tmp_path / "s") as session:  # another bundle, with exemplars of the same names
+        assert session.strip(1) is not None
+        assert session.beside(1) is None
 
 
 def test_the_strip_is_of_the_scored_frames_and_survives(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from mcore_runtime import Scorer
-from mcore_runtime.report.filmstrip import Picture
+from mcore_runtime.report.filmstrip import Picture, clip_strip
 from mcore_runtime.run import main as run
 from mcore_runtime.session import SessionData, SessionStore, read_session
 from mcore_runtime.session.overview import overview
-from mcore_runtime.session.pictures import dive_pictures
+from mcore_runtime.session.pictures import dive_frames
 from mcore_runtime.session.report import render_session
 from mcore_runtime.session.report_command import main
 from tests.numbered_video import write_numbered
@@ -93,10 +93,19 @@ def test_pictures_come_from_the_video_when_it_holds_the_same_frames(tmp_path: Pa
     assert sharpness(shifted[3].data_uri) == pytest.approx(sharpness(stored[3].data_uri), rel=0.3)
 
 
+def test_dives_are_shown_beside_exemplars_while_the_bundle_is_there(tmp_path: Path, pictured_bundle: Path) -> None:
+    folder = make_session(tmp_path / "session", pictured_bundle)
+    page = render_session(overview(read_session(folder)))
+    assert "Beside the closest exemplar" in section(page, 1)
+    assert "Beside the closest exemplar" not in section(page, 2)
+    pictured_bundle.rename(tmp_path / "elsewhere")
+    assert "Beside the closest exemplar" not in render_session(overview(read_session(folder)))
+
+
 def strip(data: SessionData, dive: dict[str, Any], transitions: Sequence[int]) -> Sequence[Picture]:
-    pictures = dive_pictures(data, dive, transitions)
-    assert not isinstance(pictures, str), pictures
-    return pictures
+    frames = dive_frames(data, dive)
+    assert not isinstance(frames, str), frames
+    return clip_strip(frames, transitions)
 
 
 def pixels(data_uri: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

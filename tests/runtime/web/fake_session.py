@@ -16,6 +16,8 @@ from PIL import Image
 from mcore.errors import UserError
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.events import Broadcast, Subscription
+from mcore_runtime.moments import Moment
+from mcore_runtime.side_by_side import SideBySide
 
 ENTRIES = (
     Entry(1, "Ada Example", "Springfield DC", "107B", 3.1, 1),
@@ -45,6 +47,7 @@ class FakeSession:
         self.health: dict[str, Any] = {"disk_free_mb": 50_000.0, "temperature_c": 61.2}
         self.frame: tuple[int, NDArray[np.uint8]] | None = (0, np.full((180, 320, 3), 90, np.uint8))
         self.pictures_taken = 0
+        self.has_exemplars = True
         self._revision = 1
         self._lock = threading.Lock()
 
@@ -108,6 +111,13 @@ class FakeSession:
 
     def strip(self, number: int) -> list[bytes] | None:
         return None if number not in self.records else [_jpeg(20 * i) for i in range(12)]
+
+    def beside(self, number: int) -> SideBySide | None:
+        if self.records.get(number, {}).get("result") is None or not self.has_exemplars:
+            return None
+        dive = tuple(Moment(0.25 * i, _jpeg(15 * i)) for i in range(15))
+        other = tuple(Moment(0.2 * i, _jpeg(255 - 15 * i)) for i in range(15))
+        return SideBySide(self.records[number]["result"]["exemplars"][0]["name"], dive, other)
 
     def clip_path(self, number: int) -> Path | None:
         record = self.records.get(number)

@@ -77,6 +77,9 @@ def test_a_dive_is_told_whole(served: Served) -> None:
     number = served.session.add_dive()
     value = served.ask(f"/api/dives/{number}").json()
     assert value.pop("strip_pictures") == 12
+    beside = value.pop("beside")
+    assert beside["exemplar"] == value["result"]["exemplars"][0]["name"]
+    assert (len(beside["dive_s"]), beside["dive_s"][2], beside["exemplar_s"][2]) == (15, 0.5, 0.4)
     assert value == served.session.records[number]
 
 
@@ -91,6 +94,9 @@ def test_a_dive_is_told_whole(served: Served) -> None:
         ("/api/dives/1/strip/12.jpg", 404),
         ("/api/dives/1/strip/-1.jpg", 422),
         ("/api/dives/9/strip/0.jpg", 404),
+        ("/api/dives/1/beside/dive/15.jpg", 404),
+        ("/api/dives/9/beside/exemplar/0.jpg", 404),
+        ("/api/dives/1/beside/judge/0.jpg", 422),
         ("/api/dives/1/clip.mp4", 404),
         ("/api/nothing", 404),
     ],
@@ -109,6 +115,18 @@ def test_strips(served: Served) -> None:
     assert answer.body.startswith(JPEG)
     assert answer.headers["cache-control"] == "no-store"
     assert "max-age" in served.ask("/api/dives/1/strip/11.jpg?v=2026").headers["cache-control"]
+
+
+def test_a_dive_beside_its_closest_exemplar(served: Served) -> None:
+    number = served.session.add_dive()
+    dive, exemplar = (served.ask(f"/api/dives/{number}/beside/{which}/14.jpg") for which in ("dive", "exemplar"))
+    assert dive.headers["content-type"] == exemplar.headers["content-type"] == "image/jpeg"
+    both = served.session.beside(number)
+    assert both is not None
+    assert (dive.body, exemplar.body) == (both.dive[14].jpeg, both.other[14].jpeg)
+    served.session.has_exemplars = False
+    assert served.ask(f"/api/dives/{number}").json()["beside"] is None
+    assert served.ask(f"/api/dives/{number}/beside/dive/0.jpg").status == 404
 
 
 def test_clips_are_read_in_parts(served: Served, tmp_path: Path) -> None:

@@ -112,6 +112,30 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         tab.waits_for("#health", "0.2 %")
 
 
+def test_a_dive_is_seen_beside_its_closest_exemplar(browser: Any, served: Served) -> None:
+    served.session.add_dive(71.2)
+    with opened(browser, served.page.url) as tab:
+        tab.waits_for(".beside figure:first-child", re.compile(r"This dive\s*71.2\s*2.50 s"))  # first the entry
+        tab.waits_for(".beside figure:last-child", re.compile(r"Exemplar\s*67.5\s*2.00 s"))
+        slider = tab.page.get_by_role("slider", name="Moment of the dive")
+        assert slider.get_attribute("aria-valuetext") == "entry, 2.50 seconds"
+        slider.focus()
+        tab.page.keyboard.press("Home")
+        tab.waits_for(".beside-stage", "Take-off")
+        tab.waits_for(".beside figure:last-child", "0.00 s")
+        tab.until("[...document.querySelectorAll('.beside img')].every((image) => image.naturalWidth === 200)")
+        tab.page.keyboard.press("End")
+        tab.press("Play", ".beside")  # from the beginning again
+        tab.waits_for(".beside figure:first-child", "0.50 s")
+        tab.press("Pause", ".beside")
+        served.session.add_dive(60.0)  # the next dive begins at its own entry
+        tab.waits_for(".beside figure:first-child", re.compile(r"60.0\s*2.50 s"))
+        served.session.has_exemplars = False
+        served.session.add_dive(50.0)
+        tab.waits_for("#dive .points", "50.0")
+        assert tab.page.locator(".beside").count() == 0
+
+
 def test_an_older_dive_stays_until_the_latest_is_wanted(browser: Any, served: Served) -> None:
     for score in (60.0, 70.0):
         served.session.add_dive(score)
