@@ -44,7 +44,7 @@ def moment_frames(transitions: Sequence[int], num_frames: int, tokens_per_stage:
     starts, ends = [0, *transitions], [*transitions, num_frames]
     at = np.arange(tokens_per_stage) / max(tokens_per_stage - 1, 1)  # (K,) 0 to 1
     positions = [start + at * max(end - start - 1, 0) for start, end in zip(starts, ends, strict=True)]
-    return np.floor(np.concatenate(positions) + 0.5).astype(int).tolist()
+    return [int(position) for position in np.floor(np.concatenate(positions) + 0.5)]
 
 
 def draw_moments(clip: SampledClip, transitions: Sequence[int], tokens_per_stage: int) -> tuple[Moment, ...]:
