@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,19 @@ _PROBE = (
     "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst"
     "; Gst.init(None); assert Gst.ElementFactory.find('x264enc')"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lend a virtual environment the system's GStreamer bindings, and nothing else of the system's packages."""
+    system = Path("/usr/lib/python3/dist-packages/gi")
+    fits = any((system / f"_gi{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("gi") is None and fits:
+            folder = tmp_path_factory.mktemp("system")
+            (folder / "gi").symlink_to(system)
+            patch.syspath_prepend(str(folder))
+        yield
 
 
 @cache
