@@ -1,4 +1,4 @@
-"""An RTSP server on loopback, run by whichever Python has GStreamer's bindings: python rtsp_server.py PORT."""
+"""An RTSP server on loopback, run by whichever Python has GStreamer's bindings: rtsp_server.py PORT [WIDTH HEIGHT]."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from typing import Any
 
 LAUNCH = (
-    "( videotestsrc is-live=true ! video/x-raw,width=160,height=96,framerate=25/1 ! "
+    "( videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate=25/1 ! "
     "x264enc tune=zerolatency key-int-max=12 ! rtph264pay name=pay0 pt=96 )"
 )
 
 
-def main(port: str) -> None:
+def main(port: str, width: str = "160", height: str = "96") -> None:
     """Serve a test picture at /test for user ``coach``, password ``hush``, until killed."""
     gi: Any = importlib.import_module("gi")
     gi.require_version("Gst", "1.0")
@@ -26,7 +26,7 @@ def main(port: str) -> None:
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = rtsp.RTSPMediaFactory.new()
-    factory.set_launch(LAUNCH)
+    factory.set_launch(LAUNCH.format(width=width, height=height))
     factory.set_shared(True)
     permissions = rtsp.RTSPPermissions.new()
     for right in ("media.factory.access", "media.factory.construct"):
@@ -44,4 +44,4 @@ def main(port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

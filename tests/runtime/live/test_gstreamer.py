@@ -51,12 +51,12 @@ def python_with_rtsp() -> str | None:
     return None
 
 
-def start_server(port: int) -> subprocess.Popen[str]:
+def start_server(port: int, *size: int) -> subprocess.Popen[str]:
     python = python_with_rtsp()
     if python is None:
         pytest.skip("no GStreamer RTSP server here (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
     script = Path(__file__).with_name("rtsp_server.py")
-    process = subprocess.Popen([python, str(script), str(port)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([python, str(script), *map(str, (port, *size))], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -77,7 +77,7 @@ def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
-def test_rtsp_is_read_killed_frozen_and_found_again(rtsp: subprocess.Popen[str], port: int) -> None:
+def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subprocess.Popen[str], port: int) -> None:
     with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test#timeout=1", first_delay_s=0.1) as source:
         frames = take(source, 30)
         assert frames[0].rgb.shape == (96, 160, 3)
@@ -89,10 +89,12 @@ def test_rtsp_is_read_killed_frozen_and_found_again(rtsp: subprocess.Popen[str],
         rtsp.kill()
         rtsp.wait()
         time.sleep(0.2)
-        again = start_server(port)
+        again = start_server(port, 192, 128)
         try:
             wait_for(source, SourceState.STREAMING)
-            assert any("connection was lost" in (frame.gap or "") for frame in take(source, 3))
+            frames = take(source, 3)
+            assert any("connection was lost" in (frame.gap or "") for frame in frames)
+            assert frames[-1].rgb.shape == (128, 192, 3)  # another camera in its place
             assert source.status().connections >= 2
         finally:
             again.kill()
