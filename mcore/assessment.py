@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcore import metrics
+from mcore.calibration import Calibration, calibrate
 from mcore.metrics import MetricError
 
 
@@ -97,6 +98,21 @@ class Outcome:
     """(N, 2) labelled; -1 where unknown."""
     yardstick_transitions: NDArray[np.int64] | None
     """(2,) median training transitions; None where none are labelled."""
+    spread: NDArray[np.float64]
+    """(N,) points: standard deviation of the predictions from the single exemplars."""
+
+    def rows(self, start: int, stop: int | None) -> Outcome:
+        """Return the dives of a range."""
+        by_dive = (
+            "scores",
+            "true_scores",
+            "yardstick_scores",
+            "difficulties",
+            "transitions",
+            "true_transitions",
+            "spread",
+        )
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in by_dive})
 
 
 def split_figures(
@@ -124,16 +140,37 @@ def split_figures(
     return {metric.name: _value(metric.function, *pair) for group, pair in columns.items() for metric in group}
 
 
-def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> list[MetricRow]:
+@dataclass(frozen=True)
+class Calibrations:
+    """Intervals around scores, from the errors on other dives than those they are for."""
+
+    model: Calibration
+    """Around the network's scores."""
+    yardstick: Calibration
+    """Around the dive-number means."""
+
+    @classmethod
+    def of(cls, validation: Outcome) -> Calibrations | None:
+        """Calibrate on validation dives; None where there are too few."""
+        true = validation.true_scores
+        model, yardstick = calibrate(validation.scores, true), calibrate(validation.yardstick_scores, true)
+        return None if model is None or yardstick is None else cls(model, yardstick)
+
+
+def assess(
+    outcome: Outcome, *, calibrations: Calibrations | None = None, num_resamples: int = 1000, seed: int = 0
+) -> list[MetricRow]:
     """Compute every metric that the labels allow.
 
     Args:
         outcome: predictions and labels.
+        calibrations: intervals whose coverage is to be measured.
         num_resamples: resamples of each interval.
         seed: of the resampling.
 
     Returns:
-        Rows for a table: SRCC, R-l2, errors in points and judge points, AIoU at two thresholds, boundary error.
+        Rows for a table: SRCC, R-l2, errors in points and judge points, AIoU at two thresholds, boundary error;
+        coverage and half width of the calibrated intervals.
     """
     true = outcome.true_scores
     span = float(np.ptp(true)) or float("nan")  # the split's range, not the resample's
@@ -168,7 +205,23 @@ def assess(outcome: Outcome, *, num_resamples: int = 1000, seed: int = 0) -> lis
         wanted = outcome.true_transitions[labelled]
         constant = np.broadcast_to(outcome.yardstick_transitions, wanted.shape)
         rows += [row(metric, outcome.transitions[labelled], constant, wanted) for metric in TRANSITION_METRICS]
+    if calibrations is not None:
+        ours, theirs = calibrations.model, calibrations.yardstick
+        held = [np.abs(each - true) <= c.half_width_points for each, c in ((scores, ours), (mean, theirs))]
+        rows.append(row(_coverage_metric(ours.level), *held))
+        rows.append(_half_width_row(ours, theirs))
     return rows
+
+
+def _coverage_metric(level: float) -> Metric:
+    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, lambda held: float(np.mean(held)))
+
+
+def _half_width_row(ours: Calibration, theirs: Calibration) -> MetricRow:
+    """A calibration's own figure, the same for all dives: it has no interval over them."""
+    widths = ours.half_width_points, theirs.half_width_points
+    figures = [Figure(value, None, None) for value in (*widths, widths[0] - widths[1])]
+    return MetricRow("interval_half_width_points", "its half width, points", False, *figures)
 
 
 def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:

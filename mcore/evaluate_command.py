@@ -5,14 +5,11 @@ Run it with ``python -m mcore.evaluate runs/first/best.pt --data manifest.jsonl 
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -21,7 +18,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mcore.allocator import keep_freed_memory
-from mcore.assessment import Figure, MetricRow, Outcome, assess
+from mcore.assessment import Calibrations, Outcome, assess
+from mcore.calibration import CALIBRATION_SPLIT, LEAST_DIVES
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.clip_files import cache_folder, check_folder, decode_missing
 from mcore.config import ClipConfig
@@ -29,25 +27,11 @@ from mcore.data.manifest import DiveRecord, read_manifest, select_split
 from mcore.decoding import Decoding
 from mcore.devices import choose_device
 from mcore.errors import UserError
-from mcore.files import write_text
-from mcore.plots import scatter_plot
+from mcore.evaluation_files import EVALUATION_FILES, Report, with_interval, write_evaluation
 from mcore.scoring import Plan, Predictions, plan_scoring, predict
 from mcore.yardsticks import constant_transitions, dive_number_means
 
-ExemplarChoice = Literal["random", "nearest"]
-PREDICTION_COLUMNS = (
-    "path",
-    "dive_number",
-    "true_score",
-    "predicted_score",
-    "exemplar_spread",
-    "dive_number_mean",
-    "flight_frame",
-    "entry_frame",
-    "true_flight_frame",
-    "true_entry_frame",
-)
-"""Columns of predictions.csv; frames are sampled frames, empty where they are not labelled."""
+ExemplarChoice = Literal["random", "shared", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +43,14 @@ class Options:
     data: Path
     """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars."""
     out: Path
-    """Folder for metrics.json, predictions.csv and scatter.png."""
+    """Folder for metrics.json, predictions.csv, scatter.png and boundaries.png."""
     split: Literal["val", "test"] = "test"
     """Dives to score; those of train are the exemplars."""
     num_exemplars: int | Literal["all"] = 10
     """Exemplars of each dive, fewer where its number has fewer; all takes every training dive of the number."""
     exemplars: ExemplarChoice = "random"
-    """Which: random as published, or those that look most like the dive."""
+    """Which: random as published; shared, the same for all dives of a number, which are those that mcore-export stores
+    for the same number and seed; or nearest, those that look most like the dive."""
     decoding: Decoding | None = None
     """How transitions are found: published (each in its half of the clip, the default), ordered (the most probable
     pair of the whole clip), or thirds (not at all; the default for a network trained with --stages thirds)."""
@@ -83,26 +68,6 @@ class Options:
     """Decode the videos and keep nothing."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """An evaluation's figures."""
-
-    rows: list[MetricRow]
-    """Metrics of network and yardstick."""
-    plan: Plan
-    """Dives and exemplars."""
-    predictions: Predictions
-    """By dive."""
-    checkpoint_epoch: int | None
-    """Epochs behind the checkpoint; None where it does not say."""
-    decoding: Decoding
-    """How transitions were found."""
-
-    def value(self, name: str) -> float | None:
-        """The network's figure by its name, such as ``srcc``."""
-        return next(row.model.value for row in self.rows if row.name == name)
-
-
 def run_arguments(argv: Sequence[str] | None) -> int:
     """Evaluate as the command line says; returns the exit code."""
     options = tyro.cli(
@@ -118,7 +83,9 @@ def run_arguments(argv: Sequence[str] | None) -> int:
 
 
 def evaluate_checkpoint(options: Options) -> Report:
-    """Evaluate a checkpoint and write metrics.json, predictions.csv and scatter.png.
+    """Evaluate a checkpoint and write metrics.json, predictions.csv, scatter.png and boundaries.png.
+
+    The validation dives are scored in the same way, and calibrate the intervals around the scores of the test dives.
 
     Raises:
         UserError: the checkpoint, the data or the device cannot be used.
@@ -135,11 +102,13 @@ def evaluate_checkpoint(options: Options) -> Report:
     records = read_manifest(options.data)
     training = select_split(records, "train")
     nearest = options.exemplars == "nearest"
+    others = [record for record in records if record.split == CALIBRATION_SPLIT != options.split]
     plan = plan_scoring(
-        select_split(records, options.split),
+        [*select_split(records, options.split), *others],
         training,
         num_exemplars=None if nearest else count,
         seed=options.seed,
+        shared=options.exemplars == "shared",
     )
     if cache_dir is not None:
         decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, options.workers)
@@ -155,11 +124,20 @@ def evaluate_checkpoint(options: Options) -> Report:
             decoding=decoding,
             nearest=count if nearest else None,
         )
-    outcome = _outcome(plan, predictions, training, model.config.clip, cache_dir)
-    rows = assess(outcome, num_resamples=options.num_resamples, seed=options.seed)
+    both = _outcome(plan, predictions, training, model.config.clip, cache_dir)
+    num_dives = sum(record.split == options.split for record in plan.queries)
+    outcome, calibrations = both.rows(0, num_dives), Calibrations.of(both.rows(num_dives, None))
     epoch = checkpoint.extra.get("epoch")
-    report = Report(rows, plan, predictions, epoch if isinstance(epoch, int) else None, decoding)
-    _write(report, outcome, options)
+    report = Report(
+        rows=assess(outcome, calibrations=calibrations, num_resamples=options.num_resamples, seed=options.seed),
+        dives=plan.queries[:num_dives],
+        skipped=[record for record in plan.skipped if record.split == options.split],
+        outcome=outcome,
+        calibrations=calibrations,
+        checkpoint_epoch=epoch if isinstance(epoch, int) else None,
+        decoding=decoding,
+    )
+    write_evaluation(report, options.out, options.split, _settings(options, decoding))
     return report
 
 
@@ -169,27 +147,48 @@ def _trained_decoding(checkpoint: Checkpoint) -> Decoding:
     return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else "published"
 
 
+def _settings(options: Options, decoding: Decoding) -> dict[str, Any]:
+    """What was evaluated, and how, for metrics.json."""
+    return {
+        "checkpoint": str(options.checkpoint),
+        "checkpoint_sha256": hashlib.sha256(options.checkpoint.read_bytes()).hexdigest(),
+        "data": str(options.data),
+        "data_sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
+        "split": options.split,
+        "num_exemplars": options.num_exemplars,
+        "exemplars": options.exemplars,
+        "decoding": decoding,
+        "seed": options.seed,
+        "num_resamples": options.num_resamples,
+        "interval_level": 0.95,
+    }
+
+
 def print_report(report: Report, options: Options) -> None:
     """Print the table of an evaluation; 80 columns hold it."""
-    plan = report.plan
     epoch = "" if report.checkpoint_epoch is None else f", epoch {report.checkpoint_epoch}"
-    table = Table(title=f"{options.checkpoint.name}{epoch}: {len(plan.queries)} {options.split} dives")
+    table = Table(title=f"{options.checkpoint.name}{epoch}: {len(report.dives)} {options.split} dives")
     table.add_column("↑ higher, ↓ lower is better", no_wrap=True)
     table.add_column("network [95 %]", justify="right", no_wrap=True)
     table.add_column("yardstick [95 %]", justify="right", no_wrap=True)
     for row in report.rows:
         arrow = "↑" if row.higher_is_better else "↓"
-        table.add_row(f"{row.title} {arrow}", _with_interval(row.model), _with_interval(row.yardstick))
+        table.add_row(f"{row.title} {arrow}", with_interval(row.model), with_interval(row.yardstick))
     Console().print(table)
     if (options.exemplars, report.decoding) != ("random", "published"):
         print(f"exemplars: {options.exemplars}; transitions: {report.decoding}")
     print("yardsticks: mean training score of the dive number; median training transitions")
-    print(f"network minus yardstick, SRCC: {_with_interval(report.rows[0].difference)}")
-    if plan.skipped:
-        names = ", ".join(sorted({record.dive_number for record in plan.skipped}))
-        print(f"skipped {len(plan.skipped)} dives of numbers without a training dive: {names}")
-    for name in ("metrics.json", "predictions.csv", "scatter.png"):
-        print(options.out / name)
+    if report.calibrations is not None:
+        print(f"intervals: calibrated on {report.calibrations.model.num_dives} {CALIBRATION_SPLIT} dives")
+    elif options.split != CALIBRATION_SPLIT:
+        print(f"no calibrated interval: that takes {LEAST_DIVES} {CALIBRATION_SPLIT} dives")
+    print(f"network minus yardstick, SRCC: {with_interval(report.rows[0].difference)}")
+    if report.skipped:
+        names = ", ".join(sorted({record.dive_number for record in report.skipped}))
+        print(f"skipped {len(report.skipped)} dives of numbers without a training dive: {names}")
+    for name in EVALUATION_FILES:
+        if (options.out / name).exists():
+            print(options.out / name)
 
 
 def _outcome(
@@ -204,64 +203,5 @@ def _outcome(
         transitions=predictions.transitions,
         true_transitions=predictions.true_transitions,
         yardstick_transitions=constant_transitions(training, config, cache_dir) if labelled else None,
+        spread=predictions.spread,
     )
-
-
-def _write(report: Report, outcome: Outcome, options: Options) -> None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    summary = {
-        "checkpoint": str(options.checkpoint),
-        "checkpoint_sha256": hashlib.sha256(options.checkpoint.read_bytes()).hexdigest(),
-        "checkpoint_epoch": report.checkpoint_epoch,
-        "data": str(options.data),
-        "data_sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
-        "split": options.split,
-        "num_dives": len(report.plan.queries),
-        "num_skipped": len(report.plan.skipped),
-        "num_exemplars": options.num_exemplars,
-        "exemplars": options.exemplars,
-        "decoding": report.decoding,
-        "seed": options.seed,
-        "num_resamples": options.num_resamples,
-        "interval_level": 0.95,
-        "metrics": {row.name: dataclasses.asdict(row) for row in report.rows},
-    }
-    write_text(options.out / "metrics.json", json.dumps(summary, indent=2) + "\n")
-    _write_predictions(report, outcome, options.out / "predictions.csv")
-    queries = report.plan.queries
-    srcc = report.rows[0]
-    scatter_plot(
-        options.out / "scatter.png",
-        outcome.scores,
-        outcome.true_scores,
-        report.predictions.spread,
-        [record.dive_number for record in queries],
-        f"{len(queries)} {options.split} dives, SRCC {_number(srcc.model.value)} "
-        f"(dive-number mean {_number(srcc.yardstick.value)})",
-    )
-
-
-def _write_predictions(report: Report, outcome: Outcome, path: Path) -> None:
-    """One line a dive; transitions on the sampled frames, empty where they are not labelled."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PREDICTION_COLUMNS)
-        for i, record in enumerate(report.plan.queries):
-            true = ["" if frame < 0 else int(frame) for frame in outcome.true_transitions[i]]
-            points = (outcome.scores[i], report.predictions.spread[i], outcome.yardstick_scores[i])
-            texts = [f"{value:.4f}" for value in points]
-            frames = [*outcome.transitions[i].tolist(), *true]
-            writer.writerow([record.path, record.dive_number, record.score, *texts, *frames])
-
-
-def _number(value: float | None) -> str:
-    """Three digits after the point for shares, fewer for points."""
-    if value is None:
-        return "undefined"
-    return f"{value:.{3 if abs(value) < 1 else 2 if abs(value) < 10 else 1}f}"
-
-
-def _with_interval(figure: Figure) -> str:
-    if figure.low is None or figure.high is None:
-        return _number(figure.value)
-    return f"{_number(figure.value)} [{_number(figure.low)}, {_number(figure.high)}]"

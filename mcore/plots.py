@@ -1,9 +1,10 @@
-"""Pictures of an evaluation."""
+"""Pictures of a training and of an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,7 @@ def scatter_plot(
         dive_numbers: N of them.
         title: above the picture.
     """
-    figure_module = require("matplotlib.figure", "train", "The scatter plot")
-    # A Figure of its own draws with Agg and leaves pyplot's global state and display alone.
-    figure = figure_module.Figure(figsize=(6.4, 6.0), dpi=130, layout="constrained")
+    figure = _figure(6.4, 6.0)
     axes = figure.add_subplot()
     low = float(min(predicted.min(), true.min())) - 3
     high = float(max(predicted.max(), true.max())) + 3
@@ -49,3 +48,62 @@ def scatter_plot(
     if not many:
         axes.legend(title="dive number", fontsize=8, title_fontsize=8, loc="upper left")
     figure.savefig(path)
+
+
+def loss_curves(path: Path, history: Sequence[Mapping[str, float | int | None]], title: str) -> None:
+    """Draw each loss and the validation's SRCC over the epochs.
+
+    Args:
+        path: PNG file to write.
+        history: rows of metrics.csv; None where an epoch was not validated.
+        title: above the picture.
+    """
+    figure = _figure(7.2, 4.0)
+    losses, validation = figure.subplots(1, 2)
+    for name in ("total", "regression", "transition", "contrastive"):
+        _curve(losses, history, f"loss_{name}", name)
+    losses.set_yscale("log")
+    losses.set(title=f"{title}: losses", xlabel="epoch")
+    losses.legend(fontsize=8)
+    _curve(validation, history, "val_srcc", "SRCC")
+    _curve(validation, history, "val_aiou_75", "AIoU@0.75")
+    validation.set(title="validation", xlabel="epoch")
+    validation.legend(fontsize=8, loc="lower right")
+    for axes in (losses, validation):
+        axes.grid(color="0.93")
+    figure.savefig(path)
+
+
+def boundary_histogram(path: Path, predicted: NDArray[np.int64], true: NDArray[np.int64], title: str) -> None:
+    """Draw how far each predicted transition is from the labelled one.
+
+    Args:
+        path: PNG file to write.
+        predicted: (N, 2) sampled frames.
+        true: (N, 2) sampled frames.
+        title: above the picture.
+    """
+    errors = predicted - true
+    reach = max(3, int(np.abs(errors).max()))
+    bins = np.arange(-reach, reach + 2) - 0.5
+    figure = _figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    axes.hist([errors[:, 0], errors[:, 1]], bins=bins, label=["take-off to flight", "flight to entry"])
+    axes.axvline(0, color="0.6", linewidth=1)
+    axes.set(xlabel="predicted less labelled, sampled frames", ylabel="dives")
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def _figure(width_inches: float, height_inches: float) -> Any:
+    """A Figure of its own draws with Agg and leaves pyplot's global state and display alone."""
+    figure_module = require("matplotlib.figure", "train", "A picture")
+    return figure_module.Figure(figsize=(width_inches, height_inches), dpi=130, layout="constrained")
+
+
+def _curve(axes: Any, history: Sequence[Mapping[str, float | int | None]], column: str, label: str) -> None:
+    points = [(row["epoch"], row[column]) for row in history if row[column] is not None]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        axes.plot(epochs, values, marker=".", label=label)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -25,20 +26,23 @@ from mcore.allocator import keep_freed_memory
 from mcore.checkpoint import Checkpoint, read_checkpoint
 from mcore.clip_files import cache_folder, check_folder, decode_missing
 from mcore.compute import prepare_network
-from mcore.config import BACKBONES, BackboneName, ModelConfig, from_dict
+from mcore.config import BACKBONES, BackboneName, ModelConfig, from_dict, to_dict
 from mcore.data.manifest import read_manifest, select_split
 from mcore.devices import choose_device
 from mcore.errors import CheckpointError, UserError
+from mcore.files import write_text
 from mcore.model import MCoRe
+from mcore.plots import loss_curves
 from mcore.pretrained import load_pretrained
 from mcore.processes import ALONE, Processes, joined_processes
 from mcore.signals import stop_on_signal
 from mcore.train_log import SilentLog, TrainLog
-from mcore.trainer import BEST, LAST, Progress, Stopped, Trainer, TrainingData
+from mcore.trainer import BEST, CONFIG, LAST, Progress, Stopped, Trainer, TrainingData
 from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 
 INTERRUPTED = 130
-RUN_FILES = (LAST, BEST, "metrics.csv")
+CURVES = "losses.png"
+RUN_FILES = (LAST, BEST, CONFIG, CURVES, "metrics.csv")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Options:
     data: Path
     """List of dives (.jsonl or .csv) with splits train and val."""
     out: Path
-    """Folder of the run: last.pt, best.pt, metrics.csv, tensorboard/."""
+    """Folder of the run: config.json, last.pt, best.pt, metrics.csv, losses.png, tensorboard/."""
     preset: PresetName = "paper"
     """Network and recipe that the other flags override; a resumed run keeps its own."""
     backbone: BackboneName | None = None
@@ -144,6 +148,9 @@ def prepare(
         if processes.is_first:
             _clear(options.out)
         trainer.start()
+    if processes.is_first:
+        config = {"model": to_dict(trainer.model.config), **trainer.describe()}
+        write_text(options.out / CONFIG, json.dumps(config, indent=2) + "\n")
     return trainer
 
 
@@ -195,6 +202,8 @@ def run(trainer: Trainer, options: Options, should_stop: Callable[[], bool] = la
         )
     with log:
         trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
+    if trainer.processes.is_first:
+        loss_curves(options.out / CURVES, trainer.progress.history, options.out.name)
 
 
 def parse(arguments: list[str]) -> tuple[Options, Checkpoint | None]:

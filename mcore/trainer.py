@@ -37,6 +37,8 @@ from mcore.train_log import Row, SilentLog, TrainLog
 from mcore.training_config import ComputeConfig, TrainingConfig
 
 LAST, BEST = "last.pt", "best.pt"
+CONFIG = "config.json"
+"""What a run's folder says of its recipe, for people and for ``mcore.compare``; checkpoints carry the same."""
 VALIDATION_COLUMNS = {
     "val_srcc": "srcc",
     "val_relative_l2": "relative_l2_x100",
@@ -141,6 +143,14 @@ class Trainer:
     def done_steps(self) -> int:
         """Optimiser steps made."""
         return self.progress.epoch * len(self.batches) + self.progress.meter.num_steps
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the run's numbers: recipe, how it is computed, and on which dives."""
+        return {
+            "training": to_dict(self.config),
+            "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
+            "data": self.data.source,
+        }
 
     def start(self) -> None:
         """Prepare an untrained network: scale its last layer and, if asked for, calibrate batch-norm."""
@@ -285,9 +295,7 @@ class Trainer:
         extra: dict[str, object] = {
             "epoch": self.progress.epoch,
             "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
-            "data": self.data.source,
-            "training": to_dict(self.config),
-            "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
+            **self.describe(),
         }
         if name == LAST:
             extra["state"] = {

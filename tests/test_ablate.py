@@ -10,6 +10,7 @@ import pytest
 from mcore import evaluate_command, train_command
 from mcore.ablate import main
 from mcore.ablation import VARIANTS, markdown, spread, table_rows
+from mcore.evaluation_files import Report
 from mcore.training_config import TrainingConfig
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
@@ -53,7 +54,7 @@ def test_two_variants_over_two_seeds_share_trainings_and_resume(
         trained.append(argv)
         return train(argv)
 
-    def counted_evaluation(options: evaluate_command.Options) -> evaluate_command.Report:
+    def counted_evaluation(options: evaluate_command.Options) -> Report:
         evaluated.append(options)
         return evaluate(options)
 

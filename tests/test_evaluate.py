@@ -49,6 +49,7 @@ def outcome(num_dives: int = 40) -> Outcome:
         transitions=transitions + 1,
         true_transitions=transitions,
         yardstick_transitions=np.array([6, 22]),
+        spread=np.full(num_dives, 2.0),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -21,9 +20,11 @@ from rich.progress import track
 
 from mcore.config import ClipConfig, ModelConfig
 from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
+from mcore.data.pairs import shared_exemplars
 from mcore.diving import DiveNumber
 from mcore.errors import ClipError, UserError
 from mcore.video import crop, normalise, sample_clip
+from mcore_export.calibrate import calibrate_banks
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle import PICTURES_FILE, Bundle, exemplars_file, write_manifest
@@ -102,7 +103,7 @@ def write_banks(
         say: gets one line for each file, and one for each dive that could not be read.
 
     Returns:
-        What the manifest says of each bank.
+        What the manifest says of each bank, and of the errors that it makes.
 
     Raises:
         UserError: none of the videos can be read.
@@ -113,13 +114,13 @@ def write_banks(
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
         kept, tokens, moments = _encode(backends, model, records, options, say)
-    took, written = time.perf_counter() - began, {}
+    took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
         size = (folder / PICTURES_FILE).stat().st_size / 1e6
         say(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (--no-exemplar-pictures)")
     for name, graphs in variants.items():
-        bank = ExemplarBank(
+        bank = banks[name] = ExemplarBank(
             tokens=np.stack(tokens[name]),
             scores=np.array([record.score for record in kept], np.float64),
             dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
@@ -135,7 +136,8 @@ def write_banks(
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
         )
-    return written
+    calibrations = calibrate_banks(variants, banks, model.clip, options.dives, options.split, say)
+    return {name: replace(record, calibration=calibrations.get(name)) for name, record in written.items()}
 
 
 def _encode(
@@ -182,21 +184,15 @@ def _moments(
 
 
 def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
-    """Choose exemplars at random, the same for a seed; cheap, so do it before exporting.
+    """Choose exemplars as ``mcore.evaluate --exemplars shared`` does; cheap, so do it before exporting.
 
     Raises:
         UserError: the list cannot be read, has no dive of the split, or one with an impossible dive number.
     """
     records = select_split(read_manifest(options.dives), options.split)
-    by_number: dict[str, list[DiveRecord]] = defaultdict(list)
-    for record in records:
-        by_number[DiveNumber.parse(record.dive_number).text].append(record)
-    rng = np.random.default_rng(options.seed)
-    chosen = []
-    for _, dives in sorted(by_number.items()):
-        picked = rng.permutation(len(dives))[: options.per_number]
-        chosen += [dives[i] for i in sorted(picked)]
-    return chosen
+    numbers = [DiveNumber.parse(record.dive_number).text for record in records]
+    chosen = shared_exemplars(numbers, options.per_number, options.seed)
+    return [records[position] for _, positions in sorted(chosen.items()) for position in positions]
 
 
 def _name(record: DiveRecord, dives: Path) -> str:

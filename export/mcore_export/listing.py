@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import BankCalibration
 
 Say = Callable[[str], None]
 
@@ -29,6 +30,8 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
         gate = "not compared" if worst is None else f"at most {worst:.2g} points from PyTorch"
         parts = ", ".join(f"{part} {kind}" for part, kind in variant.precision.items())
         say(f"{name}: {size / 1e6:.1f} MB ({parts}), {exemplars}, {gate}")
+        if bank is not None:
+            say(f"  {_interval(bank.calibration)}")
         if variant.split is not None:
             head, frames = variant.split.head_frames, manifest.model.clip.num_frames
             say(f"  backbone in two parts for live streams: {head} frames of {frames}, then the rest")
@@ -42,3 +45,14 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
     for trial in try_backends(bundle):
         said = trial.text if trial.runs else f"no: {trial.text}"
         say(f"  {trial.backend:17} {', '.join(trial.precisions):11} {said}")
+
+
+def _interval(calibration: BankCalibration | None) -> str:
+    if calibration is None or calibration.same_number is None:
+        return "no calibrated interval: scores come with the exemplars' spread"
+    same, others = calibration.same_number, calibration.other_numbers
+    wider = "" if others is None else f"; {others.half_width_points:.1f} points without exemplars of the number"
+    return (
+        f"{100 * same.level:.0f} % interval: {same.half_width_points:.1f} points each way{wider}, "
+        f"by {same.num_dives} {calibration.split} dives of {calibration.source}"
+    )

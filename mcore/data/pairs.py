@@ -6,6 +6,7 @@ workers, restarts and the order of calls change nothing. Torch-free.
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # What a random stream is for; part of its seed, so that no two uses share numbers.
-_ORDER, _PARTNER, _EXEMPLARS, _AUGMENT = range(4)
+_ORDER, _PARTNER, _EXEMPLARS, _AUGMENT, _SHARED = range(5)
 
 
 def by_dive_number(dive_numbers: Sequence[str]) -> dict[str, list[int]]:
@@ -48,6 +49,26 @@ def augmentation_stream(seed: int, epoch: int, query: int, role: Literal[0, 1]) 
     return np.random.default_rng((seed, _AUGMENT, epoch, query, role))
 
 
+def shared_exemplars(pool_numbers: Sequence[str], count: int, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Draw exemplars for every dive number of a pool: what a bundle stores, and all dives of a number share.
+
+    A number's exemplars depend on its own dives only, so that other numbers may come and go.
+
+    Args:
+        pool_numbers: dive numbers of the possible exemplars.
+        count: exemplars of each number; all there are where there are fewer.
+        seed: of the draw.
+
+    Returns:
+        By dive number, positions in the pool, ascending.
+    """
+    chosen = {}
+    for dive_number, candidates in by_dive_number(pool_numbers).items():
+        rng = np.random.default_rng((seed, _SHARED, zlib.crc32(dive_number.encode())))
+        chosen[dive_number] = np.sort(rng.permutation(np.asarray(candidates, dtype=np.int64))[:count])
+    return chosen
+
+
 def choose_exemplars(
     query_numbers: Sequence[str],
     pool_numbers: Sequence[str],
@@ -63,17 +84,19 @@ def choose_exemplars(
         pool_numbers: dive numbers of the possible exemplars.
         count: exemplars of each dive; all there are where there are fewer.
         seed: of the draw.
-        shared: all dives of a number get the same exemplars, which leaves fewer clips to encode.
+        shared: all dives of a number get the same exemplars, those of ``shared_exemplars``.
 
     Returns:
         For each query the pool positions of its exemplars, ascending; empty where the pool has none.
     """
+    none = np.empty(0, dtype=np.int64)
+    if shared:
+        of_number = shared_exemplars(pool_numbers, count, seed)
+        return [of_number.get(dive_number, none) for dive_number in query_numbers]
     pool = by_dive_number(pool_numbers)
-    first_of_number: dict[str, int] = {}
     chosen: list[NDArray[np.int64]] = []
     for query, dive_number in enumerate(query_numbers):
-        stream = first_of_number.setdefault(dive_number, query) if shared else query
-        candidates = np.asarray(pool.get(dive_number, []), dtype=np.int64)
-        rng = np.random.default_rng((seed, _EXEMPLARS, stream))
+        candidates = np.asarray(pool.get(dive_number, none), dtype=np.int64)
+        rng = np.random.default_rng((seed, _EXEMPLARS, query))
         chosen.append(np.sort(rng.permutation(candidates)[:count]))
     return chosen

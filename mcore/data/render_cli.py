@@ -32,6 +32,8 @@ class Render:
     split; FineDiving's labels as JSON lines, its folder, or a list of dives."""
     limit: int | None = None
     """With --labels: render only so many, a random sample that a larger limit contains."""
+    only: tuple[str, ...] = ()
+    """With --labels: render only dives of these numbers, such as 107B 407C."""
     settings: Annotated[RenderSettings, tyro.conf.arg(name="")] = field(default_factory=RenderSettings)
     """What to render."""
     workers: int | None = None
@@ -45,6 +47,8 @@ class Render:
             return self._render_twins(self.labels)
         if self.limit is not None:
             raise UserError("--limit is for --labels; without, give --dives-per-number")
+        if self.only:
+            raise UserError("--only is for --labels; without, give --dive-numbers")
         began = time.perf_counter()
         manifest = render_dataset(self.out, self.settings, workers=self.workers)
         records = read_manifest(manifest)
@@ -55,14 +59,14 @@ class Render:
     def _render_twins(self, source: Path) -> int:
         default, given = RenderSettings(), self.settings
         if (given.dive_numbers, given.dives_per_number) != (default.dive_numbers, default.dives_per_number):
-            raise UserError("--dive-numbers and --dives-per-number do not go with --labels, which says what to render")
+            raise UserError("--dive-numbers and --dives-per-number do not go with --labels; give --only")
         labels, left_out = twin_labels(read_source(source).dives)
         for name, reason in left_out[:_SHOWN]:
             print(f"left out {name}: {reason}", file=sys.stderr)
         if len(left_out) > _SHOWN:
             print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
         settings = TwinSettings(given.seed, given.width, given.height)
-        done = render_twins(labels, self.out, settings, limit=self.limit, workers=self.workers)
+        done = render_twins(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
         each = done.num_bytes / len(done.records)
         print(
             f"{done.manifest}: {_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB ({each / 1e3:.0f} kB a dive); "

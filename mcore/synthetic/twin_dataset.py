@@ -80,6 +80,7 @@ def render_twins(
     settings: TwinSettings | None = None,
     *,
     limit: int | None = None,
+    only: Sequence[str] = (),
     workers: int | None = None,
 ) -> RenderedSet:
     """Render one twin for each label to an MP4 file, and list them with their labels.
@@ -88,15 +89,16 @@ def render_twins(
     random but fixed, so that the first dives are a sample of all, and a smaller ``limit`` a part of a larger one.
 
     Args:
-        labels: of all dives, also where ``limit`` takes fewer.
+        labels: of all dives, also where ``limit`` or ``only`` takes fewer.
         out: folder; ``<split>/<clip>.mp4`` below it, the list ``manifest.jsonl``, ``plans.jsonl`` (what each twin
             was made of), ``settings.json`` and ``provenance.json``.
         settings: size and seed.
         limit: twins to have at the end; None: all.
+        only: dive numbers to render; empty: all.
         workers: processes; None: one a core.
 
     Raises:
-        UserError: the folder holds another data set, or two clips have one name.
+        UserError: the folder holds another data set, two clips have one name, or no dive has a number of ``only``.
     """
     began = time.perf_counter()
     out, settings = Path(out), settings or TwinSettings()
@@ -104,7 +106,9 @@ def render_twins(
         raise UserError(f"a limit of {limit} dives; at least 1")
     if not labels:
         raise UserError("no labels, so there is nothing to render")
-    jobs = _jobs(labels, out, settings)[:limit]
+    if missing := sorted(set(only) - {label.dive_number for label in labels}):
+        raise UserError(f"no dive of number {', '.join(missing)} in the labels")
+    jobs = [job for job in _jobs(labels, out, settings) if not only or job.label.dive_number in only][:limit]
     claim(out, asdict(settings) | {"twin_version": TWIN_VERSION, "labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
     done = _render_all(jobs, workers or os.cpu_count() or 1)

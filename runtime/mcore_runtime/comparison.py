@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.calibration import Calibration
 from mcore.diving import DiveNumber
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.result import SPREAD_PERCENTILES, ExemplarComparison
+from mcore_runtime.records import BankCalibration
+from mcore_runtime.result import ExemplarComparison, spread
+
+
+class Interval(NamedTuple):
+    """Three fields of a ``DiveScore``."""
+
+    low: float | None
+    high: float | None
+    level: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +31,22 @@ class Comparison:
     """The dive's number; None: unknown."""
     bank: ExemplarBank
     """The chosen exemplars."""
+    calibration: Calibration | None = None
+    """How far a score from them can be off; None: it was not measured for just these."""
 
     @classmethod
     def choose(
-        cls, bank: ExemplarBank, dive_number: str | None, *, any_exemplar: bool = False, limit: int | None = None
+        cls,
+        bank: ExemplarBank,
+        dive_number: str | None,
+        *,
+        any_exemplar: bool = False,
+        limit: int | None = None,
+        calibration: BankCalibration | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
+
+        The bank's ``calibration`` does not hold where ``limit`` leaves exemplars out, and is not used then.
 
         Raises:
             DiveNumberError: not a dive number.
@@ -33,7 +54,12 @@ class Comparison:
         """
         number = None if dive_number is None else DiveNumber.parse(dive_number)
         text = None if number is None else number.text
-        return cls(number, bank.select(text, any_exemplar=any_exemplar, limit=limit))
+        chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
+        comparison = cls(number, chosen)
+        if calibration is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
+            return comparison
+        measured = calibration.same_number if comparison.same_dive_number else calibration.other_numbers
+        return replace(comparison, calibration=measured)
 
     @property
     def text(self) -> str | None:
@@ -60,6 +86,14 @@ class Comparison:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
         return self.bank.scores + delta.astype(np.float64)
 
+    def interval(self, predicted: NDArray[np.float64]) -> Interval:
+        """Return the interval around the mean of the exemplars' predictions (E,)."""
+        if self.calibration is not None:
+            low, high = self.calibration.interval(float(predicted.mean()))
+            return Interval(low, high, self.calibration.level)
+        low_high = spread(predicted)
+        return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
+
     def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
         """Return each exemplar's opinion, the closest exemplar (smallest absolute delta) first."""
         predicted = self.predict(delta)
@@ -73,11 +107,3 @@ class Comparison:
             )
             for i in np.argsort(np.abs(delta), kind="stable")
         )
-
-
-def spread(predicted: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Return the 10th and 90th percentile of the exemplars' predictions (E,), or None twice when E is 1."""
-    if len(predicted) < 2:
-        return None, None
-    low, high = np.percentile(predicted, SPREAD_PERCENTILES)
-    return float(low), float(high)

@@ -13,12 +13,14 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any, cast
 
+from mcore.calibration import Calibration
 from mcore.config import ModelConfig, from_dict, to_dict
 from mcore.errors import BundleError, UserError
 from mcore_runtime.records import (
     PARTS,
     PRECISIONS,
     SPLIT_PARTS,
+    BankCalibration,
     CheckpointRecord,
     EngineRecord,
     ExemplarRecord,
@@ -40,6 +42,7 @@ FORMAT_VERSION = 2
 SAMPLING_RULE = "linspace-truncated, by presentation time"
 """Name of the rule that turns a clip into T frames: ``mcore.video.sample_clip``."""
 UPGRADE_COMMAND = "git pull && pip install . (in your copy of mcore-edge)"
+_CALIBRATIONS = ("same_number", "other_numbers")
 EXPORT_COMMAND = "mcore-export CHECKPOINT --out BUNDLE"
 
 
@@ -198,17 +201,31 @@ def _graph(values: Mapping[str, Any]) -> GraphRecord:
 
 
 def _variant(values: Mapping[str, Any]) -> VariantRecord:
-    exemplars = values["exemplars"]
     return VariantRecord(
         precision=dict(values["precision"]),
         kept=tuple(values["kept"]),
         graphs={part: _graph(graph) for part, graph in values["graphs"].items()},
-        exemplars=None if exemplars is None else ExemplarRecord(**exemplars),
+        exemplars=_exemplars(values["exemplars"]),
         limits=GateLimits(**values["limits"]),
         gate=tuple(GateRow(**row) for row in values["gate"]),
         speed=tuple(values["speed"]),
         split=_split(values.get("split")),
     )
+
+
+def _exemplars(values: Mapping[str, Any] | None) -> ExemplarRecord | None:
+    """Bundles without exemplars hold null; banks that were not calibrated hold null, or lack the key."""
+    if values is None:
+        return None
+    return ExemplarRecord(**{**values, "calibration": calibration_from_json(values.get("calibration"))})
+
+
+def calibration_from_json(values: Mapping[str, Any] | None) -> BankCalibration | None:
+    """Rebuild a calibration from parsed JSON; null is None."""
+    if values is None:
+        return None
+    parts = {name: None if values[name] is None else Calibration(**values[name]) for name in _CALIBRATIONS}
+    return BankCalibration(**{**values, **parts})
 
 
 def _split(values: Mapping[str, Any] | None) -> SplitRecord | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from mcore.calibration import Calibration
 from mcore.config import STAGES, ModelConfig
 
 PARTS = ("backbone", "segmenter", "regressor")
@@ -134,6 +135,21 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class BankCalibration:
+    """Errors of the bundle's own graphs and exemplars, on dives that are neither learned from nor exemplars."""
+
+    same_number: Calibration | None
+    """For dives that are compared with exemplars of their number."""
+    other_numbers: Calibration | None
+    """For dives that are compared with all exemplars, because their number is unknown or has none. Measured without the
+    exemplars of each dive's own number."""
+    source: str
+    """The list of dives."""
+    split: str
+    """Part of that list."""
+
+
+@dataclass(frozen=True)
 class ExemplarRecord:
     """Where the exemplar bank came from."""
 
@@ -147,6 +163,8 @@ class ExemplarRecord:
     """Most exemplars of one dive number."""
     seed: int = 0
     """Seed of their choice."""
+    calibration: BankCalibration | None = None
+    """How far scores from these exemplars can be off; None: it was not measured, or on too few dives."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mcore.config import STAGES
 from mcore.errors import UserError
 from mcore_runtime.typed import misfit
 
 SPREAD_PERCENTILES = (10, 90)
-"""``low`` and ``high`` of a score are these percentiles of the predictions from the single exemplars."""
+"""The spread of a score is from this to that percentile of the predictions from the single exemplars."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,10 @@ class DiveScore:
     score: float
     """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
     low: float | None
-    """10th percentile of the exemplars' ``predicted_score``, points; None from a single exemplar, whose spread
-    is unknown. This is the exemplars' disagreement, not a calibrated interval: it says nothing of errors that
-    all exemplars share."""
+    """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
+    exemplar, and a bundle that is not calibrated."""
     high: float | None
-    """90th percentile, points; None as for ``low``."""
+    """Upper end, points; None as for ``low``."""
     dive_number: str | None
     """As the diving rules spell it, such as ``407C``; None: not given."""
     description: str | None
@@ -85,7 +87,7 @@ class DiveScore:
     difficulty: float | None
     """Degree of difficulty, where all exemplars of this dive number agree on one."""
     same_dive_number: bool
-    """Whether the exemplars are of this dive number; if not, the score is less certain than its spread says."""
+    """Whether the exemplars are of this dive number; if not, the score is less certain than a spread says."""
     transitions: tuple[int, int]
     """First sampled frame of the flight and of the entry, 0 to T-1."""
     transitions_s: tuple[float, float]
@@ -101,11 +103,30 @@ class DiveScore:
     backend: BackendFacts
     notes: tuple[str, ...] = ()
     """What a reader of the score should know about it; empty when there is nothing unusual."""
+    interval_level: float | None = None
+    """Share of judges' scores that ``low`` to ``high`` holds, such as 0.8, for dives like the validation dives that the
+    bundle was calibrated on. None: it was not, and ``low`` and ``high`` are ``exemplar_spread``."""
 
     @property
     def mean_exemplar_score(self) -> float:
         """Mean true score of the exemplars, points."""
         return sum(exemplar.score for exemplar in self.exemplars) / len(self.exemplars)
+
+    @property
+    def exemplar_spread(self) -> tuple[float, float] | None:
+        """10th and 90th percentile of the exemplars' ``predicted_score``; None from a single exemplar.
+
+        It is their disagreement, not a calibrated interval: it says nothing of errors that all exemplars share.
+        """
+        return spread([exemplar.predicted_score for exemplar in self.exemplars])
+
+    @property
+    def interval_text(self) -> str:
+        """The interval in a few words that say of which kind it is."""
+        if self.low is None or self.high is None:
+            return "spread unknown (one exemplar)"
+        ends = f"{self.low:.1f} to {self.high:.1f}"
+        return f"exemplars say {ends}" if self.interval_level is None else f"{percent(self.interval_level)}: {ends}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers under the field names above; ``stage_deltas`` is keyed by stage."""
@@ -138,3 +159,16 @@ class DiveScore:
         if (fault := misfit(result, cls, "the result")) is not None:
             raise UserError(f"this is no result of this version: {fault}")
         return result
+
+
+def spread(predicted: Sequence[float] | NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the 10th and 90th percentile of the exemplars' predictions (E,), or None when E is 1."""
+    if len(predicted) < 2:
+        return None
+    low, high = np.percentile(np.asarray(predicted), SPREAD_PERCENTILES)
+    return float(low), float(high)
+
+
+def percent(level: float) -> str:
+    """Write the level of an interval: ``80 %``."""
+    return f"{100 * level:.0f} %"

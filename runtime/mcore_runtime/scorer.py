@@ -22,7 +22,7 @@ from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.comparison import Comparison, spread
+from mcore_runtime.comparison import Comparison
 from mcore_runtime.encoding import EncodedClip, encode_clip
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.records import Precision
@@ -65,11 +65,12 @@ class Scorer:
         self.num_exemplars = num_exemplars
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
-        has_exemplars = self.bundle.manifest.variants[self.precision].exemplars is not None
+        exemplars = self.bundle.manifest.variants[self.precision].exemplars
+        self.calibration = None if exemplars is None else exemplars.calibration
         self.split: SplitBackbone | None = None
         self.no_split: str | None = None if streaming else "it was not asked for"
         try:
-            self._bank = self.bundle.load_exemplars(self.precision) if has_exemplars else None
+            self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
             if streaming:
                 self._open_split(threads)
         except UserError:
@@ -116,7 +117,13 @@ class Scorer:
             DiveNumberError: not a dive number.
             UserError: the bank has no exemplar of it, and ``any_exemplar`` is not set.
         """
-        return Comparison.choose(self.exemplars, dive_number, any_exemplar=any_exemplar, limit=self.num_exemplars)
+        return Comparison.choose(
+            self.exemplars,
+            dive_number,
+            any_exemplar=any_exemplar,
+            limit=self.num_exemplars,
+            calibration=self.calibration,
+        )
 
     def encode(self, clip: NDArray[np.float32]) -> EncodedClip:
         """Run backbone and segmenter on one clip.
@@ -197,13 +204,13 @@ class Scorer:
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
                 f"with: mcore-export {self.bundle.path} --verify --backend {self.backend.name}"
             )
-        low, high = spread(predicted)
+        interval = comparison.interval(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
         takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
         return DiveScore(
             score=float(predicted.mean()),
-            low=low,
-            high=high,
+            low=interval.low,
+            high=interval.high,
             dive_number=comparison.text,
             description=None if comparison.number is None else comparison.number.describe(),
             difficulty=comparison.difficulty,
@@ -221,6 +228,7 @@ class Scorer:
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
             notes=(*self._notes(clip, comparison), *(() if head is None or used else (_HEAD_UNUSED,))),
+            interval_level=interval.level,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> Head:
@@ -263,10 +271,9 @@ class Scorer:
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = list(self.backend.notes)
         if not comparison.same_dive_number:
-            notes.append(
-                "compared with exemplars of other dive numbers: the score is less certain than its spread says"
-            )
-        if len(comparison.bank) == 1:
+            beyond = " than its spread says" if comparison.calibration is None else ""
+            notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
+        if len(comparison.bank) == 1 and comparison.calibration is None:
             notes.append("compared with a single exemplar: the spread is unknown")
         wanted = self.clip_config.num_frames
         if clip.num_source_frames < wanted:

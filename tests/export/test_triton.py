@@ -90,6 +90,8 @@ def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any, tolera
     close = functools.partial(pytest.approx, rel=0, abs=tolerance)
     for name in ("score", "low", "high"):
         assert found[name][row, 0] == close(getattr(expected, name))
+    level = expected.interval_level
+    assert np.array_equal(found["interval_level"][row], [np.nan if level is None else level], equal_nan=True)
     assert tuple(found["transitions"][row]) == expected.transitions
     assert found["stage_deltas"][row] == close(np.array(expected.stage_deltas))
     count = len(expected.exemplars)
@@ -348,7 +350,9 @@ pb_utils = types.ModuleType("triton_python_backend_utils")
 sys.modules[pb_utils.__name__] = pb_utils
 import importlib
 model = importlib.import_module("1.model").TritonPythonModel()  # as Triton imports it
-model.initialize({{"model_config": '{{"parameters": {{"max_pairs": {{"string_value": "8"}}}}}}'}})
+parameters = {{name: {{"string_value": value}} for name, value in (("max_pairs", "8"), ("calibration", "null"))}}
+import json
+model.initialize({{"model_config": json.dumps({{"parameters": parameters}})}})
 print(len(model._bank), "exemplars served")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

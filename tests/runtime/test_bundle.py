@@ -56,6 +56,50 @@ def test_manifest_survives_its_trip_through_json(tiny_bundle: Path) -> None:
     assert len(bundle.sha256) == 64
 
 
+CALIBRATION = {
+    "same_number": {"level": 0.8, "half_width_points": 4.5, "num_dives": 30},
+    "other_numbers": None,
+    "source": "dives.jsonl",
+    "split": "val",
+}
+
+
+def change_calibration(bundle: Path, **changes: Any) -> None:
+    variants = json.loads((bundle / MANIFEST_FILE).read_text())["variants"]
+    variants["fp32"]["exemplars"] = {**variants["fp32"]["exemplars"], **changes}
+    change_manifest(bundle, variants=variants)
+
+
+@pytest.mark.parametrize("calibration", [CALIBRATION, {**CALIBRATION, "same_number": None}, None])
+def test_a_calibration_is_read_as_it_was_written(bundle_copy: Path, calibration: dict[str, Any] | None) -> None:
+    change_calibration(bundle_copy, calibration=calibration)
+    manifest = Bundle.open(bundle_copy).manifest
+    assert manifest.variants["fp32"].exemplars is not None
+    assert (manifest.variants["fp32"].exemplars.calibration is None) == (calibration is None)
+    written = manifest.to_json()
+    assert written["variants"]["fp32"]["exemplars"]["calibration"] == calibration
+    del written["variants"]["fp32"]["exemplars"]["calibration"]  # as bundles of earlier versions
+    exemplars = BundleManifest.from_json(written).variants["fp32"].exemplars
+    assert exemplars is not None
+    assert exemplars.calibration is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"same_number": {**CALIBRATION["same_number"], "level": 80}},  # type: ignore[dict-item]
+        {"same_number": {**CALIBRATION["same_number"], "half_width_points": "wide"}},  # type: ignore[dict-item]
+        {"same_number": {"level": 0.8}},
+        {"split": 3},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_calibration_is_refused(bundle_copy: Path, damage: dict[str, Any]) -> None:
+    change_calibration(bundle_copy, calibration={**CALIBRATION, **damage})
+    with pytest.raises(BundleError, match="damaged"):
+        Bundle.open(bundle_copy)
+
+
 @pytest.mark.parametrize("name", ["backbone.onnx", "regressor.onnx", EXEMPLARS_FILE])
 def test_a_changed_file_is_named(bundle_copy: Path, name: str) -> None:
     content = bytearray((bundle_copy / name).read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcore.calibration import Calibration
 from mcore.errors import BundleError, ClipError, DiveNumberError, UserError
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
 from mcore_runtime.bundle import EXEMPLARS_FILE, Bundle, write_manifest
+from mcore_runtime.records import BankCalibration
+from mcore_runtime.result import DiveScore
 from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
 
 CODEC = 0.2  # points: what lossy compression of flat grey may change
@@ -64,6 +68,61 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
     assert (result.low, result.high) == (None, None)
     assert result.difficulty is None
     assert any("spread is unknown" in note for note in result.notes)
+
+
+CALIBRATION = BankCalibration(
+    same_number=Calibration(0.8, 4.0, 30), other_numbers=Calibration(0.8, 9.0, 30), source="dives.jsonl", split="val"
+)
+
+
+@pytest.mark.parametrize(
+    ("dive_number", "num_exemplars", "calibration", "half_width"),
+    [
+        ("407C", None, CALIBRATION, 4.0),
+        ("5253B", None, CALIBRATION, 4.0),  # one exemplar has no spread, but was calibrated
+        ("107B", None, CALIBRATION, 9.0),
+        (None, None, CALIBRATION, 9.0),
+        ("407C", 3, CALIBRATION, 4.0),  # all there are
+        ("407C", 2, CALIBRATION, None),
+        (None, None, dataclasses.replace(CALIBRATION, other_numbers=None), None),
+    ],
+)
+def test_calibrated_bundles_give_the_interval_of_the_case(
+    tiny_bundle: Path,
+    dive_video: Path,
+    tmp_path: Path,
+    dive_number: str | None,
+    num_exemplars: int | None,
+    calibration: BankCalibration,
+    half_width: float | None,
+) -> None:
+    folder = calibrated(tiny_bundle, tmp_path / "bundle", calibration)
+    with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
+        result = scorer.score(dive_video, dive_number, any_exemplar=True)
+    if half_width is None:
+        assert (result.low, result.high) == result.exemplar_spread
+        assert result.interval_level is None
+        assert result.interval_text.startswith("exemplars say")
+    else:
+        assert (result.low, result.high) == (result.score - half_width, result.score + half_width)
+        assert result.interval_level == 0.8
+        assert result.interval_text.startswith("80 %: ")
+    assert not any("spread is unknown" in note for note in result.notes)
+    assert any("less certain" in note for note in result.notes) == (dive_number not in ("407C", "5253B"))
+    assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path:
+    """A copy of a bundle with a calibration."""
+    shutil.copytree(bundle, folder)
+    manifest = Bundle.open(folder).manifest
+    fp32 = manifest.variants["fp32"]
+    assert fp32.exemplars is not None
+    exemplars = dataclasses.replace(fp32.exemplars, calibration=calibration)
+    write_manifest(
+        folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
+    )
+    return folder
 
 
 def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:

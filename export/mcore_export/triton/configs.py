@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from mcore.config import STAGES, ModelConfig
 from mcore_export.triton.options import TritonOptions
 from mcore_export.triton.pbtxt import Enum, Message, Value, entries
-from mcore_runtime.records import PARTS, GraphRecord, TensorSpec
+from mcore_runtime.records import PARTS, BankCalibration, GraphRecord, TensorSpec
 
 SCORER = "mcore"
 """Model that scores dives: a clip and its dive number in, a score out."""
@@ -41,6 +43,7 @@ def scorer_tensors(model: ModelConfig) -> tuple[list[TensorSpec], list[TensorSpe
         TensorSpec("score", "float64", (1,)),
         TensorSpec("low", "float64", (1,)),
         TensorSpec("high", "float64", (1,)),
+        TensorSpec("interval_level", "float64", (1,)),
         TensorSpec("transitions", "int64", (len(STAGES) - 1,)),
         TensorSpec("stage_deltas", "float64", (len(STAGES),)),
         TensorSpec("exemplar_names", "str", ("E",)),
@@ -95,16 +98,20 @@ def encoder_config(records: Mapping[str, GraphRecord], options: TritonOptions) -
     }
 
 
-def scorer_config(model: ModelConfig, options: TritonOptions, facts: Mapping[str, str]) -> Message:
+def scorer_config(
+    model: ModelConfig, options: TritonOptions, facts: Mapping[str, str], calibration: BankCalibration | None
+) -> Message:
     """Describe the scorer, which calls the other models.
 
     Args:
         model: the network.
         options: what the user chose.
         facts: what a person may want to know of the model's origin, kept as its parameters.
+        calibration: of the exemplars.
     """
     inputs, outputs = ([_batched(spec) for spec in specs] for specs in scorer_tensors(model))
-    parameters = {**facts, "max_pairs": str(options.max_pairs)}
+    measured = json.dumps(None if calibration is None else asdict(calibration))
+    parameters = {**facts, "max_pairs": str(options.max_pairs), "calibration": measured}
     return {
         "name": SCORER,
         "backend": "python",

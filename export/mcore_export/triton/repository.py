@@ -83,9 +83,11 @@ def write_triton_repository(
         for part in PARTS:
             _write_graph(part, batched, folder, options, plans, say)
         facts = _facts(bundle, precision, plans)
+        exemplars = bundle.manifest.variants[precision].exemplars
+        calibration = None if exemplars is None else exemplars.calibration
         encoder = _write_model(folder, ENCODER, encoder_config(batched.records, options))
         (encoder / ".keep").touch()  # an ensemble has no file, and object stores know no empty folder
-        scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts))
+        scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts, calibration))
         shutil.copyfile(SERVED, scorer / "model.py")
         bank.save(scorer / "exemplars.npz")
         write_text(folder / MARKER_FILE, json.dumps({"format": MARKER_FORMAT, **facts}, indent=2) + "\n")

@@ -6,7 +6,8 @@ arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inferen
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
 ``mcore_runtime.result.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists
-end in empty names and NaN. ``low`` and ``high`` are NaN where there is a single exemplar.
+end in empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are
+NaN too where there is a single exemplar.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found,
 from numpy.typing import NDArray
 
 from mcore.errors import UserError
-from mcore_runtime.comparison import Comparison, spread
+from mcore_runtime.comparison import Comparison
 from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.manifest import calibration_from_json
 from mcore_runtime.result import ExemplarComparison
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
@@ -45,6 +47,7 @@ class Verdict:
     score: float
     low: float
     high: float
+    interval_level: float
     transitions: NDArray[np.int64]
     stage_deltas: NDArray[np.float64]
     exemplars: tuple[ExemplarComparison, ...]
@@ -57,6 +60,7 @@ class TritonPythonModel:
         """Load the exemplars; ``args`` as Triton's Python backend documents them."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._max_pairs = int(parameters["max_pairs"]["string_value"])
+        self._calibration = calibration_from_json(json.loads(parameters["calibration"]["string_value"]))
         self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -88,7 +92,9 @@ class TritonPythonModel:
         flags = np.zeros(len(numbers), bool) if given is None else given.as_numpy().reshape(-1)
         try:
             return [
-                Comparison.choose(self._bank, _text(number) or None, any_exemplar=bool(flag))
+                Comparison.choose(
+                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._calibration
+                )
                 for number, flag in zip(numbers, flags, strict=True)
             ]
         except UserError as error:
@@ -128,11 +134,12 @@ def _judge(
     predicted = dive.predict(delta)  # (E,)
     if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
         raise ServingError("the models computed a score that is not a number; check them with: mcore-export --verify")
-    low, high = spread(predicted)
+    interval = [np.nan if value is None else value for value in dive.interval(predicted)]
     return Verdict(
         score=float(predicted.mean()),
-        low=np.nan if low is None else low,
-        high=np.nan if high is None else high,
+        low=interval[0],
+        high=interval[1],
+        interval_level=interval[2],
         transitions=transitions,
         stage_deltas=stages.astype(np.float64).mean(axis=0),
         exemplars=dive.describe(delta),
@@ -171,6 +178,7 @@ def _response(verdicts: Sequence[Verdict]) -> Any:
         "score": column([verdict.score for verdict in verdicts]),
         "low": column([verdict.low for verdict in verdicts]),
         "high": column([verdict.high for verdict in verdicts]),
+        "interval_level": column([verdict.interval_level for verdict in verdicts]),
         "transitions": np.stack([verdict.transitions for verdict in verdicts]),
         "stage_deltas": np.stack([verdict.stage_deltas for verdict in verdicts]),
         "exemplar_names": padded("name", "", np.object_),

@@ -121,6 +121,7 @@ def row_of(record: Record, *, is_scoring: bool) -> Record:
         "score": result.get("score"),
         "low": result.get("low"),
         "high": result.get("high"),
+        "interval_level": result.get("interval_level"),
         "same_dive_number": result.get("same_dive_number"),
         "notes": [*record["notes"], *result.get("notes", ())],
         "has_clip": record["recording"] is not None,

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.events import Event, Subscription
+from mcore_runtime.result import percent
 
 _PATIENCE_S = 5.0
 """Whoever reads the lines may be this late at the end."""
@@ -107,12 +108,12 @@ def dive_line(dive: Mapping[str, Any]) -> str:
     result = dive["result"]
     if dive["status"] != "scored":
         return f"{head}: {dive['status']}" + (f": {'; '.join(dive['reasons'])}" if dive["reasons"] else "")
-    spread = "" if result["low"] is None else f" ({result['low']:.1f} to {result['high']:.1f})"
+    interval = "" if result["low"] is None else f" ({_interval(result)})"
     flight_s, entry_s = result["transitions_s"]
     waited = "" if dive["time_to_score_ms"] is None else f"; {dive['time_to_score_ms']:.0f} ms after its last frame"
     others = "" if result["same_dive_number"] else "; compared with other dive numbers"
     stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result['score']:.1f}{spread}; {stages}; seen by {dive['found_by']}{waited}{others}"
+    return f"{head}: {result['score']:.1f}{interval}; {stages}; seen by {dive['found_by']}{waited}{others}"
 
 
 def summary_line(summary: RunSummary) -> str:
@@ -125,3 +126,8 @@ def summary_line(summary: RunSummary) -> str:
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
         f"{early}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections"
     )
+
+
+def _interval(result: Mapping[str, Any]) -> str:
+    level = result["interval_level"]
+    return f"{'spread' if level is None else percent(level) + ':'} {result['low']:.1f} to {result['high']:.1f}"

@@ -37,9 +37,10 @@ def share_chart(stage_deltas: Sequence[float]) -> str:
 
 
 def spread_chart(result: DiveScore, true_score: float | None) -> str:
-    """Draw each exemplar's prediction as a dot, the score as a line, the spread as a band, the judges' as a diamond."""
+    """Draw each exemplar's prediction as a dot, the score as a line, its interval as a band, the judges' a diamond."""
     predicted = [exemplar.predicted_score for exemplar in result.exemplars]
-    values = [*predicted, result.score, *([] if true_score is None else [true_score])]
+    ends = [end for end in (result.low, result.high) if end is not None]
+    values = [*predicted, *ends, result.score, *([] if true_score is None else [true_score])]
     margin = max(1.0, 0.08 * (max(values) - min(values)))
     left, right = min(values) - margin, max(values) + margin
 

@@ -17,7 +17,7 @@ from mcore_runtime.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.beside import beside_html
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
 from mcore_runtime.report.filmstrip import Picture, clip_strip, scored_frames
-from mcore_runtime.result import DiveScore
+from mcore_runtime.result import DiveScore, percent
 from mcore_runtime.side_by_side import beside_closest
 
 _SHOWN_EXEMPLARS = 5
@@ -85,7 +85,8 @@ def scored_section(
         number=escape(heading),
         facts=escape(" · ".join(filter(None, [who, *_facts(result)]))),
         score=f"{result.score:.1f}",
-        spread=_spread_text(result),
+        spread=_interval_text(result),
+        band=_band_text(result),
         judges=_judges_text(result, true_score),
         award=_award_text(result),
         spread_chart=spread_chart(result, true_score),
@@ -122,10 +123,18 @@ def _facts(result: DiveScore) -> list[str]:
     return words
 
 
-def _spread_text(result: DiveScore) -> str:
-    if result.low is None or result.high is None:
-        return "spread unknown (one exemplar)"
-    return f"exemplars say {result.low:.1f} to {result.high:.1f}"
+def _interval_text(result: DiveScore) -> str:
+    """The calibrated interval and the spread, or the spread alone."""
+    spread = result.exemplar_spread
+    if result.interval_level is None or spread is None:
+        return result.interval_text
+    return f"{result.interval_text}; exemplars say {spread[0]:.1f} to {spread[1]:.1f}"
+
+
+def _band_text(result: DiveScore) -> str:
+    return (
+        "the exemplars' spread" if result.interval_level is None else f"the {percent(result.interval_level)} interval"
+    )
 
 
 def _judges_text(result: DiveScore, true_score: float | None) -> str:

@@ -48,6 +48,7 @@ _SCHEMA = (
         json_extract(record, '$.result.score') AS score,
         json_extract(record, '$.result.low') AS low,
         json_extract(record, '$.result.high') AS high,
+        json_extract(record, '$.result.interval_level') AS interval_level,
         json_extract(record, '$.time_to_score_ms') AS time_to_score_ms,
         json_extract(record, '$.result.backend.name') AS backend,
         json_extract(record, '$.result.backend.precision') AS precision,

@@ -40,7 +40,7 @@ def ranking_table(ranking: Sequence[RankRow]) -> str:
 def dives_table(dives: Sequence[DiveView]) -> str:
     """All dives with links to their sections."""
     named = any(dive.athlete for dive in dives)
-    head = ["#", *(["Athlete"] if named else []), "Dive", "Score", "Exemplars say", "State", "Time"]
+    head = ["#", *(["Athlete"] if named else []), "Dive", "Score", "Interval", "State", "Time"]
     rows = []
     for dive in dives:
         link = f'<a href="#dive-{dive.number}">'
@@ -137,9 +137,7 @@ def _score_cells(dive: DiveView) -> tuple[str, str]:
     score = f"{result.score:.1f}"
     if dive.status != "scored":
         return f"<s>{score}</s>", ""
-    if result.low is None or result.high is None:
-        return f'<b class="strong">{score}</b>', "one exemplar"
-    return f'<b class="strong">{score}</b>', f"{result.low:.1f} to {result.high:.1f}"
+    return f'<b class="strong">{score}</b>', escape(result.interval_text)
 
 
 def _outcome(revision: Revision) -> str:

@@ -1,6 +1,6 @@
 // For a screen in the hall: who, what, how many points, readable from afar. Its address ends in #big.
 
-import { $, el, inWords, points, rebuild } from "./dom.js";
+import { $, el, inWords, intervalWords, points, rebuild } from "./dom.js";
 import { rankingTable } from "./lists.js";
 import { state, words } from "./state.js";
 
@@ -43,7 +43,7 @@ export function showBig() {
 }
 
 function scored(row) {
-  const spread = row.low === null ? "" : `exemplars say ${points(row.low)} to ${points(row.high)}`;
+  const spread = row.low === null ? "" : intervalWords(row);
   return [
     el("p", { class: "big-athlete" }, row.athlete || `Dive ${row.number}`),
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),

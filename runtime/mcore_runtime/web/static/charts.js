@@ -6,11 +6,12 @@ export const STAGES = ["take-off", "flight", "entry"];
 const LEAST_SHARE = 2; // points at the end of the axis at least: tenths should not look dramatic
 const WIDTH = 420;
 
-/** Each exemplar's prediction as a dot, their spread as a band, the score as a line. */
+/** Each exemplar's prediction as a dot, the interval as a band, the score as a line. */
 export function spreadChart(result) {
   const predicted = result.exemplars.map((exemplar) => exemplar.predicted_score);
-  const least = Math.min(...predicted, result.score);
-  const most = Math.max(...predicted, result.score);
+  const ends = result.low === null ? [] : [result.low, result.high];
+  const least = Math.min(...predicted, ...ends, result.score);
+  const most = Math.max(...predicted, ...ends, result.score);
   const margin = Math.max(1, 0.08 * (most - least));
   const x = (value) => 12 + ((value - least + margin) / (most - least + 2 * margin)) * (WIDTH - 24);
   const band = result.low === null ? [] : [

@@ -4,7 +4,7 @@ import { besideExemplar } from "./beside.js";
 import { STAGES, spreadChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
-import { $, capital, el, inWords, plural, points, rebuild, signed } from "./dom.js";
+import { $, capital, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
 import { shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
@@ -107,19 +107,15 @@ function head(row, result) {
 
 function score(row, result) {
   if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
-  const count = result === null ? "" : ` among ${plural(result.exemplars.length, "exemplar")}`;
-  const spread = row.low === null
-    ? "one exemplar: how sure this is cannot be said"
-    : `exemplars disagree by ${points(row.high - row.low)} points: ${points(row.low)} to ${points(row.high)}`;
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
-    el("p", { class: "spread-text", title: `10th to 90th percentile${count}. Their disagreement, not a calibrated interval.` }, spread));
+    el("p", { class: "spread-text", title: intervalMeaning(row) }, intervalWords(row)));
 }
 
 function remarks(row) {
   const found = [];
   if (row.score !== null && row.same_dive_number === false) {
-    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain than the spread says.`]);
+    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain.`]);
   }
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
@@ -171,7 +167,7 @@ function details(result) {
   return el("div", { class: "panels" },
     el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result),
       el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), spreadChart(result),
-      el("p", { class: "hint" }, "The score is their mean; the band, from the 10th to the 90th percentile, is their disagreement, not a calibrated interval.")),
+      el("p", { class: "hint" }, `The score is their mean. The band: ${intervalMeaning(result)}`)),
     el("section", {}, el("h3", {}, "Closest exemplars"), exemplars(result)));
 }
 

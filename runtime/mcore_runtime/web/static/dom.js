@@ -47,6 +47,18 @@ export const signed = (value) => {
   return text === "0.0" ? "±0.0" : (value < 0 ? "−" : "+") + text;
 };
 
+/** The interval around a score in words that say of which kind it is; of a dive's row or of its result. */
+export function intervalWords({ low, high, interval_level: level }) {
+  if (low === null) return "one exemplar: how sure this is cannot be said";
+  const ends = `${points(low)} to ${points(high)}`;
+  return (level ?? null) === null ? `exemplars disagree by ${points(high - low)} points: ${ends}` : `${Math.round(100 * level)} % interval: ${ends}`;
+}
+
+/** What such an interval promises. */
+export const intervalMeaning = ({ interval_level: level }) => (level ?? null) === null
+  ? "From the 10th to the 90th percentile of what the exemplars predict: their disagreement, not a calibrated interval."
+  : `Calibrated: it holds the judges' score for ${Math.round(100 * level)} % of dives like those it was measured on.`;
+
 const minus = (text) => text.replace("-", "−");
 
 /** "inward 3 1/2 somersaults tuck" with a real half. */

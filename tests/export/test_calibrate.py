@@ -1,0 +1,117 @@
+"""A bundle's calibration is what its own scores say, and what evaluation says of the same exemplars."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcore.calibration import LEAST_DIVES, Calibration, calibrate
+from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
+from mcore.evaluate import main as evaluate
+from mcore_export.cli import main
+from mcore_runtime import Scorer
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import BankCalibration
+
+POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
+
+
+@pytest.fixture(scope="module")
+def many_dives(dives: Path) -> Path:
+    """The training dives, and the test dives again and again with other scores: as validation and as test dives."""
+    rng, records = np.random.default_rng(0), read_manifest(dives)
+    unseen = [record for record in records if record.split == "test"]
+    validation = [
+        replace(record, split="val", score=float(score))
+        for record in unseen
+        for score in record.score + rng.normal(0, 9, LEAST_DIVES // 2).round(1)
+    ]
+    write_manifest(dives.parent / "many.jsonl", [*records, *validation])
+    return dives.parent / "many.jsonl"
+
+
+@pytest.fixture(scope="module")
+def calibrated(bundle: Path, many_dives: Path) -> Path:
+    out = bundle.parent / "calibrated"
+    assert main([str(bundle), "--exemplars", str(many_dives), "--out", str(out)]) == 0
+    return out
+
+
+def calibration(bundle: Path) -> BankCalibration | None:
+    exemplars = Bundle.open(bundle).manifest.variants["fp32"].exemplars
+    assert exemplars is not None
+    return exemplars.calibration
+
+
+def errors(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> tuple[list[float], list[float]]:
+    """What the runtime predicts, from all exemplars of the number or from all others, and the true scores."""
+    predicted = []
+    with Scorer(bundle, "onnxruntime") as scorer:
+        for record in records:
+            result = scorer.score(record.path, None if other_numbers else record.dive_number, any_exemplar=True)
+            used = [e for e in result.exemplars if (e.dive_number != record.dive_number) == other_numbers]
+            predicted.append(float(np.mean([exemplar.predicted_score for exemplar in used])))
+    return predicted, [record.score for record in records]
+
+
+def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many_dives: Path) -> None:
+    records = [record for record in read_manifest(many_dives) if record.split == "val"]
+    found = calibration(calibrated)
+    assert found is not None
+    assert (found.source, found.split) == ("many.jsonl", "val")
+    for part, other_numbers in ((found.same_number, False), (found.other_numbers, True)):
+        expected = calibrate(*errors(calibrated, records, other_numbers=other_numbers))
+        assert isinstance(part, Calibration)
+        assert expected is not None
+        assert (part.level, part.num_dives) == (expected.level, expected.num_dives)
+        assert part.half_width_points == pytest.approx(expected.half_width_points, abs=POINTS)
+
+
+def test_evaluation_with_shared_exemplars_is_the_bundles(
+    calibrated: Path, checkpoint: Path, many_dives: Path, tmp_path: Path
+) -> None:
+    argv = [str(checkpoint), "--data", str(many_dives), "--out", str(tmp_path), "--num-resamples", "2"]
+    assert evaluate([*argv, "--exemplars", "shared"]) == 0
+    found = calibration(calibrated)
+    assert found is not None
+    assert found.same_number is not None
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    assert summary["calibration"]["half_width_points"] == pytest.approx(found.same_number.half_width_points, abs=POINTS)
+    with Scorer(calibrated) as scorer, (tmp_path / "predictions.csv").open() as file:
+        for row in csv.DictReader(file):
+            result = scorer.score(row["path"], row["dive_number"])
+            for column, value in (
+                ("predicted_score", result.score),
+                ("low", result.low),
+                ("high", result.high),
+            ):
+                assert float(row[column]) == pytest.approx(value, abs=POINTS)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--exemplars", "{few}"], "has 0 val dives, and at least 20 are needed"),
+        (["--exemplars", "{many}", "--exemplar-split", "val"], "has 20 val dives, and they are the exemplars"),
+    ],
+)
+def test_without_dives_of_their_own_there_is_no_interval(
+    bundle: Path, dives: Path, many_dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    flags: list[str], reason: str,
+) -> None:  # fmt: skip
+    given = [flag.format(few=dives, many=many_dives) for flag in flags]
+    assert main([str(bundle), "--out", str(tmp_path / "new"), *given]) == 0
+    assert reason in capsys.readouterr().out
+    assert calibration(tmp_path / "new") is None
+
+
+def test_listing_says_how_sure_scores_are(bundle: Path, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(calibrated), "--list"]) == 0
+    assert "80 % interval: " in capsys.readouterr().out
+    assert main([str(bundle), "--list"]) == 0
+    assert "no calibrated interval: scores come with the exemplars' spread" in capsys.readouterr().out
