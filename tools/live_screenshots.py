@@ -1,4 +1,4 @@
-"""Run a rendered meet, open its page in a headless browser, and keep what it looks like for the documentation.
+"""Run a rendered meet, open its page and its report in a headless browser, and keep what they look like for the docs.
 
     python tools/live_screenshots.py demo/bundle --out docs
 
@@ -31,7 +31,9 @@ from mcore_runtime.health import HealthReader
 from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.plan import RunPlan
 from mcore_runtime.live.session import LiveSession
-from mcore_runtime.session import SessionStore
+from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session.overview import overview
+from mcore_runtime.session.report import write_session_report
 from mcore_runtime.sources import open_source, parse_source
 from mcore_runtime.sources.rendered.meet import plan_meet
 from mcore_runtime.sources.rendered.settings import settings_of
@@ -46,6 +48,7 @@ SHOTS = (
     ("live-big.jpg", 1440, 900, 1, "#big"),
 )
 """File, width, height, pixels per point, and what follows the address."""
+REPORT_SHOT = ("session_report.jpg", 1100, 1900, 1, "#dive-2")
 _PATIENCE_S = 60.0
 
 
@@ -94,6 +97,11 @@ def _run(arguments: ScreenshotArguments) -> int:
         for tab, (name, *_) in zip(tabs, SHOTS, strict=True):
             size = _save(tab.screenshot(), arguments.out / name)
             print(f"{arguments.out / name}: {size / 1000:.0f} kB, after {_scored(session)} dives")
+        report = Path(folder) / "report.html"
+        write_session_report(report, overview(read_session(Path(folder) / "autumn-cup")))
+        tab = _open(browser, report.as_uri() + REPORT_SHOT[4], REPORT_SHOT, light=True)
+        size = _save(tab.screenshot(), arguments.out / REPORT_SHOT[0])
+        print(f"{arguments.out / REPORT_SHOT[0]}: {size / 1000:.0f} kB, the session's report")
         browser.close()
     return 0
 
