@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcore_runtime.backends.trial import try_backends
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle import PICTURES_FILE, Bundle
 from mcore_runtime.records import BankCalibration
 
 Say = Callable[[str], None]
@@ -39,6 +39,8 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
             say(f"  in higher precision: {kept}")
         for line in variant.speed:
             say(f"  where it was exported: {line}")
+    if PICTURES_FILE in manifest.files:
+        say(f"pictures of the exemplars: {manifest.files[PICTURES_FILE].bytes / 1e6:.1f} MB")
     for engine in manifest.engines:
         say(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     say("on this machine:")

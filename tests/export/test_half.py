@@ -183,5 +183,6 @@ def test_the_list_says_what_is_there_and_what_runs(half_bundle: Path, capsys: py
     out = capsys.readouterr().out
     assert "fp16: " in out
     assert "in higher precision: segmenter: logits" in out
+    assert ("pictures of the exemplars: " in out) == (Bundle.open(half_bundle).exemplar_pictures() is not None)
     assert "  onnxruntime       fp32, fp16  runs (CPUExecutionProvider)" in out
     assert re.search(r"  tensorrt          fp32, fp16  no: .*", out) or "tensorrt          fp16  runs" in out
