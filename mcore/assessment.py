@@ -89,7 +89,7 @@ class Outcome:
     true_scores: NDArray[np.float64]
     """(N,) points."""
     yardstick_scores: NDArray[np.float64]
-    """(N,) mean training score of the same dive number."""
+    """(N,) mean training score of the same dive number; where two networks are compared, the other one's scores."""
     difficulties: NDArray[np.float64]
     """(N,) degrees of difficulty; nan where unknown."""
     transitions: NDArray[np.int64]
@@ -97,7 +97,7 @@ class Outcome:
     true_transitions: NDArray[np.int64]
     """(N, 2) labelled; -1 where unknown."""
     yardstick_transitions: NDArray[np.int64] | None
-    """(2,) median training transitions; None where none are labelled."""
+    """(2,) median training transitions, or (N, 2) the other network's; None where none are labelled."""
     spread: NDArray[np.float64]
     """(N,) points: standard deviation of the predictions from the single exemplars."""
 
@@ -202,14 +202,14 @@ def assess(
         rows.append(row(JUDGE_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
     labelled = outcome.true_transitions[:, 0] >= 0
     if labelled.any() and outcome.yardstick_transitions is not None:
+        theirs = np.broadcast_to(outcome.yardstick_transitions, outcome.transitions.shape)[labelled]
         wanted = outcome.true_transitions[labelled]
-        constant = np.broadcast_to(outcome.yardstick_transitions, wanted.shape)
-        rows += [row(metric, outcome.transitions[labelled], constant, wanted) for metric in TRANSITION_METRICS]
+        rows += [row(metric, outcome.transitions[labelled], theirs, wanted) for metric in TRANSITION_METRICS]
     if calibrations is not None:
-        ours, theirs = calibrations.model, calibrations.yardstick
-        held = [np.abs(each - true) <= c.half_width_points for each, c in ((scores, ours), (mean, theirs))]
-        rows.append(row(_coverage_metric(ours.level), *held))
-        rows.append(_half_width_row(ours, theirs))
+        intervals = calibrations.model, calibrations.yardstick
+        held = [np.abs(each - true) <= c.half_width_points for each, c in zip((scores, mean), intervals, strict=True)]
+        rows.append(row(_coverage_metric(intervals[0].level), *held))
+        rows.append(_half_width_row(*intervals))
     return rows
 
 

@@ -42,8 +42,9 @@ class Options:
     """Checkpoint: ours or the published layout."""
     data: Path
     """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars."""
-    out: Path
-    """Folder for metrics.json, predictions.csv, scatter.png and boundaries.png."""
+    out: Path | None = None
+    """Folder for metrics.json, predictions.csv, scatter.png and boundaries.png; default: one named after the split,
+    beside the checkpoint."""
     split: Literal["val", "test"] = "test"
     """Dives to score; those of train are the exemplars."""
     num_exemplars: int | Literal["all"] = 10
@@ -66,6 +67,11 @@ class Options:
     """Folder of decoded clips; default: .clips beside the list of dives."""
     no_cache: bool = False
     """Decode the videos and keep nothing."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the files go."""
+        return self.out or self.checkpoint.parent / self.split
 
 
 def run_arguments(argv: Sequence[str] | None) -> int:
@@ -93,7 +99,7 @@ def evaluate_checkpoint(options: Options) -> Report:
     count = None if options.num_exemplars == "all" else options.num_exemplars
     if options.num_resamples < 1 or (count is not None and count < 1):
         raise UserError("--num-exemplars and --num-resamples must be at least 1")
-    check_folder(options.out, "--out", "choose another --out DIR")
+    check_folder(options.folder, "--out", "choose another --out DIR")
     cache_dir = cache_folder(options.data, options.cache, options.no_cache)
     checkpoint = read_checkpoint(options.checkpoint)
     model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
@@ -110,6 +116,9 @@ def evaluate_checkpoint(options: Options) -> Report:
         seed=options.seed,
         shared=options.exemplars == "shared",
     )
+    num_dives = sum(record.split == options.split for record in plan.queries)
+    if not num_dives:
+        raise UserError(f"none of {len(plan.skipped)} {options.split} dives has an exemplar of its number")
     if cache_dir is not None:
         decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, options.workers)
     console = Console(stderr=True)
@@ -125,7 +134,6 @@ def evaluate_checkpoint(options: Options) -> Report:
             nearest=count if nearest else None,
         )
     both = _outcome(plan, predictions, training, model.config.clip, cache_dir)
-    num_dives = sum(record.split == options.split for record in plan.queries)
     outcome, calibrations = both.rows(0, num_dives), Calibrations.of(both.rows(num_dives, None))
     epoch = checkpoint.extra.get("epoch")
     report = Report(
@@ -137,7 +145,7 @@ def evaluate_checkpoint(options: Options) -> Report:
         checkpoint_epoch=epoch if isinstance(epoch, int) else None,
         decoding=decoding,
     )
-    write_evaluation(report, options.out, options.split, _settings(options, decoding))
+    write_evaluation(report, options.folder, options.split, _settings(options, decoding))
     return report
 
 
@@ -187,8 +195,8 @@ def print_report(report: Report, options: Options) -> None:
         names = ", ".join(sorted({record.dive_number for record in report.skipped}))
         print(f"skipped {len(report.skipped)} dives of numbers without a training dive: {names}")
     for name in EVALUATION_FILES:
-        if (options.out / name).exists():
-            print(options.out / name)
+        if (options.folder / name).exists():
+            print(options.folder / name)
 
 
 def _outcome(

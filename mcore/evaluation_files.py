@@ -9,15 +9,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mcore.assessment import Calibrations, Figure, MetricRow, Outcome
 from mcore.data.manifest import DiveRecord
-from mcore.decoding import Decoding
 from mcore.files import write_text
 from mcore.plots import boundary_histogram, scatter_plot
+
+if TYPE_CHECKING:  # the module needs torch
+    from mcore.decoding import Decoding
 
 METRICS, PREDICTIONS, SCATTER, BOUNDARIES = "metrics.json", "predictions.csv", "scatter.png", "boundaries.png"
 EVALUATION_FILES = (METRICS, PREDICTIONS, SCATTER, BOUNDARIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore._optional import require
+from mcore.assessment import Figure
+
+_COLOURS, _OTHERS = 10, "others"
 
 
 def scatter_plot(
@@ -20,7 +24,7 @@ def scatter_plot(
     dive_numbers: Sequence[str],
     title: str,
 ) -> None:
-    """Draw predicted against true scores, coloured by dive number.
+    """Draw predicted against true scores, coloured by dive number; the rarest share the last of ten colours.
 
     Args:
         path: PNG file to write.
@@ -35,18 +39,17 @@ def scatter_plot(
     low = float(min(predicted.min(), true.min())) - 3
     high = float(max(predicted.max(), true.max())) + 3
     axes.plot([low, high], [low, high], color="0.75", linewidth=1, zorder=0)
-    names = sorted(set(dive_numbers))
-    many = len(names) > 10
-    for number, name in enumerate(["all"] if many else names):
-        rows = [i for i, each in enumerate(dive_numbers) if many or each == name]
+    frequent = [name for name, _ in Counter(sorted(dive_numbers)).most_common()]
+    named = sorted(frequent[:_COLOURS] if len(frequent) <= _COLOURS else frequent[: _COLOURS - 1])
+    for number, name in enumerate([*named, _OTHERS] if len(named) < len(frequent) else named):
+        rows = [i for i, each in enumerate(dive_numbers) if each == name or (name == _OTHERS and each not in named)]
         style = {"color": f"C{number}", "fmt": "o", "markersize": 4.5, "elinewidth": 0.6, "alpha": 0.8}
         axes.errorbar(true[rows], predicted[rows], yerr=spread[rows], label=name, **style)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="true score, points", ylabel="predicted score, points")
     axes.set_aspect("equal")
     axes.set_title(title, fontsize=10)
     axes.grid(color="0.93")
-    if not many:
-        axes.legend(title="dive number", fontsize=8, title_fontsize=8, loc="upper left")
+    axes.legend(title="dive number", fontsize=8, title_fontsize=8, loc="upper left")
     figure.savefig(path)
 
 
@@ -93,6 +96,33 @@ def boundary_histogram(path: Path, predicted: NDArray[np.int64], true: NDArray[n
     axes.set(xlabel="predicted less labelled, sampled frames", ylabel="dives")
     axes.set_title(title, fontsize=10)
     axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def comparison_plot(path: Path, names: Sequence[str], panels: Sequence[tuple[str, Sequence[Figure]]]) -> None:
+    """Draw each metric of several runs with its interval, a panel for each metric.
+
+    Args:
+        path: PNG file to write.
+        names: of the runs.
+        panels: title of a metric, and its figure for each run; none of them undefined.
+    """
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = _figure(1.0 + 3.2 * columns, lines * (0.9 + 0.28 * len(names)))
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    places = list(range(len(names)))
+    for axes, (title, figures) in zip(grid, panels, strict=False):
+        for place, each in zip(places, figures, strict=True):
+            if each.low is not None and each.high is not None:
+                axes.plot([each.low, each.high], [place, place], color=f"C{place}", linewidth=1.5)
+            axes.plot(each.value, place, marker="o", color=f"C{place}")
+        axes.set_title(title, fontsize=9)
+        axes.grid(color="0.93")
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    grid[0].set_yticks(places, names, fontsize=8)
+    grid[0].set_ylim(len(names) - 0.5, -0.5)
     figure.savefig(path)
 
 

@@ -35,9 +35,10 @@ from mcore.model import MCoRe
 from mcore.plots import loss_curves
 from mcore.pretrained import load_pretrained
 from mcore.processes import ALONE, Processes, joined_processes
+from mcore.run_folders import CONFIG
 from mcore.signals import stop_on_signal
 from mcore.train_log import SilentLog, TrainLog
-from mcore.trainer import BEST, CONFIG, LAST, Progress, Stopped, Trainer, TrainingData
+from mcore.trainer import BEST, LAST, Progress, Stopped, Trainer, TrainingData
 from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 
 INTERRUPTED = 130

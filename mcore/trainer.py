@@ -37,8 +37,6 @@ from mcore.train_log import Row, SilentLog, TrainLog
 from mcore.training_config import ComputeConfig, TrainingConfig
 
 LAST, BEST = "last.pt", "best.pt"
-CONFIG = "config.json"
-"""What a run's folder says of its recipe, for people and for ``mcore.compare``; checkpoints carry the same."""
 VALIDATION_COLUMNS = {
     "val_srcc": "srcc",
     "val_relative_l2": "relative_l2_x100",

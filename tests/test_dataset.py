@@ -24,7 +24,7 @@ from mcore.data.dataset import (
     pair_loader,
 )
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
-from mcore.data.pairs import choose_exemplars, epoch_order, training_partner
+from mcore.data.pairs import choose_exemplars, epoch_order, shared_exemplars, training_partner
 from mcore.engine import normalise
 from mcore.errors import ClipError, UserError
 from mcore.video import normalise as reference_normalise
@@ -213,3 +213,7 @@ def test_exemplars_are_of_the_same_number_and_repeatable() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(chosen, again, strict=True))
     shared = choose_exemplars(["A", "B", "C", "A"], pool, count=10, seed=0, shared=True)
     assert np.array_equal(shared[0], shared[3])
+    assert [len(rows) for rows in shared] == [10, 3, 0, 10]
+    of_number = shared_exemplars(["D", *pool], count=10, seed=0)
+    assert np.array_equal(of_number["A"], shared[0] + 1)  # another number before it changes nothing
+    assert not np.array_equal(shared_exemplars(pool, count=10, seed=1)["A"], shared[0])

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mcore.checkpoint import save_checkpoint
 from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_manifest
 from mcore.errors import UserError
 from mcore.evaluate import main
+from mcore.evaluation_files import EVALUATION_FILES
 from mcore.model import MCoRe
 from mcore.yardsticks import constant_transitions, dive_number_means
 from tests.fake_dives import CLIP, MODEL, write_fake_dives
@@ -153,6 +155,41 @@ def test_same_seed_same_figures(checkpoint: Path, manifest: Path, tmp_path: Path
     assert texts[0] == texts[1]
 
 
+def test_validation_dives_calibrate_intervals_whose_coverage_is_reported(
+    checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, records = np.random.default_rng(0), read_manifest(manifest)
+    validation = select_split(records, "val") * 6
+    jittered = [dataclasses.replace(each, score=float(each.score + rng.normal(0, 9))) for each in validation]
+    write_manifest(tmp_path / "many.jsonl", [*records, *jittered])
+    argv = [str(checkpoint), "--data", str(tmp_path / "many.jsonl"), "--num-resamples", "20"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "in the 80 % interval" in printed
+    assert f"calibrated on {len(validation) + 4} val dives" in printed
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    half_width = summary["calibration"]["half_width_points"]
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        rows = [
+            {name: float(row[name]) for name in ("true_score", "predicted_score", "low", "high")}
+            for row in csv.DictReader(file)
+        ]
+    held = [row["low"] <= row["true_score"] <= row["high"] for row in rows]
+    assert all(row["high"] - row["predicted_score"] == pytest.approx(half_width, abs=1e-3) for row in rows)
+    assert summary["metrics"]["interval_coverage"]["model"]["value"] == np.mean(held)
+    assert summary["num_dives"] == len(rows) == 4  # the validation dives are not among them
+    assert main([*argv, "--out", str(tmp_path / "val"), "--split", "val"]) == 0
+    assert "interval" not in capsys.readouterr().out  # no dives may judge the intervals that they made
+
+
+def test_files_lie_in_the_runs_folder(checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(checkpoint, run / "best.pt")
+    assert main([str(run / "best.pt"), "--data", str(manifest), "--num-resamples", "2"]) == 0
+    assert {path.name for path in (run / "test").iterdir()} == set(EVALUATION_FILES)
+
+
 def test_unlabelled_and_unmatched_dives(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,14 +210,16 @@ def test_mistakes_exit_with_2(
     records = select_split(read_manifest(manifest), "train")
     only_train = tmp_path / "train.jsonl"
     write_manifest(only_train, records)
-    strangers = tmp_path / "strangers.jsonl"
+    strangers, validated = tmp_path / "strangers.jsonl", tmp_path / "validated.jsonl"
     other = DiveRecord(records[0].path, "5253B", 60.0, split="test")
     write_manifest(strangers, [*records, other])
+    write_manifest(validated, [*select_split(read_manifest(manifest), "val"), *records, other])
     cases = [
         ([str(tmp_path / "none.pt"), "--data", str(manifest)], "none.pt"),
         ([str(checkpoint), "--data", str(tmp_path / "none.jsonl")], "none.jsonl"),
         ([str(checkpoint), "--data", str(only_train)], "no dive of split 'test'"),
         ([str(checkpoint), "--data", str(strangers)], "none of 1 dives has an exemplar"),
+        ([str(checkpoint), "--data", str(validated)], "none of 1 test dives has an exemplar"),
         ([str(checkpoint), "--data", str(manifest), "--num-exemplars", "0"], "at least 1"),
         ([str(checkpoint), "--data", str(manifest), "--device", "tpu"], "tpu"),
     ]

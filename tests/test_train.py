@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mcore import metrics
 from mcore import train_command as command
 from mcore.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
-from mcore.config import BACKBONES
+from mcore.config import BACKBONES, ModelConfig, from_dict
 from mcore.data.manifest import read_manifest, select_split
 from mcore.scoring import Predictions, plan_scoring
 from mcore.train import main
 from mcore.train_log import COLUMNS
 from mcore.trainer import Stopped, validation_figures
-from mcore.training_config import PRESETS
+from mcore.training_config import PRESETS, TrainingConfig
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
 RECIPE = ["--epochs", "3", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
@@ -83,6 +84,13 @@ def test_a_run_leaves_checkpoints_csv_and_tensorboard(finished: Path, manifest: 
     assert len(lines) == 1 + 3
     assert lines[0].startswith("epoch,learning_rate,loss_total")
     assert list((finished / "tensorboard").iterdir())
+    with Image.open(finished / "losses.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
+    config = json.loads((finished / "config.json").read_text())
+    last = read_checkpoint(finished / "last.pt")
+    assert from_dict(TrainingConfig, config["training"]) == from_dict(TrainingConfig, last.extra["training"])
+    assert from_dict(ModelConfig, config["model"]) == last.config
+    assert config["data"] == last.extra["data"]
     best = read_checkpoint(finished / "best.pt")
     assert 1 <= best.extra["epoch"] <= 3
     assert best.extra["data"]["manifest"] == str(manifest.resolve())

@@ -119,6 +119,19 @@ def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:
     assert read_manifest(three.manifest) == three.records
 
 
+def test_only_some_dive_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = write_labels(tmp_path / "labels.jsonl", ROWS)
+    all_labels, _ = twin_labels(read_finediving_labels(labels))
+    number = all_labels[-1].dive_number
+    render = ["render", "--labels", str(labels), "--out", str(tmp_path / "set"), *SMALL]
+    assert main([*render, "--only", number]) == 0
+    records = read_manifest(tmp_path / "set" / "manifest.jsonl")
+    assert {record.dive_number for record in records} == {number}
+    assert len(records) == sum(label.dive_number == number for label in all_labels)
+    assert main([*render, "--only", number, "101A"]) == 2
+    assert "no dive of number 101A" in capsys.readouterr().err
+
+
 def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "train").mkdir()
     left = tmp_path / "train" / ".01_1.0badcafe.mp4"
@@ -134,6 +147,7 @@ def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
     ("arguments", "reason"),
     [
         (["--limit", "3"], "is for --labels"),
+        (["--only", "107B"], "is for --labels"),
         (["--labels", "{labels}", "--dives-per-number", "3"], "do not go with --labels"),
         (["--labels", "{labels}", "--limit", "0"], "at least 1"),
         (["--labels", "{labels}", "--height", "47"], "even sizes"),

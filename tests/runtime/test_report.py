@@ -73,6 +73,22 @@ def test_spread_chart_leaves_out_what_is_unknown(scored: DiveScore) -> None:
     assert spread_chart(scored, None).count("<circle") == 3
 
 
+def test_a_calibrated_interval_is_said_beside_the_spread(scored: DiveScore, tiny_bundle: Path) -> None:
+    calibrated = dataclasses.replace(scored, low=scored.score - 40, high=scored.score + 40, interval_level=0.8)
+    spread = f"exemplars say {scored.low:.1f} to {scored.high:.1f}"
+    for result, said, band in (
+        (scored, spread, "the band is the exemplars' spread"),
+        (calibrated, f"80 %: {calibrated.low:.1f} to {calibrated.high:.1f}; {spread}", "the band is the 80 % interval"),
+    ):
+        page = render_report(Bundle.open(tiny_bundle), [DiveOutcome(DiveRequest(Path("dive.mp4")), result=result)])
+        assert f'<p class="spread">{said}</p>' in page
+        assert band in page
+    drawn = re.search(r'<rect x="([-\d.]+)" y="28" width="([\d.]+)"', spread_chart(calibrated, None))
+    assert drawn is not None
+    assert float(drawn[1]) >= 0
+    assert float(drawn[1]) + float(drawn[2]) <= 420  # the whole interval is in the picture
+
+
 def test_no_text_from_outside_becomes_markup(scored: DiveScore, tiny_bundle: Path) -> None:
     exemplars = tuple(dataclasses.replace(exemplar, name=EVIL) for exemplar in scored.exemplars)
     video = dataclasses.replace(scored.video, source=f"/nowhere/{EVIL}.mp4")

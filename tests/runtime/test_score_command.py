@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,9 +10,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from mcore.calibration import Calibration
 from mcore.data.manifest import DiveRecord, write_manifest
+from mcore_runtime import Scorer
+from mcore_runtime.batch import DiveOutcome, DiveRequest
+from mcore_runtime.records import BankCalibration
 from mcore_runtime.score import main
+from mcore_runtime.table import print_scores
+from tests.runtime.test_scorer import calibrated
 
 
 def test_table_names_score_spread_and_stages(
@@ -23,6 +31,39 @@ def test_table_names_score_spread_and_stages(
     assert re.search(r"407C .* \d+\.\d .* \d+\.\d to \d+\.\d .* 0\.36 .* 0\.64", row)
     assert "not a calibrated" in out
     assert "1 of 1 scored" in out
+
+
+@pytest.mark.parametrize(
+    ("half_widths", "words", "absent"),
+    [
+        ((4.0, 9.0), r"80 % interval .* \d+\.\d to \d+\.\d ", "Spread:"),
+        (
+            (4.0, None),
+            r"from, to .* \d+\.\d to \d+\.\d \(80 % interval\) .* to \d+\.\d \(spread\)",
+            "│ 80 % interval │",
+        ),
+    ],
+)
+def test_table_says_of_which_kind_each_interval_is(
+    tiny_bundle: Path,
+    dive_video: Path,
+    tmp_path: Path,
+    half_widths: tuple[float, float | None],
+    words: str,
+    absent: str,
+) -> None:
+    same, other = (None if width is None else Calibration(0.8, width, 30) for width in half_widths)
+    folder = calibrated(tiny_bundle, tmp_path / "bundle", BankCalibration(same, other, "dives.jsonl", "val"))
+    text = io.StringIO()
+    with Scorer(folder, "onnxruntime") as scorer:
+        outcomes = [
+            DiveOutcome(DiveRequest(dive_video, number), result=scorer.score(dive_video, number, any_exemplar=True))
+            for number in ("407C", None)
+        ]
+        print_scores(Console(file=text, width=200), scorer, outcomes)
+    assert re.search(words, text.getvalue(), re.S)
+    assert "80 % interval: it holds" in text.getvalue()
+    assert absent not in text.getvalue()
 
 
 def test_json_holds_what_the_result_holds(

@@ -151,11 +151,20 @@ class FakeSession:
     def show_frame(self, sequence: int, level: int = 120) -> None:
         self.frame = (sequence, np.full((180, 320, 3), level, np.uint8))
 
-    def add_dive(self, score: float = 71.2, *, status: str = "scored", reasons: tuple[str, ...] = ()) -> int:
+    def add_dive(
+        self,
+        score: float = 71.2,
+        *,
+        status: str = "scored",
+        reasons: tuple[str, ...] = (),
+        interval_level: float | None = None,
+    ) -> int:
         """A dive takes place, and is scored at once."""
         number = len(self.records) + 1
         entry = self.competition.dive_took_place(number)
         record = dive_record(number, entry, score, status, reasons)
+        if record["result"] is not None:
+            record["result"]["interval_level"] = interval_level
         self.records[number] = record
         self.news.send({"type": "dive", "dive": record})
         self.changed()
@@ -181,6 +190,7 @@ def dive_record(
         "score": score,
         "low": score - 2.75,
         "high": score + 2.15,
+        "interval_level": None,
         "dive_number": None if entry is None else entry.dive_number,
         "description": "words",
         "difficulty": 3.1,
@@ -221,6 +231,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         "score": result.get("score"),
         "low": result.get("low"),
         "high": result.get("high"),
+        "interval_level": result.get("interval_level"),
         "same_dive_number": result.get("same_dive_number"),
         "has_clip": record["recording"] is not None,
     }

@@ -108,6 +108,9 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         assert tab.page.locator(".strip figure").count() == 12
         assert tab.page.locator(".strip .begins").all_inner_texts() == ["Flight 1.20 s", "Entry 2.60 s"]
         assert tab.page.title() == "71.2 Ada Example · MCoRe live"
+        served.session.add_dive(60.05, interval_level=0.8)
+        tab.waits_for("#dive .spread-text", "80 % interval: 57.3 to 62.2")
+        tab.waits_for("#dive", "Calibrated: it holds the judges' score for 80 % of dives")
         served.session.show_frame(7, 200)
         tab.waits_for("#health", "0.2 %")
 
