@@ -3,9 +3,10 @@
     python benchmarks/preprocess.py --json benchmarks/results/preprocess.json
 
 Each round runs every way once, one after the other, so that whatever else the machine does slows all of them; figures
-are ratios within a round. Every call gets another frame, of more than caches hold, as a decoder delivers them. Only
-native code and Pillow compute the function that the network was trained with: the column "off by" says how far the
-others are from it.
+are ratios within a round. They are of processor time, because on shared cores long calls are interrupted more often
+than short ones; where two threads are compared with one, of elapsed time. Every call gets another frame, of more than
+caches hold, as a decoder delivers them. Only native code and Pillow compute the function that the network was trained
+with: the column "off by" says how far the others are from it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -39,6 +41,7 @@ Frame = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 Way = Callable[[int], FloatArray]
 """From the number of a frame to (3, c, c)."""
+Clock = Callable[[], float]
 CONFIG = ClipConfig()
 SIDE = CONFIG.crop_size
 LEFT, TOP = (CONFIG.resize_width - SIDE) // 2, (CONFIG.resize_height - SIDE) // 2
@@ -203,21 +206,59 @@ def yuv_ways(frames: Sequence[Frame]) -> dict[str, Way]:
     return {f"NV12: swscale to RGB, {BASELINE}": with_pillow, "NV12: native": native}
 
 
-def copy_pixels(frames: Sequence[Frame]) -> Way:
-    """Copy the columns that the crop needs to memory that caches hold: the floor that memory sets."""
-    scale = frames[0].shape[1] / CONFIG.resize_width
-    begin, end = (int(edge * scale) for edge in (LEFT - 1, LEFT + SIDE + 1))
-    scratch = np.empty_like(frames[0][:, begin:end])
+def floors(frames: Sequence[Frame]) -> dict[str, Way]:
+    """Read, and copy to memory that caches hold, the pixels that the crop needs: the floors that memory sets."""
+    height, width = frames[0].shape[:2]
+    rows, columns = needed(TOP, height / CONFIG.resize_height, height), needed(LEFT, width / CONFIG.resize_width, width)
+    scratch = np.empty_like(frames[0][rows, columns])
     nothing = np.zeros((3, SIDE, SIDE), np.float32)
 
-    def run(i: int) -> FloatArray:
-        np.copyto(scratch, frames[i][:, begin:end])
+    def read(i: int) -> FloatArray:
+        whole_rows = frames[i][rows].reshape(-1)  # contiguous, so that NumPy reads them as words
+        np.bitwise_xor.reduce(whole_rows[: whole_rows.size // 8 * 8].view(np.uint64))
         return nothing
 
-    return run
+    def copy(i: int) -> FloatArray:
+        np.copyto(scratch, frames[i][rows, columns])
+        return nothing
+
+    return {"floor: reading the rows once": read, "floor: copying the pixels once": copy}
 
 
-def measure(ways: dict[str, Way], frames: int, rounds: int) -> list[Figure]:
+def needed(start: int, scale: float, size: int) -> slice:
+    """The input pixels of one axis behind SIDE outputs from ``start`` on; each output looks ``scale`` to both sides."""
+    reach = max(scale, 1.0)
+    first, last = (start + 0.5) * scale - reach, (start + SIDE - 0.5) * scale + reach
+    return slice(max(int(first), 0), min(int(last) + 1, size))
+
+
+def thread_ways(frames: Sequence[Frame]) -> dict[str, Way]:
+    """All frames twice, in one thread and in two with a plan each: Python's lock is not held meanwhile."""
+    height, width = frames[0].shape[:2]
+    size = (CONFIG.resize_width, CONFIG.resize_height)
+    table, outs = table_of_values(), np.empty((2, 3, SIDE, SIDE), np.float32)
+    plans = [mcore_native.Plan(width, height, *size, LEFT, TOP, SIDE, SIDE) for _ in outs]
+    result: FloatArray = outs[0]
+    pool = ThreadPoolExecutor(2)
+
+    def work(n: int) -> None:
+        for frame in frames:
+            plans[n].write(frame, table, outs[n])
+
+    def one(_: int) -> FloatArray:
+        work(0)
+        work(1)
+        return result
+
+    def two(_: int) -> FloatArray:
+        for half in [pool.submit(work, n) for n in range(2)]:
+            half.result()
+        return result
+
+    return {"one thread": one, "two threads": two}
+
+
+def measure(ways: dict[str, Way], frames: int, rounds: int, clock: Clock = time.process_time) -> list[Figure]:
     """Run all ways in turns and compare each with the first."""
     reference = None
     off = {}
@@ -232,9 +273,9 @@ def measure(ways: dict[str, Way], frames: int, rounds: int) -> list[Figure]:
     calls = 0
     for _ in range(rounds):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began = clock()
             way(calls % frames)
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
             calls += 1
     first = np.array(next(iter(seconds.values())))
     figures = []
@@ -267,13 +308,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments) -> int:
     size = (arguments.width, arguments.height)
     frames = [draw(size, seed) for seed in range(arguments.frames)]
-    ways = {**rgb_ways(frames), "floor: copying the pixels once": copy_pixels(frames)}
+    ways = {**rgb_ways(frames), **floors(frames)}
     rgb = measure(ways, len(frames), arguments.rounds)
     mcore_native.use_instruction_set(mcore_native.instruction_sets()[0])
     yuv = measure(yuv_ways(frames), len(frames), arguments.rounds)
+    threads = measure(thread_ways(frames), len(frames), arguments.rounds, time.perf_counter)
     console = Console()
     report(console, f"{size[0]}x{size[1]} RGB to 3x{SIDE}x{SIDE} float32, one thread, {arguments.rounds} rounds", rgb)
     report(console, f"{size[0]}x{size[1]} NV12 to the same", yuv)
+    report(console, f"{size[0]}x{size[1]} RGB, threads", threads)
     if arguments.json is not None:
         document: dict[str, Any] = {
             "command": "python benchmarks/preprocess.py",
@@ -284,6 +327,7 @@ def _run(arguments: Arguments) -> int:
             "rounds": arguments.rounds,
             "rgb": [asdict(figure) for figure in rgb],
             "nv12": [asdict(figure) for figure in yuv],
+            "threads": [asdict(figure) for figure in threads],
         }
         write_text(arguments.json, json.dumps(document, indent=2) + "\n")
         console.print(f"{arguments.json}", markup=False)

@@ -15,16 +15,19 @@ constexpr int kGroup = 8;  // pixels that one step of it reads
 #else
 constexpr int kGroup = 4;
 #endif
+constexpr int kBlock = 16;  // pixels that one step of AVX-512 reads
+constexpr int kMostBlocks = 5;
 constexpr int kMargin = 2;  // pixels beside a group that a load of 16 bytes may touch, on one side
 
 // The weights of the horizontal pass as vectors want them.
 struct Taps {
     int groups = 0;  // steps for each output; 0: rows are too narrow for vectors
-    bool in_digits = false;
+    int blocks = 0;  // steps of AVX-512; 0: rows are too narrow for it, or outputs too wide
     std::vector<int> first;      // first pixel of the first group, moved left where it would pass the row's end
     std::vector<int32_t> whole;  // the weights as they are
     std::vector<int16_t> pairs;  // 8 per group: the low 11 bits of each weight, then the rest of each
-    std::vector<int8_t> digits;  // 12 per group: the lowest 7 bits of each weight, the next, the highest, if below 2^21
+    std::vector<int> block_first;  // as `first`, for blocks
+    std::vector<int8_t> digits;    // of each output: the highest 7 bits of all its weights, the next, the lowest
 };
 Taps make_taps(const Axis& axis, int width);
 

@@ -83,6 +83,7 @@ void horizontal(const Axis& axis, const Taps& taps, const Layout& layout, const 
             skipped = skip;
         }
         ptrdiff_t offset = static_cast<ptrdiff_t>(taps.first[i]) * layout.pixel - skip;
+        fetch_ahead(rows, offset);
         __m256i low[kPairs] = {}, high[kPairs] = {};
         for (int group = 0; group < taps.groups; ++group, weights += 2 * kGroup, offset += kGroup * layout.pixel) {
             const __m256i low_first = spread(weights), low_last = spread(weights + 2);

@@ -9,6 +9,10 @@ namespace {
 
 constexpr int kMostSide = 32767;
 
+void check_pointer(const uint8_t* data) {
+    if (data == nullptr) throw std::invalid_argument("a pointer to the frame is null");
+}
+
 }  // namespace
 
 YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range) {
@@ -62,6 +66,7 @@ template <class RowsAt> const uint8_t* Plan::run(const RowsAt& rows_at, const La
 }
 
 const uint8_t* Plan::resize(const Packed& f, const Kernels& kernels) {
+    check_pointer(f.data);
     const bool near = std::min({f.r, f.g, f.b}) >= 0 && std::max({f.r, f.g, f.b}) < f.pixel_stride;
     if (near && (f.pixel_stride == 3 || f.pixel_stride == 4)) {
         const Layout layout{static_cast<int>(f.pixel_stride), static_cast<int>(f.r), static_cast<int>(f.g),
@@ -82,6 +87,7 @@ const uint8_t* Plan::resize(const Packed& f, const Kernels& kernels) {
 }
 
 const uint8_t* Plan::resize(const Yuv& f, const Kernels& kernels) {
+    for (const uint8_t* plane : {f.y, f.u, f.v}) check_pointer(plane);
     const auto convert = [&](int y, int n) {
         const ptrdiff_t chroma = (y / 2) * f.chroma_stride;
         kernels.yuv_row(f.y + y * f.y_stride, f.u + chroma, f.v + chroma, f.chroma_step, f.coefficients, x_.begin(),

@@ -36,7 +36,7 @@ public:
     // Throws as check_geometry.
     Plan(int width, int height, int out_width, int out_height, int left, int top, int crop_width, int crop_height);
     // Each returns (crop_height, crop_width, 4) bytes: red, green, blue, nothing; valid until the next call. They
-    // allocate nothing.
+    // allocate nothing, and throw std::invalid_argument for a null pointer.
     const uint8_t* resize(const Packed& frame, const Kernels& kernels);
     const uint8_t* resize(const Yuv& frame, const Kernels& kernels);
     const int width, height, crop_width, crop_height;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "cuda/pixels.hpp"
@@ -71,6 +72,15 @@ template <class Frame> std::vector<Rgbx> on_a_gpu(const Frame& frame, const Axis
     return out;
 }
 
+template <class Frame> bool refuses(Plan& plan, const Frame& frame) {
+    try {
+        plan.resize(frame, *usable_kernels().front());
+    } catch (const std::invalid_argument&) {
+        return true;
+    }
+    return false;
+}
+
 // Draw sizes, a crop, strides and pixels; resize with every instruction set; compare. The frame lies in memory of
 // exactly its own size, so that a sanitizer sees any byte read outside it.
 inline void check_one(const uint8_t* data, size_t size) {
@@ -111,6 +121,7 @@ inline void check_one(const uint8_t* data, size_t size) {
                 for (int c = 0; c < 3; ++c) channels[c].push_back(pixel[at[c]]);
             }
         compare_all(frame);
+        MCORE_REQUIRE(refuses(plan, Packed{nullptr, frame.row_stride, frame.pixel_stride, frame.r, frame.g, frame.b}));
         return;
     }
     const int rows = (h + 1) / 2, columns = (w + 1) / 2;
@@ -132,6 +143,10 @@ inline void check_one(const uint8_t* data, size_t size) {
             for (int n = 0; n < 3; ++n) channels[n].push_back(uint8_t(std::clamp(sums[n] >> 16, 0, 255)));
         }
     compare_all(frame);
+    Yuv without = frame;
+    const uint8_t** planes[3] = {&without.y, &without.u, &without.v};
+    *planes[bytes.below(3)] = nullptr;
+    MCORE_REQUIRE(refuses(plan, without));
 }
 
 }  // namespace mcore
