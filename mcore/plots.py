@@ -118,10 +118,11 @@ def comparison_plot(path: Path, names: Sequence[str], panels: Sequence[tuple[str
                 axes.plot([each.low, each.high], [place, place], color=f"C{place}", linewidth=1.5)
             axes.plot(each.value, place, marker="o", color=f"C{place}")
         axes.set_title(title, fontsize=9)
+        axes.tick_params(labelsize=8)
         axes.grid(color="0.93")
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    grid[0].set_yticks(places, names, fontsize=8)
+    grid[0].set_yticks(places, names)
     grid[0].set_ylim(len(names) - 0.5, -0.5)
     figure.savefig(path)
 

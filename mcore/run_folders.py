@@ -19,7 +19,17 @@ from mcore.evaluation_files import METRICS, PREDICTION_COLUMNS, PREDICTIONS
 
 CONFIG = "config.json"
 """Recipe of a training, beside its checkpoints, which carry the same."""
-_EVALUATION_SETTINGS = ("split", "num_exemplars", "exemplars", "decoding", "seed", "checkpoint_epoch")
+_EVALUATION_SETTINGS = (
+    "checkpoint_sha256",
+    "checkpoint_epoch",
+    "split",
+    "num_exemplars",
+    "exemplars",
+    "decoding",
+    "seed",
+)
+EVALUATION = "evaluation."
+"""How names of an evaluation's settings begin."""
 _NOT_SETTINGS = ("data.manifest", "data.manifest_relative")
 """Where the list of dives lies differs between machines; ``data.sha256`` says which list it is."""
 
@@ -52,6 +62,10 @@ class Run:
     calibration: Calibration | None
     """Interval around its scores; None: it has none."""
 
+    def tells(self, setting: str) -> bool:
+        """Whether its folder says anything of a setting; of an evaluation alone, the recipe is unknown."""
+        return setting.startswith(EVALUATION) or any(not name.startswith(EVALUATION) for name in self.settings)
+
 
 def read_runs(folders: list[Path], split: str) -> list[Run]:
     """Read several runs.
@@ -83,7 +97,7 @@ def _read_run(folder: Path, name: str, split: str) -> Run:
         )
     config = _read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     settings = {name: value for name, value in _flat(config).items() if name not in _NOT_SETTINGS}
-    settings |= {f"evaluation.{name}": summary.get(name) for name in _EVALUATION_SETTINGS}
+    settings |= {f"{EVALUATION}{name}": summary.get(name) for name in _EVALUATION_SETTINGS}
     try:
         known = summary.get("calibration")
         calibration = None if known is None else Calibration(**known)

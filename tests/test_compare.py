@@ -133,17 +133,15 @@ def test_only_common_dives_count(runs: Path, tmp_path: Path, capsys: pytest.Capt
     assert "40 test dives that all runs scored (left out: 20 in worse, 0 in part)" in capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert found["metrics"]["srcc"]["figures"]["worse"]["value"] == metrics.srcc(WORSE[:40].round(4), TRUE[:40])
-    assert found["settings"]["training.epochs"] == {"worse": 5, "part": None}
+    assert set(found["settings"]) == {"evaluation.checkpoint_epoch"}  # nothing is known of the other's recipe
 
 
 def test_evaluations_alone_and_equal_names(runs: Path, tmp_path: Path) -> None:
     again = shutil.copytree(runs / "worse" / "test", tmp_path / "worse")
     names = [run.name for run in read_runs([runs / "worse", again], "test")]
     assert names == [str(runs / "worse"), str(again)]
-    assert compare_runs(read_runs([runs / "worse", again], "test"), num_resamples=2).settings["training.epochs"] == (
-        5,
-        None,
-    )
+    three = read_runs([runs / "worse", again, runs / "better"], "test")
+    assert compare_runs(three, num_resamples=2).settings["training.epochs"] == (5, None, 9)
 
 
 def test_transitions_on_other_frames_are_not_compared(

@@ -48,7 +48,7 @@ function scored(row) {
     el("p", { class: "big-athlete" }, row.athlete || `Dive ${row.number}`),
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),
     el("p", { class: "big-points" }, points(row.score)),
-    el("p", { class: "big-spread" }, row.same_dive_number === false ? `${spread}, of other dives` : spread),
+    el("p", { class: "big-spread" }, row.same_dive_number === false ? `${spread}; compared with other dives` : spread),
   ];
 }
 

@@ -115,7 +115,7 @@ function score(row, result) {
 function remarks(row) {
   const found = [];
   if (row.score !== null && row.same_dive_number === false) {
-    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain.`]);
+    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the spread says" : ""}.`]);
   }
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
