@@ -60,10 +60,15 @@ class BallisticDetector:
         self._prepare(picture)
         shift = self._motion.update(pixels[..., 1])
         speed = shift / elapsed_s if np.isfinite(elapsed_s) and not gap else 0.0
-        found = [self._followed.update(time_s, speed), self._look_for_body(pixels, time_s, min(elapsed_s, 1.0))]
+        found = [
+            self._followed.update(time_s, speed),
+            self._look_for_body(picture, pixels, time_s, min(elapsed_s, 1.0)),
+        ]
         return [dive for dive in found if dive is not None and self._is_new(dive)]
 
-    def _look_for_body(self, pixels: NDArray[np.float32], time_s: float, elapsed_s: float) -> DetectedDive | None:
+    def _look_for_body(
+        self, picture: NDArray[np.uint8], pixels: NDArray[np.float32], time_s: float, elapsed_s: float
+    ) -> DetectedDive | None:
         assert self._history is not None
         assert self._search is not None
         if self._followed.is_moving:
@@ -72,7 +77,7 @@ class BallisticDetector:
             return None
         moving = self._foreground.update(pixels, elapsed_s)
         masses = row_masses(moving, self._edges)
-        self._history.add(time_s, self._evidence(masses), masses, moving)
+        self._history.add(time_s, picture, moving, masses, self._evidence(masses))
         match = self._search.best(self._history, time_s)
         if match is not None and match.score >= _THRESHOLD:
             self._matched_s = time_s

@@ -24,13 +24,15 @@ _NARROW_M, _WIDE_M = 0.35, 0.7
 """The same to the left and to the right."""
 _ALONG = np.arange(-3.0, 3.01, 0.25)
 """Speeds along the pool, metres a second; divers take 1 to 2, to clear the board."""
+_CHANGED = 24.0
+_BLURRED_S = 0.2
 _FULL_M2 = 0.15
 """This much of its core shows a body."""
 _IN_PICTURE = 0.8
-_LEAST_HALF = 0.72
+_LEAST_HALF = 0.75
 """Evidence that each half of the fall has by itself. On seeds that no figure comes from, dives had 0.79 and more; of
 two people who make a parabola, one has less."""
-_LEAST_LEFT_M2 = 0.15
+_LEAST_LEFT_M2 = 0.22
 """The body's area times the share of the upper half that is empty before and after it. A towel of somebody who stays
 had 0.08, dives 0.25 and more."""
 _MOST_SPREAD_M = 0.48
@@ -56,7 +58,7 @@ def is_one_body(
     rows = np.arange(history.moving.shape[1])
     columns_per_m = path.rows_per_m * columns_per_row
     off_m = rows / path.rows_per_m - (path.apex_row / path.rows_per_m + GRAVITY / 2 * since_s**2)[:, None]
-    now, other = _now_and_otherwise(history, path.apex_s, since_s, begin_s - path.apex_s)
+    now, other = _now_and_otherwise(history, path.apex_s, since_s, begin_s - path.apex_s + _BLURRED_S)
     alone = np.maximum(now - other, 0.0)  # (samples, h, w)
     core = (np.abs(off_m) <= _CORE_M).astype(np.float32)  # (samples, h)
     full_px = _FULL_M2 * path.rows_per_m * columns_per_m
@@ -95,12 +97,21 @@ def _now_and_otherwise(
     later_s = np.sqrt(since_s**2 + apart)
     higher = since_s**2 >= apart
     earlier_s = np.where(higher, np.sqrt(np.maximum(since_s**2 - apart, 0.0)), -later_s)
-    now, later, earlier = (
-        history.moving[history.slots(apex_s + at_s)].astype(np.float32) / MOVES
-        for at_s in (since_s, later_s, earlier_s)
-    )
-    earlier[earlier_s < begin_s] = 0.0
-    return now, np.maximum(later, earlier)
+    slots, later, earlier = (history.slots(apex_s + at_s) for at_s in (since_s, later_s, earlier_s))
+    now, moves_later, moves_earlier = (_share(history.moving[k]) for k in (slots, later, earlier))
+    moves_earlier[earlier_s < begin_s] = 0.0
+    seen, left = (history.green[k].astype(np.int16) for k in (slots, later))
+    changed, changes_again = _difference(seen, left), _difference(left, history.green[history.newest])
+    moves_later *= 1 - changed * (1 - changes_again)
+    return now, np.maximum(moves_later, moves_earlier)
+
+
+def _difference(first: NDArray[np.int16], second: NDArray[np.int16]) -> NDArray[np.float32]:
+    return np.asarray(np.minimum(np.abs(first - second) / _CHANGED, 1.0), np.float32)
+
+
+def _share(moving: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(moving, np.float32) / MOVES
 
 
 def _straight_columns(shown: NDArray[np.float32], since_px: NDArray[np.float64]) -> NDArray[np.int64] | None:

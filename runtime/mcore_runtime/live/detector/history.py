@@ -40,16 +40,23 @@ class EvidenceHistory:
         self.evidence = np.zeros((capacity, len(SCALES), bands, rows), np.float32)
         self.masses = np.zeros((capacity, bands, rows), np.float32)
         self.moving = np.zeros((capacity, rows, columns), np.uint8)
+        self.green = np.zeros((capacity, rows, columns), np.uint8)
         self._next = 0
         self._order = np.arange(capacity)
 
     def add(
-        self, time_s: float, evidence: NDArray[np.float32], masses: NDArray[np.float32], moving: NDArray[np.float32]
+        self,
+        time_s: float,
+        picture: NDArray[np.uint8],
+        moving: NDArray[np.float32],
+        masses: NDArray[np.float32],
+        evidence: NDArray[np.float32],
     ) -> None:
         """Keep the newest in the place of the oldest."""
         self.times[self._next] = time_s
         self.evidence[self._next] = evidence
         self.masses[self._next] = masses
+        self.green[self._next] = picture[..., 1]
         np.multiply(moving, MOVES, out=self.moving[self._next], casting="unsafe")
         self._next = (self._next + 1) % len(self.times)
         self._order = np.roll(np.arange(len(self.times)), -self._next)
@@ -59,6 +66,11 @@ class EvidenceHistory:
         ordered = self.times[self._order]
         place = np.searchsorted(ordered, times_s + 1e-6, side="right") - 1
         return np.asarray(self._order[np.maximum(place, 0)])
+
+    @property
+    def newest(self) -> int:
+        """Where the newest picture is."""
+        return int(self._order[-1])
 
     @property
     def oldest_s(self) -> float:
