@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +111,33 @@ def test_a_dive_is_found_at_any_scale_and_from_any_board(rows_per_m: float, up: 
 )
 def test_what_is_no_dive_is_not_found(frames: Callable[[], Frames]) -> None:
     assert watch(frames()) == []
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody of 1.7 m, or something smaller, in a crowded scene."""
+
+    height_of: Callable[[float], float | None]
+    x_of: Callable[[float], float]
+    body_m: tuple[float, float] = (1.7, 0.42)
+    color: tuple[int, int, int] = (225, 180, 150)
+
+
+def crowded_scene(*people: Person, seconds: float = 6.0, rate: float = 25.0, rows_per_m: float = 26.0) -> Frames:
+    """Several people before a still venue, 7.7 m high and as wide as a picture of 16 to 9."""
+    rng = np.random.default_rng(2)
+    venue = np.repeat(np.repeat(rng.integers(30, 110, (ROWS // 4, COLUMNS // 4, 3)), 4, 0), 4, 1).astype(np.float32)
+    columns_per_m = rows_per_m * COLUMNS / ROWS * 9 / 16
+    for k in range(round(seconds * rate)):
+        picture = venue + rng.normal(0, 2, (ROWS, COLUMNS, 1)).astype(np.float32)
+        for person in people:
+            height = person.height_of(k / rate)
+            if height is not None and k / rate > EMPTY_S:
+                row, column = ROWS - 12 - height * rows_per_m, COLUMNS / 2 + person.x_of(k / rate) * columns_per_m
+                half_rows, half_columns = (np.array(person.body_m) * (rows_per_m, columns_per_m) / 2).tolist()
+                top, left = max(0, round(row - half_rows)), round(column - half_columns)
+                picture[top : max(0, round(row + half_rows)), left : round(column + half_columns)] = person.color
+        yield np.clip(picture, 0, 255).astype(np.uint8), k / rate
 
 
 def followed_scene(center_m: Callable[[float], float], *, rate: float = 25.0, seconds: float = 7.0) -> Frames:
