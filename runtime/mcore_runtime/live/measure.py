@@ -68,6 +68,8 @@ class MeasureArguments:
 
     dives: int = 50
     """Dives in each meet."""
+    meets: int = 1
+    """Meets of each camera and height."""
     seed: int = 100
     """Seed of the first meet; each further one has the next."""
     cameras: tuple[CameraKind, ...] = ("follow", "fixed")
@@ -80,8 +82,10 @@ class MeasureArguments:
     """Pause between dives, seconds."""
     distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
     """What moves besides the divers."""
+    size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
+    """Width and height of the pictures, pixels; they show as much in height."""
     json: Path | None = None
-    """Write all figures to this .json file."""
+    """Write all figures to this .json file, after each meet."""
 
     def __post_init__(self) -> None:
         if self.json is not None and self.json.suffix != ".json":
@@ -150,6 +154,16 @@ def recall_interval(found: int, dives: int) -> tuple[float, float]:
     return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
 
 
+def most_events(seen: int) -> float:
+    """Return the 95 % upper limit of the number of events to expect, by Poisson's law, where so many were seen."""
+    low, high = 0.0, 10.0 + 3.0 * seen
+    for _ in range(60):
+        middle = (low + high) / 2
+        at_most_seen = math.exp(-middle) * sum(middle**k / math.factorial(k) for k in range(seen + 1))
+        low, high = (middle, high) if at_most_seen > 0.05 else (low, middle)
+    return high
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     config = (tyro.conf.FlagCreatePairsOff,)
@@ -169,8 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: MeasureArguments) -> int:
     console = Console(highlight=False)
     results = []
-    cases = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
-    for number, (camera, height) in enumerate(cases):
+    kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
+    for number, (camera, height) in enumerate(kinds * arguments.meets):
         settings = MeetSettings(
             seed=arguments.seed + number,
             dives=arguments.dives,
@@ -179,18 +193,27 @@ def _run(arguments: MeasureArguments) -> int:
             camera=camera,
             distractors=frozenset(arguments.distractors),
             rate=arguments.rate,
+            width=arguments.size[0],
+            height=arguments.size[1],
         )
         detector = BallisticDetector(settings.width / settings.height)
         results.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
+        if arguments.json is not None:
+            _write(arguments, results)
     console.print(results_table(results))
     console.print(summary(results))
-    if arguments.json is not None:
-        document = {
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "measurements": [asdict(result) for result in results],
-        }
-        write_text(arguments.json, json.dumps(document, indent=2) + "\n")
     return 0
+
+
+def _write(arguments: MeasureArguments, results: Sequence[Measurement]) -> None:
+    assert arguments.json is not None
+    document = {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "arguments": asdict(arguments) | {"json": arguments.json.name},
+        "summary": summary(results),
+        "measurements": [asdict(result) for result in results],
+    }
+    write_text(arguments.json, json.dumps(document, indent=2) + "\n")
 
 
 def results_table(results: Sequence[Measurement]) -> Table:
@@ -233,8 +256,8 @@ def summary(results: Sequence[Measurement]) -> str:
     low, high = recall_interval(found, dives)
     return (
         f"recall {100 * found / dives:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f}), {found} of {dives} dives; "
-        f"{alarms} false alarms in {hours:.2f} hours: {100 * alarms / dives:.2f} for 100 dives, "
-        f"{alarms / hours:.2f} an hour"
+        f"{alarms} false alarms in {hours:.2f} hours: {100 * alarms / dives:.2f} for 100 dives "
+        f"(95 %: at most {100 * most_events(alarms) / dives:.2f}), {alarms / hours:.2f} an hour"
     )
 
 

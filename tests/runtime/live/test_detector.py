@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from mcore.config import ClipConfig
 from mcore.video import resize_frame
 from mcore_runtime.live.detector import BallisticDetector, DetectedDive
-from mcore_runtime.live.measure import Measurement, main, match, measure, recall_interval, summary
+from mcore_runtime.live.measure import Measurement, main, match, measure, most_events, recall_interval, summary
 from mcore_runtime.sources.rendered import MeetSettings, TrueDive, plan_meet
 from mcore_runtime.sources.rendered.scene import Scene
 
@@ -113,6 +114,70 @@ def test_what_is_no_dive_is_not_found(frames: Callable[[], Frames]) -> None:
     assert watch(frames()) == []
 
 
+@dataclass(frozen=True)
+class Person:
+    """Somebody of 1.7 m, or something smaller, in a crowded scene."""
+
+    height_of: Callable[[float], float | None]
+    x_of: Callable[[float], float]
+    body_m: tuple[float, float] = (1.7, 0.42)
+    color: tuple[int, int, int] = (225, 180, 150)
+
+
+def crowded_scene(*people: Person, seconds: float = 6.0, rate: float = 25.0, rows_per_m: float = 26.0) -> Frames:
+    """Several people before a still venue, 7.7 m high and as wide as a picture of 16 to 9."""
+    rng = np.random.default_rng(2)
+    venue = np.repeat(np.repeat(rng.integers(30, 110, (ROWS // 4, COLUMNS // 4, 3)), 4, 0), 4, 1).astype(np.float32)
+    columns_per_m = rows_per_m * COLUMNS / ROWS * 9 / 16
+    for k in range(round(seconds * rate)):
+        picture = venue + rng.normal(0, 2, (ROWS, COLUMNS, 1)).astype(np.float32)
+        for person in people:
+            height = person.height_of(k / rate)
+            if height is not None and k / rate > EMPTY_S:
+                row, column = ROWS - 12 - height * rows_per_m, COLUMNS / 2 + person.x_of(k / rate) * columns_per_m
+                half_rows, half_columns = (np.array(person.body_m) * (rows_per_m, columns_per_m) / 2).tolist()
+                top, left = max(0, round(row - half_rows)), round(column - half_columns)
+                picture[top : max(0, round(row + half_rows)), left : round(column + half_columns)] = person.color
+        yield np.clip(picture, 0, 255).astype(np.uint8), k / rate
+
+
+def edge_jump(begin_s: float, up: float) -> Callable[[float], float | None]:
+    """Middle of somebody who jumps from the pool's edge, 0.35 m high, and sinks."""
+
+    def height(time_s: float) -> float | None:
+        since = time_s - begin_s
+        lands_s = entry_of(0.0, up, 0.35)
+        falls_s = min(since, lands_s)
+        now = 1.2 + up * falls_s - GRAVITY * falls_s**2 / 2 - 4.0 * max(0.0, since - lands_s)
+        return now if since >= 0 and now > -0.85 else None
+
+    return height
+
+
+@pytest.mark.parametrize(
+    ("board_x", "walker_x", "jump_x", "up"),
+    [(-0.6, 0.33, -0.36, 1.17), (-0.6, 0.27, -0.34, 1.14), (0.0, -0.29, -0.85, 1.83)],
+)
+def test_a_jump_from_the_edge_below_a_diver_who_waits_is_no_dive(
+    board_x: float, walker_x: float, jump_x: float, up: float
+) -> None:
+    waits = Person(lambda s: 3.9, lambda s: board_x)
+    walks = Person(lambda s: 2.2, lambda s: walker_x - 1.2 * (s - 3.0), color=(60, 60, 190))
+    jumps = Person(edge_jump(3.0, up), lambda s: jump_x + 0.8 * (s - 3.0), color=(200, 60, 60))
+    detector = BallisticDetector(aspect=16 / 9)
+    frames = crowded_scene(waits, walks, jumps, seconds=4.6)
+    assert [dive for picture, time_s in frames for dive in detector.update(picture, time_s)] == []
+
+
+def test_a_dive_past_people_who_walk_and_jump_is_found() -> None:
+    dives = Person(dive_of(2.5, 4.8, 3.9), lambda s: 1.5 * max(0.0, s - 2.5), body_m=(1.2, 0.5))
+    walks = Person(lambda s: 2.2, lambda s: 2.0 - 1.2 * (s - 3.0), color=(60, 60, 190))
+    jumps = Person(edge_jump(3.0, 1.2), lambda s: -1.5 + 0.8 * (s - 3.0), color=(200, 60, 60))
+    detector = BallisticDetector(aspect=16 / 9)
+    (found,) = [d for picture, s in crowded_scene(dives, walks, jumps) for d in detector.update(picture, s)]
+    assert found.entry_s == pytest.approx(entry_of(2.5, 4.8, 3.9), abs=BOUNDARY_S)
+
+
 def followed_scene(center_m: Callable[[float], float], *, rate: float = 25.0, seconds: float = 7.0) -> Frames:
     """A camera whose view of 5 m is centred ``center_m(seconds)`` above the water."""
     rng = np.random.default_rng(1)
@@ -206,11 +271,16 @@ def test_the_interval_of_a_perfect_recall_is_honest() -> None:
     assert high == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("seen", "most"), [(0, 2.996), (1, 4.744), (5, 10.513)])
+def test_the_bound_of_rare_events_is_poissons(seen: int, most: float) -> None:
+    assert most_events(seen) == pytest.approx(most, abs=1e-3)
+
+
 def test_the_summary_counts_by_dive_and_by_hour() -> None:
     result = Measurement("fixed", 3, 1, 25, 50, 49, (3.0,), (9.0,), (0.1,), (0.1,), (0.5,), 1800.0, 1.0)
     text = summary([result, result])
     assert "98 of 100" in text
-    assert "2.00 for 100 dives" in text
+    assert "2.00 for 100 dives (95 %: at most 6.30)" in text
     assert "2.00 an hour" in text
 
 
@@ -222,6 +292,16 @@ def test_the_command_prints_and_writes(capsys: pytest.CaptureFixture[str], tmp_p
     assert "recall 100.0 %" in out
     assert '"false_alarms": []' in path.read_text()
     assert main([*common, "--json", "figures.txt"]) == 2
+
+
+def test_further_meets_have_further_seeds_and_the_size_is_the_sources(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    common = ["--dives", "1", "--seed", "11", "--cameras", "follow", "--heights-m", "3", "--pause-s", "0"]
+    assert main([*common, "--meets", "2", "--size", "240", "180", "--json", str(path)]) == 0
+    document = json.loads(path.read_text())
+    assert [meet["seed"] for meet in document["measurements"]] == [11, 12]
+    assert document["arguments"]["size"] == [240, 180]
+    assert "2 of 2 dives" in document["summary"]
 
 
 def test_the_size_it_was_made_for_is_the_scorers() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mcore_runtime.live.detector.base import DetectedDive
 from mcore_runtime.live.detector.camera import FollowedFall, VerticalMotion
-from mcore_runtime.live.detector.fall import EvidenceHistory, FallSearch, PathMatch, judge
+from mcore_runtime.live.detector.fall import FallSearch, judge
 from mcore_runtime.live.detector.foreground import BodyEvidence, Foreground, band_edges, row_masses
+from mcore_runtime.live.detector.history import EvidenceHistory, PathMatch
 
 _PERIOD_S = 0.03
 """Pictures that come faster are skipped: 30 a second are enough for falls of a second."""
@@ -59,18 +60,24 @@ class BallisticDetector:
         self._prepare(picture)
         shift = self._motion.update(pixels[..., 1])
         speed = shift / elapsed_s if np.isfinite(elapsed_s) and not gap else 0.0
-        found = [self._followed.update(time_s, speed), self._look_for_body(pixels, time_s, min(elapsed_s, 1.0))]
+        found = [
+            self._followed.update(time_s, speed),
+            self._look_for_body(picture, pixels, time_s, min(elapsed_s, 1.0)),
+        ]
         return [dive for dive in found if dive is not None and self._is_new(dive)]
 
-    def _look_for_body(self, pixels: NDArray[np.float32], time_s: float, elapsed_s: float) -> DetectedDive | None:
+    def _look_for_body(
+        self, picture: NDArray[np.uint8], pixels: NDArray[np.float32], time_s: float, elapsed_s: float
+    ) -> DetectedDive | None:
         assert self._history is not None
         assert self._search is not None
         if self._followed.is_moving:
             self._matches = []
             self._foreground.reset()
             return None
-        masses = row_masses(self._foreground.update(pixels, elapsed_s), self._edges)
-        self._history.add(time_s, self._evidence(masses), masses)
+        moving = self._foreground.update(pixels, elapsed_s)
+        masses = row_masses(moving, self._edges)
+        self._history.add(time_s, picture, moving, masses, self._evidence(masses))
         match = self._search.best(self._history, time_s)
         if match is not None and match.score >= _THRESHOLD:
             self._matched_s = time_s
@@ -84,10 +91,10 @@ class BallisticDetector:
 
     def _prepare(self, picture: NDArray[np.uint8]) -> None:
         rows, columns = picture.shape[:2]
-        if self._search is None or self._history is None or self._history.evidence.shape[3] != rows:
+        if self._search is None or self._history is None or self._history.moving.shape[1:] != (rows, columns):
             self._edges = band_edges(columns)
             self._evidence, self._search = BodyEvidence(rows), FallSearch(rows)
-            self._history = EvidenceHistory(len(self._edges), rows, _CAPACITY)
+            self._history = EvidenceHistory(len(self._edges), rows, columns, _CAPACITY)
             aspect = self._aspect or columns / rows
             self._columns_per_row = columns / (rows * aspect)
 

@@ -108,7 +108,7 @@ class FollowedFall:
         if time_s < self._quiet_until_s or not speed < self._speeds[-_KEPT // 4 :].max() * _STOPPED:
             return None
         kept = self._times > time_s - _KEPT_S
-        times, speeds = self._times[kept], _median3(self._speeds[kept])
+        times, speeds = self._times[kept], _running_median(self._speeds[kept], 3)
         if len(times) < _FEWEST:
             return None
         recent = times > time_s - _BRAKING_S
@@ -143,7 +143,10 @@ def _fall(times: NDArray[np.float64], speeds: NDArray[np.float64], at: int, peak
     apex_s = -offset / slope
     view_m = GRAVITY / slope
     fall_s = entry_s - apex_s
-    before = np.flatnonzero((deviation[:at] > _DEPARTED) & (times[:at] < times[at] - _FIT_S[0]))
+    # Nobody stops in the air: where the camera seems to stand still after the highest point, there was nothing to see.
+    blind = (times > apex_s) & (np.abs(speeds) < _MOVING)
+    departed = (_running_median(deviation, 5) > _DEPARTED) & ~blind & (times < times[at] - _FIT_S[0])
+    before = np.flatnonzero(departed[:at])
     takeoff_s = float(times[before[-1] + 1] if len(before) else times[0]) - _OPERATOR_LAG_S
     fits = (
         times[at] - apex_s > _SUDDEN * (entry_s - times[at])
@@ -181,10 +184,10 @@ def _vertex(cost: NDArray[np.float32], best: int) -> float:
     return 0.5 * (left - right) / bend if bend > 0 else 0.0
 
 
-def _median3(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Remove single outliers: where a picture shows nothing but wall, a measurement can be wrong."""
-    middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
-    return np.concatenate([values[:1], middle, values[-1:]])
+def _running_median(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Remove outliers: where a picture shows nothing but wall, single measurements can be wrong."""
+    padded = np.pad(values, width // 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:

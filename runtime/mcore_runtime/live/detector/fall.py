@@ -7,14 +7,15 @@ Nothing but a body in free fall stays on such a path from a board to the water.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcore_runtime.live.detector.base import DetectedDive
+from mcore_runtime.live.detector.body import is_one_body
 from mcore_runtime.live.detector.camera import GRAVITY
 from mcore_runtime.live.detector.foreground import SCALES
+from mcore_runtime.live.detector.history import EvidenceHistory, PathMatch
 
 _SPEEDS = (9.1, 11.3, 13.0, 14.4)
 """Metres a second at the water, from 3, 5, 7.5 and 10 m."""
@@ -46,7 +47,9 @@ _SCALE_RATIO = 1.6
 """Gravity as the body's own track tells it may differ from the matched path's by this factor."""
 _TRACK_ERROR_M = 0.35
 _FLIGHT_S = (-0.96, 1.84)
-_FALL_S = (0.6, 1.75)
+_FALL_S = (0.85, 1.75)
+"""From the highest point to the end of the path, which lies a little after the entry. From a board of 3 m the diver's
+middle falls 3 m at least, in 0.78 s; from the pool's edge nobody falls longer than 0.55 s."""
 _RISE_LIMITS_S = (-0.1, 1.0)
 _SPRINGBOARD_FALL_S = 1.2
 _SPRINGBOARD_RISE_S, _PLATFORM_RISE_S = (0.35, 0.6), (0.08, 0.45)
@@ -55,54 +58,6 @@ the body cannot be told from the board."""
 _TAKEOFF_BIAS_S, _ENTRY_BIAS_S = 0.2, -0.12
 """A body is close to the parabola a little before it leaves the board, and a little after it touches the water;
 measured on rendered dives of other seeds than those that the figures come from."""
-
-
-@dataclass(frozen=True)
-class PathMatch:
-    """The best path at one moment."""
-
-    score: float
-    """Mean evidence along it, at most 0.8."""
-    apex_s: float
-    apex_row: float
-    rows_per_m: float
-    band: int
-
-
-class EvidenceHistory:
-    """Evidence and masses of the last seconds, by time.
-
-    Args:
-        bands: number of bands.
-        rows: rows of the picture.
-        capacity: pictures kept.
-    """
-
-    def __init__(self, bands: int, rows: int, capacity: int) -> None:
-        self.times = np.full(capacity, -np.inf)
-        self.evidence = np.zeros((capacity, len(SCALES), bands, rows), np.float32)
-        self.masses = np.zeros((capacity, bands, rows), np.float32)
-        self._next = 0
-        self._order = np.arange(capacity)
-
-    def add(self, time_s: float, evidence: NDArray[np.float32], masses: NDArray[np.float32]) -> None:
-        """Keep the newest in the place of the oldest."""
-        self.times[self._next] = time_s
-        self.evidence[self._next] = evidence
-        self.masses[self._next] = masses
-        self._next = (self._next + 1) % len(self.times)
-        self._order = np.roll(np.arange(len(self.times)), -self._next)
-
-    def slots(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Where the picture shown at each time is: the last at or before it, the oldest where there is none."""
-        ordered = self.times[self._order]
-        place = np.searchsorted(ordered, times_s + 1e-6, side="right") - 1
-        return np.asarray(self._order[np.maximum(place, 0)])
-
-    @property
-    def oldest_s(self) -> float:
-        """Time of the oldest picture kept; minus infinity until it is full."""
-        return float(self.times[self._order[0]])
 
 
 class FallSearch:
@@ -187,13 +142,16 @@ def judge(
     """
     judged = [_judge_one(history, match, now_s, columns_per_row, window) for match in matches for window in _TRACKED_S]
     found = [one for one in judged if one is not None]
-    return max(found, key=lambda one: one[0])[1] if found else None
+    if not found:
+        return None
+    _, dive, path, stretch_s = max(found, key=lambda one: one[0])
+    return dive if is_one_body(history, path, stretch_s, columns_per_row) else None
 
 
 def _judge_one(
     history: EvidenceHistory, match: PathMatch, now_s: float, columns_per_row: float, window_s: tuple[float, float]
-) -> tuple[float, DetectedDive] | None:
-    """Return how much evidence there is in all, seconds, and the dive."""
+) -> tuple[float, DetectedDive, PathMatch, tuple[float, float]] | None:
+    """Return how much evidence there is in all, seconds; the dive; its path, and from when to when it shows there."""
     tracked = _track(history, match, now_s, window_s)
     if tracked is None:
         return None
@@ -217,7 +175,7 @@ def _judge_one(
     low, high = _SPRINGBOARD_RISE_S if fall_s < _SPRINGBOARD_FALL_S else _PLATFORM_RISE_S
     rise_s = min(max(path.apex_s - begin_s - _TAKEOFF_BIAS_S, low), high)
     dive = DetectedDive(path.apex_s - rise_s, end_s + _ENTRY_BIAS_S, confidence, "body")
-    return (end_s - begin_s) * (mean - _PRESENT), dive
+    return (end_s - begin_s) * (mean - _PRESENT), dive, path, (begin_s, end_s)
 
 
 def _track(
