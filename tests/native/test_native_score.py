@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from tests.runtime.conftest import FRAMES, MODEL, SIDE
 
 POINTS = 1e-3
 """Both run the same graphs on the same pixels, in another build of the engine perhaps."""
+TWO_LEVELS = 0.4
+"""Points of the tiny network for two grey levels, by which FFmpeg's conversion is off."""
 RATE = 25
 WIDTH, HEIGHT = 30, 22
 
@@ -171,6 +174,23 @@ def test_yuv_frames_score_as_in_python(
     stream = tmp_path / "dive.y4m"
     stream.write_bytes(header + b"".join(b"FRAME\n" + frame for frame in planar))
     check(score(tiny_bundle, stream, "--dive", "407C", "--matrix", matrix), expected)
+
+
+def test_the_y4m_that_ffmpeg_writes_is_read(tiny_bundle: Path, tmp_path: Path) -> None:
+    levels = np.array([40] * 8 + [120] * 8 + [200] * 8, np.uint8)
+    frames = np.repeat(levels, WIDTH * HEIGHT * 3).reshape(-1, HEIGHT, WIDTH, 3)
+    stream = tmp_path / "dive.y4m"
+    with av.open(str(stream), "w", format="yuv4mpegpipe") as container:
+        video = container.add_stream("wrapped_avframe", rate=RATE)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for i, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+            frame.pts = i
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    got, expected = score(tiny_bundle, stream, "--dive", "407C"), in_python(tiny_bundle, frames)
+    assert tuple(got["transitions"]) == expected.transitions
+    assert got["score"] == pytest.approx(expected.score, abs=TWO_LEVELS)
 
 
 @pytest.mark.parametrize("count", [2, 5, 8, 9, 100, 143])

@@ -1,4 +1,4 @@
-// For libFuzzer, as fuzz.cpp: the first byte chooses the kind of file.
+// For libFuzzer, as fuzz_frames.cpp: the first byte chooses the kind of file.
 #include "files.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
