@@ -16,7 +16,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
@@ -30,7 +30,7 @@ from mcore_bench.environment import cores, read_environment
 from mcore_bench.history import Change, changes, ratios
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
-from mcore_bench.run import Plan, measure_bundle
+from mcore_bench.run import Plan, measure_bundle, measure_side_by_side
 from mcore_bench.show import show, variants_table
 from mcore_bench.timing import Effort
 
@@ -49,7 +49,7 @@ class BenchArguments:
     bundles: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Folders made by mcore-export, with exemplars."""
     checkpoint: Path | None = None
-    """The checkpoint of the (single) bundle: counts operations, and measures peers and limits."""
+    """The checkpoint of the first bundle: counts operations, and measures its peers and limits."""
     threads: int | None = None
     """CPU threads of every engine alike; default: one for each core."""
     effort: tyro.conf.OmitArgPrefixes[Effort] = field(default_factory=Effort)
@@ -82,8 +82,8 @@ class BenchArguments:
     def __post_init__(self) -> None:
         if not self.bundles and not self.variants:
             raise UserError("nothing to measure: give a bundle, or --variants")
-        if self.checkpoint is not None and len(self.bundles) != 1:
-            raise UserError(f"--checkpoint belongs to one bundle; got {len(self.bundles)}")
+        if self.checkpoint is not None and not self.bundles:
+            raise UserError("--checkpoint belongs to the first bundle; give one")
         if not self.bundles and (self.json or self.html or self.compare):
             raise UserError("--json, --html and --compare are about a bundle's figures: give one")
         if self.peer_runs < 4 or (self.threads is not None and self.threads < 1):
@@ -120,9 +120,15 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     plan = _plan(arguments)
     environment = read_environment(plan.threads)
     measured = tuple(
-        measure_bundle(path, plan, lambda text: progress.print(text, style="dim")) for path in arguments.bundles
+        measure_bundle(
+            path,
+            plan if number == 0 else replace(plan, checkpoint=None),
+            lambda text: progress.print(text, style="dim"),
+        )
+        for number, path in enumerate(arguments.bundles)
     )
-    result = Result(VERSION, shlex.join(["mcore-bench", *argv]), environment, measured)
+    together = measure_side_by_side(arguments.bundles, plan) if len(measured) > 1 else None
+    result = Result(VERSION, shlex.join(["mcore-bench", *argv]), environment, measured, together)
     show(console, result)
     if arguments.json is not None:
         write_result(arguments.json, result)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from mcore.errors import UserError, first_line
+from mcore_runtime.backends import Backend
 from mcore_runtime.backends.select import BACKENDS, BackendName
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import Precision
@@ -67,7 +68,7 @@ def open_contenders(
                     absent.append(f"{backend} {precision}: {first_line(error)}")
                     continue
                 stack.enter_context(scorer)
-                opened.append(Contender(f"{backend} {precision}", _about(scorer), scorer))
+                opened.append(Contender(f"{backend} {precision}", describe(scorer.backend), scorer))
         if not opened:
             raise UserError(f"no backend runs {bundle.path} here: {'; '.join(absent)}")
         yield Contenders(tuple(opened), tuple(absent))
@@ -77,6 +78,7 @@ def _open(bundle: Bundle, backend: BackendName, precision: Precision, threads: i
     return Scorer(bundle, backend, precision=precision, threads=threads, num_exemplars=num_exemplars)
 
 
-def _about(scorer: Scorer) -> str:
-    arithmetic = ", ".join(f"{part} {kind}" for part, kind in scorer.backend.precision.items())
-    return f"{scorer.backend.provider}: {arithmetic}"
+def describe(backend: Backend) -> str:
+    """Say what really runs, and in which arithmetic each part."""
+    arithmetic = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
+    return f"{backend.provider}: {arithmetic}"

@@ -25,10 +25,12 @@ class Change:
 
 def ratios(result: Result) -> dict[str, float]:
     """Every ratio of a run, by group and contender."""
+    groups = [group for measured in result.bundles for group in measured.groups]
+    if result.side_by_side is not None:
+        groups.append(result.side_by_side)
     return {
         f"{group.title}: {row.name} over {group.baseline}": row.speedup.median
-        for measured in result.bundles
-        for group in measured.groups
+        for group in groups
         for row in group.rows
         if row.speedup is not None
     }

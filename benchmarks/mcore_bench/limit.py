@@ -48,6 +48,7 @@ class PartLimit:
     arithmetic: str
     """Whose peak sets the floor."""
     measured_ms: float
+    """Of the best run, as the peaks are."""
     compute_floor_ms: float
     memory_floor_ms: float
 

@@ -15,7 +15,7 @@ from mcore.files import write_text
 from mcore_bench import plots
 from mcore_bench.account import GIGA, VariantCost
 from mcore_bench.result import Measured, Result
-from mcore_bench.show import account_table, group_table, limit_tables, variants_table
+from mcore_bench.show import account_table, accuracy_table, group_table, limit_tables, variants_table
 
 _STYLE = """
 body { margin: 0 auto; padding: 24px 16px; max-width: 1040px; background: #eef2f6; color: #14202c;
@@ -51,6 +51,9 @@ def render_page(result: Result, variants: Sequence[VariantCost] = ()) -> str:
     ]
     for measured in result.bundles:
         body += _bundle(measured)
+    if result.side_by_side is not None:
+        group = result.side_by_side
+        body.append(_section(group.title, [_table(group_table(group)), _image(plots.speedups(group))]))
     if variants:
         points = [(f"{v.backbone} {v.shift} {v.frames}f {v.pixels}px", v.pass_macs / GIGA, v.parameters / 1e6)
                   for v in variants]  # fmt: skip
@@ -76,6 +79,7 @@ def _bundle(measured: Measured) -> Iterable[str]:
         about = "".join(f"<li><b>{escape(r.name)}</b>: {escape(r.about)}</li>" for r in group.rows if r.about)
         images = [plots.milliseconds(group)] if len(group.rows) < 3 else [plots.speedups(group)]
         yield _section(group.title, [_table(group_table(group)), *map(_image, images), f"<ul>{about}</ul>"])
+    yield _section("Scores", [_table(accuracy_table(measured.accuracy))])
     if measured.account is not None:
         yield _section("Operations and parameters", [_table(account_table(measured.account))])
     if measured.limits is not None:

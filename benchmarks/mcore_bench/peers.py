@@ -21,12 +21,13 @@ from mcore.errors import first_line
 from mcore.model import MCoRe
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
-from mcore_bench.contenders import PUBLISHED_EXEMPLARS, Contender
+from mcore_bench.contenders import PUBLISHED_EXEMPLARS, describe
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
 from mcore_export.backends import cpu_backends
 from mcore_export.graphs import write_onnx
+from mcore_runtime.backends import Backend
 from mcore_runtime.backends.split import LoadedGraphs, open_graphs
 from mcore_runtime.records import GraphRecord, standard_graphs
 
@@ -65,14 +66,14 @@ class _Work:
 
 
 def measure_peers(
-    model: MCoRe, contenders: Mapping[str, Contender], clip: NDArray[np.float32], threads: int, effort: Effort,
+    model: MCoRe, backends: Mapping[str, Backend], clip: NDArray[np.float32], threads: int, effort: Effort,
     folder: Path, *, compiled: bool,
 ) -> PeerGroups:  # fmt: skip
     """Time the ways to score a dive, and the ways to run a backbone.
 
     Args:
         model: the checkpoint of the bundle.
-        contenders: the bundle's backends, by name.
+        backends: the bundle's, by name.
         clip: (3, T, c, c), network input.
         threads: CPU threads of each.
         effort: how long; a round takes as long as the published procedure and all the others together.
@@ -95,16 +96,16 @@ def measure_peers(
             runs[name] = _runs(graphs)
         backbones = {name: _bind(run, work.clip) for name, run in runs.items()}
         backbones |= {name: _bind(module, torch.from_numpy(work.clip)) for name, module in eager.items()}
-        backbones |= {name: _bind(each.scorer.backend.backbone, work.clip) for name, each in contenders.items()}
+        backbones |= {name: _bind(each.backbone, work.clip) for name, each in backends.items()}
         procedure = PublishedProcedure(model)
         dives: dict[str, Call] = {
             BASELINE: lambda: procedure.score(query, work.exemplar_clips, [0.0] * len(work.exemplar_clips))
         }
         dives |= {name: _eager_dive(model, module, work) for name, module in eager.items()}
-        first = next(iter(contenders.values()))
+        first = next(iter(backends.values()))
         dives |= {name: _graph_dive(run, first, work) for name, run in runs.items()}
-        dives |= {name: _graph_dive(each.scorer.backend.backbone, each, work) for name, each in contenders.items()}
-        about = {**_ABOUT, **{name: each.about for name, each in contenders.items()}}
+        dives |= {name: _graph_dive(each.backbone, each, work) for name, each in backends.items()}
+        about = {**_ABOUT, **{name: describe(each) for name, each in backends.items()}}
         groups = [
             compare("dive, from network input to score, and its peers", dives, effort, about=about, baseline=BASELINE),
             compare("backbone and its peers", backbones, effort, about=about, baseline=PLAIN),
@@ -150,8 +151,7 @@ def _eager_dive(model: MCoRe, backbone: Callable[[Tensor], Tensor], work: _Work)
     return run
 
 
-def _graph_dive(backbone: Callable[[NDArray[np.float32]], Any], contender: Contender, work: _Work) -> Call:
-    backend = contender.scorer.backend
+def _graph_dive(backbone: Callable[[NDArray[np.float32]], Any], backend: Backend, work: _Work) -> Call:
 
     def run() -> None:
         _, _, tokens = backend.segmenter(backbone(work.clip))

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from mcore.errors import UserError
 from mcore.files import write_text
 from mcore_bench.account import Account
+from mcore_bench.accuracy import Accuracy
 from mcore_bench.conditions import Conditions
 from mcore_bench.environment import Environment
 from mcore_bench.limit import Limits
@@ -35,6 +36,8 @@ class Measured:
     peak_memory_mb: Mapping[str, float]
     """By contender: of a process that encodes clips."""
     streams: tuple[Streams, ...]
+    accuracy: tuple[Accuracy, ...]
+    """Scores against PyTorch in float32."""
     transfers: Mapping[str, str]
     """By contender: the split into transfers and computing, or why there is none."""
     absent: tuple[str, ...]
@@ -54,6 +57,8 @@ class Result:
     command: str
     environment: Environment
     bundles: tuple[Measured, ...]
+    side_by_side: Group | None
+    """Backbones of all bundles in turns, where there are several."""
 
 
 def write_result(path: Path, result: Result) -> None:

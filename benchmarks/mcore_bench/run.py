@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mcore.errors import UserError
+from mcore_bench.accuracy import Accuracy, measure_accuracy
+from mcore_bench.bfloat import BFLOAT, open_bfloat
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS, Contender, Contenders, open_contenders
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
@@ -16,7 +22,8 @@ from mcore_bench.memory import peak_memory_mb
 from mcore_bench.parts import PARTS, Dive, measure_parts, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
-from mcore_bench.timing import Effort, Group
+from mcore_bench.timing import Call, Effort, Group, compare
+from mcore_runtime.backends import Backend
 from mcore_runtime.backends.split import SPLIT_BACKENDS
 from mcore_runtime.bundle import Bundle
 
@@ -83,10 +90,12 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             groups += measure_parts(dive, contenders, config, plan.effort)
             if model is not None:
                 say("peers")
-                groups += _peers(model, contenders, dive, plan, folder, absent)
+                groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
             if plan.limits and account is not None:
                 say("limits")
                 limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
+            say("accuracy")
+            accuracy = _accuracy(bundle, contenders, plan.threads)
             transfers = {each.name: _transfers(each) for each in contenders.opened}
             names = [(each.scorer.backend.name, each.scorer.precision) for each in contenders.opened]
         if plan.throughput:
@@ -107,6 +116,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
         groups=tuple(groups),
         peak_memory_mb=memory,
         streams=streams,
+        accuracy=accuracy,
         transfers=transfers,
         absent=tuple(absent),
         account=account,
@@ -128,16 +138,60 @@ def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
 
 
 def _peers(
-    model: MCoRe, contenders: Contenders, dive: Dive, plan: Plan, folder: Path, absent: list[str]
+    model: MCoRe,
+    bundle: Bundle,
+    contenders: Contenders,
+    dive: Dive,
+    plan: Plan,
+    folder: Path,
+    absent: list[str],
 ) -> tuple[Group, ...]:
     from mcore_bench.peers import measure_peers
 
-    named = {each.name: each for each in contenders.opened}
-    found = measure_peers(
-        model, named, dive.clip, plan.threads, plan.peer_effort, folder, compiled=plan.compiled
-    )  # fmt: skip
+    with _backends(bundle, contenders, plan.threads) as backends:
+        found = measure_peers(
+            model, backends, dive.clip, plan.threads, plan.peer_effort, folder, compiled=plan.compiled
+        )
     absent += found.absent
     return found.groups
+
+
+def _accuracy(bundle: Bundle, contenders: Contenders, threads: int) -> tuple[Accuracy, ...]:
+    with _backends(bundle, contenders, threads) as backends:
+        return measure_accuracy(bundle, backends)
+
+
+@contextmanager
+def _backends(bundle: Bundle, contenders: Contenders, threads: int) -> Iterator[dict[str, Backend]]:
+    """The contenders' backends by name, and OpenVINO in bfloat16 where it runs."""
+    backends: dict[str, Backend] = {each.name: each.scorer.backend for each in contenders.opened}
+    bfloat = open_bfloat(bundle.graphs("fp32"), backends, threads)
+    if bfloat is None:
+        yield backends
+        return
+    with closing(bfloat):
+        yield {**backends, BFLOAT: bfloat}
+
+
+def measure_side_by_side(paths: Sequence[Path], plan: Plan) -> Group:
+    """Time the backbones of several bundles in turns.
+
+    Raises:
+        UserError: their inputs differ.
+    """
+    bundles = [Bundle.open(path) for path in paths]
+    shapes = {bundle.model.clip for bundle in bundles}
+    if len(shapes) > 1:
+        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
+    c = bundles[0].model.clip
+    clip = np.random.default_rng(0).standard_normal((1, 3, c.num_frames, c.crop_size, c.crop_size), np.float32)
+    with ExitStack() as stack:
+        calls: dict[str, Call] = {}
+        for bundle in bundles:
+            contenders = stack.enter_context(open_contenders(bundle, plan.threads))
+            for each in contenders.opened:
+                calls[f"{bundle.path.name}: {each.name}"] = partial(each.scorer.backend.backbone, clip)
+        return compare("backbones of all bundles", calls, plan.effort)
 
 
 def _limits(
@@ -156,7 +210,7 @@ def _limits(
             arithmetic = _arithmetic(each, part)
             if (peak := limits.peak(arithmetic)) is not None:
                 times = PUBLISHED_EXEMPLARS if part == "regressor" else 1
-                measured_ms = by_title[part].row(each.name).timing.median_ms
+                measured_ms = by_title[part].row(each.name).timing.least_ms  # the peaks are of the best run too
                 found = part_limit(
                     costs[part], times, each.name, arithmetic, measured_ms, peak, copy_gb_s, moved.get(part, 0)
                 )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
+from mcore_bench.accuracy import Accuracy
 from mcore_bench.limit import Limits
 from mcore_bench.result import Measured, Result
 from mcore_bench.timing import Group, Ratio
@@ -23,6 +24,8 @@ def show(console: Console, result: Result) -> None:
     console.print(f"{e.gpu or 'no GPU'}; {e.threads} threads; " + ", ".join(f"{n} {v}" for n, v in e.versions.items()))
     for measured in result.bundles:
         _show_bundle(console, measured)
+    if result.side_by_side is not None:
+        console.print(group_table(result.side_by_side))
 
 
 def _show_bundle(console: Console, measured: Measured) -> None:
@@ -34,6 +37,7 @@ def _show_bundle(console: Console, measured: Measured) -> None:
         for each in measured.streams:
             table.add_row(each.name, str(each.streams), f"{each.clips_per_s:.1f}")
         console.print(table)
+    console.print(accuracy_table(measured.accuracy))
     if measured.peak_memory_mb:
         memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items())
         console.print(f"peak memory of a process that encodes clips: {memory}")
@@ -61,6 +65,17 @@ def group_table(group: Group) -> Table:
         t = row.timing
         times = (f"{ms:.1f}" for ms in (t.median_ms, t.p90_ms, t.p95_ms, t.p99_ms, t.mean_ms))
         table.add_row(row.name, *times, f"{t.variation:.0%}", f"{t.cpu_cores:.1f}", str(t.runs), spread(row.speedup))
+    return table
+
+
+def accuracy_table(rows: Sequence[Accuracy]) -> Table:
+    """Scores against PyTorch in float32."""
+    table = Table("", title="rendered dives against each other, points from PyTorch in float32", title_justify="left")
+    for heading in ("clips", "mean", "largest", "flipped transitions"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        figures = f"{row.score_mean:.2g}", f"{row.score_largest:.2g}", f"{row.flips:.0%}"
+        table.add_row(row.name, str(row.clips), *figures)
     return table
 
 

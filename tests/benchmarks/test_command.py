@@ -58,6 +58,8 @@ def test_every_part_peer_and_limit_is_there(result: Result) -> None:
     for report in found.limits.layers:
         assert sum(group.share for group in report.groups) == pytest.approx(1)
         assert any("grouped 3x3 convolution" in group.name and group.floor_ms > 0 for group in report.groups)
+    assert {"onnxruntime fp32", "openvino fp32"} <= {row.name for row in found.accuracy}
+    assert all(row.score_mean < 0.01 for row in found.accuracy if row.name.endswith("fp32"))
     assert all(megabytes > 20 for megabytes in found.peak_memory_mb.values())
     assert all(each.clips_per_s > 0 for each in found.streams)
     assert any(line.startswith("tensorrt fp32: ") for line in found.absent)
@@ -110,7 +112,7 @@ def test_runs_are_compared_by_their_ratios(result: Result) -> None:
     ("arguments", "words"),
     [
         ([], "nothing to measure"),
-        (["a", "b", "--checkpoint", "c"], "belongs to one bundle"),
+        (["--variants", "--checkpoint", "c"], "belongs to the first bundle"),
         (["a", "--json", "a.txt"], "does not end in .json"),
         (["a", "--runs", "2"], "at least 4 runs"),
         (["a", "--threads", "0"], "0 threads"),
