@@ -27,6 +27,7 @@ from mcore.cli_help import description
 from mcore.errors import UserError, run_command
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
+from mcore_bench.guard import keep, lost
 from mcore_bench.history import Change, changes, ratios
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
@@ -78,14 +79,18 @@ class BenchArguments:
     """Write a page with tables and pictures to this .html file."""
     compare: Path | None = None
     """An older .json file: compare the ratios of both."""
+    guard: Path | None = None
+    """Ratios to hold, such as benchmarks/baseline.json: exit code 1 where one is lost."""
+    keep: Path | None = None
+    """Write the ratios of this run to hold them from now on."""
 
     def __post_init__(self) -> None:
         if not self.bundles and not self.variants:
             raise UserError("nothing to measure: give a bundle, or --variants")
         if self.checkpoint is not None and not self.bundles:
             raise UserError("--checkpoint belongs to the first bundle; give one")
-        if not self.bundles and (self.json or self.html or self.compare):
-            raise UserError("--json, --html and --compare are about a bundle's figures: give one")
+        if not self.bundles and any((self.json, self.html, self.compare, self.guard, self.keep)):
+            raise UserError("--json, --html, --compare, --guard and --keep are about a bundle's figures: give one")
         if self.peer_runs < 4 or (self.threads is not None and self.threads < 1):
             raise UserError(f"{self.peer_runs} rounds of peers, {self.threads} threads; at least 4 and 1")
         for path, ending in ((self.json, ".json"), (self.html, ".html")):
@@ -94,7 +99,7 @@ class BenchArguments:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``mcore-bench``; returns 0, or 2 for a mistake."""
+    """Run ``mcore-bench``; returns 0, 1 where a guarded ratio was lost, or 2 for a mistake."""
     return run_command(
         lambda: _run(
             tyro.cli(
@@ -136,7 +141,12 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
         write_page(arguments.html, result, variants)
     if old is not None:
         console.print(changes_table(list(changes(ratios(old), ratios(result)))))
-    return 0
+    if arguments.keep is not None:
+        keep(arguments.keep, result)
+    lines = [] if arguments.guard is None else list(lost(arguments.guard, result))
+    for line in lines:
+        console.print(f"lost ground: {line}", style="red", markup=False)
+    return 1 if lines else 0
 
 
 def _plan(arguments: BenchArguments) -> Plan:

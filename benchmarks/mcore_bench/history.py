@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mcore_bench.result import Result
+from mcore_bench.timing import Group
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,17 @@ class Change:
         return self.new / self.old
 
 
+def groups_of(result: Result) -> list[Group]:
+    """All groups of contenders of a run."""
+    groups = [group for measured in result.bundles for group in measured.groups]
+    return groups if result.side_by_side is None else [*groups, result.side_by_side]
+
+
 def ratios(result: Result) -> dict[str, float]:
     """Every ratio of a run, by group and contender."""
-    groups = [group for measured in result.bundles for group in measured.groups]
-    if result.side_by_side is not None:
-        groups.append(result.side_by_side)
     return {
         f"{group.title}: {row.name} over {group.baseline}": row.speedup.median
-        for group in groups
+        for group in groups_of(result)
         for row in group.rows
         if row.speedup is not None
     }

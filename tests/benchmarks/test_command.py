@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mcore.errors import UserError
 from mcore_bench import limit, run
 from mcore_bench.cli import main
+from mcore_bench.guard import keep, lost
 from mcore_bench.history import changes, ratios
 from mcore_bench.result import Result, read_result, write_result
 from mcore_bench.timing import Ratio
@@ -106,6 +108,23 @@ def test_runs_are_compared_by_their_ratios(result: Result) -> None:
     found = list(changes({**old, "gone": 1.0}, new))
     assert [change.name for change in found if change.relative < 0.9] == [name]
     assert len(found) == len(old)
+
+
+def test_a_lost_ratio_is_seen_and_noise_is_not(tmp_path: Path, result: Result) -> None:
+    path = tmp_path / "baseline.json"
+    keep(path, result)
+    assert list(lost(path, result)) == []
+    kept = json.loads(path.read_text())
+    first, second = list(kept["ratios"])[:2]
+    kept["ratios"][first] *= 100
+    kept["ratios"]["gone: a over b"] = 2.0
+    path.write_text(json.dumps(kept))
+    lines = list(lost(path, result))
+    assert [line.split(": was")[0] for line in lines] == [first, "gone: a over b"]
+    assert not any(second in line for line in lines)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="cannot read the ratios"):
+        list(lost(path, result))
 
 
 @pytest.mark.parametrize(
