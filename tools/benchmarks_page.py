@@ -25,6 +25,14 @@ SHOWN_LAYERS = 10
 """Groups of layers in each table; the largest gaps come first."""
 
 
+_ABOUT = (
+    "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for one epoch on "
+    "rendered dives: its speed is that of any network of its size, its score errors say little about a good one, and its "
+    "transitions are near-ties, which int8 flips; [precision.md](precision.md) has better trained ones. The bundle was "
+    "exported with `--int8 --widen`."
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """Which results, and where the page goes."""
@@ -55,9 +63,11 @@ def describe(result: Result, source: str) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
     yield "# Benchmarks"
     yield ""
+    yield _ABOUT
+    yield ""
     yield (
         f"{e.date[:10]}, {e.processor}, {e.cores} cores ({', '.join(e.instructions)}), shared with other programs; "
-        f"{e.threads} threads for every engine alike; {e.gpu or 'no GPU'}. {versions}."
+        f"threads of every engine: {e.threads}; {e.gpu or 'no GPU'}. {versions}."
     )
     yield ""
     yield f"    {result.command}"
@@ -93,7 +103,7 @@ def _bundle(measured: Measured) -> Iterator[str]:
     yield from _table("Clips a second, one thread for each stream", ("", "streams", "clips a second"),
                       [(s.name, str(s.streams), f"{s.clips_per_s:.2f}") for s in measured.streams])  # fmt: skip
     yield ""
-    memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items())
+    memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items()) or "not measured"
     yield f"Peak memory of a process that encodes clips: {memory}. Power: {measured.conditions.power_source}."
     yield ""
     yield "Not measured:"

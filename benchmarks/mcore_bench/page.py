@@ -44,7 +44,7 @@ def render_page(result: Result, variants: Sequence[VariantCost] = ()) -> str:
     e = result.environment
     versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
     body = [
-        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date)} UTC, {escape(e.processor)}, {e.cores} cores, "
+        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date[:16])} UTC, {escape(e.processor)}, {e.cores} cores, "
         f"{e.threads} threads for every engine, {escape(e.gpu or 'no GPU')}, {escape(e.system)}<br>{escape(versions)}"
         f"<br><code>{escape(result.command)}</code></p><p>Contenders of one table had their turns in the same rounds. "
         "Ratios within a round mean something; milliseconds only beside the others of the same table.</p>"
