@@ -26,10 +26,10 @@ SHOWN_LAYERS = 10
 
 
 _ABOUT = (
-    "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for one epoch "
-    "on rendered dives: its speed is that of any network of its size, but its score errors say little about a good one, "
-    "and its transitions are near-ties, which int8 flips; [precision.md](precision.md) has better trained ones. The "
-    "bundle was exported with `--int8 --widen`."
+    "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for one "
+    "epoch on rendered dives: its speed is that of any network of its size, but its score errors say little about a "
+    "good one, and its transitions are near-ties, which int8 flips; [precision.md](precision.md) has better trained "
+    "ones. The bundle was exported with `--int8 --widen`."
 )
 
 
