@@ -1,11 +1,12 @@
 # `make demo` and `make test` do all the set-up on a fresh machine. Everything is installed into .venv, unless an
 # environment of yours is active and has this project and what the target needs: then that one is used as it is.
 
-.PHONY: help demo test clean
+.PHONY: help demo test bench clean
 
 help:
 	@echo "make demo   train, export and score rendered dives in a few minutes, without a GPU"
 	@echo "make test   lint, type check and run all tests"
+	@echo "make bench  after make demo: measure its network and compare ratios with benchmarks/baseline.json"
 	@echo "make clean  remove what both made: .venv, demo/ and caches"
 
 demo:
@@ -13,6 +14,11 @@ demo:
 
 test:
 	@tools/test.sh
+
+bench:
+	@"$$(tools/environment.sh train export runtime bench)" -m mcore_bench.cli demo/bundle --checkpoint demo/run/best.pt \
+		--threads 1 --peer-runs 20 --no-compile --no-throughput --no-memory --no-limits \
+		--guard benchmarks/baseline.json --html demo/bench.html
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -118,16 +118,32 @@ def _chain(backend: Backend, clip: FloatArray, exemplars: FloatArray) -> Callabl
     return lambda: backend.regressor(encode_clip(backend, clip).tokens[None], exemplars)
 
 
-def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, FloatArray]:
-    """Milliseconds of each call in each round; the order turns round, so that none always follows the same one."""
+def in_turns(
+    calls: Mapping[str, Callable[[], object]], rounds: int, *, at_least_s: float = 0.0, warm_up_s: float = 0.0
+) -> dict[str, FloatArray]:
+    """Milliseconds of each call in each round; the order turns round, so that none always follows the same one.
+
+    Args:
+        calls: by name.
+        rounds: how often each call has its turn.
+        at_least_s: go on until the rounds have taken so long for each call, seconds.
+        warm_up_s: warm up until the rounds have taken so long for each call, seconds; two rounds at least.
+    """
+    _rounds(calls, _WARM_UP, warm_up_s)
+    return {name: np.array(values, np.float32) for name, values in _rounds(calls, rounds, at_least_s).items()}
+
+
+def _rounds(calls: Mapping[str, Callable[[], object]], rounds: int, at_least_s: float) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
-    for i in range(_WARM_UP + rounds):
-        for name in names if i % 2 == 0 else reversed(names):
+    done, started = 0, time.perf_counter()
+    while done < rounds or time.perf_counter() - started < at_least_s * len(calls):
+        for name in names if done % 2 == 0 else reversed(names):
             began = time.perf_counter()
             calls[name]()
             times[name].append((time.perf_counter() - began) * 1e3)
-    return {name: np.array(values[_WARM_UP:], np.float32) for name, values in times.items()}
+        done += 1
+    return times
 
 
 def _row(backend: Backend, part: str, variant: str, baseline: str, times_ms: Mapping[str, FloatArray]) -> SpeedRow:

@@ -19,6 +19,7 @@ from mcore_export.compare import compare
 from mcore_export.gate import GateClip, expect
 from mcore_export.graphs import export_graphs
 from mcore_export.lean import lean_backbone
+from mcore_export.widen import widened
 from mcore_runtime.backends import open_backend
 from mcore_runtime.records import PARTS, GateLimits, GraphSet, standard_graphs
 from tests.reference_network import random_model
@@ -123,3 +124,22 @@ def test_no_constant_is_left_to_be_computed(bundle: Path) -> None:
         constants = {tensor.name for tensor in graph.initializer}
         assert [node.op_type for node in graph.node if node.input and set(node.input) <= constants | {""}] == []
         assert "Constant" not in {node.op_type for node in graph.node}
+
+
+@pytest.mark.parametrize("lanes", [16, 32])
+@torch.no_grad()
+def test_widened_groups_compute_the_same(tiny_config: ModelConfig, lanes: int) -> None:
+    config = dataclasses.replace(tiny_config.backbone, widths=(24, 40))  # 3 and 5 groups of 8: both get new channels
+    model = random_model(MCoRe(dataclasses.replace(tiny_config, backbone=config))).double()
+    wide, x = widened(model, lanes), clip(6)
+    convolutions = [module for module in wide.backbone.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert {c.weight.shape[1] for c in convolutions if c.groups > 2 or c.weight.shape[2:] == (3, 3)} >= {lanes}
+    assert relative(wide.features(x), model.features(x)) < FLOAT64
+    assert relative(lean_backbone(wide.backbone)(x), model.features(x)) < FLOAT64
+
+
+@torch.no_grad()
+def test_groups_that_do_not_fit_stay(tiny_config: ModelConfig) -> None:
+    model = random_model(MCoRe(tiny_config))
+    same = widened(model, 12)
+    assert [p.shape for p in same.parameters()] == [p.shape for p in model.parameters()]

@@ -106,10 +106,10 @@ def test_threads_are_those_asked_for(graphs: GraphSet, threads: int, monkeypatch
     seen: list[list[Any]] = []
     original = openvino._read_back
 
-    def spy(core: Any, compiled: Any) -> str:
+    def spy(core: Any, compiled: Any, asked: str) -> str:
         names = ("INFERENCE_NUM_THREADS", "NUM_STREAMS", "ENABLE_CPU_PINNING")
         seen.extend([model.get_property(name) for name in names] for model in compiled.values())
-        return original(core, compiled)
+        return original(core, compiled, asked)
 
     monkeypatch.setattr(openvino, "_read_back", spy)
     OpenVinoBackend(graphs, threads=threads).close()

@@ -87,16 +87,27 @@ class OpenVinoModels:
         records: the graphs.
         threads: CPU threads of one graph; None: one for each physical core.
         wanted_by: who needs OpenVINO, for the message where it is not installed.
+        precision: arithmetic of float32 graphs, in OpenVINO's words; None: float32. Benchmarks try ``bf16``.
 
     Raises:
         BackendError: see ``OpenVinoBackend``.
         MissingDependencyError: OpenVINO is not installed.
     """
 
-    def __init__(self, folder: Path, records: Mapping[str, GraphRecord], threads: int | None, wanted_by: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        records: Mapping[str, GraphRecord],
+        threads: int | None,
+        wanted_by: str,
+        *,
+        precision: str | None = None,
+    ) -> None:
         openvino = require("openvino", "openvino", wanted_by)
         core = the_core(openvino)
         options = _OPTIONS if threads is None else {**_OPTIONS, "INFERENCE_NUM_THREADS": str(threads)}
+        precision = precision or INFERENCE_PRECISION
+        options = {**options, "INFERENCE_PRECISION_HINT": precision} if precision != INFERENCE_PRECISION else options
         compiled = {}
         for part, record in records.items():
             path = folder / record.file
@@ -106,7 +117,7 @@ class OpenVinoModels:
                 [_spec(port, names) for port in ports] for ports in (compiled[part].inputs, compiled[part].outputs)
             )
             check_signature(record, path, inputs, outputs)
-        self.provider = _read_back(core, compiled)
+        self.provider = _read_back(core, compiled, precision)
         """The processor's name, and the precision that is really used."""
         # A request keeps its graph alive, and its buffers from call to call.
         self._requests = {part: model.create_infer_request() for part, model in compiled.items()}
@@ -154,18 +165,18 @@ def _reason(error: Exception) -> str:
     return told[0] if told else first_line(error)
 
 
-def _read_back(core: Any, compiled: Mapping[str, Any]) -> str:
+def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
     """Name the device and the precision that the graphs really got."""
     for part, model in compiled.items():
         devices = list(model.get_property("EXECUTION_DEVICES"))
         precision = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if (devices, precision) != ([DEVICE], INFERENCE_PRECISION):
+        if (devices, precision) != ([DEVICE], asked):
             raise BackendError(
-                f"asked OpenVINO for {INFERENCE_PRECISION} on {DEVICE}, got {precision} on {', '.join(devices)} for "
+                f"asked OpenVINO for {asked} on {DEVICE}, got {precision} on {', '.join(devices)} for "
                 f"the {part}: scores would not be those that were verified. Use another engine: --backend onnxruntime"
             )
     name = str(core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
-    return f"{name}, {INFERENCE_PRECISION}"
+    return f"{name}, {asked}"
 
 
 def _spec(port: Any, names: set[str]) -> TensorSpec:

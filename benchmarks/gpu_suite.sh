@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Run every check and benchmark that needs an NVIDIA GPU, and leave one folder of results. Without a GPU: say what it
+# would run. Usage: benchmarks/gpu_suite.sh CHECKPOINT DIVES.jsonl OUT   (a default-size network and its dives)
+# A step that fails is written down and the next one runs; the exit code is the number of steps that failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+if [ $# -ne 3 ]; then
+    sed -n '2,4s/^# //p' "$0" >&2
+    exit 2
+fi
+checkpoint=$1 dives=$2 out=$3
+python=${PYTHON:-python3}
+has_gpu=false
+command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && has_gpu=true
+failed=0
+
+# step NAME COMMAND...: run it, or say that it would be run.
+step() {
+    local name=$1
+    shift
+    if ! $has_gpu; then
+        printf 'would run %s: %s\n' "$name" "$*"
+        return
+    fi
+    printf '%s ... ' "$name"
+    if "$@" >"$out/$name.log" 2>&1; then
+        echo done
+    else
+        echo "FAILED ($out/$name.log)"
+        failed=$((failed + 1))
+    fi
+}
+
+if $has_gpu; then mkdir -p "$out"; else echo "no NVIDIA GPU with a driver here: nothing is run"; fi
+bundle=$out/bundle
+step machine nvidia-smi -q
+step doctor "$python" -m mcore_runtime.doctor.command
+step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/test_compute.py -ra
+step tests-engines "$python" -m pytest tests/runtime/test_backends.py tests/runtime/test_tensorrt_backend.py -ra
+step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
+step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
+step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
+step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
+step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
+step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
+step bench "$python" -m mcore_bench.cli "$bundle" --checkpoint "$checkpoint" --json "$out/bench.json" --html "$out/bench.html"
+for precision in fp32 bf16 fp16; do
+    step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
+        --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite
+done
+exit "$failed"

@@ -1,0 +1,179 @@
+"""``mcore-bench``: how fast, how big, against what else, and how far from what this machine could do.
+
+mcore-bench bundle
+
+mcore-bench bundle --checkpoint runs/first/best.pt --json results.json --html results.html
+
+mcore-bench --variants (operations and parameters of other configurations; needs no bundle)
+
+With the bundle's checkpoint it also counts operations and measures peers: the published procedure, PyTorch eager and
+compiled, plain exports, other video backbones. Contenders have their turns in the same rounds, so that ratios hold on a
+busy machine; milliseconds do not.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from mcore.cli_help import description
+from mcore.errors import UserError, run_command
+from mcore_bench.account import VariantCost
+from mcore_bench.environment import cores, read_environment
+from mcore_bench.guard import keep, lost
+from mcore_bench.history import Change, changes, ratios
+from mcore_bench.page import write_page
+from mcore_bench.result import VERSION, Result, read_result, write_result
+from mcore_bench.run import Plan, measure_bundle, measure_side_by_side
+from mcore_bench.show import show, variants_table
+from mcore_bench.timing import Effort
+
+_WORSE = 0.9
+"""A ratio that shrinks below this share of its old value is pointed out."""
+
+
+_WIDTH = 140
+"""Columns, also where the output is a file."""
+
+
+@dataclass(frozen=True)
+class BenchArguments:
+    """Measure bundles on this machine."""
+
+    bundles: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Folders made by mcore-export, with exemplars."""
+    checkpoint: Path | None = None
+    """The checkpoint of the first bundle: counts operations, and measures its peers and limits."""
+    threads: int | None = None
+    """CPU threads of every engine alike; default: one for each core."""
+    effort: tyro.conf.OmitArgPrefixes[Effort] = field(default_factory=Effort)
+    """How long parts are measured."""
+    peer_runs: int = 12
+    """Rounds of the peers, each of which has a whole published procedure in it."""
+    video: Path | None = None
+    """Video of a dive; default: a rendered one."""
+    width: int = 640
+    """Of the rendered video, pixels."""
+    height: int = 360
+    """Of the rendered video, pixels."""
+    no_compile: bool = False
+    """Leave out torch.compile, which takes minutes to start."""
+    no_throughput: bool = False
+    """Leave out batches and streams."""
+    no_memory: bool = False
+    """Leave out peak memory, for which every engine starts once more."""
+    no_limits: bool = False
+    """Leave out the machine's limits and the profiles of layers."""
+    variants: bool = False
+    """Count operations and parameters of other configurations."""
+    json: Path | None = None
+    """Write all figures to this .json file."""
+    html: Path | None = None
+    """Write a page with tables and pictures to this .html file."""
+    compare: Path | None = None
+    """An older .json file: compare the ratios of both."""
+    guard: Path | None = None
+    """Ratios to hold, such as benchmarks/baseline.json: exit code 1 where one is lost."""
+    keep: Path | None = None
+    """Write the ratios of this run to hold them from now on."""
+
+    def __post_init__(self) -> None:
+        if not self.bundles and not self.variants:
+            raise UserError("nothing to measure: give a bundle, or --variants")
+        if self.checkpoint is not None and not self.bundles:
+            raise UserError("--checkpoint belongs to the first bundle; give one")
+        if not self.bundles and any((self.json, self.html, self.compare, self.guard, self.keep)):
+            raise UserError("--json, --html, --compare, --guard and --keep are about a bundle's figures: give one")
+        if self.peer_runs < 4 or (self.threads is not None and self.threads < 1):
+            raise UserError(f"{self.peer_runs} rounds of peers, {self.threads} threads; at least 4 and 1")
+        for path, ending in ((self.json, ".json"), (self.html, ".html")):
+            if path is not None and path.suffix != ending:
+                raise UserError(f"{path} does not end in {ending}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mcore-bench``; returns 0, 1 where a guarded ratio was lost, or 2 for a mistake."""
+    return run_command(
+        lambda: _run(
+            tyro.cli(
+                BenchArguments, prog="mcore-bench", args=argv, description=description(__doc__),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            ),
+            sys.argv[1:] if argv is None else argv,
+        )
+    )  # fmt: skip
+
+
+def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
+    console, progress = Console(width=max(Console().width, _WIDTH), soft_wrap=True), Console(stderr=True)
+    old = None if arguments.compare is None else read_result(arguments.compare)
+    variants: tuple[VariantCost, ...] = ()
+    if arguments.variants:
+        from mcore_bench.flops import variants as count_variants
+
+        variants = count_variants()
+        console.print(variants_table(variants))
+    if not arguments.bundles:
+        return 0
+    plan = _plan(arguments)
+    environment = read_environment(plan.threads)
+    measured = tuple(
+        measure_bundle(
+            path,
+            plan if number == 0 else replace(plan, checkpoint=None),
+            lambda text: progress.print(text, style="dim"),
+        )
+        for number, path in enumerate(arguments.bundles)
+    )
+    together = measure_side_by_side(arguments.bundles, plan) if len(measured) > 1 else None
+    result = Result(VERSION, shlex.join(["mcore-bench", *argv]), environment, measured, together)
+    show(console, result)
+    if arguments.json is not None:
+        write_result(arguments.json, result)
+    if arguments.html is not None:
+        write_page(arguments.html, result, variants)
+    if old is not None:
+        console.print(changes_table(list(changes(ratios(old), ratios(result)))))
+    if arguments.keep is not None:
+        keep(arguments.keep, result)
+    lines = [] if arguments.guard is None else list(lost(arguments.guard, result))
+    for line in lines:
+        console.print(f"lost ground: {line}", style="red", markup=False)
+    return 1 if lines else 0
+
+
+def _plan(arguments: BenchArguments) -> Plan:
+    return Plan(
+        threads=arguments.threads or cores(),
+        effort=arguments.effort,
+        peer_effort=Effort(arguments.peer_runs, 0.0, 0.0),
+        video=arguments.video,
+        size=(arguments.width, arguments.height),
+        checkpoint=arguments.checkpoint,
+        throughput=not arguments.no_throughput,
+        memory=not arguments.no_memory,
+        limits=not arguments.no_limits,
+        compiled=not arguments.no_compile,
+    )
+
+
+def changes_table(found: Sequence[Change]) -> Table:
+    """Ratios of two runs."""
+    table = Table("ratio", title="against the older run")
+    for heading in ("old", "new", "new / old", ""):
+        table.add_column(heading, justify="right")
+    for change in found:
+        verdict = "lost ground" if change.relative < _WORSE else ""
+        table.add_row(change.name, f"{change.old:.2f}", f"{change.new:.2f}", f"{change.relative:.2f}", verdict)
+    return table
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""The parts of scoring a dive, one by one and end to end, on everything that a bundle runs on here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.config import ClipConfig
+from mcore.synthetic import render_dive, write_video
+from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
+from mcore.video.picture import to_rgb
+from mcore_bench.contenders import Contenders
+from mcore_bench.timing import Call, Effort, Group, compare
+from mcore_runtime.scorer import Scorer
+
+PARTS = ("backbone", "segmenter", "regressor")
+
+
+@dataclass(frozen=True)
+class Dive:
+    """What is scored: a video, and the same dive in memory."""
+
+    video: Path
+    dive_number: str
+    size: tuple[int, int]
+    """Width and height of the frames, pixels."""
+    rgb: NDArray[np.uint8]
+    """(T, H, W, 3), the sampled frames before resizing."""
+    clip: NDArray[np.float32]
+    """(3, T, c, c), network input."""
+
+
+def rendered_dive(folder: Path, dive_number: str, config: ClipConfig, *, width: int, height: int) -> Dive:
+    """Render a dive, write its video to a folder, and read it back.
+
+    Args:
+        folder: gets ``dive.mp4``.
+        dive_number: one that the bundle has exemplars of.
+        config: the network's input.
+        width: of the frames, pixels.
+        height: of the frames, pixels.
+    """
+    dive = render_dive(dive_number, 7, width=width, height=height)
+    video = folder / "dive.mp4"
+    write_video(video, dive.frames, dive.plan.fps)
+    return read_dive(video, dive_number, config)
+
+
+def read_dive(video: Path, dive_number: str, config: ClipConfig) -> Dive:
+    """Read a video's sampled frames at their full size.
+
+    Args:
+        video: a file that FFmpeg reads.
+        dive_number: of the dive in it.
+        config: the network's input.
+    """
+    frames = _decode(video)
+    rgb = np.stack([to_rgb(frames[i]) for i in sample_indices(len(frames), config.num_frames)])
+    height, width = rgb.shape[1:3]
+    return Dive(video, dive_number, (width, height), rgb, _prepare(rgb, config))
+
+
+def measure_parts(dive: Dive, contenders: Contenders, config: ClipConfig, effort: Effort) -> tuple[Group, ...]:
+    """Time each part on each contender, those of one part in turns.
+
+    Args:
+        dive: what is scored.
+        contenders: from ``open_contenders``.
+        config: the network's input.
+        effort: how long for each.
+    """
+    width, height = dive.size
+    video: dict[str, Call] = {
+        "decode": lambda: _decode(dive.video),
+        "preprocess": lambda: _prepare(dive.rgb, config),
+        "decode and preprocess": lambda: normalise(crop(sample_clip(dive.video, config).frames, config), config),
+    }
+    about = {
+        "decode": "every frame of the file by libav, left in YUV",
+        "preprocess": f"{config.num_frames} RGB frames in memory to network input",
+        "decode and preprocess": "what a scorer does, with the conversion to RGB of the sampled frames",
+    }
+    groups = [compare(f"video of {width} x {height}", video, effort, about=about)]
+    told = {contender.name: contender.about for contender in contenders.opened}
+    for part in PARTS:
+        calls = {contender.name: _part(part, contender.scorer, dive) for contender in contenders.opened}
+        groups.append(compare(part, calls, effort, about=told))
+    dives = {contender.name: _whole(contender.scorer, dive) for contender in contenders.opened}
+    groups.append(compare("dive, from the file to the score", dives, effort, about=told))
+    return tuple(groups)
+
+
+def _part(part: str, scorer: Scorer, dive: Dive) -> Call:
+    backend = scorer.backend
+    if part == "backbone":
+        return lambda: backend.backbone(dive.clip[None])
+    features = backend.backbone(dive.clip[None])
+    if part == "segmenter":
+        return lambda: backend.segmenter(features)
+    _, _, tokens = backend.segmenter(features)
+    exemplars = scorer.select(dive.dive_number, any_exemplar=True).bank.tokens
+    return lambda: backend.regressor(tokens, exemplars)
+
+
+def _whole(scorer: Scorer, dive: Dive) -> Call:
+    return lambda: scorer.score(dive.video, dive.dive_number, any_exemplar=True)
+
+
+def _decode(video: Path) -> list[av.VideoFrame]:
+    with av.open(str(video)) as container:
+        return list(container.decode(video=0))
+
+
+def _prepare(rgb: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.float32]:
+    return normalise(crop(np.stack([resize_frame(frame, config) for frame in rgb]), config), config)

@@ -1,0 +1,236 @@
+"""One bundle through all benchmarks that were asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcore.errors import UserError
+from mcore_bench.accuracy import Accuracy, measure_accuracy
+from mcore_bench.bfloat import BFLOAT, open_bfloat
+from mcore_bench.conditions import Watch
+from mcore_bench.contenders import PUBLISHED_EXEMPLARS, Contender, Contenders, open_contenders
+from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
+from mcore_bench.memory import peak_memory_mb
+from mcore_bench.parts import PARTS, Dive, measure_parts, read_dive, rendered_dive
+from mcore_bench.result import Measured
+from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
+from mcore_bench.timing import Call, Effort, Group, compare
+from mcore_runtime.backends import Backend
+from mcore_runtime.backends.split import SPLIT_BACKENDS
+from mcore_runtime.bundle import Bundle
+
+if TYPE_CHECKING:
+    from mcore.model import MCoRe
+    from mcore_bench.account import Account
+
+_NOT_MEASURED = "not measured: this backend does not tell transfers from computing"
+_NO_TRANSFERS = "none: the graphs run where the clip is"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    threads: int
+    effort: Effort
+    peer_effort: Effort
+    video: Path | None
+    size: tuple[int, int]
+    checkpoint: Path | None
+    throughput: bool
+    memory: bool
+    limits: bool
+    compiled: bool
+
+
+def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measured:
+    """Measure one bundle.
+
+    Args:
+        path: its folder.
+        plan: what to measure.
+        say: told what begins.
+
+    Raises:
+        UserError: the bundle has no exemplars, nothing runs it here, or the checkpoint is not its own.
+    """
+    bundle = Bundle.open(path)
+    config = bundle.model.clip
+    bank = bundle.load_exemplars()
+    number = str(bank.dive_numbers[0])
+    model = None if plan.checkpoint is None else _load(plan.checkpoint, bundle)
+    groups: list[Group] = []
+    memory: dict[str, float] = {}
+    streams: tuple[Streams, ...] = ()
+    limits: Limits | None = None
+    account: Account | None = None
+    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as name, Watch() as watch:
+        folder = Path(name)
+        width, height = plan.size
+        dive = (
+            rendered_dive(folder, number, config, width=width, height=height)
+            if plan.video is None
+            else read_dive(plan.video, number, config)
+        )
+        if model is not None:
+            from mcore_bench.flops import count_model
+
+            account = count_model(model)
+        with open_contenders(bundle, plan.threads) as contenders:
+            absent = list(contenders.absent)
+            say(f"parts: {', '.join(each.name for each in contenders.opened)}")
+            groups += measure_parts(dive, contenders, config, plan.effort)
+            if model is not None:
+                say("peers")
+                groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
+            if plan.limits and account is not None:
+                say("limits")
+                limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
+            say("accuracy")
+            accuracy = _accuracy(bundle, contenders, plan.threads)
+            transfers = {each.name: _transfers(each) for each in contenders.opened}
+            names = [(each.scorer.backend.name, each.scorer.precision) for each in contenders.opened]
+        if plan.throughput:
+            say("batches and streams")
+            light = replace(plan.effort, runs=max(4, plan.effort.runs // 5))
+            for backend in dict.fromkeys(name for name, _ in names if name in SPLIT_BACKENDS):
+                groups.append(measure_batches(bundle.graphs("fp32"), backend, plan.threads, light))
+                streams += measure_streams(bundle, backend, "fp32", STREAMS, plan.effort.seconds)
+        if plan.memory:
+            say("memory")
+            for backend, precision in names:
+                if (peak := peak_memory_mb(path, backend, precision, plan.threads)) is not None:
+                    memory[f"{backend} {precision}"] = peak
+    return Measured(
+        bundle=path.name,
+        bundle_sha256=bundle.sha256,
+        checkpoint=bundle.manifest.checkpoint.name,
+        groups=tuple(groups),
+        peak_memory_mb=memory,
+        streams=streams,
+        accuracy=accuracy,
+        transfers=transfers,
+        absent=tuple(absent),
+        account=account,
+        limits=limits,
+        conditions=watch.conditions,
+    )
+
+
+def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
+    from mcore.checkpoint import load_checkpoint
+    from mcore_runtime.records import hash_file
+
+    if hash_file(checkpoint).sha256 != bundle.manifest.checkpoint.sha256:
+        raise UserError(
+            f"{checkpoint} is not the checkpoint that {bundle.path} was exported from "
+            f"({bundle.manifest.checkpoint.name}): peers would do other work. Give that one with --checkpoint"
+        )
+    return load_checkpoint(checkpoint)
+
+
+def _peers(
+    model: MCoRe,
+    bundle: Bundle,
+    contenders: Contenders,
+    dive: Dive,
+    plan: Plan,
+    folder: Path,
+    absent: list[str],
+) -> tuple[Group, ...]:
+    from mcore_bench.peers import measure_peers
+
+    with _backends(bundle, contenders, plan.threads) as backends:
+        found = measure_peers(
+            model, backends, dive.clip, plan.threads, plan.peer_effort, folder, compiled=plan.compiled
+        )
+    absent += found.absent
+    return found.groups
+
+
+def _accuracy(bundle: Bundle, contenders: Contenders, threads: int) -> tuple[Accuracy, ...]:
+    with _backends(bundle, contenders, threads) as backends:
+        return measure_accuracy(bundle, backends)
+
+
+@contextmanager
+def _backends(bundle: Bundle, contenders: Contenders, threads: int) -> Iterator[dict[str, Backend]]:
+    """The contenders' backends by name, and OpenVINO in bfloat16 where it runs."""
+    backends: dict[str, Backend] = {each.name: each.scorer.backend for each in contenders.opened}
+    bfloat = open_bfloat(bundle.graphs("fp32"), backends, threads)
+    if bfloat is None:
+        yield backends
+        return
+    with closing(bfloat):
+        yield {**backends, BFLOAT: bfloat}
+
+
+def measure_side_by_side(paths: Sequence[Path], plan: Plan) -> Group:
+    """Time the backbones of several bundles in turns.
+
+    Raises:
+        UserError: their inputs differ.
+    """
+    bundles = [Bundle.open(path) for path in paths]
+    shapes = {bundle.model.clip for bundle in bundles}
+    if len(shapes) > 1:
+        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
+    c = bundles[0].model.clip
+    clip = np.random.default_rng(0).standard_normal((1, 3, c.num_frames, c.crop_size, c.crop_size), np.float32)
+    with ExitStack() as stack:
+        calls: dict[str, Call] = {}
+        for bundle in bundles:
+            contenders = stack.enter_context(open_contenders(bundle, plan.threads))
+            for each in contenders.opened:
+                calls[f"{bundle.path.name}: {each.name}"] = partial(each.scorer.backend.backbone, clip)
+        return compare("backbones of all bundles", calls, plan.effort)
+
+
+def _limits(
+    bundle: Bundle, contenders: Contenders, dive: Dive, account: Account, groups: list[Group], threads: int
+) -> Limits:
+    from mcore_bench.layers import profile_onnxruntime, profile_openvino
+
+    peaks, copy_gb_s = measure_peaks(threads), measure_copy(threads)
+    limits = Limits(threads, peaks, copy_gb_s, (), ())
+    by_title = {group.title: group for group in groups}
+    moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
+    costs = {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
+    parts: list[PartLimit] = []
+    for part in PARTS:
+        for each in contenders.opened:
+            arithmetic = _arithmetic(each, part)
+            if (peak := limits.peak(arithmetic)) is not None:
+                times = PUBLISHED_EXEMPLARS if part == "regressor" else 1
+                measured_ms = by_title[part].row(each.name).timing.least_ms  # the peaks are of the best run too
+                found = part_limit(
+                    costs[part], times, each.name, arithmetic, measured_ms, peak, copy_gb_s, moved.get(part, 0)
+                )
+                parts.append(replace(found, part=part))
+    reports: list[LayerReport] = []
+    graph, clip = bundle.graphs("fp32").path("backbone"), dive.clip[None]
+    peak = limits.peak("fp32")
+    here = {each.scorer.backend.name for each in contenders.opened}
+    for backend, profile in (("onnxruntime", profile_onnxruntime), ("openvino", profile_openvino)):
+        if backend in here and peak is not None:
+            reports.append(group_layers(f"{backend} fp32", profile(graph, clip, threads), peak, copy_gb_s))
+    return replace(limits, parts=tuple(parts), layers=tuple(reports))
+
+
+def _arithmetic(contender: Contender, part: str) -> str:
+    """The arithmetic that a part is really computed in; one that is mostly int8 counts as int8."""
+    kind = contender.scorer.backend.precision[part]
+    return next((name for name in ("int8", "bf16", "fp32", "fp16") if kind.startswith(name)), "fp32")
+
+
+def _transfers(contender: Contender) -> str:
+    on_gpu = contender.scorer.backend.name in ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+    return _NOT_MEASURED if on_gpu else _NO_TRANSFERS

@@ -1,0 +1,144 @@
+"""What a benchmark says about time: every call in every round counts, nothing is dropped.
+
+Milliseconds depend on the machine's mood; the ratio within a round does not, so that is what is compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.errors import UserError
+from mcore_export.speed import in_turns
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    runs: int = 50
+    """Least number of rounds, in each of which every contender has one turn."""
+    seconds: float = 3.0
+    """Least time for each contender."""
+    warm_up_s: float = 1.0
+    """Least time for each contender before anything counts; two rounds at least."""
+
+    def __post_init__(self) -> None:
+        if self.runs < 4 or self.seconds < 0 or self.warm_up_s < 0:
+            raise UserError(f"{self.runs} runs, {self.seconds} s, {self.warm_up_s} s of warm-up; at least 4 runs, 0 s")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one call."""
+
+    runs: int
+    median_ms: float
+    mean_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    least_ms: float
+    variation: float
+    """Coefficient of variation: standard deviation over mean."""
+    cpu_cores: float
+    """Processor seconds of this process for each second on the clock: far below the threads, others had the cores."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast something is as the baseline, round by round."""
+
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender."""
+
+    name: str
+    about: str
+    """What it is and, where that is not plain, what it is not."""
+    timing: Timing
+    speedup: Ratio | None
+    """Baseline's time over this one's; None for the baseline itself."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Contenders that were measured in turns, so that their ratios mean something."""
+
+    title: str
+    baseline: str
+    rows: tuple[Row, ...]
+
+    def row(self, name: str) -> Row:
+        """Return one contender's row."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def compare(
+    title: str, calls: Mapping[str, Call], effort: Effort, *, about: Mapping[str, str] | None = None, baseline: str = ""
+) -> Group:
+    """Time calls in turns: A B A B.
+
+    Args:
+        title: what they all do.
+        calls: by name.
+        effort: how long.
+        about: what each is; may leave out some.
+        baseline: what the others are compared with; default: the first.
+    """
+    baseline = baseline or next(iter(calls))
+    cpu_s: dict[str, list[float]] = {name: [] for name in calls}
+    metered = {name: _metered(call, cpu_s[name]) for name, call in calls.items()}
+    wall_ms = in_turns(metered, effort.runs, at_least_s=effort.seconds, warm_up_s=effort.warm_up_s)
+    rows = []
+    for name, times_ms in wall_ms.items():
+        speedup = None if name == baseline else ratio(wall_ms[baseline], times_ms)
+        timing = summarise(times_ms, np.array(cpu_s[name][-len(times_ms) :]) * 1e3)
+        rows.append(Row(name, (about or {}).get(name, ""), timing, speedup))
+    return Group(title, baseline, tuple(rows))
+
+
+def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Timing:
+    """Summarise the times of all runs (N,), on the clock and of the processor."""
+    wall = wall_ms.astype(np.float64)
+    median, p90, p95, p99 = np.percentile(wall, (50, 90, 95, 99)).tolist()
+    mean = float(wall.mean())
+    return Timing(
+        runs=len(wall),
+        median_ms=median,
+        mean_ms=mean,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        least_ms=float(wall.min()),
+        variation=float(wall.std()) / mean if mean else 0.0,
+        cpu_cores=float(cpu_ms.sum() / wall.sum()) if wall.sum() else 0.0,
+    )
+
+
+def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> Ratio:
+    """How many times as fast ``other`` is, from the times of the same rounds (N,)."""
+    low, median, high = np.percentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
+    return Ratio(median, low, high)
+
+
+def _metered(call: Call, cpu_s: list[float]) -> Call:
+    def run() -> None:
+        began = time.process_time()
+        call()
+        cpu_s.append(time.process_time() - began)
+
+    return run

@@ -1,0 +1,162 @@
+"""The command on a tiny bundle: every figure goes to the file, the table and the page, and comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcore.errors import UserError
+from mcore_bench import limit, run
+from mcore_bench.cli import main
+from mcore_bench.guard import keep, lost
+from mcore_bench.history import changes, ratios
+from mcore_bench.result import Result, read_result, write_result
+from mcore_bench.timing import Ratio
+
+pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
+
+QUICK = ("--threads", "1", "--runs", "4", "--seconds", "0", "--warm-up-s", "0", "--peer-runs", "4", "--no-compile",
+         "--width", "96", "--height", "64")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything but torch.compile."""
+    folder = tmp_path_factory.mktemp("measured")
+    outputs = ["--json", str(folder / "run.json"), "--html", str(folder / "run.html")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limit, "SIZES", (256,))
+        patch.setattr(limit, "_COPY_BYTES", 1 << 22)
+        patch.setattr(run, "STREAMS", (2,))
+        assert main([str(bundle), "--checkpoint", str(checkpoint), *QUICK, *outputs]) == 0
+    return folder
+
+
+@pytest.fixture
+def result(measured: Path) -> Result:
+    return read_result(measured / "run.json")
+
+
+def test_every_part_peer_and_limit_is_there(result: Result) -> None:
+    (found,) = result.bundles
+    titles = [group.title for group in found.groups]
+    assert titles[:5] == ["video of 96 x 64", "backbone", "segmenter", "regressor", "dive, from the file to the score"]
+    peers = found.groups[titles.index("dive, from network input to score, and its peers")]
+    assert peers.baseline == "published procedure, PyTorch eager"
+    assert {"PyTorch eager", "ONNX Runtime, plain export", "onnxruntime fp32"} <= {row.name for row in peers.rows}
+    assert all(row.about for row in peers.rows)
+    assert all(row.timing.runs == 4 for group in found.groups for row in group.rows)
+    assert all(row.speedup is not None for group in found.groups for row in group.rows if row.name != group.baseline)
+    assert found.limits is not None
+    assert found.limits.peak("fp32") is not None
+    assert {part.part for part in found.limits.parts} == {"backbone", "segmenter", "regressor"}
+    assert all(0 < part.reached < 1.5 for part in found.limits.parts)
+    for report in found.limits.layers:
+        assert sum(group.share for group in report.groups) == pytest.approx(1)
+        assert any("grouped 3x3 convolution" in group.name and group.floor_ms > 0 for group in report.groups)
+    assert {"onnxruntime fp32", "openvino fp32"} <= {row.name for row in found.accuracy}
+    assert all(row.score_mean < 0.01 for row in found.accuracy if row.name.endswith("fp32"))
+    assert all(megabytes > 20 for megabytes in found.peak_memory_mb.values())
+    assert all(each.clips_per_s > 0 for each in found.streams)
+    assert any(line.startswith("tensorrt fp32: ") for line in found.absent)
+
+
+def test_layers_have_the_operations_of_the_network(result: Result, bundle: Path) -> None:
+    from mcore_bench.layers import _convolutions
+
+    (found,) = result.bundles
+    assert found.account is not None
+    unique = {id(layer): layer for layer in _convolutions(bundle / "backbone.onnx").values()}
+    gates = sum(layer.macs for layer in unique.values() if layer.group.startswith("gate"))
+    counted = sum(layer.macs for layer in found.account.backbone.layers if layer.name.endswith("gate"))
+    # The exported gate reads both halves of the shifted channels: twice the operations, in exchange for the order.
+    assert gates == 2 * counted
+    assert sum(layer.macs for layer in unique.values()) - gates == found.account.backbone.macs - counted
+
+
+def test_the_page_needs_nothing_else(measured: Path, result: Result) -> None:
+    page = (measured / "run.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["']?(https?:|//)""", page)
+    assert page.count("data:image/svg+xml;base64,") > 6
+    for group in result.bundles[0].groups:
+        assert group.title in page
+    assert "published procedure" in page
+
+
+def test_a_run_comes_back_from_its_file(tmp_path: Path, result: Result) -> None:
+    write_result(tmp_path / "again.json", result)
+    assert read_result(tmp_path / "again.json") == result
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"version": 99}', '{"version": 1}', "nothing"])
+def test_other_files_are_refused(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.json").write_text(content)
+    assert main(["bundle", "--compare", str(tmp_path / "old.json")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_runs_are_compared_by_their_ratios(result: Result) -> None:
+    old, new = ratios(result), ratios(result)
+    name = next(iter(new))
+    new[name] *= 0.5
+    found = list(changes({**old, "gone": 1.0}, new))
+    assert [change.name for change in found if change.relative < 0.9] == [name]
+    assert len(found) == len(old)
+
+
+def test_a_lost_ratio_is_seen_and_noise_is_not(tmp_path: Path, result: Result) -> None:
+    path = tmp_path / "baseline.json"
+    keep(path, result)
+    assert list(lost(path, result)) == []
+    kept = json.loads(path.read_text())
+    first, second = list(kept["ratios"])[:2]
+    kept["ratios"][first] *= 100
+    kept["ratios"]["gone: a over b"] = 2.0
+    path.write_text(json.dumps(kept))
+    lines = list(lost(path, result))
+    assert [line.split(": was")[0] for line in lines] == [first, "gone: a over b"]
+    assert not any(second in line for line in lines)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="cannot read the ratios"):
+        list(lost(path, result))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to measure"),
+        (["--variants", "--checkpoint", "c"], "belongs to the first bundle"),
+        (["a", "--json", "a.txt"], "does not end in .json"),
+        (["a", "--runs", "2"], "at least 4 runs"),
+        (["a", "--threads", "0"], "0 threads"),
+        (["nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_said(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_another_networks_checkpoint_is_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.pt").write_bytes(b"other")
+    assert main([str(bundle), "--checkpoint", str(tmp_path / "other.pt"), *QUICK]) == 2
+    assert "is not the checkpoint that" in capsys.readouterr().err
+
+
+def test_without_a_checkpoint_torch_is_not_loaded() -> None:
+    code = "import sys; sys.modules['torch'] = None; sys.modules['fvcore'] = None; import mcore_bench.cli"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_file_is_plain_json(measured: Path) -> None:
+    values = json.loads((measured / "run.json").read_text(encoding="utf-8"))
+    speedup = values["bundles"][0]["groups"][1]["rows"][-1]["speedup"]
+    assert speedup is None or set(speedup) == {field.name for field in dataclasses.fields(Ratio)}

@@ -1,0 +1,177 @@
+"""Write docs/benchmarks.md from results of mcore-bench; every figure is one of the file.
+
+mcore-bench bundle --checkpoint best.pt --threads 2 --json benchmarks/results/cpu.json
+python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mcore.cli_help import description
+from mcore.errors import run_command
+from mcore_bench.account import FLOPS_A_MAC, GIGA, Account
+from mcore_bench.limit import Limits
+from mcore_bench.result import Measured, Result, read_result
+from mcore_bench.show import spread
+from mcore_bench.timing import Group
+
+SHOWN_LAYERS = 10
+"""Groups of layers in each table; the largest gaps come first."""
+
+
+_ABOUT = (
+    "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for one "
+    "epoch on rendered dives: its speed is that of any network of its size, but its score errors say little about a "
+    "good one, and its transitions are near-ties, which int8 flips; [precision.md](precision.md) has better trained "
+    "ones. The bundle was exported with `--int8 --widen`."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which results, and where the page goes."""
+
+    results: Annotated[Path, tyro.conf.Positional]
+    """A .json file of mcore-bench."""
+    write: Path | None = None
+    """Markdown file; the text is always printed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tools/benchmarks_page.py``; returns 0, or 2 for a mistake."""
+    options = tyro.cli(Options, args=argv, prog="benchmarks_page.py", description=description(__doc__))
+    return run_command(lambda: _run(options))
+
+
+def _run(options: Options) -> int:
+    text = "\n".join(describe(read_result(options.results), options.results.as_posix())) + "\n"
+    print(text)
+    if options.write is not None:
+        options.write.write_text(text, encoding="utf-8")
+    return 0
+
+
+def describe(result: Result, source: str) -> Iterator[str]:
+    """Yield the lines of the page."""
+    e = result.environment
+    versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
+    yield "# Benchmarks"
+    yield ""
+    yield _ABOUT
+    yield ""
+    yield (
+        f"{e.date[:10]}, {e.processor}, {e.cores} cores ({', '.join(e.instructions)}), shared with other programs; "
+        f"threads of every engine: {e.threads}; {e.gpu or 'no GPU'}. {versions}."
+    )
+    yield ""
+    yield f"    {result.command}"
+    yield ""
+    yield (
+        f"Written by `python tools/benchmarks_page.py` from [{source}](../{source}). Contenders of one table had their "
+        "turns in the same rounds: **ratios** (median over rounds, quartiles) mean something, milliseconds only beside "
+        "the others of their table. Nothing was dropped. `make bench` compares the ratios of the demo's network with "
+        "benchmarks/baseline.json."
+    )
+    for measured in result.bundles:
+        yield from _bundle(measured)
+    if result.side_by_side is not None:
+        yield from _group(result.side_by_side)
+
+
+def _bundle(measured: Measured) -> Iterator[str]:
+    for line in measured.conditions.warnings:
+        yield ""
+        yield f"**Conditions:** {line}."
+    for group in reversed(measured.groups):  # whole dives and peers first
+        yield from _group(group)
+    yield from _table(
+        "Scores against PyTorch in float32, points",
+        ("", "clips", "mean", "largest", "flipped transitions"),
+        [(a.name, str(a.clips), f"{a.score_mean:.2g}", f"{a.score_largest:.2g}", f"{a.flips:.0%}")
+         for a in measured.accuracy],
+    )  # fmt: skip
+    if measured.account is not None:
+        yield from _account(measured.account)
+    if measured.limits is not None:
+        yield from _limits(measured.limits)
+    yield from _table("Clips a second, one thread for each stream", ("", "streams", "clips a second"),
+                      [(s.name, str(s.streams), f"{s.clips_per_s:.2f}") for s in measured.streams])  # fmt: skip
+    yield ""
+    memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items()) or "not measured"
+    yield f"Peak memory of a process that encodes clips: {memory}. Power: {measured.conditions.power_source}."
+    yield ""
+    yield "Not measured:"
+    yield ""
+    for line in (*measured.absent, *(f"transfers of {name}: {text}" for name, text in measured.transfers.items())):
+        yield f"* {line}"
+
+
+def _group(group: Group) -> Iterator[str]:
+    rows = [
+        (row.name, f"{row.timing.median_ms:.1f}", f"{row.timing.p95_ms:.1f}", str(row.timing.runs), spread(row.speedup))
+        for row in group.rows
+    ]
+    title = group.title[:1].upper() + group.title[1:]
+    yield from _table(title, ("", "median ms", "p95", "runs", f"times as fast as {group.baseline}"), rows)
+    about = [row for row in group.rows if row.about]
+    if about:
+        yield ""
+    yield from (f"* {row.name}: {row.about}" for row in about)
+
+
+def _account(account: Account) -> Iterator[str]:
+    parts = [
+        (part.part, f"{part.macs / GIGA:.3f}", f"{FLOPS_A_MAC * part.macs / GIGA:.3f}", f"{part.parameters / 1e6:.2f}")
+        for part in (account.backbone, account.segmenter, account.comparison)
+    ]
+    for name, macs in (
+        ("**a dive as deployed**", account.deployed_macs),
+        ("a dive as published", account.published_macs),
+    ):
+        figures = f"{macs / GIGA:.2f}", f"{FLOPS_A_MAC * macs / GIGA:.2f}", f"{account.parameters / 1e6:.2f}"
+        parts.append((name, *figures))
+    yield from _table("Operations and parameters", ("", "GMAC", "GFLOPs", "M parameters"), parts)
+    yield ""
+    yield (
+        f"{account.exemplars} exemplars; as deployed is 1/{account.ratio:.1f} of as published. Counted by fvcore with "
+        "handles for the GRU and fused attention; a test holds the total to a hand count."
+    )
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    peaks = [(peak.arithmetic, f"{peak.gflops:.0f} GFLOP/s", peak.library) for peak in limits.peaks]
+    peaks.append(("copying", f"{limits.copy_gb_s:.1f} GB/s", "read and written"))
+    yield from _table("What the machine can do", ("", "best", "reached by"), peaks)
+    parts = [
+        (p.part, p.contender, p.arithmetic, f"{p.measured_ms:.1f}", f"{p.floor_ms:.1f}", f"{p.reached:.0%}")
+        for p in limits.parts
+    ]
+    yield from _table(
+        "Parts against their floor (best run against best rate)",
+        ("part", "on", "peak of", "ms", "floor ms", "reached"),
+        parts,
+    )
+    for report in limits.layers:
+        rows = [(g.name, f"{g.ms:.1f}", f"{g.share:.0%}", f"{g.floor_ms:.1f}") for g in report.groups[:SHOWN_LAYERS]]
+        yield from _table(f"Backbone on {report.contender}: largest gaps", ("layers", "ms", "share", "floor ms"), rows)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if not rows:
+        return
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield f"| {' | '.join(headings)} |"
+    yield f"| --- {'| ---: ' * (len(headings) - 1)}|"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
