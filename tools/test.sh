@@ -8,4 +8,5 @@ python=$(tools/environment.sh train export runtime test)
 echo "ruff: clean"
 types=$("$python" -m mypy 2>&1) || { echo "$types" >&2; exit 1; }
 echo "mypy: $types"
-exec "$python" -m pytest "$@"
+# A file's tests stay in one process, because they share what is costly to make.
+exec "$python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
