@@ -23,8 +23,9 @@ from tests.runtime.test_scorer import calibrated
 
 
 def test_table_names_score_spread_and_stages(
-    tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal breaks rows
     assert main([str(tiny_bundle), str(dive_video), "--dive", "407C"]) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if "dive.mp4" in line)
