@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -76,10 +76,22 @@ def calibrate_banks(
         scores = _score(backends, banks, clip_config, records, say)
     took, found = time.perf_counter() - began, {}
     for name, (same, others) in scores.items():
-        found[name] = BankCalibration(same.calibrate(), others.calibrate(), dives.name, CALIBRATION_SPLIT)
+        measured = same.calibrate()
+        wider = at_least_as_wide(others.calibrate(), measured)
+        found[name] = BankCalibration(measured, wider, dives.name, CALIBRATION_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
         say(f"{'calibration':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
     return found
+
+
+def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Calibration | None:
+    """Return the calibration for dives without exemplars of their number, never narrower than that for the others.
+
+    With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
+    """
+    if others is None or same is None or others.half_width_points >= same.half_width_points:
+        return others
+    return replace(others, half_width_points=same.half_width_points)
 
 
 def _score(

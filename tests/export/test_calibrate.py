@@ -13,6 +13,7 @@ import pytest
 from mcore.calibration import LEAST_DIVES, Calibration, calibrate
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
 from mcore.evaluate import main as evaluate
+from mcore_export.calibrate import at_least_as_wide
 from mcore_export.cli import main
 from mcore_runtime import Scorer
 from mcore_runtime.bundle import Bundle
@@ -64,12 +65,21 @@ def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many
     found = calibration(calibrated)
     assert found is not None
     assert (found.source, found.split) == ("many.jsonl", "val")
-    for part, other_numbers in ((found.same_number, False), (found.other_numbers, True)):
-        expected = calibrate(*errors(calibrated, records, other_numbers=other_numbers))
+    same, others = (calibrate(*errors(calibrated, records, other_numbers=other)) for other in (False, True))
+    for part, expected in ((found.same_number, same), (found.other_numbers, at_least_as_wide(others, same))):
         assert isinstance(part, Calibration)
         assert expected is not None
         assert (part.level, part.num_dives) == (expected.level, expected.num_dives)
         assert part.half_width_points == pytest.approx(expected.half_width_points, abs=POINTS)
+
+
+@pytest.mark.parametrize(
+    ("others", "same", "kept"), [(9.0, 4.0, 9.0), (3.0, 4.0, 4.0), (9.0, None, 9.0), (None, 4.0, None)]
+)
+def test_who_knows_less_is_never_surer(others: float | None, same: float | None, kept: float | None) -> None:
+    measured = [None if width is None else Calibration(0.8, width, 24) for width in (others, same)]
+    found = at_least_as_wide(*measured)
+    assert (None if found is None else found.half_width_points) == kept
 
 
 def test_evaluation_with_shared_exemplars_is_the_bundles(

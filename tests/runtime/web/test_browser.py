@@ -133,9 +133,10 @@ def test_a_dive_is_seen_beside_its_closest_exemplar(browser: Any, served: Served
         tab.press("Pause", ".beside")
         served.session.add_dive(60.0)  # the next dive begins at its own entry
         tab.waits_for(".beside figure:first-child", re.compile(r"60.0\s*2.50 s"))
-        served.session.has_exemplars = False
-        served.session.add_dive(50.0)
-        tab.waits_for("#dive .points", "50.0")
+    served.session.has_exemplars = False
+    with opened(browser, served.page.url) as tab:
+        tab.waits_for("#dive .points", "60.0")
+        tab.waits_for(".strip figcaption b", "flight")
         assert tab.page.locator(".beside").count() == 0
 
 

@@ -120,7 +120,9 @@ function remarks(row) {
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
   if (row.status === "void") found.push(["warn", "Void: it counts for nothing, and its entry dives again."]);
-  found.push(...row.notes.map((note) => ["note", capital(note)]));
+  // That it was compared with other dives has just been said, in other words.
+  const notes = row.notes.filter((note) => !note.startsWith("compared with exemplars of other dive numbers"));
+  found.push(...notes.map((note) => ["note", capital(note)]));
   return found.map(([level, text]) => el("p", { class: `remark ${level}` }, text));
 }
 
