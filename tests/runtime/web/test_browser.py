@@ -127,10 +127,12 @@ def test_a_dive_is_seen_beside_its_closest_exemplar(browser: Any, served: Served
         tab.waits_for(".beside-stage", "Take-off")
         tab.waits_for(".beside figure:last-child", "0.00 s")
         tab.until("[...document.querySelectorAll('.beside img')].every((image) => image.naturalWidth === 200)")
-        tab.page.keyboard.press("End")
-        tab.press("Play", ".beside")  # from the beginning again
-        tab.waits_for(".beside figure:first-child", "0.50 s")
+        tab.press("Play", ".beside")
+        tab.until("document.querySelector('.beside input').value > 0")
         tab.press("Pause", ".beside")
+        paused = slider.input_value()
+        tab.page.wait_for_timeout(600)
+        assert slider.input_value() == paused
         served.session.add_dive(60.0)  # the next dive begins at its own entry
         tab.waits_for(".beside figure:first-child", re.compile(r"60.0\s*2.50 s"))
     served.session.has_exemplars = False
