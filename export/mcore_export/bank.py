@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from mcore.calibration import CALIBRATION_SPLIT
 from mcore.config import ClipConfig, ModelConfig
 from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
 from mcore.data.pairs import shared_exemplars
@@ -113,7 +114,7 @@ def write_banks(
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        kept, tokens, moments = _encode(backends, model, records, options, say)
+        kept, names, tokens, moments = _encode(backends, model, records, options, say)
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
@@ -125,7 +126,7 @@ def write_banks(
             scores=np.array([record.score for record in kept], np.float64),
             dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
             difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
-            names=np.array([_name(record, options.dives) for record in kept]),
+            names=np.array(names),
             graphs_sha256=graphs.digest(),
         )
         path = folder / exemplars_file(name)
@@ -146,32 +147,34 @@ def _encode(
     records: Sequence[DiveRecord],
     options: BankOptions,
     say: Callable[[str], None],
-) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
-    """Encode each dive with every backend: the dives that could be read, their tokens, and pictures by name."""
+) -> tuple[list[DiveRecord], list[str], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
+    """Encode each dive with every backend: the dives that could be read, their names and tokens, pictures by name."""
     tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
-    kept, moments = [], {}
+    kept, names, moments = [], [], {}
     console = Console(stderr=True)
-    for record in track(
-        records, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
+    pairs = list(zip(records, unique_names(records, options.dives), strict=True))
+    for record, name in track(
+        pairs, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
     ):
         try:
             frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s)
             pixels = normalise(crop(frames.frames, model.clip), model.clip)
-            encoded = {name: encode_clip(backend, pixels) for name, backend in backends.items()}
+            encoded = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
             if options.pictures:
                 size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)
                 transitions = encoded["fp32"].transitions.tolist()
-                moments[_name(record, options.dives)] = _moments(record, model, size, transitions)
+                moments[name] = _moments(record, model, size, transitions)
         except ClipError as error:
             say(f"left out: {error}")
             continue
-        for name, encoding in encoded.items():
-            tokens[name].append(encoding.tokens)
+        for precision, encoding in encoded.items():
+            tokens[precision].append(encoding.tokens)
         kept.append(record)
+        names.append(name)
     if not kept:
         dives = options.dives
         raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
-    return kept, tokens, moments
+    return kept, names, tokens, moments
 
 
 def _moments(
@@ -189,10 +192,24 @@ def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
     Raises:
         UserError: the list cannot be read, has no dive of the split, or one with an impossible dive number.
     """
-    records = select_split(read_manifest(options.dives), options.split)
+    everything = read_manifest(options.dives)
+    for record in everything:
+        if record.split == CALIBRATION_SPLIT:
+            DiveNumber.parse(record.dive_number)  # or else the work would be lost at its end
+    records = select_split(everything, options.split)
     numbers = [DiveNumber.parse(record.dive_number).text for record in records]
     chosen = shared_exemplars(numbers, options.per_number, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]
+
+
+def unique_names(records: Sequence[DiveRecord], dives: Path) -> list[str]:
+    """Name dives so that no two have one name: files of one name in several folders outside the list's are numbered."""
+    names: list[str] = []
+    for record in records:
+        name = _name(record, dives)
+        count = sum(other == name or other.startswith(f"{name} #") for other in names)
+        names.append(name if not count else f"{name} #{count + 1}")
+    return names
 
 
 def _name(record: DiveRecord, dives: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mcore.calibration import Calibration
 from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle import PICTURES_FILE, Bundle
 from mcore_runtime.records import BankCalibration
@@ -50,11 +51,13 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
 
 
 def _interval(calibration: BankCalibration | None) -> str:
-    if calibration is None or calibration.same_number is None:
+    if calibration is None or (calibration.same_number or calibration.other_numbers) is None:
         return "no calibrated interval: scores come with the exemplars' spread"
-    same, others = calibration.same_number, calibration.other_numbers
-    wider = "" if others is None else f"; {others.half_width_points:.1f} points without exemplars of the number"
-    return (
-        f"{100 * same.level:.0f} % interval: {same.half_width_points:.1f} points each way{wider}, "
-        f"by {same.num_dives} {calibration.split} dives of {calibration.source}"
-    )
+    same, others = (_describe(part) for part in (calibration.same_number, calibration.other_numbers))
+    return f"{same}; without exemplars of the number {others} ({calibration.split} of {calibration.source})"
+
+
+def _describe(part: Calibration | None) -> str:
+    if part is None:
+        return "the exemplars' spread"
+    return f"{100 * part.level:.0f} % interval: {part.half_width_points:.1f} points each way, by {part.num_dives} dives"

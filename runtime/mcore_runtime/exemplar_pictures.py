@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from mcore.errors import BundleError
 from mcore_runtime.moments import Moment
 
 _INDEX = "index.json"
+_MOST_KEPT = 16
+"""Exemplars whose pictures, some 100 kB each, stay in memory: as many dives are looked at at once."""
 _ADVICE = "copy the bundle again, or export it again"
 
 
@@ -35,10 +38,11 @@ class ExemplarPictures:
         self.bundle_sha256 = bundle_sha256
         self._path = Path(path)
         self._lock = threading.Lock()
-        self._last: tuple[str, tuple[Moment, ...]] | None = None
+        self._read_last: OrderedDict[str, tuple[Moment, ...]] = OrderedDict()
         try:
             with zipfile.ZipFile(self._path) as file:
-                index = json.loads(file.read(_INDEX))
+                self._index = file.read(_INDEX)
+            index = json.loads(self._index)
             self._times_s = {str(e["name"]): tuple(float(t) for t in e["pts_seconds"]) for e in index["exemplars"]}
         except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{path} holds no pictures of exemplars ({error}); {_ADVICE}") from error
@@ -64,13 +68,18 @@ class ExemplarPictures:
         if name not in self._places:
             return None
         with self._lock:  # whoever asks for one picture asks for the next
-            if self._last is None or self._last[0] != name:
-                self._last = (name, self._read(name))
-            return self._last[1]
+            if name not in self._read_last:
+                self._read_last[name] = self._read(name)
+                if len(self._read_last) > _MOST_KEPT:
+                    self._read_last.popitem(last=False)
+            self._read_last.move_to_end(name)
+            return self._read_last[name]
 
     def _read(self, name: str) -> tuple[Moment, ...]:
         try:
             with zipfile.ZipFile(self._path) as file:
+                if file.read(_INDEX) != self._index:
+                    raise BundleError(f"{self._path} is another file than when it was opened: start again")
                 jpegs = [file.read(_picture(self._places[name], i)) for i in range(len(self._times_s[name]))]
         except (OSError, zipfile.BadZipFile, KeyError) as error:
             raise BundleError(f"{self._path} lacks pictures of {name} ({error}); {_ADVICE}") from error

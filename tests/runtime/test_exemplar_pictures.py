@@ -79,6 +79,9 @@ def test_a_file_that_is_replaced_meanwhile_is_said(tmp_path: Path) -> None:
     write_exemplar_pictures(path, STRIPS)
     pictures = ExemplarPictures(path, "abc")
     write_exemplar_pictures(path, {"train/ada.mp4": STRIPS["train/ada.mp4"][:3]})
+    with pytest.raises(BundleError, match="another file than when it was opened"):
+        pictures.moments("train/ada.mp4")
+    path.unlink()
     with pytest.raises(BundleError, match=r"lacks pictures of train/ada\.mp4"):
         pictures.moments("train/ada.mp4")
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.errors import BundleError, UserError
 from mcore.video import SampledClip
 from mcore_runtime.competition import Competition
 from mcore_runtime.live.commands import Commands
@@ -201,7 +201,10 @@ class LiveSession:
             return None
         result = record["result"]
         closest, scored_by = result["exemplars"][0]["name"], result["backend"]["bundle_sha256"]
-        return side_by_side(closest, scored_by, drawn.moments, self._exemplars)
+        try:
+            return side_by_side(closest, scored_by, drawn.moments, self._exemplars)
+        except BundleError:  # moved or replaced meanwhile: scores do not need it, and nobody may miss a dive for it
+            return None
 
     def clip_path(self, number: int) -> Path | None:
         """Return the MP4 file of a dive; None: there is none."""
@@ -256,8 +259,8 @@ class LiveSession:
             new = record | {name: old[name] for name in kept}
             return new | {"status": "void", "status_before": "scored"} if old["status"] == "void" else new
 
+        self._strips.put(number, clip, record["result"]["transitions"])  # before anybody hears of the new result
         self._ledger.change(number, change, settled=True)
-        self._strips.put(number, clip, record["result"]["transitions"])
 
     def _not_rescored(self, number: int, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"

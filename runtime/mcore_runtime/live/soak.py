@@ -214,8 +214,12 @@ def _detected(record: Record) -> DetectedDive:
 
 
 def describe(result: Soak) -> str:
-    """Say in a few lines what happened."""
-    memory = [sample.memory_mb for sample in result.settled]
+    """Say in a few lines what happened.
+
+    Raises:
+        UserError: there are too few samples of the memory.
+    """
+    growth_mb, memory = result.growth_mb, [sample.memory_mb for sample in result.settled]
     times = ", ".join(f"{name} {value:.0f}" for name, value in result.time_to_score_ms.items())
     return (
         f"{result.stream_s / 3600:.2f} hours of stream in {result.took_s / 60:.0f} minutes, {result.backend} "
@@ -224,7 +228,7 @@ def describe(result: Soak) -> str:
         f"{result.unscored} without a score, {result.dropped} frames dropped\n"
         f"time to score in ms: {times}\n"
         f"memory: {result.samples[0].memory_mb:.0f} MB after {result.samples[0].stream_s / 60:.0f} minutes, "
-        f"{min(memory):.0f} to {max(memory):.0f} MB in the last three quarters, {result.growth_mb:+.1f} MB from their "
+        f"{min(memory):.0f} to {max(memory):.0f} MB in the last three quarters, {growth_mb:+.1f} MB from their "
         "beginning to their end"
     )
 

@@ -38,7 +38,7 @@ def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
     """Return the pictures of the exemplars that dives were compared with; None: the bundle is gone, or has none."""
     try:
         return Bundle.open(str(session.facts.get("bundle"))).exemplar_pictures()
-    except UserError:
+    except (UserError, OSError):  # such as a folder that only the service may read
         return None
 
 

@@ -30,7 +30,7 @@ _KEPT = "private, max-age=86400"
 _AWAY, _TOO_MANY, _SILENCE = 1001, 1013, 1008
 """Codes with which a WebSocket is closed: the run is over; too many pages; it may not send anything."""
 _NUMBER = InPath(ge=1, le=1_000_000)
-_PICTURE = InPath(ge=0, le=99)
+_PICTURE = InPath(ge=0, le=9999)
 
 
 class Service:

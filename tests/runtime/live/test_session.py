@@ -395,6 +395,10 @@ def test_a_dive_is_put_beside_its_closest_exemplar(
         assert len(both.dive) == len(both.other) == TOKENS
         assert session.beside(2) is None  # there are no pictures of its only exemplar
         assert session.beside(9) is None
+    with begin(video, pictured_bundle, tmp_path / "t", entries=ENTRIES) as session:
+        session.run()
+        (pictured_bundle / "exemplar_pictures.zip").unlink()
+        assert session.beside(1) is None  # a bundle that goes away takes no dive with it
     with begin(video, tiny_bundle, tmp_path / "s") as session:  # another bundle, with exemplars of the same names
         assert session.strip(1) is not None
         assert session.beside(1) is None

@@ -15,6 +15,7 @@ export function besideExemplar(record) {
   const exemplar = record.result.exemplars[0];
   const count = both.dive_s.length;
   const perStage = count / STAGES.length;
+  shown.index = Math.min(shown.index, count - 1);
   if (shown.number !== record.number) shown = { number: record.number, index: count - perStage }; // the entry
 
   const mine = picture("This dive", points(record.result.score));
