@@ -3,12 +3,12 @@
 # would run. Usage: benchmarks/gpu_suite.sh CHECKPOINT DIVES.jsonl OUT   (a default-size network and its dives)
 # A step that fails is written down and the next one runs; the exit code is the number of steps that failed.
 set -uo pipefail
-cd "$(dirname "$0")/.."
 if [ $# -ne 3 ]; then
     sed -n '2,4s/^# //p' "$0" >&2
     exit 2
 fi
-checkpoint=$1 dives=$2 out=$3
+checkpoint=$(realpath -m "$1") dives=$(realpath -m "$2") out=$(realpath -m "$3") # before the folder changes
+cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 has_gpu=false
 command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && has_gpu=true

@@ -62,12 +62,13 @@ def calibrate(
         level: share to hold, between 0 and 1.
 
     Returns:
-        The calibration; None for fewer dives than ``LEAST_DIVES``, or than the level needs.
+        The calibration; None for fewer dives than ``LEAST_DIVES``, or than the level needs, or where so many scores are
+        not numbers that no width would hold.
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level} of an interval; it lies between 0 and 1")
     errors = np.sort(np.abs(np.asarray(predicted, np.float64) - np.asarray(true, np.float64)))
     rank = math.ceil((len(errors) + 1) * level - _ROUNDING)
-    if len(errors) < LEAST_DIVES or rank > len(errors):
+    if len(errors) < LEAST_DIVES or rank > len(errors) or not math.isfinite(errors[rank - 1]):
         return None
     return Calibration(level, float(errors[rank - 1]), len(errors))

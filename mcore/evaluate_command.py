@@ -23,7 +23,7 @@ from mcore.calibration import CALIBRATION_SPLIT, LEAST_DIVES
 from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.clip_files import cache_folder, check_folder, decode_missing
 from mcore.config import ClipConfig
-from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
 from mcore.decoding import Decoding
 from mcore.devices import choose_device
 from mcore.errors import UserError
@@ -139,6 +139,7 @@ def evaluate_checkpoint(options: Options) -> Report:
     report = Report(
         rows=assess(outcome, calibrations=calibrations, num_resamples=options.num_resamples, seed=options.seed),
         dives=plan.queries[:num_dives],
+        names=dive_names(plan.queries[:num_dives], options.data),
         skipped=[record for record in plan.skipped if record.split == options.split],
         outcome=outcome,
         calibrations=calibrations,

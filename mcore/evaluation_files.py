@@ -25,6 +25,7 @@ METRICS, PREDICTIONS, SCATTER, BOUNDARIES = "metrics.json", "predictions.csv", "
 EVALUATION_FILES = (METRICS, PREDICTIONS, SCATTER, BOUNDARIES)
 """The last one only where transitions are labelled."""
 PREDICTION_COLUMNS = (
+    "dive",
     "path",
     "dive_number",
     "difficulty",
@@ -39,8 +40,8 @@ PREDICTION_COLUMNS = (
     "true_flight_frame",
     "true_entry_frame",
 )
-"""Columns of predictions.csv: ``low`` to ``high`` is the calibrated interval, frames are sampled frames; empty where
-something is not known or not labelled."""
+"""Columns of predictions.csv: ``dive`` is the name by which runs are compared, ``low`` to ``high`` is the calibrated
+interval, frames are sampled frames; empty where something is not known or not labelled."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Report:
     """Metrics of network and yardstick."""
     dives: list[DiveRecord]
     """What was scored."""
+    names: list[str]
+    """Of these dives, no two alike."""
     skipped: list[DiveRecord]
     """What was not, for want of a training dive of its number."""
     outcome: Outcome
@@ -124,7 +127,7 @@ def _predictions(report: Report) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PREDICTION_COLUMNS)
-    for i, record in enumerate(report.dives):
+    for i, (name, record) in enumerate(zip(report.names, report.dives, strict=True)):
         score = float(outcome.scores[i])
         ends = [np.nan, np.nan] if intervals is None else intervals.model.interval(score)
         points = (score, *ends, outcome.spread[i], outcome.yardstick_scores[i])
@@ -132,5 +135,5 @@ def _predictions(report: Report) -> str:
         true = ["" if frame < 0 else int(frame) for frame in outcome.true_transitions[i]]
         frames = [*outcome.transitions[i].tolist(), *true]
         difficulty = "" if record.difficulty is None else record.difficulty
-        writer.writerow([record.path, record.dive_number, difficulty, record.score, *texts, *frames])
+        writer.writerow([name, record.path, record.dive_number, difficulty, record.score, *texts, *frames])
     return text.getvalue()

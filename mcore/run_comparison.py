@@ -51,7 +51,7 @@ def compare_runs(runs: Sequence[Run], *, num_resamples: int = 1000, seed: int = 
     """
     if len(runs) < 2:
         raise UserError(f"{len(runs)} run to compare; give at least two")
-    common = [path for path in runs[0].dives if all(path in run.dives for run in runs[1:])]
+    common = [dive for dive in runs[0].dives if all(dive in run.dives for run in runs[1:])]
     if not common:
         raise UserError(
             f"{' and '.join(run.name for run in runs)} have no dive in common: they were evaluated on other lists. "
@@ -80,18 +80,18 @@ def different_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
 
 
 def _check_labels(first: Run, other: Run, common: Sequence[str]) -> None:
-    for path in common:
-        ours, theirs = first.dives[path], other.dives[path]
+    for dive in common:
+        ours, theirs = first.dives[dive], other.dives[dive]
         if (ours.dive_number, ours.true_score) != (theirs.dive_number, theirs.true_score):
             raise UserError(
-                f"{path} is a {ours.dive_number} of {ours.true_score} points in {first.name}, a "
+                f"{dive} is a {ours.dive_number} of {ours.true_score} points in {first.name}, a "
                 f"{theirs.dive_number} of {theirs.true_score} in {other.name}: the runs do not speak of the same dives"
             )
 
 
 def _against(run: Run, first: Run, common: Sequence[str], num_resamples: int, seed: int) -> list[MetricRow]:
     """The metrics of a run beside those of the first, which stands in the yardstick's place."""
-    ours, theirs = ([each.dives[path] for path in common] for each in (run, first))
+    ours, theirs = ([each.dives[dive] for dive in common] for each in (run, first))
     # Sampled frames mean the same only if both runs sample alike.
     alike = all(a.true_transitions == b.true_transitions for a, b in zip(ours, theirs, strict=True))
     outcome = Outcome(

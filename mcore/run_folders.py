@@ -58,7 +58,7 @@ class Run:
     settings: Mapping[str, Any]
     """Recipe and evaluation, by dotted names such as ``training.epochs``; without ``config.json``, evaluation only."""
     dives: Mapping[str, DivePrediction]
-    """By path of the video."""
+    """By name."""
     calibration: Calibration | None
     """Interval around its scores; None: it has none."""
 
@@ -134,7 +134,7 @@ def _read_predictions(path: Path) -> dict[str, DivePrediction]:
         lacks = f"lacks {', '.join(missing)}" if rows else "is empty"
         raise UserError(f"{path} {lacks}, as one of an earlier version; evaluate the run again")
     try:
-        return {row["path"]: _prediction(row) for row in rows}
+        return {row["dive"]: _prediction(row) for row in rows}
     except (TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); evaluate the run again") from error
 

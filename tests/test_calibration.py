@@ -22,6 +22,14 @@ def test_half_width_by_hand(num_dives: int, level: float, half_width: float | No
     assert found == (None if half_width is None else Calibration(level, half_width, num_dives))
 
 
+@pytest.mark.parametrize(("broken", "half_width"), [(2, 25.0), (8, None)])
+def test_scores_that_are_not_numbers_are_errors_without_end(broken: int, half_width: float | None) -> None:
+    errors = np.arange(1.0, 31)
+    errors[-broken:] = np.nan
+    found = calibrate(errors, np.zeros(30))
+    assert (None if found is None else found.half_width_points) == half_width
+
+
 def test_interval_reaches_as_far_below_as_above() -> None:
     assert Calibration(0.8, 4.5, 30).interval(60.0) == (55.5, 64.5)
 

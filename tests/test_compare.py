@@ -19,7 +19,7 @@ from mcore import metrics
 from mcore.assessment import Calibrations, Outcome, assess
 from mcore.calibration import Calibration
 from mcore.compare import main
-from mcore.data.manifest import DiveRecord
+from mcore.data.manifest import DiveRecord, dive_names
 from mcore.evaluation_files import Report, write_evaluation
 from mcore.run_comparison import compare_runs
 from mcore.run_folders import read_runs
@@ -46,11 +46,14 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
         spread=np.full(NUM_DIVES, 2.0),
     )
     calibrations = Calibrations(Calibration(0.8, half_width, 40), Calibration(0.8, 20.0, 40))
+    dives = [  # all of one video
+        DiveRecord(Path("/dives/meet.mp4"), "407C" if i % 2 else "107B", TRUE[i], 3.0, start_s=i, end_s=i + 1)
+        for i in range(NUM_DIVES)
+    ]
     report = Report(
         rows=assess(outcome, calibrations=calibrations, num_resamples=2),
-        dives=[
-            DiveRecord(Path(f"/dives/{i}.mp4"), "407C" if i % 2 else "107B", TRUE[i], 3.0) for i in range(NUM_DIVES)
-        ],
+        dives=dives,
+        names=dive_names(dives, Path("/dives/list.jsonl")),
         skipped=[],
         outcome=outcome,
         calibrations=calibrations,
@@ -165,7 +168,7 @@ def without_column(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda rows: [{**row, "path": f"/elsewhere{row['path']}"} for row in rows], "no dive in common"),
+        (lambda rows: [{**row, "dive": f"elsewhere/{row['dive']}"} for row in rows], "no dive in common"),
         (other_label, "do not speak of the same dives"),
         (without_column, "lacks low, as one of an earlier version"),
         (lambda rows: [{**row, "predicted_score": "high"} for row in rows], "damaged"),

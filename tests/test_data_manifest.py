@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
+from mcore.data.manifest import DiveRecord, dive_names, read_manifest, write_manifest
 from mcore.errors import UserError
 
 
@@ -18,6 +18,14 @@ def test_round_trip(tmp_path: Path) -> None:
     write_manifest(tmp_path / "dives.jsonl", records)
     assert read_manifest(tmp_path / "dives.jsonl") == records
     assert '"path": "a/1.mp4"' in (tmp_path / "dives.jsonl").read_text()
+
+
+def test_no_two_dives_have_one_name(tmp_path: Path) -> None:
+    folders = [DiveRecord(tmp_path / folder / "1.mp4", "107B", 60.0) for folder in "abc"]
+    assert dive_names(folders, tmp_path / "dives.jsonl") == ["a/1.mp4", "b/1.mp4", "c/1.mp4"]
+    assert dive_names(folders, tmp_path / "lists" / "dives.jsonl") == ["1.mp4", "1.mp4 #2", "1.mp4 #3"]
+    parts = [DiveRecord(tmp_path / "meet.mp4", "107B", 60.0, start_s=s, end_s=e) for s, e in ((None, 4.5), (4.5, None))]
+    assert dive_names(parts, tmp_path / "dives.jsonl") == ["meet.mp4 0-4.5 s", "meet.mp4 4.5- s"]
 
 
 def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:

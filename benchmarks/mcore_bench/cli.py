@@ -24,10 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mcore.cli_help import description
+from mcore.clip_files import check_folder
 from mcore.errors import UserError, run_command
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
-from mcore_bench.guard import keep, lost
+from mcore_bench.guard import Verdict, check, keep, read_baseline
 from mcore_bench.history import Change, changes, ratios
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
@@ -114,6 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     console, progress = Console(width=max(Console().width, _WIDTH), soft_wrap=True), Console(stderr=True)
     old = None if arguments.compare is None else read_result(arguments.compare)
+    held = None if arguments.guard is None else read_baseline(arguments.guard)
+    for path in (arguments.json, arguments.html, arguments.keep):
+        if path is not None:
+            check_folder(path.parent, "the folder of", f"choose another place for {path.name}")
     variants: tuple[VariantCost, ...] = ()
     if arguments.variants:
         from mcore_bench.flops import variants as count_variants
@@ -141,12 +146,14 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
         write_page(arguments.html, result, variants)
     if old is not None:
         console.print(changes_table(list(changes(ratios(old), ratios(result)))))
+    verdict = Verdict((), ()) if held is None else check(held, result)
+    for line in verdict.notes:
+        console.print(f"note: {line}", markup=False)
+    for line in verdict.lost:
+        console.print(f"lost ground: {line}", style="red", markup=False)
     if arguments.keep is not None:
         keep(arguments.keep, result)
-    lines = [] if arguments.guard is None else list(lost(arguments.guard, result))
-    for line in lines:
-        console.print(f"lost ground: {line}", style="red", markup=False)
-    return 1 if lines else 0
+    return 1 if verdict.lost else 0
 
 
 def _plan(arguments: BenchArguments) -> Plan:

@@ -29,7 +29,7 @@ class Conditions:
 
     wall_s: float
     own_cores: float
-    """Processor seconds a second of this process."""
+    """Processor seconds a second of this process and those that it started."""
     other_cores: float | None
     """Of all other programs; None: nobody tells."""
     steal: float | None
@@ -66,7 +66,7 @@ class Watch:
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
 
     def __enter__(self) -> Watch:
-        self._began_s, self._cpu_s, self._ticks = time.monotonic(), time.process_time(), self._read_ticks()
+        self._began_s, self._cpu_s, self._ticks = time.monotonic(), _own_s(), self._read_ticks()
         self._thread.start()
         return self
 
@@ -92,7 +92,7 @@ class Watch:
 
     def _conclude(self) -> Conditions:
         wall_s = max(time.monotonic() - self._began_s, 1e-9)
-        own = (time.process_time() - self._cpu_s) / wall_s
+        own = (_own_s() - self._cpu_s) / wall_s
         before, after = self._ticks, self._read_ticks()
         others = steal = None
         if before is not None and after is not None:
@@ -131,6 +131,12 @@ class Watch:
             return None
         values = [float(value) for value in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.M)]
         return float(np.mean(values)) if values else None
+
+
+def _own_s() -> float:
+    """Processor seconds of this process and of those that it started and that are over."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def warnings_of(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcore.errors import UserError
 from mcore.files import write_text
-from mcore_bench.history import groups_of, ratios
+from mcore_bench.history import named_rows, ratios
 from mcore_bench.result import Result
 
 WORSE = 0.75
@@ -29,6 +28,15 @@ class Baseline:
     """By group and contender, how many times as fast as the group's baseline."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the ratios to hold."""
+
+    lost: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What could not be held: another processor, or engines that are not here."""
+
+
 def keep(path: Path, result: Result) -> None:
     """Write a run's ratios as the ones to be held.
 
@@ -43,26 +51,35 @@ def keep(path: Path, result: Result) -> None:
     write_text(path, json.dumps(asdict(baseline), indent=2) + "\n")
 
 
-def lost(path: Path, result: Result) -> Iterator[str]:
-    """Say which of the kept ratios a run lost, or no longer has.
+def read_baseline(path: Path) -> Baseline:
+    """Read the ratios to hold; cheap, so do it before measuring.
 
     Raises:
-        UserError: the file cannot be read, or the run has no peers.
+        UserError: the file cannot be read, or is something else.
     """
     try:
-        kept = Baseline(**json.loads(path.read_text(encoding="utf-8"))).ratios
+        return Baseline(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read the ratios to hold from {path}: {error}") from error
-    best = {
-        f"{group.title}: {row.name} over {group.baseline}": row.speedup.high
-        for group in groups_of(result)
-        for row in group.rows
-        if row.speedup is not None
-    }
-    if not best.keys() & kept.keys():
-        raise UserError(f"nothing of {path} was measured: peers are measured with --checkpoint")
-    for name, ratio in kept.items():
+
+
+def check(kept: Baseline, result: Result) -> Verdict:
+    """Compare a run with the ratios to hold.
+
+    Raises:
+        UserError: the run has none of them.
+    """
+    processor = result.environment.processor
+    if processor != kept.processor:
+        note = f"nothing is held: the ratios are those of {kept.processor}, this is {processor}; --keep makes its own"
+        return Verdict((), (note,))
+    best = {name: row.speedup.high for name, row in named_rows(result) if row.speedup is not None}
+    if not best.keys() & kept.ratios.keys():
+        raise UserError("none of the ratios to hold was measured: peers are measured with --checkpoint")
+    lost, notes = [], []
+    for name, ratio in kept.ratios.items():
         if name not in best:
-            yield f"{name}: was x{ratio:.2f}, was not measured"
+            notes.append(f"{name}: was x{ratio:.2f}, was not measured here")
         elif best[name] < WORSE * ratio:
-            yield f"{name}: was x{ratio:.2f}, is x{best[name]:.2f} at best"
+            lost.append(f"{name}: was x{ratio:.2f}, is x{best[name]:.2f} at best")
+    return Verdict(tuple(lost), tuple(notes))

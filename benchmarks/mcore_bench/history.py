@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mcore_bench.result import Result
-from mcore_bench.timing import Group
+from mcore_bench.timing import Row
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,23 @@ class Change:
         return self.new / self.old
 
 
-def groups_of(result: Result) -> list[Group]:
-    """All groups of contenders of a run."""
-    groups = [group for measured in result.bundles for group in measured.groups]
-    return groups if result.side_by_side is None else [*groups, result.side_by_side]
+def named_rows(result: Result) -> Iterator[tuple[str, Row]]:
+    """All contenders of a run by group, name and baseline; of several bundles, with the bundle."""
+    groups = [
+        (group, f" ({measured.bundle})" if len(result.bundles) > 1 else "")
+        for measured in result.bundles
+        for group in measured.groups
+    ]
+    if result.side_by_side is not None:
+        groups.append((result.side_by_side, ""))
+    for group, where in groups:
+        for row in group.rows:
+            yield f"{group.title}: {row.name} over {group.baseline}{where}", row
 
 
 def ratios(result: Result) -> dict[str, float]:
     """Every ratio of a run, by group and contender."""
-    return {
-        f"{group.title}: {row.name} over {group.baseline}": row.speedup.median
-        for group in groups_of(result)
-        for row in group.rows
-        if row.speedup is not None
-    }
+    return {name: row.speedup.median for name, row in named_rows(result) if row.speedup is not None}
 
 
 def changes(old: Mapping[str, float], new: Mapping[str, float]) -> Iterator[Change]:

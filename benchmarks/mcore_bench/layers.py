@@ -40,9 +40,9 @@ class LayerTime:
     """Kind of layer and size of its maps."""
     ms: float
     macs: int
-    """Of the layer as it is defined, not as the engine pads it; 0 where it multiplies no weights."""
+    """Of weights that are not zero, so that layers widened with zeros count as they are defined; 0: it has none."""
     moved_bytes: int
-    """Of input, output and weights in float32."""
+    """Of input, output and weights that are not zero, in float32."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ def _convolutions(path: Path) -> dict[str, _Convolution]:
     """The graph's convolutions by every name that an engine may give them: their own and those of what is fused."""
     onnx = require("onnx", "bench", "Profiling layers")
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
-    weights = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    weights = {
+        tensor.name: int(np.count_nonzero(onnx.numpy_helper.to_array(tensor))) for tensor in model.graph.initializer
+    }
     values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
     shapes = {value.name: [int(d.dim_value) for d in value.type.tensor_type.shape.dim] for value in values}
     users: dict[str, list[Any]] = {}
@@ -134,10 +136,10 @@ def _convolutions(path: Path) -> dict[str, _Convolution]:
     for node in model.graph.node:
         if node.op_type != "Conv" or node.input[1] not in weights:
             continue
-        weight, before, after = weights[node.input[1]], shapes[node.input[0]], shapes[node.output[0]]
+        weight, before, after = weights[node.input[1]], shapes[node.input[0]], shapes[node.output[0]]  # (T, C, H, W)
         kind = _KINDS.get(_last(node.input[1]), "convolution")
-        macs = math.prod(after) * math.prod(weight[1:])
-        moved = 4 * (math.prod(before) + math.prod(after) + math.prod(weight))
+        macs = after[0] * after[2] * after[3] * weight
+        moved = 4 * (math.prod(before) + math.prod(after) + weight)
         layer = _Convolution(f"{kind}, {after[2]} x {after[3]}", macs, moved)
         names = [node.name, node.output[0]]
         following = users.get(node.output[0], [])

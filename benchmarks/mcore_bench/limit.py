@@ -1,4 +1,4 @@
-"""What the machine could do at best, measured on the spot, and how far from it each part and layer is.
+"""What the processor could do at best, measured on the spot, and how far from it each part and layer is.
 
 A part cannot be faster than its operations at the highest rate of matrix multiplication that any library reaches here,
 nor than moving its weights, input and output once: floor = max(FLOPs / peak, bytes / bandwidth).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +100,7 @@ class Limits:
 
 
 def measure_peaks(threads: int) -> tuple[Peak, ...]:
-    """Multiply matrices with every library that is here, and keep the best of each arithmetic.
+    """Multiply matrices on the CPU with every library that is here, and keep the best of each arithmetic.
 
     Args:
         threads: CPU threads of each.
@@ -200,23 +200,6 @@ def _torch_products(square: np.ndarray[tuple[int, int], np.dtype[np.float32]], t
     yield "fp32", "torch 1x1 convolution", size, lambda: torch.conv2d(picture, kernel)
     yield "bf16", "torch matmul", size, lambda: half @ half
     yield "int8", "torch _int_mm", size, lambda: torch._int_mm(small, small)
-    if torch.cuda.is_available():
-        on_gpu = {"fp32": a.cuda(), "fp16": a.cuda().half(), "bf16": half.cuda(), "int8": small.cuda()}
-        for arithmetic, matrix in on_gpu.items():
-            yield arithmetic, "torch on CUDA", size, _on_gpu(matrix, arithmetic)
-
-
-def _on_gpu(matrix: object, arithmetic: str) -> Call:
-    import torch
-
-    assert isinstance(matrix, torch.Tensor)
-    multiply: Callable[..., object] = torch._int_mm if arithmetic == "int8" else torch.matmul
-
-    def run() -> None:
-        multiply(matrix, matrix)
-        torch.cuda.synchronize()
-
-    return run
 
 
 def _onnxruntime_product(square: np.ndarray[tuple[int, int], np.dtype[np.float32]], threads: int) -> Call:

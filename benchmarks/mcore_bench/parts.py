@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
+from mcore.errors import UserError
 from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
 from mcore_bench.contenders import Contenders
 from mcore_bench.timing import Call, Effort, Group, compare
+from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.scorer import Scorer
 
 PARTS = ("backbone", "segmenter", "regressor")
@@ -57,8 +59,16 @@ def read_dive(video: Path, dive_number: str, config: ClipConfig) -> Dive:
         video: a file that FFmpeg reads.
         dive_number: of the dive in it.
         config: the network's input.
+
+    Raises:
+        UserError: it is no video.
     """
-    frames = _decode(video)
+    try:
+        frames = _decode(video)
+    except (av.error.FFmpegError, IndexError) as error:  # no such file, no video, or none in it
+        raise UserError(f"{video} cannot be read as a video ({error}); give a file that FFmpeg reads") from error
+    if not frames:
+        raise UserError(f"{video} holds no frames; give another --video")
     rgb = np.stack([to_rgb(frames[i]) for i in sample_indices(len(frames), config.num_frames)])
     height, width = rgb.shape[1:3]
     return Dive(video, dive_number, (width, height), rgb, _prepare(rgb, config))
@@ -102,8 +112,13 @@ def _part(part: str, scorer: Scorer, dive: Dive) -> Call:
     if part == "segmenter":
         return lambda: backend.segmenter(features)
     _, _, tokens = backend.segmenter(features)
-    exemplars = scorer.select(dive.dive_number, any_exemplar=True).bank.tokens
+    exemplars = exemplars_of(scorer, dive).tokens
     return lambda: backend.regressor(tokens, exemplars)
+
+
+def exemplars_of(scorer: Scorer, dive: Dive) -> ExemplarBank:
+    """What a dive is compared with."""
+    return scorer.select(dive.dive_number, any_exemplar=True).bank
 
 
 def _whole(scorer: Scorer, dive: Dive) -> Call:

@@ -16,10 +16,10 @@ from mcore.errors import UserError
 from mcore_bench.accuracy import Accuracy, measure_accuracy
 from mcore_bench.bfloat import BFLOAT, open_bfloat
 from mcore_bench.conditions import Watch
-from mcore_bench.contenders import PUBLISHED_EXEMPLARS, Contender, Contenders, open_contenders
+from mcore_bench.contenders import Contender, Contenders, open_contenders
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory_mb
-from mcore_bench.parts import PARTS, Dive, measure_parts, read_dive, rendered_dive
+from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
 from mcore_bench.timing import Call, Effort, Group, compare
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _NOT_MEASURED = "not measured: this backend does not tell transfers from computing"
 _NO_TRANSFERS = "none: the graphs run where the clip is"
+_GPU_BACKENDS = ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
+"""Backends whose transfers and limits are not measured."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,16 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             absent = list(contenders.absent)
             say(f"parts: {', '.join(each.name for each in contenders.opened)}")
             groups += measure_parts(dive, contenders, config, plan.effort)
-            if model is not None:
+            if model is not None and model.config.backbone.shift != "gated":
+                absent.append(
+                    f"peers: the published procedure has a gated shift, this network {model.config.backbone.shift}"
+                )
+            elif model is not None:
                 say("peers")
                 groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
             if plan.limits and account is not None:
                 say("limits")
+                absent += [f"limits of {e.name}: only a processor's are" for e in contenders.opened if _on_gpu(e)]
                 limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
             say("accuracy")
             accuracy = _accuracy(bundle, contenders, plan.threads)
@@ -205,11 +212,12 @@ def _limits(
     moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
     costs = {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
     parts: list[PartLimit] = []
+    on_cpu = [each for each in contenders.opened if not _on_gpu(each)]
     for part in PARTS:
-        for each in contenders.opened:
+        for each in on_cpu:
             arithmetic = _arithmetic(each, part)
             if (peak := limits.peak(arithmetic)) is not None:
-                times = PUBLISHED_EXEMPLARS if part == "regressor" else 1
+                times = len(exemplars_of(each.scorer, dive).tokens) if part == "regressor" else 1
                 measured_ms = by_title[part].row(each.name).timing.least_ms  # the peaks are of the best run too
                 found = part_limit(
                     costs[part], times, each.name, arithmetic, measured_ms, peak, copy_gb_s, moved.get(part, 0)
@@ -232,5 +240,8 @@ def _arithmetic(contender: Contender, part: str) -> str:
 
 
 def _transfers(contender: Contender) -> str:
-    on_gpu = contender.scorer.backend.name in ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
-    return _NOT_MEASURED if on_gpu else _NO_TRANSFERS
+    return _NOT_MEASURED if _on_gpu(contender) else _NO_TRANSFERS
+
+
+def _on_gpu(contender: Contender) -> bool:
+    return contender.scorer.backend.name in _GPU_BACKENDS

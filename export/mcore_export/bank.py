@@ -20,7 +20,7 @@ from rich.progress import track
 
 from mcore.calibration import CALIBRATION_SPLIT
 from mcore.config import ClipConfig, ModelConfig
-from mcore.data.manifest import DiveRecord, Split, read_manifest, select_split
+from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.data.pairs import shared_exemplars
 from mcore.diving import DiveNumber
 from mcore.errors import ClipError, UserError
@@ -152,7 +152,7 @@ def _encode(
     tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
     kept, names, moments = [], [], {}
     console = Console(stderr=True)
-    pairs = list(zip(records, unique_names(records, options.dives), strict=True))
+    pairs = list(zip(records, dive_names(records, options.dives), strict=True))
     for record, name in track(
         pairs, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
     ):
@@ -200,25 +200,3 @@ def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
     numbers = [DiveNumber.parse(record.dive_number).text for record in records]
     chosen = shared_exemplars(numbers, options.per_number, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]
-
-
-def unique_names(records: Sequence[DiveRecord], dives: Path) -> list[str]:
-    """Name dives so that no two have one name: files of one name in several folders outside the list's are numbered."""
-    names: list[str] = []
-    for record in records:
-        name = _name(record, dives)
-        count = sum(other == name or other.startswith(f"{name} #") for other in names)
-        names.append(name if not count else f"{name} #{count + 1}")
-    return names
-
-
-def _name(record: DiveRecord, dives: Path) -> str:
-    """Name a dive by its path below the list: unlike an absolute path, it says nothing of the machine.
-
-    Of a file that holds several dives, its place in the file is part of the name.
-    """
-    path, base = record.path.resolve(), dives.parent.resolve()
-    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
-    if record.start_s is None and record.end_s is None:
-        return name
-    return f"{name} {record.start_s or 0:g}-{'' if record.end_s is None else f'{record.end_s:g}'} s"

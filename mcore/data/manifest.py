@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -192,3 +193,31 @@ def _record(row: Mapping[str, Any], path: Path, line: int) -> DiveRecord:
 def _optional_float(row: Mapping[str, Any], name: str) -> float | None:
     value = row.get(name)
     return None if value is None else float(value)
+
+
+def dive_names(records: Sequence[DiveRecord], listing: Path) -> list[str]:
+    """Name dives, no two alike, by what does not change with the machine or the spelling of a path.
+
+    Args:
+        records: dives of one list.
+        listing: the list.
+
+    Returns:
+        The path below the list's folder, else the file's name; of a file that holds several dives with the place in it;
+        numbered where that is not enough.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for record in records:
+        name = _name(record, listing.parent.resolve())
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return names
+
+
+def _name(record: DiveRecord, base: Path) -> str:
+    path = record.path.resolve()
+    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
+    if record.start_s is None and record.end_s is None:
+        return name
+    return f"{name} {record.start_s or 0:g}-{'' if record.end_s is None else f'{record.end_s:g}'} s"

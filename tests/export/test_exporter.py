@@ -20,11 +20,10 @@ from torch import Tensor
 import mcore
 from mcore.checkpoint import read_checkpoint
 from mcore.config import ModelConfig
-from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.data.manifest import read_manifest, select_split
 from mcore.errors import UserError
 from mcore.video import crop, normalise, read_clip, sample_clip
 from mcore_export import graphs
-from mcore_export.bank import unique_names
 from mcore_export.cli import main
 from mcore_export.compare import Expected, FloatArray, compare
 from mcore_export.folder import appearing_folder
@@ -245,12 +244,6 @@ def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tm
     pictures = opened.exemplar_pictures()
     assert pictures is not None
     assert len(pictures) == 2
-
-
-def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
-    records = [DiveRecord(tmp_path / folder / "1.mp4", "107B", 60.0) for folder in "abc"]
-    assert unique_names(records, tmp_path / "lists" / "dives.jsonl") == ["1.mp4", "1.mp4 #2", "1.mp4 #3"]
-    assert unique_names(records, tmp_path / "dives.jsonl") == ["a/1.mp4", "b/1.mp4", "c/1.mp4"]
 
 
 def test_an_impossible_number_among_validation_dives_is_said_before_the_work(
