@@ -1,7 +1,7 @@
-"""Write docs/benchmarks.md from results of mcore-bench; every figure is one of the file.
+"""Write docs/benchmarks.md and the README's table from results of mcore-bench; every figure is one of the file.
 
-mcore-bench bundle --checkpoint best.pt --threads 2 --json benchmarks/results/cpu.json
-python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md
+mcore-bench bundle --checkpoint best.pt --threads 1 --json benchmarks/results/cpu.json
+python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md --readme README.md
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from typing import Annotated
 import tyro
 
 from mcore.cli_help import description
-from mcore.errors import run_command
+from mcore.errors import UserError, run_command
 from mcore_bench.account import FLOPS_A_MAC, GIGA, Account
 from mcore_bench.limit import Limits
 from mcore_bench.result import Measured, Result, read_result
 from mcore_bench.show import spread
 from mcore_bench.timing import Group
 
+HEADING = (
+    "| | dive, times as fast as the published procedure | backbone, times as fast as the plain export on ONNX Runtime "
+    "| mean score error, points, where no transition flipped | flipped transitions |"
+)
+"""First line of the README's table."""
 SHOWN_LAYERS = 10
 """Groups of layers in each table; the largest gaps come first."""
 
@@ -40,7 +45,9 @@ class Options:
     results: Annotated[Path, tyro.conf.Positional]
     """A .json file of mcore-bench."""
     write: Path | None = None
-    """Markdown file; the text is always printed."""
+    """Markdown file of its own, written anew."""
+    readme: Path | None = None
+    """Markdown file whose table of ratios is replaced."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,11 +57,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options) -> int:
-    text = "\n".join(describe(read_result(options.results), options.results.as_posix())) + "\n"
-    print(text)
+    result = read_result(options.results)
+    text = "\n".join(describe(result, options.results.as_posix())) + "\n"
     if options.write is not None:
         options.write.write_text(text, encoding="utf-8")
+    if options.readme is not None:
+        old = options.readme.read_text(encoding="utf-8")
+        if HEADING not in old:
+            raise UserError(f"{options.readme} has no table that begins with {HEADING!r}")
+        before, rest = old.split(HEADING, 1)
+        after = rest.partition("\n\n")[2]
+        options.readme.write_text(before + "\n".join(summary(result)) + f"\n\n{after}", encoding="utf-8")
+    if options.write is None and options.readme is None:
+        print(text)
     return 0
+
+
+def summary(result: Result) -> Iterator[str]:
+    """Yield the lines of the README's table: the first bundle against the published procedure and the plain export."""
+    measured = result.bundles[0]
+    dive, backbone = (_named(measured, title) for title in ("dive, from network input to score", "backbone and its"))
+    errors = {accuracy.name: accuracy for accuracy in measured.accuracy}
+    backbones = {row.name: spread(row.speedup) for row in backbone.rows}
+    yield HEADING
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for row in dive.rows:
+        error = errors.get(row.name)
+        told = ("", "") if error is None else (f"{error.score_mean:.2g}", f"{error.flips:.0%}")
+        yield f"| {row.name} | {spread(row.speedup)} | {backbones.get(row.name, '')} | {' | '.join(told)} |"
+
+
+def _named(measured: Measured, title: str) -> Group:
+    return next(group for group in measured.groups if group.title.startswith(title))
 
 
 def describe(result: Result, source: str) -> Iterator[str]:
@@ -66,7 +100,7 @@ def describe(result: Result, source: str) -> Iterator[str]:
     yield _ABOUT
     yield ""
     yield (
-        f"{e.date[:10]}, {e.processor}, {e.cores} cores ({', '.join(e.instructions)}), shared with other programs; "
+        f"{e.date[:10]}, {e.processor}, {e.cores} cores ({', '.join(e.instructions)}); "
         f"threads of every engine: {e.threads}; {e.gpu or 'no GPU'}. {versions}."
     )
     yield ""
