@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcore._optional import require
-from mcore.errors import ExportError
+from mcore.errors import ExportError, UserError
 from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def write_batched(graphs: GraphSet, folder: Path) -> GraphSet:
 
     Raises:
         ExportError: a graph has a node that could mix clips.
+        UserError: the backbone was exported for CPUs, in tiles.
         MissingDependencyError: onnx is not installed.
     """
     onnx = require("onnx", "triton", "Giving the graphs a batch axis")
@@ -94,6 +95,8 @@ def _batch_backbone(part: str, model: onnx.ModelProto) -> None:
     source = clip
     while not entry or entry[-1].op_type != "Transpose":
         node = _only_user(track, nodes, source)
+        if node.op_type == "Split":
+            raise UserError("a bundle of --for-cpu has tiles, which servers cannot batch: export one without it")
         entry.append(node)
         source = node.output[0]
     exit_ = next(node for node in nodes if features in node.output)

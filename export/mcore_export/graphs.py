@@ -25,6 +25,7 @@ from mcore.stages import stage_tokens
 from mcore_export.half import HalfBackboneGraph, HalfRegressorGraph, HalfSegmenterGraph
 from mcore_export.lean import lean_backbone
 from mcore_export.opset import OLDEST_TRACED, to_opset_17
+from mcore_export.tiles import TiledBackboneGraph
 from mcore_runtime.records import GraphRecord, Precision
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
@@ -75,18 +76,26 @@ class RegressorGraph(nn.Module):
         return points.mean(1), stage_deltas(points)
 
 
-def graph_modules(model: MCoRe, precision: Precision) -> dict[str, nn.Module]:
+def graph_modules(model: MCoRe, precision: Precision, *, tiled: bool = False) -> dict[str, nn.Module]:
     """Build the three graphs as modules, by part.
 
     Args:
         model: in evaluation mode, float32, on the CPU; not touched.
         precision: ``fp32`` or ``fp16``; ``int8`` is made from exported graphs.
+        tiled: the backbone's first blocks in tiles of frames, for CPUs; ``fp32`` only.
     """
-    return {part: kind(model).eval() for part, kind in _GRAPHS[precision].items()}
+    kinds = _GRAPHS[precision] | ({"backbone": TiledBackboneGraph} if tiled else {})
+    return {part: kind(model).eval() for part, kind in kinds.items()}
 
 
 def export_graphs(
-    model: MCoRe, graphs: Mapping[str, GraphRecord], folder: Path, opset: int, precision: Precision = "fp32"
+    model: MCoRe,
+    graphs: Mapping[str, GraphRecord],
+    folder: Path,
+    opset: int,
+    precision: Precision = "fp32",
+    *,
+    tiled: bool = False,
 ) -> Iterator[tuple[str, Path]]:
     """Export each part to ONNX, one after the other.
 
@@ -96,13 +105,14 @@ def export_graphs(
         folder: of the bundle, where the files go.
         opset: ONNX operator set, 17 to 20.
         precision: ``fp32`` or ``fp16``.
+        tiled: as for ``graph_modules``.
 
     Yields:
         Part and file, as each is written.
     """
     inputs = _trace_inputs(model.config)
     exemplars_axis = torch.export.Dim("E", min=1, max=4096)
-    modules = graph_modules(model, precision)
+    modules = graph_modules(model, precision, tiled=tiled)
     for part, record in graphs.items():
         dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
         path = folder / record.file

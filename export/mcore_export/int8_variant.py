@@ -57,16 +57,18 @@ def quantise_within(
     limits: GateLimits,
     say: Say,
     *,
+    source: GraphSet,
     for_tensorrt: bool,
 ) -> Int8Graphs:
     """Quantise as many convolutions as the gate allows on every engine of this machine.
 
     Args:
-        graphs: the fp32 graphs; the int8 ones share those that are not quantised, as files.
+        graphs: the bundle's fp32 graphs; the int8 ones share those that are not quantised, as files.
         clips: training clips.
         expected: what PyTorch makes of other clips.
         limits: what is allowed.
         say: gets one line for each step.
+        source: the fp32 graphs to quantise: the bundle's, or the same ones without tiles.
         for_tensorrt: signed activations, which TensorRT reads; unsigned ones have half the error.
 
     Raises:
@@ -82,7 +84,7 @@ def quantise_within(
         return Accuracy(all(row.passed for row in rows), _summary(rows))
 
     options = Int8Options(activations="int8" if for_tensorrt else "uint8")
-    made = quantise(graphs, graphs.folder, clips, accuracy, options, say=say)
+    made = quantise(source, graphs.folder, clips, accuracy, options, say=say)
     copies = [part for part in PARTS if made.graphs.precision[part] == graphs.precision[part]]
     for part in copies:
         made.graphs.path(part).unlink()

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -117,16 +119,23 @@ class LeanGatedShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shift what the gates let through: (T, C, H, W) to the same shape."""
+        return self.shift_tiles([x])[0]
+
+    def shift_tiles(self, tiles: Sequence[Tensor]) -> list[Tensor]:
+        """Shift a clip that lies in tiles of consecutive frames (t, C, H, W): to the same shapes."""
         half = self.shifted // 2
-        shifted, rest = x.split([self.shifted, x.shape[1] - self.shifted], dim=1)
-        previous, current, following = self.maps(shifted)
-        gates = torch.tanh(current + later(previous) + earlier(following))  # (T, 2, H, W)
-        first_gate, second_gate = gates.split(1, dim=1)
-        first, second = shifted.split(half, dim=1)
-        moved_first, moved_second = first_gate * first, second_gate * second
-        return torch.cat(
-            [first - moved_first + earlier(moved_first), second - moved_second + later(moved_second), rest], dim=1
-        )
+        shifted, rest = zip(*(x.split([self.shifted, x.shape[1] - self.shifted], dim=1) for x in tiles), strict=True)
+        previous, current, following = zip(*(self.maps(x) for x in shifted), strict=True)
+        arriving = zip(current, later_tiles(previous), earlier_tiles(following), strict=True)
+        gates = [torch.tanh(now + before + after).split(1, dim=1) for now, before, after in arriving]  # (t, 1, H, W)
+        first, second = zip(*(x.split(half, dim=1) for x in shifted), strict=True)
+        moved_first = [gate[0] * x for gate, x in zip(gates, first, strict=True)]
+        moved_second = [gate[1] * x for gate, x in zip(gates, second, strict=True)]
+        first_parts = zip(first, moved_first, earlier_tiles(moved_first), strict=True)
+        second_parts = zip(second, moved_second, later_tiles(moved_second), strict=True)
+        new_first = [x - leaving + coming for x, leaving, coming in first_parts]
+        new_second = [x - leaving + coming for x, leaving, coming in second_parts]
+        return [torch.cat(parts, dim=1) for parts in zip(new_first, new_second, rest, strict=True)]
 
     def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What shifted (T, S, H, W) adds to the gates of the next, this and the previous frame: (T, 2, H, W) each."""
@@ -144,9 +153,14 @@ class LeanTemporalShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shift half of the shifted channels each way: (T, C, H, W) to the same shape."""
-        half = self.shifted // 2
-        first, second, rest = x.split([half, half, x.shape[1] - self.shifted], dim=1)
-        return torch.cat([earlier(first), later(second), rest], dim=1)
+        return self.shift_tiles([x])[0]
+
+    def shift_tiles(self, tiles: Sequence[Tensor]) -> list[Tensor]:
+        """Shift a clip that lies in tiles of consecutive frames (t, C, H, W): to the same shapes."""
+        sizes = [self.shifted // 2, self.shifted // 2, tiles[0].shape[1] - self.shifted]
+        first, second, rest = zip(*(x.split(sizes, dim=1) for x in tiles), strict=True)
+        shifted = zip(earlier_tiles(first), later_tiles(second), rest, strict=True)
+        return [torch.cat(parts, dim=1) for parts in shifted]
 
 
 def _lean_shift(shift: GatedShift | TemporalShift | None) -> nn.Module:
@@ -163,3 +177,15 @@ def earlier(x: Tensor) -> Tensor:
 def later(x: Tensor) -> Tensor:
     """Move frames (T, C, H, W) one later: out[t] = x[t-1], zero at the start."""
     return F.pad(x[:-1], (0, 0, 0, 0, 0, 0, 1, 0))
+
+
+def earlier_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
+    """``earlier`` of a clip that lies in tiles (t, C, H, W): each but the last ends with the next one's first frame."""
+    ahead = [torch.cat([x[1:], after[:1]]) for x, after in itertools.pairwise(tiles)]
+    return [*ahead, earlier(tiles[-1])]
+
+
+def later_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
+    """``later`` of a clip that lies in tiles (t, C, H, W): each but the first begins with the last frame before it."""
+    behind = [torch.cat([before[-1:], x[:-1]]) for before, x in itertools.pairwise(tiles)]
+    return [later(tiles[0]), *behind]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import pytest
 
 from mcore.data.manifest import read_manifest, select_split, write_manifest
-from mcore_export import int8_variant
+from mcore_export import int8_variant, tiles
 from mcore_export.cli import main
 from mcore_export.speed import SpeedRow
 from mcore_runtime import Scorer
@@ -67,6 +68,27 @@ def test_int8_scores_with_its_own_exemplars(int8_bundle: Path, dives: Path) -> N
     assert 0 < abs(scores[0] - scores[1]) < 5
 
 
+def test_for_cpu_tiles_fp32_and_quantises_what_is_whole(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
+    out = tmp_path / "bundle"
+    assert main([str(checkpoint), "--out", str(out), *FLAGS, "--keep-slower", "--for-cpu"]) == 0
+    bundle = Bundle.open(out)
+    counts = []
+    for precision in ("fp32", "int8"):
+        nodes = onnx.load(bundle.graphs(precision).path("backbone")).graph.node
+        counts.append(sum(node.op_type == "Conv" for node in nodes))
+    assert counts[0] > 2 * counts[1]
+    assert all(row.passed for variant in bundle.manifest.variants.values() for row in variant.gate)
+    capsys.readouterr()
+    assert main([str(out), "--triton", str(tmp_path / "models")]) == 2
+    assert (
+        "a bundle of --for-cpu has tiles, which servers cannot batch: export one without it" in capsys.readouterr().err
+    )
+
+
 def test_an_engine_built_with_it_is_int8(checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
     out = tmp_path / "bundle"
@@ -100,6 +122,7 @@ def test_it_is_written_only_where_it_is_faster(
     [
         (["--int8", "--fp16"], "--fp16 and --int8 are two bundles"),
         (["--keep-slower"], "--keep-slower is about --int8"),
+        (["--for-cpu", "--engine", "tensorrt-rtx"], "graphs for CPUs and engines for GPUs are two bundles"),
         (
             ["--int8", "--exemplars", "{one}"],
             "from at least 2 of the dives that become exemplars, and has 1: say which",

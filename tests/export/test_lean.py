@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from mcore.backbone import RegNetY
-from mcore.config import ModelConfig
+from mcore.config import ModelConfig, ShiftKind
 from mcore.model import MCoRe
+from mcore_export import tiles
 from mcore_export.compare import compare
 from mcore_export.gate import GateClip, expect
 from mcore_export.graphs import export_graphs
 from mcore_export.lean import lean_backbone
+from mcore_export.tiles import TiledBackboneGraph, plan_tiles
 from mcore_export.widen import widened
 from mcore_runtime.backends import open_backend
 from mcore_runtime.records import PARTS, GateLimits, GraphSet, standard_graphs
@@ -143,3 +145,30 @@ def test_groups_that_do_not_fit_stay(tiny_config: ModelConfig) -> None:
     model = random_model(MCoRe(tiny_config))
     same = widened(model, 12)
     assert [p.shape for p in same.parameters()] == [p.shape for p in model.parameters()]
+
+
+@pytest.mark.parametrize("shift", ["gated", "tsm", "none"])
+@pytest.mark.parametrize("frames", [1, 2, 5, 12])
+@torch.no_grad()
+def test_tiles_compute_the_same(
+    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, shift: ShiftKind, frames: int
+) -> None:
+    """Tiles of one frame, of several, and of the whole clip; through every block."""
+    backbone = dataclasses.replace(tiny_config.backbone, shift=shift)
+    model = random_model(MCoRe(dataclasses.replace(tiny_config, backbone=backbone))).double()
+    side, channels = tiny_config.clip.crop_size // 2, tiny_config.backbone.widths[0]
+    monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tiles, "TILE_BYTES", frames * 4 * channels * side**2)
+    graph, x = TiledBackboneGraph(model), clip(tiny_config.clip.num_frames)
+    assert graph.num_tiled == sum(tiny_config.backbone.depths)
+    assert len(graph.sizes) == -(-tiny_config.clip.num_frames // frames)
+    assert relative(graph(x), model.features(x)) < FLOAT64
+
+
+def test_what_fits_into_a_cache_is_not_tiled(tiny_config: ModelConfig) -> None:
+    tiny = lean_backbone(MCoRe(tiny_config).backbone)
+    assert plan_tiles(tiny, tiny_config.clip) == (0, [tiny_config.clip.num_frames])
+    full = MCoRe()
+    assert plan_tiles(lean_backbone(widened(full).backbone), full.config.clip) == (2, [8] * 12)
+    larger = dataclasses.replace(full.config.clip, resize_height=400, resize_width=224, crop_size=224)
+    assert plan_tiles(lean_backbone(widened(full).backbone), larger) == (3, [2] * 48)
