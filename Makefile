@@ -17,7 +17,7 @@ test:
 
 bench:
 	@"$$(tools/environment.sh train export runtime bench)" -m mcore_bench.cli demo/bundle --checkpoint demo/run/best.pt \
-		--threads 1 --peer-runs 20 --no-compile --no-throughput --no-memory --no-limits \
+		--threads 1 --peer-runs 20 --no-compile --no-throughput --no-memory --no-limits --dives 0 \
 		--guard benchmarks/baseline.json --html demo/bench.html
 
 clean:

@@ -40,6 +40,7 @@ _WORSE = 0.9
 """A ratio that shrinks below this share of its old value is pointed out."""
 
 
+_LEAST_DIVES = 4
 _WIDTH = 140
 """Columns, also where the output is a file."""
 
@@ -70,6 +71,8 @@ class BenchArguments:
     """Leave out batches and streams."""
     no_memory: bool = False
     """Leave out peak memory, for which every engine starts once more."""
+    dives: int = 100
+    """Dives of each way to measure the time to score, alone and beside a stream; 0: leave it out."""
     no_limits: bool = False
     """Leave out the machine's limits and the profiles of layers."""
     variants: bool = False
@@ -94,6 +97,8 @@ class BenchArguments:
             raise UserError("--json, --html, --compare, --guard and --keep are about a bundle's figures: give one")
         if self.peer_runs < 4 or (self.threads is not None and self.threads < 1):
             raise UserError(f"{self.peer_runs} rounds of peers, {self.threads} threads; at least 4 and 1")
+        if self.dives and self.dives < _LEAST_DIVES:
+            raise UserError(f"{self.dives} dives; allowed: {_LEAST_DIVES} or more, or 0 to leave the time to score out")
         for path, ending in ((self.json, ".json"), (self.html, ".html")):
             if path is not None and path.suffix != ending:
                 raise UserError(f"{path} does not end in {ending}")
@@ -168,6 +173,7 @@ def _plan(arguments: BenchArguments) -> Plan:
         memory=not arguments.no_memory,
         limits=not arguments.no_limits,
         compiled=not arguments.no_compile,
+        dives=arguments.dives,
     )
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcore.errors import UserError
+from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import Accuracy, measure_accuracy
 from mcore_bench.bfloat import BFLOAT, open_bfloat
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import Contender, Contenders, open_contenders
+from mcore_bench.delay import measure_delays
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory_mb
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
@@ -24,6 +25,7 @@ from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_runtime.backends import Backend
+from mcore_runtime.backends.select import BACKENDS
 from mcore_runtime.backends.split import SPLIT_BACKENDS
 from mcore_runtime.bundle import Bundle
 
@@ -51,6 +53,8 @@ class Plan:
     memory: bool
     limits: bool
     compiled: bool
+    dives: int
+    """That time to score is measured on; 0: it is not."""
 
 
 def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measured:
@@ -105,11 +109,19 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             accuracy = _accuracy(bundle, contenders, plan.threads)
             transfers = {each.name: _transfers(each) for each in contenders.opened}
             names = [(each.scorer.backend.name, each.scorer.precision) for each in contenders.opened]
+        if plan.dives:
+            say("time to score")
+            here = {name for name, precision in names if precision == "fp32"}
+            backends = [name for name in BACKENDS if name in here]
+            groups.append(measure_delays(bundle, backends, dive, plan.threads, plan.dives, folder))
         if plan.throughput:
             say("batches and streams")
             light = replace(plan.effort, runs=max(4, plan.effort.runs // 5))
             for backend in dict.fromkeys(name for name, _ in names if name in SPLIT_BACKENDS):
-                groups.append(measure_batches(bundle.graphs("fp32"), backend, plan.threads, light))
+                try:
+                    groups.append(measure_batches(bundle.graphs("fp32"), backend, plan.threads, light))
+                except UserError as error:
+                    absent.append(f"batches on {backend}: {first_line(error)}")
                 streams += measure_streams(bundle, backend, "fp32", STREAMS, plan.effort.seconds)
         if plan.memory:
             say("memory")

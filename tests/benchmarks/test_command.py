@@ -22,7 +22,7 @@ from mcore_bench.timing import Ratio
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 
 QUICK = ("--threads", "1", "--runs", "4", "--seconds", "0", "--warm-up-s", "0", "--peer-runs", "4", "--no-compile",
-         "--width", "96", "--height", "64")  # fmt: skip
+         "--dives", "4", "--width", "96", "--height", "64")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,17 @@ def test_every_part_peer_and_limit_is_there(result: Result) -> None:
     assert all(megabytes > 20 for megabytes in found.peak_memory_mb.values())
     assert all(each.clips_per_s > 0 for each in found.streams)
     assert any(line.startswith("tensorrt fp32: ") for line in found.absent)
+
+
+def test_time_to_score_is_less_after_a_head_start_and_the_stream_ran(result: Result) -> None:
+    (delays,) = (g for g in result.bundles[0].groups if g.title.startswith("time to score"))
+    names = [row.name for row in delays.rows]
+    assert "onnxruntime fp32, whole clip, alone" in names
+    assert "onnxruntime fp32, whole clip, beside a stream" in names
+    assert all(row.timing.runs == 4 for row in delays.rows)
+    for row in delays.rows:
+        assert ("1920 x 1080 H.264 is decoded meanwhile" in row.about) is row.name.endswith("beside a stream")
+        assert " 0.0 of" not in row.about
 
 
 def test_a_video_that_is_none_is_said(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +154,7 @@ def test_a_lost_ratio_is_seen_and_noise_is_not(tmp_path: Path, result: Result) -
         (["--variants", "--checkpoint", "c"], "belongs to the first bundle"),
         (["a", "--json", "a.txt"], "does not end in .json"),
         (["a", "--runs", "2"], "at least 4 runs"),
+        (["a", "--dives", "2"], "2 dives; allowed: 4 or more, or 0 to leave the time to score out"),
         (["a", "--threads", "0"], "0 threads"),
         (["nowhere"], "nowhere"),
         (["a", "--guard", "missing.json"], "cannot read the ratios to hold from missing.json"),
