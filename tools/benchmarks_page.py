@@ -1,7 +1,8 @@
-"""Write docs/benchmarks.md and the README's table from results of mcore-bench; every figure is one of the file.
+"""Write docs/benchmarks.md, a page and the README's table from results of mcore-bench; every figure is the file's.
 
 mcore-bench bundle --checkpoint best.pt --threads 1 --json benchmarks/results/cpu.json
-python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md --readme README.md
+python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md --readme README.md \
+    --html docs/benchmarks.html
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mcore.cli_help import description
 from mcore.errors import UserError, run_command
 from mcore_bench.account import FLOPS_A_MAC, GIGA, Account
 from mcore_bench.limit import Limits
+from mcore_bench.page import write_page
 from mcore_bench.result import Measured, Result, read_result
 from mcore_bench.show import spread
 from mcore_bench.timing import Group
@@ -34,7 +36,7 @@ _ABOUT = (
     "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for one "
     "epoch on rendered dives: its speed is that of any network of its size, but its score errors say little about a "
     "good one, and its transitions are near-ties, which int8 flips; [precision.md](precision.md) has better trained "
-    "ones. The bundle was exported with `--int8 --widen`."
+    "ones. The bundle was exported with `--int8 --for-cpu`."
 )
 
 
@@ -48,6 +50,8 @@ class Options:
     """Markdown file of its own, written anew."""
     readme: Path | None = None
     """Markdown file whose table of ratios is replaced."""
+    html: Path | None = None
+    """Page with pictures that needs nothing else, as ``mcore-bench --html`` writes it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +72,9 @@ def _run(options: Options) -> int:
         before, rest = old.split(HEADING, 1)
         after = rest.partition("\n\n")[2]
         options.readme.write_text(before + "\n".join(summary(result)) + f"\n\n{after}", encoding="utf-8")
-    if options.write is None and options.readme is None:
+    if options.html is not None:
+        write_page(options.html, result)
+    if options.write is None and options.readme is None and options.html is None:
         print(text)
     return 0
 

@@ -74,5 +74,6 @@ def _figure(bars: int) -> tuple[Any, Any]:
 
 def _svg(figure: Any) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with require("matplotlib", "bench", "Drawing the page").rc_context({"svg.fonttype": "none"}):  # text, not outlines
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

@@ -1,0 +1,233 @@
+"""What more work buys: accuracy of trained runs against the operations of a dive.
+
+python -m mcore_bench.pareto runs/base runs/tsm runs/frames-24 --out pareto
+
+Each run is a folder of mcore.train with an evaluation in it; all must be of the same dives. Writes pareto.json,
+pareto.md and pareto.png. A run is on the front where no other one is both cheaper and better.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from mcore._optional import require
+from mcore.cli_help import description
+from mcore.clip_files import check_folder
+from mcore.config import ModelConfig, from_dict
+from mcore.errors import UserError, run_command
+from mcore.evaluation_files import METRICS
+from mcore.files import write_text
+from mcore.run_folders import CONFIG
+from mcore_bench.account import GIGA
+from mcore_bench.flops import count_model
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric of the test dives with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trained run."""
+
+    run: str
+    """Name of its folder."""
+    widths: tuple[int, ...]
+    """Of the backbone's stages."""
+    shift: str
+    frames: int
+    pixels: int
+    epochs: int
+    parameters: int
+    pass_macs: int
+    """One clip through the backbone."""
+    dive_macs: int
+    """A dive as deployed: one pass, and ten comparisons."""
+    srcc: Interval
+    mae_points: Interval
+    front: bool = False
+    """No other run is both cheaper and better in SRCC."""
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """Runs that were evaluated on the same dives."""
+
+    split: str
+    num_dives: int
+    data_sha256: str
+    points: tuple[Point, ...]
+    """The cheapest first."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Set accuracy against operations."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of trainings, each with an evaluation."""
+    out: Path = Path("pareto")
+    """Folder of pareto.json, pareto.md and pareto.png."""
+    split: str = "test"
+    """Split whose evaluation is read."""
+
+    def __post_init__(self) -> None:
+        if len(self.runs) < 2:
+            raise UserError(f"{len(self.runs)} run(s); at least two, to set against each other")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(
+        lambda: _run(
+            tyro.cli(Options, prog="python -m mcore_bench.pareto", args=argv, description=description(__doc__))
+        )
+    )
+
+
+def _run(options: Options) -> int:
+    check_folder(options.out, "--out", "choose another place")
+    found = read_points(options.runs, options.split)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_text(options.out / "pareto.json", json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
+    write_text(options.out / "pareto.md", "\n".join(markdown(found)) + "\n")
+    draw(found, options.out / "pareto.png")
+    Console(soft_wrap=True).print(_table(found))
+    return 0
+
+
+def read_points(folders: Sequence[Path], split: str) -> Pareto:
+    """Read runs, count their networks, and find the front.
+
+    Args:
+        folders: of trainings, each with an evaluation of the split.
+        split: ``train``, ``val`` or ``test``.
+
+    Raises:
+        UserError: a folder holds no run or no evaluation, or they are of different dives.
+    """
+    points, data = [], {}
+    for folder in folders:
+        metrics = _read(folder / split / METRICS, f"evaluate it: python -m mcore.evaluate {folder / 'best.pt'} ...")
+        data[folder] = metrics["data_sha256"], metrics["num_dives"]
+        points.append(_point(folder, metrics))
+    first, *others = folders
+    for other in others:
+        if data[other] != data[first]:
+            raise UserError(
+                f"{other} was evaluated on other dives than {first} ({data[other][1]} and {data[first][1]} of lists "
+                f"{data[other][0][:12]} and {data[first][0][:12]}): nothing can be read off from both"
+            )
+    points.sort(key=lambda point: (point.dive_macs, -point.srcc.value))
+    best, marked = float("-inf"), []
+    for point in points:
+        marked.append(Point(**{**vars(point), "front": point.srcc.value > best}))
+        best = max(best, point.srcc.value)
+    return Pareto(split, data[first][1], data[first][0], tuple(marked))
+
+
+def markdown(found: Pareto) -> list[str]:
+    """Return the lines of a table."""
+    lines = [f"{found.num_dives} {found.split} dives, list {found.data_sha256[:12]}; [95 % bootstrap intervals].", ""]
+    lines += [f"| {' | '.join(_HEADINGS)} |", f"| {'--- | ' * 3}{'---: | ' * (len(_HEADINGS) - 3)}".rstrip()]
+    return [*lines, *(f"| {' | '.join(_cells(point))} |" for point in found.points)]
+
+
+def draw(found: Pareto, path: Path) -> None:
+    """Draw SRCC against operations as a PNG."""
+    figure_module = require("matplotlib.figure", "bench", "Drawing the front")
+    figure = figure_module.Figure(figsize=(7.2, 4.2), layout="constrained", dpi=120)
+    axes = figure.add_subplot()
+    for point in found.points:
+        srcc = point.srcc
+        error = [[srcc.value - srcc.low], [srcc.high - srcc.value]]
+        colour = "#1769c4" if point.front else "0.6"
+        axes.errorbar(point.dive_macs / GIGA, srcc.value, yerr=error, fmt="o", color=colour, capsize=3)
+        axes.annotate(point.run, (point.dive_macs / GIGA, srcc.value), fontsize=7, xytext=(5, 4),
+                      textcoords="offset points")  # fmt: skip
+    front = [point for point in found.points if point.front]
+    axes.plot([p.dive_macs / GIGA for p in front], [p.srcc.value for p in front], color="#1769c4", linewidth=1)
+    axes.set(xlabel="GMAC of a dive as deployed", ylabel=f"SRCC, {found.num_dives} {found.split} dives")
+    figure.savefig(path)
+
+
+_HEADINGS = ("run", "widths", "shift", "frames", "pixels", "epochs", "M parameters", "GMAC a dive", "SRCC",
+             "MAE, points", "front")  # fmt: skip
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    srcc, mae = point.srcc, point.mae_points
+    return (
+        point.run,
+        ", ".join(map(str, point.widths)),
+        point.shift,
+        str(point.frames),
+        str(point.pixels),
+        str(point.epochs),
+        f"{point.parameters / 1e6:.2f}",
+        f"{point.dive_macs / GIGA:.3f}",
+        f"{srcc.value:.3f} [{srcc.low:.3f}, {srcc.high:.3f}]",
+        f"{mae.value:.2f} [{mae.low:.2f}, {mae.high:.2f}]",
+        "yes" if point.front else "",
+    )
+
+
+def _table(found: Pareto) -> Table:
+    table = Table(*_HEADINGS, title=f"{found.num_dives} {found.split} dives", title_justify="left")
+    for point in found.points:
+        table.add_row(*(cell.replace("[", r"\[") for cell in _cells(point)))
+    return table
+
+
+def _point(folder: Path, metrics: dict[str, Any]) -> Point:
+    from mcore.model import MCoRe
+
+    recipe = _read(folder / CONFIG, "give the folder of a training")
+    try:
+        config = from_dict(ModelConfig, recipe["model"])
+        srcc, mae = (Interval(**metrics["metrics"][name]["model"]) for name in ("srcc", "mae_points"))
+        epochs = int(recipe["training"]["epochs"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder} is damaged ({error!r}); evaluate the run again, or leave it out") from error
+    account = count_model(MCoRe(config).eval())
+    return Point(
+        run=folder.resolve().name,
+        widths=tuple(config.backbone.widths),
+        shift=config.backbone.shift,
+        frames=config.clip.num_frames,
+        pixels=config.clip.crop_size,
+        epochs=epochs,
+        parameters=account.parameters,
+        pass_macs=account.backbone.macs,
+        dive_macs=account.deployed_macs,
+        srcc=srcc,
+        mae_points=mae,
+    )
+
+
+def _read(path: Path, otherwise: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} ({error}); {otherwise}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no run; {otherwise}")
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())
