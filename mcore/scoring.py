@@ -100,8 +100,10 @@ def plan_scoring(
 ) -> Plan:
     """Choose exemplars for each dive and keep only what is needed.
 
+    Each split has a draw of its own, so that a dive meets the same exemplars whatever else is scored beside it.
+
     Args:
-        queries: dives to score.
+        queries: dives to score, of one split or several.
         pool: training dives.
         num_exemplars: exemplars of each dive, fewer where there are fewer; None takes all of its number.
         seed: of the choice.
@@ -110,10 +112,21 @@ def plan_scoring(
     Raises:
         UserError: no dive has an exemplar.
     """
-    query_numbers = [record.dive_number for record in queries]
     pool_numbers = [record.dive_number for record in pool]
     count = len(pool) if num_exemplars is None else num_exemplars
-    chosen = choose_exemplars(query_numbers, pool_numbers, count, seed, shared=shared)
+    draws = {
+        split: iter(
+            choose_exemplars(
+                [record.dive_number for record in queries if record.split == split],
+                pool_numbers,
+                count,
+                seed,
+                shared=shared,
+            )
+        )
+        for split in {record.split for record in queries}
+    }
+    chosen = [next(draws[record.split]) for record in queries]
     kept = [row for row, positions in enumerate(chosen) if len(positions)]
     if not kept:
         raise UserError(

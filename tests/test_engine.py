@@ -220,3 +220,17 @@ def test_plan_skips_what_has_no_exemplar(records: list[DiveRecord]) -> None:
     assert [len(rows) for rows in plan.exemplars] == [4] * 4
     with pytest.raises(UserError, match="101A, 205B"):
         plan_scoring([stranger], pool, num_exemplars=10, seed=0)
+
+
+def test_a_dive_meets_the_same_exemplars_whatever_is_scored_beside_it(records: list[DiveRecord]) -> None:
+    pool = select_split(records, "train")
+    val, test = (select_split(records, split) for split in ("val", "test"))
+
+    def exemplars(queries: list[DiveRecord]) -> dict[Path, list[Path]]:
+        plan = plan_scoring(queries, pool, num_exemplars=2, seed=0)
+        return {
+            query.path: [plan.pool[position].path for position in positions]
+            for query, positions in zip(plan.queries, plan.exemplars, strict=True)
+        }
+
+    assert exemplars([*test, *val]) == exemplars([*val, *test]) == exemplars(test) | exemplars(val)
