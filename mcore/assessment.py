@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -184,7 +184,7 @@ def assess(
             return function(a, *rest) - function(b, *rest)
 
         def figure(function: Callable[..., float], *columns: ArrayLike) -> Figure:
-            return _figure(function, columns, num_resamples, seed)
+            return bootstrap_figure(function, columns, num_resamples, seed)
 
         return MetricRow(
             metric.name,
@@ -231,7 +231,10 @@ def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:
         return None
 
 
-def _figure(metric: Callable[..., float], columns: tuple[ArrayLike, ...], num_resamples: int, seed: int) -> Figure:
+def bootstrap_figure(
+    metric: Callable[..., float], columns: Sequence[ArrayLike], num_resamples: int, seed: int
+) -> Figure:
+    """Compute a metric of columns (N, ...) with its 95 % interval over dives, as far as both are defined."""
     value = _value(metric, *columns)
     if value is None:
         return Figure(None, None, None)

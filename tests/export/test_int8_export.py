@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import onnx
 import pytest
 
 from mcore.data.manifest import read_manifest, select_split, write_manifest
-from mcore_export import int8_variant, tiles
+from mcore_export import accuracy, int8_variant, tiles
 from mcore_export.cli import main
 from mcore_export.speed import SpeedRow
 from mcore_runtime import Scorer
@@ -66,6 +67,14 @@ def test_int8_scores_with_its_own_exemplars(int8_bundle: Path, dives: Path) -> N
         with Scorer(int8_bundle, backend="onnxruntime", precision=precision) as scorer:
             scores.append(scorer.score(record.path, record.dive_number).score)
     assert 0 < abs(scores[0] - scores[1]) < 5
+    out = int8_bundle.parent / "accuracy.json"
+    arguments = ["--backend", "onnxruntime", "--num-resamples", "2", "--json", str(out)]
+    assert accuracy.main([str(int8_bundle), "--data", str(dives), *arguments]) == 0
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [(row["precision"], row["from_fp32_mean_points"] > 0) for row in rows] == [
+        *[("fp32", False)] * 2,
+        *[("int8", True)] * 2,
+    ]
 
 
 def test_for_cpu_tiles_fp32_and_quantises_what_is_whole(

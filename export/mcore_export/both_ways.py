@@ -1,0 +1,86 @@
+"""Score labelled dives with a bundle's graphs against exemplars of their number, and against all others.
+
+Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import track
+
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord
+from mcore.diving import DiveNumber
+from mcore.errors import ClipError
+from mcore.video import read_clip
+from mcore_runtime.backends import Backend
+from mcore_runtime.encoding import encode_clip
+from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.records import Precision
+
+
+@dataclass
+class Scores:
+    """Predicted and true scores of the dives seen so far, points."""
+
+    predicted: list[float] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+
+    def add(self, predicted: float, true: float) -> None:
+        """Take one more dive."""
+        self.predicted.append(predicted)
+        self.true.append(true)
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """What one precision says of the same dives."""
+
+    same_number: Scores = field(default_factory=Scores)
+    """Against exemplars of the dive's number, where there are any."""
+    other_numbers: Scores = field(default_factory=Scores)
+    """Against exemplars of all other numbers."""
+
+
+def score_both_ways(
+    backends: Mapping[Precision, Backend],
+    banks: Mapping[Precision, ExemplarBank],
+    clip_config: ClipConfig,
+    records: Sequence[DiveRecord],
+    doing: str,
+    say: Callable[[str], None],
+) -> dict[Precision, BothWays]:
+    """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
+
+    Args:
+        backends: by precision, open.
+        banks: their exemplars.
+        clip_config: the network's input contract.
+        records: labelled dives that are not exemplars.
+        doing: the progress bar's word.
+        say: gets a line for each dive that cannot be read and is left out.
+    """
+    scores = {name: BothWays() for name in backends}
+    shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    for record in shown:
+        try:
+            clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
+        except ClipError as error:
+            say(f"left out: {error}")
+            continue
+        number = DiveNumber.parse(record.dive_number).text
+        for name, backend in backends.items():
+            bank = banks[name]
+            delta, _ = backend.regressor(encode_clip(backend, clip).tokens[None], bank.tokens)  # (E,)
+            predicted, is_same = bank.scores + delta, bank.dive_numbers == number
+            for chosen, part in (
+                (is_same, scores[name].same_number),
+                (~is_same, scores[name].other_numbers),
+            ):
+                if chosen.any():
+                    part.add(float(predicted[chosen].mean()), record.score)
+    return scores
