@@ -100,7 +100,7 @@ def plan_scoring(
 ) -> Plan:
     """Choose exemplars for each dive and keep only what is needed.
 
-    Each split has a draw of its own, so that a dive meets the same exemplars whatever else is scored beside it.
+    Each split has a draw of its own, so that its dives meet the same exemplars whatever other splits are scored beside.
 
     Args:
         queries: dives to score, of one split or several.

@@ -222,7 +222,7 @@ def test_plan_skips_what_has_no_exemplar(records: list[DiveRecord]) -> None:
         plan_scoring([stranger], pool, num_exemplars=10, seed=0)
 
 
-def test_a_dive_meets_the_same_exemplars_whatever_is_scored_beside_it(records: list[DiveRecord]) -> None:
+def test_a_split_meets_the_same_exemplars_whatever_other_split_is_scored_beside_it(records: list[DiveRecord]) -> None:
     pool = select_split(records, "train")
     val, test = (select_split(records, split) for split in ("val", "test"))
 

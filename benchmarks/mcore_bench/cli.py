@@ -29,7 +29,7 @@ from mcore.errors import UserError, run_command
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
 from mcore_bench.guard import Verdict, check, keep, read_baseline
-from mcore_bench.history import Change, changes, ratios
+from mcore_bench.history import Change, changes
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
 from mcore_bench.run import Plan, measure_bundle, measure_side_by_side
@@ -72,7 +72,7 @@ class BenchArguments:
     no_memory: bool = False
     """Leave out peak memory, for which every engine starts once more."""
     dives: int = 100
-    """Dives of each way to measure the time to score, alone and beside a stream; 0: leave it out."""
+    """Runs of each way to score, alone and beside a stream, for the time to score; 0: leave it out."""
     no_limits: bool = False
     """Leave out the machine's limits and the profiles of layers."""
     variants: bool = False
@@ -150,7 +150,12 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     if arguments.html is not None:
         write_page(arguments.html, result, variants)
     if old is not None:
-        console.print(changes_table(list(changes(ratios(old), ratios(result)))))
+        found = changes(old, result)
+        if not found:
+            names = (", ".join(each.bundle for each in run.bundles) for run in (old, result))
+            console.print("note: no ratio is in both runs, of {} and of {}".format(*names), markup=False)
+        else:
+            console.print(changes_table(found))
     verdict = Verdict((), ()) if held is None else check(held, result)
     for line in verdict.notes:
         console.print(f"note: {line}", markup=False)

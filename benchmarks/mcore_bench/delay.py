@@ -1,7 +1,8 @@
-"""Time to score: from the moment a dive's last frame is in memory to its result, alone and while a stream is decoded.
+"""Time to score: from the moment a dive's last frame is in memory to its result, alone and beside a live stream.
 
 Live, frames are resized as they come and are handed over one by one; what is left when the last one is there is
-timed: all of the network, or, where a bundle has its backbone in two parts, the rest after a head start.
+timed: all of the network, or, where a bundle has its backbone in two parts, the rest after a head start. Beside it, a
+process decodes 1080p at the pace of a camera, and converts and resizes every picture as a live session does.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.config import ClipConfig
+from mcore.errors import UserError
 from mcore.synthetic import render_dive, write_video
-from mcore.video import SampledClip, sample_clip
+from mcore.synthetic.workers import begin_worker
+from mcore.video import SampledClip, resize_frame, sample_clip
+from mcore.video.picture import to_rgb
+from mcore_bench.contenders import PUBLISHED_EXEMPLARS
 from mcore_bench.parts import Dive
 from mcore_bench.timing import Group, Row, ratio, summarise
 from mcore_runtime.backends import BackendName
@@ -30,9 +36,9 @@ from mcore_runtime.scorer import Scorer
 
 STREAM_SIZE = (1920, 1080)
 _TURN = 10
-"""Dives in a row with the stream, and without it."""
+"""Runs in a row beside the stream, and without it."""
 _SETTLE_S = 0.3
-"""Until the stream runs, or has stopped."""
+"""Until the stream runs at its pace, or has stopped."""
 _PATIENCE_S = 60.0
 
 WHOLE, BEGUN = "whole clip", "begun early"
@@ -51,43 +57,57 @@ class Way:
 
 
 def measure_delays(
-    bundle: Bundle, names: Sequence[BackendName], dive: Dive, threads: int, dives: int, folder: Path
+    bundle: Bundle, names: Sequence[BackendName], dive: Dive, threads: int, runs: int, folder: Path
 ) -> Group:
-    """Time the same dive many times, by turns alone and beside a decoder, on every backend that the bundle runs on.
+    """Time one dive many times, by turns alone and beside a stream, on every backend that the bundle runs on.
+
+    Ratios are of runs of the same number in neighbouring turns: ten alone, ten beside the stream.
 
     Args:
         bundle: with exemplars.
-        names: backends that run here, on fp32 graphs.
+        names: backends that run its fp32 graphs here; at least one.
         dive: what is scored.
         threads: CPU threads of the engines.
-        dives: of each way, alone and beside the stream each.
+        runs: of each way, alone and beside the stream each.
         folder: gets the stream's video.
+
+    Raises:
+        UserError: the stream does not run.
     """
     video = folder / "stream.mp4"
     width, height = STREAM_SIZE
-    rendered = render_dive(dive.dive_number, 11, width=width, height=height)
-    write_video(video, rendered.frames, rendered.plan.fps)
+    fps = _write_stream(video, dive.dive_number)
     clip = sample_clip(dive.video, bundle.model.clip)
     times: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as stack:
-        ways = [
-            way
-            for name in names
-            for way in _ways(stack.enter_context(Scorer(bundle.path, name, threads=threads, streaming=True)), dive)
-        ]
-        stream = stack.enter_context(_stream(video, rendered.plan.fps))
+        ways = [way for name in names for way in _ways(stack.enter_context(_scorer(bundle, name, threads)), dive)]
+        stream = stack.enter_context(_stream(video, fps, bundle.model.clip))
         for way in ways:  # warm-up
             for _ in range(3):
                 _time(way, clip)
-        for first in range(0, dives, _TURN):
+        for first in range(0, runs, _TURN):
             for where in (ALONE, BESIDE):
                 stream.play(where == BESIDE)
-                for _ in range(min(_TURN, dives - first)):
+                for _ in range(min(_TURN, runs - first)):
                     for way in ways:
                         times.setdefault(f"{way.name}, {where}", []).append(_time(way, clip))
-    rate = f"{stream.pictures_per_s:.1f} of {rendered.plan.fps} pictures a second"
-    told = {ALONE: "", BESIDE: f"; {width} x {height} H.264 is decoded meanwhile, {rate}"}
+        stream.play(False)
+    rate = f"{stream.pictures_per_s:.1f} of {fps} pictures a second"
+    told = {ALONE: "", BESIDE: f"; {width} x {height} H.264 is decoded, converted and resized meanwhile, {rate}"}
     return _group(times, {f"{way.name}, {where}": way.about + told[where] for way in ways for where in told})
+
+
+def _write_stream(video: Path, dive_number: str) -> int:
+    width, height = STREAM_SIZE
+    rendered = render_dive(dive_number, 11, width=width, height=height)
+    write_video(video, rendered.frames, rendered.plan.fps)
+    return rendered.plan.fps
+
+
+def _scorer(bundle: Bundle, name: BackendName, threads: int) -> Scorer:
+    return Scorer(
+        bundle, name, precision="fp32", threads=threads, num_exemplars=PUBLISHED_EXEMPLARS, streaming=True
+    )  # fmt: skip
 
 
 def _ways(scorer: Scorer, dive: Dive) -> Iterator[Way]:
@@ -105,8 +125,11 @@ def _time(way: Way, clip: SampledClip) -> tuple[float, float]:
     split = way.scorer.split if way.begun else None
     head = None if split is None else way.scorer.begin(clip.frames[: split.head_frames])
     began, cpu_began = time.perf_counter(), time.process_time()
-    way.scorer.score_clip(clip, way.comparison, head=head)
-    return (time.perf_counter() - began) * 1e3, (time.process_time() - cpu_began) * 1e3
+    result = way.scorer.score_clip(clip, way.comparison, head=head)
+    took = (time.perf_counter() - began) * 1e3, (time.process_time() - cpu_began) * 1e3
+    if ("backbone_head" in result.timing_ms) is not way.begun:
+        raise RuntimeError(f"{way.name}: the head start was {'not ' * way.begun}used")
+    return took
 
 
 def _group(times: dict[str, list[tuple[float, float]]], about: dict[str, str]) -> Group:
@@ -125,7 +148,7 @@ def _group(times: dict[str, list[tuple[float, float]]], about: dict[str, str]) -
 
 
 class _Stream:
-    """A process that decodes a video over and over at its own pace while it plays."""
+    """A process that plays a video over and over at its own pace."""
 
     def __init__(self, process: Any, playing: Event, decoded: Any) -> None:
         self._process, self._playing, self._decoded = process, playing, decoded
@@ -138,51 +161,69 @@ class _Stream:
         return self._pictures / self._seconds if self._seconds else 0.0
 
     def play(self, playing: bool) -> None:
-        """Start or stop, and wait until that has happened."""
+        """Start or stop, and wait until that has happened.
+
+        Raises:
+            UserError: it does not start, or did not last.
+        """
         if self._since is not None:
-            began, pictures = self._since
+            began, before = self._since
+            pictures = self._decoded.value - before
+            if not pictures or not self._process.is_alive():
+                raise UserError(_NO_STREAM)
             self._seconds += time.perf_counter() - began
-            self._pictures += self._decoded.value - pictures
+            self._pictures += pictures
             self._since = None
-        if playing:
-            before = self._decoded.value
-            self._playing.set()
-            until = time.monotonic() + _PATIENCE_S
-            while self._decoded.value == before and time.monotonic() < until and self._process.is_alive():
-                time.sleep(0.01)
-        else:
+        if not playing:
             self._playing.clear()
+            time.sleep(_SETTLE_S)
+            return
+        self._playing.set()
+        self.wait_for(self._decoded.value + 1)
         time.sleep(_SETTLE_S)
-        if playing:
-            self._since = time.perf_counter(), self._decoded.value
+        self._since = time.perf_counter(), self._decoded.value
+
+    def wait_for(self, pictures: int) -> None:
+        """Wait until so many have been decoded."""
+        until = time.monotonic() + _PATIENCE_S
+        while self._decoded.value < pictures:
+            if time.monotonic() > until or not self._process.is_alive():
+                raise UserError(_NO_STREAM)
+            time.sleep(0.01)
+
+
+_NO_STREAM = (
+    "the video that is decoded beside the scoring does not run here; leave the time to score out with --dives 0"
+)
 
 
 @contextmanager
-def _stream(video: Path, fps: float) -> Iterator[_Stream]:
+def _stream(video: Path, fps: int, config: ClipConfig) -> Iterator[_Stream]:
     context = multiprocessing.get_context("spawn")
-    playing, decoded = context.Event(), context.Value("q", 0)
-    process = context.Process(target=_decode, args=(str(video), fps, playing, decoded), daemon=True)
+    playing, decoded = context.Event(), context.Value("q", 0, lock=False)  # one writer, which may be killed
+    process = context.Process(target=_decode, args=(str(video), fps, config, playing, decoded), daemon=True)
     process.start()
-    stream = _Stream(process, playing, decoded)
     try:
+        stream = _Stream(process, playing, decoded)
+        stream.wait_for(1)  # it plays one picture before it is told to, which says that it is ready
         yield stream
-        stream.play(False)
     finally:
         process.kill()
         process.join()
 
 
-def _decode(video: str, fps: float, playing: Event, decoded: Any) -> None:
-    """Decode at the video's pace for as long as ``playing`` is set; one thread, as one camera has."""
+def _decode(video: str, fps: int, config: ClipConfig, playing: Event, decoded: Any) -> None:
+    """Play for as long as ``playing`` is set; one thread, as for one camera."""
+    begin_worker()
     while True:
         with av.open(video) as container:
             container.streams.video[0].thread_type = "NONE"
             due = time.perf_counter()
-            for _ in container.decode(video=0):
+            for picture in container.decode(video=0):
+                resize_frame(to_rgb(picture), config)
                 decoded.value += 1
                 if not playing.is_set():
                     playing.wait()
                     due = time.perf_counter()
-                due += 1 / fps
+                due = max(due + 1 / fps, time.perf_counter() - 1.0)  # what is more than a second late is left
                 time.sleep(max(0.0, due - time.perf_counter()))
-                due = max(due, time.perf_counter() - 1.0)  # what is a second late is not made up for

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcore_bench.result import Result
@@ -24,10 +24,10 @@ class Change:
         return self.new / self.old
 
 
-def named_rows(result: Result) -> Iterator[tuple[str, Row]]:
-    """All contenders of a run by group, name and baseline; of several bundles, with the bundle."""
+def named_rows(result: Result, *, by_bundle: bool = False) -> Iterator[tuple[str, Row]]:
+    """All contenders of a run by group, name and baseline; of several bundles, or ``by_bundle``, with the bundle."""
     groups = [
-        (group, f" ({measured.bundle})" if len(result.bundles) > 1 else "")
+        (group, f" ({measured.bundle})" if by_bundle or len(result.bundles) > 1 else "")
         for measured in result.bundles
         for group in measured.groups
     ]
@@ -38,13 +38,17 @@ def named_rows(result: Result) -> Iterator[tuple[str, Row]]:
             yield f"{group.title}: {row.name} over {group.baseline}{where}", row
 
 
-def ratios(result: Result) -> dict[str, float]:
-    """Every ratio of a run, by group and contender."""
-    return {name: row.speedup.median for name, row in named_rows(result) if row.speedup is not None}
+def ratios(result: Result, *, by_bundle: bool = False) -> dict[str, float]:
+    """Every ratio of a run, by group and contender; ``by_bundle`` as for ``named_rows``."""
+    rows = named_rows(result, by_bundle=by_bundle)
+    return {name: row.speedup.median for name, row in rows if row.speedup is not None}
 
 
-def changes(old: Mapping[str, float], new: Mapping[str, float]) -> Iterator[Change]:
-    """Compare the ratios that both have, in the order of the new ones."""
-    for name, value in new.items():
-        if name in old:
-            yield Change(name, old[name], value)
+def changes(old: Result, new: Result) -> list[Change]:
+    """Compare the ratios that both runs have, in the order of the new ones.
+
+    Two runs of one bundle each are compared whatever their folders' names; else bundles of one name are.
+    """
+    by_bundle = len(old.bundles) > 1 or len(new.bundles) > 1
+    before, after = (ratios(result, by_bundle=by_bundle) for result in (old, new))
+    return [Change(name, before[name], value) for name, value in after.items() if name in before]

@@ -3,7 +3,7 @@
 python -m mcore_bench.pareto runs/base runs/tsm runs/frames-24 --out pareto
 
 Each run is a folder of mcore.train with an evaluation in it; all must be of the same dives. Writes pareto.json,
-pareto.md and pareto.png. A run is on the front where no other one is both cheaper and better.
+pareto.md and pareto.png. A run is on the front where no other one is at most as dear and at least as good.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from mcore.files import write_text
 from mcore.run_folders import CONFIG
 from mcore_bench.account import GIGA
 from mcore_bench.flops import count_model
+
+_TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
+"""What evaluations have to share to be compared; the operations of a dive are those of ten exemplars."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Point:
     srcc: Interval
     mae_points: Interval
     front: bool = False
-    """No other run is both cheaper and better in SRCC."""
+    """No other run is at most as dear and at least as good in SRCC."""
 
 
 @dataclass(frozen=True)
@@ -118,26 +121,27 @@ def read_points(folders: Sequence[Path], split: str) -> Pareto:
         split: ``train``, ``val`` or ``test``.
 
     Raises:
-        UserError: a folder holds no run or no evaluation, or they are of different dives.
+        UserError: a folder holds no run or no evaluation, or they are of different dives or terms.
     """
-    points, data = [], {}
+    points: list[Point] = []
+    terms: list[dict[str, Any]] = []
     for folder in folders:
         metrics = _read(folder / split / METRICS, f"evaluate it: python -m mcore.evaluate {folder / 'best.pt'} ...")
-        data[folder] = metrics["data_sha256"], metrics["num_dives"]
         points.append(_point(folder, metrics))
-    first, *others = folders
-    for other in others:
-        if data[other] != data[first]:
+        terms.append({name: metrics.get(name) for name in _TERMS})
+    for folder, mine in zip(folders, terms, strict=True):
+        if apart := [name for name in _TERMS if mine[name] != terms[0][name]]:
             raise UserError(
-                f"{other} was evaluated on other dives than {first} ({data[other][1]} and {data[first][1]} of lists "
-                f"{data[other][0][:12]} and {data[first][0][:12]}): nothing can be read off from both"
+                f"{folder} was evaluated otherwise than {folders[0]}: "
+                f"{', '.join(f'{name} {mine[name]} and {terms[0][name]}' for name in apart)}; "
+                "evaluate both on the same list of dives with the same flags"
             )
     points.sort(key=lambda point: (point.dive_macs, -point.srcc.value))
     best, marked = float("-inf"), []
     for point in points:
         marked.append(Point(**{**vars(point), "front": point.srcc.value > best}))
         best = max(best, point.srcc.value)
-    return Pareto(split, data[first][1], data[first][0], tuple(marked))
+    return Pareto(split, int(terms[0]["num_dives"]), str(terms[0]["data_sha256"]), tuple(marked))
 
 
 def markdown(found: Pareto) -> list[str]:
@@ -201,7 +205,9 @@ def _point(folder: Path, metrics: dict[str, Any]) -> Point:
         config = from_dict(ModelConfig, recipe["model"])
         srcc, mae = (Interval(**metrics["metrics"][name]["model"]) for name in ("srcc", "mae_points"))
         epochs = int(recipe["training"]["epochs"])
-    except (KeyError, TypeError) as error:
+        if None in (*vars(srcc).values(), *vars(mae).values(), *(metrics[name] for name in _TERMS)):
+            raise ValueError("a metric is undefined: too few dives")
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder} is damaged ({error!r}); evaluate the run again, or leave it out") from error
     account = count_model(MCoRe(config).eval())
     return Point(

@@ -54,7 +54,7 @@ class Plan:
     limits: bool
     compiled: bool
     dives: int
-    """That time to score is measured on; 0: it is not."""
+    """Runs of each way to score for the time to score; 0: it is not measured."""
 
 
 def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measured:
@@ -113,7 +113,10 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             say("time to score")
             here = {name for name, precision in names if precision == "fp32"}
             backends = [name for name in BACKENDS if name in here]
-            groups.append(measure_delays(bundle, backends, dive, plan.threads, plan.dives, folder))
+            if backends:
+                groups.append(measure_delays(bundle, backends, dive, plan.threads, plan.dives, folder))
+            else:
+                absent.append("time to score: no engine runs fp32 graphs here")
         if plan.throughput:
             say("batches and streams")
             light = replace(plan.effort, runs=max(4, plan.effort.runs // 5))

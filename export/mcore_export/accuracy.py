@@ -2,21 +2,21 @@
 
 python -m mcore_export.accuracy bundle --data dives.jsonl --split test
 
-Scores each dive against the exemplars of its number, and once more as if the bundle had none of it. Says how well
-scores agree with the judges, what share of them the intervals hold, and how far other precisions are from fp32. Needs
-no torch.
+Scores each dive against the exemplars of its number, and once more as if the bundle had none of it: the network has
+learned from dives of the number all the same. Says how well scores agree with the judges, what share of them the
+intervals hold, and how far other precisions are from fp32. Needs no torch.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import numpy as np
@@ -30,16 +30,20 @@ from mcore.assessment import Figure, bootstrap_figure
 from mcore.calibration import Calibration
 from mcore.cli_help import description
 from mcore.clip_files import check_folder
-from mcore.data.manifest import Split, dive_names, read_manifest, select_split
+from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
+from mcore.diving import DiveNumber
 from mcore.errors import UserError, run_command
 from mcore.evaluation_files import with_interval
 from mcore.files import write_text
 from mcore_export.both_ways import Scores, score_both_ways
 from mcore_runtime.backends import BackendName, open_backend
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import Precision
+from mcore_runtime.exemplars import ExemplarBank
+from mcore_runtime.records import Precision, hash_file
 
 LEAST_DIVES = 2
+WIDTH = 150
+"""Columns of the table, also where the output is a file."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Row:
     from_fp32_mean_points: float
     """Mean distance of its scores from those of fp32."""
     from_fp32_largest_points: float
+    other_transitions: int
+    """Dives of which it finds a transition in another frame than fp32."""
+    same_transitions_mean_points: float | None
+    """Mean distance from fp32 of the others; None: there are none."""
+    same_transitions_largest_points: float | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,15 @@ class BundleAccuracy:
 
     bundle_sha256: str
     checkpoint: str
-    backend: str
-    provider: str
+    num_exemplars: int
+    engines: Mapping[Precision, str]
+    """By precision: engine, where it runs, and the arithmetic of the backbone."""
     data: str
+    data_sha256: str
     split: str
+    left_out: int
+    """Dives that could not be read."""
+    num_resamples: int
     level: float | None
     """Share that the intervals are to hold; None: the bundle has none."""
     rows: tuple[Row, ...]
@@ -114,7 +128,7 @@ def _run(options: Options) -> int:
     if options.json is not None:
         check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
-    Console(soft_wrap=True).print(table(found))
+    Console(width=max(Console().width, WIDTH), soft_wrap=True).print(table(found))
     if options.json is not None:
         write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     return 0
@@ -124,29 +138,26 @@ def measure(options: Options) -> BundleAccuracy:
     """Score the dives of a list.
 
     Raises:
-        UserError: too few dives, the bundle has no exemplars, or one of the dives is among them.
+        UserError: too few dives, the bundle has no exemplars, or these dives are among them or calibrated its interval.
     """
     bundle = Bundle.open(options.bundle)
     records = select_split(read_manifest(options.data), options.split)
     if len(records) < LEAST_DIVES:
         raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {LEAST_DIVES}")
     banks = {name: bundle.load_exemplars(name) for name in bundle.variants}
-    exemplars = set(zip(banks["fp32"].names.tolist(), banks["fp32"].scores.tolist(), strict=True))
-    dives = zip(dive_names(records, options.data), (record.score for record in records), strict=True)
-    if shared := sorted(name for name, score in dives if (name, score) in exemplars):
-        raise UserError(
-            f"{len(shared)} of these dives are exemplars of the bundle, such as {shared[0]}: that would flatter it. "
-            "Give dives that it does not hold"
-        )
+    _refuse_known(bundle, banks["fp32"], records, options)
     with ExitStack() as stack:
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, options.backend)))
             for name, graphs in bundle.variants.items()
         }
-        say = partial(print, file=sys.stderr)
-        scores = score_both_ways(backends, banks, bundle.model.clip, records, "scoring", say)
-        engine = backends["fp32"]
-        names = engine.name, engine.provider
+        left_out: list[str] = []
+        scores = score_both_ways(backends, banks, bundle.model.clip, records, "scoring", left_out.append)
+        engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
+    for line in left_out:
+        print(line, file=sys.stderr)
+    if len(records) - len(left_out) < LEAST_DIVES:
+        raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {LEAST_DIVES} are needed")
     rows = []
     for name, ways in scores.items():
         record = bundle.manifest.variants[name].exemplars
@@ -160,10 +171,13 @@ def measure(options: Options) -> BundleAccuracy:
     return BundleAccuracy(
         bundle_sha256=bundle.sha256,
         checkpoint=bundle.manifest.checkpoint.name,
-        backend=names[0],
-        provider=names[1],
+        num_exemplars=len(banks["fp32"]),
+        engines=engines,
         data=options.data.name,
+        data_sha256=hash_file(options.data).sha256,
         split=options.split,
+        left_out=len(left_out),
+        num_resamples=options.num_resamples,
         level=levels[0] if levels else None,
         rows=tuple(rows),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -172,12 +186,13 @@ def measure(options: Options) -> BundleAccuracy:
 
 def table(found: BundleAccuracy) -> Table:
     """The figures with their 95 % bootstrap intervals."""
-    shown = Table(
-        title=f"{found.checkpoint}, {found.split} dives of {found.data}, {found.backend}", title_justify="left"
+    title = f"{found.checkpoint}, {found.split} dives of {found.data}; " + "; ".join(
+        f"{name}: {engine}" for name, engine in found.engines.items()
     )
+    shown = Table(title=title, title_justify="left")
     interval = "in the interval" if found.level is None else f"in the {100 * found.level:.0f} % interval"
     for heading in ("precision", "exemplars", "dives", "SRCC", "R-l2 x100", "MAE, points", interval, "half width",
-                    "from fp32, mean", "largest"):  # fmt: skip
+                    "from fp32, mean", "largest", "other transitions", "mean without"):  # fmt: skip
         shown.add_column(heading, justify="left" if heading in ("precision", "exemplars") else "right")
     for row in found.rows:
         shown.add_row(
@@ -189,8 +204,33 @@ def table(found: BundleAccuracy) -> Table:
             "" if row.half_width_points is None else f"{row.half_width_points:.1f}",
             f"{row.from_fp32_mean_points:.2g}",
             f"{row.from_fp32_largest_points:.2g}",
+            str(row.other_transitions),
+            "" if row.same_transitions_mean_points is None else f"{row.same_transitions_mean_points:.2g}",
         )
     return shown
+
+
+def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], options: Options) -> None:
+    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its calibration."""
+
+    def key(name: str, number: str, score: float) -> tuple[str, str, float]:
+        return PurePosixPath(name).name, number, score
+
+    exemplars = set(map(key, bank.names.tolist(), bank.dive_numbers.tolist(), bank.scores.tolist()))
+    names = dive_names(records, options.data)
+    dives = ((n, key(n, DiveNumber.parse(r.dive_number).text, r.score)) for n, r in zip(names, records, strict=True))
+    if shared := sorted(name for name, dive in dives if dive in exemplars):
+        raise UserError(
+            f"{len(shared)} of these dives are exemplars of the bundle, such as {shared[0]}: that would flatter it. "
+            "Give dives that it does not hold"
+        )
+    for variant in bundle.manifest.variants.values():
+        known = None if variant.exemplars is None else variant.exemplars.calibration
+        if known is not None and (known.source, known.split) == (options.data.name, options.split):
+            raise UserError(
+                f"the bundle's intervals were calibrated on the {known.split} dives of {known.source}: that would "
+                "flatter them. Give another --split or list"
+            )
 
 
 def _calibrations(bundle: Bundle) -> list[Calibration]:
@@ -212,6 +252,7 @@ def _row(
     if calibration is not None:
         coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= calibration.half_width_points)
     apart = np.abs(predicted - np.array(exact.predicted))
+    same_cut = np.array([a == b for a, b in zip(scores.transitions, exact.transitions, strict=True)])
     return Row(
         precision=precision,
         same_number=same,
@@ -223,6 +264,9 @@ def _row(
         coverage=coverage,
         from_fp32_mean_points=float(apart.mean()),
         from_fp32_largest_points=float(apart.max()),
+        other_transitions=int((~same_cut).sum()),
+        same_transitions_mean_points=float(apart[same_cut].mean()) if same_cut.any() else None,
+        same_transitions_largest_points=float(apart[same_cut].max()) if same_cut.any() else None,
     )
 
 

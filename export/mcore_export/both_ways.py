@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -17,7 +18,7 @@ from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber
 from mcore.errors import ClipError
 from mcore.video import read_clip
-from mcore_runtime.backends import Backend
+from mcore_runtime.backends import Backend, BackendError
 from mcore_runtime.encoding import encode_clip
 from mcore_runtime.exemplars import ExemplarBank
 from mcore_runtime.records import Precision
@@ -25,15 +26,17 @@ from mcore_runtime.records import Precision
 
 @dataclass
 class Scores:
-    """Predicted and true scores of the dives seen so far, points."""
+    """Predicted and true scores of the dives seen so far, points, and their predicted transitions."""
 
     predicted: list[float] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
+    transitions: list[tuple[int, ...]] = field(default_factory=list)
 
-    def add(self, predicted: float, true: float) -> None:
+    def add(self, predicted: float, true: float, transitions: tuple[int, ...]) -> None:
         """Take one more dive."""
         self.predicted.append(predicted)
         self.true.append(true)
+        self.transitions.append(transitions)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def score_both_ways(
         records: labelled dives that are not exemplars.
         doing: the progress bar's word.
         say: gets a line for each dive that cannot be read and is left out.
+
+    Raises:
+        BackendError: an engine computed something that is not a number.
     """
     scores = {name: BothWays() for name in backends}
     shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
@@ -75,12 +81,16 @@ def score_both_ways(
         number = DiveNumber.parse(record.dive_number).text
         for name, backend in backends.items():
             bank = banks[name]
-            delta, _ = backend.regressor(encode_clip(backend, clip).tokens[None], bank.tokens)  # (E,)
+            encoded = encode_clip(backend, clip)
+            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens)  # (E,)
+            if not np.isfinite(delta).all():
+                raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted, is_same = bank.scores + delta, bank.dive_numbers == number
+            transitions = tuple(encoded.transitions.tolist())
             for chosen, part in (
                 (is_same, scores[name].same_number),
                 (~is_same, scores[name].other_numbers),
             ):
                 if chosen.any():
-                    part.add(float(predicted[chosen].mean()), record.score)
+                    part.add(float(predicted[chosen].mean()), record.score, transitions)
     return scores

@@ -27,7 +27,7 @@ _BYTES = 4
 
 
 class TiledBackboneGraph(nn.Module):
-    """clip (1, 3, T, c, c) -> features (1, T, D)."""
+    """clip (1, 3, T, c, c) -> features (1, T, D); the plain backbone where no block is worth tiles."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
@@ -36,6 +36,9 @@ class TiledBackboneGraph(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Run the backbone; normalised RGB in."""
+        if not self.num_tiled:
+            whole: Tensor = self.backbone(clip)
+            return whole
         blocks = [block for block in self.backbone.blocks if isinstance(block, LeanBlock)]
         tiles = [self.backbone.stem(x.transpose(0, 1)) for x in clip.squeeze(0).split(self.sizes, dim=1)]
         for block in blocks[: self.num_tiled]:

@@ -1,4 +1,4 @@
-"""Processes that render: they leave Ctrl-C to their parent, and never outlive it."""
+"""Worker processes, such as those that render: they leave Ctrl-C to their parent, and never outlive it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from multiprocessing import connection
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Make a pool of processes; spawned, not forked: the caller may hold threads, such as torch's."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin_worker)
 
 
-def _begin() -> None:
+def begin_worker() -> None:
+    """Call it first in a spawned process."""
     # Ctrl-C reaches every process of a terminal: a worker finishes its dive, and the parent gives it no other.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()

@@ -67,14 +67,19 @@ def test_every_part_peer_and_limit_is_there(result: Result) -> None:
     assert any(line.startswith("tensorrt fp32: ") for line in found.absent)
 
 
-def test_time_to_score_is_less_after_a_head_start_and_the_stream_ran(result: Result) -> None:
+def test_time_to_score_has_every_way_and_the_stream_ran(result: Result) -> None:
     (delays,) = (g for g in result.bundles[0].groups if g.title.startswith("time to score"))
     names = [row.name for row in delays.rows]
-    assert "onnxruntime fp32, whole clip, alone" in names
-    assert "onnxruntime fp32, whole clip, beside a stream" in names
+    assert {
+        f"onnxruntime fp32, {how}, {where}"
+        for how in ("whole clip", "begun early")
+        for where in ("alone", "beside a stream")
+    } <= set(names)
     assert all(row.timing.runs == 4 for row in delays.rows)
     for row in delays.rows:
-        assert ("1920 x 1080 H.264 is decoded meanwhile" in row.about) is row.name.endswith("beside a stream")
+        assert ("1920 x 1080 H.264 is decoded, converted and resized meanwhile" in row.about) is row.name.endswith(
+            "beside a stream"
+        )
         assert " 0.0 of" not in row.about
 
 
@@ -119,12 +124,24 @@ def test_other_files_are_refused(tmp_path: Path, content: str, capsys: pytest.Ca
 
 
 def test_runs_are_compared_by_their_ratios(result: Result) -> None:
-    old, new = ratios(result), ratios(result)
-    name = next(iter(new))
-    new[name] *= 0.5
-    found = list(changes({**old, "gone": 1.0}, new))
-    assert [change.name for change in found if change.relative < 0.9] == [name]
-    assert len(found) == len(old)
+    (measured,) = result.bundles
+    group = measured.groups[0]
+    slower = dataclasses.replace(group.rows[1], speedup=Ratio(0.001, 0.001, 0.001))
+    worse = dataclasses.replace(group, rows=(group.rows[0], slower, *group.rows[2:]))
+    elsewhere = dataclasses.replace(measured, bundle="elsewhere", groups=(worse, *measured.groups[1:]))
+    found = changes(result, dataclasses.replace(result, bundles=(elsewhere,)))
+    assert [change.name for change in found if change.relative < 0.9] == [
+        f"{group.title}: {slower.name} over {group.baseline}"
+    ]
+    assert len(found) == len(ratios(result))
+
+
+def test_of_several_bundles_those_of_one_name_are_compared(result: Result) -> None:
+    (measured,) = result.bundles
+    other = dataclasses.replace(measured, bundle="other")
+    both = dataclasses.replace(result, bundles=(other, measured))
+    assert [change.name for change in changes(result, both)] == list(ratios(result, by_bundle=True))
+    assert changes(dataclasses.replace(result, bundles=(dataclasses.replace(measured, bundle="third"),)), both) == []
 
 
 def test_a_lost_ratio_is_seen_and_noise_is_not(tmp_path: Path, result: Result) -> None:

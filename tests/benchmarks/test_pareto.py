@@ -22,7 +22,8 @@ def write_run(folder: Path, config: ModelConfig, srcc: float, *, data: str = "a"
         name: {"model": {"value": value, "low": value - 0.1, "high": value + 0.1}}
         for name, value in (("srcc", srcc), ("mae_points", 5.0))
     }
-    summary = {"data_sha256": data, "num_dives": 9, "metrics": metrics}
+    summary = {"data_sha256": data, "num_dives": 9, "num_skipped": 0, "metrics": metrics}
+    summary |= {"num_exemplars": 10, "exemplars": "random", "decoding": "published"}
     (folder / "test" / "metrics.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
 
@@ -61,7 +62,19 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     other = write_run(tmp_path / "other", tiny_config, 0.5, data="b" * 64)
     assert main([str(runs[0]), str(other)]) == 2
-    assert "was evaluated on other dives than" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "was evaluated otherwise than" in error
+    assert f"data_sha256 {'b' * 64} and {'a' * 64}" in error
+    path = other / "test" / "metrics.json"
+    for change, words in (
+        ({"decoding": "ordered", "data_sha256": "a" * 64}, "decoding ordered and published"),
+        ({"metrics": {}}, "is damaged (KeyError('srcc'))"),
+        ({"metrics": {name: {"model": dict.fromkeys(("value", "low", "high"))} for name in ("srcc", "mae_points")}},
+         "a metric is undefined"),
+    ):  # fmt: skip
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+        assert main([str(runs[0]), str(other)]) == 2
+        assert words in capsys.readouterr().err
     assert main([str(runs[0])]) == 2
     assert "1 run(s); at least two" in capsys.readouterr().err
     assert main([str(runs[0]), str(runs[1]), "--split", "val"]) == 2

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcore.data.manifest import read_manifest, select_split
-from mcore_export.accuracy import main
+from mcore.calibration import Calibration
+from mcore.data.manifest import read_manifest, select_split, write_manifest
+from mcore.errors import UserError
+from mcore_export.accuracy import Options, main, measure
 from mcore_runtime import Scorer
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.records import BankCalibration
 
 POINTS = 1e-4
 
@@ -29,7 +34,46 @@ def test_figures_are_those_of_the_scorer(bundle: Path, dives: Path, tmp_path: Pa
     assert others["mae_points"]["value"] != pytest.approx(np.mean(errors), abs=POINTS)
     assert same["from_fp32_mean_points"] == same["from_fp32_largest_points"] == 0
     assert (found["level"], same["coverage"], same["half_width_points"]) == (None, None, None)
-    assert (found["backend"], found["split"], found["data"]) == ("onnxruntime", "test", dives.name)
+    assert (found["split"], found["data"], found["left_out"]) == ("test", dives.name, 0)
+    assert found["engines"] == {"fp32": "onnxruntime, CPUExecutionProvider, fp32"}
+    assert same["other_transitions"] == 0
+
+
+def test_intervals_are_those_of_the_way_that_was_scored(
+    bundle: Path, dives: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wide with exemplars of the number, of no width without: all dives are held, and none."""
+    calibration = BankCalibration(Calibration(0.8, 1e4, 24), Calibration(0.8, 0.0, 24), "other.jsonl", "val")
+    opened = Bundle.open(bundle)
+    variant = opened.manifest.variants["fp32"]
+    assert variant.exemplars is not None
+    record = replace(variant, exemplars=replace(variant.exemplars, calibration=calibration))
+    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    monkeypatch.setattr(Bundle, "open", lambda path: calibrated)
+    found = measure(Options(bundle, dives, num_resamples=5))
+    rows = [(row.same_number, row.half_width_points, row.coverage) for row in found.rows]
+    assert found.level == 0.8
+    assert [(same, width, coverage.value) for same, width, coverage in rows if coverage is not None] == [
+        (True, 1e4, 1.0),
+        (False, 0.0, 0.0),
+    ]
+    known = replace(calibration, source=dives.name, split="test")
+    record = replace(variant, exemplars=replace(variant.exemplars, calibration=known))
+    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    with pytest.raises(UserError, match="intervals were calibrated on the test dives of"):
+        measure(Options(bundle, dives))
+
+
+def test_unreadable_dives_are_counted_and_too_few_are_an_error(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    records = select_split(read_manifest(dives), "test")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    listing = tmp_path / "some.jsonl"
+    write_manifest(listing, [*records, replace(records[0], path=broken)])
+    assert measure(Options(bundle, listing, num_resamples=5)).left_out == 1
+    write_manifest(listing, [records[0], replace(records[0], path=broken)])
+    with pytest.raises(UserError, match="1 of 2 dives cannot be read"):
+        measure(Options(bundle, listing))
 
 
 @pytest.mark.parametrize(
