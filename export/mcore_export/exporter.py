@@ -38,6 +38,7 @@ from mcore_export.graphs import export_graphs, graph_modules
 from mcore_export.half import ISLANDS
 from mcore_export.int8_variant import calibration_clips, check_calibration, measure_speed, quantise_within
 from mcore_export.split_graphs import write_split
+from mcore_export.tiles import describe_tiles
 from mcore_export.verify import compare_aloud, compare_with_split, require_pass
 from mcore_export.widen import widened
 from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
@@ -172,6 +173,8 @@ def _write_variants(
 ) -> dict[Precision, VariantRecord]:
     """Write the graphs of every precision, each proven before the next is made."""
     arranged = widened(model) if options.for_cpu else model
+    if options.for_cpu:
+        say(describe_tiles(arranged))
     graphs = _write_graphs(arranged, folder, options, "fp32", say)
     limits = options.limits_of("fp32")
     written = {"fp32": _record(graphs, limits, _prove(model, graphs, expected, limits, say))}

@@ -51,6 +51,14 @@ class TiledBackboneGraph(nn.Module):
         return features[None]
 
 
+def describe_tiles(model: MCoRe) -> str:
+    """Say in a line what becomes tiles."""
+    num_tiled, sizes = plan_tiles(lean_backbone(model.backbone), model.config.clip)
+    if not num_tiled:
+        return "for CPUs: no tiles, because a clip's maps stay in a cache as they are"
+    return f"for CPUs: stem and {num_tiled} blocks in {len(sizes)} tiles of at most {max(sizes)} frames"
+
+
 def plan_tiles(backbone: LeanBackbone, clip: ClipConfig) -> tuple[int, list[int]]:
     """Choose how many blocks are worth tiles, and how many frames each tile has.
 

@@ -20,7 +20,7 @@ from mcore_export.compare import compare
 from mcore_export.gate import GateClip, expect
 from mcore_export.graphs import export_graphs
 from mcore_export.lean import lean_backbone
-from mcore_export.tiles import TiledBackboneGraph, plan_tiles
+from mcore_export.tiles import TiledBackboneGraph, describe_tiles, plan_tiles
 from mcore_export.widen import widened
 from mcore_runtime.backends import open_backend
 from mcore_runtime.records import PARTS, GateLimits, GraphSet, standard_graphs
@@ -168,7 +168,9 @@ def test_tiles_compute_the_same(
 def test_what_fits_into_a_cache_is_not_tiled(tiny_config: ModelConfig) -> None:
     tiny = lean_backbone(MCoRe(tiny_config).backbone)
     assert plan_tiles(tiny, tiny_config.clip) == (0, [tiny_config.clip.num_frames])
+    assert describe_tiles(MCoRe(tiny_config)).startswith("for CPUs: no tiles")
     full = MCoRe()
     assert plan_tiles(lean_backbone(widened(full).backbone), full.config.clip) == (2, [8] * 12)
+    assert describe_tiles(widened(full)) == "for CPUs: stem and 2 blocks in 12 tiles of at most 8 frames"
     larger = dataclasses.replace(full.config.clip, resize_height=400, resize_width=224, crop_size=224)
     assert plan_tiles(lean_backbone(widened(full).backbone), larger) == (3, [2] * 48)
