@@ -27,8 +27,8 @@ def export_broken(part: str, damage: Any, monkeypatch: pytest.MonkeyPatch, argum
     """Export with an exporter that writes one graph wrongly."""
     real = graphs.export_graphs
 
-    def broken(*args: Any) -> Iterator[tuple[str, Path]]:
-        for name, path in real(*args):
+    def broken(*args: Any, **options: Any) -> Iterator[tuple[str, Path]]:
+        for name, path in real(*args, **options):
             if name == part:
                 model = onnx.load(path)
                 damage(model.graph)
