@@ -40,6 +40,9 @@ _TURN = 10
 _SETTLE_S = 0.3
 """Until the stream runs at its pace, or has stopped."""
 _PATIENCE_S = 60.0
+_NO_STREAM = (
+    "the video that is decoded beside the scoring does not run here; leave the time to score out with --dives 0"
+)
 
 WHOLE, BEGUN = "whole clip", "begun early"
 ALONE, BESIDE = "alone", "beside a stream"
@@ -190,11 +193,6 @@ class _Stream:
             if time.monotonic() > until or not self._process.is_alive():
                 raise UserError(_NO_STREAM)
             time.sleep(0.01)
-
-
-_NO_STREAM = (
-    "the video that is decoded beside the scoring does not run here; leave the time to score out with --dives 0"
-)
 
 
 @contextmanager

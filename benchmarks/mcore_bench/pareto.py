@@ -30,6 +30,8 @@ from mcore.run_folders import CONFIG
 from mcore_bench.account import GIGA
 from mcore_bench.flops import count_model
 
+_WIDTH = 150
+"""Columns of the table, also where the output is a file."""
 _TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
 """What evaluations have to share to be compared; the operations of a dive are those of ten exemplars."""
 
@@ -109,7 +111,7 @@ def _run(options: Options) -> int:
     write_text(options.out / "pareto.json", json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     write_text(options.out / "pareto.md", "\n".join(markdown(found)) + "\n")
     draw(found, options.out / "pareto.png")
-    Console(soft_wrap=True).print(_table(found))
+    Console(width=max(Console().width, _WIDTH), soft_wrap=True).print(_table(found))
     return 0
 
 
