@@ -171,11 +171,9 @@ class _Stream:
         """
         if self._since is not None:
             began, before = self._since
-            pictures = self._decoded.value - before
-            if not pictures or not self._process.is_alive():
-                raise UserError(_NO_STREAM)
+            self.wait_for(before + 1)  # a turn can be shorter than a picture
             self._seconds += time.perf_counter() - began
-            self._pictures += pictures
+            self._pictures += self._decoded.value - before
             self._since = None
         if not playing:
             self._playing.clear()
