@@ -37,6 +37,7 @@ from mcore.pretrained import load_pretrained
 from mcore.processes import ALONE, Processes, joined_processes
 from mcore.run_folders import CONFIG
 from mcore.signals import stop_on_signal
+from mcore.start_weights import StartWeights, load_start_weights
 from mcore.train_log import SilentLog, TrainLog
 from mcore.trainer import BEST, LAST, Progress, Stopped, Trainer, TrainingData
 from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
@@ -64,6 +65,9 @@ class Options:
     """Delete the run that is in --out."""
     pretrained: str | None = None
     """ImageNet weights of the backbone: a .safetensors or .pth file, or "auto" to fetch them."""
+    start_from: Path | None = None
+    """Checkpoint whose weights the network begins with, where they fit: to go on learning from other dives, or
+    from larger clips. Network and recipe stay those of preset and flags."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     workers: int = 0
@@ -136,7 +140,7 @@ def prepare(
         UserError: the data, the run's folder or the device cannot be used.
     """
     keep_freed_memory()
-    trainer = processes.agree(lambda: _make_trainer(options, checkpoint, processes, device))
+    trainer, start_weights = processes.agree(lambda: _make_trainer(options, checkpoint, processes, device))
     cache_dir = trainer.data.cache_dir
     if cache_dir is not None:
         records, clip = [*trainer.data.train, *trainer.data.val], trainer.model.config.clip
@@ -148,7 +152,7 @@ def prepare(
     else:
         if processes.is_first:
             _clear(options.out)
-        trainer.start()
+        trainer.start(start_weights)
     if processes.is_first:
         config = {"model": to_dict(trainer.model.config), **trainer.describe()}
         write_text(options.out / CONFIG, json.dumps(config, indent=2) + "\n")
@@ -157,7 +161,7 @@ def prepare(
 
 def _make_trainer(
     options: Options, checkpoint: Checkpoint | None, processes: Processes, device: torch.device | None
-) -> Trainer:
+) -> tuple[Trainer, StartWeights | None]:
     device = device or choose_device(options.device)
     check_folder(options.out, "--out", "choose another --out DIR")
     if not options.resume and not options.overwrite:
@@ -168,18 +172,21 @@ def _make_trainer(
     options.compute.check(options.training, processes.count, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
-    weights = "random weights"
+    weights, start_weights = "random weights", None
     if checkpoint is not None:
         weights = f"resumed from {options.out / LAST}"
     elif options.pretrained is not None:
         weights = f"backbone from {load_pretrained(model.backbone, options.pretrained)}"
+    elif options.start_from is not None:
+        start_weights = load_start_weights(model, options.start_from)
+        weights = str(start_weights)
     prepare_network(model, options.compute, device)
     trainer = Trainer(
         model, options.training, data, options.out, options.workers, compute=options.compute, processes=processes
     )
     if processes.is_first:
         _announce(trainer, weights)
-    return trainer
+    return trainer, start_weights
 
 
 def run(trainer: Trainer, options: Options, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -214,7 +221,7 @@ def parse(arguments: list[str]) -> tuple[Options, Checkpoint | None]:
         The options, and the checkpoint from which a resumed run goes on.
 
     Raises:
-        UserError: nothing to resume, or by another recipe.
+        UserError: nothing to resume, or by another recipe; two origins of the weights.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="paper")
@@ -239,9 +246,27 @@ def parse(arguments: list[str]) -> tuple[Options, Checkpoint | None]:
         description=__doc__,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    if options.start_from is not None:
+        _check_only_origin(options, options.start_from)
     if options.resume:
         _check_same_recipe(options, training, model)
     return options, checkpoint
+
+
+def _check_only_origin(options: Options, start_from: Path) -> None:
+    """Weights come from one place, which the run does not delete."""
+    if options.resume:
+        raise UserError(
+            f"--resume goes on with the weights in {options.out / LAST}: drop --start-from; or drop --resume and "
+            "choose another --out for a new run"
+        )
+    if options.pretrained is not None:
+        raise UserError(
+            "--start-from and --pretrained both give the backbone's weights: drop --pretrained to begin with those of "
+            f"{start_from}, or --start-from to begin with ImageNet's"
+        )
+    if options.overwrite and start_from.resolve() in [(options.out / name).resolve() for name in (LAST, BEST)]:
+        raise UserError(f"--overwrite would delete {start_from}, which --start-from names; choose another --out")
 
 
 def _resumable(run_dir: Path) -> Checkpoint:
@@ -334,6 +359,17 @@ def _announce(trainer: Trainer, weights: str) -> None:
 
 
 def _command_to_resume(arguments: list[str], num_processes: int) -> str:
-    again = [argument for argument in arguments if argument not in ("--resume", "--overwrite", "--force")]
+    again = [
+        argument for argument in without_start_from(arguments) if argument not in ("--resume", "--overwrite", "--force")
+    ]
     launcher = ["python"] if num_processes == 1 else ["torchrun", "--nproc-per-node", str(num_processes)]
     return shlex.join([*launcher, "-m", "mcore.train", *again, "--resume"])
+
+
+def without_start_from(arguments: list[str]) -> list[str]:
+    """Leave ``--start-from CHECKPOINT`` out of a command line, as a run that is resumed must."""
+    left, names = [], ("--start-from", "--start_from")
+    for argument, before in zip(arguments, ["", *arguments], strict=False):
+        if argument.partition("=")[0] not in names and before not in names:
+            left.append(argument)
+    return left

@@ -33,6 +33,7 @@ from mcore.model import MCoRe
 from mcore.processes import ALONE, Processes, telling_of_lost_processes
 from mcore.scoring import Plan, Predictions, plan_scoring, predict
 from mcore.shared_batches import SharedBatches
+from mcore.start_weights import StartWeights
 from mcore.train_log import Row, SilentLog, TrainLog
 from mcore.training_config import ComputeConfig, TrainingConfig
 
@@ -131,6 +132,7 @@ class Trainer:
         )
         self.optimizer = make_optimizer(model, config)
         self.progress = Progress()
+        self.start_from: dict[str, str] | None = None
 
     @property
     def total_steps(self) -> int:
@@ -143,16 +145,24 @@ class Trainer:
         return self.progress.epoch * len(self.batches) + self.progress.meter.num_steps
 
     def describe(self) -> dict[str, Any]:
-        """What decides the run's numbers: recipe, how it is computed, and on which dives."""
+        """What decides the run's numbers: recipe, how it is computed, on which dives, from whose weights."""
         return {
             "training": to_dict(self.config),
             "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
             "data": self.data.source,
+            **({} if self.start_from is None else {"start_from": self.start_from}),
         }
 
-    def start(self) -> None:
-        """Prepare an untrained network: scale its last layer and, if asked for, calibrate batch-norm."""
-        scale_last_layer(self.model, self.config)
+    def start(self, start_weights: StartWeights | None = None) -> None:
+        """Prepare a network for its first step: scale an untrained last layer and, if asked for, calibrate batch-norm.
+
+        Args:
+            start_weights: what the network was given from another checkpoint; None: nothing.
+        """
+        if start_weights is None or not start_weights.has_last_layer:
+            scale_last_layer(self.model, self.config)
+        if start_weights is not None:
+            self.start_from = start_weights.source
         if self.config.batch_norm == "calibrated":
             order = EpochBatches(len(self.pairs), self.config.batch_size, self.config.seed)
             loader = iter(pair_loader(self.pairs, order))
@@ -173,6 +183,7 @@ class Trainer:
             state = checkpoint.extra["state"]
             self.model.load_state_dict(checkpoint.state_dict)
             self.optimizer.load_state_dict(state["optimizer"])
+            self.start_from = checkpoint.extra.get("start_from")
             progress = dict(state["progress"])
             self.progress = Progress(**{**progress, "meter": LossMeter(**progress["meter"])})
             self._restore_random_state(state)
