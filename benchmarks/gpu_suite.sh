@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Run every check and benchmark that needs an NVIDIA GPU, and leave one folder of results. Without a GPU: say what it
-# would run. Usage: benchmarks/gpu_suite.sh CHECKPOINT DIVES.jsonl OUT   (a default-size network and its dives)
+# would run. Usage: benchmarks/gpu_suite.sh CHECKPOINT DIVES.jsonl OUT [STEP...]   (a default-size network, its dives)
 # A step that fails is written down and the next one runs; the exit code is the number of steps that failed.
 set -uo pipefail
-if [ $# -ne 3 ]; then
+if [ $# -lt 3 ]; then
     sed -n '2,4s/^# //p' "$0" >&2
     exit 2
 fi
 checkpoint=$(realpath -m "$1") dives=$(realpath -m "$2") out=$(realpath -m "$3") # before the folder changes
+shift 3
+wanted=" $* "
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 has_gpu=false
@@ -18,6 +20,7 @@ failed=0
 step() {
     local name=$1
     shift
+    case "$wanted" in "  " | *" $name "*) ;; *) return ;; esac
     if ! $has_gpu; then
         printf 'would run %s: %s\n' "$name" "$*"
         return
@@ -36,14 +39,18 @@ bundle=$out/bundle
 step machine nvidia-smi -q
 step doctor "$python" -m mcore_runtime.doctor.command
 step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/test_compute.py -ra
-step tests-engines "$python" -m pytest tests/runtime/test_backends.py tests/runtime/test_tensorrt_backend.py -ra
+step tests-engines "$python" -m pytest tests/runtime/test_bound.py tests/runtime/test_backends.py \
+    tests/runtime/test_tensorrt_backend.py -ra
 step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
 step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
 step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
 step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
 step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
 step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
-step bench "$python" -m mcore_bench.cli "$bundle" --checkpoint "$checkpoint" --json "$out/bench.json" --html "$out/bench.html"
+step frames "$python" benchmarks/gpu_frames.py --json "$out/frames.json"
+step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
+    --html "$out/bench.html"
+step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
 for precision in fp32 bf16 fp16; do
     step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
         --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite

@@ -75,6 +75,8 @@ class BenchArguments:
     """Runs of each way to score, alone and beside a stream, for the time to score; 0: leave it out."""
     no_limits: bool = False
     """Leave out the machine's limits and the profiles of layers."""
+    gpu_only: bool = False
+    """Leave out what runs on the processor: engines, peers and limits."""
     variants: bool = False
     """Count operations and parameters of other configurations."""
     json: Path | None = None
@@ -179,6 +181,7 @@ def _plan(arguments: BenchArguments) -> Plan:
         limits=not arguments.no_limits,
         compiled=not arguments.no_compile,
         dives=arguments.dives,
+        gpu_only=arguments.gpu_only,
     )
 
 

@@ -15,7 +15,7 @@ from mcore.files import write_text
 from mcore_bench import plots
 from mcore_bench.account import GIGA, VariantCost
 from mcore_bench.result import Measured, Result
-from mcore_bench.show import account_table, accuracy_table, group_table, limit_tables, variants_table
+from mcore_bench.show import account_table, accuracy_table, group_table, kernel_tables, limit_tables, variants_table
 
 _STYLE = """
 body { margin: 0 auto; padding: 24px 16px; max-width: 1040px; background: #eef2f6; color: #14202c;
@@ -86,6 +86,10 @@ def _bundle(measured: Measured) -> Iterable[str]:
         tables = [_table(table) for table in limit_tables(measured.limits)]
         pictures = [f"<h3>{escape(r.contender)}</h3>{_image(plots.layers(r))}" for r in measured.limits.layers]
         yield _section("The machine's limits", [*tables, *pictures])
+    if measured.gpu_limits is not None:
+        yield _section("The GPU's limits", [_table(table) for table in limit_tables(measured.gpu_limits)])
+    if measured.kernels:
+        yield _section("Kernels", [_table(table) for table in kernel_tables(measured.kernels)])
 
 
 def _section(title: str, parts: Iterable[str]) -> str:

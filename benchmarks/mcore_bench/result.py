@@ -15,6 +15,7 @@ from mcore_bench.account import Account
 from mcore_bench.accuracy import Accuracy
 from mcore_bench.conditions import Conditions
 from mcore_bench.environment import Environment
+from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import Limits
 from mcore_bench.throughput import Streams
 from mcore_bench.timing import Group
@@ -47,6 +48,10 @@ class Measured:
     limits: Limits | None
     """What this machine could do at best, and what each part does of it."""
     conditions: Conditions
+    gpu_limits: Limits | None = None
+    """What the GPU could do at best, where parts ran on one."""
+    kernels: tuple[KernelReport, ...] = ()
+    """What the GPU did, and how long it waited."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,10 @@ def _build(kind: Any, value: Any) -> Any:
         return value
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{field.name: _build(hints[field.name], value[field.name]) for field in dataclasses.fields(kind)})  # type: ignore[operator]
+        present = [
+            field for field in dataclasses.fields(kind) if field.name in value or field.default is dataclasses.MISSING
+        ]
+        return kind(**{field.name: _build(hints[field.name], value[field.name]) for field in present})  # type: ignore[operator]
     if get_origin(kind) is tuple:
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_build(each, item) for each, item in zip(kinds, value, strict=True))

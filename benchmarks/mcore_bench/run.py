@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import Accuracy, measure_accuracy
@@ -18,25 +19,28 @@ from mcore_bench.bfloat import BFLOAT, open_bfloat
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import Contender, Contenders, open_contenders
 from mcore_bench.delay import measure_delays
+from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
+from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory_mb
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
 from mcore_bench.timing import Call, Effort, Group, compare
-from mcore_runtime.backends import Backend
-from mcore_runtime.backends.select import BACKENDS
+from mcore_runtime.backends import Backend, StepwiseBackend
+from mcore_runtime.backends.base import COMPUTE
+from mcore_runtime.backends.select import BACKENDS, BackendName
 from mcore_runtime.backends.split import SPLIT_BACKENDS
 from mcore_runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from mcore.model import MCoRe
-    from mcore_bench.account import Account
+    from mcore_bench.account import Account, PartCost
+    from mcore_bench.peers import PeerGroups
 
-_NOT_MEASURED = "not measured: this backend does not tell transfers from computing"
+_MEASURED = "in the tables of copies and computing"
 _NO_TRANSFERS = "none: the graphs run where the clip is"
-_GPU_BACKENDS = ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
-"""Backends whose transfers and limits are not measured."""
+GPU_BACKENDS: tuple[BackendName, ...] = ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Plan:
     compiled: bool
     dives: int
     """Runs of each way to score for the time to score; 0: it is not measured."""
+    gpu_only: bool = False
+    """Leave out what runs on the processor."""
 
 
 def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measured:
@@ -78,6 +84,8 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
     streams: tuple[Streams, ...] = ()
     limits: Limits | None = None
     account: Account | None = None
+    gpu_limits: Limits | None = None
+    kernels: tuple[KernelReport, ...] = ()
     with tempfile.TemporaryDirectory(prefix="mcore-bench-") as name, Watch() as watch:
         folder = Path(name)
         width, height = plan.size
@@ -90,8 +98,9 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             from mcore_bench.flops import count_model
 
             account = count_model(model)
-        with open_contenders(bundle, plan.threads) as contenders:
+        with open_contenders(bundle, plan.threads, backends=GPU_BACKENDS if plan.gpu_only else BACKENDS) as contenders:
             absent = list(contenders.absent)
+            on_gpu = {each.name: each for each in contenders.opened if _on_gpu(each)}
             say(f"parts: {', '.join(each.name for each in contenders.opened)}")
             groups += measure_parts(dive, contenders, config, plan.effort)
             if model is not None and model.config.backbone.shift != "gated":
@@ -99,11 +108,21 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
                     f"peers: the published procedure has a gated shift, this network {model.config.backbone.shift}"
                 )
             elif model is not None:
-                say("peers")
-                groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
-            if plan.limits and account is not None:
+                if not plan.gpu_only:
+                    say("peers")
+                    groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
+                if has_gpu():
+                    say("peers on the GPU")
+                    found, kernels = _gpu_peers(model, on_gpu, dive, plan, folder)
+                    groups += found.groups
+                    absent += found.absent
+            steps = {(part, name): _steps(each, part, dive, plan) for name, each in on_gpu.items() for part in PARTS}
+            groups += steps.values()
+            if plan.limits and account is not None and has_gpu():
+                say("limits of the GPU")
+                gpu_limits = _gpu_limits(bundle, on_gpu, dive, account, steps)
+            if plan.limits and account is not None and not plan.gpu_only:
                 say("limits")
-                absent += [f"limits of {e.name}: only a processor's are" for e in contenders.opened if _on_gpu(e)]
                 limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
             say("accuracy")
             accuracy = _accuracy(bundle, contenders, plan.threads)
@@ -144,6 +163,8 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
         account=account,
         limits=limits,
         conditions=watch.conditions,
+        gpu_limits=gpu_limits,
+        kernels=kernels,
     )
 
 
@@ -225,7 +246,7 @@ def _limits(
     limits = Limits(threads, peaks, copy_gb_s, (), ())
     by_title = {group.title: group for group in groups}
     moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
-    costs = {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
+    costs = _costs(account)
     parts: list[PartLimit] = []
     on_cpu = [each for each in contenders.opened if not _on_gpu(each)]
     for part in PARTS:
@@ -248,6 +269,53 @@ def _limits(
     return replace(limits, parts=tuple(parts), layers=tuple(reports))
 
 
+def _costs(account: Account) -> dict[str, PartCost]:
+    return {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
+
+
+def _steps(contender: Contender, part: str, dive: Dive, plan: Plan) -> Group:
+    """The copies and the computing of one part, in turns: every run is whole."""
+    backend = contender.scorer.backend
+    assert isinstance(backend, StepwiseBackend)
+    clip = dive.clip[None]
+    arrays: tuple[NDArray[np.float32], ...] = (clip,)
+    if part != "backbone":
+        arrays = (backend.backbone(clip),)
+    if part == "regressor":
+        arrays = (backend.segmenter(arrays[0])[2], exemplars_of(contender.scorer, dive).tokens)
+    return compare(f"copies and computing: {part}, {contender.name}", backend.steps(part, *arrays), plan.effort)
+
+
+def _gpu_peers(
+    model: MCoRe, on_gpu: Mapping[str, Contender], dive: Dive, plan: Plan, folder: Path
+) -> tuple[PeerGroups, tuple[KernelReport, ...]]:
+    from mcore_bench.gpu_peers import measure_gpu_peers
+
+    backends = {name: each.scorer.backend for name, each in on_gpu.items()}
+    return measure_gpu_peers(model, backends, dive.clip, plan.peer_effort, folder, compiled=plan.compiled)
+
+
+def _gpu_limits(
+    bundle: Bundle, on_gpu: Mapping[str, Contender], dive: Dive, account: Account,
+    steps: Mapping[tuple[str, str], Group],
+) -> Limits:  # fmt: skip
+    """The GPU's limits, and the computing of each part, without its copies, against them."""
+    limits = measure_gpu_limits()
+    moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
+    parts: list[PartLimit] = []
+    for (part, name), group in steps.items():
+        contender = on_gpu[name]
+        arithmetic = _arithmetic(contender, part)
+        if (peak := limits.peak(arithmetic)) is not None:
+            times = len(exemplars_of(contender.scorer, dive).tokens) if part == "regressor" else 1
+            measured_ms = group.row(COMPUTE).timing.least_ms
+            found = part_limit(
+                _costs(account)[part], times, name, arithmetic, measured_ms, peak, limits.copy_gb_s, moved.get(part, 0)
+            )
+            parts.append(replace(found, part=part))
+    return replace(limits, parts=tuple(parts))
+
+
 def _arithmetic(contender: Contender, part: str) -> str:
     """The arithmetic that a part is really computed in; one that is mostly int8 counts as int8."""
     kind = contender.scorer.backend.precision[part]
@@ -255,8 +323,8 @@ def _arithmetic(contender: Contender, part: str) -> str:
 
 
 def _transfers(contender: Contender) -> str:
-    return _NOT_MEASURED if _on_gpu(contender) else _NO_TRANSFERS
+    return _MEASURED if _on_gpu(contender) else _NO_TRANSFERS
 
 
 def _on_gpu(contender: Contender) -> bool:
-    return contender.scorer.backend.name in _GPU_BACKENDS
+    return contender.scorer.backend.name in GPU_BACKENDS

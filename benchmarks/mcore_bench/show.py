@@ -9,10 +9,12 @@ from rich.table import Table
 
 from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
 from mcore_bench.accuracy import Accuracy
+from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import Limits
 from mcore_bench.result import Measured, Result
 from mcore_bench.timing import Group, Ratio
 
+_SMALL_MS = 1.0
 _LAYERS = 12
 """Groups of layers that are shown; the largest gaps come first."""
 
@@ -48,6 +50,11 @@ def _show_bundle(console: Console, measured: Measured) -> None:
     if measured.limits is not None:
         for limit_table in limit_tables(measured.limits):
             console.print(limit_table)
+    if measured.gpu_limits is not None:
+        for limit_table in limit_tables(measured.gpu_limits):
+            console.print(limit_table)
+    for kernel_table in kernel_tables(measured.kernels):
+        console.print(kernel_table)
     c = measured.conditions
     power = f"{c.power_w:.1f} W" if c.power_w is not None else "not measured"
     console.print(f"power: {power} ({c.power_source}); load {c.load[0]:.1f}; own {c.own_cores:.1f} cores")
@@ -63,7 +70,10 @@ def group_table(group: Group) -> Table:
         table.add_column(heading, justify="right")
     for row in group.rows:
         t = row.timing
-        times = (f"{ms:.1f}" for ms in (t.median_ms, t.p90_ms, t.p95_ms, t.p99_ms, t.mean_ms))
+        times = (
+            f"{ms:.1f}" if ms >= _SMALL_MS else f"{ms:.3f}"
+            for ms in (t.median_ms, t.p90_ms, t.p95_ms, t.p99_ms, t.mean_ms)
+        )
         table.add_row(row.name, *times, f"{t.variation:.0%}", f"{t.cpu_cores:.1f}", str(t.runs), spread(row.speedup))
     return table
 
@@ -121,7 +131,8 @@ def variants_table(rows: Sequence[VariantCost]) -> Table:
 
 def limit_tables(limits: Limits) -> list[Table]:
     """The machine's limits, parts against their floors, and where the backbone's time goes."""
-    peaks = Table(title=f"limits of this machine, {limits.threads} threads", title_justify="left")
+    of = f"this machine, {limits.threads} threads" if limits.threads else "the GPU"
+    peaks = Table(title=f"limits of {of}", title_justify="left")
     for heading in ("arithmetic", "GFLOP/s", "reached by"):
         peaks.add_column(heading)
     for peak in limits.peaks:
@@ -132,8 +143,8 @@ def limit_tables(limits: Limits) -> list[Table]:
         parts.add_column(heading, justify="right")
     for each in limits.parts:
         by = "operations" if each.compute_floor_ms >= each.memory_floor_ms else "memory"
-        parts.add_row(each.part, each.contender, each.arithmetic, f"{each.measured_ms:.1f}", f"{each.floor_ms:.1f}", by,
-                      f"{each.reached:.0%}")  # fmt: skip
+        ms = f"{each.measured_ms:.3g}", f"{each.floor_ms:.2g}"
+        parts.add_row(each.part, each.contender, each.arithmetic, *ms, by, f"{each.reached:.0%}")  # fmt: skip
     tables = [peaks, parts]
     for report in limits.layers:
         table = Table(title=f"backbone on {report.contender}: largest gaps first", title_justify="left")
@@ -143,4 +154,26 @@ def limit_tables(limits: Limits) -> list[Table]:
         for group in report.groups[:_LAYERS]:
             table.add_row(group.name, f"{group.ms:.1f}", f"{group.share:.0%}", f"{group.floor_ms:.1f}")
         tables.append(table)
+    return tables
+
+
+def kernel_tables(reports: Sequence[KernelReport]) -> list[Table]:
+    """What the GPU did during a call, and what its kernels were."""
+    if not reports:
+        return []
+    table = Table(title="the GPU's time, copies included", title_justify="left")
+    table.add_column("")
+    for heading in ("kernels", "ms", "busy", "waiting", "longest wait us"):
+        table.add_column(heading, justify="right")
+    tables = [table]
+    for report in reports:
+        table.add_row(report.contender, str(report.kernels), f"{report.span_ms:.2f}", f"{report.busy_ms:.2f}",
+                      f"{report.waiting:.1%}", f"{report.largest_gap_us:.0f}")  # fmt: skip
+        longest = Table("kernel", title=f"kernels of: {report.contender}", title_justify="left")
+        for heading in ("launches", "ms", "share"):
+            longest.add_column(heading, justify="right")
+        total_ms = sum(group.ms for group in report.groups)
+        for group in report.groups:
+            longest.add_row(group.name, str(group.launches), f"{group.ms:.3f}", f"{group.ms / total_ms:.0%}")
+        tables.append(longest)
     return tables

@@ -22,7 +22,7 @@ from mcore.errors import UserError
 from mcore_export.folder import appearing_folder
 from mcore_export.targets import resolve_target
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.backends.tensorrt.contract import check_contract, extent, is_dynamic, tensor_spec
+from mcore_runtime.backends.tensorrt.contract import check_contract, tensor_spec
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
 from mcore_runtime.backends.tensorrt.messages import complaints, describe_errors
 from mcore_runtime.records import PARTS, EngineRecord, GraphRecord, GraphSet
@@ -192,13 +192,13 @@ class EngineBuilder:
         )
 
     def _set_profile(self, config: trt.IBuilderConfig, record: GraphRecord, most: int) -> None:
-        dynamic = [spec for spec in record.inputs if is_dynamic(spec)]
+        dynamic = [spec for spec in record.inputs if spec.is_dynamic]
         if not dynamic:
             return
         profile = self._builder.create_optimization_profile()
         for spec in dynamic:
             counts = (1, min(USUAL_EXEMPLARS, most), most)
-            profile.set_shape(spec.name, *(self._flavour.module.Dims(list(extent(spec, count))) for count in counts))
+            profile.set_shape(spec.name, *(self._flavour.module.Dims(list(spec.extent(count))) for count in counts))
         if config.add_optimization_profile(profile) < 0:
             raise BackendError(f"{self._flavour.title} refuses 1 to {most} exemplars for the {self._part}")
 

@@ -31,6 +31,15 @@ class TensorSpec:
     shape: tuple[int | str, ...]
     """Extents; a string names an axis that may vary, such as ``E`` exemplars."""
 
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether an axis varies."""
+        return any(isinstance(axis, str) for axis in self.shape)
+
+    def extent(self, varying: int) -> tuple[int, ...]:
+        """Return the shape where the axes that vary have a given extent."""
+        return tuple(varying if isinstance(axis, str) else axis for axis in self.shape)
+
 
 @dataclass(frozen=True)
 class GraphRecord:

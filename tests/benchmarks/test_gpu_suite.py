@@ -8,8 +8,8 @@ from pathlib import Path
 
 SUITE = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_suite.sh"
 STEPS = ("machine", "doctor", "tests-cuda", "tests-engines", "export", "engine-tensorrt", "engine-tensorrt-rtx",
-         "verify-onnxruntime-cuda", "verify-tensorrt", "verify-tensorrt-rtx", "bench", "train-paper-fp32",
-         "train-paper-bf16", "train-paper-fp16")  # fmt: skip
+         "verify-onnxruntime-cuda", "verify-tensorrt", "verify-tensorrt-rtx", "frames", "bench", "training-options",
+         "train-paper-fp32", "train-paper-bf16", "train-paper-fp16")  # fmt: skip
 
 
 def run(tools: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,13 @@ def test_with_a_gpu_every_step_runs_and_failures_are_counted(tmp_path: Path) -> 
     assert sorted(path.stem for path in out.iterdir()) == sorted(STEPS)
     assert (out / "tests-cuda.log").read_text() == "broken\n"
     assert "--preset paper" in (out / "train-paper-fp16.log").read_text()
+
+
+def test_steps_can_be_chosen(tmp_path: Path) -> None:
+    program(tmp_path / "nvidia-smi", "exit 9")
+    done = run(tmp_path, "best.pt", "dives.jsonl", str(tmp_path / "out"), "bench", "machine")
+    names = [line.split(":")[0].removeprefix("would run ") for line in done.stdout.splitlines()[1:]]
+    assert names == ["machine", "bench"]
 
 
 def test_it_says_how_it_is_used(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from mcore.errors import UserError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+
+
+UPLOAD, COMPUTE, DOWNLOAD = "host to device", "compute", "device to host"
+"""Steps of a run on a device with memory of its own."""
 
 
 class BackendError(UserError):
@@ -51,3 +55,16 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the engine's memory; no call may follow."""
+
+
+@runtime_checkable
+class StepwiseBackend(Protocol):
+    """A backend that can tell copies from computing."""
+
+    def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
+        """The copies and the computing of one run as calls of their own, in order; each ends when it is done.
+
+        Args:
+            part: backbone, segmenter or regressor.
+            arrays: its inputs, in the order of its record.
+        """

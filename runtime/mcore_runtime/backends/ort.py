@@ -1,14 +1,23 @@
-"""ONNX Runtime on the CPU or on CUDA, with its silent fallbacks turned into errors."""
+"""ONNX Runtime on the CPU or on CUDA, with its silent fallbacks turned into errors.
+
+On CUDA inputs and outputs keep their places in the GPU's memory, and a graph of fixed shape is launched as one CUDA
+graph where that works: the GPU then waits for nobody between two kernels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mcore._optional import require
 from mcore.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
@@ -29,18 +38,28 @@ class OrtBackend:
         name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
         threads: CPU threads of one operator; None: one for each physical core.
         notes: what a person should know about this choice.
+        cuda_graphs: on CUDA, launch the backbone and the segmenter as one CUDA graph each, where that can be done.
 
     Raises:
         BackendError: the provider is not there, was not used, or cannot load a graph; or a graph's inputs and
             outputs are not those of its record.
     """
 
-    def __init__(self, graphs: GraphSet, name: str, *, threads: int | None = None, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        graphs: GraphSet,
+        name: str,
+        *,
+        threads: int | None = None,
+        notes: tuple[str, ...] = (),
+        cuda_graphs: bool = True,
+    ) -> None:
         self.name = name
-        self.notes = notes
         self.precision: Mapping[str, str] = dict(graphs.precision)
         self.provider = PROVIDERS[name]
-        self._sessions = OrtSessions(graphs.folder, {part: graphs.records[part] for part in PARTS}, name, threads)
+        records = {part: graphs.records[part] for part in PARTS}
+        self._sessions = OrtSessions(graphs.folder, records, name, threads, cuda_graphs=cuda_graphs)
+        self.notes = (*notes, *self._sessions.notes)
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
@@ -61,6 +80,15 @@ class OrtBackend:
         )
         return delta, stage_deltas
 
+    def steps(self, part: str, *arrays: np.ndarray[Any, Any]) -> dict[str, Callable[[], object]]:
+        """The copies and the computing of one run as calls of their own, in order; on the CPU there is one step.
+
+        Args:
+            part: one of ``PARTS``.
+            arrays: its inputs, in the order of its record.
+        """
+        return self._sessions.steps(part, arrays)
+
     def close(self) -> None:
         """Drop the sessions, and with them ONNX Runtime's memory and threads."""
         self._sessions.close()
@@ -74,12 +102,21 @@ class OrtSessions:
         records: the graphs.
         name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
         threads: CPU threads of one operator; None: one for each physical core.
+        cuda_graphs: see ``OrtBackend``.
 
     Raises:
         BackendError: see ``OrtBackend``.
     """
 
-    def __init__(self, folder: Path, records: Mapping[str, GraphRecord], name: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        records: Mapping[str, GraphRecord],
+        name: str,
+        threads: int | None,
+        *,
+        cuda_graphs: bool = True,
+    ) -> None:
         ort, provider = _import(name), PROVIDERS[name]
         available = ort.get_available_providers()
         if provider not in available:
@@ -90,24 +127,56 @@ class OrtSessions:
                 f"onnxruntime', with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
             )
         options = _session_options(ort, threads)
+        self.notes: tuple[str, ...] = ()
+        """What a person should know about how the graphs run."""
         self._sessions = {}
+        self._bound: dict[str, BoundSession] = {}
         for part, record in records.items():
             path = folder / record.file
             session = _open(ort, path, provider, options)
             inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
             check_signature(record, path, list(inputs), list(outputs))
             self._sessions[part] = session
+            if provider != "CPUExecutionProvider":
+                self._bound[part] = self._bind(ort, path, record, options, cuda_graphs=cuda_graphs)
+
+    def _bind(self, ort: Any, path: Path, record: GraphRecord, options: Any, *, cuda_graphs: bool) -> BoundSession:
+        """Give a graph its places on the GPU; one of fixed shape becomes a CUDA graph if it then computes the same."""
+        part = next(reversed(self._sessions))
+        plain = BoundSession(ort, self._sessions[part], record, "cuda")
+        if not cuda_graphs or plain.is_dynamic:
+            return plain
+        provider, reason = PROVIDERS["onnxruntime-cuda"], "it computes other values"
+        try:
+            captured = BoundSession(ort, _open(ort, path, provider, options, enable_cuda_graph="1"), record, "cuda")
+            if captured.agrees_with(plain):
+                return captured
+        except Exception as error:  # each with a class of its own: a kernel that cannot be captured, no memory
+            reason = first_line(error)
+        self.notes += (f"{record.file} does not run as one CUDA graph, its kernels are launched one by one: {reason}",)
+        return plain
 
     def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
+        if (bound := self._bound.get(part)) is not None:
+            return bound.run(inputs, outputs)
         try:
             values: list[Any] = self._sessions[part].run(outputs, inputs)
         except KeyError:
             raise RuntimeError("this backend is closed") from None
         return values
 
+    def steps(self, part: str, arrays: Sequence[Any]) -> dict[str, Callable[[], object]]:
+        """See ``OrtBackend.steps``."""
+        names = [each.name for each in self._sessions[part].get_inputs()]
+        inputs = dict(zip(names, arrays, strict=True))
+        if (bound := self._bound.get(part)) is not None:
+            return bound.steps(inputs)
+        return {"compute": lambda: self._sessions[part].run(None, inputs)}
+
     def close(self) -> None:
         """Drop the sessions."""
+        self._bound.clear()
         self._sessions.clear()
 
 
@@ -117,7 +186,11 @@ def cuda_is_listed() -> bool:
 
 
 def _import(name: str) -> Any:
-    return require("onnxruntime", _EXTRAS[name], f"The backend {name}")
+    ort = require("onnxruntime", _EXTRAS[name], f"The backend {name}")
+    if name == "onnxruntime-cuda" and hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
+        with redirect_stdout(io.StringIO()):  # where CUDA's libraries are no Python packages, the system's are taken
+            ort.preload_dlls()
+    return ort
 
 
 def _session_options(ort: Any, threads: int | None) -> Any:
@@ -132,10 +205,10 @@ def _session_options(ort: Any, threads: int | None) -> Any:
     return options
 
 
-def _open(ort: Any, path: Path, provider: str, options: Any) -> Any:
+def _open(ort: Any, path: Path, provider: str, options: Any, **more: str) -> Any:
     """Load one graph, and read back which provider got it: one that fails is dropped with a log line."""
     # The CPU stays behind any other provider: some operators on shapes have no other kernel.
-    wanted: list[Any] = [(provider, _OPTIONS.get(provider, {}))]
+    wanted: list[Any] = [(provider, {**_OPTIONS.get(provider, {}), **more})]
     if provider != "CPUExecutionProvider":
         wanted.append("CPUExecutionProvider")
     try:

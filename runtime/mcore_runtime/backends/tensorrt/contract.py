@@ -39,16 +39,6 @@ def check_contract(what: str, record: GraphRecord, inputs: Sequence[TensorSpec],
             )
 
 
-def extent(spec: TensorSpec, varying: int) -> tuple[int, ...]:
-    """Return a tensor's shape where the axes that vary have a given extent."""
-    return tuple(varying if isinstance(axis, str) else axis for axis in spec.shape)
-
-
-def is_dynamic(spec: TensorSpec) -> bool:
-    """Tell whether an axis varies."""
-    return any(isinstance(axis, str) for axis in spec.shape)
-
-
 def _comparable(specs: Sequence[TensorSpec]) -> dict[str, tuple[str, tuple[int | str, ...]]]:
     """By name, because TensorRT lists tensors in an order of its own."""
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.backends.base import BackendError
-from mcore_runtime.backends.tensorrt.contract import DYNAMIC, check_contract, extent, is_dynamic, tensor_spec
+from mcore_runtime.backends.base import COMPUTE, DOWNLOAD, UPLOAD, BackendError
+from mcore_runtime.backends.replay import agree
+from mcore_runtime.backends.tensorrt.contract import DYNAMIC, check_contract, tensor_spec
 from mcore_runtime.backends.tensorrt.devices import Cuda
 from mcore_runtime.backends.tensorrt.flavours import Flavour
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 Array = NDArray[Any]
-_REPLAY_TOLERANCE = 1e-2
-"""Relative; a replay on stale inputs is off by as much as the values themselves."""
 
 
 def load_engine(flavour: Flavour, runtime: trt.Runtime, path: Path, record: GraphRecord, most: int) -> trt.ICudaEngine:
@@ -57,17 +56,17 @@ def load_engine(flavour: Flavour, runtime: trt.Runtime, path: Path, record: Grap
         specs[is_input].append(tensor_spec(name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name)))
     check_contract(str(path), record, specs[True], specs[False])
     for spec in record.inputs:
-        if is_dynamic(spec):
+        if spec.is_dynamic:
             _check_profile(path, spec, engine.get_tensor_profile_shape(spec.name, 0), most)
     return engine
 
 
 def _check_profile(path: Path, spec: TensorSpec, shapes: Sequence[Any], most: int) -> None:
     least, _, largest = (tuple(int(axis) for axis in shape) for shape in shapes)
-    if least != extent(spec, 1) or largest != extent(spec, most):
+    if least != spec.extent(1) or largest != spec.extent(most):
         raise BackendError(
             f"{path} takes {spec.name} from {list(least)} to {list(largest)}; the bundle's manifest says from "
-            f"{list(extent(spec, 1))} to {list(extent(spec, most))}. Build the engine again"
+            f"{list(spec.extent(1))} to {list(spec.extent(most))}. Build the engine again"
         )
 
 
@@ -81,7 +80,7 @@ class _Buffer:
 
     def view(self, count: int) -> Array:
         """The part of the pinned array that a run with ``count`` exemplars uses; the varying axis is the first."""
-        return self.host[:count] if is_dynamic(self.spec) else self.host
+        return self.host[:count] if self.spec.is_dynamic else self.host
 
 
 class EngineRunner:
@@ -116,7 +115,7 @@ class EngineRunner:
         self._record = record
         self._inputs: list[_Buffer] = []
         self._outputs: list[_Buffer] = []
-        self.is_dynamic = any(is_dynamic(spec) for spec in record.inputs)
+        self.is_dynamic = any(spec.is_dynamic for spec in record.inputs)
         self._count = DYNAMIC
         self._replay: Any = None
 
@@ -148,21 +147,29 @@ class EngineRunner:
             BackendError: the engine failed.
             ValueError: an array of another type or shape.
         """
-        for buffer, array in zip(self._inputs, arrays, strict=True):
-            pinned = buffer.view(count)
-            if array.shape != pinned.shape or array.dtype != pinned.dtype:
-                raise ValueError(
-                    f"{buffer.spec.name} is {array.dtype} {list(array.shape)}, expected {pinned.dtype} "
-                    f"{list(pinned.shape)}"
-                )
-            np.copyto(pinned, array)
-            self._cuda.upload(buffer.address, pinned)
+        self._upload(arrays, count)
         self._set_count(count)
         self._launch()
-        for buffer in self._outputs:
-            self._cuda.download(buffer.view(count), buffer.address)
+        self._download(count)
         self._cuda.synchronise()
         return [buffer.view(count).copy() for buffer in self._outputs]
+
+    def steps(self, *arrays: Array, count: int = 1) -> dict[str, Callable[[], object]]:
+        """The steps of ``run``, with its arguments, as calls of their own that end when the GPU is done."""
+
+        def finished(step: Callable[[], None]) -> Callable[[], None]:
+            def call() -> None:
+                step()
+                self._cuda.synchronise()
+
+            return call
+
+        self._set_count(count)
+        return {
+            UPLOAD: finished(lambda: self._upload(arrays, count)),
+            COMPUTE: finished(self._launch),
+            DOWNLOAD: finished(lambda: self._download(count)),
+        }
 
     def capture(self) -> str | None:
         """Turn the launches of a graph without varying axes into one CUDA graph, if it then computes the same.
@@ -180,13 +187,28 @@ class EngineRunner:
         self._replay = self._cuda.capture(self._enqueue)
         if self._replay is None:
             return f"{self._file} cannot be captured as a CUDA graph, so its kernels are launched one by one"
-        if all(_agree(*pair) for pair in zip(self.run(*first), expected, strict=True)):
+        if all(agree(*pair) for pair in zip(self.run(*first), expected, strict=True)):
             return None
         self._replay = None
         return f"the CUDA graph of {self._file} computes other values, so its kernels are launched one by one"
 
+    def _upload(self, arrays: Sequence[Array], count: int) -> None:
+        for buffer, array in zip(self._inputs, arrays, strict=True):
+            pinned = buffer.view(count)
+            if array.shape != pinned.shape or array.dtype != pinned.dtype:
+                raise ValueError(
+                    f"{buffer.spec.name} is {array.dtype} {list(array.shape)}, expected {pinned.dtype} "
+                    f"{list(pinned.shape)}"
+                )
+            np.copyto(pinned, array)
+            self._cuda.upload(buffer.address, pinned)
+
+    def _download(self, count: int) -> None:
+        for buffer in self._outputs:
+            self._cuda.download(buffer.view(count), buffer.address)
+
     def _reserve(self, spec: TensorSpec, most: int) -> _Buffer:
-        host = self._cuda.pinned(extent(spec, most), spec.dtype)
+        host = self._cuda.pinned(spec.extent(most), spec.dtype)
         address = self._cuda.allocate(host.nbytes)
         if not self._context.set_tensor_address(spec.name, address):
             raise BackendError(f"TensorRT refuses the memory of {spec.name} in {self._file}; build the engine again")
@@ -197,8 +219,8 @@ class EngineRunner:
             return
         self._count = DYNAMIC
         for buffer in self._inputs:
-            shape = extent(buffer.spec, count)
-            if is_dynamic(buffer.spec) and not self._context.set_input_shape(buffer.spec.name, shape):
+            shape = buffer.spec.extent(count)
+            if buffer.spec.is_dynamic and not self._context.set_input_shape(buffer.spec.name, shape):
                 raise BackendError(f"the engine of {self._file} refuses {buffer.spec.name} of shape {list(shape)}")
         if missing := self._context.infer_shapes():
             raise BackendError(f"the engine of {self._file} lacks the shapes of {', '.join(missing)}")
@@ -215,11 +237,3 @@ class EngineRunner:
 
     def _enqueue(self) -> bool:
         return bool(self._context.execute_async_v3(self._cuda.stream))
-
-
-def _agree(actual: Array, expected: Array) -> bool:
-    """Equal up to rounding, which the order of atomic additions can change; a decoded frame may then flip."""
-    if actual.dtype.kind != "f":
-        return True
-    scale = float(np.abs(expected).max())
-    return bool(np.isfinite(actual).all() and np.abs(actual - expected).max() <= _REPLAY_TOLERANCE * max(scale, 1e-12))
