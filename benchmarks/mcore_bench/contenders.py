@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from mcore.errors import UserError, first_line
-from mcore_runtime.backends import Backend
+from mcore_runtime.backends import BFLOAT16, Backend
 from mcore_runtime.backends.select import BACKENDS, BackendName
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import Precision
@@ -61,14 +61,16 @@ def open_contenders(
         for backend in backends:
             if backend == "auto":
                 continue
-            for precision in bundle.variants:
+            precisions: Iterable[Precision] = ("fp32",) if backend == BFLOAT16 else bundle.variants
+            for precision in precisions:
+                name = "openvino bf16" if backend == BFLOAT16 else f"{backend} {precision}"
                 try:
                     scorer = _open(bundle, backend, precision, threads, num_exemplars)
                 except UserError as error:  # not installed, no device, no engine: each says what to do
-                    absent.append(f"{backend} {precision}: {first_line(error)}")
+                    absent.append(f"{name}: {first_line(error)}")
                     continue
                 stack.enter_context(scorer)
-                opened.append(Contender(f"{backend} {precision}", describe(scorer.backend), scorer))
+                opened.append(Contender(name, describe(scorer.backend), scorer))
         if not opened:
             raise UserError(f"no backend runs {bundle.path} here: {'; '.join(absent)}")
         yield Contenders(tuple(opened), tuple(absent))

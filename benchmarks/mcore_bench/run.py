@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.errors import UserError, first_line
-from mcore_bench.accuracy import Accuracy, measure_accuracy
-from mcore_bench.bfloat import BFLOAT, open_bfloat
+from mcore_bench.accuracy import measure_accuracy
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import Contender, Contenders, open_contenders
 from mcore_bench.delay import measure_delays
@@ -110,7 +109,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             elif model is not None:
                 if not plan.gpu_only:
                     say("peers")
-                    groups += _peers(model, bundle, contenders, dive, plan, folder, absent)
+                    groups += _peers(model, contenders, dive, plan, folder, absent)
                 if has_gpu():
                     say("peers on the GPU")
                     found, kernels = _gpu_peers(model, on_gpu, dive, plan, folder)
@@ -125,7 +124,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
                 say("limits")
                 limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
             say("accuracy")
-            accuracy = _accuracy(bundle, contenders, plan.threads)
+            accuracy = measure_accuracy(bundle, _backends(contenders))
             transfers = {each.name: _transfers(each) for each in contenders.opened}
             names = [(each.scorer.backend.name, each.scorer.precision) for each in contenders.opened]
         if plan.dives:
@@ -182,7 +181,6 @@ def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
 
 def _peers(
     model: MCoRe,
-    bundle: Bundle,
     contenders: Contenders,
     dive: Dive,
     plan: Plan,
@@ -191,29 +189,15 @@ def _peers(
 ) -> tuple[Group, ...]:
     from mcore_bench.peers import measure_peers
 
-    with _backends(bundle, contenders, plan.threads) as backends:
-        found = measure_peers(
-            model, backends, dive.clip, plan.threads, plan.peer_effort, folder, compiled=plan.compiled
-        )
+    found = measure_peers(
+        model, _backends(contenders), dive.clip, plan.threads, plan.peer_effort, folder, compiled=plan.compiled
+    )
     absent += found.absent
     return found.groups
 
 
-def _accuracy(bundle: Bundle, contenders: Contenders, threads: int) -> tuple[Accuracy, ...]:
-    with _backends(bundle, contenders, threads) as backends:
-        return measure_accuracy(bundle, backends)
-
-
-@contextmanager
-def _backends(bundle: Bundle, contenders: Contenders, threads: int) -> Iterator[dict[str, Backend]]:
-    """The contenders' backends by name, and OpenVINO in bfloat16 where it runs."""
-    backends: dict[str, Backend] = {each.name: each.scorer.backend for each in contenders.opened}
-    bfloat = open_bfloat(bundle.graphs("fp32"), backends, threads)
-    if bfloat is None:
-        yield backends
-        return
-    with closing(bfloat):
-        yield {**backends, BFLOAT: bfloat}
+def _backends(contenders: Contenders) -> dict[str, Backend]:
+    return {each.name: each.scorer.backend for each in contenders.opened}
 
 
 def measure_side_by_side(paths: Sequence[Path], plan: Plan) -> Group:

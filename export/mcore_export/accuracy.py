@@ -36,12 +36,13 @@ from mcore.errors import UserError, run_command
 from mcore.evaluation_files import with_interval
 from mcore.files import write_text
 from mcore_export.both_ways import Scores, score_both_ways
-from mcore_runtime.backends import BackendName, open_backend
+from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.records import Precision, hash_file
+from mcore_runtime.records import hash_file
 
 LEAST_DIVES = 2
+_BF16 = "bf16"
 WIDTH = 150
 """Columns of the table, also where the output is a file."""
 
@@ -50,7 +51,8 @@ WIDTH = 150
 class Row:
     """One precision, with exemplars of the dive's number or without."""
 
-    precision: Precision
+    precision: str
+    """Of the bundle's graphs; or ``bf16``, which is their fp32 backbone computed so."""
     same_number: bool
     dives: int
     srcc: Figure
@@ -77,7 +79,7 @@ class BundleAccuracy:
     bundle_sha256: str
     checkpoint: str
     num_exemplars: int
-    engines: Mapping[Precision, str]
+    engines: Mapping[str, str]
     """By precision: engine, where it runs, and the arithmetic of the backbone."""
     data: str
     data_sha256: str
@@ -103,6 +105,8 @@ class Options:
     """Part of the list."""
     backend: BackendName = "auto"
     """Inference engine."""
+    bf16: bool = False
+    """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
     num_resamples: int = 1000
     """Bootstrap resamples of each interval."""
     json: Path | None = None
@@ -144,13 +148,16 @@ def measure(options: Options) -> BundleAccuracy:
     records = select_split(read_manifest(options.data), options.split)
     if len(records) < LEAST_DIVES:
         raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {LEAST_DIVES}")
-    banks = {name: bundle.load_exemplars(name) for name in bundle.variants}
+    banks: dict[str, ExemplarBank] = {name: bundle.load_exemplars(name) for name in bundle.variants}
     _refuse_known(bundle, banks["fp32"], records, options)
     with ExitStack() as stack:
-        backends = {
+        backends: dict[str, Backend] = {
             name: stack.enter_context(closing(open_backend(graphs, options.backend)))
             for name, graphs in bundle.variants.items()
         }
+        if options.bf16:
+            backends[_BF16] = stack.enter_context(closing(open_backend(bundle.graphs("fp32"), BFLOAT16)))
+            banks[_BF16] = banks["fp32"]
         left_out: list[str] = []
         scores = score_both_ways(backends, banks, bundle.model.clip, records, "scoring", left_out.append)
         engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
@@ -158,9 +165,9 @@ def measure(options: Options) -> BundleAccuracy:
         print(line, file=sys.stderr)
     if len(records) - len(left_out) < LEAST_DIVES:
         raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {LEAST_DIVES} are needed")
-    rows = []
+    rows, variants = [], {str(name): variant for name, variant in bundle.manifest.variants.items()}
     for name, ways in scores.items():
-        record = bundle.manifest.variants[name].exemplars
+        record = variants["fp32" if name == _BF16 else name].exemplars
         known = None if record is None else record.calibration
         for same in (True, False):
             mine, exact = ((w.same_number if same else w.other_numbers) for w in (ways, scores["fp32"]))
@@ -240,7 +247,7 @@ def _calibrations(bundle: Bundle) -> list[Calibration]:
 
 
 def _row(
-    precision: Precision, same: bool, scores: Scores, exact: Scores, calibration: Calibration | None, resamples: int
+    precision: str, same: bool, scores: Scores, exact: Scores, calibration: Calibration | None, resamples: int
 ) -> Row:
     predicted, true = np.array(scores.predicted), np.array(scores.true)
     span = float(np.ptp(true)) or float("nan")

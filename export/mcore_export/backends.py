@@ -16,7 +16,7 @@ def cpu_backends() -> tuple[str, ...]:
 
 
 def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Backend]:
-    """Open, one after the other, every engine that runs here; ONNX Runtime on the CPU must.
+    """Open, one after the other, every engine that runs here, alone; ONNX Runtime on the CPU must.
 
     Args:
         graphs: what they load.
@@ -26,7 +26,7 @@ def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Back
         BackendError: ONNX Runtime cannot load the graphs on the CPU, or OpenVINO is installed and cannot.
     """
     for name in cpu_backends():
-        yield open_backend(graphs, name)
+        yield open_backend(graphs, name, mixed=False)
     if cuda_is_listed():
         try:
             yield open_backend(graphs, "onnxruntime-cuda")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -21,7 +22,6 @@ from mcore.video import read_clip
 from mcore_runtime.backends import Backend, BackendError
 from mcore_runtime.encoding import encode_clip
 from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.records import Precision
 
 
 @dataclass
@@ -39,6 +39,9 @@ class Scores:
         self.transitions.append(transitions)
 
 
+Name = TypeVar("Name", bound=str)
+
+
 @dataclass(frozen=True)
 class BothWays:
     """What one precision says of the same dives."""
@@ -50,17 +53,17 @@ class BothWays:
 
 
 def score_both_ways(
-    backends: Mapping[Precision, Backend],
-    banks: Mapping[Precision, ExemplarBank],
+    backends: Mapping[Name, Backend],
+    banks: Mapping[Name, ExemplarBank],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     doing: str,
     say: Callable[[str], None],
-) -> dict[Precision, BothWays]:
+) -> dict[Name, BothWays]:
     """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
 
     Args:
-        backends: by precision, open.
+        backends: by name, such as that of their precision; open.
         banks: their exemplars.
         clip_config: the network's input contract.
         records: labelled dives that are not exemplars.

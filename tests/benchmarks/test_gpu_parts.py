@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
 
 from mcore_bench import gpu_peers, run
 from mcore_bench.cli import main
@@ -13,6 +15,7 @@ from mcore_bench.kernels import Kernel, summarise_kernels
 from mcore_bench.limit import Limits, Peak
 from mcore_bench.result import Result, read_result
 from mcore_runtime.backends.ort import OrtBackend
+from mcore_runtime.bundle import Bundle
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 
@@ -33,7 +36,7 @@ def page_and_result(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.Tem
         patch.setattr(gpu_peers, "measure_gpu_peers", partial(gpu_peers.measure_gpu_peers, device="cpu"))
         patch.setattr(gpu_peers, "account_kernels", lambda name, call: summarise_kernels(name, kernels))
         for name in ("I3D", "X3D", "MobileNetV2TSM"):  # the networks themselves are tested elsewhere
-            patch.setattr(gpu_peers, name, gpu_peers.nn.Flatten)
+            patch.setattr(gpu_peers, name, nn.Flatten)
         assert main([str(bundle), "--checkpoint", str(checkpoint), *QUICK, *outputs]) == 0
     return (folder / "run.html").read_text(), read_result(folder / "run.json")
 
@@ -64,8 +67,8 @@ def test_parts_stand_against_the_gpus_floor(page_and_result: tuple[str, Result])
 
 
 def test_the_cpus_run_is_one_step(bundle: Path) -> None:
-    graphs = run.Bundle.open(bundle).graphs("fp32")
+    graphs = Bundle.open(bundle).graphs("fp32")
     backend = OrtBackend(graphs, "onnxruntime", threads=1)
-    clip = run.np.zeros(graphs.records["backbone"].inputs[0].extent(1), run.np.float32)
+    clip = np.zeros(graphs.records["backbone"].inputs[0].extent(1), np.float32)
     assert list(backend.steps("backbone", clip)) == ["compute"]
     backend.close()

@@ -17,7 +17,8 @@ CALL = (("void at::native::add<float>(int)", 0, 100), ("conv", 100, 300), ("conv
 
 def test_overlaps_count_once_and_gaps_are_waiting() -> None:
     report = summarise_kernels("network", trace(CALL, CALL, CALL)[::-1])
-    assert (report.kernels, report.span_ms, report.busy_ms) == (4, 0.5, pytest.approx(0.45))
+    assert (report.kernels, report.span_ms) == (4, 0.5)
+    assert report.busy_ms == pytest.approx(0.45)
     assert report.waiting == pytest.approx(0.1)
     assert report.largest_gap_us == pytest.approx(50)
     assert [(group.name, group.launches, group.ms) for group in report.groups] == [

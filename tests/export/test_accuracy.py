@@ -14,6 +14,7 @@ from mcore.data.manifest import read_manifest, select_split, write_manifest
 from mcore.errors import UserError
 from mcore_export.accuracy import Options, main, measure
 from mcore_runtime import Scorer
+from mcore_runtime.backends.openvino import the_core
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import BankCalibration
 
@@ -37,6 +38,18 @@ def test_figures_are_those_of_the_scorer(bundle: Path, dives: Path, tmp_path: Pa
     assert (found["split"], found["data"], found["left_out"]) == ("test", dives.name, 0)
     assert found["engines"] == {"fp32": "onnxruntime, CPUExecutionProvider, fp32"}
     assert same["other_transitions"] == 0
+
+
+def test_bfloat16_is_a_row_beside_the_graphs_own(bundle: Path, dives: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    found = measure(Options(bundle, dives, bf16=True, num_resamples=5))
+    rows = {row.precision: row for row in found.rows if row.same_number}
+    assert list(rows) == ["fp32", "bf16"]
+    assert found.engines["bf16"].startswith("openvino-bf16, ")
+    assert rows["fp32"].from_fp32_mean_points == 0
+    assert 0 < rows["bf16"].from_fp32_mean_points < 0.5
 
 
 def test_intervals_are_those_of_the_way_that_was_scored(

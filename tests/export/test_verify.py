@@ -17,6 +17,8 @@ import pytest
 from onnx import numpy_helper
 
 from mcore_export.cli import main
+from mcore_export.compare import DEFAULT_LIMITS
+from mcore_runtime.backends.openvino import the_core
 from mcore_runtime.bundle import GOLDEN_FILE, Bundle, write_manifest
 from mcore_runtime.manifest import BundleManifest
 from mcore_runtime.records import GateLimits
@@ -178,6 +180,7 @@ class NoTorch:
         assert name.partition(".")[0] not in ("torch", "onnx", "onnxscript"), name + " is imported"
 sys.meta_path.insert(0, NoTorch())
 from mcore_export.cli import main
+from mcore_export.compare import DEFAULT_LIMITS
 sys.exit(main([{str(bundle)!r}, "--verify"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -209,3 +212,14 @@ def test_flags_that_an_export_would_ignore_are_refused(
 ) -> None:
     assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *flags]) == 2
     assert f"{flags[0]} would change nothing without --validate or --triton" in capsys.readouterr().err
+
+
+def test_bfloat16_is_held_to_the_limits_of_int8(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    assert main([str(bundle), "--verify", "--backend", "openvino-bf16"]) == 0
+    out = capsys.readouterr().out
+    assert "backbone bf16, segmenter fp32, regressor fp32" in out
+    assert f"(limit {DEFAULT_LIMITS['int8'].points:g})" in out
+    assert "in two parts" in out

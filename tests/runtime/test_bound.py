@@ -114,9 +114,9 @@ class Cuda:
 def backends(graphs: GraphSet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     opened: list[OrtBackend] = []
 
-    def make(cuda: Cuda, **options: bool) -> OrtBackend:
+    def make(cuda: Cuda, *, cuda_graphs: bool = True) -> OrtBackend:
         monkeypatch.setattr(ort, "_import", lambda name: cuda.module)
-        opened.append(OrtBackend(graphs, "onnxruntime-cuda", **options))
+        opened.append(OrtBackend(graphs, "onnxruntime-cuda", cuda_graphs=cuda_graphs))
         return opened[-1]
 
     yield make

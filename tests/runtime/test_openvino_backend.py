@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from mcore.errors import MissingDependencyError
-from mcore_runtime.backends import BackendError, openvino
+from mcore_runtime.backends import BackendError, open_backend, openvino
 from mcore_runtime.backends.openvino import OpenVinoBackend
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.records import PARTS, GraphSet, standard_graphs
@@ -40,9 +40,14 @@ def graphs(tiny_bundle: Path) -> GraphSet:
     return graphs_in(tiny_bundle)
 
 
+def alone(graphs: GraphSet, *, threads: int | None = 1) -> OpenVinoBackend:
+    """All parts on OpenVINO, also where ONNX Runtime is installed."""
+    return OpenVinoBackend(graphs, threads=threads, mixed=False)
+
+
 @pytest.fixture
 def backend(graphs: GraphSet) -> Iterator[OpenVinoBackend]:
-    with closing(OpenVinoBackend(graphs, threads=1)) as engine:
+    with closing(alone(graphs)) as engine:
         yield engine
 
 
@@ -88,17 +93,75 @@ def test_it_reports_what_openvino_reports(graphs: GraphSet, backend: OpenVinoBac
 def test_another_precision_than_the_one_asked_for_is_an_error(
     graphs: GraphSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino, "INFERENCE_PRECISION", "bf16")  # what is expected, not what is asked for
-    with pytest.raises(BackendError, match="asked OpenVINO for bf16 on CPU, got f32 on CPU for the backbone"):
-        OpenVinoBackend(graphs)
+    read_back = openvino._read_back
+    monkeypatch.setattr(openvino, "_read_back", lambda core, compiled, asked: read_back(core, compiled, "f16"))
+    with pytest.raises(BackendError, match="asked OpenVINO for f16 on CPU, got f32 on CPU for the backbone"):
+        alone(graphs)
 
 
 def test_half_graphs_are_said_to_be_computed_in_float32(graphs: GraphSet) -> None:
     half = dataclasses.replace(graphs, precision={**graphs.precision, "backbone": "fp16"})
-    with closing(OpenVinoBackend(half, threads=1)) as engine:
+    with closing(alone(half)) as engine:
         assert engine.precision["backbone"] == "fp32 (weights rounded to fp16)"
         assert engine.precision["regressor"] == "fp32"
         assert "computes fp16 graphs in float32" in engine.notes[0]
+
+
+def test_onnx_runtime_runs_the_rest_where_it_is_installed(graphs: GraphSet, backend: OpenVinoBackend) -> None:
+    clip = random(1, 3, FRAMES, SIDE, SIDE)
+    with closing(OpenVinoBackend(graphs, threads=1)) as mixed, closing(OrtBackend(graphs, "onnxruntime")) as other:
+        assert mixed.provider == f"{backend.provider}; segmenter and regressor on ONNX Runtime"
+        assert (mixed.name, mixed.precision, mixed.notes) == ("openvino", graphs.precision, ())
+        features = mixed.backbone(clip)
+        np.testing.assert_array_equal(features, backend.backbone(clip))
+        for actual, expected in zip(mixed.segmenter(features), other.segmenter(features), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+        mixed.close()
+        for call in (lambda: mixed.backbone(clip), lambda: mixed.segmenter(features)):
+            with pytest.raises(RuntimeError, match="closed"):
+                call()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_onnx_runtime_or_with_half_graphs_openvino_runs_all(
+    graphs: GraphSet, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    if not installed:
+        monkeypatch.setattr(openvino, "_BORROWED", "nowhere")
+    precision = dict.fromkeys(PARTS, "fp16") if installed else graphs.precision
+    with closing(OpenVinoBackend(dataclasses.replace(graphs, precision=precision), threads=1)) as engine:
+        assert engine.provider.endswith(", f32")
+        assert engine.segmenter(engine.backbone(random(1, 3, FRAMES, SIDE, SIDE)))[2].shape == (1, TOKENS, DIM)
+
+
+def has_bfloat16() -> bool:
+    core = openvino.the_core(library)
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+@pytest.mark.parametrize("borrowed", ["onnxruntime", "nowhere"])
+def test_bfloat16_is_for_the_backbone_and_says_so(
+    graphs: GraphSet, backend: OpenVinoBackend, monkeypatch: pytest.MonkeyPatch, borrowed: str
+) -> None:
+    monkeypatch.setattr(openvino, "_BORROWED", borrowed)
+    clip = random(1, 3, FRAMES, SIDE, SIDE)
+    exact = backend.backbone(clip)
+    with closing(open_backend(graphs, "openvino-bf16", threads=1)) as engine:
+        assert (engine.name, engine.precision["backbone"]) == ("openvino-bf16", "bf16")
+        assert {engine.precision["segmenter"], engine.precision["regressor"]} == {"fp32"}
+        assert ", bf16" in engine.provider
+        off = np.abs(engine.backbone(clip) - exact).max() / np.abs(exact).max()
+        assert 1e-4 < off < 0.05
+        assert_close(engine.segmenter(exact)[2], backend.segmenter(exact)[2])
+    with pytest.raises(BackendError, match="computes the fp32 graphs, not the int8 ones; leave --precision out"):
+        open_backend(dataclasses.replace(graphs, variant="int8"), "openvino-bf16")
+
+
+@pytest.mark.skipif(has_bfloat16(), reason="this processor has bfloat16")
+def test_bfloat16_is_refused_where_the_processor_has_none(graphs: GraphSet) -> None:
+    with pytest.raises(BackendError, match="asked OpenVINO for bf16 on CPU, got f32"):
+        open_backend(graphs, "openvino-bf16")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -112,7 +175,7 @@ def test_threads_are_those_asked_for(graphs: GraphSet, threads: int, monkeypatch
         return original(core, compiled, asked)
 
     monkeypatch.setattr(openvino, "_read_back", spy)
-    OpenVinoBackend(graphs, threads=threads).close()
+    alone(graphs, threads=threads).close()
     assert seen == [[threads, 1, False]] * 3
 
 
@@ -143,7 +206,7 @@ def test_memory_stays_the_same_over_many_calls(backend: OpenVinoBackend) -> None
 
 
 def test_a_closed_backend_refuses_calls(graphs: GraphSet) -> None:
-    engine = OpenVinoBackend(graphs, threads=1)
+    engine = alone(graphs)
     engine.close()
     engine.close()  # twice is once
     with pytest.raises(RuntimeError, match="closed"):
@@ -155,7 +218,7 @@ def test_a_graph_that_cannot_be_read_is_named(bundle_copy: Path, content: bytes)
     graphs = graphs_in(bundle_copy)
     graphs.path("segmenter").write_bytes(content)
     with pytest.raises(BackendError, match=r"cannot load segmenter\.onnx on CPU: .*export the bundle again") as caught:
-        OpenVinoBackend(graphs)
+        alone(graphs)
     assert "\n" not in str(caught.value)
 
 
@@ -163,20 +226,20 @@ def test_a_missing_graph_is_named(bundle_copy: Path) -> None:
     graphs = graphs_in(bundle_copy)
     graphs.path("backbone").unlink()
     with pytest.raises(BackendError, match=r"cannot load backbone\.onnx.*Could not open the file"):
-        OpenVinoBackend(graphs)
+        alone(graphs)
 
 
 def test_a_graph_of_another_contract_is_refused(graphs: GraphSet) -> None:
     record = graphs.records["backbone"]
     other = dataclasses.replace(record, inputs=(dataclasses.replace(record.inputs[0], shape=(1, 3, 99, 12, 12)),))
     with pytest.raises(BackendError, match=r"backbone\.onnx has the inputs clip float32 \[1, 3, 8, 12, 12\].*99"):
-        OpenVinoBackend(dataclasses.replace(graphs, records={**graphs.records, "backbone": other}))
+        alone(dataclasses.replace(graphs, records={**graphs.records, "backbone": other}))
 
 
 def test_without_openvino_it_says_what_installs_it(graphs: GraphSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependencyError, match=r"backend openvino needs .*pip install 'mcore-edge\[openvino\]'"):
-        OpenVinoBackend(graphs)
+        alone(graphs)
 
 
 def test_it_loads_no_torch_and_openvino_only_when_used(graphs: GraphSet) -> None:
@@ -185,7 +248,7 @@ def test_it_loads_no_torch_and_openvino_only_when_used(graphs: GraphSet) -> None
         "import pickle, sys; sys.modules['torch'] = None\n"
         "from mcore_runtime.backends.openvino import OpenVinoBackend\n"
         "assert 'openvino' not in sys.modules\n"
-        "print(OpenVinoBackend(pickle.load(sys.stdin.buffer), threads=1).provider)"
+        "print(OpenVinoBackend(pickle.load(sys.stdin.buffer), threads=1, mixed=False).provider)"
     )
     done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(graphs), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
@@ -198,8 +261,8 @@ class _SignalStack(ctypes.Structure):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO changes the stack of signal handlers on Linux only")
 def test_backends_closed_in_any_order_leave_a_stack_for_signal_handlers(graphs: GraphSet) -> None:
-    first = OpenVinoBackend(graphs, threads=1)
-    second = OpenVinoBackend(graphs, threads=1)
+    first = alone(graphs)
+    second = alone(graphs)
     first.close()
     del first
     second.close()

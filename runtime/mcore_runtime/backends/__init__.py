@@ -1,6 +1,15 @@
 """Inference engines behind one small interface; each is imported when it is asked for."""
 
-from mcore_runtime.backends.base import Backend, BackendError, StepwiseBackend
+from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError, StepwiseBackend
 from mcore_runtime.backends.select import BACKENDS, BackendName, open_backend, open_variant
 
-__all__ = ["BACKENDS", "Backend", "BackendError", "BackendName", "StepwiseBackend", "open_backend", "open_variant"]
+__all__ = [
+    "BACKENDS",
+    "BFLOAT16",
+    "Backend",
+    "BackendError",
+    "BackendName",
+    "StepwiseBackend",
+    "open_backend",
+    "open_variant",
+]

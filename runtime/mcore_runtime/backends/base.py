@@ -14,6 +14,8 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 
+BFLOAT16 = "openvino-bf16"
+"""Name of the backend that computes the float32 backbone in bfloat16."""
 UPLOAD, COMPUTE, DOWNLOAD = "host to device", "compute", "device to host"
 """Steps of a run on a device with memory of its own."""
 

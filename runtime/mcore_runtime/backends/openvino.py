@@ -1,23 +1,24 @@
-"""OpenVINO on the CPU, held to float32 and read back; it opens the same ONNX files as ONNX Runtime."""
+"""OpenVINO on the CPU, held to the precision that was asked for and read back; it opens ONNX Runtime's ONNX files."""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mcore._optional import require
 from mcore.errors import first_line
-from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray, IntArray
+from mcore_runtime.backends.ort import OrtSessions
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
+from mcore_runtime.records import GraphRecord, GraphSet, TensorSpec
 
 DEVICE = "CPU"
 INFERENCE_PRECISION = "f32"
 """OpenVINO would compute float32 graphs in bfloat16 where the CPU has it: 8 bits of mantissa instead of 24."""
 _OPTIONS = {
-    "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION,
     "PERFORMANCE_HINT": "LATENCY",  # one clip at a time, on all the threads
     "NUM_STREAMS": "1",
     # Pinned threads start at the first core in every process: two of one thread each shared it and took twice as long.
@@ -28,32 +29,64 @@ _HALF_PRECISION = "fp32 (weights rounded to fp16)"
 _HALF_NOTE = "OpenVINO computes fp16 graphs in float32 on this device: they are smaller, not faster than the fp32 ones"
 
 
+_AFTER_BACKBONE = ("segmenter", "regressor")
+_BORROWED = "onnxruntime"
+"""Runs what follows the backbone where it is installed: its GRU takes three fifths of the time of OpenVINO's."""
+
+
 class OpenVinoBackend:
-    """The three graphs compiled by OpenVINO; see ``Backend`` for the calls.
+    """The backbone compiled by OpenVINO, the rest by ONNX Runtime or OpenVINO; see ``Backend`` for the calls.
 
     Half-precision graphs are computed in float32, which ``precision`` and a note say; int8 graphs in int8, and in
-    float32 between. ``provider`` names the processor and the precision of all that is not int8.
+    float32 between. ``provider`` names the processor, the precision of all that is not int8, and who runs the rest.
 
     Args:
         graphs: files to load.
         threads: CPU threads of one graph; None: one for each physical core.
         notes: what a person should know about this choice.
+        bfloat16: compute the backbone in bfloat16, which has eight bits of mantissa; takes float32 graphs.
+        mixed: let ONNX Runtime, where it is installed, run the float32 graphs that follow the backbone.
 
     Raises:
         BackendError: OpenVINO cannot load a graph, or would compute it elsewhere or in another precision than asked;
-            or a graph's inputs and outputs are not those of its record.
+            a graph's inputs and outputs are not those of its record; or other graphs than float32 for bfloat16.
         MissingDependencyError: OpenVINO is not installed.
     """
 
-    name = "openvino"
-
-    def __init__(self, graphs: GraphSet, *, threads: int | None = None, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        graphs: GraphSet,
+        *,
+        threads: int | None = None,
+        notes: tuple[str, ...] = (),
+        bfloat16: bool = False,
+        mixed: bool = True,
+    ) -> None:
+        self.name = BFLOAT16 if bfloat16 else "openvino"
+        if bfloat16 and graphs.variant != "fp32":
+            raise BackendError(
+                f"{self.name} computes the fp32 graphs, not the {graphs.variant} ones; leave --precision out, or take "
+                "--backend openvino"
+            )
         halves = [part for part, kind in graphs.precision.items() if kind == "fp16"]
         self.notes = (*notes, _HALF_NOTE) if halves else notes
         self.precision: Mapping[str, str] = {**graphs.precision, **dict.fromkeys(halves, _HALF_PRECISION)}
-        records = {part: graphs.records[part] for part in PARTS}
-        self._models = OpenVinoModels(graphs.folder, records, threads, f"The backend {self.name}")
+        mixed = mixed and not halves and importlib.util.find_spec(_BORROWED) is not None
+        rest = {part: graphs.records[part] for part in _AFTER_BACKBONE}
+        first = {"backbone": graphs.records["backbone"]}
+        wanted_by = f"The backend {self.name}"
+        if bfloat16:
+            self.precision = {**self.precision, "backbone": "bf16"}
+            self._models = OpenVinoModels(graphs.folder, first, threads, wanted_by, precision="bf16")
+        else:
+            self._models = OpenVinoModels(graphs.folder, first if mixed else first | rest, threads, wanted_by)
         self.provider = self._models.provider
+        self._rest: OpenVinoModels | OrtSessions = self._models
+        if mixed:
+            self._rest = OrtSessions(graphs.folder, rest, _BORROWED, threads)
+            self.provider += f"; {' and '.join(_AFTER_BACKBONE)} on ONNX Runtime"
+        elif bfloat16:
+            self._rest = OpenVinoModels(graphs.folder, rest, threads, wanted_by)
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
@@ -62,21 +95,22 @@ class OpenVinoBackend:
 
     def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
         """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
-        logits, transitions, tokens = self._models.run(
+        logits, transitions, tokens = self._rest.run(
             "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
         )
         return logits, transitions, tokens
 
     def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
-        delta, stage_deltas = self._models.run(
+        delta, stage_deltas = self._rest.run(
             "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
         )
         return delta, stage_deltas
 
     def close(self) -> None:
-        """Drop the compiled graphs, and with them OpenVINO's memory and threads."""
+        """Drop the compiled graphs, and with them the engines' memory and threads."""
         self._models.close()
+        self._rest.close()
 
 
 class OpenVinoModels:
@@ -87,7 +121,7 @@ class OpenVinoModels:
         records: the graphs.
         threads: CPU threads of one graph; None: one for each physical core.
         wanted_by: who needs OpenVINO, for the message where it is not installed.
-        precision: arithmetic of float32 graphs, in OpenVINO's words; None: float32. Benchmarks try ``bf16``.
+        precision: arithmetic of float32 graphs, in OpenVINO's words: ``f32`` or ``bf16``.
 
     Raises:
         BackendError: see ``OpenVinoBackend``.
@@ -101,13 +135,13 @@ class OpenVinoModels:
         threads: int | None,
         wanted_by: str,
         *,
-        precision: str | None = None,
+        precision: str = INFERENCE_PRECISION,
     ) -> None:
         openvino = require("openvino", "openvino", wanted_by)
         core = the_core(openvino)
-        options = _OPTIONS if threads is None else {**_OPTIONS, "INFERENCE_NUM_THREADS": str(threads)}
-        precision = precision or INFERENCE_PRECISION
-        options = {**options, "INFERENCE_PRECISION_HINT": precision} if precision != INFERENCE_PRECISION else options
+        options = {**_OPTIONS, "INFERENCE_PRECISION_HINT": precision}
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = str(threads)
         compiled = {}
         for part, record in records.items():
             path = folder / record.file
@@ -127,7 +161,8 @@ class OpenVinoModels:
         request = self._requests.get(part)
         if request is None:
             raise RuntimeError("this backend is closed")
-        values = request.infer(inputs, share_outputs=False)  # copies: the next call overwrites the request's buffers
+        # Inputs are read where they are; outputs are copied, because the next call overwrites the request's buffers.
+        values = request.infer(inputs, share_inputs=True, share_outputs=False)
         return [values[name] for name in outputs]
 
     def close(self) -> None:

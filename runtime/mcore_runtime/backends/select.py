@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from mcore.errors import UserError, first_line
-from mcore_runtime.backends.base import Backend, BackendError
+from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError
 from mcore_runtime.records import GraphSet, Precision
 
-BackendName = Literal["auto", "onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx"]
+BackendName = Literal[
+    "auto", "onnxruntime", "onnxruntime-cuda", "openvino", "openvino-bf16", "tensorrt", "tensorrt-rtx"
+]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
 """Those that run engines built beforehand; the others read the ONNX graphs themselves."""
@@ -67,7 +69,12 @@ def open_variant(
 
 
 def open_backend(
-    graphs: GraphSet, backend: str = "auto", *, threads: int | None = None, notes: tuple[str, ...] = ()
+    graphs: GraphSet,
+    backend: str = "auto",
+    *,
+    threads: int | None = None,
+    notes: tuple[str, ...] = (),
+    mixed: bool = True,
 ) -> Backend:
     """Load one precision's graphs into an inference engine.
 
@@ -77,6 +84,7 @@ def open_backend(
             Runtime on the CPU.
         threads: CPU threads of one operator; None: the engine's own choice, one for each physical core.
         notes: what a person should know about this choice.
+        mixed: let OpenVINO leave to ONNX Runtime what that runs faster; without it each engine stands alone.
 
     Raises:
         BackendError: the engine asked for cannot run here, or cannot load the graphs.
@@ -94,10 +102,10 @@ def open_backend(
         return TensorRtBackend(graphs, backend, notes=notes)
     if backend == "auto":
         return _open_best(graphs, threads, notes)
-    if backend == "openvino":
+    if backend in ("openvino", BFLOAT16):
         from mcore_runtime.backends.openvino import OpenVinoBackend
 
-        return OpenVinoBackend(graphs, threads=threads, notes=notes)
+        return OpenVinoBackend(graphs, threads=threads, notes=notes, bfloat16=backend == BFLOAT16, mixed=mixed)
     from mcore_runtime.backends.ort import OrtBackend
 
     return OrtBackend(graphs, backend, threads=threads, notes=notes)

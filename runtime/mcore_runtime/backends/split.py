@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mcore.errors import UserError
-from mcore_runtime.backends.base import BackendError, FloatArray
+from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray
 from mcore_runtime.records import SPLIT_PARTS, GraphRecord, GraphSet
 
-SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino")
+SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
 """Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
 
 
@@ -90,10 +90,11 @@ def open_graphs(folder: Path, records: Mapping[str, GraphRecord], backend: str, 
     Raises:
         BackendError: the engine cannot load them.
     """
-    if backend == "openvino":
-        from mcore_runtime.backends.openvino import OpenVinoModels
+    if backend in ("openvino", BFLOAT16):
+        from mcore_runtime.backends.openvino import INFERENCE_PRECISION, OpenVinoModels
 
-        return OpenVinoModels(folder, records, threads, f"The backend {backend}")
+        precision = "bf16" if backend == BFLOAT16 else INFERENCE_PRECISION
+        return OpenVinoModels(folder, records, threads, f"The backend {backend}", precision=precision)
     from mcore_runtime.backends.ort import OrtSessions
 
     return OrtSessions(folder, records, backend, threads)
