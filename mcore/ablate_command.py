@@ -119,7 +119,7 @@ def _train(options: Options, variant: Variant, run_dir: Path, seed: int) -> bool
         *variant.train_flags,
     ]
     if (run_dir / LAST).is_file():
-        argv.append("--resume")
+        argv = [*train_command.without_start_from(argv), "--resume"]
         parsed, checkpoint = train_command.parse(argv)  # refuses another recipe
         if checkpoint is not None and (run_dir / BEST).is_file():
             _check_data(options, run_dir, checkpoint.extra)

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcore._optional import require
-from mcore_bench.timing import Call
+from mcore_bench.timing import Call, Group
+from mcore_runtime.backends.base import COMPUTE
 
 _ROUNDS = 10
 _APART_S = 0.003
 """Pause between two calls, by which the trace is told apart."""
 _SHOWN = 8
+_BOUND = 0.25
+"""Share of a run that copies, or waiting for the next kernel, may take unmentioned."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,27 @@ def split_calls(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
         calls[-1].append(kernel)
         end_us = max(end_us, kernel.end_us)
     return calls
+
+
+def bounds_of(steps: Sequence[Group], reports: Sequence[KernelReport]) -> tuple[str, ...]:
+    """Say which runs are bound by copies between processor and GPU, and which by the launches of kernels.
+
+    Args:
+        steps: of runs, a row for each.
+        reports: of calls.
+    """
+    found = []
+    for group in steps:
+        ms = {row.name: row.timing.median_ms for row in group.rows}
+        copies = 1 - ms[COMPUTE] / sum(ms.values())
+        if copies > _BOUND:
+            found.append(f"{group.title}: transfers take {copies:.0%} of a run")
+    found += [
+        f"{report.contender}: the GPU waits {report.waiting:.0%} of the time, launches bound it"
+        for report in reports
+        if report.waiting > _BOUND
+    ]
+    return tuple(found)
 
 
 def _measure(kernels: Sequence[Kernel]) -> KernelReport:

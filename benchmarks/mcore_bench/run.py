@@ -19,7 +19,7 @@ from mcore_bench.conditions import Watch
 from mcore_bench.contenders import Contender, Contenders, open_contenders
 from mcore_bench.delay import measure_delays
 from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
-from mcore_bench.kernels import KernelReport
+from mcore_bench.kernels import KernelReport, bounds_of
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory_mb
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
@@ -85,6 +85,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
     account: Account | None = None
     gpu_limits: Limits | None = None
     kernels: tuple[KernelReport, ...] = ()
+    bounds: tuple[str, ...] = ()
     with tempfile.TemporaryDirectory(prefix="mcore-bench-") as name, Watch() as watch:
         folder = Path(name)
         width, height = plan.size
@@ -117,6 +118,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
                     absent += found.absent
             steps = {(part, name): _steps(each, part, dive, plan) for name, each in on_gpu.items() for part in PARTS}
             groups += steps.values()
+            bounds = bounds_of(tuple(steps.values()), kernels)
             if plan.limits and account is not None and has_gpu():
                 say("limits of the GPU")
                 gpu_limits = _gpu_limits(bundle, on_gpu, dive, account, steps)
@@ -161,7 +163,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
         absent=tuple(absent),
         account=account,
         limits=limits,
-        conditions=watch.conditions,
+        conditions=replace(watch.conditions, warnings=(*watch.conditions.warnings, *bounds)),
         gpu_limits=gpu_limits,
         kernels=kernels,
     )

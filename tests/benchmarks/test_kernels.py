@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from mcore_bench.kernels import Kernel, short_name, split_calls, summarise_kernels
+from mcore_bench.kernels import Kernel, bounds_of, short_name, split_calls, summarise_kernels
+from mcore_bench.timing import Group, Row, summarise
 
 
 def trace(*calls: tuple[tuple[str, float, float], ...]) -> list[Kernel]:
@@ -31,6 +33,20 @@ def test_the_middle_call_is_reported_not_the_slow_first_one() -> None:
     report = summarise_kernels("network", trace(slow, CALL, CALL))
     assert report.span_ms == 0.5
     assert [len(call) for call in split_calls(trace(slow, CALL, CALL))] == [1, 4, 4]
+
+
+def test_copies_and_launches_that_bound_a_run_are_said() -> None:
+    def group(title: str, **ms: float) -> Group:
+        rows = [Row(name.replace("_", " "), "", summarise(np.full(4, t), np.zeros(4)), None) for name, t in ms.items()]
+        return Group(title, rows[0].name, tuple(rows))
+
+    copied = group("copied", host_to_device=3.0, compute=4.0, device_to_host=0.0)
+    computed = group("computed", host_to_device=1.0, compute=9.0)
+    waiting = summarise_kernels("waiting", trace((("a", 0, 10), ("b", 90, 100))))
+    assert bounds_of([copied, computed], [waiting, summarise_kernels("busy", trace(CALL))]) == (
+        "copied: transfers take 43% of a run",
+        "waiting: the GPU waits 80% of the time, launches bound it",
+    )
 
 
 def test_many_kinds_end_in_a_rest() -> None:
