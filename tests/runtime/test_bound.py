@@ -46,7 +46,7 @@ def test_it_computes_what_a_plain_run_does(graphs: GraphSet, part: str) -> None:
         inputs = inputs_of(graphs, part, seed, count)
         for got, wanted in zip(bound.run(inputs, names), session.run(names, inputs), strict=True):
             np.testing.assert_array_equal(got, wanted)
-    steps = bound.steps(inputs)
+    steps = bound.steps(list(inputs.values()))
     assert list(steps) == ["host to device", "compute", "device to host"]
     assert [step() for step in steps.values()][:2] == [None, None]
 

@@ -40,8 +40,13 @@ class BoundSession:
         self._compute(binding)
         return [values[name].numpy() for name in outputs]
 
-    def steps(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Callable[[], object]]:
-        """The three steps of ``run`` as calls of their own, to be made in this order."""
+    def steps(self, arrays: Sequence[NDArray[Any]]) -> dict[str, Callable[[], object]]:
+        """The three steps of ``run`` as calls of their own, to be made in this order.
+
+        Args:
+            arrays: one for each input, in the record's order.
+        """
+        inputs = {spec.name: array for spec, array in zip(self._record.inputs, arrays, strict=True)}
         binding, values = self._places_for(inputs)
         names = [spec.name for spec in self._record.outputs]
         return {

@@ -16,7 +16,7 @@ import numpy as np
 
 from mcore._optional import require
 from mcore.errors import first_line
-from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
+from mcore_runtime.backends.base import COMPUTE, BackendError, FloatArray, IntArray
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
@@ -129,23 +129,26 @@ class OrtSessions:
         options = _session_options(ort, threads)
         self.notes: tuple[str, ...] = ()
         """What a person should know about how the graphs run."""
-        self._sessions = {}
+        self._sessions: dict[str, Any] = {}
         self._bound: dict[str, BoundSession] = {}
         for part, record in records.items():
             path = folder / record.file
             session = _open(ort, path, provider, options)
             inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
             check_signature(record, path, list(inputs), list(outputs))
-            self._sessions[part] = session
-            if provider != "CPUExecutionProvider":
-                self._bound[part] = self._bind(ort, path, record, options, cuda_graphs=cuda_graphs)
+            if provider == "CPUExecutionProvider":
+                self._sessions[part] = session
+                continue
+            plain = BoundSession(ort, session, record, "cuda")
+            captured = None
+            if cuda_graphs and not plain.is_dynamic:
+                captured = self._capture(ort, path, record, options, plain)
+            self._bound[part] = captured or plain  # the other's memory goes with it
 
-    def _bind(self, ort: Any, path: Path, record: GraphRecord, options: Any, *, cuda_graphs: bool) -> BoundSession:
-        """Give a graph its places on the GPU; one of fixed shape becomes a CUDA graph if it then computes the same."""
-        part = next(reversed(self._sessions))
-        plain = BoundSession(ort, self._sessions[part], record, "cuda")
-        if not cuda_graphs or plain.is_dynamic:
-            return plain
+    def _capture(
+        self, ort: Any, path: Path, record: GraphRecord, options: Any, plain: BoundSession
+    ) -> BoundSession | None:
+        """Load a graph of fixed shape as one CUDA graph, if it then computes the same; else note why not."""
         provider, reason = PROVIDERS["onnxruntime-cuda"], "it computes other values"
         try:
             captured = BoundSession(ort, _open(ort, path, provider, options, enable_cuda_graph="1"), record, "cuda")
@@ -154,7 +157,7 @@ class OrtSessions:
         except Exception as error:  # each with a class of its own: a kernel that cannot be captured, no memory
             reason = first_line(error)
         self.notes += (f"{record.file} does not run as one CUDA graph, its kernels are launched one by one: {reason}",)
-        return plain
+        return None
 
     def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
@@ -168,11 +171,11 @@ class OrtSessions:
 
     def steps(self, part: str, arrays: Sequence[Any]) -> dict[str, Callable[[], object]]:
         """See ``OrtBackend.steps``."""
-        names = [each.name for each in self._sessions[part].get_inputs()]
-        inputs = dict(zip(names, arrays, strict=True))
         if (bound := self._bound.get(part)) is not None:
-            return bound.steps(inputs)
-        return {"compute": lambda: self._sessions[part].run(None, inputs)}
+            return bound.steps(arrays)
+        session = self._sessions[part]
+        inputs = {each.name: array for each, array in zip(session.get_inputs(), arrays, strict=True)}
+        return {COMPUTE: lambda: session.run(None, inputs)}
 
     def close(self) -> None:
         """Drop the sessions."""
