@@ -78,7 +78,12 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
         UserError: the bundle or ``out`` cannot be used.
     """
     bundle = Bundle.open(bundle_path)
-    bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
+    graphs = bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
+    if graphs.for_cpu:
+        raise UserError(
+            f"the {graphs.variant} graphs of {bundle_path} are arranged for CPUs (--for-cpu): an engine of them would "
+            f"run more and smaller kernels. Export {bundle.manifest.checkpoint.name} again without --for-cpu"
+        )
     check_engines(options)
     if out is None or out.resolve() == bundle_path.resolve():
         with _alone_in(bundle_path):

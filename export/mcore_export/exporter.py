@@ -192,7 +192,8 @@ def _write_variants(
             int8 = quantise_within(graphs, clips, expected, limits, say, source=whole, for_tensorrt=for_tensorrt)
         gate = _prove(model, int8.graphs, expected, limits, say)
         speed = measure_speed(graphs, int8.graphs, expected, say, keep_slower=options.keep_slower)
-        written["int8"] = _record(int8.graphs, limits, gate, int8.describe_kept(), speed)
+        int8_graphs = replace(int8.graphs, for_cpu=options.for_cpu)
+        written["int8"] = _record(int8_graphs, limits, gate, int8.describe_kept(), speed)
     return cast("dict[Precision, VariantRecord]", written)
 
 
@@ -203,13 +204,15 @@ def _record(
     kept: tuple[str, ...] = (),
     speed: tuple[str, ...] = (),
 ) -> VariantRecord:
-    return VariantRecord(graphs.precision, kept, graphs.records, None, limits, gate, speed, graphs.split)
+    return VariantRecord(
+        graphs.precision, kept, graphs.records, None, limits, gate, speed, graphs.split, for_cpu=graphs.for_cpu
+    )
 
 
 def _write_graphs(model: MCoRe, folder: Path, options: ExportOptions, precision: Precision, say: Say) -> GraphSet:
     """Export one precision's graphs, and its backbone in two parts where that is wanted."""
     tiled = options.for_cpu and precision == "fp32"
-    graphs = write_graphs(model, folder, options.opset, precision, say, tiled=tiled)
+    graphs = replace(write_graphs(model, folder, options.opset, precision, say, tiled=tiled), for_cpu=tiled)
     if not options.split:
         return graphs
     return replace(graphs, split=write_split(model, folder, options.opset, precision, say))

@@ -36,6 +36,8 @@ def list_bundle(bundle: Bundle, say: Say) -> None:
         if variant.split is not None:
             head, frames = variant.split.head_frames, manifest.model.clip.num_frames
             say(f"  backbone in two parts for live streams: {head} frames of {frames}, then the rest")
+        if variant.for_cpu:
+            say("  arranged for CPUs (--for-cpu)")
         for kept in variant.kept:
             say(f"  in higher precision: {kept}")
         for line in variant.speed:

@@ -95,7 +95,9 @@ class Bundle:
                 f"checkpoint with: mcore-export {self.manifest.checkpoint.name} --out BUNDLE --{variant}"
             )
         engines = tuple(engine for engine in self.manifest.engines if engine.precision == variant)
-        return GraphSet(self.path, record.graphs, record.precision, variant, engines, record.split)
+        return GraphSet(
+            self.path, record.graphs, record.precision, variant, engines, record.split, for_cpu=record.for_cpu
+        )
 
     def load_exemplars(self, variant: Precision = "fp32") -> ExemplarBank:
         """Read the exemplar bank of one precision and check it against graphs, network and manifest.

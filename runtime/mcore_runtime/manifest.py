@@ -210,6 +210,7 @@ def _variant(values: Mapping[str, Any]) -> VariantRecord:
         gate=tuple(GateRow(**row) for row in values["gate"]),
         speed=tuple(values["speed"]),
         split=_split(values.get("split")),
+        for_cpu=values.get("for_cpu", False),
     )
 
 

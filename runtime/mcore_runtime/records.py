@@ -108,6 +108,8 @@ class GraphSet:
     """Engines built from these graphs."""
     split: SplitRecord | None = None
     """The same backbone in two parts, where it was exported."""
+    for_cpu: bool = False
+    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
 
     def path(self, part: str) -> Path:
         """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
@@ -232,6 +234,8 @@ class VariantRecord:
     """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
     split: SplitRecord | None = None
     """The same backbone in two parts, for live streams; None: it was not exported."""
+    for_cpu: bool = False
+    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
 
     @property
     def all_graphs(self) -> tuple[GraphRecord, ...]:

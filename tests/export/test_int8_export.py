@@ -96,6 +96,11 @@ def test_for_cpu_tiles_fp32_and_quantises_what_is_whole(
     assert (
         "a bundle of --for-cpu has tiles, which servers cannot batch: export one without it" in capsys.readouterr().err
     )
+    assert main([str(out), "--engine", "tensorrt-rtx", "--target", "sm89", "--precision", "fp32"]) == 2
+    assert "fp32 graphs of " in (err := capsys.readouterr().err)
+    assert f"Export {checkpoint.name} again without --for-cpu" in err.replace("\n", " ")
+    assert main([str(out), "--list"]) == 0
+    assert capsys.readouterr().out.count("arranged for CPUs (--for-cpu)") == 2
 
 
 def test_an_engine_built_with_it_is_int8(checkpoint: Path, tmp_path: Path) -> None:

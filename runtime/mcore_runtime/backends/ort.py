@@ -26,6 +26,7 @@ PROVIDERS = {"onnxruntime": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExe
 _EXTRAS = {"onnxruntime": "runtime", "onnxruntime-cuda": "gpu"}
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 """TF32 is on by default and would make "fp32" untrue: 10 bits of mantissa instead of 23."""
+_FOR_CPU = "these graphs are arranged for CPUs: on a GPU, export again without --for-cpu"
 _ONLY_ERRORS = 3
 """ONNX Runtime's log level: what its warnings say is checked here instead."""
 
@@ -59,7 +60,8 @@ class OrtBackend:
         self.provider = PROVIDERS[name]
         records = {part: graphs.records[part] for part in PARTS}
         self._sessions = OrtSessions(graphs.folder, records, name, threads, cuda_graphs=cuda_graphs)
-        self.notes = (*notes, *self._sessions.notes)
+        arranged = (_FOR_CPU,) if graphs.for_cpu and name == "onnxruntime-cuda" else ()
+        self.notes = (*notes, *arranged, *self._sessions.notes)
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
