@@ -12,14 +12,16 @@ shift 3
 wanted=" $* "
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+export MCORE_EXPECT_GPU=1 # tests that need it fail without it, rather than skip
 has_gpu=false
 command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && has_gpu=true
-failed=0
+failed=0 known=" "
 
 # step NAME COMMAND...: run it, or say that it would be run.
 step() {
     local name=$1
     shift
+    known="$known$name "
     case "$wanted" in "  " | *" $name "*) ;; *) return ;; esac
     if ! $has_gpu; then
         printf 'would run %s: %s\n' "$name" "$*"
@@ -54,5 +56,8 @@ step training-options "$python" tools/training_options.py --device cuda --compil
 for precision in fp32 bf16 fp16; do
     step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
         --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite
+done
+for name in $wanted; do
+    case "$known" in *" $name "*) ;; *) echo "no step $name; allowed:$known" >&2; exit 2 ;; esac
 done
 exit "$failed"

@@ -63,7 +63,7 @@ def open_contenders(
                 continue
             precisions: Iterable[Precision] = ("fp32",) if backend == BFLOAT16 else bundle.variants
             for precision in precisions:
-                name = "openvino bf16" if backend == BFLOAT16 else f"{backend} {precision}"
+                name = contender_name(backend, precision)
                 try:
                     scorer = _open(bundle, backend, precision, threads, num_exemplars)
                 except UserError as error:  # not installed, no device, no engine: each says what to do
@@ -74,6 +74,11 @@ def open_contenders(
         if not opened:
             raise UserError(f"no backend runs {bundle.path} here: {'; '.join(absent)}")
         yield Contenders(tuple(opened), tuple(absent))
+
+
+def contender_name(backend: str, precision: str) -> str:
+    """Name a backend with the precision of its graphs, or with bfloat16."""
+    return "openvino bf16" if backend == BFLOAT16 else f"{backend} {precision}"
 
 
 def _open(bundle: Bundle, backend: BackendName, precision: Precision, threads: int, num_exemplars: int) -> Scorer:

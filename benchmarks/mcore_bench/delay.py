@@ -26,7 +26,7 @@ from mcore.synthetic import render_dive, write_video
 from mcore.synthetic.workers import begin_worker
 from mcore.video import SampledClip, resize_frame, sample_clip
 from mcore.video.picture import to_rgb
-from mcore_bench.contenders import PUBLISHED_EXEMPLARS
+from mcore_bench.contenders import PUBLISHED_EXEMPLARS, contender_name
 from mcore_bench.parts import Dive
 from mcore_bench.timing import Group, Row, ratio, summarise
 from mcore_runtime.backends import BackendName
@@ -115,7 +115,7 @@ def _scorer(bundle: Bundle, name: BackendName, threads: int) -> Scorer:
 
 def _ways(scorer: Scorer, dive: Dive) -> Iterator[Way]:
     comparison = scorer.select(dive.dive_number, any_exemplar=True)
-    name = f"{scorer.backend.name} {scorer.precision}"
+    name = contender_name(scorer.backend.name, scorer.precision)
     yield Way(f"{name}, {WHOLE}", "all of the network after the last frame", scorer, comparison, False)
     if scorer.split is not None:
         head, frames = scorer.split.head_frames, scorer.clip_config.num_frames

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import measure_accuracy
 from mcore_bench.conditions import Watch
-from mcore_bench.contenders import Contender, Contenders, open_contenders
+from mcore_bench.contenders import Contender, Contenders, contender_name, open_contenders
 from mcore_bench.delay import measure_delays
 from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
 from mcore_bench.kernels import KernelReport, bounds_of
@@ -150,7 +150,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             say("memory")
             for backend, precision in names:
                 if (peak := peak_memory_mb(path, backend, precision, plan.threads)) is not None:
-                    memory[f"{backend} {precision}"] = peak
+                    memory[contender_name(backend, precision)] = peak
     return Measured(
         bundle=path.name,
         bundle_sha256=bundle.sha256,

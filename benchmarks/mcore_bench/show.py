@@ -15,6 +15,7 @@ from mcore_bench.result import Measured, Result
 from mcore_bench.timing import Group, Ratio
 
 _SMALL_MS = 1.0
+"""Times below it get three decimals."""
 _LAYERS = 12
 """Groups of layers that are shown; the largest gaps come first."""
 

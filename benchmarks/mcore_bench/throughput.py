@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mcore_bench.contenders import contender_name
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_export.batched import write_batched
 from mcore_runtime.backends.split import open_graphs
@@ -41,7 +42,7 @@ def measure_batches(graphs: GraphSet, backend: str, threads: int, effort: Effort
 
     Args:
         graphs: one precision of a bundle; gets a batch axis in a folder of its own.
-        backend: ``onnxruntime`` or ``openvino``.
+        backend: one of ``SPLIT_BACKENDS``.
         threads: CPU threads.
         effort: how long.
     """
@@ -60,7 +61,7 @@ def measure_batches(graphs: GraphSet, backend: str, threads: int, effort: Effort
 
                 return run
 
-            title = f"backbone of {most} clips, {backend} {graphs.variant}"
+            title = f"backbone of {most} clips, {contender_name(backend, graphs.variant)}"
             return compare(title, {f"{batch} at a time": batches_of(batch) for batch in BATCHES}, effort)
 
 
@@ -90,7 +91,7 @@ def measure_streams(
             for process in processes:
                 process.join(_PATIENCE_S)
                 process.kill()
-        found.append(Streams(f"{backend} {precision}", count, sum(rates)))
+        found.append(Streams(contender_name(backend, precision), count, sum(rates)))
     return tuple(found)
 
 

@@ -113,6 +113,10 @@ class Options:
     """Write all figures to this .json file."""
 
     def __post_init__(self) -> None:
+        if self.backend == BFLOAT16:
+            raise UserError(
+                f"--backend {BFLOAT16} would have nothing to be compared with; add --bf16 to another backend"
+            )
         if self.num_resamples < 1:
             raise UserError(f"{self.num_resamples} resamples; at least 1")
         if self.json is not None and self.json.suffix != ".json":

@@ -132,7 +132,7 @@ class Arguments:
     """How --triton serves."""
     verify: bool = False
     """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
-    needs no torch. Exit code 0: all within the limits of the export; 1: not."""
+    needs no torch. Exit code 0: all within the limits of the export (openvino-bf16: those of int8); 1: not."""
     list: bool = False
     """Show what a bundle holds and what this machine can run of it; writes nothing and needs no torch."""
     backend: BackendName | None = None

@@ -261,12 +261,15 @@ class Scorer:
         encoded = self.encode(pixels)
         return replace(encoded, timing_ms={"preprocess": preprocess_ms, **encoded.timing_ms}), False
 
+    @property
+    def arithmetic(self) -> str:
+        """What the engine really computes in, such as ``fp32``; by part where they differ."""
+        kinds = set(self.backend.precision.values())
+        mixed = ", ".join(f"{part} {kind}" for part, kind in self.backend.precision.items())
+        return kinds.pop() if len(kinds) == 1 else mixed
+
     def _backend_facts(self) -> BackendFacts:
-        backend = self.backend
-        kinds = set(backend.precision.values())
-        mixed = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
-        precision = kinds.pop() if len(kinds) == 1 else mixed
-        return BackendFacts(backend.name, backend.provider, precision, self.bundle.sha256)
+        return BackendFacts(self.backend.name, self.backend.provider, self.arithmetic, self.bundle.sha256)
 
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = list(self.backend.notes)

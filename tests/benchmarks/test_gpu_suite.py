@@ -51,6 +51,9 @@ def test_steps_can_be_chosen(tmp_path: Path) -> None:
     done = run(tmp_path, "best.pt", "dives.jsonl", str(tmp_path / "out"), "bench", "machine")
     names = [line.split(":")[0].removeprefix("would run ") for line in done.stdout.splitlines()[1:]]
     assert names == ["machine", "bench"]
+    done = run(tmp_path, "best.pt", "dives.jsonl", str(tmp_path / "out"), "benhc")
+    assert done.returncode == 2
+    assert "no step benhc; allowed: machine doctor" in done.stderr
 
 
 def test_it_says_how_it_is_used(tmp_path: Path) -> None:

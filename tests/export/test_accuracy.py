@@ -50,6 +50,8 @@ def test_bfloat16_is_a_row_beside_the_graphs_own(bundle: Path, dives: Path) -> N
     assert found.engines["bf16"].startswith("openvino-bf16, ")
     assert rows["fp32"].from_fp32_mean_points == 0
     assert 0 < rows["bf16"].from_fp32_mean_points < 0.5
+    with pytest.raises(UserError, match="nothing to be compared with; add --bf16"):
+        Options(bundle, dives, backend="openvino-bf16")
 
 
 def test_intervals_are_those_of_the_way_that_was_scored(

@@ -180,7 +180,6 @@ class NoTorch:
         assert name.partition(".")[0] not in ("torch", "onnx", "onnxscript"), name + " is imported"
 sys.meta_path.insert(0, NoTorch())
 from mcore_export.cli import main
-from mcore_export.compare import DEFAULT_LIMITS
 sys.exit(main([{str(bundle)!r}, "--verify"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import torch
 
 from mcore.config import ClipConfig
 from mcore.video import normalise
+from tests.hardware import needs_gpu
 
 if TYPE_CHECKING:
     import mcore_native as native
@@ -36,7 +37,7 @@ def test_without_a_gpu_cuda_says_why() -> None:
         native.CudaPlan(*GEOMETRY)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@needs_gpu()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_gpu_computes_the_same_numbers(dtype: torch.dtype) -> None:
     half = dtype is torch.float16
@@ -69,7 +70,7 @@ def test_a_gpu_computes_the_same_numbers(dtype: torch.dtype) -> None:
     assert not clip[:, [0, 2, 3]].any()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@needs_gpu()
 @pytest.mark.parametrize("interleaved", [True, False])
 def test_a_gpu_converts_yuv_as_the_cpu_does(interleaved: bool) -> None:
     random = np.random.default_rng(5)

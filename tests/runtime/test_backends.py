@@ -24,7 +24,7 @@ from mcore_runtime.records import PARTS, EngineRecord, GraphSet, Precision
 def cuda_without_a_gpu() -> Any:
     """ONNX Runtime as onnxruntime-gpu behaves on a machine without a GPU: CUDA is listed, the CPU computes."""
 
-    def session(path: str, options: Any, providers: list[Any]) -> Any:
+    def session(path: str, options: Any, providers: list[Any], enable_fallback: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     return SimpleNamespace(

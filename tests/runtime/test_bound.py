@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle import Bundle
 from mcore_runtime.records import PARTS, GraphSet
+from tests.hardware import needs_gpu
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,8 @@ class Cuda:
         )
         self._fault = fault
 
-    def open(self, path: str, options: Any, providers: list[Any]) -> Session:
+    def open(self, path: str, options: Any, providers: list[Any], enable_fallback: int) -> Session:
+        assert enable_fallback == 0
         assert providers[0][1]["use_tf32"] == "0"
         session = Session(path, providers[0][1], self._fault if "segmenter" in path else "")
         self.opened.append((Path(path).stem, session))
@@ -129,19 +132,16 @@ def check_whole_chain(backend: Any, graphs: GraphSet) -> None:
     clip = inputs_of(graphs, "backbone", 7)["clip"]
     features = backend.backbone(clip)
     np.testing.assert_allclose(features, reference["backbone"].run(None, {"clip": clip})[0], atol=1e-3)
-    _, _, tokens = backend.segmenter(features)
+    wanted = reference["segmenter"].run(["logits", "transitions", "tokens"], {"features": features})
+    for got, expected in zip(backend.segmenter(features), wanted, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-3)
+    tokens = wanted[2]
     for count in (4, 1):
         exemplars = np.repeat(tokens, count, 0) + 1
         delta, stages = backend.regressor(tokens, exemplars)
-        wanted = dict(
-            zip(
-                (spec.name for spec in graphs.records["regressor"].outputs),
-                reference["regressor"].run(None, {"query": tokens, "exemplars": exemplars}),
-                strict=True,
-            )
-        )
-        np.testing.assert_allclose(delta, wanted["delta"], atol=1e-2)
-        assert stages.shape == (count, 3)
+        wanted = reference["regressor"].run(["delta", "stage_deltas"], {"query": tokens, "exemplars": exemplars})
+        np.testing.assert_allclose(delta, wanted[0], atol=1e-2)
+        np.testing.assert_allclose(stages, wanted[1], atol=1e-2)
 
 
 def test_graphs_of_fixed_shape_are_captured(backends: Any, graphs: GraphSet) -> None:
@@ -153,6 +153,16 @@ def test_graphs_of_fixed_shape_are_captured(backends: Any, graphs: GraphSet) -> 
     assert backend.notes == ()
     assert isinstance(backend, StepwiseBackend)
     check_whole_chain(backend, graphs)
+
+
+def test_another_thread_than_the_one_that_opened_it_is_refused(backends: Any, graphs: GraphSet) -> None:
+    backend = backends(Cuda())
+    clip = inputs_of(graphs, "backbone", 0)["clip"]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(RuntimeError, match=r"backbone\.onnx was opened on cuda in another"),
+    ):
+        pool.submit(backend.backbone, clip).result()
 
 
 def test_without_cuda_graphs_nothing_is_captured(backends: Any, graphs: GraphSet) -> None:
@@ -172,13 +182,7 @@ def test_a_capture_that_fails_or_repeats_itself_is_dropped_and_said(
     check_whole_chain(backend, graphs)
 
 
-def has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-
-
-@pytest.mark.skipif(not has_gpu(), reason="needs an NVIDIA GPU and onnxruntime-gpu")
+@needs_gpu(onnxruntime_gpu=True)
 @pytest.mark.parametrize("cuda_graphs", [True, False])
 def test_a_gpu_computes_the_same(graphs: GraphSet, cuda_graphs: bool) -> None:
     backend = OrtBackend(graphs, "onnxruntime-cuda", cuda_graphs=cuda_graphs)

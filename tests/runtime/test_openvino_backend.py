@@ -124,10 +124,12 @@ def test_onnx_runtime_runs_the_rest_where_it_is_installed(graphs: GraphSet, back
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_without_onnx_runtime_or_with_half_graphs_openvino_runs_all(
-    graphs: GraphSet, monkeypatch: pytest.MonkeyPatch, installed: bool
+    graphs: GraphSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
 ) -> None:
-    if not installed:
-        monkeypatch.setattr(openvino, "_BORROWED", "nowhere")
+    if not installed:  # what an uninstalled package can leave is a folder
+        (tmp_path / "leftover").mkdir()
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(openvino, "_BORROWED", "leftover")
     precision = dict.fromkeys(PARTS, "fp16") if installed else graphs.precision
     with closing(OpenVinoBackend(dataclasses.replace(graphs, precision=precision), threads=1)) as engine:
         assert engine.provider.endswith(", f32")

@@ -6,6 +6,7 @@ every run; and only so do copies and computing have times of their own.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from mcore_runtime.records import GraphRecord
 
 
 class BoundSession:
-    """One session; not to be shared between threads.
+    """One session, for the thread that made it: ONNX Runtime keeps CUDA graphs by thread, and places are written to.
 
     Args:
         ort: the module ``onnxruntime``.
@@ -31,6 +32,7 @@ class BoundSession:
         self._ort, self._session, self._record, self._device = ort, session, record, device
         self.is_dynamic = any(spec.is_dynamic for spec in (*record.inputs, *record.outputs))
         """Whether an axis varies from run to run."""
+        self._thread = threading.get_ident()
         self._places: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def run(self, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Any]:
@@ -71,6 +73,10 @@ class BoundSession:
 
     def _places_for(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any]]:
         """Binding and values for this extent of the axis that varies; each extent has places of its own."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                f"{self._record.file} was opened on {self._device} in another thread; use it there, or open one in each"
+            )
         varying = [spec for spec in self._record.inputs if spec.is_dynamic]
         count = len(inputs[varying[0].name]) if varying else 1
         if count not in self._places:

@@ -71,7 +71,7 @@ class OpenVinoBackend:
         halves = [part for part, kind in graphs.precision.items() if kind == "fp16"]
         self.notes = (*notes, _HALF_NOTE) if halves else notes
         self.precision: Mapping[str, str] = {**graphs.precision, **dict.fromkeys(halves, _HALF_PRECISION)}
-        mixed = mixed and not halves and importlib.util.find_spec(_BORROWED) is not None
+        mixed = mixed and not halves and _is_installed(_BORROWED)
         rest = {part: graphs.records[part] for part in _AFTER_BACKBONE}
         first = {"backbone": graphs.records["backbone"]}
         wanted_by = f"The backend {self.name}"
@@ -168,6 +168,12 @@ class OpenVinoModels:
     def close(self) -> None:
         """Drop the compiled graphs."""
         self._requests.clear()
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is there, not only the folder that an uninstalled one leaves."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 @functools.cache

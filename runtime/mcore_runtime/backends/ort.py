@@ -153,11 +153,13 @@ class OrtSessions:
         """Load a graph of fixed shape as one CUDA graph, if it then computes the same; else note why not."""
         provider, reason = PROVIDERS["onnxruntime-cuda"], "it computes other values"
         try:
-            captured = BoundSession(ort, _open(ort, path, provider, options, enable_cuda_graph="1"), record, "cuda")
+            session = _open(ort, path, provider, options, enable_cuda_graph="1")
+            captured = BoundSession(ort, session, record, "cuda")
             if captured.agrees_with(plain):
                 return captured
         except Exception as error:  # each with a class of its own: a kernel that cannot be captured, no memory
-            reason = first_line(error)
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            reason = first_line(cause)
         self.notes += (f"{record.file} does not run as one CUDA graph, its kernels are launched one by one: {reason}",)
         return None
 
@@ -191,9 +193,16 @@ def cuda_is_listed() -> bool:
 
 
 def _import(name: str) -> Any:
-    ort = require("onnxruntime", _EXTRAS[name], f"The backend {name}")
-    if name == "onnxruntime-cuda" and hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
-        with redirect_stdout(io.StringIO()):  # where CUDA's libraries are no Python packages, the system's are taken
+    require("onnxruntime", _EXTRAS[name], f"The backend {name}")
+    return load_onnxruntime(cuda=name == "onnxruntime-cuda")
+
+
+def load_onnxruntime(*, cuda: bool) -> Any:
+    """Import ONNX Runtime, which has to be installed, with CUDA's libraries where they are Python packages."""
+    import onnxruntime as ort
+
+    if cuda and hasattr(ort, "preload_dlls"):  # ONNX Runtime 1.21
+        with redirect_stdout(io.StringIO()):  # it prints what it does not find; the system's libraries are taken then
             ort.preload_dlls()
     return ort
 
@@ -217,7 +226,7 @@ def _open(ort: Any, path: Path, provider: str, options: Any, **more: str) -> Any
     if provider != "CPUExecutionProvider":
         wanted.append("CPUExecutionProvider")
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
+        session = ort.InferenceSession(str(path), options, providers=wanted, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise BackendError(
             f"ONNX Runtime {ort.__version__} cannot load {path.name} on {provider}: {first_line(error)}. "

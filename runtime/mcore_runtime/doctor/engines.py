@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+from collections.abc import Callable
 
 import numpy as np
 
 from mcore.errors import MissingDependencyError, UserError, first_line
+from mcore_runtime.backends import BFLOAT16
+from mcore_runtime.backends.ort import load_onnxruntime
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
 from mcore_runtime.doctor.jetson import is_jetson
 from mcore_runtime.doctor.machine import Machine
@@ -26,19 +29,19 @@ def library(backend: str) -> list[Finding]:
     Args:
         backend: one of ``mcore_runtime.backends.BACKENDS``, not ``auto``.
     """
-    probe = {
+    probes: dict[str, Callable[[], Finding]] = {
         "onnxruntime": lambda: _onnxruntime(_CPU),
         "onnxruntime-cuda": lambda: _onnxruntime("CUDAExecutionProvider"),
-        "openvino": _openvino,
-    }.get(backend, lambda: _tensorrt(backend))
-    return [probe()]
+        "openvino": lambda: _openvino("f32"),
+        BFLOAT16: lambda: _openvino("bf16"),
+    }
+    return [probes.get(backend, lambda: _tensorrt(backend))()]
 
 
 def _onnxruntime(provider: str) -> Finding:
     if importlib.util.find_spec("onnxruntime") is None:
         return absent("engines", "ONNX Runtime is not installed", "pip install '.[runtime]'")
-    import onnxruntime as ort
-
+    ort = load_onnxruntime(cuda=provider != _CPU)
     title = f"ONNX Runtime {ort.__version__}, {provider}"
     if provider not in ort.get_available_providers():
         # JetPack's GPUs are reached by TensorRT: there is no such wheel for them.
@@ -54,7 +57,7 @@ def _onnxruntime(provider: str) -> Finding:
     return _judged(title, session.run(["y"], {"x": _INPUT})[0])
 
 
-def _openvino() -> Finding:
+def _openvino(precision: str) -> Finding:
     if importlib.util.find_spec("openvino") is None:
         return absent("engines", "OpenVINO is not installed", "for faster CPUs: pip install '.[openvino]'")
     import openvino
@@ -62,9 +65,12 @@ def _openvino() -> Finding:
     from mcore_runtime.backends.openvino import the_core
 
     core = the_core(openvino)
-    compiled = core.compile_model(core.read_model(SMALLEST_GRAPH), "CPU")
+    title = f"OpenVINO {openvino.__version__.partition('-')[0]} on CPU, {precision}"
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return absent("engines", f"{title}: this processor has no bfloat16", "--backend openvino needs none")
+    compiled = core.compile_model(core.read_model(SMALLEST_GRAPH), "CPU", {"INFERENCE_PRECISION_HINT": precision})
     values = compiled.create_infer_request().infer({"x": _INPUT})["y"]
-    return _judged(f"OpenVINO {openvino.__version__.partition('-')[0]} on {', '.join(core.available_devices)}", values)
+    return _judged(title, values)
 
 
 def _tensorrt(kind: str) -> Finding:
