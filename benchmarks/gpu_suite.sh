@@ -49,7 +49,7 @@ step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensor
 step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
 step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
 step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
-step frames "$python" benchmarks/gpu_frames.py --json "$out/frames.json"
+step frames "$python" -m mcore_bench.gpu_frames --json "$out/frames.json"
 step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
     --html "$out/bench.html"
 step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"

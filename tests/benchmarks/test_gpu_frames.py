@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,27 +14,40 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
+
+from mcore_bench.gpu_frames import decoding, network, nvdec, preprocess_step
+from mcore_bench.gpu_frames.__main__ import main
+from mcore_bench.gpu_frames.frames import bytes_needed, differing, rows_needed, scene
+from mcore_bench.gpu_frames.preprocess_step import figures
+from mcore_bench.gpu_frames.preprocessing import Way
+from mcore_bench.gpu_frames.result import DifferentError, Report, UnavailableError
+from mcore_bench.gpu_frames.video import compare_decoders, decode, device_planes, encode, planes
 
 native = pytest.importorskip("mcore_native", reason="the native code is not built here")
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+NOWHERE = "libnvcuvid-that-is-nowhere.so.1"
 SIZE = (160, 96)
 SMALL = ["--width", "160", "--height", "96", "--frames", "6", "--rounds", "2", "--video-frames", "9"]
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module("gpu_frames")
-
-
-@pytest.fixture
-def video(bench: Any, tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     path = tmp_path / "moving.mp4"
-    bench.encode(path, bench.scene(*SIZE, 20))
+    encode(path, scene(*SIZE, 20))
     return path
 
 
 # What follows does on the processor, at once, what CUDA does later.
+
+
+class HostMemory(TorchFunctionMode):
+    """Tensors that are asked for on the GPU, or in pinned memory, are made in the processor's."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        moved = {"device": "cpu"} if (kwargs or {}).get("device") == "cuda" else {}
+        kwargs = {name: value for name, value in (kwargs or {}).items() if name != "pin_memory"}
+        args = tuple("cpu" if isinstance(value, str) and value == "cuda" else value for value in args)
+        return func(*args, **{**kwargs, **moved})
 
 
 class FakeEvent:
@@ -122,12 +134,10 @@ class FakeCudaPlan:
 
 
 @pytest.fixture
-def gpu(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A GPU that is the processor; its NVDEC is not available."""
-    monkeypatch.setattr(bench, "DEVICE", "cpu")
-    monkeypatch.setattr(bench, "PINNED", False)
-    monkeypatch.setattr(bench, "COPIED_BYTES", 1 << 16)
-    monkeypatch.setattr(bench, "NVCUVID", "libnvcuvid-that-is-nowhere.so.1")
+    monkeypatch.setattr(preprocess_step, "COPIED_BYTES", 1 << 16)
+    monkeypatch.setattr(nvdec, "NVCUVID", NOWHERE)
     monkeypatch.setattr(native, "CudaPlan", FakeCudaPlan, raising=False)
     monkeypatch.setattr(native, "HAS_CUDA", True)
     for name, value in {
@@ -141,12 +151,13 @@ def gpu(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         "synchronize": lambda: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    return bench
+    with HostMemory():
+        yield
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_what_is_missing(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["--json", str(tmp_path / "figures.json")]) == 2
+def test_without_a_gpu_it_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", str(tmp_path / "figures.json")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: torch ")
     assert "nothing was run" in said
@@ -154,100 +165,99 @@ def test_without_a_gpu_it_says_what_is_missing(bench: Any, tmp_path: Path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_odd_sizes_are_refused(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["--width", "1919"]) == 2
+def test_odd_sizes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--width", "1919"]) == 2
     assert "1919x1080; frames are even" in capsys.readouterr().err
 
 
-def test_bits_are_compared_not_values(bench: Any) -> None:
+def test_bits_are_compared_not_values() -> None:
     zeros = np.zeros((2, 3), np.float32)
-    assert bench.differing(zeros, zeros.copy()) == 0
-    assert bench.differing(zeros, -zeros) == 6
+    assert differing(zeros, zeros.copy()) == 0
+    assert differing(zeros, -zeros) == 6
     nans = np.full(4, np.nan, np.float16)
-    assert bench.differing(nans, nans.copy()) == 0
-    assert bench.differing(zeros, zeros.astype(np.float16)) == 6
-    assert bench.differing(zeros[:, ::2], np.ones((2, 2), np.float32)) == 4
-    assert bench.differing(np.zeros(0), np.zeros(3)) == 3
+    assert differing(nans, nans.copy()) == 0
+    assert differing(zeros, zeros.astype(np.float16)) == 6
+    assert differing(zeros[:, ::2], np.ones((2, 2), np.float32)) == 4
+    assert differing(np.zeros(0), np.zeros(3)) == 3
 
 
-def test_floors(bench: Any) -> None:
-    (rows,) = bench.rows_needed("RGB", 1080)  # 112 of 200, 5.4 to the side of the outermost
+def test_floors() -> None:
+    (rows,) = rows_needed("RGB", 1080)  # 112 of 200, 5.4 to the side of the outermost
     assert (rows.start, rows.stop) == (234, 846)
-    assert bench.bytes_needed("RGB", 1920, 1080, whole_rows=True) == (rows.stop - rows.start) * 1920 * 3
-    luma, chroma = bench.rows_needed("NV12", 1080)
+    assert bytes_needed("RGB", 1920, 1080, whole_rows=True) == (rows.stop - rows.start) * 1920 * 3
+    luma, chroma = rows_needed("NV12", 1080)
     assert luma == rows
     assert (chroma.start - 1080) * 2 in (rows.start, rows.start - 1)
     assert (chroma.stop - 1080) * 2 in (rows.stop, rows.stop + 1)
     nv12_rows = luma.stop - luma.start + chroma.stop - chroma.start
-    assert bench.bytes_needed("NV12", 1920, 1080, whole_rows=True) == nv12_rows * 1920
-    ratio = bench.bytes_needed("NV12", 1920, 1080, whole_rows=False) / bench.bytes_needed(
-        "RGB", 1920, 1080, whole_rows=False
-    )
+    assert bytes_needed("NV12", 1920, 1080, whole_rows=True) == nv12_rows * 1920
+    ratio = bytes_needed("NV12", 1920, 1080, whole_rows=False) / bytes_needed("RGB", 1920, 1080, whole_rows=False)
     assert ratio == pytest.approx(0.5, rel=5e-3)
-    assert bench.floor_microseconds(4_000_000, 4000.0) == pytest.approx(1.0)
 
 
-def test_figures_are_ratios_within_a_round(bench: Any) -> None:
+def test_figures_are_ratios_within_a_round() -> None:
     ways = [
-        bench.Way("RGB", "processor", print, torch.zeros(1), None),
-        bench.Way("RGB", "kernels", print, torch.zeros(1), ("device", 8_000_000)),
-        bench.Way("NV12", "processor", print, torch.zeros(1), None),
+        Way("RGB", "processor", print, torch.zeros(1), None),
+        Way("RGB", "kernels", print, torch.zeros(1), ("device", 8_000_000)),
+        Way("NV12", "processor", print, torch.zeros(1), None),
     ]
-    slow, fast, other = bench.figures(ways, [[4e-3, 8e-3], [1e-3, 2e-3], [1e-3, 1e-3]], 100, {"device": 1000.0})
+    slow, fast, other = figures(ways, [[4e-3, 8e-3], [1e-3, 2e-3], [1e-3, 1e-3]], 100, {"device": 1000.0})
     assert (slow.times_faster, fast.times_faster, other.times_faster) == (1.0, 4.0, 1.0)
     assert fast.microseconds == pytest.approx(15.0)
-    assert (fast.floor_microseconds, fast.share) == (pytest.approx(8.0), pytest.approx(8 / 15))
+    assert fast.floor_microseconds == pytest.approx(8.0)
+    assert fast.share == pytest.approx(8 / 15)
     assert slow.share is None
 
 
-def test_a_decoder_agrees_with_itself(bench: Any, video: Path) -> None:
-    assert bench.compare_decoders(bench.decode(video), bench.decode(video, threads=0)) == 20
-    as_nv12 = (frame.reformat(format="nv12") for frame in bench.decode(video))
-    assert bench.compare_decoders(bench.decode(video), as_nv12) == 20
-    assert all(frame.width == SIZE[0] for frame in bench.decode(video))
+def test_a_decoder_agrees_with_itself(video: Path) -> None:
+    assert compare_decoders(decode(video), decode(video, threads=0)) == 20
+    as_nv12 = (frame.reformat(format="nv12") for frame in decode(video))
+    assert compare_decoders(decode(video), as_nv12) == 20
+    assert all(frame.width == SIZE[0] for frame in decode(video))
 
 
-def test_decoders_that_differ_are_told_apart(bench: Any, video: Path) -> None:
-    frames = list(bench.decode(video))
-    with pytest.raises(bench.DifferentError, match="one decoder ends after 19 frames"):
-        bench.compare_decoders(frames, frames[:-1])
-    with pytest.raises(bench.DifferentError, match="frame 0 has the time stamp"):
-        bench.compare_decoders(frames, frames[1:])
+def test_decoders_that_differ_are_told_apart(video: Path) -> None:
+    frames = list(decode(video))
+    with pytest.raises(DifferentError, match="one decoder ends after 19 frames"):
+        compare_decoders(frames, frames[:-1])
+    with pytest.raises(DifferentError, match="frame 0 has the time stamp"):
+        compare_decoders(frames, frames[1:])
     changed = frames[3].reformat(format="nv12")
-    chroma = np.frombuffer(changed.planes[1], np.uint8).copy()
+    chroma = np.frombuffer(memoryview(changed.planes[1]), np.uint8).copy()
     chroma[0] ^= 1
     changed.planes[1].update(chroma.tobytes())
-    with pytest.raises(bench.DifferentError, match="frame 3: 1 of 23040 bytes differ"):
-        bench.compare_decoders(frames, [*frames[:3], changed, *frames[4:]])
+    with pytest.raises(DifferentError, match="frame 3: 1 of 23040 bytes differ"):
+        compare_decoders(frames, [*frames[:3], changed, *frames[4:]])
 
 
-def test_planes_are_passed_on_without_a_copy(bench: Any, video: Path) -> None:
-    frame = next(bench.decode(video)).reformat(format="nv12")
-    luma, chroma = bench.device_planes(frame)
+def test_planes_are_passed_on_without_a_copy(video: Path) -> None:
+    frame = next(decode(video)).reformat(format="nv12")
+    luma, chroma = device_planes(frame)
     assert (luma.shape, chroma.shape) == ((96, 160), (48, 80, 2))
-    assert np.array_equal(np.concatenate([luma.numpy(), chroma.numpy().reshape(48, -1)]), bench.nv12(frame))
+    assert np.array_equal(np.concatenate([luma.numpy(), chroma.numpy().reshape(48, -1)]), planes(frame))
     assert luma.data_ptr() == frame.planes[0].buffer_ptr
 
 
-def test_without_nvdec_it_says_why(bench: Any, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "NVCUVID", "libnvcuvid-that-is-nowhere.so.1")
-    with pytest.raises(bench.UnavailableError, match=r"nowhere.so.1: cannot open.*CAPABILITIES=compute,utility,video"):
-        bench.nvdec(video, owned=False)
+def test_without_nvdec_it_says_why(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvdec, "NVCUVID", NOWHERE)
+    with pytest.raises(UnavailableError, match=r"nowhere.so.1: cannot open.*CAPABILITIES=compute,utility,video"):
+        nvdec.find_context(video, owned=False)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("owned", [True, False])
-def test_each_context_says_why_it_fails(bench: Any, video: Path, monkeypatch: pytest.MonkeyPatch, owned: bool) -> None:
-    monkeypatch.setattr(bench, "NVCUVID", "libc.so.6")
-    with pytest.raises(bench.UnavailableError) as caught:
-        bench.nvdec(video, owned=owned)
+def test_each_context_says_why_it_fails(video: Path, monkeypatch: pytest.MonkeyPatch, owned: bool) -> None:
+    monkeypatch.setattr(nvdec, "NVCUVID", "libc.so.6")
+    with pytest.raises(UnavailableError) as caught:
+        nvdec.find_context(video, owned=owned)
     assert str(caught.value).count("in torch's CUDA context: ") == 1
     assert ("of its own" in str(caught.value)) is not owned
 
 
-def test_a_whole_run_without_nvdec(gpu: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("gpu")
+def test_a_whole_run_without_nvdec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     to = tmp_path / "figures.json"
-    assert gpu.main([*SMALL, "--json", str(to)]) == 0
+    assert main([*SMALL, "--json", str(to)]) == 0
     said = capsys.readouterr().out
     document = json.loads(to.read_text())
     assert document["machine"]["gpu"] == "A card"
@@ -264,12 +274,12 @@ def test_a_whole_run_without_nvdec(gpu: Any, tmp_path: Path, capsys: pytest.Capt
     assert [speed["name"] for speed in document["decoding"]][-1].endswith("to network input")
 
 
-def test_a_whole_run_with_a_decoder_in_nvdecs_place(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planes = gpu.device_planes
-    monkeypatch.setattr(gpu, "nvdec", lambda path, owned: ("a test", None))
-    monkeypatch.setattr(gpu, "device_planes", lambda frame: planes(frame.reformat(format="nv12")))
+@pytest.mark.usefixtures("gpu")
+def test_a_whole_run_with_a_decoder_in_nvdecs_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "find_context", lambda path, owned: ("a test", None))
+    monkeypatch.setattr(network, "device_planes", lambda frame: device_planes(frame.reformat(format="nv12")))
     to = tmp_path / "figures.json"
-    assert gpu.main([*SMALL, "--json", str(to)]) == 0
+    assert main([*SMALL, "--json", str(to)]) == 0
     document = json.loads(to.read_text())
     assert document["unavailable"] == []
     assert document["checks"][1:] == [
@@ -281,10 +291,11 @@ def test_a_whole_run_with_a_decoder_in_nvdecs_place(gpu: Any, tmp_path: Path, mo
     assert all(speed["frames_per_second"] > 0 for speed in document["decoding"])
 
 
-def test_wrong_results_are_not_timed_and_the_rest_is(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("gpu")
+def test_wrong_results_are_not_timed_and_the_rest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeCudaPlan, "wrong", 1)
     to = tmp_path / "figures.json"
-    assert gpu.main([*SMALL, "--json", str(to)]) == 1
+    assert main([*SMALL, "--json", str(to)]) == 1
     document = json.loads(to.read_text())
     assert len(document["preprocessing"]) == 9
     assert len(document["failures"]) == 7
@@ -292,13 +303,13 @@ def test_wrong_results_are_not_timed_and_the_rest_is(gpu: Any, tmp_path: Path, m
     assert document["decoding"]
 
 
-def test_a_way_that_fails_while_it_is_timed_is_left_out(bench: Any) -> None:
-    report = bench.Report({}, {})
+def test_a_way_that_fails_while_it_is_timed_is_left_out() -> None:
+    report = Report({}, {})
 
-    def fail() -> None:
+    def fail() -> decoding.Run:
         raise RuntimeError("the driver is gone\nand more")
 
-    runs = bench.in_turns({"good": lambda: bench.Run(2, 0.5, 1.0), "bad": fail}, 2, report)
+    runs = decoding.in_turns({"good": lambda: decoding.Run(2, 0.5, 1.0), "bad": fail}, 2, report)
     assert list(runs) == ["good"]
     assert report.failures == ["timing, bad: RuntimeError: the driver is gone"]
-    assert bench.speeds(runs)[0].frames_per_second == pytest.approx(2.0)
+    assert decoding.speeds(runs)[0].frames_per_second == pytest.approx(2.0)
