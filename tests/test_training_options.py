@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcore.engine import TrainingStep
+from mcore.training_config import ComputeConfig, PresetName
+from tools import training_options
 from tools.training_options import CUDA_COMPILED, CUDA_OPTIONS, OPTIONS, main
 
 
@@ -42,6 +45,35 @@ def test_table_and_file_name_what_was_measured(tmp_path: Path, capsys: pytest.Ca
 def test_a_device_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--device", "cuda"]) == 2
     assert "0 CUDA device(s)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("threads")
+def test_an_option_that_does_not_run_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(preset: PresetName, pairs: int, compute: ComputeConfig, device: torch.device) -> TrainingStep:
+        if compute.recompute:
+            raise torch.OutOfMemoryError("out of memory\nmore")
+        return original(preset, pairs, compute, device)
+
+    original = training_options._step
+    monkeypatch.setattr(training_options, "_step", step)
+    assert main(["--preset", "tiny", "--pairs", "1", "--rounds", "1"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[-1] == "left out: --recompute: out of memory"
+    assert len(printed.out.splitlines()) == 2 + len(OPTIONS) - 1
+
+
+def test_mistakes_are_said_before_measuring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for arguments, reason in (
+        (["--rounds", "0"], "at least 1 of each"),
+        (["--write", str(tmp_path / "file" / "x.json")], "the folder of --write"),
+    ):
+        assert main(arguments) == 2
+        printed = capsys.readouterr()
+        assert reason in printed.err
+        assert not printed.out
 
 
 def test_options_of_cuda_are_named_by_their_flags() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,11 +26,13 @@ import tyro
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from mcore.clip_files import check_folder
 from mcore.compute import prepare_network
 from mcore.data.dataset import PairBatch
 from mcore.devices import choose_device
 from mcore.engine import TrainingStep, make_optimizer
-from mcore.errors import run_command
+from mcore.errors import UserError, first_line, run_command
+from mcore.files import write_text
 from mcore.model import MCoRe
 from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 from mcore_bench.environment import processor
@@ -110,6 +113,10 @@ class Arguments:
     compile: bool = False
     """Measure torch.compile too; on CUDA also with bf16."""
 
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or (self.pairs is not None and self.pairs < 1):
+            raise UserError(f"{self.rounds} rounds of {self.pairs} pairs; at least 1 of each")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write it."""
@@ -117,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Arguments) -> int:
-    """Measure every option in turns."""
+    """Measure every option in turns; one that does not run here is said and left out."""
+    if arguments.write is not None:
+        check_folder(arguments.write.parent, "the folder of --write", "choose another place")
     device = choose_device(arguments.device)
     on_cuda = device.type == "cuda"
     if not on_cuda:
@@ -126,9 +135,17 @@ def run(arguments: Arguments) -> int:
     if pairs is None:
         pairs = PRESETS[arguments.preset].training.batch_size if on_cuda else CPU_PAIRS
     options = _options(on_cuda, arguments.compile)
-    steps = {name: _step(arguments.preset, pairs, compute, device) for name, compute in options.items()}
-    batch = _noise(arguments.preset, pairs)
-    memory = {name: (_peak_mb if on_cuda else _kept_mb)(step, batch) for name, step in steps.items()}  # the warm-up
+    batch, steps, memory = _noise(arguments.preset, pairs), dict[str, TrainingStep](), dict[str, float]()
+    for name, compute in options.items():
+        try:
+            step = _step(arguments.preset, pairs, compute, device)
+            memory[name] = (_peak_mb if on_cuda else _kept_mb)(step, batch)  # the warm-up
+        except (UserError, RuntimeError) as error:  # no compiler, no bf16, out of memory
+            if name == PLAIN:
+                raise
+            print(f"left out: {name}: {first_line(error)}", file=sys.stderr)
+            continue
+        steps[name] = step
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(arguments.rounds):
         for name, step in steps.items():
@@ -146,7 +163,7 @@ def run(arguments: Arguments) -> int:
             "pairs": pairs,
             "rows": [asdict(row) for row in rows],
         }
-        arguments.write.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_text(arguments.write, json.dumps(content, indent=2) + "\n")
     return 0
 
 
