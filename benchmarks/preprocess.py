@@ -12,7 +12,6 @@ with: the column "off by" says how far the others are from it.
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,19 +31,15 @@ from rich.table import Table
 
 import mcore_native
 from mcore.cli_help import description
-from mcore.config import ClipConfig
 from mcore.errors import UserError, run_command
 from mcore.files import write_text
-from mcore.video import normalise
+from mcore_bench.environment import processor
+from mcore_bench.gpu_frames.frames import CONFIG, LEFT, SIDE, TOP, Frame, needed, table_of_values
 
-Frame = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 Way = Callable[[int], FloatArray]
 """From the number of a frame to (3, c, c)."""
 Clock = Callable[[], float]
-CONFIG = ClipConfig()
-SIDE = CONFIG.crop_size
-LEFT, TOP = (CONFIG.resize_width - SIDE) // 2, (CONFIG.resize_height - SIDE) // 2
 BASELINE = "Pillow + NumPy"
 
 
@@ -86,13 +81,6 @@ class Figure:
     """Median; only for comparison within this run."""
     off_by: float
     """Largest difference from the baseline's result, grey levels of 255."""
-
-
-def table_of_values() -> FloatArray:
-    """The network input of every grey level, (3, 256)."""
-    levels = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, -1)  # (1, 1, 256, 3)
-    values: FloatArray = np.ascontiguousarray(normalise(levels, CONFIG)[:, 0, 0])
-    return values
 
 
 def rgb_ways(frames: Sequence[Frame]) -> dict[str, Way]:
@@ -225,13 +213,6 @@ def floors(frames: Sequence[Frame]) -> dict[str, Way]:
     return {"floor: reading the rows once": read, "floor: copying the pixels once": copy}
 
 
-def needed(start: int, scale: float, size: int) -> slice:
-    """The input pixels of one axis behind SIDE outputs from ``start`` on; each output looks ``scale`` to both sides."""
-    reach = max(scale, 1.0)
-    first, last = (start + 0.5) * scale - reach, (start + SIDE - 0.5) * scale + reach
-    return slice(max(int(first), 0), min(int(last) + 1, size))
-
-
 def thread_ways(frames: Sequence[Frame]) -> dict[str, Way]:
     """All frames twice, in one thread and in two with a plan each: Python's lock is not held meanwhile."""
     height, width = frames[0].shape[:2]
@@ -332,15 +313,6 @@ def _run(arguments: Arguments) -> int:
         write_text(arguments.json, json.dumps(document, indent=2) + "\n")
         console.print(f"{arguments.json}", markup=False)
     return 0
-
-
-def processor() -> str:
-    """Name the processor as well as the system can."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def table_of_values() -> NDArray[np.float32]:
 
 def rows_needed(kind: str, height: int) -> list[slice]:
     """Rows of a frame, (H, W, 3) or (H * 3 / 2, W), that the crop depends on."""
-    rows = _needed(TOP, height / CONFIG.resize_height, height)
+    rows = needed(TOP, height / CONFIG.resize_height, height)
     if kind == RGB:
         return [rows]
     return [rows, slice(height + rows.start // 2, height + (rows.stop + 1) // 2)]
@@ -82,14 +82,14 @@ def rows_needed(kind: str, height: int) -> list[slice]:
 
 def bytes_needed(kind: str, width: int, height: int, *, whole_rows: bool) -> int:
     """Bytes of a frame that the crop depends on, or of the rows that these are in."""
-    across = slice(0, width) if whole_rows else _needed(LEFT, width / CONFIG.resize_width, width)
+    across = slice(0, width) if whole_rows else needed(LEFT, width / CONFIG.resize_width, width)
     rows = [int(part.stop - part.start) for part in rows_needed(kind, height)]
     if kind == RGB:
         return 3 * rows[0] * int(across.stop - across.start)
     return rows[0] * int(across.stop - across.start) + rows[1] * 2 * int((across.stop + 1) // 2 - across.start // 2)
 
 
-def _needed(start: int, scale: float, size: int) -> slice:
+def needed(start: int, scale: float, size: int) -> slice:
     """The input pixels of one axis behind SIDE outputs from ``start`` on; each output looks ``scale`` to both sides."""
     reach = max(scale, 1.0)
     first, last = (start + 0.5) * scale - reach, (start + SIDE - 0.5) * scale + reach
