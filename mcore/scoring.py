@@ -27,6 +27,8 @@ from mcore.processes import ALONE, Processes
 from mcore.stages import stage_tokens
 
 CLIPS_A_BATCH = 8
+DEAD_POINTS = 1e-3
+"""Predicted differences that vary less than this say nothing about the dives."""
 
 # Shapes: N dives, M exemplars, K tokens a stage, D features.
 
@@ -66,6 +68,17 @@ class Predictions:
     """(N, 2) predicted, sampled frames."""
     true_transitions: NDArray[np.int64]
     """(N, 2) labelled, sampled frames; -1 where unknown."""
+
+
+def dead_difference(predictions: Predictions, plan: Plan) -> float | None:
+    """The difference that a network predicts for all dives alike, points; None: it tells them apart.
+
+    Such a network still ranks dives, by the scores of their exemplars, and every graph of it passes every comparison.
+    """
+    known = [np.mean([plan.pool[at].score for at in exemplars]) for exemplars in plan.exemplars]
+    differences = predictions.scores - np.array(known)
+    alike = len(differences) > 1 and np.ptp(differences) < DEAD_POINTS
+    return float(differences.mean()) if alike else None
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,17 @@ large ones. A layer is taken whole or not at all: a bias whose weight does not f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+from torch import nn
 
 from mcore.checkpoint import read_checkpoint
 from mcore.config import BACKBONES, BackboneConfig
 from mcore.errors import CheckpointError
 from mcore.model import MCoRe
+from mcore.regressor import Decoder, DecoderLayer
 
 LAST_LAYER = "regressor.layer3"
 """Layer that gives points; an untrained one starts scaled (``mcore.engine.scale_last_layer``)."""
@@ -69,6 +72,8 @@ def load_start_weights(model: MCoRe, path: Path) -> StartWeights:
         )
     fitting = {name: given[name] for name in own if _layer(name) not in misfits}
     model.load_state_dict(fitting, strict=False)
+    if LAST_LAYER in taken:
+        _begin_as_shortcuts(model.decoder, misfits)
     return StartWeights(
         source={"checkpoint": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
         num_taken=sum(map(_counts, fitting)),
@@ -76,6 +81,19 @@ def load_start_weights(model: MCoRe, path: Path) -> StartWeights:
         new=_shortest_prefixes([layer for layer in layers if layer in misfits], taken),
         has_last_layer=LAST_LAYER in taken,
     )
+
+
+def _begin_as_shortcuts(decoder: Decoder, misfits: Container[str]) -> None:
+    """Let decoder layers that are new pass on what they get: the trained layers behind them expect nothing else.
+
+    With random ones the regression was dead after two epochs: the same difference for all dives.
+    """
+    for number, layer in enumerate(decoder.layers):
+        assert isinstance(layer, DecoderLayer)
+        for name, last in (("attn.proj", layer.attn.proj), ("mlp.fc2", layer.mlp.fc2)):
+            if f"decoder.layers.{number}.{name}" in misfits:
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
 
 def _layer(name: str) -> str:

@@ -94,6 +94,10 @@ class TrainLog:
         """Show one batch of a validation."""
         self._progress.advance(self._clips)
 
+    def warn(self, text: str) -> None:
+        """Say what is wrong, above the progress bars."""
+        self._progress.print(f"warning: {text}", soft_wrap=True, highlight=False, markup=False)
+
     def epoch(self, history: Sequence[Row], epochs: int) -> None:
         """Write the last epoch of a history: CSV, TensorBoard and, away from a terminal, one line."""
         self._progress.update(self._clips, visible=False)
@@ -134,6 +138,9 @@ class SilentLog:
         """Leave it to the first process."""
 
     def validation_batch(self) -> None:
+        """Leave it to the first process."""
+
+    def warn(self, text: str) -> None:
         """Leave it to the first process."""
 
     def epoch(self, history: Sequence[Row], epochs: int) -> None:

@@ -31,7 +31,7 @@ from mcore.engine import (
 from mcore.errors import CheckpointError
 from mcore.model import MCoRe
 from mcore.processes import ALONE, Processes, telling_of_lost_processes
-from mcore.scoring import Plan, Predictions, plan_scoring, predict
+from mcore.scoring import Plan, Predictions, dead_difference, plan_scoring, predict
 from mcore.shared_batches import SharedBatches
 from mcore.start_weights import StartWeights
 from mcore.train_log import Row, SilentLog, TrainLog
@@ -264,7 +264,13 @@ class Trainer:
         }
         improved = False
         if number % config.validate_every == 0 or number == config.epochs:
-            row.update(validation_figures(self._validate(log, should_stop), self.validation))
+            predictions = self._validate(log, should_stop)
+            row.update(validation_figures(predictions, self.validation))
+            if (difference := dead_difference(predictions, self.validation)) is not None:
+                log.warn(
+                    f"the network predicts {difference:+.3f} points for every validation dive, whatever it sees: its "
+                    "regression is dead, and more epochs seldom revive it. Start again with a lower --learning-rate"
+                )
             srcc = row["val_srcc"]
             improved = progress.best_epoch == 0 or (
                 srcc is not None and (progress.best_srcc is None or srcc > progress.best_srcc)

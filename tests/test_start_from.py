@@ -77,6 +77,30 @@ def test_layers_that_the_checkpoint_lacks_start_as_usual(
         assert torch.equal(value, (fresh if name.startswith(new) else expected)[name]), name
 
 
+def test_new_decoder_layers_begin_as_their_shortcut(trained: Path) -> None:
+    """So that a deeper network computes at first what the trained one does."""
+    small = random_model(MCoRe(MODEL)).eval()
+    small.load_state_dict(read_checkpoint(trained).state_dict)
+    deeper = MCoRe(replace(MODEL, decoder_layers=MODEL.decoder_layers + 2)).eval()
+    load_start_weights(deeper, trained)
+    tokens = torch.randn(2, 3, MODEL.num_tokens, MODEL.backbone.feature_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        difference = small.token_deltas(*tokens)
+        assert difference.std() > 0
+        torch.testing.assert_close(deeper.token_deltas(*tokens), difference)
+
+
+def test_a_dead_regression_is_said(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its ReLUs are off, so that only the last bias still learns."""
+    model = random_model(MCoRe(MODEL))
+    with torch.no_grad():
+        model.regressor.layer2.weight.zero_()
+        model.regressor.layer2.bias.fill_(-1)
+    save_checkpoint(tmp_path / "dead.pt", model)
+    assert main(arguments(manifest, tmp_path / "run", "--start-from", str(tmp_path / "dead.pt"))) == 0
+    assert "points for every validation dive, whatever it sees: its regression is dead" in capsys.readouterr().err
+
+
 def test_calibrated_statistics_are_those_of_the_new_clips(manifest: Path, trained: Path, tmp_path: Path) -> None:
     argv = arguments(manifest, tmp_path / "run", "--start-from", str(trained), "--batch-norm", "calibrated")
     started, expected = prepared(argv).model.state_dict(), read_checkpoint(trained).state_dict

@@ -27,6 +27,7 @@ from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.data.manifest import DiveRecord
 from mcore.errors import UserError
 from mcore.model import MCoRe
+from mcore.scoring import DEAD_POINTS
 from mcore_export.add_engines import EngineOptions, check_engines, write_engines
 from mcore_export.backends import gate_backends
 from mcore_export.bank import BankOptions, choose_exemplars, write_banks
@@ -150,6 +151,7 @@ def export_checkpoint(
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
         golden = expect(model, clips)
+        _check_alive(golden, checkpoint_path)
         write_golden(folder, golden)
         expected = expect(model, [*clips, *more]) if more else golden
         variants = _write_variants(model, folder, options, expected, records, say)
@@ -255,6 +257,17 @@ def _check_stages(checkpoint: Checkpoint, path: Path) -> None:
         raise UserError(
             f"{path} was trained with --stages {training['stages']}, for comparison only: its logits say nothing, and "
             "the graphs would cut stages by them. Export a network trained with --stages labelled"
+        )
+
+
+def _check_alive(expected: Expected, path: Path) -> None:
+    """Refuse a network that gives all pairs of dives the same difference: no comparison of it could fail."""
+    apart = expected.deltas[~np.eye(len(expected.clips), dtype=bool)]
+    if np.ptp(apart) < DEAD_POINTS:
+        raise UserError(
+            f"{path} predicts {apart.mean():+.3f} points for every pair of eight rendered dives, whatever it sees: its "
+            "regression is dead, and a wrong graph of it would pass for a right one. Train it again with a lower "
+            "--learning-rate"
         )
 
 

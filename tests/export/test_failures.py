@@ -14,8 +14,10 @@ from typing import Any
 
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
+from mcore.checkpoint import load_checkpoint, save_checkpoint
 from mcore_export import exporter, graphs
 from mcore_export.cli import main
 from mcore_export.folder import appearing_folder
@@ -80,6 +82,17 @@ def test_a_graph_that_was_exported_wrongly_is_named_and_not_written(
     assert f"{part} on onnxruntime: " in error
     assert all(f"{other} on " not in error for other in {"backbone", "segmenter", "regressor"} - {part})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_regression_is_refused(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_checkpoint(checkpoint)
+    with torch.no_grad():
+        model.regressor.layer3.weight.zero_()
+        model.regressor.layer3.bias.fill_(-1.5)
+    save_checkpoint(tmp_path / "dead.pt", model)
+    assert main([str(tmp_path / "dead.pt"), "--out", str(tmp_path / "bundle")]) == 2
+    assert "predicts -1.500 points for every pair of eight rendered dives" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
