@@ -33,10 +33,10 @@ SHOWN_LAYERS = 10
 
 
 _ABOUT = (
-    "A dive is an input of 96 frames compared with 10 exemplars. The network of these figures was trained for two "
-    "epochs on 135 rendered dives: its speed is that of any network of its size in float32, but its score errors say "
-    "little about a good one, of which int8's gate leaves more convolutions in float32 ([accuracy.md]"
-    "(accuracy.md#what-int8-costs)). The bundle was exported with `--int8 --for-cpu`."
+    "A dive is an input of 96 frames compared with 10 exemplars. The default network, begun with the weights of a "
+    "small one and trained for 126 steps ([accuracy.md](accuracy.md#what-int8-and-bfloat16-cost) says how, and what "
+    "int8 and bfloat16 cost a better one, of which int8's gate leaves more convolutions in float32). The bundle was "
+    "exported with `--int8 --for-cpu`."
 )
 
 
