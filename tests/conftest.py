@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 
 # Tests are small and cores are shared: threads that wait for each other would take most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs behind it; tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REFERENCE = Path(os.environ.get("MCORE_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
