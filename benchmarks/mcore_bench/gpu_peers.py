@@ -24,10 +24,9 @@ from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS, describe
 from mcore_bench.kernels import KernelReport, account_kernels
-from mcore_bench.peers import BASELINE, PeerGroups, plain_export
+from mcore_bench.peers import BASELINE, OTHERS_ABOUT, PeerGroups, graph_dive, other_networks, plain_export
 from mcore_bench.published import PublishedProcedure
 from mcore_bench.timing import Call, Effort, compare
-from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.split import open_graphs
 
@@ -44,10 +43,7 @@ _ABOUT = {
     GRAPH: "the same, all of it recorded once and replayed as one CUDA graph",
     COMPILED: "the backbone in float16 compiled by TorchInductor, as a CUDA graph; compiling is not counted",
     PLAIN: "the published module exported as it is, float32; the bundle's segmenter and regressor",
-    "I3D": "backbone of USDL, MUSDL, CoRe and TSA on the same frames; random weights, cost only",
-    "X3D-M": "on the same frames; random weights, cost only",
-    "MobileNetV2 with TSM": "on the same frames; random weights, cost only",
-    "RegNetY with gated shift": "this network's backbone, as it is trained",
+    **OTHERS_ABOUT,
 }
 
 
@@ -134,19 +130,18 @@ def measure_gpu_peers(
         dives: dict[str, Call] = {BASELINE: lambda: _published(procedure, host, tokens.device)}
         backbones: dict[str, Call] = {}
         for name, (delta, features) in ways.items():
-            dives[name], backbones[name] = (
-                _from_host(delta, host, tokens.device),
-                _from_host(features, host, tokens.device),
-            )
+            dives[name] = _from_host(delta, host, tokens.device)
+            backbones[name] = _from_host(features, host, tokens.device)
         engines: dict[str, tuple[Encode, Backend]] = {}
         if (plain := _plain(model, backends, folder, stack, absent)) is not None:
             engines[PLAIN] = plain, next(iter(backends.values()))
         engines |= {name: (backend.backbone, backend) for name, backend in backends.items()}
         for name, (encode, backend) in engines.items():
-            dives[name] = _engine_dive(encode, backend, clip[None], tokens.cpu().numpy())
+            dives[name] = graph_dive(encode, backend, clip[None], tokens.cpu().numpy())
             backbones[name] = partial(encode, clip[None])
         about = {**_ABOUT, **{name: describe(each) for name, each in backends.items()}}
-        others = _others(on_gpu, host.to(device))
+        there = host.to(device)
+        others = {name: _done(network.to(device).eval(), there) for name, network in other_networks(on_gpu).items()}
         groups = [
             compare("dive on the GPU, from network input to score, and its peers", dives, effort, about=about,
                     baseline=BASELINE),
@@ -164,10 +159,8 @@ def _torch_ways(
 ) -> dict[str, tuple[OnGpu, OnGpu]]:
     """By name: a clip on the GPU to differences, and to features."""
     half = copy.deepcopy(model.backbone).half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    eager, in_half = (
-        TorchDive(model, model.backbone, torch.float32, tokens),
-        TorchDive(model, half, torch.float16, tokens),
-    )
+    eager = TorchDive(model, model.backbone, torch.float32, tokens)
+    in_half = TorchDive(model, half, torch.float16, tokens)
     ways: dict[str, tuple[OnGpu, OnGpu]] = {
         EAGER: (eager.delta, eager.features),
         HALF: (in_half.delta, in_half.features),
@@ -210,25 +203,6 @@ def _published(procedure: PublishedProcedure, host: Tensor, device: torch.device
 
 def _from_host(function: OnGpu, host: Tensor, device: torch.device) -> Call:
     return lambda: function(host.to(device)).cpu()
-
-
-def _engine_dive(encode: Encode, backend: Backend, clip: NDArray[np.float32], tokens: NDArray[np.float32]) -> Call:
-
-    def run() -> None:
-        _, _, own = backend.segmenter(encode(clip))
-        backend.regressor(own, tokens)
-
-    return run
-
-
-def _others(model: MCoRe, clip: Tensor) -> dict[str, Call]:
-    networks: dict[str, nn.Module] = {
-        "RegNetY with gated shift": model.backbone,
-        "I3D": I3D(),
-        "X3D-M": X3D(),
-        "MobileNetV2 with TSM": MobileNetV2TSM(),
-    }
-    return {name: _done(network.to(clip.device).eval(), clip) for name, network in networks.items()}
 
 
 def _done(network: nn.Module, clip: Tensor) -> Call:

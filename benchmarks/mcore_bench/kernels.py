@@ -40,7 +40,7 @@ class KernelGroup:
 
 @dataclass(frozen=True)
 class KernelReport:
-    """One call on the GPU; medians over several."""
+    """One call on the GPU: of several, the one whose span is the median."""
 
     contender: str
     kernels: int

@@ -33,16 +33,20 @@ from mcore_runtime.records import GraphRecord, standard_graphs
 
 BASELINE = "published procedure, PyTorch eager"
 PLAIN = "ONNX Runtime, plain export"
+OTHERS_ABOUT = {
+    "I3D": "backbone of USDL, MUSDL, CoRe and TSA on the same frames; random weights, cost only",
+    "X3D-M": "on the same frames; random weights, cost only",
+    "MobileNetV2 with TSM": "on the same frames; random weights, cost only",
+    "RegNetY with gated shift": "this network's backbone, as it is trained",
+}
+"""What ``other_networks`` are."""
 _ABOUT = {
     BASELINE: "20 passes in 10 batches of two clips, both directions decoded, float32; our own code, not the authors'",
     "PyTorch eager": "one pass, stored tokens of the exemplars, all in one batch; the module that is trained",
     "torch.compile": "the same, compiled by TorchInductor; compiling is not counted",
     PLAIN: "the published module exported as it is, by the same exporter; the bundle's segmenter and regressor",
     "OpenVINO, plain export": "the same file on OpenVINO, float32",
-    "I3D": "backbone of USDL, MUSDL, CoRe and TSA on the same frames; random weights, cost only",
-    "X3D-M": "on the same frames; random weights, cost only",
-    "MobileNetV2 with TSM": "on the same frames; random weights, cost only",
-    "RegNetY with gated shift": "this network's backbone, as it is trained",
+    **OTHERS_ABOUT,
 }
 
 
@@ -103,13 +107,14 @@ def measure_peers(
         }
         dives |= {name: _eager_dive(model, module, work) for name, module in eager.items()}
         first = next(iter(backends.values()))
-        dives |= {name: _graph_dive(run, first, work) for name, run in runs.items()}
-        dives |= {name: _graph_dive(each.backbone, each, work) for name, each in backends.items()}
+        dives |= {name: graph_dive(run, first, work.clip, work.tokens) for name, run in runs.items()}
+        dives |= {name: graph_dive(each.backbone, each, work.clip, work.tokens) for name, each in backends.items()}
+        others = {name: _bind(network.eval(), query[None]) for name, network in other_networks(model).items()}
         about = {**_ABOUT, **{name: describe(each) for name, each in backends.items()}}
         groups = [
             compare("dive, from network input to score, and its peers", dives, effort, about=about, baseline=BASELINE),
             compare("backbone and its peers", backbones, effort, about=about, baseline=PLAIN),
-            compare("other video backbones, PyTorch eager", _others(model, work), effort, about=about),
+            compare("other video backbones, PyTorch eager", others, effort, about=about),
         ]
     return PeerGroups(tuple(groups), tuple(absent))
 
@@ -151,11 +156,17 @@ def _eager_dive(model: MCoRe, backbone: Callable[[Tensor], Tensor], work: _Work)
     return run
 
 
-def _graph_dive(backbone: Callable[[NDArray[np.float32]], Any], backend: Backend, work: _Work) -> Call:
+def graph_dive(
+    backbone: Callable[[NDArray[np.float32]], Any],
+    backend: Backend,
+    clip: NDArray[np.float32],
+    exemplars: NDArray[np.float32],
+) -> Call:
+    """Score a clip (1, 3, T, c, c) against tokens (E, 3K, D): a backbone of one's own, the rest by a backend."""
 
     def run() -> None:
-        _, _, tokens = backend.segmenter(backbone(work.clip))
-        backend.regressor(tokens, work.tokens)
+        _, _, tokens = backend.segmenter(backbone(clip))
+        backend.regressor(tokens, exemplars)
 
     return run
 
@@ -170,11 +181,11 @@ def _add_compiled(model: MCoRe, query: Tensor, eager: dict[str, Callable[[Tensor
     eager["torch.compile"] = compiled
 
 
-def _others(model: MCoRe, work: _Work) -> dict[str, Call]:
-    networks: dict[str, nn.Module] = {
+def other_networks(model: MCoRe) -> dict[str, nn.Module]:
+    """Video backbones of other methods with random weights, and this network's."""
+    return {
         "RegNetY with gated shift": model.backbone,
         "I3D": I3D(),
         "X3D-M": X3D(),
         "MobileNetV2 with TSM": MobileNetV2TSM(),
     }
-    return {name: _bind(network.eval(), torch.from_numpy(work.clip)) for name, network in networks.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,7 @@ from mcore_bench.memory import peak_memory_mb
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
-from mcore_bench.timing import Call, Effort, Group, compare
+from mcore_bench.timing import Call, Effort, Group, Row, compare
 from mcore_runtime.backends import Backend, StepwiseBackend
 from mcore_runtime.backends.base import COMPUTE
 from mcore_runtime.backends.select import BACKENDS, BackendName
@@ -34,7 +34,7 @@ from mcore_runtime.bundle import Bundle
 
 if TYPE_CHECKING:
     from mcore.model import MCoRe
-    from mcore_bench.account import Account, PartCost
+    from mcore_bench.account import Account
     from mcore_bench.peers import PeerGroups
 
 _MEASURED = "in the tables of copies and computing"
@@ -121,7 +121,10 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             bounds = bounds_of(tuple(steps.values()), kernels)
             if plan.limits and account is not None and has_gpu():
                 say("limits of the GPU")
-                gpu_limits = _gpu_limits(bundle, on_gpu, dive, account, steps)
+                rows = {key: group.row(COMPUTE) for key, group in steps.items()}  # without the copies
+                gpu_limits = _with_parts(
+                    measure_gpu_limits(), on_gpu.values(), rows, dive, account, bundle.model.backbone.feature_dim
+                )
             if plan.limits and account is not None and not plan.gpu_only:
                 say("limits")
                 limits = _limits(bundle, contenders, dive, account, groups, plan.threads)
@@ -231,20 +234,9 @@ def _limits(
     peaks, copy_gb_s = measure_peaks(threads), measure_copy(threads)
     limits = Limits(threads, peaks, copy_gb_s, (), ())
     by_title = {group.title: group for group in groups}
-    moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
-    costs = _costs(account)
-    parts: list[PartLimit] = []
     on_cpu = [each for each in contenders.opened if not _on_gpu(each)]
-    for part in PARTS:
-        for each in on_cpu:
-            arithmetic = _arithmetic(each, part)
-            if (peak := limits.peak(arithmetic)) is not None:
-                times = len(exemplars_of(each.scorer, dive).tokens) if part == "regressor" else 1
-                measured_ms = by_title[part].row(each.name).timing.least_ms  # the peaks are of the best run too
-                found = part_limit(
-                    costs[part], times, each.name, arithmetic, measured_ms, peak, copy_gb_s, moved.get(part, 0)
-                )
-                parts.append(replace(found, part=part))
+    rows = {(part, each.name): by_title[part].row(each.name) for part in PARTS for each in on_cpu}
+    limits = _with_parts(limits, on_cpu, rows, dive, account, bundle.model.backbone.feature_dim)
     reports: list[LayerReport] = []
     graph, clip = bundle.graphs("fp32").path("backbone"), dive.clip[None]
     peak = limits.peak("fp32")
@@ -252,11 +244,28 @@ def _limits(
     for backend, profile in (("onnxruntime", profile_onnxruntime), ("openvino", profile_openvino)):
         if backend in here and peak is not None:
             reports.append(group_layers(f"{backend} fp32", profile(graph, clip, threads), peak, copy_gb_s))
-    return replace(limits, parts=tuple(parts), layers=tuple(reports))
+    return replace(limits, layers=tuple(reports))
 
 
-def _costs(account: Account) -> dict[str, PartCost]:
-    return {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
+def _with_parts(
+    limits: Limits, contenders: Iterable[Contender], rows: Mapping[tuple[str, str], Row], dive: Dive, account: Account,
+    feature_dim: int,
+) -> Limits:  # fmt: skip
+    """Hold what was measured of each part, by its name and the contender's, to a device's limits."""
+    values = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * feature_dim}
+    costs = {"backbone": account.backbone, "segmenter": account.segmenter, "regressor": account.comparison}
+    parts: list[PartLimit] = []
+    for part in PARTS:
+        for each in contenders:
+            arithmetic = _arithmetic(each, part)
+            if (peak := limits.peak(arithmetic)) is not None:
+                times = len(exemplars_of(each.scorer, dive).tokens) if part == "regressor" else 1
+                measured_ms = rows[part, each.name].timing.least_ms  # the peaks are of the best run too
+                found = part_limit(
+                    costs[part], times, each.name, arithmetic, measured_ms, peak, limits.copy_gb_s, values.get(part, 0)
+                )
+                parts.append(replace(found, part=part))
+    return replace(limits, parts=tuple(parts))
 
 
 def _steps(contender: Contender, part: str, dive: Dive, plan: Plan) -> Group:
@@ -279,27 +288,6 @@ def _gpu_peers(
 
     backends = {name: each.scorer.backend for name, each in on_gpu.items()}
     return measure_gpu_peers(model, backends, dive.clip, plan.peer_effort, folder, compiled=plan.compiled)
-
-
-def _gpu_limits(
-    bundle: Bundle, on_gpu: Mapping[str, Contender], dive: Dive, account: Account,
-    steps: Mapping[tuple[str, str], Group],
-) -> Limits:  # fmt: skip
-    """The GPU's limits, and the computing of each part, without its copies, against them."""
-    limits = measure_gpu_limits()
-    moved = {"backbone": dive.clip.size, "segmenter": dive.clip.shape[1] * bundle.model.backbone.feature_dim}
-    parts: list[PartLimit] = []
-    for (part, name), group in steps.items():
-        contender = on_gpu[name]
-        arithmetic = _arithmetic(contender, part)
-        if (peak := limits.peak(arithmetic)) is not None:
-            times = len(exemplars_of(contender.scorer, dive).tokens) if part == "regressor" else 1
-            measured_ms = group.row(COMPUTE).timing.least_ms
-            found = part_limit(
-                _costs(account)[part], times, name, arithmetic, measured_ms, peak, limits.copy_gb_s, moved.get(part, 0)
-            )
-            parts.append(replace(found, part=part))
-    return replace(limits, parts=tuple(parts))
 
 
 def _arithmetic(contender: Contender, part: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from mcore_bench import gpu_peers, run
+from mcore_bench import gpu_peers, peers, run
 from mcore_bench.cli import main
 from mcore_bench.kernels import Kernel, summarise_kernels
 from mcore_bench.limit import Limits, Peak
@@ -36,7 +36,7 @@ def page_and_result(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.Tem
         patch.setattr(gpu_peers, "measure_gpu_peers", partial(gpu_peers.measure_gpu_peers, device="cpu"))
         patch.setattr(gpu_peers, "account_kernels", lambda name, call: summarise_kernels(name, kernels))
         for name in ("I3D", "X3D", "MobileNetV2TSM"):  # the networks themselves are tested elsewhere
-            patch.setattr(gpu_peers, name, nn.Flatten)
+            patch.setattr(peers, name, nn.Flatten)
         assert main([str(bundle), "--checkpoint", str(checkpoint), *QUICK, *outputs]) == 0
     return (folder / "run.html").read_text(), read_result(folder / "run.json")
 

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from mcore._optional import require
 from mcore.errors import first_line
@@ -82,13 +82,8 @@ class OrtBackend:
         )
         return delta, stage_deltas
 
-    def steps(self, part: str, *arrays: np.ndarray[Any, Any]) -> dict[str, Callable[[], object]]:
-        """The copies and the computing of one run as calls of their own, in order; on the CPU there is one step.
-
-        Args:
-            part: one of ``PARTS``.
-            arrays: its inputs, in the order of its record.
-        """
+    def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
+        """See ``StepwiseBackend``; on the CPU there is one step."""
         return self._sessions.steps(part, arrays)
 
     def close(self) -> None:
