@@ -22,6 +22,7 @@ from mcore.config import ModelConfig
 from mcore.model import MCoRe, stage_deltas
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
+from mcore_export.biases import own_biases
 from mcore_export.half import HalfBackboneGraph, HalfRegressorGraph, HalfSegmenterGraph
 from mcore_export.lean import lean_backbone
 from mcore_export.opset import OLDEST_TRACED, to_opset_17
@@ -153,6 +154,7 @@ def write_onnx(
         assert program is not None
         # The exporter itself leaves large constants uncomputed, such as the GRU's weights in ONNX's order of gates.
         optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+        own_biases(program.model)
         if opset < OLDEST_TRACED:
             to_opset_17(program.model)
         program.save(path, external_data=False)

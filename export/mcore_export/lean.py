@@ -71,7 +71,11 @@ class LeanBlock(nn.Module):
 
     def after_shift(self, shifted: Tensor, x: Tensor) -> Tensor:
         """What follows the shift, in which frames are on their own: shifted and x (T, C_in, H, W), as in forward."""
-        moved = self.conv3(self.se(self.conv2(self.conv1(shifted))))
+        return self.after_conv1(self.conv1(shifted), x)
+
+    def after_conv1(self, inner: Tensor, x: Tensor) -> Tensor:
+        """What follows the first convolution: inner (T, C, H, W) of it, and x as in forward."""
+        moved = self.conv3(self.se(self.conv2(inner)))
         return F.relu(moved + self.downsample(x))
 
 
@@ -119,23 +123,19 @@ class LeanGatedShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shift what the gates let through: (T, C, H, W) to the same shape."""
-        return self.shift_tiles([x])[0]
+        shifted, rest = x.split([self.shifted, x.shape[1] - self.shifted], dim=1)
+        gate_first, gate_second = self.gates([shifted])[0].split(1, dim=1)  # (T, 1, H, W)
+        first, second = shifted.split(self.shifted // 2, dim=1)
+        moved_first, moved_second = gate_first * first, gate_second * second
+        new_first = first - moved_first + earlier(moved_first)
+        new_second = second - moved_second + later(moved_second)
+        return torch.cat([new_first, new_second, rest], dim=1)
 
-    def shift_tiles(self, tiles: Sequence[Tensor]) -> list[Tensor]:
-        """Shift a clip that lies in tiles of consecutive frames (t, C, H, W): to the same shapes."""
-        half = self.shifted // 2
-        shifted, rest = zip(*(x.split([self.shifted, x.shape[1] - self.shifted], dim=1) for x in tiles), strict=True)
+    def gates(self, shifted: Sequence[Tensor]) -> list[Tensor]:
+        """How much moves: (t, 2, H, W) for each tile (t, S, H, W) of consecutive frames, which make up the clip."""
         previous, current, following = zip(*(self.maps(x) for x in shifted), strict=True)
         arriving = zip(current, later_tiles(previous), earlier_tiles(following), strict=True)
-        gates = [torch.tanh(now + before + after).split(1, dim=1) for now, before, after in arriving]  # (t, 1, H, W)
-        first, second = zip(*(x.split(half, dim=1) for x in shifted), strict=True)
-        moved_first = [gate[0] * x for gate, x in zip(gates, first, strict=True)]
-        moved_second = [gate[1] * x for gate, x in zip(gates, second, strict=True)]
-        first_parts = zip(first, moved_first, earlier_tiles(moved_first), strict=True)
-        second_parts = zip(second, moved_second, later_tiles(moved_second), strict=True)
-        new_first = [x - leaving + coming for x, leaving, coming in first_parts]
-        new_second = [x - leaving + coming for x, leaving, coming in second_parts]
-        return [torch.cat(parts, dim=1) for parts in zip(new_first, new_second, rest, strict=True)]
+        return [torch.tanh(now + before + after) for now, before, after in arriving]
 
     def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What shifted (T, S, H, W) adds to the gates of the next, this and the previous frame: (T, 2, H, W) each."""

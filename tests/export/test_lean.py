@@ -165,12 +165,29 @@ def test_tiles_compute_the_same(
     assert relative(graph(x), model.features(x)) < FLOAT64
 
 
+def test_tiles_share_their_weights_and_no_bias(
+    tiny_config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO runs a bias that two convolutions read as a node of its own, with the ReLU behind it."""
+    monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
+    records = {"backbone": standard_graphs(tiny_config)["backbone"]}
+    (_, path), = export_graphs(random_model(MCoRe(tiny_config)), records, tmp_path, 17, tiled=True)  # fmt: skip
+    convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+    weights = [node.input[1] for node in convolutions]
+    biases = [node.input[2] for node in convolutions if len(node.input) > 2]
+    assert len(set(weights)) < len(weights)
+    assert len(set(biases)) == len(biases)
+    added = [node for node in convolutions if len(node.input) == 2]
+    assert {node.input[1].rsplit(".", 1)[-1] for node in added} == {"spread", "weight"}, "what GatedChange adds"
+
+
 def test_what_fits_into_a_cache_is_not_tiled(tiny_config: ModelConfig) -> None:
     tiny = lean_backbone(MCoRe(tiny_config).backbone)
     assert plan_tiles(tiny, tiny_config.clip) == (0, [tiny_config.clip.num_frames])
     assert describe_tiles(MCoRe(tiny_config)).startswith("for CPUs: no tiles")
     full = MCoRe()
-    assert plan_tiles(lean_backbone(widened(full).backbone), full.config.clip) == (2, [8] * 12)
-    assert describe_tiles(widened(full)) == "for CPUs: stem and 2 blocks in 12 tiles of at most 8 frames"
+    assert plan_tiles(lean_backbone(widened(full).backbone), full.config.clip) == (2, [6] * 16)
+    assert describe_tiles(widened(full)) == "for CPUs: stem and 2 blocks in 16 tiles of at most 6 frames"
     larger = dataclasses.replace(full.config.clip, resize_height=400, resize_width=224, crop_size=224)
-    assert plan_tiles(lean_backbone(widened(full).backbone), larger) == (3, [2] * 48)
+    assert plan_tiles(lean_backbone(widened(full).backbone), larger) == (3, [1] * 96)
