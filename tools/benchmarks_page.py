@@ -2,7 +2,7 @@
 
 mcore-bench bundle --checkpoint best.pt --threads 1 --json benchmarks/results/cpu.json
 python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md --readme README.md \
-    --html docs/benchmarks.html
+    --html docs/benchmarks.html --pareto benchmarks/results/accuracy/pareto.json
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import tyro
 
 from mcore.cli_help import description
 from mcore.errors import UserError, run_command
-from mcore_bench.account import FLOPS_A_MAC, GIGA, Account
+from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
+from mcore_bench.flops import variants as count_variants
 from mcore_bench.limit import Limits
 from mcore_bench.page import write_page
+from mcore_bench.pareto import Pareto, markdown, read_pareto
 from mcore_bench.result import Measured, Result, read_result
 from mcore_bench.show import spread
 from mcore_bench.timing import Group
@@ -52,6 +54,8 @@ class Options:
     """Markdown file whose table of ratios is replaced."""
     html: Path | None = None
     """Page with pictures that needs nothing else, as ``mcore-bench --html`` writes it."""
+    pareto: Path | None = None
+    """pareto.json of mcore_bench.pareto, whose table the Markdown file gets."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: Options) -> int:
     result = read_result(options.results)
-    text = "\n".join(describe(result, options.results.as_posix())) + "\n"
+    variants = count_variants()
+    accuracy = None if options.pareto is None else read_pareto(options.pareto)
+    text = "\n".join(describe(result, options.results.as_posix(), variants, accuracy)) + "\n"
     if options.write is not None:
         options.write.write_text(text, encoding="utf-8")
     if options.readme is not None:
@@ -73,7 +79,7 @@ def _run(options: Options) -> int:
         after = rest.partition("\n\n")[2]
         options.readme.write_text(before + "\n".join(summary(result)) + f"\n\n{after}", encoding="utf-8")
     if options.html is not None:
-        write_page(options.html, result)
+        write_page(options.html, result, variants)
     if options.write is None and options.readme is None and options.html is None:
         print(text)
     return 0
@@ -97,7 +103,7 @@ def _named(measured: Measured, title: str) -> Group:
     return next(group for group in measured.groups if group.title.startswith(title))
 
 
-def describe(result: Result, source: str) -> Iterator[str]:
+def describe(result: Result, source: str, variants: Sequence[VariantCost], accuracy: Pareto | None) -> Iterator[str]:
     """Yield the lines of the page."""
     e = result.environment
     versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
@@ -122,6 +128,21 @@ def describe(result: Result, source: str) -> Iterator[str]:
         yield from _bundle(measured)
     if result.side_by_side is not None:
         yield from _group(result.side_by_side)
+    yield from _table(
+        "Variants, one thing changed at a time",
+        ("backbone", "shift", "frames", "pixels", "M parameters", "GMAC a pass", "GMAC a dive"),
+        [(v.backbone, v.shift, str(v.frames), str(v.pixels), f"{v.parameters / 1e6:.2f}", f"{v.pass_macs / GIGA:.2f}",
+          f"{v.dive_macs / GIGA:.2f}") for v in variants],
+    )  # fmt: skip
+    if accuracy is not None:
+        yield from ("", "## Accuracy against operations, where a variant was trained", "")
+        yield (
+            "Rendered twins of FineDiving's dives (`python -m mcore_bench.pareto`). Trainings differ in length and in "
+            "what they began with ([accuracy.md](accuracy.md)), so a row is what was reached, not what its network can "
+            "reach."
+        )
+        yield ""
+        yield from markdown(accuracy)
 
 
 def _bundle(measured: Measured) -> Iterator[str]:

@@ -146,6 +146,20 @@ def read_points(folders: Sequence[Path], split: str) -> Pareto:
     return Pareto(split, int(terms[0]["num_dives"]), str(terms[0]["data_sha256"]), tuple(marked))
 
 
+def read_pareto(path: Path) -> Pareto:
+    """Read the pareto.json of a former run.
+
+    Raises:
+        UserError: it cannot be read, or is not one.
+    """
+    values = _read(path, "write it: python -m mcore_bench.pareto RUNS --out FOLDER")
+    try:
+        points = tuple(from_dict(Point, point) for point in values["points"])
+        return Pareto(**{**values, "points": points})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a pareto.json of this version ({error!r}); write it again") from error
+
+
 def markdown(found: Pareto) -> list[str]:
     """Return the lines of a table."""
     lines = [f"{found.num_dives} {found.split} dives, list {found.data_sha256[:12]}; [95 % bootstrap intervals].", ""]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcore.config import ModelConfig, to_dict
-from mcore_bench.pareto import main, read_points
+from mcore.errors import UserError
+from mcore_bench.pareto import main, read_pareto, read_points
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 
@@ -54,7 +55,11 @@ def test_table_and_picture_are_written(runs: list[Path], tmp_path: Path) -> None
     assert "| gated | 16, 32 | gated | 12 | 32 | 3 |" in text
     assert "0.800 [0.700, 0.900]" in text
     assert (tmp_path / "out" / "pareto.png").stat().st_size > 5_000
-    assert json.loads((tmp_path / "out" / "pareto.json").read_text(encoding="utf-8"))["num_dives"] == 9
+    assert read_pareto(tmp_path / "out" / "pareto.json") == read_points(runs, "test")
+    assert main([*map(str, runs), "--out", str(tmp_path / "out")]) == 0, "a second time over its own files"
+    (tmp_path / "old.json").write_text('{"points": [{}]}')
+    with pytest.raises(UserError, match=r"is not a pareto\.json of this version"):
+        read_pareto(tmp_path / "old.json")
 
 
 def test_what_cannot_be_compared_is_refused(
