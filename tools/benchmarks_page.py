@@ -35,10 +35,9 @@ SHOWN_LAYERS = 10
 
 
 _ABOUT = (
-    "A dive is an input of 96 frames compared with 10 exemplars. The default network, begun with the weights of a "
-    "small one and trained for 126 steps ([accuracy.md](accuracy.md#what-int8-and-bfloat16-cost) says how, and what "
-    "int8 and bfloat16 cost a better one, of which int8's gate leaves more convolutions in float32). The bundle was "
-    "exported with `--int8 --for-cpu`."
+    "A dive is an input of 96 frames compared with 10 exemplars. The default network, trained at full size for three "
+    "epochs of rendered twins on two cores ([accuracy.md](accuracy.md#the-default-network) says how, how good it is, "
+    "and what int8 and bfloat16 cost it). The bundle was exported with `--int8 --for-cpu`."
 )
 
 
