@@ -23,6 +23,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from mcore.allocator import keep_freed_memory
 from mcore.cli_help import description
 from mcore.clip_files import check_folder
 from mcore.errors import UserError, run_command
@@ -65,6 +66,9 @@ class BenchArguments:
     """Of the rendered video, pixels."""
     height: int = 360
     """Of the rendered video, pixels."""
+    keep_freed_memory: bool = False
+    """Let the C library keep freed memory for the next tensor, as training does: PyTorch on a CPU, and with it the
+    published procedure, is then up to twice as fast, and exported graphs are not (glibc)."""
     no_compile: bool = False
     """Leave out torch.compile, which takes minutes to start."""
     no_throughput: bool = False
@@ -126,6 +130,8 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     for path in (arguments.json, arguments.html, arguments.keep):
         if path is not None:
             check_folder(path.parent, "the folder of", f"choose another place for {path.name}")
+    if arguments.keep_freed_memory and not keep_freed_memory():
+        raise UserError("the C library here cannot be told to keep freed memory (glibc can); leave out the flag")
     variants: tuple[VariantCost, ...] = ()
     if arguments.variants:
         from mcore_bench.flops import variants as count_variants

@@ -183,6 +183,14 @@ def test_mistakes_are_said(arguments: list[str], words: str, capsys: pytest.Capt
     assert words in capsys.readouterr().err
 
 
+def test_a_c_library_without_the_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mcore_bench.cli.keep_freed_memory", lambda: False)
+    assert main(["nowhere", "--keep-freed-memory"]) == 2
+    assert "the C library here cannot be told to keep freed memory" in capsys.readouterr().err
+
+
 def test_another_networks_checkpoint_is_refused(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
