@@ -121,9 +121,8 @@ def describe(result: Result, source: str, variants: Sequence[VariantCost], accur
         f"Written by `python tools/benchmarks_page.py` from [{source}](../{source}). Contenders of one table had their "
         "turns in the same rounds: **ratios** (median over rounds, quartiles) mean something, milliseconds only beside "
         "the others of their table. Nothing was dropped. PyTorch runs as glibc has it; with freed memory kept it is up "
-        "to twice as fast, and ratios to it are half as large (README, `cpu_kept_memory.json`). `make bench` compares the "
-        "ratios of the demo's network with "
-        "benchmarks/baseline.json."
+        "to twice as fast, and ratios to it are half as large (README, `cpu_kept_memory.json`). `make bench` compares "
+        "the ratios of the demo's network with benchmarks/baseline.json."
     )
     for measured in result.bundles:
         yield from _bundle(measured)
