@@ -20,8 +20,6 @@ _ROUNDS = 6
 _KINDS = {
     "stem": "stem",
     "shift": "gate",
-    "spread": "moving data: gates to channels",
-    "change": "moving data: what a shift changes",
     "conv1": "1x1 convolution",
     "conv2": "grouped 3x3 convolution",
     "conv3": "1x1 convolution",
@@ -30,7 +28,7 @@ _KINDS = {
     "fc2": "squeeze and excite",
 }
 """By the last part of a layer's name."""
-_NOT_OF_THE_NETWORK = ("spread", "change")
+_ARRANGED = {"spread": "moving data: gates to channels", "change": "moving data: what a shift changes"}
 """Convolutions of ``--for-cpu`` in the place of splits and concatenations: no work that the network needs."""
 _MOVES = ("Reorder", "Transpose", "Split", "Slice", "Concat", "Pad", "Squeeze", "Unsqueeze", "StridedSlice",
           "VariadicSplit", "Reshape", "Convert")  # fmt: skip
@@ -142,11 +140,13 @@ def _convolutions(path: Path) -> dict[str, _Convolution]:
             continue
         weight, before, after = weights[node.input[1]], shapes[node.input[0]], shapes[node.output[0]]  # (T, C, H, W)
         name = _last(node.input[1])
-        macs = after[0] * after[2] * after[3] * weight
-        moved = 4 * (math.prod(before) + math.prod(after) + weight)
-        if name in _NOT_OF_THE_NETWORK:
-            macs = moved = 0
-        layer = _Convolution(f"{_KINDS.get(name, 'convolution')}, {after[2]} x {after[3]}", macs, moved)
+        size = f"{after[2]} x {after[3]}"
+        if name in _ARRANGED:
+            layer = _Convolution(f"{_ARRANGED[name]}, {size}", 0, 0)
+        else:
+            macs = after[0] * after[2] * after[3] * weight
+            moved = 4 * (math.prod(before) + math.prod(after) + weight)
+            layer = _Convolution(f"{_KINDS.get(name, 'convolution')}, {size}", macs, moved)
         names = [node.name, node.output[0]]
         following = users.get(node.output[0], [])
         while len(following) == 1 and following[0].op_type in ("Relu", "Sigmoid", "Add"):

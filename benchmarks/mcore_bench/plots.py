@@ -10,6 +10,8 @@ from mcore._optional import require
 from mcore_bench.limit import LayerReport
 from mcore_bench.timing import Group
 
+_SVG = {"svg.fonttype": "none", "svg.hashsalt": "mcore"}
+"""Text, not outlines; and names of clips and markers that are the same each time."""
 _BAR_INCHES = 0.32
 _SHOWN = 14
 _FAR = 20.0
@@ -74,6 +76,6 @@ def _figure(bars: int) -> tuple[Any, Any]:
 
 def _svg(figure: Any) -> str:
     text = io.StringIO()
-    with require("matplotlib", "bench", "Drawing the page").rc_context({"svg.fonttype": "none"}):  # text, not outlines
+    with require("matplotlib", "bench", "Drawing the page").rc_context(_SVG):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

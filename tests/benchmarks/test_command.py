@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mcore.checkpoint import load_checkpoint
 from mcore.errors import UserError
 from mcore_bench import limit, run
 from mcore_bench.cli import main
@@ -18,6 +19,9 @@ from mcore_bench.guard import Verdict, check, keep, read_baseline
 from mcore_bench.history import changes, ratios
 from mcore_bench.result import Result, read_result, write_result
 from mcore_bench.timing import Ratio
+from mcore_export import tiles
+from mcore_export.graphs import export_graphs
+from mcore_runtime.records import standard_graphs
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 
@@ -100,6 +104,23 @@ def test_layers_have_the_operations_of_the_network(result: Result, bundle: Path)
     # The exported gate reads both halves of the shifted channels, one of them with zeros, which do not count.
     assert gates == counted
     assert sum(layer.macs for layer in unique.values()) == found.account.backbone.macs
+
+
+def test_an_arrangement_for_cpus_adds_no_operations_to_the_floor(
+    result: Result, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcore_bench.layers import _convolutions
+
+    monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
+    model = load_checkpoint(checkpoint).eval()
+    records = {"backbone": standard_graphs(model.config)["backbone"]}
+    ((_, path),) = export_graphs(model, records, tmp_path, 17, tiled=True)
+    unique = {id(layer): layer for layer in _convolutions(path).values()}
+    moving = {layer.macs for layer in unique.values() if layer.group.startswith("moving data")}
+    assert moving == {0}
+    assert result.bundles[0].account is not None
+    assert sum(layer.macs for layer in unique.values()) == result.bundles[0].account.backbone.macs
 
 
 def test_the_page_needs_nothing_else(measured: Path, result: Result) -> None:
