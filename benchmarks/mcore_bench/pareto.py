@@ -182,6 +182,7 @@ def draw(found: Pareto, path: Path) -> None:
     front = [point for point in found.points if point.front]
     axes.plot([p.dive_macs / GIGA for p in front], [p.srcc.value for p in front], color="#1769c4", linewidth=1)
     axes.set(xlabel="GMAC of a dive as deployed", ylabel=f"SRCC, {found.num_dives} {found.split} dives")
+    axes.margins(x=0.12)  # room for the last name
     figure.savefig(path)
 
 
