@@ -30,7 +30,6 @@ from mcore_runtime.scorer import Scorer
 from mcore_runtime.session.rescoring import rescored
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
-from tests.numbered_video import write_numbered
 from tests.runtime.conftest import HEAD_FRAMES, MODEL
 from tests.runtime.live.at import At
 
@@ -182,12 +181,6 @@ def test_scores_go_before_head_starts_and_nothing_is_lost(tiny_bundle: Path) -> 
         gate.set()
         engine.drain()
     assert done == ["score 1", "score 2", "head 1", "head 2"] + ["more"] * 4
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight seconds at 30 frames a second."""
-    return write_numbered(tmp_path_factory.mktemp("video") / "v.mp4", 240)
 
 
 class _Lossy:

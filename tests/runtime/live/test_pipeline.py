@@ -22,13 +22,11 @@ from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.scorer import Scorer
 from mcore_runtime.sources import open_source
-from tests.numbered_video import write_numbered
 from tests.runtime.live.at import At
+from tests.runtime.live.conftest import PATIENCE_S, SETTINGS
 from tests.runtime.live.mjpeg_server import MjpegServer
-from tests.runtime.live.test_sources import PATIENCE_S
 
 Record = dict[str, Any]
-SETTINGS = LiveSettings(record=False)
 
 
 def watch(
@@ -51,12 +49,6 @@ def watch(
         dives = [session.dive(row["number"]) for row in session.snapshot()["dives"]]
     assert all(dive is not None for dive in dives)
     return [dive for dive in dives if dive is not None], summary
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight seconds at 30 frames a second."""
-    return write_numbered(tmp_path_factory.mktemp("video") / "v.mp4", 240)
 
 
 def test_a_dive_in_a_stream_scores_as_in_a_file(video: Path, tiny_bundle: Path) -> None:

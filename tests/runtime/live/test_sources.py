@@ -16,10 +16,8 @@ from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.queue import FrameQueue
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from tests.numbered_video import FPS, OPEN_GOP, frame_numbers, write_numbered
+from tests.runtime.live.conftest import PATIENCE_S
 from tests.runtime.live.mjpeg_server import MjpegServer, jpeg
-
-PATIENCE_S = 10.0
-"""Longest wait for anything on loopback; passing tests take far less."""
 
 
 def take(source: Source, count: int) -> list[Frame]:

@@ -1,13 +1,19 @@
-"""A page that is really served, and a client that says exactly what a test wants."""
+"""A page that is really served, a client that says exactly what a test wants, and a browser that is listened to."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
+import shutil
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +22,9 @@ from tests.runtime.web.fake_session import FakeSession
 
 TOKEN = "correct-horse-battery"
 PATIENCE_S = 10.0
+CHROMIUM = os.environ.get("MCORE_CHROMIUM", "chromium")
+PATIENCE_MS = 8000
+DESK = {"width": 1440, "height": 900}
 
 
 @dataclass(frozen=True)
@@ -84,3 +93,59 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def locked(tmp_path: Path) -> Iterator[Served]:
     """A page that asks for ``TOKEN``."""
     yield from begin(tmp_path, token=TOKEN)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Python's playwright is not installed")
+    path = shutil.which(CHROMIUM)
+    if path is None:
+        pytest.skip("no Chromium here (set MCORE_CHROMIUM to its command)")
+    with sync_api.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+class Tab:
+    """An open page, and everything it complained of or asked for."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.hosts: set[str] = set()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        page.on("websocket", lambda line: self.hosts.add(urlsplit(line.url).netloc))
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def waits_for(self, selector: str, text: str | re.Pattern[str]) -> None:
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
+
+    def until(self, script: str) -> None:
+        """Wait for a condition; the page's policy forbids the way in which the browser's driver would."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not self.page.evaluate(script):
+            assert time.monotonic() < deadline, script
+            self.page.wait_for_timeout(50)
+
+    def press(self, name: str, within: str = "body") -> None:
+        self.page.locator(within).get_by_role("button", name=name, exact=True).click()
+
+
+@contextmanager
+def opened(browser: Any, url: str, viewport: dict[str, int] | None = None, **context: Any) -> Iterator[Tab]:
+    """Open a page; at its end it must have complained of nothing and talked to nobody but its server."""
+    with browser.new_context(viewport=viewport or DESK, **context) as there:
+        tab = Tab(there.new_page())
+        tab.page.goto(url)
+        yield tab
+        assert tab.complaints == []
+        assert tab.hosts == {urlsplit(url).netloc}

@@ -19,10 +19,8 @@ from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source
 from mcore_runtime.web import serve
 from mcore_runtime.web.facade import Session
-from tests.runtime.web.conftest import PATIENCE_S
-from tests.runtime.web.test_browser import browser, opened
+from tests.runtime.web.conftest import PATIENCE_S, opened
 
-__all__ = ["browser"]
 pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
 
 DIVES = 3

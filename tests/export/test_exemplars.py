@@ -1,0 +1,123 @@
+"""Exemplars of a bundle: added at export or later, named and pictured, without those that cannot be read."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import mcore
+from mcore.video import crop, normalise, sample_clip
+from mcore_export.cli import main
+from mcore_runtime import Scorer
+from mcore_runtime.bundle import Bundle
+from mcore_runtime.moments import moment_frames
+
+
+def test_graphs_alone_until_exemplars_are_added(
+    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare, full = tmp_path / "bare", tmp_path / "full"
+    model = mcore.load_checkpoint(checkpoint)
+    mcore.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
+    assert main([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
+    assert "no exemplars yet" in capsys.readouterr().out
+    assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
+    assert main([str(bare), "--out", str(full), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    record = Bundle.open(full).manifest.variants["fp32"].exemplars
+    assert record is not None
+    assert record.count == 2
+    assert main([str(bare), "--out", str(tmp_path / "x")]) == 2
+    assert "is a bundle already" in capsys.readouterr().err
+
+
+def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:
+    opened = Bundle.open(bundle)
+    pictures, bank = opened.exemplar_pictures(), opened.load_exemplars()
+    assert pictures is not None
+    assert sorted(bank.names) == sorted(name for name in bank.names.tolist() if name in pictures)
+    assert (len(pictures), pictures.tokens_per_stage) == (len(bank), opened.model.tokens_per_stage)
+    name = str(bank.names[0])
+    clip = sample_clip(dives.parent / name, opened.model.clip)
+    with Scorer(opened) as scorer:
+        encoded = scorer.encode(normalise(crop(clip.frames, opened.model.clip), opened.model.clip))
+    moments = pictures.moments(name)
+    assert moments is not None
+    frames = moment_frames(encoded.transitions.tolist(), len(clip.frames), opened.model.tokens_per_stage)
+    assert [moment.pts_seconds for moment in moments] == clip.pts_seconds[frames].tolist()
+    with Image.open(io.BytesIO(moments[-1].jpeg)) as picture:
+        assert picture.size == (96, 64)  # the source's, never enlarged
+
+
+def test_pictures_of_exemplars_are_left_out_on_request(
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(bundle), "--exemplars", str(dives), "--no-exemplar-pictures", "--out", str(tmp_path / "bundle")]
+    assert main(arguments) == 0
+    assert "exemplar_pictures" not in capsys.readouterr().out
+    assert Bundle.open(tmp_path / "bundle").exemplar_pictures() is None
+    assert not (tmp_path / "bundle" / "exemplar_pictures.zip").exists()
+    assert main([str(tmp_path / "bundle"), "--verify", "--no-exemplar-pictures"]) == 2
+    assert "--no-exemplar-pictures would change nothing" in capsys.readouterr().err
+
+
+def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    row = json.loads(dives.read_text().splitlines()[1])
+    row["path"] = str(dives.parent / row["path"])
+    rows = [row | {"start_s": 0.0, "end_s": 1.5}, row | {"start_s": 1.5}]
+    for one in rows:
+        one.pop("transition_frames", None)
+    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
+    assert main([str(bundle), "--exemplars", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")]) == 0
+    opened = Bundle.open(tmp_path / "bundle")
+    file = Path(row["path"]).name
+    assert opened.load_exemplars().names.tolist() == [f"{file} 0-1.5 s", f"{file} 1.5- s"]
+    pictures = opened.exemplar_pictures()
+    assert pictures is not None
+    assert len(pictures) == 2
+
+
+def test_unreadable_training_dives_are_named_and_left_out(
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = tmp_path / "dives.jsonl"
+    rows = [json.loads(line) for line in dives.read_text().splitlines()]
+    for row in rows:
+        row["path"] = str(dives.parent / row["path"])
+    rows[1]["path"] = "gone.mp4"
+    listing.write_text("\n".join(json.dumps(row) for row in rows))
+    assert main([str(bundle), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
+    assert "left out:" in (out := capsys.readouterr().out)
+    assert "gone.mp4" in out
+    record = Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars
+    assert record is not None
+    assert record.count == 3
+
+
+def test_an_impossible_number_among_validation_dives_is_said_before_the_work(
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = json.loads(dives.read_text().splitlines()[1])
+    row["path"] = str(dives.parent / row["path"])
+    (tmp_path / "list.jsonl").write_text(
+        "\n".join(json.dumps(one) for one in (row, row | {"split": "val", "dive_number": "banana"}))
+    )
+    assert main([str(bundle), "--exemplars", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "new")]) == 2
+    captured = capsys.readouterr()
+    assert "banana" in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("data", [{}, {"manifest": "/moved/manifest.jsonl"}])
+def test_a_checkpoint_that_says_little_of_its_dives_is_exported_without_exemplars(
+    checkpoint: Path, tmp_path: Path, data: dict[str, str]
+) -> None:
+    values = torch.load(checkpoint, weights_only=True)
+    values["extra"]["data"] = data
+    torch.save(values, tmp_path / "best.pt")
+    assert main([str(tmp_path / "best.pt"), "--out", str(tmp_path / "bundle")]) == 0
+    assert Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars is None

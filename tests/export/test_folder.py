@@ -1,0 +1,106 @@
+"""The folder of a bundle: replaced whole and only on request, and left as it was by whatever fails."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mcore.errors import UserError
+from mcore_export.cli import main
+from mcore_export.folder import appearing_folder
+from mcore_runtime.bundle import Bundle
+
+
+def test_nothing_is_replaced_by_accident(
+    checkpoint: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    assert main([str(checkpoint), "--out", str(bundle)]) == 2
+    assert "already exists; replace it with --force" in capsys.readouterr().err
+    assert (bundle / "manifest.json").read_bytes() == before
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert main([str(checkpoint), "--out", str(tmp_path), "--force"]) == 2
+    assert "is not a bundle" in capsys.readouterr().err
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_overwriting_replaces_the_whole_bundle(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    shutil.copytree(bundle, out)
+    (out / "stray").write_text("old")
+    arguments = [str(bundle), "--exemplars", str(dives), "--exemplars-per-number", "1", "--out", str(out)]
+    assert main(arguments) == 2
+    assert main([*arguments, "--force"]) == 0
+    record = Bundle.open(out).manifest.variants["fp32"].exemplars
+    assert record is not None
+    assert record.count == 2
+    assert (out / "stray").exists() is False
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_is_not_replaced_from_inside(
+    bundle: Path, dives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    monkeypatch.chdir(out)
+    assert main([".", "--out", ".", "--exemplars", str(dives), "--force"]) == 2
+    captured = capsys.readouterr()
+    assert "cannot be replaced from inside: run the command in another folder" in captured.err
+    assert captured.out == ""  # before the work
+
+
+def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    source = tmp_path / "bundle"
+    shutil.copytree(bundle, source)
+    (source / "notes.txt").write_text("of the user")
+    out = source / "other"
+    assert main([str(source), "--out", str(out), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    assert set(Bundle.open(out).manifest.files) == set(Bundle.open(bundle).manifest.files)
+    assert not (out / "notes.txt").exists()
+
+
+def test_an_interrupted_export_leaves_the_old_bundle(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+
+    def interrupted() -> None:
+        with appearing_folder(out) as folder:
+            (folder / "manifest.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (out / "manifest.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_move_that_fails_brings_the_old_bundle_back(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+
+    def lose_the_new_one() -> None:
+        with appearing_folder(out) as folder:
+            folder.rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        lose_the_new_one()
+    assert (out / "manifest.json").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_what_another_made_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+
+    def make_both() -> None:
+        with appearing_folder(out):
+            out.mkdir()
+            (out / "manifest.json").write_text("the other's")
+
+    with pytest.raises(UserError, match="made by someone else meanwhile"):
+        make_both()
+    assert (out / "manifest.json").read_text() == "the other's"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
