@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.video import read_source_frames, sample_clip
+from mcore.video.picture import to_rgb
 from tests.numbered_video import write_numbered
 
 Picture = NDArray[np.uint8]
@@ -114,3 +116,19 @@ def test_odd_sizes_and_alpha(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     picture = read_source_frames(path, [2], max_height=100)[0]
     np.testing.assert_array_equal(picture, rgba[..., :3])
+
+
+def test_frames_of_any_size_and_format_are_converted_as_by_pyav_alone() -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for width, height, pixel_format in ((64, 48, "yuv420p"), (70, 46, "yuv420p"), (64, 48, "yuv444p"),
+                                        (64, 48, "yuv420p"), (64, 48, "rgb24")):  # fmt: skip
+        colour = rng.integers(0, 256, (height, width, 3), np.uint8)
+        frames.append(av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(format=pixel_format))
+    with ThreadPoolExecutor(2) as pool:
+        elsewhere = list(pool.map(to_rgb, frames))
+    for frame, other in zip(frames, elsewhere, strict=True):
+        own = frame.to_ndarray(format="rgb24")
+        np.testing.assert_array_equal(to_rgb(frame), own)
+        np.testing.assert_array_equal(other, own)
+        assert other.flags.c_contiguous

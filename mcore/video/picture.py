@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+
+class _Converter(threading.local):
+    """One for each thread of the program.
+
+    Left to itself, PyAV sets one up for every frame, with threads of its own: that takes longer than the conversion.
+    """
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_converter = _Converter()
 
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
@@ -18,7 +34,8 @@ def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8, contiguous, as shown.
     """
-    rgb = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    converted = _converter.reformatter.reformat(frame, format="rgb24", threads=1)
+    rgb = np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # FFmpeg pads rows of some widths
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
         return rgb

@@ -141,20 +141,22 @@ def decode(
         stream.thread_type = "AUTO" if threads else "NONE"
         if strict:
             stream.codec_context.options = {"err_detect": "explode"}
-        count, last_s = 0, 0.0
+        count, last_pts = 0, None
         try:
             if start_pts is not None:
                 container.seek(start_pts, stream=stream)
             for frame in container.decode(stream):
                 count += 1
-                if frame.pts is not None and stream.time_base is not None:
-                    last_s = float((frame.pts - (stream.start_time or 0)) * stream.time_base)
+                last_pts = frame.pts if frame.pts is not None else last_pts
                 yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
                 with closing(decode(path, start_pts=start_pts, strict=strict, threads=False)) as frames:
                     yield from islice(frames, count, None)
                 return
+            last_s = 0.0
+            if last_pts is not None and stream.time_base is not None:
+                last_s = float((last_pts - (stream.start_time or 0)) * stream.time_base)
             raise ClipError(
                 f"{path} is damaged: it cannot be decoded past {last_s:.2f} s ({describe_av_error(error)}). Copy or "
                 "download it again; if it plays without faults elsewhere, convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
