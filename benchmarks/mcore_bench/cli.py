@@ -58,8 +58,8 @@ class BenchArguments:
     """CPU threads of every engine alike; default: one for each core."""
     effort: tyro.conf.OmitArgPrefixes[Effort] = field(default_factory=Effort)
     """How long parts are measured."""
-    peer_runs: int = 12
-    """Rounds of the peers, each of which has a whole published procedure in it."""
+    peer_runs: int = 50
+    """Rounds of the peers; every fourth has a whole published procedure in it."""
     video: Path | None = None
     """Video of a dive; default: a rendered one."""
     width: int = 640
@@ -76,7 +76,7 @@ class BenchArguments:
     no_memory: bool = False
     """Leave out peak memory, for which every engine starts once more."""
     dives: int = 100
-    """Runs of each way to score, alone and beside a stream, for the time to score; 0: leave it out."""
+    """Rendered dives, scored in each way alone and beside a stream, for the time to score; 0: leave it out."""
     no_limits: bool = False
     """Leave out the machine's limits and the profiles of layers."""
     gpu_only: bool = False
@@ -178,7 +178,7 @@ def _plan(arguments: BenchArguments) -> Plan:
     return Plan(
         threads=arguments.threads or cores(),
         effort=arguments.effort,
-        peer_effort=Effort(arguments.peer_runs, 0.0, 0.0),
+        peer_effort=replace(arguments.effort, runs=arguments.peer_runs),
         video=arguments.video,
         size=(arguments.width, arguments.height),
         checkpoint=arguments.checkpoint,

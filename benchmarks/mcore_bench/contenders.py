@@ -25,6 +25,8 @@ class Contender:
     about: str
     """What really runs, as the engine says."""
     scorer: Scorer
+    backend: BackendName
+    """As it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def open_contenders(
                     absent.append(f"{name}: {first_line(error)}")
                     continue
                 stack.enter_context(scorer)
-                opened.append(Contender(name, describe(scorer.backend), scorer))
+                opened.append(Contender(name, describe(scorer.backend), scorer, backend))
         if not opened:
             raise UserError(f"no backend runs {bundle.path} here: {'; '.join(absent)}")
         yield Contenders(tuple(opened), tuple(absent))

@@ -2,14 +2,15 @@
 
 Live, frames are resized as they come and are handed over one by one; what is left when the last one is there is
 timed: all of the network, or, where a bundle has its backbone in two parts, the rest after a head start. Beside it, a
-process decodes 1080p at the pace of a camera, and converts and resizes every picture as a live session does.
+process decodes 1080p at the pace of a camera, and converts and resizes every picture as a live session does. Every run
+is another dive.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
@@ -22,21 +23,22 @@ from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.errors import UserError
-from mcore.synthetic import render_dive, write_video
+from mcore.synthetic import render_dive
 from mcore.synthetic.workers import begin_worker
-from mcore.video import SampledClip, resize_frame, sample_clip
+from mcore.video import SampledClip, resize_frame, sample_indices
 from mcore.video.picture import to_rgb
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS, contender_name
-from mcore_bench.parts import Dive
 from mcore_bench.timing import Group, Row, ratio, summarise
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle import Bundle
-from mcore_runtime.comparison import Comparison
+from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 
 STREAM_SIZE = (1920, 1080)
 _TURN = 10
-"""Runs in a row beside the stream, and without it."""
+"""Dives in a row beside the stream, and the same ones without it."""
+_WARM_UP = 3
+_FPS = 25
 _SETTLE_S = 0.3
 """Until the stream runs at its pace, or has stopped."""
 _PATIENCE_S = 60.0
@@ -55,80 +57,104 @@ class Way:
     name: str
     about: str
     scorer: Scorer
-    comparison: Comparison
     begun: bool
 
 
-def measure_delays(
-    bundle: Bundle, names: Sequence[BackendName], dive: Dive, threads: int, runs: int, folder: Path
-) -> Group:
-    """Time one dive many times, by turns alone and beside a stream, on every backend that the bundle runs on.
+@dataclass(frozen=True)
+class _Handed:
+    """A dive whose frames are there."""
 
-    Ratios are of runs of the same number in neighbouring turns: ten alone, ten beside the stream.
+    clip: SampledClip
+    dive_number: str
+
+
+def measure_delays(
+    bundle: Bundle, contenders: Sequence[tuple[BackendName, Precision]], threads: int, runs: int, video: Path
+) -> Group:
+    """Time many rendered dives, by turns alone and beside a stream, on every backend that the bundle runs on.
+
+    Ratios are of the same dive in neighbouring turns: ten alone, the same ten beside the stream.
 
     Args:
-        bundle: with exemplars.
-        names: backends that run its fp32 graphs here; at least one.
-        dive: what is scored.
+        bundle: with exemplars; the dives are of their dive numbers in turn.
+        contenders: backends and precisions that run here; at least one.
         threads: CPU threads of the engines.
-        runs: of each way, alone and beside the stream each.
-        folder: gets the stream's video.
+        runs: dives of each way, alone and beside the stream each.
+        video: what the stream plays, at its frame rate.
 
     Raises:
         UserError: the stream does not run.
     """
-    video = folder / "stream.mp4"
-    width, height = STREAM_SIZE
-    fps = _write_stream(video, dive.dive_number)
-    clip = sample_clip(dive.video, bundle.model.clip)
+    numbers = sorted(set(bundle.load_exemplars().dive_numbers.tolist()))
+    with av.open(str(video)) as container:
+        played = container.streams.video[0]
+        width, height, fps = played.width, played.height, float(played.average_rate or 0)
     times: dict[str, list[tuple[float, float]]] = {}
     with ExitStack() as stack:
-        ways = [way for name in names for way in _ways(stack.enter_context(_scorer(bundle, name, threads)), dive)]
+        scorers = [stack.enter_context(_scorer(bundle, *each, threads)) for each in contenders]
+        ways = [way for scorer in scorers for way in _ways(scorer)]
         stream = stack.enter_context(_stream(video, fps, bundle.model.clip))
-        for way in ways:  # warm-up
-            for _ in range(3):
-                _time(way, clip)
+        for way in ways:
+            for dive in _render(numbers, range(_WARM_UP), bundle.model.clip):
+                _time(way, dive)
         for first in range(0, runs, _TURN):
+            dives = _render(numbers, range(first, min(first + _TURN, runs)), bundle.model.clip)
             for where in (ALONE, BESIDE):
                 stream.play(where == BESIDE)
-                for _ in range(min(_TURN, runs - first)):
+                for dive in dives:
                     for way in ways:
-                        times.setdefault(f"{way.name}, {where}", []).append(_time(way, clip))
-        stream.play(False)
-    rate = f"{stream.pictures_per_s:.1f} of {fps} pictures a second"
+                        times.setdefault(f"{way.name}, {where}", []).append(_time(way, dive))
+            stream.play(False)
+    rate = f"{stream.pictures_per_s:.1f} of {fps:g} pictures a second"
     told = {ALONE: "", BESIDE: f"; {width} x {height} H.264 is decoded, converted and resized meanwhile, {rate}"}
     return _group(times, {f"{way.name}, {where}": way.about + told[where] for way in ways for where in told})
 
 
-def _write_stream(video: Path, dive_number: str) -> int:
-    width, height = STREAM_SIZE
-    rendered = render_dive(dive_number, 11, width=width, height=height)
-    write_video(video, rendered.frames, rendered.plan.fps)
-    return rendered.plan.fps
+def _render(numbers: Sequence[str], seeds: Iterable[int], config: ClipConfig) -> list[_Handed]:
+    """Render a dive for each seed, of the dive numbers in turn, and hand it over as a camera's is."""
+    handed = []
+    for seed in seeds:
+        number = numbers[seed % len(numbers)]
+        frames = render_dive(number, seed).frames  # (N, H, W, 3)
+        count, (height, width) = len(frames), frames.shape[1:3]
+        indices = sample_indices(count, config.num_frames)
+        clip = SampledClip(
+            frames=np.stack([resize_frame(frames[index], config) for index in indices]),
+            pts_seconds=indices / _FPS,
+            indices=indices,
+            num_source_frames=count,
+            duration_s=count / _FPS,
+            source_width=width,
+            source_height=height,
+            source=f"rendered {number}, {seed}",
+            reader="images",
+        )
+        handed.append(_Handed(clip, number))
+    return handed
 
 
-def _scorer(bundle: Bundle, name: BackendName, threads: int) -> Scorer:
+def _scorer(bundle: Bundle, name: BackendName, precision: Precision, threads: int) -> Scorer:
     return Scorer(
-        bundle, name, precision="fp32", threads=threads, num_exemplars=PUBLISHED_EXEMPLARS, streaming=True
+        bundle, name, precision=precision, threads=threads, num_exemplars=PUBLISHED_EXEMPLARS, streaming=True
     )  # fmt: skip
 
 
-def _ways(scorer: Scorer, dive: Dive) -> Iterator[Way]:
-    comparison = scorer.select(dive.dive_number, any_exemplar=True)
+def _ways(scorer: Scorer) -> Iterator[Way]:
     name = contender_name(scorer.backend.name, scorer.precision)
-    yield Way(f"{name}, {WHOLE}", "all of the network after the last frame", scorer, comparison, False)
+    yield Way(f"{name}, {WHOLE}", "all of the network after the last frame", scorer, False)
     if scorer.split is not None:
         head, frames = scorer.split.head_frames, scorer.clip_config.num_frames
         told = f"{head} of {frames} frames are through the backbone before the last one comes"
-        yield Way(f"{name}, {BEGUN}", told, scorer, comparison, True)
+        yield Way(f"{name}, {BEGUN}", told, scorer, True)
 
 
-def _time(way: Way, clip: SampledClip) -> tuple[float, float]:
+def _time(way: Way, dive: _Handed) -> tuple[float, float]:
     """Milliseconds on the clock and of the processor from the last frame to the score."""
+    comparison = way.scorer.select(dive.dive_number)  # live, a dive's number is known before the dive
     split = way.scorer.split if way.begun else None
-    head = None if split is None else way.scorer.begin(clip.frames[: split.head_frames])
+    head = None if split is None else way.scorer.begin(dive.clip.frames[: split.head_frames])
     began, cpu_began = time.perf_counter(), time.process_time()
-    result = way.scorer.score_clip(clip, way.comparison, head=head)
+    result = way.scorer.score_clip(dive.clip, comparison, head=head)
     took = (time.perf_counter() - began) * 1e3, (time.process_time() - cpu_began) * 1e3
     if ("backbone_head" in result.timing_ms) is not way.begun:
         raise RuntimeError(f"{way.name}: the head start was {'not ' * way.begun}used")
@@ -194,7 +220,7 @@ class _Stream:
 
 
 @contextmanager
-def _stream(video: Path, fps: int, config: ClipConfig) -> Iterator[_Stream]:
+def _stream(video: Path, fps: float, config: ClipConfig) -> Iterator[_Stream]:
     context = multiprocessing.get_context("spawn")
     playing, decoded = context.Event(), context.Value("q", 0, lock=False)  # one writer, which may be killed
     process = context.Process(target=_decode, args=(str(video), fps, config, playing, decoded), daemon=True)
@@ -208,7 +234,7 @@ def _stream(video: Path, fps: int, config: ClipConfig) -> Iterator[_Stream]:
         process.join()
 
 
-def _decode(video: str, fps: int, config: ClipConfig, playing: Event, decoded: Any) -> None:
+def _decode(video: str, fps: float, config: ClipConfig, playing: Event, decoded: Any) -> None:
     """Play for as long as ``playing`` is set; one thread, as for one camera."""
     begin_worker()
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mcore.errors import UserError
 from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
+from mcore.video.pyav_reader import decode
 from mcore_bench.contenders import Contenders
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_runtime.exemplars import ExemplarBank
@@ -74,28 +76,43 @@ def read_dive(video: Path, dive_number: str, config: ClipConfig) -> Dive:
     return Dive(video, dive_number, (width, height), rgb, _prepare(rgb, config))
 
 
-def measure_parts(dive: Dive, contenders: Contenders, config: ClipConfig, effort: Effort) -> tuple[Group, ...]:
+def measure_video(dive: Dive, config: ClipConfig, effort: Effort) -> Group:
+    """Time what happens to a video before the network, step by step and all of it.
+
+    Args:
+        dive: whose video is read.
+        config: the network's input.
+        effort: how long for each.
+    """
+    width, height = dive.size
+    pictures = _decode(dive.video)
+    chosen = [pictures[i] for i in sample_indices(len(pictures), config.num_frames)]
+    whole = "video to network input"
+    calls: dict[str, Call] = {
+        whole: lambda: normalise(crop(sample_clip(dive.video, config).frames, config), config),
+        "decode": lambda: _run_through(decode(dive.video)),
+        "to RGB": lambda: _run_through(map(to_rgb, chosen)),
+        "resize and normalise": lambda: _prepare(dive.rgb, config),
+    }
+    about = {
+        whole: "what a scorer does: packets listed, then decoded, and each sampled frame converted and resized",
+        "decode": "every frame, by FFmpeg with as many threads as it likes, left in YUV",
+        "to RGB": f"{config.num_frames} decoded frames, one thread",
+        "resize and normalise": f"{config.num_frames} RGB frames in memory, one thread",
+    }
+    return compare(f"video of {width} x {height}", calls, effort, about=about)
+
+
+def measure_parts(dive: Dive, contenders: Contenders, effort: Effort) -> tuple[Group, ...]:
     """Time each part on each contender, those of one part in turns.
 
     Args:
         dive: what is scored.
         contenders: from ``open_contenders``.
-        config: the network's input.
         effort: how long for each.
     """
-    width, height = dive.size
-    video: dict[str, Call] = {
-        "decode": lambda: _decode(dive.video),
-        "preprocess": lambda: _prepare(dive.rgb, config),
-        "decode and preprocess": lambda: normalise(crop(sample_clip(dive.video, config).frames, config), config),
-    }
-    about = {
-        "decode": "every frame of the file by libav, left in YUV",
-        "preprocess": f"{config.num_frames} RGB frames in memory to network input",
-        "decode and preprocess": "what a scorer does, with the conversion to RGB of the sampled frames",
-    }
-    groups = [compare(f"video of {width} x {height}", video, effort, about=about)]
     told = {contender.name: contender.about for contender in contenders.opened}
+    groups = []
     for part in PARTS:
         calls = {contender.name: _part(part, contender.scorer, dive) for contender in contenders.opened}
         groups.append(compare(part, calls, effort, about=told))
@@ -128,6 +145,11 @@ def _whole(scorer: Scorer, dive: Dive) -> Call:
 def _decode(video: Path) -> list[av.VideoFrame]:
     with av.open(str(video)) as container:
         return list(container.decode(video=0))
+
+
+def _run_through(values: Iterable[object]) -> None:
+    for _ in values:
+        pass
 
 
 def _prepare(rgb: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.config import ClipConfig
 from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import measure_accuracy
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import Contender, Contenders, contender_name, open_contenders
-from mcore_bench.delay import measure_delays
+from mcore_bench.delay import STREAM_SIZE, measure_delays
 from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
 from mcore_bench.kernels import KernelReport, bounds_of
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory_mb
-from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, read_dive, rendered_dive
+from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, measure_video, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
 from mcore_bench.timing import Call, Effort, Group, Row, compare
@@ -57,7 +58,7 @@ class Plan:
     limits: bool
     compiled: bool
     dives: int
-    """Runs of each way to score for the time to score; 0: it is not measured."""
+    """Dives for the time to score; 0: it is not measured."""
     gpu_only: bool = False
     """Leave out what runs on the processor."""
 
@@ -94,6 +95,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             if plan.video is None
             else read_dive(plan.video, number, config)
         )
+        camera = _camera(folder, number, config) if plan.dives else None
         if model is not None:
             from mcore_bench.flops import count_model
 
@@ -102,7 +104,10 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             absent = list(contenders.absent)
             on_gpu = {each.name: each for each in contenders.opened if _on_gpu(each)}
             say(f"parts: {', '.join(each.name for each in contenders.opened)}")
-            groups += measure_parts(dive, contenders, config, plan.effort)
+            groups.append(measure_video(dive, config, plan.effort))
+            if camera is not None:
+                groups.append(measure_video(camera, config, plan.effort))
+            groups += measure_parts(dive, contenders, plan.effort)
             if model is not None and model.config.backbone.shift != "gated":
                 absent.append(
                     f"peers: the published procedure has a gated shift, this network {model.config.backbone.shift}"
@@ -131,27 +136,18 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             say("accuracy")
             accuracy = measure_accuracy(bundle, _backends(contenders))
             transfers = {each.name: _transfers(each) for each in contenders.opened}
-            names = [(each.scorer.backend.name, each.scorer.precision) for each in contenders.opened]
-        if plan.dives:
+            here = [(each.backend, each.scorer.precision) for each in contenders.opened]
+        if camera is not None:
             say("time to score")
-            here = {name for name, precision in names if precision == "fp32"}
-            backends = [name for name in BACKENDS if name in here]
-            if backends:
-                groups.append(measure_delays(bundle, backends, dive, plan.threads, plan.dives, folder))
-            else:
-                absent.append("time to score: no engine runs fp32 graphs here")
+            groups.append(measure_delays(bundle, here, plan.threads, plan.dives, camera.video))
         if plan.throughput:
             say("batches and streams")
-            light = replace(plan.effort, runs=max(4, plan.effort.runs // 5))
-            for backend in dict.fromkeys(name for name, _ in names if name in SPLIT_BACKENDS):
-                try:
-                    groups.append(measure_batches(bundle.graphs("fp32"), backend, plan.threads, light))
-                except UserError as error:
-                    absent.append(f"batches on {backend}: {first_line(error)}")
-                streams += measure_streams(bundle, backend, "fp32", STREAMS, plan.effort.seconds)
+            groups += _batches(bundle, [name for name, precision in here if precision == "fp32"], plan, absent)
+            for backend, precision in here:
+                streams += measure_streams(bundle, backend, precision, STREAMS, plan.effort.seconds)
         if plan.memory:
             say("memory")
-            for backend, precision in names:
+            for backend, precision in here:
                 if (peak := peak_memory_mb(path, backend, precision, plan.threads)) is not None:
                     memory[contender_name(backend, precision)] = peak
     return Measured(
@@ -170,6 +166,26 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
         gpu_limits=gpu_limits,
         kernels=kernels,
     )
+
+
+def _camera(folder: Path, dive_number: str, config: ClipConfig) -> Dive:
+    """A dive of the size that cameras send."""
+    place = folder / "camera"
+    place.mkdir()
+    width, height = STREAM_SIZE
+    return rendered_dive(place, dive_number, config, width=width, height=height)
+
+
+def _batches(bundle: Bundle, backends: Sequence[str], plan: Plan, absent: list[str]) -> Iterator[Group]:
+    for backend in backends:
+        if backend not in SPLIT_BACKENDS:
+            absent.append(f"batches on {backend}: its engines were built for single clips")
+            continue
+        try:
+            yield measure_batches(bundle.graphs("fp32"), backend, plan.threads, plan.effort)
+        except UserError as error:  # once: graphs in tiles have no batch axis
+            absent.append(f"batches: {first_line(error)}")
+            return
 
 
 def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
@@ -229,7 +245,7 @@ def measure_side_by_side(paths: Sequence[Path], plan: Plan) -> Group:
 def _limits(
     bundle: Bundle, contenders: Contenders, dive: Dive, account: Account, groups: list[Group], threads: int
 ) -> Limits:
-    from mcore_bench.layers import profile_onnxruntime, profile_openvino
+    from mcore_bench.layers import profile_layers
 
     peaks, copy_gb_s = measure_peaks(threads), measure_copy(threads)
     limits = Limits(threads, peaks, copy_gb_s, (), ())
@@ -238,12 +254,13 @@ def _limits(
     rows = {(part, each.name): by_title[part].row(each.name) for part in PARTS for each in on_cpu}
     limits = _with_parts(limits, on_cpu, rows, dive, account, bundle.model.backbone.feature_dim)
     reports: list[LayerReport] = []
-    graph, clip = bundle.graphs("fp32").path("backbone"), dive.clip[None]
-    peak = limits.peak("fp32")
-    here = {each.scorer.backend.name for each in contenders.opened}
-    for backend, profile in (("onnxruntime", profile_onnxruntime), ("openvino", profile_openvino)):
-        if backend in here and peak is not None:
-            reports.append(group_layers(f"{backend} fp32", profile(graph, clip, threads), peak, copy_gb_s))
+    for each in on_cpu:
+        arithmetic = _arithmetic(each, "backbone")
+        if limits.peak("fp32") is not None and limits.peak(arithmetic) is not None:  # what is not quantised is fp32
+            graph = bundle.graphs(each.scorer.precision).path("backbone")
+            layers = profile_layers(each.scorer.backend.name, graph, dive.clip[None], threads)
+            timed_ms = rows["backbone", each.name].timing.median_ms
+            reports.append(group_layers(each.name, layers, limits, arithmetic, timed_ms))
     return replace(limits, layers=tuple(reports))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.errors import UserError
+from mcore_bench.conditions import Conditions, Watch
 from mcore_export.speed import in_turns
 
 Call = Callable[[], object]
@@ -81,6 +82,10 @@ class Group:
     title: str
     baseline: str
     rows: tuple[Row, ...]
+    effort: Effort | None = None
+    """What was asked for; None: rounds of another kind, or not recorded."""
+    conditions: Conditions | None = None
+    """Of the machine while this group was measured, its warm-up included; None: not recorded."""
 
     def row(self, name: str) -> Row:
         """Return one contender's row."""
@@ -88,9 +93,15 @@ class Group:
 
 
 def compare(
-    title: str, calls: Mapping[str, Call], effort: Effort, *, about: Mapping[str, str] | None = None, baseline: str = ""
+    title: str,
+    calls: Mapping[str, Call],
+    effort: Effort,
+    *,
+    about: Mapping[str, str] | None = None,
+    baseline: str = "",
+    every: Mapping[str, int] | None = None,
 ) -> Group:
-    """Time calls in turns: A B A B.
+    """Time calls in turns: A B, B A, A B, ...
 
     Args:
         title: what they all do.
@@ -98,17 +109,20 @@ def compare(
         effort: how long.
         about: what each is; may leave out some.
         baseline: what the others are compared with; default: the first.
+        every: by name, those that take so long that they have a turn in every n-th round only.
     """
     baseline = baseline or next(iter(calls))
     cpu_s: dict[str, list[float]] = {name: [] for name in calls}
     metered = {name: _metered(call, cpu_s[name]) for name, call in calls.items()}
-    wall_ms = in_turns(metered, effort.runs, at_least_s=effort.seconds, warm_up_s=effort.warm_up_s)
+    with Watch() as watch:
+        wall_ms = in_turns(metered, effort.runs, at_least_s=effort.seconds, warm_up_s=effort.warm_up_s, every=every)
     rows = []
     for name, times_ms in wall_ms.items():
         speedup = None if name == baseline else ratio(wall_ms[baseline], times_ms)
-        timing = summarise(times_ms, np.array(cpu_s[name][-len(times_ms) :]) * 1e3)
+        own_ms = times_ms[~np.isnan(times_ms)]
+        timing = summarise(own_ms, np.array(cpu_s[name][-len(own_ms) :]) * 1e3)
         rows.append(Row(name, (about or {}).get(name, ""), timing, speedup))
-    return Group(title, baseline, tuple(rows))
+    return Group(title, baseline, tuple(rows), effort, watch.conditions)
 
 
 def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Timing:
@@ -130,8 +144,8 @@ def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Ti
 
 
 def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> Ratio:
-    """How many times as fast ``other`` is, from the times of the same rounds (N,)."""
-    low, median, high = np.percentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
+    """How many times as fast ``other`` is, from the times of the same rounds (N,), NaN where one had no turn."""
+    low, median, high = np.nanpercentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
     return Ratio(median, low, high)
 
 

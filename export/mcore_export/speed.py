@@ -119,7 +119,12 @@ def _chain(backend: Backend, clip: FloatArray, exemplars: FloatArray) -> Callabl
 
 
 def in_turns(
-    calls: Mapping[str, Callable[[], object]], rounds: int, *, at_least_s: float = 0.0, warm_up_s: float = 0.0
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    at_least_s: float = 0.0,
+    warm_up_s: float = 0.0,
+    every: Mapping[str, int] | None = None,
 ) -> dict[str, FloatArray]:
     """Milliseconds of each call in each round; the order turns round, so that none always follows the same one.
 
@@ -128,17 +133,28 @@ def in_turns(
         rounds: how often each call has its turn.
         at_least_s: go on until the rounds have taken so long for each call, seconds.
         warm_up_s: warm up until the rounds have taken so long for each call, seconds; two rounds at least.
+        every: by name, those that have a turn in every n-th round only, the first among them.
+
+    Returns:
+        (N,) float32 for each, of all rounds; NaN where it had no turn.
     """
-    _rounds(calls, _WARM_UP, warm_up_s)
-    return {name: np.array(values, np.float32) for name, values in _rounds(calls, rounds, at_least_s).items()}
+    every = every or {}
+    _rounds(calls, _WARM_UP, warm_up_s, every)
+    found = _rounds(calls, rounds, at_least_s, every)
+    return {name: np.array(values, np.float32) for name, values in found.items()}
 
 
-def _rounds(calls: Mapping[str, Callable[[], object]], rounds: int, at_least_s: float) -> dict[str, list[float]]:
+def _rounds(
+    calls: Mapping[str, Callable[[], object]], rounds: int, at_least_s: float, every: Mapping[str, int]
+) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     done, started = 0, time.perf_counter()
     while done < rounds or time.perf_counter() - started < at_least_s * len(calls):
         for name in names if done % 2 == 0 else reversed(names):
+            if done % every.get(name, 1):
+                times[name].append(float("nan"))
+                continue
             began = time.perf_counter()
             calls[name]()
             times[name].append((time.perf_counter() - began) * 1e3)

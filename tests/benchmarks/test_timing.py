@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,28 @@ def test_it_goes_on_until_there_are_enough_runs_and_enough_time(
 
     group = compare("work", {"a": tenth, "b": tenth}, Effort(runs, seconds, 0.0))
     assert [row.timing.runs for row in group.rows] == pytest.approx([expected] * 2, abs=1)
+
+
+def test_who_takes_long_has_fewer_turns_and_is_compared_in_those(clock: Clock) -> None:
+    order: list[str] = []
+
+    def call(name: str, milliseconds: float) -> Callable[[], None]:
+        def run() -> None:
+            order.append(name)
+            clock.work(milliseconds)
+
+        return run
+
+    calls = {"fast": call("fast", 1.0), "slow": call("slow", 10.0)}
+    group = compare("work", calls, Effort(8, 0.0, 0.0), baseline="slow", every={"slow": 4})
+    warm_up, measured = order[:3], order[3:]
+    assert (warm_up, measured) == (["fast", "slow", "fast"], ["fast", "slow", *["fast"] * 3] * 2)
+    assert [group.row(name).timing.runs for name in calls] == [8, 2]
+    speedup = group.row("fast").speedup
+    assert speedup is not None
+    assert speedup.median == pytest.approx(10.0, rel=0.06)  # over all rounds the medians are further apart
+    assert group.effort == Effort(8, 0.0, 0.0)
+    assert group.conditions is not None
 
 
 def test_a_summary_drops_nothing() -> None:
