@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run every check and benchmark that needs an NVIDIA GPU, and leave one folder of results. Without a GPU: say what it
 # would run. Usage: benchmarks/gpu_suite.sh CHECKPOINT DIVES.jsonl OUT [STEP...]   (a default-size network, its dives)
-# A step that fails is written down and the next one runs; the exit code is the number of steps that failed.
+# A step that fails is written down and the next one runs; the exit code is then 1, and 2 for a mistake in the command.
 set -uo pipefail
 if [ $# -lt 3 ]; then
     sed -n '2,4s/^# //p' "$0" >&2
@@ -15,13 +15,16 @@ python=${PYTHON:-python3}
 export MCORE_EXPECT_GPU=1 # tests that need it fail without it, rather than skip
 has_gpu=false
 command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU && has_gpu=true
-failed=0 known=" "
+failed=0 known=" " naming=true
 
-# step NAME COMMAND...: run it, or say that it would be run.
+# step NAME COMMAND...: remember its name, run it, or say that it would be run.
 step() {
     local name=$1
     shift
-    known="$known$name "
+    if $naming; then
+        known="$known$name "
+        return
+    fi
     case "$wanted" in "  " | *" $name "*) ;; *) return ;; esac
     if ! $has_gpu; then
         printf 'would run %s: %s\n' "$name" "$*"
@@ -36,28 +39,39 @@ step() {
     fi
 }
 
-if $has_gpu; then mkdir -p "$out"; else echo "no NVIDIA GPU with a driver here: nothing is run"; fi
 bundle=$out/bundle
-step machine nvidia-smi -q
-step doctor "$python" -m mcore_runtime.doctor.command
-step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/test_compute.py -ra
-step tests-engines "$python" -m pytest tests/runtime/test_bound.py tests/runtime/test_backends.py \
-    tests/runtime/test_tensorrt_backend.py -ra
-step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
-step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
-step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
-step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
-step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
-step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
-step frames "$python" -m mcore_bench.gpu_frames --json "$out/frames.json"
-step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
-    --html "$out/bench.html"
-step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
-for precision in fp32 bf16 fp16; do
-    step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
-        --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite
-done
+
+# Every step, in order.
+steps() {
+    step machine nvidia-smi -q
+    step doctor "$python" -m mcore_runtime.doctor.command
+    step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/test_compute.py -ra
+    step tests-engines "$python" -m pytest tests/runtime/test_bound.py tests/runtime/test_backends.py \
+        tests/runtime/test_tensorrt_backend.py -ra
+    step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
+    step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
+    step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
+    step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
+    step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
+    step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
+    step frames "$python" -m mcore_bench.gpu_frames --json "$out/frames.json"
+    step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
+        --html "$out/bench.html"
+    step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
+    for precision in fp32 bf16 fp16; do
+        step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
+            --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite
+    done
+}
+
+steps
 for name in $wanted; do
     case "$known" in *" $name "*) ;; *) echo "no step $name; allowed:$known" >&2; exit 2 ;; esac
 done
-exit "$failed"
+if $has_gpu; then mkdir -p "$out"; else echo "no NVIDIA GPU with a driver here: nothing is run"; fi
+naming=false
+steps
+if [ "$failed" -gt 0 ]; then
+    echo "$failed steps failed"
+    exit 1
+fi
