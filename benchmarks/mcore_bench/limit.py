@@ -1,12 +1,15 @@
 """What the processor could do at best, measured on the spot, and how far from it each part and layer is.
 
-A part cannot be faster than its operations at the highest rate of matrix multiplication that any library reaches here,
-nor than moving its weights, input and output once: floor = max(FLOPs / peak, bytes / bandwidth).
+A part's floor is max(FLOPs / peak, bytes / bandwidth): its operations at the highest rate of matrix multiplication that
+any library reaches here, and its weights, input and output moved once. A layer's is of its operations alone: what lies
+between layers can stay in a cache, as the maps of tiles do, so no bandwidth bounds it. Below the floor is only what
+does fewer operations (Winograd's convolutions) or, for a part, finds its weights and input in a cache.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,11 +35,16 @@ class Peak:
     arithmetic: str
     """``fp32``, ``bf16`` or ``int8``."""
     gflops: float
-    """Two operations for each multiplication with its addition; billions a second."""
+    """Two operations for each multiplication with its addition; billions a second, of int8 no floating-point ones."""
     library: str
     """That reached it."""
     size: int
     """Side of the matrices."""
+
+    @property
+    def rate(self) -> str:
+        """Its figure with the unit, such as ``257 GFLOP/s``."""
+        return f"{self.gflops:.0f} {'GOP/s' if self.arithmetic == 'int8' else 'GFLOP/s'}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class PartLimit:
 
     @property
     def floor_ms(self) -> float:
-        """No implementation can be faster on this machine."""
+        """At the highest rates that were measured here; the module's docstring says what can be below."""
         return max(self.compute_floor_ms, self.memory_floor_ms)
 
     @property
@@ -72,7 +80,12 @@ class LayerGroup:
     share: float
     """Of the graph's time."""
     floor_ms: float
-    """By operations and by the bytes of each layer's input, output and weights; 0: it computes nothing."""
+    """Of its operations, in the arithmetic that the graph asks for; 0: it multiplies nothing with weights."""
+
+    @property
+    def reached(self) -> float:
+        """Share of the floor that was reached; 0: it has no floor."""
+        return self.floor_ms / self.ms if self.ms else 0.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,46 @@ class LayerReport:
 
     contender: str
     groups: tuple[LayerGroup, ...]
+    arithmetic: str = "fp32"
+    """Whose peak sets the floors, of quantised layers in an int8 graph."""
+    timed_ms: float | None = None
+    """Median of the same part without the profiler, in turns with the others; None: it was not written down."""
+    elsewise: str = ""
+    """Convolutions that the engine computed in another arithmetic than the graph asks for; empty: none."""
+
+    @property
+    def kinds(self) -> tuple[LayerGroup, ...]:
+        """The same time by kind of layer, in the order of ``KINDS``; they sum to the whole."""
+        return tuple(
+            LayerGroup(kind, *(sum(each) for each in zip(*figures, strict=True)))
+            for kind in KINDS
+            if (figures := [(g.ms, g.share, g.floor_ms) for g in self.groups if kind_of(g.name) == kind])
+        )
+
+    @property
+    def total(self) -> LayerGroup:
+        """All that the profiler saw."""
+        return LayerGroup("all", *(sum(getattr(g, name) for g in self.groups) for name in ("ms", "share", "floor_ms")))
+
+
+KINDS = {
+    "1x1 convolution": "matrix products as the peak's, but of tens to hundreds of channels; what is fused with them "
+    "(bias, activation, shortcut) is in their time",
+    "grouped 3x3 convolution": "groups of a few channels fill a part of a vector and reuse each input little",
+    "gate": "very few output channels: most of each vector stays empty",
+    "stem": "three input channels: a part of each vector, on the largest maps",
+    "squeeze and excite": "one pixel a frame: so little arithmetic that starting each call counts",
+    "moving data": "no floor: splits, copies, changes of layout and of number format, none of the network's arithmetic",
+    "elementwise": "no floor: activations, sums, products and means; each reads and writes maps for little arithmetic",
+    "other": "what no layer of the network is known by",
+}
+"""Kinds of layers, and why each is above its floor."""
+
+
+def kind_of(group: str) -> str:
+    """The kind in a group's name, such as ``gate`` of ``gate, 56 x 56``."""
+    kind = re.split("[,:]", group, maxsplit=1)[0]
+    return kind if kind in KINDS else "other"
 
 
 @dataclass(frozen=True)
@@ -148,27 +201,41 @@ def part_limit(
     return PartLimit(cost.part, contender, arithmetic, measured_ms, compute_ms, moved / copy_gb_s / 1e6)
 
 
-def group_layers(contender: str, layers: Mapping[str, LayerTime], peak: Peak, copy_gb_s: float) -> LayerReport:
+def group_layers(
+    contender: str, layers: Mapping[str, LayerTime], limits: Limits, arithmetic: str, timed_ms: float | None = None
+) -> LayerReport:
     """Sum layers of one kind and size.
 
     Args:
-        contender: the engine.
+        contender: the engine, with its precision.
         layers: by node.
-        peak: of the arithmetic used.
-        copy_gb_s: from ``measure_copy``.
+        limits: with the peak of every arithmetic that the graph asks for.
+        arithmetic: that most of it is to be computed in.
+        timed_ms: of the part, without the profiler.
     """
+    gflops = {peak.arithmetic: peak.gflops for peak in limits.peaks}
     total_ms = sum(layer.ms for layer in layers.values())
     sums: dict[str, list[float]] = {}
     for layer in layers.values():
-        floor_ms = 0.0
-        if layer.macs:
-            floor_ms = max(FLOPS_A_MAC * layer.macs / peak.gflops / 1e6, layer.moved_bytes / copy_gb_s / 1e6)
         group = sums.setdefault(layer.group, [0.0, 0.0])
         group[0] += layer.ms
-        group[1] += floor_ms
+        group[1] += FLOPS_A_MAC * layer.macs / gflops[layer.arithmetic] / 1e6 if layer.macs else 0.0
     groups = [LayerGroup(name, ms, ms / total_ms, floor_ms) for name, (ms, floor_ms) in sums.items()]
     groups.sort(key=lambda group: group.floor_ms - group.ms)
-    return LayerReport(contender, tuple(groups))
+    return LayerReport(contender, tuple(groups), arithmetic, timed_ms, _elsewise(layers))
+
+
+def _elsewise(layers: Mapping[str, LayerTime]) -> str:
+    convolutions = [layer for layer in layers.values() if layer.macs and layer.computed]
+    found: dict[tuple[str, str], list[float]] = {}
+    for layer in convolutions:
+        if layer.computed != layer.arithmetic:
+            found.setdefault((layer.arithmetic, layer.computed), []).append(layer.ms)
+    return "; ".join(
+        f"{len(times_ms)} of {len(convolutions)} convolutions are {asked} in the graph and were computed in {got}: "
+        f"{sum(times_ms):.1f} ms"
+        for (asked, got), times_ms in found.items()
+    )
 
 
 def _products(threads: int) -> Iterator[tuple[str, str, int, Call]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
 from mcore_bench.accuracy import Accuracy
 from mcore_bench.kernels import KernelReport
-from mcore_bench.limit import Limits
+from mcore_bench.limit import KINDS, LayerGroup, LayerReport, Limits
 from mcore_bench.result import Measured, Result
 from mcore_bench.timing import Group, Ratio
 
@@ -134,10 +134,10 @@ def limit_tables(limits: Limits) -> list[Table]:
     """The machine's limits, parts against their floors, and where the backbone's time goes."""
     of = f"this machine, {limits.threads} threads" if limits.threads else "the GPU"
     peaks = Table(title=f"limits of {of}", title_justify="left")
-    for heading in ("arithmetic", "GFLOP/s", "reached by"):
+    for heading in ("arithmetic", "best", "reached by"):
         peaks.add_column(heading)
     for peak in limits.peaks:
-        peaks.add_row(peak.arithmetic, f"{peak.gflops:.0f}", f"{peak.library}, {peak.size} x {peak.size}")
+        peaks.add_row(peak.arithmetic, peak.rate, f"{peak.library}, {peak.size} x {peak.size}")
     peaks.add_row("copying", f"{limits.copy_gb_s:.1f} GB/s", "read and written")
     parts = Table("part", "on", "arithmetic", title="parts against their floor", title_justify="left")
     for heading in ("measured ms", "floor ms", "set by", "reached"):
@@ -148,14 +148,60 @@ def limit_tables(limits: Limits) -> list[Table]:
         parts.add_row(each.part, each.contender, each.arithmetic, *ms, by, f"{each.reached:.0%}")  # fmt: skip
     tables = [peaks, parts]
     for report in limits.layers:
-        table = Table(title=f"backbone on {report.contender}: largest gaps first", title_justify="left")
-        table.add_column("layers")
-        for heading in ("ms", "share", "floor ms"):
-            table.add_column(heading, justify="right")
-        for group in report.groups[:_LAYERS]:
-            table.add_row(group.name, f"{group.ms:.1f}", f"{group.share:.0%}", f"{group.floor_ms:.1f}")
-        tables.append(table)
+        tables += [kinds_table(report), groups_table(report)]
     return tables
+
+
+def kinds_table(report: LayerReport) -> Table:
+    """The whole of a backbone's time by kind of layer, and why each kind is above its floor."""
+    table = Table("layers", title=f"backbone on {report.contender}: all of its time", title_justify="left")
+    for heading in ("ms", "floor ms", "gap ms", "reached"):
+        table.add_column(heading, justify="right")
+    table.add_column("why above the floor")
+    for name, *figures, reason in kinds_rows(report):
+        table.add_row(name, *figures, reason)
+    table.caption = profile_note(report)
+    return table
+
+
+def kinds_rows(report: LayerReport) -> list[tuple[str, str, str, str, str, str]]:
+    """Kind, ms, floor, gap, share reached and reason; the total last."""
+    named = [(kind, kind.name, KINDS[kind.name]) for kind in report.kinds]
+    return [
+        (name, f"{each.ms:.1f}", f"{each.floor_ms:.1f}", f"{each.ms - each.floor_ms:.1f}", _reached(each), reason)
+        for each, name, reason in [*named, (report.total, "all", "")]
+    ]
+
+
+def profile_note(report: LayerReport) -> str:
+    """What the profile is of, and how it differs from the timed runs."""
+    told = f"Floors of {report.arithmetic}. The profiler's nodes sum to {report.total.ms:.1f} ms"
+    if report.timed_ms is not None:
+        told += (
+            f"; the same part takes {report.timed_ms:.1f} ms without it, in turns with the others (other runs, and "
+            "what is between nodes)"
+        )
+    return f"{told}. {report.elsewise}." if report.elsewise else f"{told}."
+
+
+def groups_table(report: LayerReport) -> Table:
+    """Layers of one kind and size, the largest gaps first."""
+    table = Table(title=f"backbone on {report.contender}: largest gaps first", title_justify="left")
+    table.add_column("layers")
+    for heading in ("ms", "share", "floor ms", "reached"):
+        table.add_column(heading, justify="right")
+    for group in report.groups[:_LAYERS]:
+        table.add_row(*group_cells(group))
+    return table
+
+
+def group_cells(group: LayerGroup) -> tuple[str, str, str, str, str]:
+    """Name, ms, share of all, floor and share reached."""
+    return group.name, f"{group.ms:.1f}", f"{group.share:.0%}", f"{group.floor_ms:.1f}", _reached(group)
+
+
+def _reached(group: LayerGroup) -> str:
+    return f"{group.reached:.0%}" if group.floor_ms else "—"
 
 
 def kernel_tables(reports: Sequence[KernelReport]) -> list[Table]:
