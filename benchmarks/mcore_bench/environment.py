@@ -1,4 +1,4 @@
-"""What was measured on: processor, GPU, clocks, versions, threads; read once, written beside every figure."""
+"""What was measured on: processor, GPU, clocks, versions, code, threads; read once, written beside every figure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from mcore_runtime.doctor.machine import Machine
 
@@ -14,6 +15,18 @@ PACKAGES = ("mcore-edge", "numpy", "av", "torch", "onnx", "onnxruntime", "onnxru
             "tensorrt-rtx-cu13", "fvcore")  # fmt: skip
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16")
 """Instructions that decide how fast matrices are multiplied, as /proc/cpuinfo spells them."""
+_IDENTITIES = (
+    (("cpu family", "family"), ("model", "model"), ("stepping", "stepping")),
+    (
+        ("CPU implementer", "implementer"),
+        ("CPU part", "part"),
+        ("CPU variant", "variant"),
+        ("CPU revision", "revision"),
+    ),
+)
+"""What tells one generation of processors from the next, on x86 and on Arm, as /proc/cpuinfo spells it."""
+_CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where the repository begins, if this runs from one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,12 @@ class Environment:
     """Given to every engine alike."""
     date: str
     """When measuring began, UTC."""
+    processor_id: str = ""
+    """Such as ``family 26 model 2 stepping 1``, as virtual machines call many alike; empty: nobody tells."""
+    omp_wait_policy: str = ""
+    """Of OpenMP's threads while they wait; empty: untold, so that they spin for a while."""
+    commit: str = ""
+    """Of the repository that ran, with ``+`` where its files were changed; empty: it was none."""
 
 
 def read_environment(threads: int, machine: Machine | None = None) -> Environment:
@@ -68,6 +87,9 @@ def read_environment(threads: int, machine: Machine | None = None) -> Environmen
         versions=versions,
         threads=threads,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        processor_id=processor_id(machine),
+        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", ""),
+        commit=commit(machine),
     )  # fmt: skip
 
 
@@ -76,6 +98,24 @@ def processor(machine: Machine | None = None) -> str:
     machine = machine or Machine()
     model = re.search(r"^model name\s*:\s*(.+)$", machine.text("proc/cpuinfo"), re.M)
     return model[1].strip() if model else machine.text("proc/device-tree/model") or machine.architecture
+
+
+def processor_id(machine: Machine) -> str:
+    """Tell the processor from others of its name; empty: nobody tells."""
+    told = machine.text("proc/cpuinfo")
+    for names in _IDENTITIES:
+        found = [(short, re.search(rf"^{name}[ \t]*:[ \t]*(\S+)", told, re.M)) for name, short in names]
+        if any(match for _, match in found):
+            return " ".join(f"{short} {match[1]}" for short, match in found if match)
+    return ""
+
+
+def commit(machine: Machine, folder: Path = _CHECKOUT) -> str:
+    """Name the commit that is checked out, with ``+`` where files differ from it; empty: no checkout, or no git."""
+    if not (folder / ".git").exists():
+        return ""
+    git = ("git", "--no-optional-locks", "-C", str(folder))
+    return machine.run(*git, "describe", "--always", "--dirty=+", "--exclude=*") or ""
 
 
 def cores() -> int:

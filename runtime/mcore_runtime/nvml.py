@@ -1,4 +1,4 @@
-"""Temperature and power of NVIDIA's GPUs, where the package nvidia-ml-py is installed; Jetsons tell by other means."""
+"""What NVIDIA's GPUs tell of themselves where the package nvidia-ml-py is installed; Jetsons tell by other means."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 _CORE_SENSOR = 0
 """NVML_TEMPERATURE_GPU."""
+_SM_CLOCK = 1
+"""NVML_CLOCK_SM."""
 
 
 class GpuSensors:
@@ -38,6 +40,15 @@ class GpuSensors:
         """Power of all GPUs; None: none tells."""
         watts = self._ask(lambda gpu: self._nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3)
         return sum(watts) if watts else None
+
+    def working_clock_mhz(self) -> float | None:
+        """Highest clock of the multiprocessors of GPUs at work; None: none tells, or all are idle and clocked down."""
+
+        def clock_mhz(gpu: Any) -> float:
+            at_work = self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu > 0
+            return float(self._nvml.nvmlDeviceGetClockInfo(gpu, _SM_CLOCK)) if at_work else 0.0
+
+        return max(self._ask(clock_mhz), default=0.0) or None
 
     def _ask(self, question: Callable[[Any], float]) -> list[float]:
         told = []

@@ -1,20 +1,16 @@
-"""Turns, percentiles and ratios, on a clock of our own; and what the machine's files say about the conditions."""
+"""Turns, percentiles and ratios, on a clock of our own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mcore.errors import UserError
 from mcore_bench import timing
-from mcore_bench.conditions import Watch, warnings_of
-from mcore_bench.environment import read_environment
 from mcore_bench.timing import Effort, compare, ratio, summarise
 from mcore_export import speed
-from mcore_runtime.doctor.machine import Machine
 
 
 class Clock:
@@ -105,63 +101,3 @@ def test_a_ratio_is_of_rounds_not_of_medians() -> None:
 def test_too_little_effort_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match="at least 4 runs"):
         Effort(**wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("others", "steal", "clocks", "words"),
-    [
-        (0.05, 0.0, (3000.0, 3010.0), []),
-        (None, None, None, []),
-        (1.4, 0.0, None, ["noisy machine: other programs used 1.4 cores"]),
-        (0.0, 0.2, None, ["took 20% of the processor's time away"]),
-        (0.0, 0.0, (1000.0, 3000.0), ["clock moved between 1000 and 3000 MHz"]),
-    ],
-)
-def test_conditions_that_make_times_doubtful_are_said(
-    others: float | None, steal: float | None, clocks: tuple[float, float] | None, words: list[str]
-) -> None:
-    found = warnings_of(others, steal, clocks)
-    assert len(found) == len(words)
-    assert all(word in line for word, line in zip(words, found, strict=True))
-
-
-def machine(root: Path, *, busy: int, stolen: int, watts: int | None = None) -> None:
-    (root / "proc").mkdir(exist_ok=True)
-    (root / "proc/stat").write_text(f"cpu {busy} 0 0 1000 0 0 0 {stolen} 0 0\ncpu0 0\n")
-    (root / "proc/cpuinfo").write_text("model name\t: A processor\nflags\t\t: sse avx2\ncpu MHz\t\t: 2500.0\n")
-    (root / "proc/meminfo").write_text("MemTotal: 8000000 kB\n")
-    if watts is not None:
-        chip = root / "sys/class/hwmon/hwmon0"
-        chip.mkdir(parents=True)
-        for name, text in (("name", "ina3221"), ("in1_label", "VDD_IN"), ("in1_input", "5000"),
-                           ("curr1_input", str(watts * 200))):  # fmt: skip
-            (chip / name).write_text(text)
-
-
-def test_a_watch_reads_others_steal_clocks_and_power(tmp_path: Path) -> None:
-    machine(tmp_path, busy=0, stolen=0, watts=7)
-    with Watch(tmp_path) as watch:
-        machine(tmp_path, busy=100_000, stolen=50_000)
-    found = watch.conditions
-    assert found.other_cores is not None
-    assert found.other_cores > 1
-    assert found.steal == pytest.approx(1 / 3, abs=0.01)
-    assert found.clock_mhz == (2500.0, 2500.0)
-    assert found.power_w == pytest.approx(7.0)
-    assert found.power_source == "INA3221, VDD_IN"
-    assert len(found.warnings) == 2
-
-
-def test_where_nothing_tells_nothing_is_invented(tmp_path: Path) -> None:
-    with Watch(tmp_path) as watch:
-        pass
-    found = watch.conditions
-    assert (found.other_cores, found.steal, found.clock_mhz, found.power_w, found.warnings) == (None,) * 4 + ((),)
-    assert found.power_source.startswith("none: ")
-
-
-def test_the_environment_is_what_the_machine_says(tmp_path: Path) -> None:
-    machine(tmp_path, busy=0, stolen=0)
-    found = read_environment(3, Machine(tmp_path))
-    assert (found.processor, found.instructions, found.memory_gb, found.threads) == ("A processor", ("avx2",), 8.0, 3)
-    assert "numpy" in found.versions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,6 +117,13 @@ class FakeNvml:
             raise RuntimeError("not supported")
         return 75_500
 
+    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> SimpleNamespace:
+        return SimpleNamespace(gpu=0 if gpu else 35)
+
+    def nvmlDeviceGetClockInfo(self, gpu: int, kind: int) -> int:
+        assert kind == 1
+        return 2520 if gpu else 1980
+
 
 def test_gpus_tell_through_nvml_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
@@ -133,6 +141,17 @@ def test_a_board_that_measures_itself_needs_no_nvml(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     health = HealthReader(jetson(tmp_path, {"VDD_IN": (5000, 2400)}), GpuSensors()).read(tmp_path)
     assert (health["power_w"], health["power_source"]) == (12.0, "INA3221, VDD_IN")
+
+
+def test_only_a_gpu_at_work_has_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNvml()
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    assert GpuSensors().working_clock_mhz() == 1980.0
+    monkeypatch.setattr(fake, "nvmlDeviceGetUtilizationRates", lambda gpu: SimpleNamespace(gpu=0))
+    assert GpuSensors().working_clock_mhz() is None
+    monkeypatch.delattr(FakeNvml, "nvmlDeviceGetClockInfo")
+    monkeypatch.setattr(fake, "nvmlDeviceGetUtilizationRates", lambda gpu: SimpleNamespace(gpu=9))
+    assert GpuSensors().working_clock_mhz() is None
 
 
 def test_nvml_without_a_driver_or_that_breaks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
