@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from mcore.config import ShiftKind
+from mcore.config import ShiftKind, from_dict
+from mcore.errors import UserError
+from mcore.files import write_text
 
 FLOPS_A_MAC = 2
-GIGA = 1e9
+MEGA, GIGA = 1e6, 1e9
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,45 @@ class VariantCost:
     """One clip through the backbone."""
     dive_macs: int
     """A dive as deployed."""
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """A video backbone of another method, or this network's, on this network's input."""
+
+    name: str
+    """As among the peers."""
+    macs: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of networks that no bundle holds."""
+
+    variants: tuple[VariantCost, ...]
+    networks: tuple[NetworkCost, ...]
+    """All on one clip of the default's size."""
+
+
+def write_variants(path: Path, counted: Counted) -> None:
+    """Write counts as JSON.
+
+    Raises:
+        UserError: the place cannot be written to.
+    """
+    write_text(path, json.dumps(asdict(counted), indent=2) + "\n")
+
+
+def read_variants(path: Path) -> Counted:
+    """Read what ``write_variants`` wrote.
+
+    Raises:
+        UserError: it cannot be read, or is no such file.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        variants = tuple(from_dict(VariantCost, each) for each in values["variants"])
+        return Counted(variants, tuple(from_dict(NetworkCost, each) for each in values["networks"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no counts of variants ({error!r}); remove it, and it is counted anew") from error

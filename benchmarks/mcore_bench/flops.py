@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from mcore._optional import require
 from mcore.config import BACKBONES, ClipConfig, ModelConfig, ShiftKind
 from mcore.model import MCoRe
-from mcore_bench.account import Account, Layer, PartCost, VariantCost
+from mcore.training_config import PRESETS, PresetName
+from mcore_bench.account import Account, Layer, NetworkCost, PartCost, VariantCost
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS
 
 _WITHOUT_PRODUCT = ("batch_norm", "layer_norm", "adaptive_avg_pool2d")
@@ -27,6 +28,23 @@ _WITHOUT_PRODUCT = ("batch_norm", "layer_norm", "adaptive_avg_pool2d")
 _EXPECTED = {"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "gelu", "softmax", "mean", "sum", "pow", "silu",
              "hardtanh", "max_pool3d", "expand", "unflatten", "zeros_like", "clone"}  # fmt: skip
 """Operators without a product of two tensors, or that multiply elements: nothing, as in the papers' figures."""
+
+
+TINY: PresetName = "tiny"
+"""Name of the small preset among the variants."""
+
+
+def _changes(backbone: str) -> Iterator[tuple[str, ShiftKind, int, int]]:
+    shifts: tuple[ShiftKind, ...] = get_args(ShiftKind)
+    yield from ((backbone, shift, 96, 112) for shift in shifts)
+    yield from ((backbone, "gated", frames, pixels) for frames, pixels in ((64, 112), (48, 112), (96, 168), (96, 224)))
+
+
+VARIANTS: tuple[tuple[str, ShiftKind, int, int], ...] = (
+    *(variant for backbone in BACKBONES for variant in _changes(backbone)),
+    *((TINY, shift, 32, 64) for shift in get_args(ShiftKind)),
+)
+"""Backbone, shift, frames and pixels of each variant."""
 
 
 class _Comparison(nn.Module):
@@ -100,21 +118,39 @@ def _layers(module: nn.Module, by_module: Mapping[str, float]) -> Iterator[Layer
 
 
 def variants() -> tuple[VariantCost, ...]:
-    """Count both backbones, changing one thing at a time: shift, frames, pixels."""
-    rows = []
-    for name, backbone in BACKBONES.items():
-        changes: list[tuple[ShiftKind, int, int]] = [("gated", 96, 112), ("tsm", 96, 112), ("none", 96, 112)]
-        changes += [("gated", 64, 112), ("gated", 48, 112), ("gated", 96, 168), ("gated", 96, 224)]
-        for shift, frames, pixels in changes:
-            clip = ClipConfig(frames, max(200, pixels), max(112, pixels), pixels)
-            config = ModelConfig(clip=clip, backbone=dataclasses.replace(backbone, shift=shift))
-            account = count_model(MCoRe(config).eval())
-            rows.append(
-                VariantCost(
-                    name, shift, frames, pixels, account.parameters, account.backbone.macs, account.deployed_macs
-                )
-            )
-    return tuple(rows)
+    """Count both backbones, changing one thing at a time: shift, frames, pixels; and the small preset's shifts."""
+    return tuple(count_variant(*variant) for variant in VARIANTS)
+
+
+def count_variant(backbone: str, shift: ShiftKind, frames: int, pixels: int) -> VariantCost:
+    """Count one configuration.
+
+    Args:
+        backbone: of ``mcore.config.BACKBONES``, or ``tiny``: the preset.
+        shift: of its blocks.
+        frames: of a clip.
+        pixels: side of a clip.
+    """
+    known: dict[str, ModelConfig] = {name: ModelConfig(backbone=each) for name, each in BACKBONES.items()}
+    known[TINY] = PRESETS[TINY].model
+    config = known[backbone]
+    clip = ClipConfig(frames, max(200, pixels), max(112, pixels), pixels)
+    network = dataclasses.replace(config.backbone, shift=shift)
+    account = count_model(MCoRe(dataclasses.replace(config, clip=clip, backbone=network)).eval())
+    return VariantCost(
+        backbone, shift, frames, pixels, account.parameters, account.backbone.macs, account.deployed_macs
+    )
+
+
+def count_networks() -> tuple[NetworkCost, ...]:
+    """Count the video backbones of the peers, each on one clip of the default's size."""
+    from mcore_bench.peers import other_networks
+
+    model = MCoRe().eval()
+    c = model.config.clip
+    clip = torch.zeros(1, 3, c.num_frames, c.crop_size, c.crop_size)
+    found = {name: count(name, network, (clip,))[0] for name, network in other_networks(model).items()}
+    return tuple(NetworkCost(name, cost.macs, cost.parameters) for name, cost in found.items())
 
 
 def _shape(value: Any) -> list[int]:

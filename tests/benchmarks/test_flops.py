@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from mcore.model import MCoRe
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 
-from mcore_bench.flops import count, count_model
+from mcore_bench.account import read_variants
+from mcore_bench.flops import VARIANTS, count, count_model, count_networks, count_variant
 from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
 
 EXEMPLARS = 10
+COMMITTED = Path(__file__).resolve().parents[2] / "benchmarks/results/variants.json"
 
 
 def backbone_macs(frames: int, pixels: int, *, shift: bool = True) -> int:
@@ -58,6 +61,9 @@ def comparison_macs() -> int:
 
 def test_the_total_is_the_hand_count() -> None:
     account = count_model(MCoRe().eval(), EXEMPLARS)
+    committed = read_variants(COMMITTED).variants[0]
+    assert (committed.backbone, committed.shift, committed.frames, committed.pixels) == VARIANTS[0]
+    assert (committed.pass_macs, committed.dive_macs) == (account.backbone.macs, account.deployed_macs)
     assert account.backbone.macs == backbone_macs(96, 112)
     assert account.segmenter.macs == segmenter_macs(96)
     assert account.comparison.macs == comparison_macs()
@@ -67,6 +73,14 @@ def test_the_total_is_the_hand_count() -> None:
     assert account.ratio > 17
     assert account.uncounted == ()
     assert account.parameters == sum(p.numel() for p in MCoRe().parameters())
+
+
+def test_the_committed_counts_are_those_of_today() -> None:
+    counted = read_variants(COMMITTED)
+    assert tuple((v.backbone, v.shift, v.frames, v.pixels) for v in counted.variants) == VARIANTS
+    for number in (-1, -2, -3):  # of the small preset
+        assert count_variant(*VARIANTS[number]) == counted.variants[number]
+    assert count_networks() == counted.networks
 
 
 @pytest.mark.parametrize(
