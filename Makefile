@@ -15,10 +15,15 @@ demo:
 test:
 	@tools/test.sh
 
+# On a calm machine, RATIOS="--keep benchmarks/baseline.json" makes the ratios anew that are held from then on.
+RATIOS ?= --guard benchmarks/baseline.json
+# glibc gives PyTorch's memory back after each operation, in one run more than in the next.
+MEMORY := $(if $(filter Linux,$(shell uname -s)),--keep-freed-memory)
+
 bench:
 	@"$$(tools/environment.sh train export runtime bench)" -m mcore_bench.cli demo/bundle --checkpoint demo/run/best.pt \
-		--threads 1 --peer-runs 20 --no-compile --no-throughput --no-memory --no-limits --dives 0 \
-		--guard benchmarks/baseline.json --html demo/bench.html
+		--threads 1 $(MEMORY) --no-compile --no-throughput --no-memory --no-limits --dives 0 \
+		$(RATIOS) --html demo/bench.html
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

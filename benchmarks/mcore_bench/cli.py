@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,19 +27,17 @@ from mcore.allocator import keep_freed_memory
 from mcore.cli_help import description
 from mcore.clip_files import check_folder
 from mcore.errors import UserError, run_command
+from mcore.openmp import let_waiting_threads_sleep
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
 from mcore_bench.guard import Verdict, check, keep, read_baseline
-from mcore_bench.history import Change, changes
+from mcore_bench.history import Change, changes, differences
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
 from mcore_bench.run import Plan, measure_bundle, measure_side_by_side
 from mcore_bench.show import show, variants_table
+from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Effort
-
-_WORSE = 0.9
-"""A ratio that shrinks below this share of its old value is pointed out."""
-
 
 _LEAST_DIVES = 4
 _WIDTH = 140
@@ -112,6 +110,7 @@ class BenchArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-bench``; returns 0, 1 where a guarded ratio was lost, or 2 for a mistake."""
+    let_waiting_threads_sleep()  # PyTorch's would spin on the cores that the next contender computes on
     return run_command(
         lambda: _run(
             tyro.cli(
@@ -153,24 +152,22 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     together = measure_side_by_side(arguments.bundles, plan) if len(measured) > 1 else None
     result = Result(VERSION, shlex.join(["mcore-bench", *argv]), environment, measured, together)
     show(console, result)
+    for line in _doubts(result):
+        console.print(f"note: {line}", style="yellow", markup=False)
     if arguments.json is not None:
         write_result(arguments.json, result)
     if arguments.html is not None:
         write_page(arguments.html, result, variants)
     if old is not None:
-        found = changes(old, result)
-        if not found:
-            names = (", ".join(each.bundle for each in run.bundles) for run in (old, result))
-            console.print("note: no ratio is in both runs, of {} and of {}".format(*names), markup=False)
-        else:
-            console.print(changes_table(found))
+        _compare(console, old, result)
     verdict = Verdict((), ()) if held is None else check(held, result)
     for line in verdict.notes:
         console.print(f"note: {line}", markup=False)
     for line in verdict.lost:
         console.print(f"lost ground: {line}", style="red", markup=False)
     if arguments.keep is not None:
-        keep(arguments.keep, result)
+        for line in keep(arguments.keep, result).warnings:
+            console.print(f"note: the ratios to hold are doubtful: {line}", markup=False)
     return 1 if verdict.lost else 0
 
 
@@ -191,13 +188,41 @@ def _plan(arguments: BenchArguments) -> Plan:
     )
 
 
-def changes_table(found: Sequence[Change]) -> Table:
-    """Ratios of two runs."""
+def _doubts(result: Result) -> Iterator[str]:
+    """What makes figures of single groups doubtful."""
+    for measured in result.bundles:
+        where = f"{measured.bundle}: " if len(result.bundles) > 1 else ""
+        yield from (f"{where}{line}" for line in warnings_of_groups(measured.groups))
+    if result.side_by_side is not None:
+        yield from warnings_of_groups((result.side_by_side,))
+
+
+def _compare(console: Console, old: Result, new: Result) -> None:
+    found = changes(old, new)
+    if not found:
+        names = (", ".join(each.bundle for each in run.bundles) for run in (old, new))
+        console.print("note: no ratio is in both runs, of {} and of {}".format(*names), markup=False)
+        return
+    unlike = differences(old.environment, old.command, new.environment, new.command)
+    for line in (*unlike.setting, *unlike.software):
+        console.print(f"note: the runs differ: {line}", style="yellow", markup=False)
+    console.print(changes_table(found, judged=not unlike.setting))
+
+
+def changes_table(found: Sequence[Change], *, judged: bool = True) -> Table:
+    """Ratios of two runs.
+
+    Args:
+        found: what both have.
+        judged: say which lost ground; not where the runs were measured in different settings.
+    """
     table = Table("ratio", title="against the older run")
     for heading in ("old", "new", "new / old", ""):
         table.add_column(heading, justify="right")
     for change in found:
-        verdict = "lost ground" if change.relative < _WORSE else ""
+        verdict = "" if change.same_work else "different work"
+        if judged and change.lost:
+            verdict = "lost ground"
         table.add_row(change.name, f"{change.old:.2f}", f"{change.new:.2f}", f"{change.relative:.2f}", verdict)
     return table
 

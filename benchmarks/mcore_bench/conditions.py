@@ -25,7 +25,7 @@ _STEAL = 0.01
 _CLOCK = 0.05
 """Share by which clocks may move unmentioned."""
 _PACE = 0.05
-"""Share by which the pace may move unmentioned: 300 stretches beside a training run on all cores moved by 0.7 % in the
+"""Share by which the pace may move unmentioned: 150 stretches beside a training run on all cores moved by 0.7 % in the
 middle and by 4 % at most."""
 _PACE_BYTES = bytes(1 << 18)
 """Hashing as much takes a tenth of a millisecond on a fast core, and stays within its second cache."""

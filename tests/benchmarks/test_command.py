@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from mcore.checkpoint import load_checkpoint
-from mcore.errors import UserError
-from mcore_bench import limit, run
+from mcore_bench import limit, peers, run
 from mcore_bench.cli import main
-from mcore_bench.guard import Verdict, check, keep, read_baseline
+from mcore_bench.guard import GROUPS, PLAIN, check, keep, read_baseline
 from mcore_bench.history import changes, ratios
 from mcore_bench.result import Result, read_result, write_result
 from mcore_bench.timing import Ratio
@@ -50,12 +50,15 @@ def result(measured: Path) -> Result:
 def test_every_part_peer_and_limit_is_there(result: Result) -> None:
     (found,) = result.bundles
     titles = [group.title for group in found.groups]
-    assert titles[:5] == ["video of 96 x 64", "backbone", "segmenter", "regressor", "dive, from the file to the score"]
-    peers = found.groups[titles.index("dive, from network input to score, and its peers")]
-    assert peers.baseline == "published procedure, PyTorch eager"
-    assert {"PyTorch eager", "ONNX Runtime, plain export", "onnxruntime fp32"} <= {row.name for row in peers.rows}
-    assert all(row.about for row in peers.rows)
-    assert all(row.timing.runs == 4 for group in found.groups for row in group.rows)
+    assert titles[:2] == ["video of 96 x 64", "video of 1920 x 1080"]
+    assert titles[2:6] == ["backbone", "segmenter", "regressor", "dive, from the file to the score"]
+    dives = found.groups[titles.index("dive, from network input to score, and its peers")]
+    assert dives.baseline == "published procedure, PyTorch eager"
+    assert {"PyTorch eager", "ONNX Runtime, plain export", "onnxruntime fp32"} <= {row.name for row in dives.rows}
+    assert all(row.about for row in dives.rows)
+    quick = [row for group in found.groups for row in group.rows if row.name != dives.baseline]
+    assert {row.timing.runs for row in quick} == {4}
+    assert dives.row(dives.baseline).timing.runs == 4 // peers.PUBLISHED_EVERY
     assert all(row.speedup is not None for group in found.groups for row in group.rows if row.name != group.baseline)
     assert found.limits is not None
     assert found.limits.peak("fp32") is not None
@@ -165,24 +168,13 @@ def test_of_several_bundles_those_of_one_name_are_compared(result: Result) -> No
     assert changes(dataclasses.replace(result, bundles=(dataclasses.replace(measured, bundle="third"),)), both) == []
 
 
-def test_a_lost_ratio_is_seen_and_noise_is_not(tmp_path: Path, result: Result) -> None:
+def test_the_guard_holds_what_a_real_run_measured(tmp_path: Path, result: Result) -> None:
     path = tmp_path / "baseline.json"
-    keep(path, result)
-    assert check(read_baseline(path), result) == Verdict((), ())
-    kept = json.loads(path.read_text())
-    first, second = list(kept["ratios"])[:2]
-    kept["ratios"][first] *= 100
-    kept["ratios"]["gone: a over b"] = 2.0
-    path.write_text(json.dumps(kept))
-    verdict = check(read_baseline(path), result)
-    assert [line.split(": was")[0] for line in verdict.lost] == [first]
-    assert [line.split(": was")[0] for line in verdict.notes] == ["gone: a over b"]  # an engine that is not here
-    assert not any(second in line for line in verdict.lost)
-    path.write_text(json.dumps({**kept, "processor": "another"}))
-    assert "ratios are those of another" in check(read_baseline(path), result).notes[0]
-    path.write_text(json.dumps({**kept, "ratios": {"gone: a over b": 2.0}}))
-    with pytest.raises(UserError, match="none of the ratios to hold was measured"):
-        check(read_baseline(path), result)
+    kept = keep(path, result)
+    assert {name.rpartition(" over ")[2] for name in kept.held} == {peers.PLAIN} == {PLAIN}
+    assert {name.partition(": ")[0] for name in kept.held} == set(GROUPS)
+    assert any("over published procedure" in name for name in kept.information)
+    assert check(read_baseline(path), result).lost == ()
 
 
 @pytest.mark.parametrize(
@@ -223,6 +215,18 @@ def test_another_networks_checkpoint_is_refused(
 def test_without_a_checkpoint_torch_is_not_loaded() -> None:
     code = "import sys; sys.modules['torch'] = None; sys.modules['fvcore'] = None; import mcore_bench.cli"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("told", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_told_otherwise(
+    told: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", told)
+    assert main([]) == 2
+    assert os.environ["OMP_WAIT_POLICY"] == (told or "PASSIVE")
+    capsys.readouterr()
 
 
 def test_a_file_is_plain_json(measured: Path) -> None:
