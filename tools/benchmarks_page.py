@@ -1,43 +1,57 @@
-"""Write docs/benchmarks.md, a page and the README's table from results of mcore-bench; every figure is the file's.
+"""Write docs/benchmarks.md, a page and the README's table from results of mcore-bench; every figure is a file's.
 
 mcore-bench bundle --checkpoint best.pt --threads 1 --json benchmarks/results/cpu.json
-python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md --readme README.md \
-    --html docs/benchmarks.html --pareto benchmarks/results/accuracy/pareto.json
+mcore-bench bundle --checkpoint best.pt --threads 1 --keep-freed-memory --no-throughput --no-memory --no-limits \
+    --dives 0 --json benchmarks/results/cpu_kept_memory.json
+python -m mcore_export.accuracy bundle --data dives.jsonl --backend openvino --bf16 --json accuracy.json
+A=benchmarks/results/accuracy; python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md \
+    --readme README.md --html docs/benchmarks.html --kept-memory benchmarks/results/cpu_kept_memory.json \
+    --accuracy $A/twin_default_bundle.json --pareto $A/pareto.json --ablation $A/ablation.json \
+    --variants benchmarks/results/variants.json
+
+Counts of variants take half a minute and change with the networks only: remove their file to have them counted anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.table import Table
 
 from mcore.cli_help import description
 from mcore.errors import UserError, run_command
-from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
-from mcore_bench.flops import variants as count_variants
-from mcore_bench.limit import Limits
+from mcore_bench import budget, pareto
+from mcore_bench.account import Counted, read_variants, write_variants
+from mcore_bench.beside import GMAC, NETWORKS_NOTE, Beside, read_accuracy
+from mcore_bench.budget import read_budget
 from mcore_bench.page import write_page
-from mcore_bench.pareto import Pareto, markdown, read_pareto
+from mcore_bench.pareto import REACHED_NOTE, read_pareto
 from mcore_bench.result import Measured, Result, read_result
-from mcore_bench.show import spread
-from mcore_bench.timing import Group
-
-HEADING = (
-    "| | dive, times as fast as the published procedure | backbone, times as fast as the plain export on ONNX Runtime "
-    "| mean score error, points, where no transition flipped | flipped transitions |"
+from mcore_bench.show import (
+    abouts,
+    account_table,
+    accuracy_table,
+    conditions_told,
+    group_table,
+    limit_tables,
+    plain_cells,
+    spread,
+    variants_table,
 )
-"""First line of the README's table."""
-SHOWN_LAYERS = 10
-"""Groups of layers in each table; the largest gaps come first."""
+from mcore_bench.timing import Group
+from mcore_export.accuracy import Row
 
-
+HEADING = "| | dive, times as fast as the published procedure |"
+"""Beginning of the README's table."""
+_FASTER = "backbone, times as fast as the plain export on ONNX Runtime"
 _ABOUT = (
-    "A dive is an input of 96 frames compared with 10 exemplars. The default network, trained at full size for three "
-    "epochs of rendered twins on two cores ([accuracy.md](accuracy.md#the-default-network) says how, how good it is, "
-    "and what int8 and bfloat16 cost it). The bundle was exported with `--int8 --for-cpu`."
+    "A dive is an input of 96 frames compared with 10 exemplars. The default network, trained on two cores on rendered "
+    "twins ([accuracy.md](accuracy.md#the-default-network) says how, how good it is, and what int8 and bfloat16 cost "
+    "it). The bundle was exported with `--int8 --for-cpu`."
 )
 
 
@@ -53,21 +67,28 @@ class Options:
     """Markdown file whose table of ratios is replaced."""
     html: Path | None = None
     """Page with pictures that needs nothing else, as ``mcore-bench --html`` writes it."""
+    variants: Path = Path("benchmarks/results/variants.json")
+    """Operations of other networks; counted and written where there is no such file."""
+    kept_memory: Path | None = None
+    """Results of the same bundle with --keep-freed-memory, whose ratios stand beside."""
+    accuracy: tuple[Path, ...] = ()
+    """Files of mcore_export.accuracy of the same bundle, one for each engine: errors over a whole test set."""
     pareto: Path | None = None
-    """pareto.json of mcore_bench.pareto, whose table the Markdown file gets."""
+    """pareto.json of mcore_bench.pareto: what trained networks reached."""
+    ablation: Path | None = None
+    """ablation.json of mcore.ablate, for the shifts at an equal budget."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run ``tools/benchmarks_page.py``; returns 0, or 2 for a mistake."""
     options = tyro.cli(Options, args=argv, prog="benchmarks_page.py", description=description(__doc__))
     return run_command(lambda: _run(options))
 
 
 def _run(options: Options) -> int:
-    result = read_result(options.results)
-    variants = count_variants()
-    accuracy = None if options.pareto is None else read_pareto(options.pareto)
-    text = "\n".join(describe(result, options.results.as_posix(), variants, accuracy)) + "\n"
+    result, beside = read_result(options.results), read_beside(options)
+    beside.check(result)
+    text = "\n".join(describe(result, options.results.as_posix(), beside)) + "\n"
     if options.write is not None:
         options.write.write_text(text, encoding="utf-8")
     if options.readme is not None:
@@ -76,36 +97,74 @@ def _run(options: Options) -> int:
             raise UserError(f"{options.readme} has no table that begins with {HEADING!r}")
         before, rest = old.split(HEADING, 1)
         after = rest.partition("\n\n")[2]
-        options.readme.write_text(before + "\n".join(summary(result)) + f"\n\n{after}", encoding="utf-8")
+        options.readme.write_text(before + "\n".join(summary(result, beside)) + f"\n\n{after}", encoding="utf-8")
     if options.html is not None:
-        write_page(options.html, result, variants)
+        write_page(options.html, result, beside=beside)
     if options.write is None and options.readme is None and options.html is None:
         print(text)
     return 0
 
 
-def summary(result: Result) -> Iterator[str]:
+def read_beside(options: Options) -> Beside:
+    """Read what belongs beside the run; counts variants where their file is missing.
+
+    Raises:
+        UserError: a file cannot be read or is of another kind.
+    """
+    if options.variants.is_file():
+        counted = read_variants(options.variants)
+    else:
+        from mcore_bench.flops import count_networks, variants
+
+        counted = Counted(variants(), count_networks())
+        write_variants(options.variants, counted)
+    return Beside(
+        counted=counted,
+        pareto=None if options.pareto is None else read_pareto(options.pareto),
+        budget=None if options.ablation is None else read_budget(options.ablation),
+        accuracy=tuple(map(read_accuracy, options.accuracy)),
+        kept_memory=None if options.kept_memory is None else read_result(options.kept_memory),
+    )
+
+
+def summary(result: Result, beside: Beside) -> Iterator[str]:
     """Yield the lines of the README's table: the first bundle against the published procedure and the plain export."""
     measured = result.bundles[0]
     dive, backbone = (_named(measured, title) for title in ("dive, from network input to score", "backbone and its"))
-    errors = {accuracy.name: accuracy for accuracy in measured.accuracy}
     backbones = {row.name: spread(row.speedup) for row in backbone.rows}
-    yield HEADING
-    yield "| --- | ---: | ---: | ---: | ---: |"
+    kept = beside.columns(dive)
+    rows = {row.name: beside.test_row(row.name) for row in dive.rows}
+    counts = sorted({row.dives for row in rows.values() if row is not None})
+    dives = f" over {' and '.join(map(str, counts))} test dives" if counts else ""
+    yield (
+        f"{HEADING} {' | '.join([*kept, _FASTER])} | mean score error against fp32{dives}, points | dives with another "
+        "transition |"
+    )
+    yield f"| --- |{' ---: |' * (4 + len(kept))}"
     for row in dive.rows:
-        error = errors.get(row.name)
-        told = ("", "") if error is None else (f"{error.score_mean:.2g}", f"{error.flips:.0%}")
-        yield f"| {row.name} | {spread(row.speedup)} | {backbones.get(row.name, '')} | {' | '.join(told)} |"
+        more = [cells.get(row.name, "") for cells in kept.values()]
+        cells = [spread(row.speedup), *more, backbones.get(row.name, ""), *_errors(rows[row.name])]
+        yield f"| {row.name} | {' | '.join(cells)} |"
+
+
+def _errors(row: Row | None) -> tuple[str, str]:
+    """Of the whole test set only: eight clips of a bundle are too few to say more than that it works."""
+    if row is None:
+        return "", ""
+    if row.precision == "fp32":
+        return "reference", ""
+    return f"{row.from_fp32_mean_points:#.2g}", str(row.other_transitions)
 
 
 def _named(measured: Measured, title: str) -> Group:
     return next(group for group in measured.groups if group.title.startswith(title))
 
 
-def describe(result: Result, source: str, variants: Sequence[VariantCost], accuracy: Pareto | None) -> Iterator[str]:
+def describe(result: Result, source: str, beside: Beside) -> Iterator[str]:
     """Yield the lines of the page."""
     e = result.environment
     versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
+    kept = beside.kept_range(result)
     yield "# Benchmarks"
     yield ""
     yield _ABOUT
@@ -120,52 +179,62 @@ def describe(result: Result, source: str, variants: Sequence[VariantCost], accur
     yield (
         f"Written by `python tools/benchmarks_page.py` from [{source}](../{source}). Contenders of one table had their "
         "turns in the same rounds: **ratios** (median over rounds, quartiles) mean something, milliseconds only beside "
-        "the others of their table. Nothing was dropped. PyTorch runs as glibc has it; with freed memory kept it is up "
-        "to twice as fast, and ratios to it are half as large (README, `cpu_kept_memory.json`). `make bench` compares "
-        "the ratios of the demo's network with benchmarks/baseline.json."
+        "the others of their table. Nothing was dropped; a dash stands for a percentile that the runs are too few for. "
+        f"PyTorch runs as glibc has it{f'; {kept}' if kept else ''}. `make bench` compares the ratios of the demo's "
+        "network with benchmarks/baseline.json."
     )
     for measured in result.bundles:
-        yield from _bundle(measured)
+        yield from _bundle(measured, beside)
     if result.side_by_side is not None:
-        yield from _group(result.side_by_side)
-    yield from _table(
-        "Variants, one thing changed at a time",
-        ("backbone", "shift", "frames", "pixels", "M parameters", "GMAC a pass", "GMAC a dive"),
-        [(v.backbone, v.shift, str(v.frames), str(v.pixels), f"{v.parameters / 1e6:.2f}", f"{v.pass_macs / GIGA:.2f}",
-          f"{v.dive_macs / GIGA:.2f}") for v in variants],
-    )  # fmt: skip
-    if accuracy is not None:
-        yield from ("", "## Accuracy against operations, where a variant was trained", "")
-        yield (
-            "Rendered twins of FineDiving's dives (`python -m mcore_bench.pareto`). Trainings differ in length and in "
-            "what they began with ([accuracy.md](accuracy.md)), so a row is what was reached, not what its network can "
-            "reach."
-        )
+        yield from _table(group_table(result.side_by_side))
+    yield from _networks(beside)
+
+
+def _networks(beside: Beside) -> Iterator[str]:
+    if beside.counted.variants:
+        yield from _table(variants_table(beside.counted.variants, beside.pareto))
+    if beside.pareto is not None:
+        yield from ("", "## Accuracy against operations, where a network was trained", "")
+        yield f"{REACHED_NOTE} `python -m mcore_bench.pareto`; [accuracy.md](accuracy.md) says how each was trained."
         yield ""
-        yield from markdown(accuracy)
+        yield from pareto.markdown(beside.pareto)
+    if beside.budget is not None:
+        yield from _table(budget.table(beside.budget, beside.counted.variants), budget.told(beside.budget))
 
 
-def _bundle(measured: Measured) -> Iterator[str]:
+def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
     for line in measured.conditions.warnings:
         yield ""
         yield f"**Conditions:** {line}."
+    told: set[tuple[str, str]] = set()
     for group in reversed(measured.groups):  # whole dives and peers first
-        yield from _group(group)
+        columns = beside.columns(group)
+        yield from _table(group_table(group, columns))
+        for number, (names, about) in enumerate(abouts(group, told)):
+            yield from ("", f"* {names}: {about}") if number == 0 else (f"* {names}: {about}",)
+        if GMAC in columns:
+            yield from ("", NETWORKS_NOTE)
     yield from _table(
-        "Scores against PyTorch in float32, points",
-        ("", "clips", "mean", "largest", "flipped transitions"),
-        [(a.name, str(a.clips), f"{a.score_mean:.2g}", f"{a.score_largest:.2g}", f"{a.flips:.0%}")
-         for a in measured.accuracy],
-    )  # fmt: skip
+        accuracy_table(measured.accuracy),
+        "The clips that the bundle carries to be verified with, too few for an accuracy: the README's column and "
+        "[accuracy.md](accuracy.md#what-int8-and-bfloat16-cost) are of the whole test set.",
+    )
     if measured.account is not None:
-        yield from _account(measured.account)
-    if measured.limits is not None:
-        yield from _limits(measured.limits)
-    yield from _table("Clips a second, one thread for each stream", ("", "streams", "clips a second"),
-                      [(s.name, str(s.streams), f"{s.clips_per_s:.2f}") for s in measured.streams])  # fmt: skip
+        yield from _table(account_table(measured.account))
+    for limits in (measured.limits, measured.gpu_limits):
+        for table in () if limits is None else limit_tables(limits):
+            yield from _table(table)
+    streams = Table("", title="clips a second, one thread for each stream")
+    for heading in ("streams", "clips a second"):
+        streams.add_column(heading, justify="right")
+    for each in measured.streams:
+        streams.add_row(each.name, str(each.streams), f"{each.clips_per_s:.2f}")
+    yield from _table(streams)
     yield ""
     memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items()) or "not measured"
-    yield f"Peak memory of a process that encodes clips: {memory}. Power: {measured.conditions.power_source}."
+    yield f"Peak memory of a process that encodes clips: {memory}."
+    yield ""
+    yield f"Conditions of the whole run: {conditions_told(measured.conditions)}."
     yield ""
     yield "Not measured:"
     yield ""
@@ -173,65 +242,20 @@ def _bundle(measured: Measured) -> Iterator[str]:
         yield f"* {line}"
 
 
-def _group(group: Group) -> Iterator[str]:
-    rows = [
-        (row.name, f"{row.timing.median_ms:.1f}", f"{row.timing.p95_ms:.1f}", str(row.timing.runs), spread(row.speedup))
-        for row in group.rows
-    ]
-    title = group.title[:1].upper() + group.title[1:]
-    yield from _table(title, ("", "median ms", "p95", "runs", f"times as fast as {group.baseline}"), rows)
-    about = [row for row in group.rows if row.about]
-    if about:
-        yield ""
-    yield from (f"* {row.name}: {row.about}" for row in about)
-
-
-def _account(account: Account) -> Iterator[str]:
-    parts = [
-        (part.part, f"{part.macs / GIGA:.3f}", f"{FLOPS_A_MAC * part.macs / GIGA:.3f}", f"{part.parameters / 1e6:.2f}")
-        for part in (account.backbone, account.segmenter, account.comparison)
-    ]
-    for name, macs in (
-        ("**a dive as deployed**", account.deployed_macs),
-        ("a dive as published", account.published_macs),
-    ):
-        figures = f"{macs / GIGA:.2f}", f"{FLOPS_A_MAC * macs / GIGA:.2f}", f"{account.parameters / 1e6:.2f}"
-        parts.append((name, *figures))
-    yield from _table("Operations and parameters", ("", "GMAC", "GFLOPs", "M parameters"), parts)
-    yield ""
-    yield (
-        f"{account.exemplars} exemplars; as deployed is 1/{account.ratio:.1f} of as published. Counted by fvcore with "
-        "handles for the GRU and fused attention; a test holds the total to a hand count."
-    )
-
-
-def _limits(limits: Limits) -> Iterator[str]:
-    peaks = [(peak.arithmetic, f"{peak.gflops:.0f} GFLOP/s", peak.library) for peak in limits.peaks]
-    peaks.append(("copying", f"{limits.copy_gb_s:.1f} GB/s", "read and written"))
-    yield from _table("What the machine can do", ("", "best", "reached by"), peaks)
-    parts = [
-        (p.part, p.contender, p.arithmetic, f"{p.measured_ms:.1f}", f"{p.floor_ms:.1f}", f"{p.reached:.0%}")
-        for p in limits.parts
-    ]
-    yield from _table(
-        "Parts against their floor (best run against best rate)",
-        ("part", "on", "peak of", "ms", "floor ms", "reached"),
-        parts,
-    )
-    for report in limits.layers:
-        rows = [(g.name, f"{g.ms:.1f}", f"{g.share:.0%}", f"{g.floor_ms:.1f}") for g in report.groups[:SHOWN_LAYERS]]
-        yield from _table(f"Backbone on {report.contender}: largest gaps", ("layers", "ms", "share", "floor ms"), rows)
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(table: Table, before: str = "") -> Iterator[str]:
+    """A terminal's table as Markdown, with its heading, and its caption below."""
+    headings, *rows = plain_cells(table)
     if not rows:
         return
-    yield ""
-    yield f"## {title}"
-    yield ""
+    title = str(table.title)
+    yield from ("", f"## {title[:1].upper()}{title[1:]}", "")
+    if before:
+        yield from (before, "")
     yield f"| {' | '.join(headings)} |"
-    yield f"| --- {'| ---: ' * (len(headings) - 1)}|"
+    yield f"|{''.join(' ---: |' if column.justify == 'right' else ' --- |' for column in table.columns)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
+    if table.caption is not None:
+        yield from ("", str(table.caption))
 
 
 if __name__ == "__main__":

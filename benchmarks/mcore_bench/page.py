@@ -1,63 +1,88 @@
-"""A run as one HTML page that needs nothing else: every figure of the JSON file, with pictures."""
+"""A run as one HTML page that needs nothing else: its tables as the terminal shows them, with pictures.
+
+Beyond the terminal's it has the conditions of each group, operations layer by layer, and what was measured elsewhere.
+The JSON file holds what no table shows: least times, and groups of layers and kernels behind the largest.
+"""
 
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from mcore.files import write_text
-from mcore_bench import plots
-from mcore_bench.account import GIGA, VariantCost
+from mcore_bench import budget, pareto, plots
+from mcore_bench.account import Account, Counted, VariantCost
+from mcore_bench.beside import GMAC, NETWORKS_NOTE, Beside
+from mcore_bench.pareto import REACHED_NOTE
 from mcore_bench.result import Measured, Result
-from mcore_bench.show import account_table, accuracy_table, group_table, kernel_tables, limit_tables, variants_table
+from mcore_bench.show import (
+    abouts,
+    account_table,
+    accuracy_table,
+    conditions_told,
+    group_table,
+    kernel_tables,
+    layers_table,
+    limit_tables,
+    plain_cells,
+    variants_table,
+)
+from mcore_bench.timing import Group
 
 _STYLE = """
-body { margin: 0 auto; padding: 24px 16px; max-width: 1040px; background: #eef2f6; color: #14202c;
+body { margin: 0 auto; padding: 24px 16px; max-width: 1480px; background: #eef2f6; color: #14202c;
   font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
 section { background: #fff; border: 1px solid #d9e1e8; border-radius: 14px; padding: 20px; margin-top: 20px;
   overflow-x: auto; }
 h1, h2, h3 { margin: 0 0 8px; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 10px; border-bottom: 1px solid #d9e1e8; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } caption { text-align: left; font-weight: 600; padding: 8px 0; }
+.text { text-align: left; white-space: normal; min-width: 5em; }
+caption { text-align: left; font-weight: 600; padding: 8px 0; }
 .note { background: #fff3d6; color: #6b4700; padding: 6px 12px; border-radius: 8px; margin: 6px 0; }
-.soft { color: #5b6b7a; } img { max-width: 100%; }
+.soft { color: #5b6b7a; } summary { cursor: pointer; padding: 6px 0; } img { max-width: 100%; }
 """
 
 
-def write_page(path: Path, result: Result, variants: Sequence[VariantCost] = ()) -> None:
+def write_page(path: Path, result: Result, variants: Sequence[VariantCost] = (), beside: Beside | None = None) -> None:
     """Write a run's page.
+
+    Args:
+        path: of the page.
+        result: the run.
+        variants: counted, where nothing else belongs beside the run.
+        beside: what was counted and measured elsewhere.
 
     Raises:
         UserError: the place cannot be written to.
     """
-    write_text(path, render_page(result, variants))
+    write_text(path, render_page(result, beside or Beside(Counted(tuple(variants), ()))))
 
 
-def render_page(result: Result, variants: Sequence[VariantCost] = ()) -> str:
+def render_page(result: Result, beside: Beside) -> str:
     """Return a run's page as HTML."""
     e = result.environment
     versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
+    instructions = f" ({', '.join(e.instructions)})" if e.instructions else ""
     body = [
-        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date[:16])} UTC, {escape(e.processor)}, {e.cores} cores, "
-        f"{e.threads} threads for every engine, {escape(e.gpu or 'no GPU')}, {escape(e.system)}<br>{escape(versions)}"
+        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date[:16])} UTC, {escape(e.processor)}, {e.cores} cores"
+        f"{escape(instructions)}, {e.memory_gb:.0f} GB, {e.threads} threads for every engine, "
+        f"{escape(e.gpu or 'no GPU')}, {escape(e.system)}<br>{escape(versions)}"
         f"<br><code>{escape(result.command)}</code></p><p>Contenders of one table had their turns in the same rounds. "
-        "Ratios within a round mean something; milliseconds only beside the others of the same table.</p>"
+        "Ratios within a round mean something; milliseconds only beside the others of the same table. A dash stands "
+        "for a percentile that the runs are too few for.</p>"
     ]
+    if (kept := beside.kept_range(result)) is not None:
+        body.append(f"<p>PyTorch runs as glibc has it; {escape(kept)}.</p>")
     for measured in result.bundles:
-        body += _bundle(measured)
+        body += _bundle(measured, beside)
     if result.side_by_side is not None:
         group = result.side_by_side
         body.append(_section(group.title, [_table(group_table(group)), _image(plots.speedups(group))]))
-    if variants:
-        points = [(f"{v.backbone} {v.shift} {v.frames}f {v.pixels}px", v.pass_macs / GIGA, v.parameters / 1e6)
-                  for v in variants]  # fmt: skip
-        body.append(_section("Variants", [_table(variants_table(variants)), _image(plots.pareto(points))]))
+    body += _networks(beside)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
@@ -65,23 +90,33 @@ def render_page(result: Result, variants: Sequence[VariantCost] = ()) -> str:
     )
 
 
-def _bundle(measured: Measured) -> Iterable[str]:
-    c = measured.conditions
-    power = "not measured" if c.power_w is None else f"{c.power_w:.1f} W"
-    notes = [f'<p class="note">{escape(line)}</p>' for line in (*c.warnings, *measured.absent)]
-    told = [f"Checkpoint {measured.checkpoint}; bundle {measured.bundle_sha256[:12]}; power: {power} "
-            f"({c.power_source}); load {c.load[0]:.1f}."]  # fmt: skip
-    told += [f"Peak memory of {name}: {mb:.0f} MB." for name, mb in measured.peak_memory_mb.items()]
-    told += [f"{s.name}, {s.streams} streams of one thread: {s.clips_per_s:.1f} clips/s." for s in measured.streams]
-    told += [f"Transfers of {name}: {text}." for name, text in measured.transfers.items()]
-    yield _section(measured.bundle, [*notes, *(f"<p>{escape(line)}</p>" for line in told)])
+def _networks(beside: Beside) -> Iterator[str]:
+    """Other configurations, and how good trained ones are."""
+    variants, found = beside.counted.variants, beside.pareto
+    if variants:
+        yield _section("Variants", [_table(variants_table(variants, found)), _image(plots.variants(variants))])
+    if found is not None:
+        picture = _image(plots.as_svg(pareto.figure(found)))
+        yield _section("Accuracy against operations", [_paragraph(REACHED_NOTE), _table(pareto.table(found)), picture])
+    if beside.budget is not None:
+        parts = [_paragraph(budget.told(beside.budget)), _table(budget.table(beside.budget, variants))]
+        yield _section("Shifts at an equal budget", parts)
+
+
+def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
+    notes = [f'<p class="note">{escape(line)}</p>' for line in (*measured.conditions.warnings, *measured.absent)]
+    lines = [f"Checkpoint {measured.checkpoint}; bundle {measured.bundle_sha256[:12]}.",
+             f"Conditions of the whole run: {conditions_told(measured.conditions)}."]  # fmt: skip
+    lines += [f"Peak memory of {name}: {mb:.0f} MB." for name, mb in measured.peak_memory_mb.items()]
+    lines += [f"{s.name}, {s.streams} streams of one thread: {s.clips_per_s:.1f} clips/s." for s in measured.streams]
+    lines += [f"Transfers of {name}: {text}." for name, text in measured.transfers.items()]
+    yield _section(measured.bundle, [*notes, *map(_paragraph, lines)])
+    told: set[tuple[str, str]] = set()
     for group in measured.groups:
-        about = "".join(f"<li><b>{escape(r.name)}</b>: {escape(r.about)}</li>" for r in group.rows if r.about)
-        images = [plots.milliseconds(group)] if len(group.rows) < 3 else [plots.speedups(group)]
-        yield _section(group.title, [_table(group_table(group)), *map(_image, images), f"<ul>{about}</ul>"])
+        yield _group(group, beside, told)
     yield _section("Scores", [_table(accuracy_table(measured.accuracy))])
     if measured.account is not None:
-        yield _section("Operations and parameters", [_table(account_table(measured.account))])
+        yield _account(measured.account)
     if measured.limits is not None:
         tables = [_table(table) for table in limit_tables(measured.limits)]
         pictures = [f"<h3>{escape(r.contender)}</h3>{_image(plots.layers(r))}" for r in measured.limits.layers]
@@ -90,6 +125,31 @@ def _bundle(measured: Measured) -> Iterable[str]:
         yield _section("The GPU's limits", [_table(table) for table in limit_tables(measured.gpu_limits)])
     if measured.kernels:
         yield _section("Kernels", [_table(table) for table in kernel_tables(measured.kernels)])
+
+
+def _group(group: Group, beside: Beside, told: set[tuple[str, str]]) -> str:
+    columns = beside.columns(group)
+    image = plots.milliseconds(group) if len(group.rows) < 3 else plots.speedups(group)
+    about = "".join(f"<li><b>{escape(names)}</b>: {escape(text)}</li>" for names, text in abouts(group, told))
+    parts = [_table(group_table(group, columns)), _image(image), f"<ul>{about}</ul>" if about else ""]
+    if GMAC in columns:
+        parts.append(_paragraph(NETWORKS_NOTE))
+    if group.conditions is not None:
+        parts.append(f'<p class="soft">Meanwhile: {escape(conditions_told(group.conditions))}</p>')
+    return _section(group.title, parts)
+
+
+def _account(account: Account) -> str:
+    layers = [
+        f"<details><summary>{escape(part.part)}: {len(part.layers)} layers</summary>{_table(layers_table(part))}"
+        "</details>"
+        for part in (account.backbone, account.segmenter, account.comparison)
+    ]
+    return _section("Operations and parameters", [_table(account_table(account)), *layers])
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
 
 
 def _section(title: str, parts: Iterable[str]) -> str:
@@ -101,11 +161,13 @@ def _image(svg: str) -> str:
 
 
 def _table(table: Table) -> str:
-    """A terminal's table as HTML: the same cells, so that both say the same."""
-    console = Console(file=io.StringIO(), width=400)
-    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in table.columns)
-    columns = [[console.render_str(str(cell)).plain for cell in column.cells] for column in table.columns]
-    rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in zip(*columns, strict=True)]
+    """A terminal's table as HTML."""
+    headings, *rows = plain_cells(table)
+    kinds = ["" if column.justify == "right" else ' class="text"' for column in table.columns]
+    head = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, headings, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>"
+        for row in rows
+    )
     caption = "" if table.caption is None else f'<p class="soft">{escape(str(table.caption))}</p>'
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><caption>{escape(str(table.title))}</caption><tr>{head}</tr>{body}</table>{caption}"

@@ -27,11 +27,15 @@ from mcore.errors import UserError, run_command
 from mcore.evaluation_files import METRICS
 from mcore.files import write_text
 from mcore.run_folders import CONFIG
-from mcore_bench.account import GIGA
-from mcore_bench.flops import count_model
+from mcore_bench.account import GIGA, VariantCost
 
 _WIDTH = 150
 """Columns of the table, also where the output is a file."""
+REACHED_NOTE = (
+    "Rendered twins of FineDiving's dives. Trainings differ in length and in what they began with, so a row is what "
+    "was reached, not what its network can reach."
+)
+"""What a reader of runs has to know."""
 _TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
 """What evaluations have to share to be compared; the operations of a dive are those of ten exemplars."""
 
@@ -111,7 +115,7 @@ def _run(options: Options) -> int:
     write_text(options.out / "pareto.json", json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     write_text(options.out / "pareto.md", "\n".join(markdown(found)) + "\n")
     draw(found, options.out / "pareto.png")
-    Console(width=max(Console().width, _WIDTH), soft_wrap=True).print(_table(found))
+    Console(width=max(Console().width, _WIDTH), soft_wrap=True).print(table(found))
     return 0
 
 
@@ -160,18 +164,34 @@ def read_pareto(path: Path) -> Pareto:
         raise UserError(f"{path} is not a pareto.json of this version ({error!r}); write it again") from error
 
 
+def run_of(variant: VariantCost, found: Pareto) -> Point | None:
+    """Return the best run of this very configuration, if one was trained."""
+    same = [
+        point
+        for point in found.points
+        if (point.shift, point.frames, point.pixels) == (variant.shift, variant.frames, variant.pixels)
+        and (point.parameters, point.dive_macs) == (variant.parameters, variant.dive_macs)
+    ]
+    return max(same, key=lambda point: point.srcc.value, default=None)
+
+
 def markdown(found: Pareto) -> list[str]:
     """Return the lines of a table."""
     lines = [f"{found.num_dives} {found.split} dives, list {found.data_sha256[:12]}; [95 % bootstrap intervals].", ""]
-    lines += [f"| {' | '.join(_HEADINGS)} |", f"| {'--- | ' * 3}{'---: | ' * (len(_HEADINGS) - 3)}".rstrip()]
+    lines += [f"| {' | '.join(_HEADINGS)} |", f"| {'--- | ' * _TEXTS}{'---: | ' * (len(_HEADINGS) - _TEXTS)}".rstrip()]
     return [*lines, *(f"| {' | '.join(_cells(point))} |" for point in found.points)]
 
 
 def draw(found: Pareto, path: Path) -> None:
     """Draw SRCC against operations as a PNG."""
+    figure(found).savefig(path)
+
+
+def figure(found: Pareto) -> Any:
+    """Draw SRCC against operations; returns matplotlib's figure."""
     figure_module = require("matplotlib.figure", "bench", "Drawing the front")
-    figure = figure_module.Figure(figsize=(7.2, 4.2), layout="constrained", dpi=120)
-    axes = figure.add_subplot()
+    drawn = figure_module.Figure(figsize=(7.2, 4.2), layout="constrained", dpi=120)
+    axes = drawn.add_subplot()
     for point in found.points:
         srcc = point.srcc
         error = [[srcc.value - srcc.low], [srcc.high - srcc.value]]
@@ -183,11 +203,13 @@ def draw(found: Pareto, path: Path) -> None:
     axes.plot([p.dive_macs / GIGA for p in front], [p.srcc.value for p in front], color="#1769c4", linewidth=1)
     axes.set(xlabel="GMAC of a dive as deployed", ylabel=f"SRCC, {found.num_dives} {found.split} dives")
     axes.margins(x=0.12)  # room for the last name
-    figure.savefig(path)
+    return drawn
 
 
 _HEADINGS = ("run", "widths", "shift", "frames", "pixels", "epochs", "M parameters", "GMAC a dive", "SRCC",
              "MAE, points", "front")  # fmt: skip
+_TEXTS = 3
+"""Headings of columns that hold words come first."""
 
 
 def _cells(point: Point) -> tuple[str, ...]:
@@ -207,15 +229,19 @@ def _cells(point: Point) -> tuple[str, ...]:
     )
 
 
-def _table(found: Pareto) -> Table:
-    table = Table(*_HEADINGS, title=f"{found.num_dives} {found.split} dives", title_justify="left")
+def table(found: Pareto) -> Table:
+    """Return the runs as a table."""
+    rows = Table(title=f"{found.num_dives} {found.split} dives, list {found.data_sha256[:12]}", title_justify="left")
+    for number, heading in enumerate(_HEADINGS):
+        rows.add_column(heading, justify="left" if number < _TEXTS else "right")
     for point in found.points:
-        table.add_row(*(cell.replace("[", r"\[") for cell in _cells(point)))
-    return table
+        rows.add_row(*(cell.replace("[", r"\[") for cell in _cells(point)))
+    return rows
 
 
 def _point(folder: Path, metrics: dict[str, Any]) -> Point:
     from mcore.model import MCoRe
+    from mcore_bench.flops import count_model
 
     recipe = _read(folder / CONFIG, "give the folder of a training")
     try:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcore._optional import require
+from mcore_bench.account import GIGA, VariantCost
 from mcore_bench.limit import LayerReport
+from mcore_bench.show import supports
 from mcore_bench.timing import Group
 
 _SVG = {"svg.fonttype": "none", "svg.hashsalt": "mcore"}
@@ -30,19 +32,20 @@ def speedups(group: Group) -> str:
         axes.set_xscale("log")
     axes.axvline(1, color="0.4", linewidth=1)
     axes.set_xlabel(f"times as fast as {group.baseline}, median and quartiles")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def milliseconds(group: Group) -> str:
-    """Median and 95th percentile."""
+    """Median, and the 95th percentile where there are runs enough for it."""
     rows = group.rows[::-1]
     figure, axes = _figure(len(rows))
     names = [row.name for row in rows]
-    axes.barh(names, [row.timing.p95_ms for row in rows], color="#d9e1e8", label="95th percentile")
+    if all(supports(row.timing.runs, 95) for row in rows):
+        axes.barh(names, [row.timing.p95_ms for row in rows], color="#d9e1e8", label="95th percentile")
     axes.barh(names, [row.timing.median_ms for row in rows], color="#0b8574", label="median")
     axes.set_xlabel("milliseconds")
     axes.legend(fontsize=8, loc="lower right")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def layers(report: LayerReport) -> str:
@@ -54,18 +57,19 @@ def layers(report: LayerReport) -> str:
     axes.barh(names, [group.floor_ms for group in groups], color="#14202c", label="floor")
     axes.set_xlabel("milliseconds of one clip")
     axes.legend(fontsize=8, loc="lower right")
-    return _svg(figure)
+    return as_svg(figure)
 
 
-def pareto(points: Sequence[tuple[str, float, float]]) -> str:
-    """Variants by GMAC and parameters: name, GMAC of a pass, millions of parameters."""
-    figure, axes = _figure(12)
-    for name, gmac, parameters in points:
-        axes.plot(gmac, parameters, "o", color="#1769c4")
-        axes.annotate(name, (gmac, parameters), fontsize=7, xytext=(4, 2), textcoords="offset points")
+def variants(rows: Sequence[VariantCost]) -> str:
+    """Operations of a pass, and parameters beside each bar."""
+    figure, axes = _figure(len(rows))
+    names = [f"{row.backbone}, {row.shift}, {row.frames} frames, {row.pixels} px" for row in rows][::-1]
+    bars = axes.barh(names, [row.pass_macs / GIGA for row in rows][::-1], color="#1769c4")
+    axes.bar_label(bars, [f"{row.parameters / 1e6:.2f} M" for row in rows][::-1], fontsize=8, padding=3)
     axes.set_xscale("log")
-    axes.set(xlabel="GMAC of one pass over a clip", ylabel="millions of parameters")
-    return _svg(figure)
+    axes.set_xlim(right=2 * max(row.pass_macs for row in rows) / GIGA)  # room for the last label
+    axes.set_xlabel("GMAC of one pass over a clip; beside it the network's parameters")
+    return as_svg(figure)
 
 
 def _figure(bars: int) -> tuple[Any, Any]:
@@ -74,7 +78,8 @@ def _figure(bars: int) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
+    """Return matplotlib's figure as SVG."""
     text = io.StringIO()
     with require("matplotlib", "bench", "Drawing the page").rc_context(_SVG):
         figure.savefig(text, format="svg", metadata={"Date": None})

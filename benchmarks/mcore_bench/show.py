@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from mcore_bench.account import FLOPS_A_MAC, GIGA, Account, VariantCost
+from mcore_bench.account import FLOPS_A_MAC, GIGA, MEGA, Account, PartCost, VariantCost
 from mcore_bench.accuracy import Accuracy
+from mcore_bench.conditions import Conditions
 from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import KINDS, LayerGroup, LayerReport, Limits
+from mcore_bench.pareto import Pareto, run_of
 from mcore_bench.result import Measured, Result
 from mcore_bench.timing import Group, Ratio
 
+DASH = "\N{EM DASH}"
+"""Stands where there is no figure."""
 _SMALL_MS = 1.0
 """Times below it get three decimals."""
 _LAYERS = 12
@@ -56,27 +61,82 @@ def _show_bundle(console: Console, measured: Measured) -> None:
             console.print(limit_table)
     for kernel_table in kernel_tables(measured.kernels):
         console.print(kernel_table)
-    c = measured.conditions
-    power = f"{c.power_w:.1f} W" if c.power_w is not None else "not measured"
-    console.print(f"power: {power} ({c.power_source}); load {c.load[0]:.1f}; own {c.own_cores:.1f} cores")
-    for line in (*measured.absent, *c.warnings):
+    console.print(f"conditions: {conditions_told(measured.conditions)}", markup=False)
+    for line in (*measured.absent, *measured.conditions.warnings):
         console.print(f"note: {line}", style="yellow", markup=False)
 
 
-def group_table(group: Group) -> Table:
-    """One group of contenders."""
+def supports(runs: int, percentile: int) -> bool:
+    """Tell whether so many runs say anything of a percentile: one of them at least is to lie above it.
+
+    Args:
+        runs: all that were timed.
+        percentile: such as 95, which takes 20 runs.
+    """
+    return runs * (100 - percentile) >= 100
+
+
+def group_table(group: Group, more: Mapping[str, Mapping[str, str]] | None = None) -> Table:
+    """One group of contenders.
+
+    Args:
+        group: measured in turns.
+        more: further columns: heading, and cells by the name of the row.
+    """
     table = Table(title=f"{group.title} (ratios to: {group.baseline})", title_justify="left")
     table.add_column("")
-    for heading in ("median ms", "p90", "p95", "p99", "mean", "variation", "cores", "runs", "times as fast"):
+    headings = ("median ms", "p90", "p95", "p99", "mean", "variation", "cores", "runs", "times as fast")
+    for heading in (*headings, *(more or {})):
         table.add_column(heading, justify="right")
     for row in group.rows:
         t = row.timing
-        times = (
-            f"{ms:.1f}" if ms >= _SMALL_MS else f"{ms:.3f}"
-            for ms in (t.median_ms, t.p90_ms, t.p95_ms, t.p99_ms, t.mean_ms)
-        )
-        table.add_row(row.name, *times, f"{t.variation:.0%}", f"{t.cpu_cores:.1f}", str(t.runs), spread(row.speedup))
+        percentiles = [
+            _ms(ms) if supports(t.runs, percentile) else DASH
+            for percentile, ms in ((90, t.p90_ms), (95, t.p95_ms), (99, t.p99_ms))
+        ]
+        cells = [_ms(t.median_ms), *percentiles, _ms(t.mean_ms), f"{t.variation:.0%}", f"{t.cpu_cores:.1f}"]
+        added = [column.get(row.name, "") for column in (more or {}).values()]
+        table.add_row(row.name, *cells, str(t.runs), _told(spread(row.speedup)), *map(_told, added))
     return table
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:.1f}" if ms >= _SMALL_MS else f"{ms:.3f}"
+
+
+def _told(cell: str) -> str:
+    return cell.replace("[", r"\[")  # no markup of rich's
+
+
+def abouts(group: Group, told: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Contenders, and what they are: rows of which the same is true together, and nothing twice.
+
+    Args:
+        group: measured in turns.
+        told: what was said under earlier tables; what is said now is added.
+    """
+    found: dict[str, list[str]] = {}
+    for row in group.rows:
+        if row.about and (row.name, row.about) not in told:
+            found.setdefault(row.about, []).append(row.name)
+            told.add((row.name, row.about))
+    return [("; ".join(names), about) for about, names in found.items()]
+
+
+def conditions_told(c: Conditions) -> str:
+    """What the machine did meanwhile, in one line."""
+    parts = [f"{c.wall_s:.0f} s", f"own processes {c.own_cores:.1f} cores"]
+    if c.other_cores is not None:
+        parts.append(f"other programs {c.other_cores:.2f} cores")
+    if c.steal is not None:
+        parts.append(f"taken by the hypervisor {c.steal:.1%}")
+    parts.append("load " + ", ".join(f"{load:.1f}" for load in c.load))
+    if c.clock_mhz is not None:
+        parts.append(f"clock {c.clock_mhz[0]:.0f} to {c.clock_mhz[1]:.0f} MHz")
+    if c.temperature_c is not None:
+        parts.append(f"at most {c.temperature_c:.0f} °C")
+    power = "not measured" if c.power_w is None else f"{c.power_w:.1f} W"
+    return "; ".join([*parts, f"power {power} ({c.power_source})"])
 
 
 def accuracy_table(rows: Sequence[Accuracy]) -> Table:
@@ -119,20 +179,41 @@ def account_table(account: Account) -> Table:
     return table
 
 
-def variants_table(rows: Sequence[VariantCost]) -> Table:
-    """Operations and parameters of other configurations."""
+def layers_table(part: PartCost) -> Table:
+    """Every layer of a part with its share of the operations."""
+    table = Table(title=f"{part.part}, layer by layer", title_justify="left")
+    table.add_column("layer")
+    for heading in ("MMAC", "share", "parameters"):
+        table.add_column(heading, justify="right")
+    for layer in part.layers:
+        table.add_row(layer.name, f"{layer.macs / MEGA:.3f}", f"{layer.macs / part.macs:.1%}", str(layer.parameters))
+    rest = part.parameters - sum(layer.parameters for layer in part.layers)
+    if rest:
+        table.add_row("without products: normalisation", "0", "0%", str(rest))
+    table.add_row("all", f"{part.macs / MEGA:.3f}", "100%", str(part.parameters))
+    return table
+
+
+def variants_table(rows: Sequence[VariantCost], found: Pareto | None = None) -> Table:
+    """Operations and parameters of other configurations, and what a trained run of one reached."""
     table = Table(title="variants, one thing changed at a time", title_justify="left")
     for heading in ("backbone", "shift", "frames", "pixels", "M parameters", "GMAC a pass", "GMAC a dive"):
         table.add_column(heading, justify="left" if heading in ("backbone", "shift") else "right")
+    if found is not None:
+        table.add_column("SRCC of a trained run", justify="right")
     for row in rows:
-        table.add_row(row.backbone, row.shift, str(row.frames), str(row.pixels), f"{row.parameters / 1e6:.2f}",
-                      f"{row.pass_macs / GIGA:.2f}", f"{row.dive_macs / GIGA:.2f}")  # fmt: skip
+        cells = [row.backbone, row.shift, str(row.frames), str(row.pixels), f"{row.parameters / 1e6:.2f}",
+                 f"{row.pass_macs / GIGA:.3f}", f"{row.dive_macs / GIGA:.3f}"]  # fmt: skip
+        if found is not None:
+            run = run_of(row, found)
+            cells.append("not trained" if run is None else f"{run.srcc.value:.3f}, {run.epochs} epochs ({run.run})")
+        table.add_row(*cells)
     return table
 
 
 def limit_tables(limits: Limits) -> list[Table]:
     """The machine's limits, parts against their floors, and where the backbone's time goes."""
-    of = f"this machine, {limits.threads} threads" if limits.threads else "the GPU"
+    of = f"this machine, threads: {limits.threads}" if limits.threads else "the GPU"
     peaks = Table(title=f"limits of {of}", title_justify="left")
     for heading in ("arithmetic", "best", "reached by"):
         peaks.add_column(heading)
@@ -147,30 +228,27 @@ def limit_tables(limits: Limits) -> list[Table]:
         ms = f"{each.measured_ms:.3g}", f"{each.floor_ms:.2g}"
         parts.add_row(each.part, each.contender, each.arithmetic, *ms, by, f"{each.reached:.0%}")  # fmt: skip
     tables = [peaks, parts]
+    if limits.layers:
+        reasons = Table("layers", "why above the floor", title="the backbone's layers by kind", title_justify="left")
+        for kind in KINDS:
+            if any(kind == each.name for report in limits.layers for each in report.kinds):
+                reasons.add_row(kind, KINDS[kind])
+        tables.append(reasons)
     for report in limits.layers:
         tables += [kinds_table(report), groups_table(report)]
     return tables
 
 
 def kinds_table(report: LayerReport) -> Table:
-    """The whole of a backbone's time by kind of layer, and why each kind is above its floor."""
+    """The whole of a backbone's time by kind of layer."""
     table = Table("layers", title=f"backbone on {report.contender}: all of its time", title_justify="left")
     for heading in ("ms", "floor ms", "gap ms", "reached"):
         table.add_column(heading, justify="right")
-    table.add_column("why above the floor")
-    for name, *figures, reason in kinds_rows(report):
-        table.add_row(name, *figures, reason)
+    for each in (*report.kinds, report.total):
+        figures = f"{each.ms:.1f}", f"{each.floor_ms:.1f}", f"{each.ms - each.floor_ms:.1f}", _reached(each)
+        table.add_row(each.name, *figures)
     table.caption = profile_note(report)
     return table
-
-
-def kinds_rows(report: LayerReport) -> list[tuple[str, str, str, str, str, str]]:
-    """Kind, ms, floor, gap, share reached and reason; the total last."""
-    named = [(kind, kind.name, KINDS[kind.name]) for kind in report.kinds]
-    return [
-        (name, f"{each.ms:.1f}", f"{each.floor_ms:.1f}", f"{each.ms - each.floor_ms:.1f}", _reached(each), reason)
-        for each, name, reason in [*named, (report.total, "all", "")]
-    ]
 
 
 def profile_note(report: LayerReport) -> str:
@@ -191,17 +269,20 @@ def groups_table(report: LayerReport) -> Table:
     for heading in ("ms", "share", "floor ms", "reached"):
         table.add_column(heading, justify="right")
     for group in report.groups[:_LAYERS]:
-        table.add_row(*group_cells(group))
+        figures = f"{group.ms:.1f}", f"{group.share:.0%}", f"{group.floor_ms:.1f}", _reached(group)
+        table.add_row(group.name, *figures)
     return table
 
 
-def group_cells(group: LayerGroup) -> tuple[str, str, str, str, str]:
-    """Name, ms, share of all, floor and share reached."""
-    return group.name, f"{group.ms:.1f}", f"{group.share:.0%}", f"{group.floor_ms:.1f}", _reached(group)
-
-
 def _reached(group: LayerGroup) -> str:
-    return f"{group.reached:.0%}" if group.floor_ms else "—"
+    return f"{group.reached:.0%}" if group.floor_ms else DASH
+
+
+def plain_cells(table: Table) -> list[list[str]]:
+    """A table's rows without markup, its headings first, so that pages say what the terminal says."""
+    console = Console(file=io.StringIO(), width=400)
+    columns = [[str(c.header), *(console.render_str(str(cell)).plain for cell in c.cells)] for c in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def kernel_tables(reports: Sequence[KernelReport]) -> list[Table]:
