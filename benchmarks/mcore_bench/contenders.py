@@ -14,6 +14,8 @@ from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 
 PUBLISHED_EXEMPLARS = 10
+PLAIN = "ONNX Runtime, plain export"
+"""The published module exported as it is: what the bundle's engines are held to."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import multiprocessing
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mcore.synthetic import render_dive
 from mcore.synthetic.workers import begin_worker
 from mcore.video import SampledClip, resize_frame, sample_indices
 from mcore.video.picture import to_rgb
+from mcore_bench.conditions import Watch
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS, contender_name
 from mcore_bench.timing import Group, Row, ratio, summarise
 from mcore_runtime.backends import BackendName
@@ -93,6 +94,7 @@ def measure_delays(
     with ExitStack() as stack:
         scorers = [stack.enter_context(_scorer(bundle, *each, threads)) for each in contenders]
         ways = [way for scorer in scorers for way in _ways(scorer)]
+        watch = stack.enter_context(Watch())
         stream = stack.enter_context(_stream(video, fps, bundle.model.clip))
         for way in ways:
             for dive in _render(numbers, range(_WARM_UP), bundle.model.clip):
@@ -107,7 +109,8 @@ def measure_delays(
             stream.play(False)
     rate = f"{stream.pictures_per_s:.1f} of {fps:g} pictures a second"
     told = {ALONE: "", BESIDE: f"; {width} x {height} H.264 is decoded, converted and resized meanwhile, {rate}"}
-    return _group(times, {f"{way.name}, {where}": way.about + told[where] for way in ways for where in told})
+    group = _group(times, {f"{way.name}, {where}": way.about + told[where] for way in ways for where in told})
+    return replace(group, conditions=watch.conditions)
 
 
 def _render(numbers: Sequence[str], seeds: Iterable[int], config: ClipConfig) -> list[_Handed]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mcore.errors import UserError
 from mcore.files import write_text
+from mcore_bench.contenders import PLAIN
 from mcore_bench.environment import Environment
 from mcore_bench.history import WORSE, differences
 from mcore_bench.result import Result
@@ -23,8 +24,6 @@ from mcore_runtime.backends.select import BACKENDS
 
 FORMAT = 2
 """The first had ratios to the published procedure, and the processor's name only."""
-PLAIN = "ONNX Runtime, plain export"
-"""As ``mcore_bench.peers`` calls it, which needs torch."""
 GROUPS = ("dive, from network input to score, and its peers", "backbone and its peers")
 """Groups of ``mcore_bench.peers`` whose ratios say something of our code."""
 

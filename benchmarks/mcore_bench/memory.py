@@ -5,16 +5,19 @@ python -m mcore_bench.memory BUNDLE openvino fp32 2
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from mcore.errors import UserError
+from mcore_runtime.nvml import GpuSensors
 from mcore_runtime.records import Precision
 from mcore_runtime.scorer import Scorer
 
@@ -22,8 +25,18 @@ _CLIPS = 2
 """The second one uses the buffers of the first."""
 
 
-def peak_memory_mb(bundle: Path, backend: str, precision: str, threads: int) -> float | None:
-    """Encode a clip in a child process and return the most memory it had; None: it could not.
+@dataclass(frozen=True)
+class Memory:
+    """What one process that encodes clips had at most, megabytes."""
+
+    resident: float
+    gpu: float | None
+    """By how much the memory in use on the GPU rose from before the engine was opened until clips were encoded;
+    None: no GPU tells."""
+
+
+def peak_memory(bundle: Path, backend: str, precision: str, threads: int) -> Memory | None:
+    """Encode clips in a child process and return the most memory it had; None: it could not.
 
     Args:
         bundle: folder.
@@ -33,17 +46,20 @@ def peak_memory_mb(bundle: Path, backend: str, precision: str, threads: int) -> 
     """
     command = [sys.executable, "-m", "mcore_bench.memory", str(bundle), backend, precision, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return float(done.stdout) if done.returncode == 0 else None
+    return Memory(**json.loads(done.stdout)) if done.returncode == 0 else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the peak resident size of encoding a clip, megabytes."""
+    """Print the memory of encoding clips as JSON."""
+    sensors = GpuSensors()
+    before_mb = sensors.memory_mb()
     bundle, backend, precision, threads = sys.argv[1:] if argv is None else argv
     try:
         with Scorer(bundle, backend, precision=cast("Precision", precision), threads=int(threads)) as scorer:
             c = scorer.clip_config
             for _ in range(_CLIPS):
                 scorer.encode(np.zeros((3, c.num_frames, c.crop_size, c.crop_size), np.float32))
+            after_mb = sensors.memory_mb()  # engines keep their buffers
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -53,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if peak is None:
         print("this system does not tell the peak memory of a process", file=sys.stderr)
         return 2
-    print(int(peak[1]) * 1024 / 1e6)
+    gpu_mb = None if before_mb is None or after_mb is None else after_mb - before_mb
+    print(json.dumps(asdict(Memory(int(peak[1]) * 1024 / 1e6, gpu_mb))))
     return 0
 
 

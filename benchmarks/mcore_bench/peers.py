@@ -21,7 +21,7 @@ from mcore.errors import first_line
 from mcore.model import MCoRe
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
-from mcore_bench.contenders import PUBLISHED_EXEMPLARS, describe
+from mcore_bench.contenders import PLAIN, PUBLISHED_EXEMPLARS, describe
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
@@ -34,7 +34,6 @@ from mcore_runtime.records import GraphRecord, standard_graphs
 BASELINE = "published procedure, PyTorch eager"
 PUBLISHED_EVERY = 4
 """Rounds of which one has a published procedure in it, which takes longer than all others together."""
-PLAIN = "ONNX Runtime, plain export"
 OTHERS_ABOUT = {
     "I3D": "backbone of USDL, MUSDL, CoRe and TSA on the same frames; random weights, cost only",
     "X3D-M": "on the same frames; random weights, cost only",

@@ -35,7 +35,7 @@ class Measured:
     groups: tuple[Group, ...]
     """Contenders in turns, part by part, and peers."""
     peak_memory_mb: Mapping[str, float]
-    """By contender: of a process that encodes clips."""
+    """By contender: of a process that encodes clips, resident and, on one, on the GPU."""
     streams: tuple[Streams, ...]
     accuracy: tuple[Accuracy, ...]
     """Scores against PyTorch in float32."""

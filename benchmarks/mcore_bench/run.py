@@ -22,7 +22,7 @@ from mcore_bench.delay import STREAM_SIZE, measure_delays
 from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
 from mcore_bench.kernels import KernelReport, bounds_of
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
-from mcore_bench.memory import peak_memory_mb
+from mcore_bench.memory import peak_memory
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, measure_video, read_dive, rendered_dive
 from mcore_bench.result import Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
@@ -148,8 +148,11 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
         if plan.memory:
             say("memory")
             for backend, precision in here:
-                if (peak := peak_memory_mb(path, backend, precision, plan.threads)) is not None:
-                    memory[contender_name(backend, precision)] = peak
+                if (peak := peak_memory(path, backend, precision, plan.threads)) is not None:
+                    contender = contender_name(backend, precision)
+                    memory[contender] = peak.resident
+                    if backend in GPU_BACKENDS and peak.gpu is not None:
+                        memory[f"{contender}, on the GPU"] = peak.gpu
     return Measured(
         bundle=path.name,
         bundle_sha256=bundle.sha256,

@@ -41,6 +41,11 @@ class GpuSensors:
         watts = self._ask(lambda gpu: self._nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3)
         return sum(watts) if watts else None
 
+    def memory_mb(self) -> float | None:
+        """Memory in use on all GPUs, by whomever; None: none tells."""
+        used = self._ask(lambda gpu: self._nvml.nvmlDeviceGetMemoryInfo(gpu).used / 1e6)
+        return sum(used) if used else None
+
     def working_clock_mhz(self) -> float | None:
         """Highest clock of the multiprocessors of GPUs at work; None: none tells, or all are idle and clocked down."""
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from mcore.errors import UserError
 from mcore_bench.cli import _compare, _doubts, changes_table
 from mcore_bench.conditions import Conditions
-from mcore_bench.guard import PLAIN, Baseline, Verdict, check, held_ratios, keep, read_baseline
+from mcore_bench.contenders import PLAIN
+from mcore_bench.guard import Baseline, Verdict, check, held_ratios, keep, read_baseline
 from mcore_bench.history import WORSE, Change, differences
 from mcore_bench.result import Result, read_result
 from mcore_bench.steadiness import warnings_of_groups

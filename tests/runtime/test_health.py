@@ -117,6 +117,9 @@ class FakeNvml:
             raise RuntimeError("not supported")
         return 75_500
 
+    def nvmlDeviceGetMemoryInfo(self, gpu: int) -> SimpleNamespace:
+        return SimpleNamespace(used=(gpu + 1) * 100_000_000)
+
     def nvmlDeviceGetUtilizationRates(self, gpu: int) -> SimpleNamespace:
         return SimpleNamespace(gpu=0 if gpu else 35)
 
@@ -141,6 +144,12 @@ def test_a_board_that_measures_itself_needs_no_nvml(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     health = HealthReader(jetson(tmp_path, {"VDD_IN": (5000, 2400)}), GpuSensors()).read(tmp_path)
     assert (health["power_w"], health["power_source"]) == (12.0, "INA3221, VDD_IN")
+
+
+def test_memory_is_that_of_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert GpuSensors(ask=False).memory_mb() is None
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    assert GpuSensors().memory_mb() == 300.0
 
 
 def test_only_a_gpu_at_work_has_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
