@@ -1,7 +1,8 @@
 """Train MCoRe on a list of dives.
 
 Run it with ``python -m mcore.train --data manifest.jsonl --out runs/first --preset tiny``; after Ctrl-C or a
-crash the same command with ``--resume`` goes on to the same numbers as an uninterrupted run. On several GPUs:
+crash the same command with ``--resume`` (and without ``--start-from``) goes on to the same numbers as an uninterrupted
+run. On several GPUs:
 ``torchrun --nproc-per-node 4 -m mcore.train ...``; --batch-size counts the pairs of all processes together.
 """
 
