@@ -32,17 +32,17 @@ from mcore_bench.page import write_page
 from mcore_bench.pareto import REACHED_NOTE, read_pareto
 from mcore_bench.result import Measured, Result, read_result
 from mcore_bench.show import (
-    abouts,
     account_table,
     accuracy_table,
-    conditions_told,
     group_table,
     limit_tables,
     plain_cells,
     spread,
+    streams_table,
     variants_table,
 )
 from mcore_bench.timing import Group
+from mcore_bench.words import abouts, conditions_told, machine_told, software_told
 from mcore_export.accuracy import Row
 
 HEADING = "| | dive, times as fast as the published procedure |"
@@ -162,17 +162,13 @@ def _named(measured: Measured, title: str) -> Group:
 
 def describe(result: Result, source: str, beside: Beside) -> Iterator[str]:
     """Yield the lines of the page."""
-    e = result.environment
-    versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
     kept = beside.kept_range(result)
     yield "# Benchmarks"
     yield ""
     yield _ABOUT
     yield ""
-    yield (
-        f"{e.date[:10]}, {e.processor}, {e.cores} cores ({', '.join(e.instructions)}); "
-        f"threads of every engine: {e.threads}; {e.gpu or 'no GPU'}. {versions}."
-    )
+    e = result.environment
+    yield f"{e.date[:10]}, {machine_told(e)}; {software_told(e)}."
     yield ""
     yield f"    {result.command}"
     yield ""
@@ -224,12 +220,7 @@ def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
     for limits in (measured.limits, measured.gpu_limits):
         for table in () if limits is None else limit_tables(limits):
             yield from _table(table)
-    streams = Table("", title="clips a second, one thread for each stream")
-    for heading in ("streams", "clips a second"):
-        streams.add_column(heading, justify="right")
-    for each in measured.streams:
-        streams.add_row(each.name, str(each.streams), f"{each.clips_per_s:.2f}")
-    yield from _table(streams)
+    yield from _table(streams_table(measured.streams))
     yield ""
     memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items()) or "not measured"
     yield f"Peak memory of a process that encodes clips: {memory}."

@@ -20,18 +20,18 @@ from mcore_bench.beside import GMAC, NETWORKS_NOTE, Beside
 from mcore_bench.pareto import REACHED_NOTE
 from mcore_bench.result import Measured, Result
 from mcore_bench.show import (
-    abouts,
     account_table,
     accuracy_table,
-    conditions_told,
     group_table,
     kernel_tables,
     layers_table,
     limit_tables,
     plain_cells,
+    streams_table,
     variants_table,
 )
 from mcore_bench.timing import Group
+from mcore_bench.words import abouts, conditions_told, machine_told, software_told
 
 _STYLE = """
 body { margin: 0 auto; padding: 24px 16px; max-width: 1480px; background: #eef2f6; color: #14202c;
@@ -65,13 +65,10 @@ def write_page(path: Path, result: Result, variants: Sequence[VariantCost] = (),
 def render_page(result: Result, beside: Beside) -> str:
     """Return a run's page as HTML."""
     e = result.environment
-    versions = ", ".join(f"{name} {version}" for name, version in e.versions.items())
-    instructions = f" ({', '.join(e.instructions)})" if e.instructions else ""
     body = [
-        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date[:16])} UTC, {escape(e.processor)}, {e.cores} cores"
-        f"{escape(instructions)}, {e.memory_gb:.0f} GB, {e.threads} threads for every engine, "
-        f"{escape(e.gpu or 'no GPU')}, {escape(e.system)}<br>{escape(versions)}"
-        f"<br><code>{escape(result.command)}</code></p><p>Contenders of one table had their turns in the same rounds. "
+        f"<h1>Benchmarks</h1><p class=soft>{escape(e.date[:16])} UTC, {escape(machine_told(e))}<br>"
+        f"{escape(software_told(e))}<br><code>{escape(result.command)}</code></p>"
+        "<p>Contenders of one table had their turns in the same rounds. "
         "Ratios within a round mean something; milliseconds only beside the others of the same table. A dash stands "
         "for a percentile that the runs are too few for.</p>"
     ]
@@ -108,12 +105,13 @@ def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
     lines = [f"Checkpoint {measured.checkpoint}; bundle {measured.bundle_sha256[:12]}.",
              f"Conditions of the whole run: {conditions_told(measured.conditions)}."]  # fmt: skip
     lines += [f"Peak memory of {name}: {mb:.0f} MB." for name, mb in measured.peak_memory_mb.items()]
-    lines += [f"{s.name}, {s.streams} streams of one thread: {s.clips_per_s:.1f} clips/s." for s in measured.streams]
     lines += [f"Transfers of {name}: {text}." for name, text in measured.transfers.items()]
     yield _section(measured.bundle, [*notes, *map(_paragraph, lines)])
     told: set[tuple[str, str]] = set()
     for group in measured.groups:
         yield _group(group, beside, told)
+    if measured.streams:
+        yield _section("Streams", [_table(streams_table(measured.streams))])
     yield _section("Scores", [_table(accuracy_table(measured.accuracy))])
     if measured.account is not None:
         yield _account(measured.account)

@@ -10,12 +10,13 @@ from rich.table import Table
 
 from mcore_bench.account import FLOPS_A_MAC, GIGA, MEGA, Account, PartCost, VariantCost
 from mcore_bench.accuracy import Accuracy
-from mcore_bench.conditions import Conditions
 from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import KINDS, LayerGroup, LayerReport, Limits
 from mcore_bench.pareto import Pareto, run_of
 from mcore_bench.result import Measured, Result
+from mcore_bench.throughput import Streams
 from mcore_bench.timing import Group, Ratio
+from mcore_bench.words import conditions_told, machine_told, software_told
 
 DASH = "\N{EM DASH}"
 """Stands where there is no figure."""
@@ -27,9 +28,8 @@ _LAYERS = 12
 
 def show(console: Console, result: Result) -> None:
     """Print a run."""
-    e = result.environment
-    console.print(f"{e.processor}, {e.cores} cores ({', '.join(e.instructions)}), {e.memory_gb:.0f} GB, {e.system}")
-    console.print(f"{e.gpu or 'no GPU'}; {e.threads} threads; " + ", ".join(f"{n} {v}" for n, v in e.versions.items()))
+    console.print(machine_told(result.environment), markup=False)
+    console.print(software_told(result.environment), markup=False)
     for measured in result.bundles:
         _show_bundle(console, measured)
     if result.side_by_side is not None:
@@ -41,10 +41,7 @@ def _show_bundle(console: Console, measured: Measured) -> None:
     for group in measured.groups:
         console.print(group_table(group))
     if measured.streams:
-        table = Table("clips at once, one thread each", "streams", "clips a second", title="streams")
-        for each in measured.streams:
-            table.add_row(each.name, str(each.streams), f"{each.clips_per_s:.1f}")
-        console.print(table)
+        console.print(streams_table(measured.streams))
     console.print(accuracy_table(measured.accuracy))
     if measured.peak_memory_mb:
         memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items())
@@ -108,35 +105,14 @@ def _told(cell: str) -> str:
     return cell.replace("[", r"\[")  # no markup of rich's
 
 
-def abouts(group: Group, told: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Contenders, and what they are: rows of which the same is true together, and nothing twice.
-
-    Args:
-        group: measured in turns.
-        told: what was said under earlier tables; what is said now is added.
-    """
-    found: dict[str, list[str]] = {}
-    for row in group.rows:
-        if row.about and (row.name, row.about) not in told:
-            found.setdefault(row.about, []).append(row.name)
-            told.add((row.name, row.about))
-    return [("; ".join(names), about) for about, names in found.items()]
-
-
-def conditions_told(c: Conditions) -> str:
-    """What the machine did meanwhile, in one line."""
-    parts = [f"{c.wall_s:.0f} s", f"own processes {c.own_cores:.1f} cores"]
-    if c.other_cores is not None:
-        parts.append(f"other programs {c.other_cores:.2f} cores")
-    if c.steal is not None:
-        parts.append(f"taken by the hypervisor {c.steal:.1%}")
-    parts.append("load " + ", ".join(f"{load:.1f}" for load in c.load))
-    if c.clock_mhz is not None:
-        parts.append(f"clock {c.clock_mhz[0]:.0f} to {c.clock_mhz[1]:.0f} MHz")
-    if c.temperature_c is not None:
-        parts.append(f"at most {c.temperature_c:.0f} °C")
-    power = "not measured" if c.power_w is None else f"{c.power_w:.1f} W"
-    return "; ".join([*parts, f"power {power} ({c.power_source})"])
+def streams_table(streams: Sequence[Streams]) -> Table:
+    """Clips a second of several streams at once."""
+    table = Table("", title="clips a second, one thread for each stream", title_justify="left")
+    for heading in ("streams", "clips a second"):
+        table.add_column(heading, justify="right")
+    for each in streams:
+        table.add_row(each.name, str(each.streams), f"{each.clips_per_s:.2f}")
+    return table
 
 
 def accuracy_table(rows: Sequence[Accuracy]) -> Table:
