@@ -1,7 +1,7 @@
 """A run as one HTML page that needs nothing else: its tables as the terminal shows them, with pictures.
 
 Beyond the terminal's it has the conditions of each group, operations layer by layer, and what was measured elsewhere.
-The JSON file holds what no table shows: least times, and groups of layers and kernels behind the largest.
+The JSON file also holds what no table shows, such as least times and the groups of layers behind the largest.
 """
 
 from __future__ import annotations

@@ -196,7 +196,8 @@ def limit_tables(limits: Limits) -> list[Table]:
     for peak in limits.peaks:
         peaks.add_row(peak.arithmetic, peak.rate, f"{peak.library}, {peak.size} x {peak.size}")
     peaks.add_row("copying", f"{limits.copy_gb_s:.1f} GB/s", "read and written")
-    parts = Table("part", "on", "arithmetic", title="parts against their floor", title_justify="left")
+    title = "parts against their floor" + ("" if limits.threads else " on the GPU")
+    parts = Table("part", "on", "arithmetic", title=title, title_justify="left")
     for heading in ("measured ms", "floor ms", "set by", "reached"):
         parts.add_column(heading, justify="right")
     for each in limits.parts:
