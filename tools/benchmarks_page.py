@@ -3,9 +3,11 @@
 mcore-bench bundle --checkpoint best.pt --threads 1 --json benchmarks/results/cpu.json
 mcore-bench bundle --checkpoint best.pt --threads 1 --keep-freed-memory --no-throughput --no-memory --no-limits \
     --dives 0 --json benchmarks/results/cpu_kept_memory.json
+mcore-bench plain bundle --threads 1 --no-memory --no-limits --dives 0 --json benchmarks/results/for_cpu.json
 python -m mcore_export.accuracy bundle --data dives.jsonl --backend openvino --bf16 --json accuracy.json
 A=benchmarks/results/accuracy; python tools/benchmarks_page.py benchmarks/results/cpu.json --write docs/benchmarks.md \
     --readme README.md --html docs/benchmarks.html --kept-memory benchmarks/results/cpu_kept_memory.json \
+    --with-plain benchmarks/results/for_cpu.json \
     --accuracy $A/twin_default_bundle.json --pareto $A/pareto.json --ablation $A/ablation.json \
     --variants benchmarks/results/variants.json
 
@@ -26,7 +28,7 @@ from mcore.cli_help import description
 from mcore.errors import UserError, run_command
 from mcore_bench import budget, pareto
 from mcore_bench.account import Counted, read_variants, write_variants
-from mcore_bench.beside import GMAC, NETWORKS_NOTE, Beside, read_accuracy
+from mcore_bench.beside import ELSEWHERE_NOTE, GMAC, NETWORKS_NOTE, Beside, read_accuracy
 from mcore_bench.budget import read_budget
 from mcore_bench.page import write_page
 from mcore_bench.pareto import REACHED_NOTE, read_pareto
@@ -71,6 +73,8 @@ class Options:
     """Operations of other networks; counted and written where there is no such file."""
     kept_memory: Path | None = None
     """Results of the same bundle with --keep-freed-memory, whose ratios stand beside."""
+    with_plain: Path | None = None
+    """Results of a bundle without --for-cpu and of the same bundle, side by side: batches."""
     accuracy: tuple[Path, ...] = ()
     """Files of mcore_export.accuracy of the same bundle, one for each engine: errors over a whole test set."""
     pareto: Path | None = None
@@ -124,6 +128,7 @@ def read_beside(options: Options) -> Beside:
         budget=None if options.ablation is None else read_budget(options.ablation),
         accuracy=tuple(map(read_accuracy, options.accuracy)),
         kept_memory=None if options.kept_memory is None else read_result(options.kept_memory),
+        with_plain=None if options.with_plain is None else read_result(options.with_plain),
     )
 
 
@@ -183,6 +188,8 @@ def describe(result: Result, source: str, beside: Beside) -> Iterator[str]:
         yield from _bundle(measured, beside)
     if result.side_by_side is not None:
         yield from _table(group_table(result.side_by_side))
+    for number, group in enumerate(beside.elsewhere()):
+        yield from _table(group_table(group), ELSEWHERE_NOTE if number == 0 else "")
     yield from _networks(beside)
 
 

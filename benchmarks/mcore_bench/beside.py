@@ -1,4 +1,4 @@
-"""What belongs beside a run on its pages: counts of other networks, accuracy, and a run with freed memory kept."""
+"""What belongs beside a run on its pages: counts of other networks, accuracy, and runs of the bundle in other ways."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from mcore_bench.contenders import contender_name
 from mcore_bench.pareto import Pareto
 from mcore_bench.result import Result
 from mcore_bench.show import spread
+from mcore_bench.throughput import BATCHES_TITLE
 from mcore_bench.timing import Group
 from mcore_export.accuracy import BundleAccuracy, Row
 
+ELSEWHERE_NOTE = "Batches are of a bundle of the same checkpoint without `--for-cpu`, whose tiles have no batch axis."
 NETWORKS = "other video backbones"
 """Beginning of the title of their group."""
 NETWORKS_NOTE = (
@@ -48,6 +50,8 @@ class Beside:
     """Of the measured bundle, over whole test sets."""
     kept_memory: Result | None = None
     """The same bundle with ``--keep-freed-memory``."""
+    with_plain: Result | None = None
+    """The same bundle measured after one of its checkpoint without ``--for-cpu``, which takes batches."""
 
     def check(self, result: Result) -> None:
         """Hold files that are of one bundle to the measured one.
@@ -59,6 +63,8 @@ class Beside:
         others = {"--accuracy": [each.bundle_sha256 for each in self.accuracy]}
         if self.kept_memory is not None:
             others["--kept-memory"] = [self.kept_memory.bundles[0].bundle_sha256]
+        if self.with_plain is not None:
+            others["--with-plain"] = [self.with_plain.bundles[-1].bundle_sha256]
         for flag, found in others.items():
             if strange := [sha for sha in found if sha != wanted]:
                 raise UserError(
@@ -76,6 +82,13 @@ class Beside:
         if kept is not None and kept.baseline == group.baseline and any(_of_torch(r.name, group) for r in group.rows):
             found[_KEPT] = {row.name: spread(row.speedup) for row in kept.rows}
         return found
+
+    def elsewhere(self) -> Iterator[Group]:
+        """Groups that the bundle itself cannot have: batches, and its backbones in turns with the plain one's."""
+        if self.with_plain is not None:
+            yield from (g for g in self.with_plain.bundles[0].groups if g.title.startswith(BATCHES_TITLE))
+            if self.with_plain.side_by_side is not None:
+                yield self.with_plain.side_by_side
 
     def test_row(self, contender: str) -> Row | None:
         """The contender's scores over the whole test set against exemplars of the dive's number, where measured."""

@@ -79,6 +79,8 @@ def render_page(result: Result, beside: Beside) -> str:
     if result.side_by_side is not None:
         group = result.side_by_side
         body.append(_section(group.title, [_table(group_table(group)), _image(plots.speedups(group))]))
+    told: set[tuple[str, str]] = set()
+    body += (_group(group, beside, told) for group in beside.elsewhere())
     body += _networks(beside)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

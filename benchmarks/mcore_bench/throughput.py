@@ -23,6 +23,8 @@ from mcore_runtime.records import GraphSet, Precision
 from mcore_runtime.scorer import Scorer
 
 BATCHES = (1, 2, 4)
+BATCHES_TITLE = f"backbone of {max(BATCHES)} clips"
+"""Beginning of the title of their groups."""
 STREAMS = (1, 2, 4)
 _PATIENCE_S = 120.0
 
@@ -61,7 +63,7 @@ def measure_batches(graphs: GraphSet, backend: str, threads: int, effort: Effort
 
                 return run
 
-            title = f"backbone of {most} clips, {contender_name(backend, graphs.variant)}"
+            title = f"{BATCHES_TITLE}, {contender_name(backend, graphs.variant)}"
             return compare(title, {f"{batch} at a time": batches_of(batch) for batch in BATCHES}, effort)
 
 

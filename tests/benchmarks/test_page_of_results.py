@@ -25,6 +25,7 @@ OPTIONS = Options(
     ROOT / RESULTS,
     variants=ROOT / "benchmarks/results/variants.json",
     kept_memory=ROOT / "benchmarks/results/cpu_kept_memory.json",
+    with_plain=ROOT / "benchmarks/results/for_cpu.json",
     accuracy=(ACCURACY / "twin_default_bundle.json",),
     pareto=ACCURACY / "pareto.json",
     ablation=ACCURACY / "ablation.json",
