@@ -44,7 +44,15 @@ from mcore_bench.show import (
     variants_table,
 )
 from mcore_bench.timing import Group
-from mcore_bench.words import abouts, conditions_told, machine_told, software_told
+from mcore_bench.words import (
+    abouts,
+    absent_told,
+    conditions_told,
+    doubts_told,
+    machine_told,
+    memory_told,
+    software_told,
+)
 from mcore_export.accuracy import Row
 
 HEADING = "| | dive, times as fast as the published procedure |"
@@ -206,9 +214,9 @@ def _networks(beside: Beside) -> Iterator[str]:
 
 
 def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
-    for line in measured.conditions.warnings:
+    for line in doubts_told(measured):
         yield ""
-        yield f"**Conditions:** {line}."
+        yield f"**Doubtful:** {line}."
     told: set[tuple[str, str]] = set()
     for group in reversed(measured.groups):  # whole dives and peers first
         columns = beside.columns(group)
@@ -229,15 +237,13 @@ def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
             yield from _table(table)
     yield from _table(streams_table(measured.streams))
     yield ""
-    memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items()) or "not measured"
-    yield f"Peak memory of a process that encodes clips: {memory}."
+    yield f"Peak memory of a process that encodes clips: {memory_told(measured.peak_memory_mb) or 'not measured'}."
     yield ""
     yield f"Conditions of the whole run: {conditions_told(measured.conditions)}."
     yield ""
     yield "Not measured:"
     yield ""
-    for line in (*measured.absent, *(f"transfers of {name}: {text}" for name, text in measured.transfers.items())):
-        yield f"* {line}"
+    yield from (f"* {line}" for line in absent_told(measured))
 
 
 def _table(table: Table, before: str = "") -> Iterator[str]:

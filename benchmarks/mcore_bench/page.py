@@ -31,7 +31,15 @@ from mcore_bench.show import (
     variants_table,
 )
 from mcore_bench.timing import Group
-from mcore_bench.words import abouts, conditions_told, machine_told, software_told
+from mcore_bench.words import (
+    abouts,
+    absent_told,
+    conditions_told,
+    doubts_told,
+    machine_told,
+    memory_told,
+    software_told,
+)
 
 _STYLE = """
 body { margin: 0 auto; padding: 24px 16px; max-width: 1480px; background: #eef2f6; color: #14202c;
@@ -103,14 +111,14 @@ def _networks(beside: Beside) -> Iterator[str]:
 
 
 def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
-    notes = [f'<p class="note">{escape(line)}</p>' for line in (*measured.conditions.warnings, *measured.absent)]
+    notes = [f'<p class="note">{escape(line)}</p>' for line in doubts_told(measured)]
     lines = [f"Checkpoint {measured.checkpoint}; bundle {measured.bundle_sha256[:12]}.",
              f"Conditions of the whole run: {conditions_told(measured.conditions)}."]  # fmt: skip
-    lines += [f"Peak memory of {name}: {mb:.0f} MB." for name, mb in measured.peak_memory_mb.items()]
-    lines += [f"Transfers of {name}: {text}." for name, text in measured.transfers.items()]
+    if measured.peak_memory_mb:
+        lines.append(f"Peak memory of a process that encodes clips: {memory_told(measured.peak_memory_mb)}.")
     yield _section(measured.bundle, [*notes, *map(_paragraph, lines)])
     told: set[tuple[str, str]] = set()
-    for group in measured.groups:
+    for group in reversed(measured.groups):  # whole dives and peers first
         yield _group(group, beside, told)
     if measured.streams:
         yield _section("Streams", [_table(streams_table(measured.streams))])
@@ -125,6 +133,8 @@ def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
         yield _section("The GPU's limits", [_table(table) for table in limit_tables(measured.gpu_limits)])
     if measured.kernels:
         yield _section("Kernels", [_table(table) for table in kernel_tables(measured.kernels)])
+    if missing := absent_told(measured):
+        yield _section("Not measured", [f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in missing)}</ul>"])
 
 
 def _group(group: Group, beside: Beside, told: set[tuple[str, str]]) -> str:

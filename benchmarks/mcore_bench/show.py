@@ -16,7 +16,7 @@ from mcore_bench.pareto import Pareto, run_of
 from mcore_bench.result import Measured, Result
 from mcore_bench.throughput import Streams
 from mcore_bench.timing import Group, Ratio
-from mcore_bench.words import conditions_told, machine_told, software_told
+from mcore_bench.words import absent_told, conditions_told, machine_told, memory_told, software_told
 
 DASH = "\N{EM DASH}"
 """Stands where there is no figure."""
@@ -44,10 +44,7 @@ def _show_bundle(console: Console, measured: Measured) -> None:
         console.print(streams_table(measured.streams))
     console.print(accuracy_table(measured.accuracy))
     if measured.peak_memory_mb:
-        memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in measured.peak_memory_mb.items())
-        console.print(f"peak memory of a process that encodes clips: {memory}")
-    for name, text in measured.transfers.items():
-        console.print(f"transfers of {name}: {text}")
+        console.print(f"peak memory of a process that encodes clips: {memory_told(measured.peak_memory_mb)}")
     if measured.account is not None:
         console.print(account_table(measured.account))
     if measured.limits is not None:
@@ -59,7 +56,7 @@ def _show_bundle(console: Console, measured: Measured) -> None:
     for kernel_table in kernel_tables(measured.kernels):
         console.print(kernel_table)
     console.print(f"conditions: {conditions_told(measured.conditions)}", markup=False)
-    for line in (*measured.absent, *measured.conditions.warnings):
+    for line in (*absent_told(measured), *measured.conditions.warnings):
         console.print(f"note: {line}", style="yellow", markup=False)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mcore_bench.conditions import Conditions
 from mcore_bench.environment import Environment
+from mcore_bench.result import Measured
+from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Group
 
 
@@ -56,3 +60,21 @@ def conditions_told(c: Conditions) -> str:
         parts.append(f"at most {c.temperature_c:.0f} °C")
     power = "not measured" if c.power_w is None else f"{c.power_w:.1f} W"
     return "; ".join([*parts, f"power {power} ({c.power_source})"])
+
+
+def doubts_told(measured: Measured) -> tuple[str, ...]:
+    """What makes figures of the run, of a group or of a contender doubtful."""
+    return (*measured.conditions.warnings, *warnings_of_groups(measured.groups))
+
+
+def memory_told(peak_mb: Mapping[str, float]) -> str:
+    """Name each contender with its peak; empty: none was measured."""
+    return ", ".join(f"{name} {mb:.0f} MB" for name, mb in peak_mb.items())
+
+
+def absent_told(measured: Measured) -> list[str]:
+    """What was not measured, and why; contenders without transfers together."""
+    names: dict[str, list[str]] = {}
+    for name, text in measured.transfers.items():
+        names.setdefault(text, []).append(name)
+    return [*measured.absent, *(f"transfers of {', '.join(each)}: {text}" for text, each in names.items())]
