@@ -107,6 +107,8 @@ class Options:
     """Inference engine."""
     bf16: bool = False
     """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
+    same_number_only: bool = False
+    """Leave out the scores against exemplars of other numbers only, which take most of the time of a large bundle."""
     num_resamples: int = 1000
     """Bootstrap resamples of each interval."""
     json: Path | None = None
@@ -127,9 +129,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     return run_command(
         lambda: _run(
-            tyro.cli(Options, prog="python -m mcore_export.accuracy", args=argv, description=description(__doc__))
+            tyro.cli(
+                Options, prog="python -m mcore_export.accuracy", args=argv, description=description(__doc__),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
         )
-    )
+    )  # fmt: skip
 
 
 def _run(options: Options) -> int:
@@ -163,7 +168,10 @@ def measure(options: Options) -> BundleAccuracy:
             backends[_BF16] = stack.enter_context(closing(open_backend(bundle.graphs("fp32"), BFLOAT16)))
             banks[_BF16] = banks["fp32"]
         left_out: list[str] = []
-        scores = score_both_ways(backends, banks, bundle.model.clip, records, "scoring", left_out.append)
+        scores = score_both_ways(
+            backends, banks, bundle.model.clip, records, "scoring", left_out.append,
+            others_too=not options.same_number_only,
+        )  # fmt: skip
         engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
     for line in left_out:
         print(line, file=sys.stderr)

@@ -59,6 +59,8 @@ def score_both_ways(
     records: Sequence[DiveRecord],
     doing: str,
     say: Callable[[str], None],
+    *,
+    others_too: bool = True,
 ) -> dict[Name, BothWays]:
     """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
 
@@ -69,6 +71,7 @@ def score_both_ways(
         records: labelled dives that are not exemplars.
         doing: the progress bar's word.
         say: gets a line for each dive that cannot be read and is left out.
+        others_too: also the second way, in which a dive meets all exemplars but those of its number.
 
     Raises:
         BackendError: an engine computed something that is not a number.
@@ -84,16 +87,21 @@ def score_both_ways(
         number = DiveNumber.parse(record.dive_number).text
         for name, backend in backends.items():
             bank = banks[name]
+            is_same = bank.dive_numbers == number  # (E,)
+            ways = [(is_same, scores[name].same_number)]
+            if others_too:
+                ways.append((~is_same, scores[name].other_numbers))
+            met = np.any([chosen for chosen, _ in ways], axis=0)
+            if not met.any():
+                continue
             encoded = encode_clip(backend, clip)
-            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens)  # (E,)
+            predicted = np.full(len(bank), np.nan)
+            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[met])
             if not np.isfinite(delta).all():
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
-            predicted, is_same = bank.scores + delta, bank.dive_numbers == number
+            predicted[met] = bank.scores[met] + delta
             transitions = tuple(encoded.transitions.tolist())
-            for chosen, part in (
-                (is_same, scores[name].same_number),
-                (~is_same, scores[name].other_numbers),
-            ):
+            for chosen, part in ways:
                 if chosen.any():
                     part.add(float(predicted[chosen].mean()), record.score, transitions)
     return scores
