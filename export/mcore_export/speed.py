@@ -128,6 +128,9 @@ def in_turns(
 ) -> dict[str, FloatArray]:
     """Milliseconds of each call in each round; the order turns round, so that none always follows the same one.
 
+    Forth, back, back, forth, and then the same the other way round: so the rounds of those that have a turn in every
+    n-th one only are in both orders too.
+
     Args:
         calls: by name.
         rounds: how often each call has its turn.
@@ -151,7 +154,7 @@ def _rounds(
     names = list(calls)
     done, started = 0, time.perf_counter()
     while done < rounds or time.perf_counter() - started < at_least_s * len(calls):
-        for name in names if done % 2 == 0 else reversed(names):
+        for name in names if done.bit_count() % 2 == 0 else reversed(names):
             if done % every.get(name, 1):
                 times[name].append(float("nan"))
                 continue
