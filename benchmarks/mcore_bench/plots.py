@@ -9,8 +9,7 @@ from typing import Any
 from mcore._optional import require
 from mcore_bench.account import GIGA, VariantCost
 from mcore_bench.limit import LayerReport
-from mcore_bench.show import supports
-from mcore_bench.timing import Group
+from mcore_bench.timing import Group, supports
 
 _SVG = {"svg.fonttype": "none", "svg.hashsalt": "mcore"}
 """Text, not outlines; and names of clips and markers that are the same each time."""

@@ -15,7 +15,7 @@ from mcore_bench.limit import KINDS, LayerGroup, LayerReport, Limits
 from mcore_bench.pareto import Pareto, run_of
 from mcore_bench.result import Measured, Result
 from mcore_bench.throughput import Streams
-from mcore_bench.timing import Group, Ratio
+from mcore_bench.timing import Group, Ratio, supports
 from mcore_bench.words import absent_told, conditions_told, machine_told, memory_told, software_told
 
 DASH = "\N{EM DASH}"
@@ -58,16 +58,6 @@ def _show_bundle(console: Console, measured: Measured) -> None:
     console.print(f"conditions: {conditions_told(measured.conditions)}", markup=False)
     for line in (*absent_told(measured), *measured.conditions.warnings):
         console.print(f"note: {line}", style="yellow", markup=False)
-
-
-def supports(runs: int, percentile: int) -> bool:
-    """Tell whether so many runs say anything of a percentile: one of them at least is to lie above it.
-
-    Args:
-        runs: all that were timed.
-        percentile: such as 95, which takes 20 runs.
-    """
-    return runs * (100 - percentile) >= 100
 
 
 def group_table(group: Group, more: Mapping[str, Mapping[str, str]] | None = None) -> Table:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mcore_bench.timing import Group, Row
+from mcore_bench.timing import Group, Row, supports
 
 VARIATION = 0.2
 """Coefficient of variation that a calm machine stays below: 0.17 was the largest of 192 rows of four calm runs."""
 TAIL = 2.0
-"""Times the median above which a 99th percentile is pointed out."""
-_TAIL_RUNS = 50
-"""From so many runs on it takes more than one slow run to lift the 99th percentile far."""
+"""Times the median above which a 99th percentile is pointed out, where there are runs enough for it: of fewer than a
+hundred, a single slow one would lift it far."""
 
 
 def warnings_of_groups(groups: Iterable[Group]) -> tuple[str, ...]:
@@ -39,6 +38,6 @@ def _doubt(row: Row) -> str | None:
     t = row.timing
     if t.variation > VARIATION:
         return f"scatters by {t.variation:.0%}"
-    if t.runs >= _TAIL_RUNS and t.p99_ms > TAIL * t.median_ms:
+    if supports(t.runs, 99) and t.p99_ms > TAIL * t.median_ms:
         return f"takes {t.p99_ms / t.median_ms:.1f} times as long once in a hundred runs"
     return None

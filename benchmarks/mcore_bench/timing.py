@@ -101,7 +101,7 @@ def compare(
     baseline: str = "",
     every: Mapping[str, int] | None = None,
 ) -> Group:
-    """Time calls in turns: A B, B A, A B, ...
+    """Time calls in turns: A B, B A, B A, A B, ...
 
     Args:
         title: what they all do.
@@ -123,6 +123,16 @@ def compare(
         timing = summarise(own_ms, np.array(cpu_s[name][-len(own_ms) :]) * 1e3)
         rows.append(Row(name, (about or {}).get(name, ""), timing, speedup))
     return Group(title, baseline, tuple(rows), effort, watch.conditions)
+
+
+def supports(runs: int, percentile: int) -> bool:
+    """Tell whether so many runs say anything of a percentile: one of them at least is to lie above it.
+
+    Args:
+        runs: all that were timed.
+        percentile: such as 95, which takes 20 runs.
+    """
+    return runs * (100 - percentile) >= 100
 
 
 def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Timing:

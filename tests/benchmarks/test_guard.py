@@ -207,7 +207,7 @@ def test_calm_runs_raise_no_doubts(name: str) -> None:
     assert list(_doubts(read_result(RESULTS / name))) == []
 
 
-@pytest.mark.parametrize(("runs", "p99", "doubtful"), [(50, 2.1, True), (49, 2.1, False), (500, 1.9, False)])
+@pytest.mark.parametrize(("runs", "p99", "doubtful"), [(100, 2.1, True), (99, 2.1, False), (500, 1.9, False)])
 def test_a_long_tail_needs_runs(result: Result, runs: int, p99: float, doubtful: bool) -> None:
     group = result.bundles[0].groups[1]
     t = group.rows[0].timing

@@ -14,8 +14,8 @@ from mcore_bench.account import Counted, read_variants, write_variants
 from mcore_bench.beside import Beside, read_accuracy
 from mcore_bench.page import render_page
 from mcore_bench.result import Result, read_result
-from mcore_bench.show import DASH, group_table, plain_cells, supports, variants_table
-from mcore_bench.timing import Group, Row, Timing
+from mcore_bench.show import DASH, group_table, plain_cells, variants_table
+from mcore_bench.timing import Group, Row, Timing, supports
 from tools.benchmarks_page import HEADING, Options, describe, main, read_beside, summary
 
 ROOT = Path(__file__).resolve().parents[2]

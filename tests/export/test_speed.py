@@ -69,7 +69,7 @@ def test_ratios_hold_where_the_machine_gets_busier(clock: Clock) -> None:
     assert chain.ratio == pytest.approx(110 / 60, rel=0.11)  # the regressor is as slow as before
     assert backbone.faster
     assert chain.faster
-    rounds = "ABBA" + "ABBABAAB" + "BAABABBA"  # two to warm up, and eight: forth, back, back, forth; the other way round
+    rounds = "ABBA" + "ABBABAAB" + "BAABABBA"  # two to warm up; forth, back, back, forth; turned round
     assert "".join(clock.turns) == rounds * 2  # of each of the two parts
 
 
