@@ -16,7 +16,7 @@ Counts of variants take half a minute and change with the networks only: remove 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +43,7 @@ from mcore_bench.show import (
     streams_table,
     variants_table,
 )
+from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Group
 from mcore_bench.words import (
     abouts,
@@ -195,10 +196,21 @@ def describe(result: Result, source: str, beside: Beside) -> Iterator[str]:
     for measured in result.bundles:
         yield from _bundle(measured, beside)
     if result.side_by_side is not None:
-        yield from _table(group_table(result.side_by_side))
+        yield from _alone(result.side_by_side)
     for number, group in enumerate(beside.elsewhere()):
-        yield from _table(group_table(group), ELSEWHERE_NOTE if number == 0 else "")
+        yield from _alone(group, ELSEWHERE_NOTE if number == 0 else "")
     yield from _networks(beside)
+
+
+def _alone(group: Group, before: str = "") -> Iterator[str]:
+    """A group that is of no one bundle, with its own doubts."""
+    yield from _table(group_table(group), before)
+    yield from _doubtful(warnings_of_groups((group,)))
+
+
+def _doubtful(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield from ("", f"**Doubtful:** {line}.")
 
 
 def _networks(beside: Beside) -> Iterator[str]:
@@ -214,9 +226,7 @@ def _networks(beside: Beside) -> Iterator[str]:
 
 
 def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
-    for line in doubts_told(measured):
-        yield ""
-        yield f"**Doubtful:** {line}."
+    yield from _doubtful(doubts_told(measured))
     told: set[tuple[str, str]] = set()
     for group in reversed(measured.groups):  # whole dives and peers first
         columns = beside.columns(group)

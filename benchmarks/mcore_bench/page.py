@@ -16,7 +16,7 @@ from rich.table import Table
 from mcore.files import write_text
 from mcore_bench import budget, pareto, plots
 from mcore_bench.account import Account, Counted, VariantCost
-from mcore_bench.beside import GMAC, NETWORKS_NOTE, Beside
+from mcore_bench.beside import ELSEWHERE_NOTE, GMAC, NETWORKS_NOTE, Beside
 from mcore_bench.pareto import REACHED_NOTE
 from mcore_bench.result import Measured, Result
 from mcore_bench.show import (
@@ -30,6 +30,7 @@ from mcore_bench.show import (
     streams_table,
     variants_table,
 )
+from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Group
 from mcore_bench.words import (
     abouts,
@@ -86,9 +87,11 @@ def render_page(result: Result, beside: Beside) -> str:
         body += _bundle(measured, beside)
     if result.side_by_side is not None:
         group = result.side_by_side
-        body.append(_section(group.title, [_table(group_table(group)), _image(plots.speedups(group))]))
+        body.append(_section(group.title, [*_doubts(group), _table(group_table(group)), _image(plots.speedups(group))]))
     told: set[tuple[str, str]] = set()
-    body += (_group(group, beside, told) for group in beside.elsewhere())
+    for number, group in enumerate(beside.elsewhere()):
+        note = [_paragraph(ELSEWHERE_NOTE)] if number == 0 else []
+        body.append(_group(group, beside, told, [*note, *_doubts(group)]))
     body += _networks(beside)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -111,7 +114,7 @@ def _networks(beside: Beside) -> Iterator[str]:
 
 
 def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
-    notes = [f'<p class="note">{escape(line)}</p>' for line in doubts_told(measured)]
+    notes = map(_note, doubts_told(measured))
     lines = [f"Checkpoint {measured.checkpoint}; bundle {measured.bundle_sha256[:12]}.",
              f"Conditions of the whole run: {conditions_told(measured.conditions)}."]  # fmt: skip
     if measured.peak_memory_mb:
@@ -137,11 +140,16 @@ def _bundle(measured: Measured, beside: Beside) -> Iterator[str]:
         yield _section("Not measured", [f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in missing)}</ul>"])
 
 
-def _group(group: Group, beside: Beside, told: set[tuple[str, str]]) -> str:
+def _doubts(group: Group) -> Iterator[str]:
+    """Of a group that is of no one bundle; a bundle's stand together."""
+    return map(_note, warnings_of_groups((group,)))
+
+
+def _group(group: Group, beside: Beside, told: set[tuple[str, str]], before: Sequence[str] = ()) -> str:
     columns = beside.columns(group)
     image = plots.milliseconds(group) if len(group.rows) < 3 else plots.speedups(group)
     about = "".join(f"<li><b>{escape(names)}</b>: {escape(text)}</li>" for names, text in abouts(group, told))
-    parts = [_table(group_table(group, columns)), _image(image), f"<ul>{about}</ul>" if about else ""]
+    parts = [*before, _table(group_table(group, columns)), _image(image), f"<ul>{about}</ul>" if about else ""]
     if GMAC in columns:
         parts.append(_paragraph(NETWORKS_NOTE))
     if group.conditions is not None:
@@ -156,6 +164,10 @@ def _account(account: Account) -> str:
         for part in (account.backbone, account.segmenter, account.comparison)
     ]
     return _section("Operations and parameters", [_table(account_table(account)), *layers])
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def _paragraph(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from mcore.errors import UserError
 from mcore_bench import plots
 from mcore_bench.account import Counted, read_variants, write_variants
-from mcore_bench.beside import Beside, read_accuracy
+from mcore_bench.beside import ELSEWHERE_NOTE, Beside, read_accuracy
 from mcore_bench.page import render_page
 from mcore_bench.result import Result, read_result
 from mcore_bench.show import DASH, group_table, plain_cells, variants_table
@@ -104,6 +104,23 @@ def test_files_of_another_bundle_are_refused(result: Result, beside: Beside) -> 
         Beside(kept_memory=other).check(result)
 
 
+def test_doubts_of_groups_that_are_of_no_one_bundle_are_told(result: Result, beside: Beside) -> None:
+    assert beside.with_plain is not None
+    together = beside.with_plain.side_by_side
+    assert together is not None
+    row = together.rows[0]
+    shaky = dataclasses.replace(row, timing=dataclasses.replace(row.timing, variation=0.5))
+    doubtful = dataclasses.replace(together, rows=(shaky, *together.rows[1:]))
+    with_plain = dataclasses.replace(beside.with_plain, side_by_side=doubtful)
+    line = f"{together.title}: {row.name} scatters by 50%"
+    for run, others in (
+        (result, Beside(with_plain=with_plain)),
+        (dataclasses.replace(result, side_by_side=doubtful), Beside()),
+    ):
+        assert line in "\n".join(describe(run, RESULTS, others))
+        assert line in render_page(run, others)
+
+
 def test_freed_memory_kept_stands_beside_and_its_range_is_the_two_files(result: Result, beside: Beside) -> None:
     kept = beside.kept_memory
     assert kept is not None
@@ -152,6 +169,7 @@ def test_the_html_page_has_every_layer_and_what_was_trained(result: Result, besi
     assert all(f'<td class="text">{point.run}</td>' in page for point in beside.pareto.points)
     assert "Shifts at an equal budget" in page
     assert "Conditions of the whole run: " in page
+    assert ELSEWHERE_NOTE.partition("`")[0] in page
 
 
 def test_a_variant_shows_the_best_run_of_just_its_configuration(beside: Beside) -> None:
