@@ -23,6 +23,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from mcore._optional import require
 from mcore.allocator import keep_freed_memory
 from mcore.cli_help import description
 from mcore.clip_files import check_folder
@@ -34,7 +35,7 @@ from mcore_bench.guard import Verdict, check, keep, read_baseline
 from mcore_bench.history import Change, changes, differences
 from mcore_bench.page import write_page
 from mcore_bench.result import VERSION, Result, read_result, write_result
-from mcore_bench.run import Plan, measure_bundle, measure_side_by_side
+from mcore_bench.run import Plan, check_same_clips, measure_bundle, measure_side_by_side
 from mcore_bench.show import show, variants_table
 from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Effort
@@ -129,6 +130,11 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     for path in (arguments.json, arguments.html, arguments.keep):
         if path is not None:
             check_folder(path.parent, "the folder of", f"choose another place for {path.name}")
+    if arguments.variants or arguments.checkpoint is not None:
+        for package in ("torch", "fvcore.nn"):
+            require(package, "bench", "Counting operations and measuring peers")
+    if len(arguments.bundles) > 1:
+        check_same_clips(arguments.bundles)
     if arguments.keep_freed_memory and not keep_freed_memory():
         raise UserError("the C library here cannot be told to keep freed memory (glibc can); leave out the flag")
     variants: tuple[VariantCost, ...] = ()

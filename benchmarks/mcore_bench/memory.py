@@ -46,7 +46,7 @@ def peak_memory(bundle: Path, backend: str, precision: str, threads: int) -> Mem
     """
     command = [sys.executable, "-m", "mcore_bench.memory", str(bundle), backend, precision, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return Memory(**json.loads(done.stdout)) if done.returncode == 0 else None
+    return Memory(**json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else None  # engines may print too
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,8 @@ from mcore_bench.throughput import Streams
 from mcore_bench.timing import Group
 
 VERSION = 1
+TRANSFERS_MEASURED = "in the tables of copies and computing"
+"""Where a contender's transfers are, if it has any."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Measured:
     groups: tuple[Group, ...]
     """Contenders in turns, part by part, and peers."""
     peak_memory_mb: Mapping[str, float]
-    """By contender: of a process that encodes clips, resident and, on one, on the GPU."""
+    """Of a process that encodes clips, by contender: resident, and where it runs on a GPU also the GPU's."""
     streams: tuple[Streams, ...]
     accuracy: tuple[Accuracy, ...]
     """Scores against PyTorch in float32."""

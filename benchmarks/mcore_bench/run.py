@@ -24,7 +24,7 @@ from mcore_bench.kernels import KernelReport, bounds_of
 from mcore_bench.limit import LayerReport, Limits, PartLimit, group_layers, measure_copy, measure_peaks, part_limit
 from mcore_bench.memory import peak_memory
 from mcore_bench.parts import PARTS, Dive, exemplars_of, measure_parts, measure_video, read_dive, rendered_dive
-from mcore_bench.result import Measured
+from mcore_bench.result import TRANSFERS_MEASURED, Measured
 from mcore_bench.throughput import STREAMS, Streams, measure_batches, measure_streams
 from mcore_bench.timing import Call, Effort, Group, Row, compare
 from mcore_runtime.backends import Backend, StepwiseBackend
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mcore_bench.account import Account
     from mcore_bench.peers import PeerGroups
 
-_MEASURED = "in the tables of copies and computing"
 _NO_TRANSFERS = "none: the graphs run where the clip is"
 GPU_BACKENDS: tuple[BackendName, ...] = ("onnxruntime-cuda", "tensorrt", "tensorrt-rtx")
 
@@ -61,6 +60,11 @@ class Plan:
     """Dives for the time to score; 0: it is not measured."""
     gpu_only: bool = False
     """Leave out what runs on the processor."""
+
+    @property
+    def backends(self) -> tuple[BackendName, ...]:
+        """Those to try."""
+        return GPU_BACKENDS if self.gpu_only else BACKENDS
 
 
 def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measured:
@@ -100,7 +104,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
             from mcore_bench.flops import count_model
 
             account = count_model(model)
-        with open_contenders(bundle, plan.threads, backends=GPU_BACKENDS if plan.gpu_only else BACKENDS) as contenders:
+        with open_contenders(bundle, plan.threads, backends=plan.backends) as contenders:
             absent = list(contenders.absent)
             on_gpu = {each.name: each for each in contenders.opened if _on_gpu(each)}
             say(f"parts: {', '.join(each.name for each in contenders.opened)}")
@@ -152,7 +156,7 @@ def measure_bundle(path: Path, plan: Plan, say: Callable[[str], None]) -> Measur
                     contender = contender_name(backend, precision)
                     memory[contender] = peak.resident
                     if backend in GPU_BACKENDS and peak.gpu is not None:
-                        memory[f"{contender}, on the GPU"] = peak.gpu
+                        memory[f"{contender} on the GPU"] = peak.gpu
     return Measured(
         bundle=path.name,
         bundle_sha256=bundle.sha256,
@@ -224,22 +228,30 @@ def _backends(contenders: Contenders) -> dict[str, Backend]:
     return {each.name: each.scorer.backend for each in contenders.opened}
 
 
+def check_same_clips(paths: Sequence[Path]) -> None:
+    """Look whether bundles can be measured side by side; cheap, so do it before measuring.
+
+    Raises:
+        UserError: one cannot be opened, or their inputs differ.
+    """
+    if len({Bundle.open(path).model.clip for path in paths}) > 1:
+        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
+
+
 def measure_side_by_side(paths: Sequence[Path], plan: Plan) -> Group:
     """Time the backbones of several bundles in turns.
 
-    Raises:
-        UserError: their inputs differ.
+    Args:
+        paths: of bundles for which ``check_same_clips`` is content.
+        plan: how to measure.
     """
     bundles = [Bundle.open(path) for path in paths]
-    shapes = {bundle.model.clip for bundle in bundles}
-    if len(shapes) > 1:
-        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
     c = bundles[0].model.clip
     clip = np.random.default_rng(0).standard_normal((1, 3, c.num_frames, c.crop_size, c.crop_size), np.float32)
     with ExitStack() as stack:
         calls: dict[str, Call] = {}
         for bundle in bundles:
-            contenders = stack.enter_context(open_contenders(bundle, plan.threads))
+            contenders = stack.enter_context(open_contenders(bundle, plan.threads, backends=plan.backends))
             for each in contenders.opened:
                 calls[f"{bundle.path.name}: {each.name}"] = partial(each.scorer.backend.backbone, clip)
         return compare("backbones of all bundles", calls, plan.effort)
@@ -317,7 +329,7 @@ def _arithmetic(contender: Contender, part: str) -> str:
 
 
 def _transfers(contender: Contender) -> str:
-    return _MEASURED if _on_gpu(contender) else _NO_TRANSFERS
+    return TRANSFERS_MEASURED if _on_gpu(contender) else _NO_TRANSFERS
 
 
 def _on_gpu(contender: Contender) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mcore_bench.conditions import Conditions
 from mcore_bench.environment import Environment
-from mcore_bench.result import Measured
+from mcore_bench.result import TRANSFERS_MEASURED, Measured
 from mcore_bench.steadiness import warnings_of_groups
 from mcore_bench.timing import Group
 
@@ -76,5 +76,6 @@ def absent_told(measured: Measured) -> list[str]:
     """What was not measured, and why; contenders without transfers together."""
     names: dict[str, list[str]] = {}
     for name, text in measured.transfers.items():
-        names.setdefault(text, []).append(name)
+        if text != TRANSFERS_MEASURED:
+            names.setdefault(text, []).append(name)
     return [*measured.absent, *(f"transfers of {', '.join(each)}: {text}" for text, each in names.items())]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from mcore_bench.conditions import Conditions
 from mcore_bench.environment import Environment
+from mcore_bench.result import TRANSFERS_MEASURED, read_result
 from mcore_bench.timing import Group, Row, Timing
-from mcore_bench.words import abouts, conditions_told, machine_told, software_told
+from mcore_bench.words import abouts, absent_told, conditions_told, machine_told, software_told
 
 BARE = Environment("a CPU", 2, (), 8.4, "Linux, x86_64", "", "", "", {"python": "3.11"}, 1, "2026-11-28T14:00")
 UNKNOWN = Conditions(12.0, 1.0, None, None, (1.0, 2.0, 3.0), None, None, None, "none here", ())
@@ -49,3 +51,11 @@ def test_contenders_of_whom_the_same_is_true_stand_together_and_once() -> None:
     assert abouts(first, told) == [("a; c", "fast"), ("b", "slow")]
     second = Group("two", "a", tuple(Row(name, "fast", TIMING, None) for name in "abc"))
     assert abouts(second, told) == [("b", "fast")]
+
+
+def test_what_was_measured_is_not_among_what_was_not() -> None:
+    results = Path(__file__).resolve().parents[2] / "benchmarks/results"
+    (measured,) = read_result(results / "cpu.json").bundles
+    transfers = {"a": "none", "b": TRANSFERS_MEASURED, "c": "none"}
+    told = absent_told(dataclasses.replace(measured, absent=("d: not here",), transfers=transfers))
+    assert told == ["d: not here", "transfers of a, c: none"]
