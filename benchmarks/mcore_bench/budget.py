@@ -18,7 +18,7 @@ from mcore_bench.account import GIGA, VariantCost
 
 SHIFTS: dict[str, ShiftKind] = {"base": "gated", "tsm": "tsm", "no-shift": "none"}
 """Variants of an ablation by the shift of their network."""
-_RECIPE_ONLY = "--model"
+_OF_NETWORK = "--model"
 """A training flag that begins so changes the network, whose operations are not those of its preset then."""
 
 
@@ -64,11 +64,9 @@ def read_budget(path: Path) -> EqualBudget:
         seeds = tuple(values["seeds"])
         if any(len(row["figures"]["srcc"]["values"]) != len(seeds) for row in found.values()):
             raise ValueError("a variant lacks a seed")
-        own = not any(flag.startswith(_RECIPE_ONLY) for flag in values["train_flags"])
+        own = not any(flag.startswith(_OF_NETWORK) for flag in values["train_flags"])
         rows = tuple(_shifted(found[variant], shift) for variant, shift in SHIFTS.items())
-        return EqualBudget(
-            values["preset"], own, values["data"], values["split"], int(values["epochs"]), seeds, rows
-        )  # fmt: skip
+        return EqualBudget(values["preset"], own, values["data"], values["split"], int(values["epochs"]), seeds, rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no ablation.json of this version ({error!r})") from error
 

@@ -75,8 +75,8 @@ class _Ticks:
 class Watch:
     """A context manager that watches the machine; ``conditions`` is there afterwards.
 
-    Looking takes a tenth of a millisecond twice a second, and 16 ms before and after what is watched, so every group of
-    contenders can have a watch of its own.
+    Looking takes a tenth of a millisecond twice a second, and 8 ms before and as many after what is watched, so every
+    group of contenders can have a watch of its own.
 
     Args:
         root: where ``/proc`` and ``/sys`` are.

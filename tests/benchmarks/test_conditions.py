@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -120,13 +121,20 @@ def test_where_nothing_tells_nothing_is_invented(tmp_path: Path) -> None:
 
 
 def test_a_gpu_that_clocks_down_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = iter((1980.0, None, 1500.0))
+    clocks_mhz, over = iter((1980.0, None, 1500.0)), threading.Event()
+
+    def clock_mhz() -> float | None:
+        for clock in clocks_mhz:
+            return clock
+        over.set()
+        return None
+
     sensors = GpuSensors(ask=False)
-    monkeypatch.setattr(sensors, "working_clock_mhz", lambda: next(told, None))
+    monkeypatch.setattr(sensors, "working_clock_mhz", clock_mhz)
     monkeypatch.setattr(conditions, "_gpu_sensors", lambda ask: sensors)
     monkeypatch.setattr(conditions, "_EVERY_S", 0.01)
     with Watch() as watch:
-        time.sleep(0.2)
+        assert over.wait(60.0)
     assert watch.conditions.gpu_clock_mhz == (1500.0, 1980.0)
     assert any("GPU's clock moved" in line for line in watch.conditions.warnings)
 
