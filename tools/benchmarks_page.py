@@ -30,6 +30,7 @@ from mcore_bench import budget, pareto
 from mcore_bench.account import Counted, read_variants, write_variants
 from mcore_bench.beside import ELSEWHERE_NOTE, GMAC, NETWORKS_NOTE, Beside, read_accuracy
 from mcore_bench.budget import read_budget
+from mcore_bench.contenders import BACKBONE_PEERS, DIVE_PEERS
 from mcore_bench.page import write_page
 from mcore_bench.pareto import REACHED_NOTE, read_pareto
 from mcore_bench.result import Measured, Result, read_result
@@ -144,7 +145,7 @@ def read_beside(options: Options) -> Beside:
 def summary(result: Result, beside: Beside) -> Iterator[str]:
     """Yield the lines of the README's table: the first bundle against the published procedure and the plain export."""
     measured = result.bundles[0]
-    dive, backbone = (_named(measured, title) for title in ("dive, from network input to score", "backbone and its"))
+    dive, backbone = (_named(measured, title) for title in (DIVE_PEERS, BACKBONE_PEERS))
     backbones = {row.name: spread(row.speedup) for row in backbone.rows}
     kept = beside.columns(dive)
     rows = {row.name: beside.test_row(row.name) for row in dive.rows}
@@ -171,7 +172,10 @@ def _errors(row: Row | None) -> tuple[str, str]:
 
 
 def _named(measured: Measured, title: str) -> Group:
-    return next(group for group in measured.groups if group.title.startswith(title))
+    found = next((group for group in measured.groups if group.title == title), None)
+    if found is None:
+        raise UserError(f"these results have no group {title!r}; measure with --checkpoint and without --gpu-only")
+    return found
 
 
 def describe(result: Result, source: str, beside: Beside) -> Iterator[str]:

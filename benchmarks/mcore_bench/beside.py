@@ -13,7 +13,7 @@ from mcore.config import from_dict
 from mcore.errors import UserError
 from mcore_bench.account import GIGA, Counted
 from mcore_bench.budget import EqualBudget
-from mcore_bench.contenders import contender_name
+from mcore_bench.contenders import OTHER_NETWORKS, contender_name
 from mcore_bench.pareto import Pareto
 from mcore_bench.result import Result
 from mcore_bench.show import spread
@@ -22,8 +22,6 @@ from mcore_bench.timing import Group
 from mcore_export.accuracy import BundleAccuracy, Row
 
 ELSEWHERE_NOTE = "Batches are of a bundle of the same checkpoint without `--for-cpu`, whose tiles have no batch axis."
-NETWORKS = "other video backbones"
-"""Beginning of the title of their group."""
 NETWORKS_NOTE = (
     "GMAC and parameters are of the features alone, without a classifier, on this network's clip. USDL, CoRe and TSA "
     "feed I3D overlapping snippets of 16 frames of 224 x 224 pixels; here it has one pass over the whole clip, as the "
@@ -75,7 +73,7 @@ class Beside:
         """Further columns of a group: operations of other networks, and ratios with freed memory kept."""
         found: dict[str, Mapping[str, str]] = {}
         costs = {cost.name: cost for cost in self.counted.networks}
-        if group.title.startswith(NETWORKS) and costs:
+        if group.title.startswith(OTHER_NETWORKS) and costs:
             found[GMAC] = {name: f"{cost.macs / GIGA:.2f}" for name, cost in costs.items()}
             found["M parameters"] = {name: f"{cost.parameters / 1e6:.2f}" for name, cost in costs.items()}
         kept = _group(self.kept_memory, group.title)
@@ -117,7 +115,7 @@ class Beside:
             for row in group.rows if kept is not None else ():
                 same = [each for each in kept.rows if each.name == row.name] if kept is not None else []
                 if same and _of_torch(row.name, group):
-                    place = "" if group.title.startswith(NETWORKS) else f", {group.title.partition(',')[0]}"
+                    place = "" if group.title.startswith(OTHER_NETWORKS) else f", {group.title.partition(',')[0]}"
                     yield row.timing.median_ms / same[0].timing.median_ms, row.name + place
 
 

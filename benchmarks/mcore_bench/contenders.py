@@ -16,6 +16,11 @@ from mcore_runtime.scorer import Scorer
 PUBLISHED_EXEMPLARS = 10
 PLAIN = "ONNX Runtime, plain export"
 """The published module exported as it is: what the bundle's engines are held to."""
+DIVE_PEERS = "dive, from network input to score, and its peers"
+BACKBONE_PEERS = "backbone and its peers"
+OTHER_NETWORKS = "other video backbones"
+COPIES = "copies and computing"
+"""Titles of groups, or beginnings of them, that pages and comparisons know them by."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mcore.errors import UserError, first_line
 from mcore.model import MCoRe
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
-from mcore_bench.contenders import PUBLISHED_EXEMPLARS, describe
+from mcore_bench.contenders import OTHER_NETWORKS, PUBLISHED_EXEMPLARS, describe
 from mcore_bench.kernels import KernelReport, account_kernels
 from mcore_bench.peers import BASELINE, OTHERS_ABOUT, PeerGroups, graph_dive, other_networks, plain_export
 from mcore_bench.published import PublishedProcedure
@@ -147,7 +147,7 @@ def measure_gpu_peers(
                     baseline=BASELINE),
             compare("backbone on the GPU and its peers", backbones, effort, about=about,
                     baseline=PLAIN if PLAIN in backbones else EAGER),
-            compare("other video backbones on the GPU, PyTorch eager, float32", others, effort, about=about),
+            compare(f"{OTHER_NETWORKS} on the GPU, PyTorch eager, float32", others, effort, about=about),
         ]  # fmt: skip
         reports = [account_kernels(f"backbone, {name}", call) for name, call in backbones.items()]
         reports += [account_kernels(f"dive, {name}", call) for name, call in dives.items() if name != BASELINE]

@@ -14,7 +14,7 @@ from typing import Any
 
 from mcore.errors import UserError
 from mcore.files import write_text
-from mcore_bench.contenders import PLAIN
+from mcore_bench.contenders import BACKBONE_PEERS, DIVE_PEERS, PLAIN
 from mcore_bench.environment import Environment
 from mcore_bench.history import WORSE, differences
 from mcore_bench.result import Result
@@ -24,7 +24,7 @@ from mcore_runtime.backends.select import BACKENDS
 
 FORMAT = 2
 """The first had ratios to the published procedure, and the processor's name only."""
-GROUPS = ("dive, from network input to score, and its peers", "backbone and its peers")
+GROUPS = (DIVE_PEERS, BACKBONE_PEERS)
 """Groups of ``mcore_bench.peers`` whose ratios say something of our code."""
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mcore_bench.contenders import COPIES, OTHER_NETWORKS
 from mcore_bench.environment import Environment
 from mcore_bench.result import Result
 from mcore_bench.timing import Row
@@ -13,7 +14,7 @@ from mcore_bench.timing import Row
 WORSE = 0.95
 """Share of its old value below which a ratio lost ground: two calm runs of the same code differed by 3 % at most, and
 the smallest step that was worth its code gained 7 %."""
-_DIFFERENT_WORK = ("video of ", "other video backbones", "copies and computing")
+_DIFFERENT_WORK = ("video of ", OTHER_NETWORKS, COPIES)
 """Groups whose contenders do not do the same work, so that no ratio of theirs is better when it is larger."""
 
 

@@ -21,7 +21,7 @@ from mcore.errors import first_line
 from mcore.model import MCoRe
 from mcore.segmenter import decode_transitions
 from mcore.stages import stage_tokens
-from mcore_bench.contenders import PLAIN, PUBLISHED_EXEMPLARS, describe
+from mcore_bench.contenders import BACKBONE_PEERS, DIVE_PEERS, OTHER_NETWORKS, PLAIN, PUBLISHED_EXEMPLARS, describe
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
@@ -114,11 +114,10 @@ def measure_peers(
         about = {**_ABOUT, **{name: describe(each) for name, each in backends.items()}}
         groups = [
             compare(
-                "dive, from network input to score, and its peers", dives, effort, about=about, baseline=BASELINE,
-                every={BASELINE: PUBLISHED_EVERY},
+                DIVE_PEERS, dives, effort, about=about, baseline=BASELINE, every={BASELINE: PUBLISHED_EVERY},
             ),
-            compare("backbone and its peers", backbones, effort, about=about, baseline=PLAIN),
-            compare("other video backbones, PyTorch eager", others, effort, about=about),
+            compare(BACKBONE_PEERS, backbones, effort, about=about, baseline=PLAIN),
+            compare(f"{OTHER_NETWORKS}, PyTorch eager", others, effort, about=about),
         ]  # fmt: skip
     return PeerGroups(tuple(groups), tuple(absent))
 

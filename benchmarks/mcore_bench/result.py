@@ -14,6 +14,7 @@ from mcore.files import write_text
 from mcore_bench.account import Account
 from mcore_bench.accuracy import Accuracy
 from mcore_bench.conditions import Conditions
+from mcore_bench.contenders import COPIES
 from mcore_bench.environment import Environment
 from mcore_bench.kernels import KernelReport
 from mcore_bench.limit import Limits
@@ -21,7 +22,7 @@ from mcore_bench.throughput import Streams
 from mcore_bench.timing import Group
 
 VERSION = 1
-TRANSFERS_MEASURED = "in the tables of copies and computing"
+TRANSFERS_MEASURED = f"in the tables of {COPIES}"
 """Where a contender's transfers are, if it has any."""
 
 

@@ -17,7 +17,7 @@ from mcore.config import ClipConfig
 from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import measure_accuracy
 from mcore_bench.conditions import Watch
-from mcore_bench.contenders import Contender, Contenders, contender_name, open_contenders
+from mcore_bench.contenders import COPIES, Contender, Contenders, contender_name, open_contenders
 from mcore_bench.delay import STREAM_SIZE, measure_delays
 from mcore_bench.gpu_limit import has_gpu, measure_gpu_limits
 from mcore_bench.kernels import KernelReport, bounds_of
@@ -310,7 +310,7 @@ def _steps(contender: Contender, part: str, dive: Dive, plan: Plan) -> Group:
         arrays = (backend.backbone(clip),)
     if part == "regressor":
         arrays = (backend.segmenter(arrays[0])[2], exemplars_of(contender.scorer, dive).tokens)
-    return compare(f"copies and computing: {part}, {contender.name}", backend.steps(part, *arrays), plan.effort)
+    return compare(f"{COPIES}: {part}, {contender.name}", backend.steps(part, *arrays), plan.effort)
 
 
 def _gpu_peers(

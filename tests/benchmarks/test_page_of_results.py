@@ -76,6 +76,13 @@ def test_both_are_written_again_and_the_rest_of_the_readme_stays(tmp_path: Path)
     assert main([str(ROOT / RESULTS), "--readme", str(page), *variants]) == 2
 
 
+def test_results_without_peers_have_no_table_for_the_readme(result: Result) -> None:
+    (measured,) = result.bundles
+    alone = dataclasses.replace(result, bundles=(dataclasses.replace(measured, groups=measured.groups[:1]),))
+    with pytest.raises(UserError, match="measure with --checkpoint and without --gpu-only"):
+        list(summary(alone, Beside()))
+
+
 def test_nothing_is_said_twice_below_tables(result: Result, beside: Beside) -> None:
     lines = [line for line in describe(result, RESULTS, beside) if line.startswith("* ")]
     assert len(lines) == len(set(lines))
