@@ -103,8 +103,8 @@ def measure_delays(
             dives = _render(numbers, range(first, min(first + _TURN, runs)), bundle.model.clip)
             for where in (ALONE, BESIDE):
                 stream.play(where == BESIDE)
-                for dive in dives:
-                    for way in ways:
+                for number, dive in enumerate(dives):
+                    for way in ways if number % 2 == 0 else reversed(ways):  # none always follows the same one
                         times.setdefault(f"{way.name}, {where}", []).append(_time(way, dive))
             stream.play(False)
     rate = f"{stream.pictures_per_s:.1f} of {fps:g} pictures a second"
