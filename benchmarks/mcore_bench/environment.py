@@ -78,7 +78,7 @@ def read_environment(threads: int, machine: Machine | None = None) -> Environmen
         processor=processor(machine),
         cores=cores(),
         instructions=tuple(flag for flag in _FLAGS if flag in known),
-        memory_gb=int(memory[1]) / 1e6 if memory else 0.0,
+        memory_gb=int(memory[1]) * 1024 / 1e9 if memory else 0.0,
         system=f"{release[1] if release else 'unknown system'}, {machine.architecture}",
         governor=", ".join(sorted({machine.text(str(path.relative_to(machine.root))) for path in files} - {""})),
         gpu="; ".join((machine.run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or "")

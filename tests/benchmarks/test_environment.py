@@ -25,7 +25,7 @@ def machine(root: Path, cpuinfo: str) -> Machine:
 def test_the_environment_is_what_the_machine_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     found = read_environment(3, machine(tmp_path, X86))
-    assert (found.processor, found.instructions, found.memory_gb, found.threads) == ("A processor", ("avx2",), 8.0, 3)
+    assert (found.processor, found.instructions, found.memory_gb, found.threads) == ("A processor", ("avx2",), 8.192, 3)
     assert found.omp_wait_policy == "PASSIVE"
     assert "numpy" in found.versions
 
