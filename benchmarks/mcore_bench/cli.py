@@ -133,6 +133,8 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
     if arguments.variants or arguments.checkpoint is not None:
         for package in ("torch", "fvcore.nn"):
             require(package, "bench", "Counting operations and measuring peers")
+    if arguments.html is not None:
+        require("matplotlib", "bench", "Drawing the page")
     if len(arguments.bundles) > 1:
         check_same_clips(arguments.bundles)
     if arguments.keep_freed_memory and not keep_freed_memory():
