@@ -202,11 +202,18 @@ def test_mistakes_are_said(arguments: list[str], words: str, capsys: pytest.Capt
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("package", "flag"),
+    [
+        ("fvcore.nn", ("--checkpoint", "best.pt")),  # not torch, which tyro would then look for
+        ("matplotlib", ("--html", "page.html")),
+    ],
+)
 def test_a_missing_package_is_said_before_anything_is_measured(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    package: str, flag: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "fvcore.nn", None)  # not torch, which tyro would then look for
-    assert main(["nowhere", "--checkpoint", "best.pt"]) == 2
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["nowhere", *flag]) == 2
     assert "pip install 'mcore-edge[bench]'" in capsys.readouterr().err
 
 
