@@ -83,8 +83,8 @@ def told(found: EqualBudget) -> str:
     agree = 2 ** (count - 1)
     return (
         f"Trained alike ({found.preset} preset, {found.epochs} epochs, list {found.data}, {count} seeds), so that only "
-        f"the shift differs: another list, a smaller network and fewer epochs than above, not to be held against those "
-        f"figures. Chance alone gives {count} seeds the same sign in one case of {agree}; a difference below the "
+        "the shift differs: not to be held against figures of other networks, lists or epochs. "
+        f"Chance alone gives {count} seeds the same sign in one case of {agree}; a difference below the "
         "seeds' deviation ranks nothing."
     )
 

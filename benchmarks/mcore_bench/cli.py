@@ -96,6 +96,11 @@ class BenchArguments:
     def __post_init__(self) -> None:
         if not self.bundles and not self.variants:
             raise UserError("nothing to measure: give a bundle, or --variants")
+        names = [path.resolve().name for path in self.bundles]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise UserError(
+                f"several bundles are called {doubled[0]}, which figures are told apart by: rename a folder"
+            )
         if self.checkpoint is not None and not self.bundles:
             raise UserError("--checkpoint belongs to the first bundle; give one")
         if not self.bundles and any((self.json, self.html, self.compare, self.guard, self.keep)):

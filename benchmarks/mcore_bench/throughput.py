@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mcore.errors import UserError
 from mcore_bench.contenders import contender_name
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_export.batched import write_batched
@@ -89,6 +91,11 @@ def measure_streams(
             process.start()
         try:
             rates = [results.get(timeout=_PATIENCE_S + seconds) for _ in processes]
+        except queue.Empty:
+            raise UserError(
+                f"one of {count} processes of {contender_name(backend, precision)} did not answer within "
+                f"{_PATIENCE_S + seconds:.0f} s; leave streams out with --no-throughput"
+            ) from None
         finally:
             for process in processes:
                 process.join(_PATIENCE_S)

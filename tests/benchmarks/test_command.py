@@ -188,6 +188,7 @@ def test_the_guard_holds_what_a_real_run_measured(tmp_path: Path, result: Result
     [
         ([], "nothing to measure"),
         (["--variants", "--checkpoint", "c"], "belongs to the first bundle"),
+        (["here/a", "there/a"], "several bundles are called a"),
         (["a", "--json", "a.txt"], "does not end in .json"),
         (["a", "--runs", "2"], "at least 4 runs"),
         (["a", "--dives", "2"], "2 dives; allowed: 4 or more, or 0 to leave the time to score out"),
