@@ -28,7 +28,6 @@ from mcore.allocator import keep_freed_memory
 from mcore.cli_help import description
 from mcore.clip_files import check_folder
 from mcore.errors import UserError, run_command
-from mcore.openmp import let_waiting_threads_sleep
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
 from mcore_bench.guard import Verdict, check, keep, read_baseline
@@ -116,7 +115,6 @@ class BenchArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-bench``; returns 0, 1 where a guarded ratio was lost, or 2 for a mistake."""
-    let_waiting_threads_sleep()  # PyTorch's would spin on the cores that the next contender computes on
     return run_command(
         lambda: _run(
             tyro.cli(

@@ -104,7 +104,8 @@ def differences(old: Environment, old_command: str, new: Environment, new_comman
     software: dict[str, tuple[object, ...]] = {
         name: tuple(e.versions.get(name, "not there") for e in (old, new)) for name in names
     }
-    software["OMP_WAIT_POLICY"] = tuple(e.omp_wait_policy or "not set" for e in (old, new))
+    if max(old.threads, new.threads) > 1:  # one thread waits for none
+        software["OMP_WAIT_POLICY"] = tuple(e.omp_wait_policy or "not set" for e in (old, new))
     return Differences(_differing(setting), _differing(software))
 
 

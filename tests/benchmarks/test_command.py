@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import subprocess
 import sys
@@ -261,18 +260,6 @@ def test_another_networks_checkpoint_is_refused(
 def test_without_a_checkpoint_torch_is_not_loaded() -> None:
     code = "import sys; sys.modules['torch'] = None; sys.modules['fvcore'] = None; import mcore_bench.cli"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("told", [None, "ACTIVE"])
-def test_threads_that_wait_sleep_unless_told_otherwise(
-    told: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if told is not None:
-        monkeypatch.setenv("OMP_WAIT_POLICY", told)
-    assert main([]) == 2
-    assert os.environ["OMP_WAIT_POLICY"] == (told or "PASSIVE")
-    capsys.readouterr()
 
 
 def test_a_file_is_plain_json(measured: Path) -> None:

@@ -269,8 +269,10 @@ def test_versions_on_one_side_only_are_told(result: Result) -> None:
     assert found.setting == ()
     assert [line.partition(": was")[0] for line in found.software] == ["openvino"]
     assert found.software[0].endswith("is not there")
-    policy = differences(e, "", replace(e, omp_wait_policy="PASSIVE"), "").software
-    assert policy == ("OMP_WAIT_POLICY: was not set, is PASSIVE",)
+    passive = replace(e, omp_wait_policy="PASSIVE")
+    assert differences(e, "", passive, "").software == ()
+    two = differences(replace(e, threads=2), "", replace(passive, threads=2), "").software
+    assert two == ("OMP_WAIT_POLICY: was not set, is PASSIVE",)
 
 
 def test_the_committed_ratios_are_held_to_the_plain_export() -> None:
