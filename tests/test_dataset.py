@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import torch
 from PIL import Image
 
 from mcore.config import ClipConfig
+from mcore.data import cache
 from mcore.data.augment import augment
-from mcore.data.cache import fill_cache, load_clip
+from mcore.data.cache import LoadedClip, fill_cache, load_clip
 from mcore.data.dataset import (
     ClipDataset,
     EpochBatches,
@@ -74,6 +76,28 @@ def test_cache_decodes_again_what_was_cut_short(records: list[DiveRecord], tmp_p
     (file,) = tmp_path.glob("*.frames.npy")
     file.write_bytes(file.read_bytes()[:300])
     np.testing.assert_array_equal(load_clip(records[0], CLIP, tmp_path).frames, whole)
+
+
+def test_filling_the_cache_keeps_no_clip_in_memory(
+    records: list[DiveRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[LoadedClip]] = []
+
+    def load(record: DiveRecord, config: ClipConfig, cache_dir: Path | None) -> LoadedClip:
+        clip = load_clip(record, config, cache_dir)
+        alive.append(weakref.ref(clip))
+        return clip
+
+    monkeypatch.setattr(cache, "load_clip", load)
+    most = 0
+
+    def on_clip() -> None:
+        nonlocal most
+        most = max(most, sum(clip() is not None for clip in alive))
+
+    fill_cache(records, CLIP, tmp_path, workers=1, on_clip=on_clip)
+    assert len(alive) == len(records) > 2
+    assert most <= 1  # the one that is being read meanwhile
 
 
 def test_fill_cache_reports_each_clip_and_checks_the_disk(

@@ -94,7 +94,7 @@ def fill_cache(
     for _ in range(len(records) - len(missing)):
         on_clip()
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        futures = [pool.submit(load_clip, record, config, cache_dir) for record in missing]
+        futures = [pool.submit(_store, record, config, cache_dir) for record in missing]
         try:
             for future in as_completed(futures):
                 future.result()
@@ -102,6 +102,11 @@ def fill_cache(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> None:
+    """Put a clip into the cache, and nothing into the future: it would keep the frames until all are done."""
+    load_clip(record, config, cache_dir)
 
 
 def is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
