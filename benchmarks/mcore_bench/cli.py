@@ -66,7 +66,7 @@ class BenchArguments:
     """Of the rendered video, pixels."""
     keep_freed_memory: bool = False
     """Let the C library keep freed memory for the next tensor, as training does: PyTorch on a CPU, and with it the
-    published procedure, is then up to twice as fast, and exported graphs are not (glibc)."""
+    published procedure, is then about twice as fast, and exported graphs are as fast as before (glibc)."""
     no_compile: bool = False
     """Leave out torch.compile, which takes minutes to start."""
     no_throughput: bool = False
@@ -98,7 +98,7 @@ class BenchArguments:
         names = [path.resolve().name for path in self.bundles]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise UserError(
-                f"several bundles are called {doubled[0]}, which figures are told apart by: rename a folder"
+                f"several bundles are called {doubled[0]}, and only names tell their figures apart: rename a folder"
             )
         if self.checkpoint is not None and not self.bundles:
             raise UserError("--checkpoint belongs to the first bundle; give one")

@@ -39,7 +39,6 @@ STREAM_SIZE = (1920, 1080)
 _TURN = 10
 """Dives in a row beside the stream, and the same ones without it."""
 _WARM_UP = 3
-_FPS = 25
 _SETTLE_S = 0.3
 """Until the stream runs at its pace, or has stopped."""
 _PATIENCE_S = 60.0
@@ -96,8 +95,8 @@ def measure_delays(
         ways = [way for scorer in scorers for way in _ways(scorer)]
         watch = stack.enter_context(Watch())
         stream = stack.enter_context(_stream(video, fps, bundle.model.clip))
-        for way in ways:
-            for dive in _render(numbers, range(_WARM_UP), bundle.model.clip):
+        for dive in _render(numbers, range(_WARM_UP), bundle.model.clip):
+            for way in ways:
                 _time(way, dive)
         for first in range(0, runs, _TURN):
             dives = _render(numbers, range(first, min(first + _TURN, runs)), bundle.model.clip)
@@ -118,15 +117,16 @@ def _render(numbers: Sequence[str], seeds: Iterable[int], config: ClipConfig) ->
     handed = []
     for seed in seeds:
         number = numbers[seed % len(numbers)]
-        frames = render_dive(number, seed).frames  # (N, H, W, 3)
+        rendered = render_dive(number, seed)
+        frames, fps = rendered.frames, rendered.plan.fps  # (N, H, W, 3)
         count, (height, width) = len(frames), frames.shape[1:3]
         indices = sample_indices(count, config.num_frames)
         clip = SampledClip(
             frames=np.stack([resize_frame(frames[index], config) for index in indices]),
-            pts_seconds=indices / _FPS,
+            pts_seconds=indices / fps,
             indices=indices,
             num_source_frames=count,
-            duration_s=count / _FPS,
+            duration_s=count / fps,
             source_width=width,
             source_height=height,
             source=f"rendered {number}, {seed}",

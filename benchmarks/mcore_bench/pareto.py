@@ -32,8 +32,8 @@ from mcore_bench.account import GIGA, VariantCost
 _WIDTH = 150
 """Columns of the table, also where the output is a file."""
 REACHED_NOTE = (
-    "Rendered twins of FineDiving's dives. Trainings differ in length and in what they began with, so a row is what "
-    "was reached, not what its network can reach."
+    "Rendered twins of FineDiving's dives. Trainings differ in length and in what they began with, whose epochs are "
+    "not counted, so a row is what was reached, not what its network can reach."
 )
 """What a reader of runs has to know."""
 _TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
@@ -61,6 +61,7 @@ class Point:
     frames: int
     pixels: int
     epochs: int
+    """Of its own command, without those of the run that it began with."""
     parameters: int
     pass_macs: int
     """One clip through the backbone."""
@@ -206,7 +207,7 @@ def figure(found: Pareto) -> Any:
     return drawn
 
 
-_HEADINGS = ("run", "widths", "shift", "frames", "pixels", "epochs", "M parameters", "GMAC a dive", "SRCC",
+_HEADINGS = ("run", "widths", "shift", "frames", "pixels", "own epochs", "M parameters", "GMAC a dive", "SRCC",
              "MAE, points", "front")  # fmt: skip
 _TEXTS = 3
 """Headings of columns that hold words come first."""

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.errors import UserError
+from mcore.errors import ClipError
 from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
@@ -63,14 +62,11 @@ def read_dive(video: Path, dive_number: str, config: ClipConfig) -> Dive:
         config: the network's input.
 
     Raises:
-        UserError: it is no video.
+        ClipError: it is no video, or a damaged one.
     """
-    try:
-        frames = _decode(video)
-    except (av.error.FFmpegError, IndexError) as error:  # no such file, no video, or none in it
-        raise UserError(f"{video} cannot be read as a video ({error}); give a file that FFmpeg reads") from error
+    frames = list(decode(video))
     if not frames:
-        raise UserError(f"{video} holds no frames; give another --video")
+        raise ClipError(f"{video} holds no frames; give another --video")
     rgb = np.stack([to_rgb(frames[i]) for i in sample_indices(len(frames), config.num_frames)])
     height, width = rgb.shape[1:3]
     return Dive(video, dive_number, (width, height), rgb, _prepare(rgb, config))
@@ -85,7 +81,7 @@ def measure_video(dive: Dive, config: ClipConfig, effort: Effort) -> Group:
         effort: how long for each.
     """
     width, height = dive.size
-    pictures = _decode(dive.video)
+    pictures = list(decode(dive.video))
     chosen = [pictures[i] for i in sample_indices(len(pictures), config.num_frames)]
     whole = "video to network input"
     calls: dict[str, Call] = {
@@ -140,11 +136,6 @@ def exemplars_of(scorer: Scorer, dive: Dive) -> ExemplarBank:
 
 def _whole(scorer: Scorer, dive: Dive) -> Call:
     return lambda: scorer.score(dive.video, dive.dive_number, any_exemplar=True)
-
-
-def _decode(video: Path) -> list[av.VideoFrame]:
-    with av.open(str(video)) as container:
-        return list(container.decode(video=0))
 
 
 def _run_through(values: Iterable[object]) -> None:

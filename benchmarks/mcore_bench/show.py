@@ -169,7 +169,7 @@ def variants_table(rows: Sequence[VariantCost], found: Pareto | None = None) -> 
                  f"{row.pass_macs / GIGA:.3f}", f"{row.dive_macs / GIGA:.3f}"]  # fmt: skip
         if found is not None:
             run = run_of(row, found)
-            cells.append("not trained" if run is None else f"{run.srcc.value:.3f}, {run.epochs} epochs ({run.run})")
+            cells.append("not trained" if run is None else f"{run.srcc.value:.3f} ({run.run})")
         table.add_row(*cells)
     return table
 

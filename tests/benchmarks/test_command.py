@@ -98,7 +98,7 @@ def test_time_to_score_has_every_way_and_the_stream_ran(result: Result) -> None:
 def test_a_video_that_is_none_is_said(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "dive.mp4").write_text("no video")
     assert main([str(bundle), *QUICK, "--video", str(tmp_path / "dive.mp4")]) == 2
-    assert "cannot be read as a video" in capsys.readouterr().err
+    assert "is not a video file that FFmpeg reads" in capsys.readouterr().err
 
 
 def test_layers_have_the_operations_of_the_network(result: Result, bundle: Path) -> None:

@@ -185,6 +185,6 @@ def test_a_variant_shows_the_best_run_of_just_its_configuration(beside: Beside) 
     trained = {tuple(row[:4]): row[-1] for row in rows if row[-1] != "not trained"}
     full = [p for p in beside.pareto.points if (p.frames, p.pixels, p.widths[-1]) == (96, 112, 368)]
     best = max(full, key=lambda point: point.srcc.value)
-    assert trained[("regnety_002", "gated", "96", "112")].endswith(f" epochs ({best.run})")
+    assert trained[("regnety_002", "gated", "96", "112")].endswith(f" ({best.run})")
     assert ("regnety_008", "gated", "96", "112") not in trained
     assert len(rows[0]) - 1 == len(plain_cells(variants_table(beside.counted.variants))[0])
