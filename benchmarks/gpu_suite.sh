@@ -45,9 +45,9 @@ bundle=$out/bundle
 steps() {
     step machine nvidia-smi -q
     step doctor "$python" -m mcore_runtime.doctor.command
-    step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/test_compute.py -ra
-    step tests-engines "$python" -m pytest tests/runtime/test_bound.py tests/runtime/test_backends.py \
-        tests/runtime/test_tensorrt_backend.py -ra
+    step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/training/test_compute.py -ra
+    step tests-engines "$python" -m pytest tests/runtime/backends/test_bound.py tests/runtime/backends/test_backends.py \
+        tests/runtime/backends/test_tensorrt_backend.py -ra
     step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
     step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
     step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx

@@ -30,9 +30,9 @@ from rich.console import Console
 from rich.table import Table
 
 import mcore_native
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
-from mcore.files import write_text
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
 from mcore_bench.environment import processor
 from mcore_bench.gpu_frames.frames import CONFIG, LEFT, SIDE, TOP, Frame, needed, table_of_values
 

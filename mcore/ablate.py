@@ -1,13 +1,13 @@
-"""``python -m mcore.ablate``: what each part of the method is worth; the command is ``mcore.ablate_command``."""
+"""``python -m mcore.ablate``: what each part of the method is worth."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from mcore._optional import require
-from mcore.errors import run_command
-from mcore.openmp import let_waiting_threads_sleep
+from mcore.common.errors import run_command
+from mcore.common.optional import require
+from mcore.devices.openmp import let_waiting_threads_sleep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: list[str]) -> int:
     let_waiting_threads_sleep()
     require("torch", "train", "Training")
-    from mcore.ablate_command import run_arguments
+    from mcore.training.ablate_command import run_arguments
 
     return run_arguments(argv)
 

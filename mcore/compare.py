@@ -1,12 +1,12 @@
-"""``python -m mcore.compare``: what runs differ in, and by how much; the command is ``mcore.compare_command``."""
+"""``python -m mcore.compare``: what runs differ in, and by how much."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from mcore.compare_command import run_arguments
-from mcore.errors import run_command
+from mcore.common.errors import run_command
+from mcore.evaluation.compare_command import run_arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:

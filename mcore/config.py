@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 STAGES = ("take-off", "flight", "entry")
 """The three stages of a dive, in order; two transitions separate them."""

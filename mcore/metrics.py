@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mcore._optional import require
+from mcore.common.errors import UserError
+from mcore.common.optional import require
 from mcore.diving.judging import COUNTED_AWARDS
-from mcore.errors import UserError
 
 
 class MetricError(UserError, ValueError):

@@ -1,13 +1,13 @@
-"""``python -m mcore.train``: train MCoRe on a list of dives; the command itself is ``mcore.train_command``."""
+"""``python -m mcore.train``: train MCoRe on a list of dives; the command itself is ``mcore.training.command``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from mcore._optional import require
-from mcore.errors import run_command
-from mcore.openmp import let_waiting_threads_sleep
+from mcore.common.errors import run_command
+from mcore.common.optional import require
+from mcore.devices.openmp import let_waiting_threads_sleep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: list[str]) -> int:
     let_waiting_threads_sleep()
     require("torch", "train", "Training")
-    from mcore.train_command import run_arguments
+    from mcore.training.command import run_arguments
 
     return run_arguments(argv)
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcore.backbone import Block, RegNetY
 from mcore.config import BackboneConfig
-from mcore.gated_shift import GatedShift
-from mcore.model import MCoRe
-from mcore.regressor import DecoderLayer
+from mcore.network.backbone import Block, RegNetY
+from mcore.network.gated_shift import GatedShift
+from mcore.network.model import MCoRe
+from mcore.network.regressor import DecoderLayer
 
 
 def random_model(model: MCoRe, seed: int = 0) -> MCoRe:

@@ -24,8 +24,8 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
 from mcore_bench import budget, pareto
 from mcore_bench.account import Counted, read_variants, write_variants
 from mcore_bench.beside import ELSEWHERE_NOTE, GMAC, NETWORKS_NOTE, Beside, read_accuracy

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 import mcore
+from mcore.common.errors import UserError, run_command
 from mcore.config import ClipConfig
-from mcore.errors import UserError, run_command
-from mcore.model import Encoding, MCoRe
+from mcore.network.model import Encoding, MCoRe
 
 FloatArray = NDArray[np.float32]
 Golden = Mapping[str, FloatArray]

@@ -17,12 +17,12 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mcore.cli_help import description
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.data.replica_labels import twin_labels
 from mcore.data.sources import read_source
-from mcore.data.twin_labels import twin_labels
-from mcore.errors import UserError, run_command
 from mcore.synthetic import RenderedDive, render_dive
-from mcore.synthetic.twin import Twin, plan_twin, render_twin
+from mcore.synthetic.replica import Twin, plan_twin, render_twin
 
 DIVES = (("407C", 2), ("205B", 5), ("6243D", 6), ("5337D", 9))
 CLIPS = (

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from mcore.common.errors import run_command
 from mcore.data.manifest import read_manifest, select_split
-from mcore.errors import run_command
 
 DIVE_NUMBERS = ("107B", "407C", "5253B")
 DIVES_PER_NUMBER = 80

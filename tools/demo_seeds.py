@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import tyro
 
-from mcore.errors import UserError, run_command
+from mcore.common.errors import UserError, run_command
 from mcore.synthetic import DEMO_NUMBERS, RenderSettings, render_dataset
 
 

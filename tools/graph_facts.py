@@ -19,12 +19,12 @@ import onnx
 import torch
 import tyro
 
+from mcore.common.errors import UserError, run_command
 from mcore.config import ModelConfig
-from mcore.errors import UserError, run_command
-from mcore.model import MCoRe
-from mcore_export.graphs import export_graphs
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, Precision, standard_graphs
+from mcore.network.model import MCoRe
+from mcore_export.graphs.onnx import export_graphs
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, Precision, standard_graphs
 
 OBVIOUS = {"Conv", "Relu", "MatMul", "LayerNormalization", "Softmax", "Sigmoid"}
 """Operators that the layer of the same name needs."""
@@ -35,7 +35,7 @@ REASONS = {
     "BatchNormalization": "One in each gated shift: it stands before a ReLU, so no convolution can take it in; all "
     "others are folded.",
     "Cast": "Decoded frame numbers become float32 for the interpolation. fp16: float32 inputs and outputs, and the "
-    "borders of the float32 islands (`export/mcore_export/half.py`).",
+    "borders of the float32 islands (`export/mcore_export/graphs/half.py`).",
     "Clip": "A first transition at frame 0 counts as 1, so that every stage has a frame.",
     "Concat": "Backbone: puts what a gated shift moved beside the channels it leaves alone. Segmenter: first and last "
     "frames of the three stages. Regressor: a target shape, which depends on the number of exemplars.",

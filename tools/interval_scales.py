@@ -20,8 +20,8 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from mcore.calibration import LEVEL, calibrate
-from mcore.errors import UserError, run_command
+from mcore.common.conformal import LEVEL, calibrate
+from mcore.common.errors import UserError, run_command
 
 NUM_HALVES = 500
 _FLOOR_POINTS = 1.0

@@ -21,22 +21,22 @@ from typing import Any
 import tyro
 from PIL import Image
 
-from mcore._optional import require
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
-from mcore.files import replacing
-from mcore_runtime.bundle import Bundle
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import replacing
+from mcore.common.optional import require
+from mcore.synthetic.meet.course import plan_meet
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.health import HealthReader
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.plan import RunPlan
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session.overview import overview
 from mcore_runtime.session.report import write_session_report
 from mcore_runtime.sources import open_source, parse_source
-from mcore_runtime.sources.rendered.meet import plan_meet
-from mcore_runtime.sources.rendered.settings import settings_of
+from mcore_runtime.sources.rendered import settings_of
 from mcore_runtime.web import serve
 
 ATHLETES = (("Ada Lindqvist", "Northshore DC"), ("Mei Tanaka", "Harbour SC"), ("Rosa Okafor", "City Divers"))

@@ -18,11 +18,11 @@ from typing import Annotated
 
 import tyro
 
-from mcore.cli_help import description
-from mcore.errors import run_command
-from mcore_export.engine_table import engine_table
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GateRow, Precision, VariantRecord
+from mcore.common.cli_help import description
+from mcore.common.errors import run_command
+from mcore_bench.engine_table import engine_table
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import GateRow, Precision, VariantRecord
 
 SHOWN = 8
 """Lines about what stayed in float32; the costliest come first."""

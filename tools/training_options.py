@@ -26,15 +26,15 @@ import tyro
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from mcore.clip_files import check_folder
-from mcore.compute import prepare_network
+from mcore.common.errors import UserError, first_line, run_command
+from mcore.common.files import write_text
+from mcore.data.clip_files import check_folder
 from mcore.data.dataset import PairBatch
-from mcore.devices import choose_device
-from mcore.engine import TrainingStep, make_optimizer
-from mcore.errors import UserError, first_line, run_command
-from mcore.files import write_text
-from mcore.model import MCoRe
-from mcore.training_config import PRESETS, ComputeConfig, PresetName, TrainingConfig
+from mcore.devices.device import choose_device
+from mcore.network.model import MCoRe
+from mcore.training.compute import prepare_network
+from mcore.training.config import PRESETS, ComputeConfig, PresetName, TrainingConfig
+from mcore.training.loop import TrainingStep, make_optimizer
 from mcore_bench.environment import processor
 
 PLAIN = "default"

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 from mcore.config import ShiftKind, from_dict
-from mcore.errors import UserError
-from mcore.files import write_text
 
 FLOPS_A_MAC = 2
 MEGA, GIGA = 1e6, 1e9

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mcore_export.compare import CHAIN, DEFAULT_LIMITS, compare
-from mcore_export.golden import load_golden
+from mcore_export.parity.compare import CHAIN, DEFAULT_LIMITS, compare
+from mcore_export.parity.golden import load_golden
 from mcore_runtime.backends import Backend
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcore.assessment import Figure
+from mcore.common.errors import UserError
 from mcore.config import from_dict
-from mcore.errors import UserError
+from mcore.evaluation.assessment import Figure
 from mcore_bench.account import GIGA, Counted
 from mcore_bench.budget import EqualBudget
 from mcore_bench.contenders import OTHER_NETWORKS, contender_name

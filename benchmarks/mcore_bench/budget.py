@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from mcore.common.errors import UserError
 from mcore.config import ShiftKind
-from mcore.errors import UserError
 from mcore_bench.account import GIGA, VariantCost
 
 SHIFTS: dict[str, ShiftKind] = {"base": "gated", "tsm": "tsm", "no-shift": "none"}

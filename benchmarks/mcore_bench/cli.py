@@ -23,11 +23,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from mcore._optional import require
-from mcore.allocator import keep_freed_memory
-from mcore.cli_help import description
-from mcore.clip_files import check_folder
-from mcore.errors import UserError, run_command
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.optional import require
+from mcore.data.clip_files import check_folder
+from mcore.devices.allocator import keep_freed_memory
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
 from mcore_bench.guard import Verdict, check, keep, read_baseline

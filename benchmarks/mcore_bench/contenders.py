@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from mcore.errors import UserError, first_line
+from mcore.common.errors import UserError, first_line
 from mcore_runtime.backends import BFLOAT16, Backend
 from mcore_runtime.backends.select import BACKENDS, BackendName
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import Precision
+from mcore_runtime.scoring.scorer import Scorer
 
 PUBLISHED_EXEMPLARS = 10
 PLAIN = "ONNX Runtime, plain export"

@@ -21,8 +21,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.synthetic import render_dive
 from mcore.synthetic.workers import begin_worker
 from mcore.video import SampledClip, resize_frame, sample_indices
@@ -31,9 +31,9 @@ from mcore_bench.conditions import Watch
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS, contender_name
 from mcore_bench.timing import Group, Row, ratio, summarise
 from mcore_runtime.backends import BackendName
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import Precision
+from mcore_runtime.scoring.scorer import Scorer
 
 STREAM_SIZE = (1920, 1080)
 _TURN = 10

@@ -16,10 +16,10 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore.config import BACKBONES, ClipConfig, ModelConfig, ShiftKind
-from mcore.model import MCoRe
-from mcore.training_config import PRESETS, PresetName
+from mcore.network.model import MCoRe
+from mcore.training.config import PRESETS, PresetName
 from mcore_bench.account import Account, Layer, NetworkCost, PartCost, VariantCost
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS
 

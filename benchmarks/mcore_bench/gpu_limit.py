@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_bench.limit import Limits, Peak
 from mcore_bench.timing import Call
 

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcore.errors import UserError, first_line
-from mcore.model import MCoRe
-from mcore.segmenter import decode_transitions
-from mcore.stages import stage_tokens
+from mcore.common.errors import UserError, first_line
+from mcore.network.model import MCoRe
+from mcore.network.segmenter import decode_transitions
+from mcore.network.stages import stage_tokens
 from mcore_bench.contenders import OTHER_NETWORKS, PUBLISHED_EXEMPLARS, describe
 from mcore_bench.kernels import KernelReport, account_kernels
 from mcore_bench.peers import BASELINE, OTHERS_ABOUT, PeerGroups, graph_dive, other_networks, plain_export

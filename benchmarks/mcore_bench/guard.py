@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 from mcore_bench.contenders import BACKBONE_PEERS, DIVE_PEERS, PLAIN
 from mcore_bench.environment import Environment
 from mcore_bench.history import WORSE, differences

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_bench.timing import Call, Group
 from mcore_runtime.backends.base import COMPUTE
 

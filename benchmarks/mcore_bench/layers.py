@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_runtime.backends.base import BFLOAT16
 
 _ROUNDS = 6

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_bench.account import FLOPS_A_MAC, PartCost
 from mcore_bench.layers import LayerTime
 from mcore_bench.timing import Call

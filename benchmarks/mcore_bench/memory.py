@@ -16,10 +16,10 @@ from typing import cast
 
 import numpy as np
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.records import Precision
 from mcore_runtime.nvml import GpuSensors
-from mcore_runtime.records import Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 
 _CLIPS = 2
 """The second one uses the buffers of the first."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mcore.files import write_text
+from mcore.common.files import write_text
 from mcore_bench import budget, pareto, plots
 from mcore_bench.account import Account, Counted, VariantCost
 from mcore_bench.beside import ELSEWHERE_NOTE, GMAC, NETWORKS_NOTE, Beside

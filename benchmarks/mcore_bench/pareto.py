@@ -19,14 +19,14 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from mcore._optional import require
-from mcore.cli_help import description
-from mcore.clip_files import check_folder
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
+from mcore.common.optional import require
 from mcore.config import ModelConfig, from_dict
-from mcore.errors import UserError, run_command
-from mcore.evaluation_files import METRICS
-from mcore.files import write_text
-from mcore.run_folders import CONFIG
+from mcore.data.clip_files import check_folder
+from mcore.evaluation.files import METRICS
+from mcore.evaluation.run_folders import CONFIG
 from mcore_bench.account import GIGA, VariantCost
 
 _WIDTH = 150
@@ -241,7 +241,7 @@ def table(found: Pareto) -> Table:
 
 
 def _point(folder: Path, metrics: dict[str, Any]) -> Point:
-    from mcore.model import MCoRe
+    from mcore.network.model import MCoRe
     from mcore_bench.flops import count_model
 
     recipe = _read(folder / CONFIG, "give the folder of a training")

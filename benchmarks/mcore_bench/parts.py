@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
-from mcore.errors import ClipError
 from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
 from mcore_bench.contenders import Contenders
 from mcore_bench.timing import Call, Effort, Group, compare
-from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.scoring.scorer import Scorer
 
 PARTS = ("backbone", "segmenter", "regressor")
 

@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcore.errors import first_line
-from mcore.model import MCoRe
-from mcore.segmenter import decode_transitions
-from mcore.stages import stage_tokens
+from mcore.common.errors import first_line
+from mcore.network.model import MCoRe
+from mcore.network.segmenter import decode_transitions
+from mcore.network.stages import stage_tokens
 from mcore_bench.contenders import BACKBONE_PEERS, DIVE_PEERS, OTHER_NETWORKS, PLAIN, PUBLISHED_EXEMPLARS, describe
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
 from mcore_export.backends import cpu_backends
-from mcore_export.graphs import write_onnx
+from mcore_export.graphs.onnx import write_onnx
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.split import LoadedGraphs, open_graphs
-from mcore_runtime.records import GraphRecord, standard_graphs
+from mcore_runtime.bundle.records import GraphRecord, standard_graphs
 
 BASELINE = "published procedure, PyTorch eager"
 PUBLISHED_EVERY = 4

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_bench.account import GIGA, VariantCost
 from mcore_bench.limit import LayerReport
 from mcore_bench.timing import Group, supports

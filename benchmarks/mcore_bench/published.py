@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mcore.backbone import Block, ConvNorm, RegNetY
-from mcore.gated_shift import GatedShift
-from mcore.model import MCoRe
-from mcore.segmenter import decode_transitions
-from mcore.stages import stage_tokens
+from mcore.network.backbone import Block, ConvNorm, RegNetY
+from mcore.network.gated_shift import GatedShift
+from mcore.network.model import MCoRe
+from mcore.network.segmenter import decode_transitions
+from mcore.network.stages import stage_tokens
 
 # Shapes: B clips, T frames, C channels, S shifted channels.
 
@@ -57,7 +57,7 @@ class PublishedShift(nn.Module):
 
 
 class PublishedBackbone(nn.Module):
-    """RegNetY with the published shift; the same function and weights as ``mcore.backbone.RegNetY``."""
+    """RegNetY with the published shift; the same function and weights as ``mcore.network.backbone.RegNetY``."""
 
     def __init__(self, source: RegNetY) -> None:
         super().__init__()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 from mcore_bench.account import Account
 from mcore_bench.accuracy import Accuracy
 from mcore_bench.conditions import Conditions

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import UserError, first_line
 from mcore.config import ClipConfig
-from mcore.errors import UserError, first_line
 from mcore_bench.accuracy import measure_accuracy
 from mcore_bench.conditions import Watch
 from mcore_bench.contenders import COPIES, Contender, Contenders, contender_name, open_contenders
@@ -31,10 +31,10 @@ from mcore_runtime.backends import Backend, StepwiseBackend
 from mcore_runtime.backends.base import COMPUTE
 from mcore_runtime.backends.select import BACKENDS, BackendName
 from mcore_runtime.backends.split import SPLIT_BACKENDS
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
-    from mcore.model import MCoRe
+    from mcore.network.model import MCoRe
     from mcore_bench.account import Account
     from mcore_bench.peers import PeerGroups
 
@@ -196,8 +196,8 @@ def _batches(bundle: Bundle, backends: Sequence[str], plan: Plan, absent: list[s
 
 
 def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
-    from mcore.checkpoint import load_checkpoint
-    from mcore_runtime.records import hash_file
+    from mcore.network.checkpoint import load_checkpoint
+    from mcore_runtime.bundle.records import hash_file
 
     if hash_file(checkpoint).sha256 != bundle.manifest.checkpoint.sha256:
         raise UserError(

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench.contenders import contender_name
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_export.batched import write_batched
 from mcore_runtime.backends.split import open_graphs
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GraphSet, Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import GraphSet, Precision
+from mcore_runtime.scoring.scorer import Scorer
 
 BATCHES = (1, 2, 4)
 BATCHES_TITLE = f"backbone of {max(BATCHES)} clips"

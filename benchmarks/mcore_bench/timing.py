@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench.conditions import Conditions, Watch
 from mcore_export.speed import in_turns
 

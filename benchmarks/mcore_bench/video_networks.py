@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mcore.gated_shift import TemporalShift
+from mcore.network.gated_shift import TemporalShift
 
 # Shapes: B clips, T frames, C channels.
 

@@ -26,20 +26,20 @@ from rich.console import Console
 from rich.table import Table
 
 from mcore import metrics
-from mcore.assessment import Figure, bootstrap_figure
-from mcore.calibration import Calibration
-from mcore.cli_help import description
-from mcore.clip_files import check_folder
+from mcore.common.cli_help import description
+from mcore.common.conformal import Calibration
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
+from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.diving import DiveNumber
-from mcore.errors import UserError, run_command
-from mcore.evaluation_files import with_interval
-from mcore.files import write_text
-from mcore_export.both_ways import Scores, score_both_ways
+from mcore.evaluation.assessment import Figure, bootstrap_figure
+from mcore.evaluation.files import with_interval
+from mcore_export.exemplars.dive_scores import Scores, score_both_ways
 from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.records import hash_file
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import hash_file
 
 LEAST_DIVES = 2
 _BF16 = "bf16"

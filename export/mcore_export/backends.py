@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from mcore_runtime.backends import Backend, BackendError, open_backend
 from mcore_runtime.backends.ort import cuda_is_listed
-from mcore_runtime.records import GraphSet
+from mcore_runtime.bundle.records import GraphSet
 
 
 def cpu_backends() -> tuple[str, ...]:

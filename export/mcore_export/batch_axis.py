@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from mcore.errors import ExportError
+from mcore.common.errors import ExportError
 
 Node = onnx.NodeProto
 Rule = Callable[["BatchAxis", Node], None]

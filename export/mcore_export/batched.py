@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcore._optional import require
-from mcore.errors import ExportError, UserError
-from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
+from mcore.common.errors import ExportError, UserError
+from mcore.common.optional import require
+from mcore_runtime.bundle.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

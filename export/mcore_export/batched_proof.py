@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore._optional import require
-from mcore.errors import ExportError
+from mcore.common.errors import ExportError
+from mcore.common.optional import require
 from mcore.video import normalise
-from mcore_export.compare import Expected
-from mcore_runtime.records import PARTS, GraphSet
+from mcore_export.parity.compare import Expected
+from mcore_runtime.bundle.records import PARTS, GraphSet
 
 CLIPS = 3
 """Clips of the batch: enough for one with a neighbour on each side."""

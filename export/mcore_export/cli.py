@@ -26,21 +26,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mcore._optional import require
-from mcore.cli_help import description
+from mcore.common.cli_help import description
+from mcore.common.errors import ExportError, UserError, run_command
+from mcore.common.optional import require
 from mcore.data.manifest import Split
-from mcore.errors import ExportError, UserError, run_command
-from mcore_export.add_engines import EngineOptions, add_engines
-from mcore_export.bank import BankOptions, add_exemplars
-from mcore_export.compare import DEFAULT_LIMITS, describe_failures
+from mcore_export.engines.add import EngineOptions, add_engines
+from mcore_export.exemplars.bank import BankOptions, add_exemplars
 from mcore_export.flags import refuse_idle
 from mcore_export.listing import list_bundle
+from mcore_export.parity.compare import DEFAULT_LIMITS, describe_failures
+from mcore_export.parity.verify import verify_bundle
 from mcore_export.triton.options import TritonOptions
-from mcore_export.verify import verify_bundle
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
-from mcore_runtime.bundle import MANIFEST_FILE, Bundle
-from mcore_runtime.records import GateLimits, Precision
+from mcore_runtime.bundle.folder import MANIFEST_FILE, Bundle
+from mcore_runtime.bundle.records import GateLimits, Precision
 
 if TYPE_CHECKING:
     from mcore_export.exporter import ExportOptions
@@ -264,7 +264,7 @@ def _from_checkpoint(arguments: Arguments, out: Path) -> Bundle:
 
 def _export_options(arguments: Arguments) -> ExportOptions:
     from mcore_export.exporter import ExportOptions
-    from mcore_export.gate import ValidationOptions
+    from mcore_export.parity.expected import ValidationOptions
 
     if arguments.fp16 and arguments.int8:
         raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
@@ -329,7 +329,7 @@ def _bank_options(arguments: Arguments, dives: Path | None) -> BankOptions | Non
 
 def _training_dives(checkpoint_path: Path) -> Path | None:
     """Find the list of dives that a checkpoint of ours was trained on, at its old place or beside the run."""
-    from mcore.checkpoint import read_checkpoint
+    from mcore.network.checkpoint import read_checkpoint
 
     data = read_checkpoint(checkpoint_path).extra.get("data")
     if not isinstance(data, dict):

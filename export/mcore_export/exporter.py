@@ -23,28 +23,28 @@ import onnxscript
 import torch
 
 import mcore
-from mcore.checkpoint import Checkpoint, build_model, read_checkpoint
+from mcore.common.errors import UserError
 from mcore.data.manifest import DiveRecord
-from mcore.errors import UserError
-from mcore.model import MCoRe
-from mcore.scoring import DEAD_POINTS
-from mcore_export.add_engines import EngineOptions, check_engines, write_engines
+from mcore.evaluation.scoring import DEAD_POINTS
+from mcore.network.checkpoint import Checkpoint, build_model, read_checkpoint
+from mcore.network.model import MCoRe
 from mcore_export.backends import gate_backends
-from mcore_export.bank import BankOptions, choose_exemplars, write_banks
-from mcore_export.compare import DEFAULT_LIMITS, Expected
+from mcore_export.engines.add import EngineOptions, check_engines, write_engines
+from mcore_export.exemplars.bank import BankOptions, choose_exemplars, write_banks
 from mcore_export.folder import appearing_folder, check_target
-from mcore_export.gate import TorchBackend, ValidationOptions, expect, rendered_clips, validation_clips
-from mcore_export.golden import write_golden
-from mcore_export.graphs import export_graphs, graph_modules
-from mcore_export.half import ISLANDS
-from mcore_export.int8_variant import calibration_clips, check_calibration, measure_speed, quantise_within
-from mcore_export.split_graphs import write_split
-from mcore_export.tiles import describe_tiles
-from mcore_export.verify import compare_aloud, compare_with_split, require_pass
-from mcore_export.widen import widened
-from mcore_runtime.bundle import Bundle, variant_folder, write_manifest
-from mcore_runtime.manifest import BundleManifest
-from mcore_runtime.records import (
+from mcore_export.graphs.cpu_layout import describe_tiles
+from mcore_export.graphs.half import ISLANDS
+from mcore_export.graphs.onnx import export_graphs, graph_modules
+from mcore_export.graphs.streaming_graphs import write_split
+from mcore_export.graphs.wide_groups import widened
+from mcore_export.parity.compare import DEFAULT_LIMITS, Expected
+from mcore_export.parity.expected import TorchBackend, ValidationOptions, expect, rendered_clips, validation_clips
+from mcore_export.parity.golden import write_golden
+from mcore_export.parity.verify import compare_aloud, compare_with_split, require_pass
+from mcore_export.quantise.variant import calibration_clips, check_calibration, measure_speed, quantise_within
+from mcore_runtime.bundle.folder import Bundle, variant_folder, write_manifest
+from mcore_runtime.bundle.manifest import BundleManifest
+from mcore_runtime.bundle.records import (
     PARTS,
     CheckpointRecord,
     GateLimits,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 
 def refuse_idle(arguments: Any, meant: Collection[str], when: str, prefixes: Mapping[str, str]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mcore.errors import UserError
-from mcore_runtime.bundle import MANIFEST_FILE, Bundle
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.folder import MANIFEST_FILE, Bundle
 
 
 def check_target(out: Path, *, force: bool) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mcore.calibration import Calibration
+from mcore.common.conformal import Calibration
 from mcore_runtime.backends.trial import try_backends
-from mcore_runtime.bundle import PICTURES_FILE, Bundle
-from mcore_runtime.records import BankCalibration
+from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
+from mcore_runtime.bundle.records import BankCalibration
 
 Say = Callable[[str], None]
 

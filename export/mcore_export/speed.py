@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.backends import Backend
-from mcore_runtime.encoding import encode_clip
+from mcore_runtime.scoring.encoding import encode_clip
 
 FloatArray = NDArray[np.float32]
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import ClipError, UserError
+from mcore.common.files import replacing
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
-from mcore.errors import ClipError, UserError
-from mcore.files import replacing
 from mcore.video import sample_clip
 
 CACHE_VERSION = 1

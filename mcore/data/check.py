@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from mcore.common.errors import DiveNumberError
 from mcore.data.findings import Finding, Report
 from mcore.data.image_checks import check_images
 from mcore.data.label_checks import check_labels, check_set, classify_difficulty, transition_figures
@@ -18,7 +19,6 @@ from mcore.data.labels import LabelledDive
 from mcore.data.manifest import SPLITS
 from mcore.data.sources import Source
 from mcore.diving import DiveNumber
-from mcore.errors import DiveNumberError
 
 EXAMPLES = 3
 """Findings of a kind that are printed; the JSON has all."""

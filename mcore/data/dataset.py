@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.augment import augment
 from mcore.data.cache import LoadedClip, load_clip
 from mcore.data.manifest import DiveRecord
 from mcore.data.pairs import augmentation_stream, by_dive_number, epoch_order, training_partner
-from mcore.errors import UserError
 from mcore.video import crop, sampled_transitions
 
 # Shapes: B pairs, N clips, T frames, c crop size.

@@ -24,10 +24,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from mcore.common.errors import UserError
 from mcore.data.labels import LabelledDive, transitions_of_steps
 from mcore.data.manifest import DiveRecord, Split
 from mcore.data.safe_pickle import load_pickle
-from mcore.errors import UserError
 
 ANNOTATIONS = "fine-grained_annotation_aqa.pkl"
 SPLIT_FILES: dict[Split, str] = {"train": "train_split.pkl", "test": "test_split.pkl"}

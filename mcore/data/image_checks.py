@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord
-from mcore.errors import ClipError
 from mcore.video import sample_clip
 from mcore.video.image_folder import list_images, read_image
 from mcore.video.reader import IMAGE_FOLDER_FPS

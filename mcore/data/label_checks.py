@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from mcore.common.errors import DiveNumberError
 from mcore.config import ClipConfig
 from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD
-from mcore.errors import DiveNumberError
 from mcore.video.sampling import sample_indices
 
 SYNCHRO_DIFFICULTY = 2.0

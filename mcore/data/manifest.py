@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

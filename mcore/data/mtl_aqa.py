@@ -22,10 +22,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mcore.common.errors import UserError
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord, Split
 from mcore.data.safe_pickle import load_pickle
-from mcore.errors import UserError
 from mcore.video.reader import IMAGE_FOLDER_FPS
 
 ANNOTATIONS = ("final_annotations_dict_with_dive_number.pkl", "final_annotations_dict.pkl")

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 ALLOWED = "numbers, text, bytes, None, lists, tuples, dictionaries, sets, numpy arrays and numpy numbers"
 

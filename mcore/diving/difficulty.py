@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from mcore.common.errors import UserError
 from mcore.diving.dive_number import DiveNumber, Position
-from mcore.errors import UserError
 
 HeightM = Literal[3, 10]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, cast
 
-from mcore.errors import DiveNumberError
+from mcore.common.errors import DiveNumberError
 
 Position = Literal["A", "B", "C", "D"]
 POSITIONS: dict[Position, str] = {"A": "straight", "B": "pike", "C": "tuck", "D": "free"}

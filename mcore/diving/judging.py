@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 COUNTED_AWARDS = 3
 """Awards that count towards a score, whatever the size of the panel."""

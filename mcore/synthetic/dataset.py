@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from mcore.common.errors import UserError
 from mcore.data.manifest import DiveRecord, Split, write_manifest
 from mcore.diving import DiveNumber
-from mcore.errors import UserError
 from mcore.synthetic.folder import claim
 from mcore.synthetic.plan import DivePlan, plan_dive
 from mcore.synthetic.render import check_size, render_plan

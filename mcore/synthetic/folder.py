@@ -10,8 +10,8 @@ from typing import Any
 
 import av
 
-from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 
 SETTINGS = "settings.json"
 _ABANDONED_S = 600.0

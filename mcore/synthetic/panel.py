@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from mcore.common.errors import UserError
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD, counted_awards
-from mcore.errors import UserError
 from mcore.synthetic.faults import JUDGE_NOISE, Faults, draw_faults_for, round_awards
 
 PanelKind = Literal["individual", "synchronised"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.diving.difficulty import HeightM
-from mcore.errors import UserError
 from mcore.synthetic import choreography
 from mcore.synthetic.faults import Faults, draw_faults, judge
 from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace

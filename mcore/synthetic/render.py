@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
-from mcore.errors import UserError
 from mcore.synthetic.diver import draw_diver
 from mcore.synthetic.plan import DivePlan, plan_dive, random_stream
 from mcore.synthetic.scene import BOTTOM_M, LEFT_M, TOP_M, Look, draw_look, draw_venue, shade

@@ -9,8 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
-from mcore.files import replacing
+from mcore.common.errors import UserError
+from mcore.common.files import replacing
 
 
 def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int, *, crf: int = 23) -> None:

@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
 from mcore.video.truncation import missing_bytes
 
 _NOT_VIDEO_FORMATS = ("tty", "image2", "jpeg_pipe", "png_pipe", "bmp_pipe", "webp_pipe", "tiff_pipe", "svg_pipe")

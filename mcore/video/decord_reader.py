@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore._optional import require
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
+from mcore.common.optional import require
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb

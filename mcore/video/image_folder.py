@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

@@ -12,7 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
 from mcore.video import matroska
 from mcore.video.container import describe_av_error, open_video, unreadable
 from mcore.video.nal import is_idr

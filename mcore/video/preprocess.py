@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import native
 
 _COLOUR_VALUES = 256

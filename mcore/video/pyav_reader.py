@@ -18,7 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets

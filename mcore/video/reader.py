@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
-from mcore.errors import ClipError
 from mcore.video import decord_reader, image_folder, pyav_reader
 from mcore.video.clip import Choose, Keep, PickedFrames, Reader, SampledClip
 from mcore.video.preprocess import crop, normalise, resize_frame

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 _CONSTANT_RATE_TOLERANCE = 0.5
 """Largest deviation from an even spacing, in frame periods: up to here no frame leaves its place in the order."""

@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcore_runtime.bundle import Bundle
-    from mcore_runtime.result import DiveScore
-    from mcore_runtime.scorer import Scorer
+    from mcore_runtime.bundle.folder import Bundle
+    from mcore_runtime.scoring.result import DiveScore
+    from mcore_runtime.scoring.scorer import Scorer
 
 __all__ = ["Bundle", "DiveScore", "Scorer"]
 
 _HOMES = {
-    "Bundle": "mcore_runtime.bundle",
-    "DiveScore": "mcore_runtime.result",
-    "Scorer": "mcore_runtime.scorer",
+    "Bundle": "mcore_runtime.bundle.folder",
+    "DiveScore": "mcore_runtime.scoring.result",
+    "Scorer": "mcore_runtime.scoring.scorer",
 }
 
 

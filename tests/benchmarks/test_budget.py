@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench.account import VariantCost
 from mcore_bench.budget import SHIFTS, read_budget, table, told
 from mcore_bench.show import plain_cells

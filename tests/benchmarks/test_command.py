@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcore.checkpoint import load_checkpoint
 from mcore.config import ClipConfig
+from mcore.network.checkpoint import load_checkpoint
 from mcore_bench import limit, peers, run
 from mcore_bench.cli import main
 from mcore_bench.contenders import PLAIN, Contenders
@@ -23,10 +23,10 @@ from mcore_bench.guard import GROUPS, check, keep, read_baseline
 from mcore_bench.history import changes, ratios
 from mcore_bench.result import Result, read_result, write_result
 from mcore_bench.timing import Effort, Ratio
-from mcore_export import tiles
-from mcore_export.graphs import export_graphs
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import standard_graphs
+from mcore_export.graphs import cpu_layout as tiles
+from mcore_export.graphs.onnx import export_graphs
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import standard_graphs
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 

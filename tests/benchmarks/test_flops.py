@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mcore.config import BACKBONES, ClipConfig, ModelConfig
-from mcore.model import MCoRe
+from mcore.network.model import MCoRe
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 

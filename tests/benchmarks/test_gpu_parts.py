@@ -15,7 +15,7 @@ from mcore_bench.kernels import Kernel, summarise_kernels
 from mcore_bench.limit import Limits, Peak
 from mcore_bench.result import Result, read_result
 from mcore_runtime.backends.ort import OrtBackend
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
 

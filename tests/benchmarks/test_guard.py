@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench.cli import _compare, _doubts, changes_table
 from mcore_bench.conditions import Conditions
 from mcore_bench.contenders import PLAIN

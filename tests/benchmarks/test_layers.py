@@ -13,8 +13,8 @@ import pytest
 from mcore_bench.layers import LayerTime, _convolutions, _used, profile_layers
 from mcore_bench.limit import KINDS, LayerReport, Limits, Peak, group_layers, kind_of
 from mcore_bench.show import DASH, groups_table, kinds_table, limit_tables, plain_cells, profile_note
-from mcore_export.qdq import calibrate, convolutions, insert_pairs, load_graph
-from mcore_runtime.bundle import Bundle
+from mcore_export.quantise.qdq import calibrate, convolutions, insert_pairs, load_graph
+from mcore_runtime.bundle.folder import Bundle
 
 LIMITS = Limits(1, (Peak("fp32", 100, "a", 8), Peak("bf16", 200, "a", 8), Peak("int8", 400, "b", 8)), 10.0, (), ())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench import plots
 from mcore_bench.account import Counted, read_variants, write_variants
 from mcore_bench.beside import ELSEWHERE_NOTE, Beside, read_accuracy

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mcore.common.errors import UserError
 from mcore.config import ModelConfig, to_dict
-from mcore.errors import UserError
 from mcore_bench.pareto import main, read_pareto, read_points
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")

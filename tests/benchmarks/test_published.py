@@ -10,7 +10,7 @@ import onnx
 import torch
 
 from mcore.config import ModelConfig
-from mcore.model import MCoRe
+from mcore.network.model import MCoRe
 from mcore_bench.peers import plain_export
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_runtime.backends.ort import OrtSessions

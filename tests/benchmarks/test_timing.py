@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_bench import timing
 from mcore_bench.timing import Effort, compare, ratio, summarise
 from mcore_export import speed

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mcore.checkpoint import save_checkpoint
 from mcore.config import ModelConfig
 from mcore.data.manifest import DiveRecord, write_manifest
-from mcore.model import MCoRe
+from mcore.network.checkpoint import save_checkpoint
+from mcore.network.model import MCoRe
 from mcore.synthetic import render_dive, write_video
 from mcore_export.cli import main
 from tests.reference_network import random_model

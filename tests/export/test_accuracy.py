@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.calibration import Calibration
+from mcore.common.conformal import Calibration
+from mcore.common.errors import UserError
 from mcore.data.manifest import read_manifest, select_split, write_manifest
-from mcore.errors import UserError
 from mcore_export.accuracy import Options, main, measure
 from mcore_runtime import Scorer
 from mcore_runtime.backends.openvino import the_core
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import BankCalibration
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import BankCalibration
 
 POINTS = 1e-4
 

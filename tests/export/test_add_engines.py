@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import ExportError
-from mcore_export import add_engines as module
-from mcore_export.add_engines import EngineOptions, add_engines
+from mcore.common.errors import ExportError
 from mcore_export.cli import main
-from mcore_export.compare import FloatArray
-from mcore_export.engines import ENGINES_FOLDER
+from mcore_export.engines import add as module
+from mcore_export.engines.add import EngineOptions, add_engines
+from mcore_export.engines.build import ENGINES_FOLDER
+from mcore_export.parity.compare import FloatArray
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError
 from mcore_runtime.backends.ort import OrtBackend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, EngineRecord, GraphSet
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, EngineRecord, GraphSet
 
 FLAVOUR = type("Flavour", (), {"kind": "tensorrt", "version": "10.3.0"})()
 NAME = "tensorrt-10.3.0-sm87-fp32"

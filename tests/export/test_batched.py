@@ -14,19 +14,19 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
+from mcore.common.errors import ExportError
 from mcore.config import BackboneConfig, ModelConfig
-from mcore.errors import ExportError
-from mcore.model import MCoRe
+from mcore.network.model import MCoRe
 from mcore_export import batched_proof
 from mcore_export.batched import batch_graph, batched_records, write_batched
 from mcore_export.batched_proof import prove_batched
-from mcore_export.engines import EngineBuilder
-from mcore_export.golden import load_golden
-from mcore_export.graphs import export_graphs
-from mcore_export.qdq import calibrate, convolutions, insert_pairs, load_graph
+from mcore_export.engines.build import EngineBuilder
+from mcore_export.graphs.onnx import export_graphs
+from mcore_export.parity.golden import load_golden
+from mcore_export.quantise.qdq import calibrate, convolutions, insert_pairs, load_graph
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, GraphSet, Precision, standard_graphs
 from tests.reference_network import random_model
 
 BATCHES = (1, 2, 5)

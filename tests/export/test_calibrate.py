@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.calibration import LEAST_DIVES, Calibration, calibrate
+from mcore.common.conformal import LEAST_DIVES, Calibration, calibrate
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
 from mcore.evaluate import main as evaluate
-from mcore_export.calibrate import at_least_as_wide
 from mcore_export.cli import main
+from mcore_export.exemplars.conformal import at_least_as_wide
 from mcore_runtime import Scorer
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import BankCalibration
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import BankCalibration
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 

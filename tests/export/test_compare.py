@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mcore.config import ClipConfig
-from mcore_export.compare import Expected, ExpectedClip, FloatArray, IntArray, compare
-from mcore_runtime.records import GateLimits, GateRow
+from mcore_export.parity.compare import Expected, ExpectedClip, FloatArray, IntArray, compare
+from mcore_runtime.bundle.records import GateLimits, GateRow
 
 T, D = 8, 2
 EXPECTED = (2, 5)

@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcore.common.errors import MissingDependencyError, UserError
 from mcore.config import ModelConfig
-from mcore.errors import MissingDependencyError, UserError
-from mcore.model import MCoRe
-from mcore_export.engine_table import engine_table
-from mcore_export.engine_table import main as engine_table_command
-from mcore_export.engines import build_engines
-from mcore_export.graphs import export_graphs
-from mcore_export.int8 import Accuracy, Int8Options, quantise
-from mcore_export.qdq import Activations
+from mcore.network.model import MCoRe
+from mcore_bench.engine_table import engine_table
+from mcore_bench.engine_table import main as engine_table_command
+from mcore_export.engines.build import build_engines
+from mcore_export.graphs.onnx import export_graphs
+from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
+from mcore_export.quantise.qdq import Activations
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 from mcore_runtime.backends.tensorrt.devices import find_gpu
 from mcore_runtime.backends.tensorrt.engine import load_engine
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, GraphSet, Precision, standard_graphs
 from tests.reference_network import random_model
 from tests.runtime.fake_drivers import FakeCudaPython
 from tests.runtime.fake_gpu import FakeGpu

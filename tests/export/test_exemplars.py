@@ -14,8 +14,8 @@ import mcore
 from mcore.video import crop, normalise, sample_clip
 from mcore_export.cli import main
 from mcore_runtime import Scorer
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.moments import moment_frames
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.moments import moment_frames
 
 
 def test_graphs_alone_until_exemplars_are_added(
@@ -23,7 +23,7 @@ def test_graphs_alone_until_exemplars_are_added(
 ) -> None:
     bare, full = tmp_path / "bare", tmp_path / "full"
     model = mcore.load_checkpoint(checkpoint)
-    mcore.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
+    mcore.network.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
     assert main([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
     assert "no exemplars yet" in capsys.readouterr().out
     assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import mcore
-from mcore.checkpoint import read_checkpoint
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
+from mcore.network.checkpoint import read_checkpoint
 from mcore.video import normalise, read_clip
-from mcore_export import graphs
 from mcore_export.cli import main
-from mcore_export.compare import Expected, FloatArray, compare
-from mcore_export.gate import expect, rendered_clips
+from mcore_export.graphs import onnx as graphs
+from mcore_export.parity.compare import Expected, FloatArray, compare
+from mcore_export.parity.expected import expect, rendered_clips
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
-from mcore_runtime.bundle import GOLDEN_FILE, Bundle
-from mcore_runtime.records import GateLimits
+from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle
+from mcore_runtime.bundle.records import GateLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 

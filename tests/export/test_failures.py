@@ -17,12 +17,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from mcore.checkpoint import load_checkpoint, save_checkpoint
-from mcore_export import exporter, graphs
+from mcore.network.checkpoint import load_checkpoint, save_checkpoint
+from mcore_export import exporter
 from mcore_export.cli import main
 from mcore_export.folder import appearing_folder
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.exemplars import ExemplarBank
+from mcore_export.graphs import onnx as graphs
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import Bundle
 
 
 def export_broken(part: str, damage: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
@@ -109,7 +110,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 KILLED = """
 import os, signal, sys
-from mcore_export import bank, cli, folder
+from mcore_export import cli, folder
+from mcore_export.exemplars import bank
 {patch}
 sys.exit(cli.main(sys.argv[1:]))
 """

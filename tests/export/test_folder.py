@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_export.cli import main
 from mcore_export.folder import appearing_folder
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 
 
 def test_nothing_is_replaced_by_accident(

@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from mcore.errors import UserError
-from mcore_runtime.records import PARTS
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.records import PARTS
 from tools.graph_facts import OBVIOUS, REASONS, describe, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "graphs.md"

@@ -13,16 +13,18 @@ import torch
 from torch import Tensor, nn
 
 import mcore
+from mcore.common.errors import BundleError
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
-from mcore_export import graphs
+from mcore.network.model import MCoRe
 from mcore_export.cli import main
-from mcore_export.compare import DEFAULT_LIMITS
-from mcore_export.graphs import graph_modules
-from mcore_export.half import ISLANDS, HalfBackboneGraph, HalfSegmenterGraph
+from mcore_export.graphs import onnx as graphs
+from mcore_export.graphs.half import ISLANDS, HalfBackboneGraph, HalfSegmenterGraph
+from mcore_export.graphs.onnx import graph_modules
+from mcore_export.parity.compare import DEFAULT_LIMITS
 from mcore_runtime import Scorer
-from mcore_runtime.bundle import Bundle, write_manifest
-from mcore_runtime.records import PARTS
+from mcore_runtime.bundle.folder import Bundle, write_manifest
+from mcore_runtime.bundle.records import PARTS
 
 HALF_STEP = 2**-11  # relative rounding of half precision
 
@@ -123,7 +125,7 @@ def test_half_graphs_of_other_opsets_are_what_was_asked_for(checkpoint: Path, tm
 class WrongIsland(HalfSegmenterGraph):
     """Logits rounded to a quarter: frames that are close tie, and the first of them wins."""
 
-    def __init__(self, model: mcore.model.MCoRe) -> None:
+    def __init__(self, model: MCoRe) -> None:
         super().__init__(model)
         self.register_module("output", Coarse(self.output))
 
@@ -155,7 +157,7 @@ def test_another_precisions_exemplars_are_refused(half_bundle: Path, tmp_path: P
     copy = Path(shutil.copytree(half_bundle, tmp_path / "copy"))
     shutil.copy(copy / "exemplars.npz", copy / "fp16" / "exemplars.npz")
     write_manifest(copy, Bundle.open(half_bundle).manifest)
-    with pytest.raises(mcore.errors.BundleError, match=r"fp16/exemplars.npz was encoded by other graphs than the fp16"):
+    with pytest.raises(BundleError, match=r"fp16/exemplars.npz was encoded by other graphs than the fp16"):
         Scorer(copy, precision="fp16")
 
 

@@ -15,13 +15,13 @@ import onnxruntime.quantization.qdq_quantizer as ort_quantiser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mcore.common.errors import ExportError, UserError
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
-from mcore.errors import ExportError, UserError
-from mcore_export import int8, qdq
-from mcore_export.int8 import Accuracy, Int8Options, quantise
+from mcore_export.quantise import int8, qdq
+from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
 from mcore_runtime.backends.ort import OrtBackend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, GraphSet, standard_graphs
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
 
 FRAMES, SIDE, DIM = 4, 8, 8
 MODEL = ModelConfig(
@@ -287,7 +287,7 @@ def test_what_cannot_be_asked_for(graphs: GraphSet, tmp_path: Path) -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import mcore_export.int8, mcore_export.speed"
+    code = "import sys; sys.modules['torch'] = None; import mcore_export.quantise.int8, mcore_export.speed"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 

@@ -10,11 +10,13 @@ import onnx
 import pytest
 
 from mcore.data.manifest import read_manifest, select_split, write_manifest
-from mcore_export import accuracy, int8_variant, tiles
+from mcore_export import accuracy
 from mcore_export.cli import main
+from mcore_export.graphs import cpu_layout as tiles
+from mcore_export.quantise import variant as int8_variant
 from mcore_export.speed import SpeedRow
 from mcore_runtime import Scorer
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 
 FLAGS = (
     "--int8",

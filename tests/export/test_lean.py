@@ -12,18 +12,18 @@ import onnx
 import pytest
 import torch
 
-from mcore.backbone import RegNetY
 from mcore.config import ModelConfig, ShiftKind
-from mcore.model import MCoRe
-from mcore_export import tiles
-from mcore_export.compare import compare
-from mcore_export.gate import GateClip, expect
-from mcore_export.graphs import export_graphs
-from mcore_export.lean import lean_backbone
-from mcore_export.tiles import TiledBackboneGraph, describe_tiles, plan_tiles
-from mcore_export.widen import widened
+from mcore.network.backbone import RegNetY
+from mcore.network.model import MCoRe
+from mcore_export.graphs import cpu_layout as tiles
+from mcore_export.graphs.cpu_layout import TiledBackboneGraph, describe_tiles, plan_tiles
+from mcore_export.graphs.folded import lean_backbone
+from mcore_export.graphs.onnx import export_graphs
+from mcore_export.graphs.wide_groups import widened
+from mcore_export.parity.compare import compare
+from mcore_export.parity.expected import GateClip, expect
 from mcore_runtime.backends import open_backend
-from mcore_runtime.records import PARTS, GateLimits, GraphSet, standard_graphs
+from mcore_runtime.bundle.records import PARTS, GateLimits, GraphSet, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else

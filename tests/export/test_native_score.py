@@ -10,8 +10,8 @@ import pytest
 
 from mcore.video import crop
 from mcore.video.clip import SampledClip
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.scoring.scorer import Scorer
 from tests.export.conftest import NUMBERS
 from tests.native_scorer import build, engines, score
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 from tools.precision_page import COLUMNS, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "precision.md"

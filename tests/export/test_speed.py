@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_export import speed
 from mcore_export.speed import BACKBONE, CHAIN, compare_speed, describe_speed
 

@@ -14,21 +14,21 @@ import onnx
 import pytest
 import torch
 
+from mcore.common.errors import BundleError, UserError
 from mcore.config import ModelConfig, ShiftKind
-from mcore.errors import BundleError, UserError
-from mcore.model import MCoRe
-from mcore_export.compare import IN_TWO_PARTS, compare
-from mcore_export.gate import GateClip, expect
-from mcore_export.golden import load_golden
-from mcore_export.lean import LeanBackbone, lean_backbone
-from mcore_export.split import BackboneHead, BackboneTail, held_frames
-from mcore_export.split_graphs import head_frames_of, write_split
-from mcore_export.verify import verify_bundle
+from mcore.network.model import MCoRe
+from mcore_export.graphs.folded import LeanBackbone, lean_backbone
+from mcore_export.graphs.streaming import BackboneHead, BackboneTail, held_frames
+from mcore_export.graphs.streaming_graphs import head_frames_of, write_split
+from mcore_export.parity.compare import IN_TWO_PARTS, compare
+from mcore_export.parity.expected import GateClip, expect
+from mcore_export.parity.golden import load_golden
+from mcore_export.parity.verify import verify_bundle
 from mcore_runtime.backends import BackendError, open_backend
 from mcore_runtime.backends.split import SplitBackbone, open_split
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.manifest import BundleManifest
-from mcore_runtime.records import GateLimits, GraphSet, Precision
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.manifest import BundleManifest
+from mcore_runtime.bundle.records import GateLimits, GraphSet, Precision
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else

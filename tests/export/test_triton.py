@@ -16,16 +16,16 @@ import pytest
 from numpy.typing import NDArray
 
 import mcore
+from mcore.common.errors import BundleError, ExportError, UserError
 from mcore.data.manifest import read_manifest
-from mcore.errors import BundleError, ExportError, UserError
 from mcore_export.batch_axis import BatchAxis
 from mcore_export.triton import PlanBuilder, TritonOptions, plan_builder, write_triton_repository
 from mcore_export.triton.pbtxt import Enum, entries, render
 from mcore_export.triton.repository import MARKER_FILE
 from mcore_runtime import Scorer
 from mcore_runtime.backends import ort as ort_backend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GraphRecord
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import GraphRecord
 from tests.export.fake_triton import FakeTriton, InferenceResponse, RefusedError, read_config, type_name
 
 pytest.importorskip("tritonclient.grpc", reason="Triton's schema is not installed: pip install 'tritonclient[grpc]'")
@@ -336,7 +336,7 @@ import sys
 sys.modules["torch"] = sys.modules["onnxscript"] = None
 from pathlib import Path
 from mcore_export.triton import TritonOptions, write_triton_repository
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 write_triton_repository(
     Bundle.open({str(bundle)!r}), Path({str(tmp_path / "models")!r}), TritonOptions(), overwrite=False, say=print
 )

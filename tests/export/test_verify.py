@@ -17,11 +17,11 @@ import pytest
 from onnx import numpy_helper
 
 from mcore_export.cli import main
-from mcore_export.compare import DEFAULT_LIMITS
+from mcore_export.parity.compare import DEFAULT_LIMITS
 from mcore_runtime.backends.openvino import the_core
-from mcore_runtime.bundle import GOLDEN_FILE, Bundle, write_manifest
-from mcore_runtime.manifest import BundleManifest
-from mcore_runtime.records import GateLimits
+from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.manifest import BundleManifest
+from mcore_runtime.bundle.records import GateLimits
 
 
 @pytest.fixture

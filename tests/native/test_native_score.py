@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcore.calibration import Calibration
+from mcore.common.conformal import Calibration
 from mcore.video import resize_frame, sample_indices
 from mcore.video.clip import SampledClip
-from mcore_runtime.bundle import Bundle, write_manifest
-from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.records import BankCalibration, GraphSet
-from mcore_runtime.result import DiveScore
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import Bundle, write_manifest
+from mcore_runtime.bundle.records import BankCalibration, GraphSet
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.scorer import Scorer
 from tests.native_scorer import build, engines, run, score
 from tests.runtime.conftest import FRAMES, MODEL, SIDE
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
-from mcore_runtime.bundle import EXEMPLARS_FILE, PICTURES_FILE, Bundle, write_manifest
-from mcore_runtime.exemplar_pictures import write_exemplar_pictures
-from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import BundleManifest
-from mcore_runtime.moments import Moment, to_jpeg
-from mcore_runtime.records import (
+from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import EXEMPLARS_FILE, PICTURES_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.manifest import BundleManifest
+from mcore_runtime.bundle.moments import Moment, to_jpeg
+from mcore_runtime.bundle.records import (
     PARTS,
     CheckpointRecord,
     ExemplarRecord,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, EngineRecord, GraphSet
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, EngineRecord, GraphSet
 from tests.runtime.fake_drivers import FakeCudaPython, FakePyCuda
 from tests.runtime.fake_gpu import FakeGpu
 from tests.runtime.fake_tensorrt import FakeTensorRt

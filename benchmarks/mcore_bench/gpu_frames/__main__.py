@@ -22,10 +22,10 @@ import tyro
 from rich.console import Console
 from rich.table import Column, Table
 
-from mcore._optional import require
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
-from mcore.files import write_text
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
+from mcore.common.optional import require
 from mcore_bench.environment import cores, processor
 from mcore_bench.gpu_frames.frames import SIDE
 from mcore_bench.gpu_frames.result import COMMAND, Report, attempt

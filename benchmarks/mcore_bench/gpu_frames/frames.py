@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import normalise
 
 if TYPE_CHECKING:

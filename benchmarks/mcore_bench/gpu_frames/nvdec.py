@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 from av.codec.hwaccel import HWAccel
 
-from mcore.errors import first_line
+from mcore.common.errors import first_line
 from mcore_bench.gpu_frames.result import UnavailableError
 from mcore_bench.gpu_frames.video import decode, planes
 

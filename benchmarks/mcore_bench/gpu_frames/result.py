@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from mcore.errors import first_line
+from mcore.common.errors import first_line
 
 COMMAND = "python -m mcore_bench.gpu_frames"
 

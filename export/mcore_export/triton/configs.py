@@ -9,7 +9,7 @@ from dataclasses import asdict
 from mcore.config import STAGES, ModelConfig
 from mcore_export.triton.options import TritonOptions
 from mcore_export.triton.pbtxt import Enum, Message, Value, entries
-from mcore_runtime.records import PARTS, BankCalibration, GraphRecord, TensorSpec
+from mcore_runtime.bundle.records import PARTS, BankCalibration, GraphRecord, TensorSpec
 
 SCORER = "mcore"
 """Model that scores dives: a clip and its dive number in, a score out."""

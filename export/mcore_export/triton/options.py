@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 import tyro
 
-from mcore.errors import UserError
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import Precision
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import Precision
 
 Device = Literal["cpu", "gpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcore.errors import UserError
-from mcore_export.engines import EngineBuilder
-from mcore_export.targets import resolve_target
+from mcore.common.errors import UserError
+from mcore_export.engines.build import EngineBuilder
+from mcore_export.engines.targets import resolve_target
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
-from mcore_runtime.records import GraphRecord
+from mcore_runtime.bundle.records import GraphRecord
 
 Say = Callable[[str], None]
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import mcore
-from mcore.errors import UserError
-from mcore.files import write_text
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 from mcore_export.batched import write_batched
 from mcore_export.batched_proof import prove_batched
 from mcore_export.folder import appearing_folder
-from mcore_export.golden import load_golden
+from mcore_export.parity.golden import load_golden
 from mcore_export.triton.configs import (
     ENCODER,
     MODELS,
@@ -31,8 +31,8 @@ from mcore_export.triton.configs import (
 from mcore_export.triton.options import TritonOptions
 from mcore_export.triton.pbtxt import Message, render
 from mcore_export.triton.plans import PlanBuilder
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import PARTS, GraphSet
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import PARTS, GraphSet
 
 CONFIG_FILE = "config.pbtxt"
 MARKER_FILE = "mcore-triton.json"

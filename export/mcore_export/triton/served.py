@@ -5,9 +5,9 @@ arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inferen
 
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
-``mcore_runtime.result.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists
-end in empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are
-NaN too where there is a single exemplar.
+``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in empty
+names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are NaN too where there
+is a single exemplar.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found, unused-ignore]  # Triton brings it
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
-from mcore_runtime.comparison import Comparison
-from mcore_runtime.exemplars import ExemplarBank
-from mcore_runtime.manifest import calibration_from_json
-from mcore_runtime.result import ExemplarComparison
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.manifest import calibration_from_json
+from mcore_runtime.scoring.comparison import Comparison
+from mcore_runtime.scoring.result import ExemplarComparison
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 BANK_FILE = "exemplars.npz"

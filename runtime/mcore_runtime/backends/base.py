@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcore_runtime.backends.base import COMPUTE, DOWNLOAD, UPLOAD
 from mcore_runtime.backends.replay import agree
-from mcore_runtime.records import GraphRecord
+from mcore_runtime.bundle.records import GraphRecord
 
 
 class BoundSession:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mcore._optional import require
-from mcore.errors import first_line
+from mcore.common.errors import first_line
+from mcore.common.optional import require
 from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray, IntArray
 from mcore_runtime.backends.ort import OrtSessions
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.records import GraphRecord, GraphSet, TensorSpec
+from mcore_runtime.bundle.records import GraphRecord, GraphSet, TensorSpec
 
 DEVICE = "CPU"
 INFERENCE_PRECISION = "f32"

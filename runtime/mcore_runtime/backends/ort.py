@@ -14,12 +14,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mcore._optional import require
-from mcore.errors import first_line
+from mcore.common.errors import first_line
+from mcore.common.optional import require
 from mcore_runtime.backends.base import COMPUTE, BackendError, FloatArray, IntArray
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
-from mcore_runtime.records import PARTS, GraphRecord, GraphSet, TensorSpec
+from mcore_runtime.bundle.records import PARTS, GraphRecord, GraphSet, TensorSpec
 
 PROVIDERS = {"onnxruntime": "CPUExecutionProvider", "onnxruntime-cuda": "CUDAExecutionProvider"}
 """ONNX Runtime's execution provider behind each backend name."""

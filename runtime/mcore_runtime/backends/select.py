@@ -6,9 +6,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from mcore.errors import UserError, first_line
+from mcore.common.errors import UserError, first_line
 from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError
-from mcore_runtime.records import GraphSet, Precision
+from mcore_runtime.bundle.records import GraphSet, Precision
 
 BackendName = Literal[
     "auto", "onnxruntime", "onnxruntime-cuda", "openvino", "openvino-bf16", "tensorrt", "tensorrt-rtx"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.records import GraphRecord, TensorSpec
+from mcore_runtime.bundle.records import GraphRecord, TensorSpec
 
 
 def check_signature(

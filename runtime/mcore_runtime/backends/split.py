@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray
-from mcore_runtime.records import SPLIT_PARTS, GraphRecord, GraphSet
+from mcore_runtime.bundle.records import SPLIT_PARTS, GraphRecord, GraphSet
 
 SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
 """Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""

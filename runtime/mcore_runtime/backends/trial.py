@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mcore.errors import UserError, first_line
+from mcore.common.errors import UserError, first_line
 from mcore_runtime.backends.select import BACKENDS, BackendName, open_backend
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.records import GraphSet, Precision
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import GraphSet, Precision
 
 
 @dataclass(frozen=True)

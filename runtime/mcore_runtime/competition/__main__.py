@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mcore.cli_help import description
-from mcore.errors import run_command
+from mcore.common.cli_help import description
+from mcore.common.errors import run_command
 from mcore_runtime.competition.start_list import TEMPLATE, StartList, read_start_list
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.competition.entry import Entry, EntryState, clean_difficulty, clean_number, clean_text
 from mcore_runtime.competition.ranking import RankRow, rank
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
-from mcore.errors import UserError
 from mcore_runtime.typed import misfit
 
 EntryState = Literal["waiting", "done", "skipped"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.competition.entry import (
     Entry,
     clean_difficulty,

@@ -24,10 +24,10 @@ from rich.table import Table
 from rich.text import Text
 
 import mcore
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
 from mcore_runtime.backends import BACKENDS
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.doctor import cameras, disk, hardware, jetson, software, work
 from mcore_runtime.doctor.children import PATIENCE_S, in_child
 from mcore_runtime.doctor.findings import Finding, split_advice, trouble

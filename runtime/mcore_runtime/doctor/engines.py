@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mcore.errors import MissingDependencyError, UserError, first_line
+from mcore.common.errors import MissingDependencyError, UserError, first_line
 from mcore_runtime.backends import BFLOAT16
 from mcore_runtime.backends.ort import load_onnxruntime
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble

@@ -6,7 +6,7 @@ import ctypes
 import os
 import re
 
-from mcore.errors import MissingDependencyError, UserError, first_line
+from mcore.common.errors import MissingDependencyError, UserError, first_line
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, trouble
 from mcore_runtime.doctor.jetson import is_jetson
 from mcore_runtime.doctor.machine import Machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import mcore
-from mcore.errors import UserError, first_line
+from mcore.common.errors import UserError, first_line
 from mcore.video import native
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
 from mcore_runtime.doctor.jetson import is_jetson, system_packages

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import UserError, first_line
+from mcore.common.errors import UserError, first_line
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.trial import Trial, try_backend
-from mcore_runtime.bundle import Bundle
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import open_source
 
 _FIRST_FRAME_S = 15.0

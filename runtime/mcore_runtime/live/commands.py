@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.live.dives import Record
 from mcore_runtime.live.ledger import Ledger
 

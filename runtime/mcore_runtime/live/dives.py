@@ -11,7 +11,7 @@ import numpy as np
 
 from mcore.video import SampledClip
 from mcore_runtime.live.headstart import HeadJob
-from mcore_runtime.result import DiveScore
+from mcore_runtime.scoring.result import DiveScore
 
 Record = dict[str, Any]
 """``LiveDive.to_json()``."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore_runtime.live.ring import FrameRing
-from mcore_runtime.scorer import Scorer
-from mcore_runtime.streaming import Head
+from mcore_runtime.scoring.scorer import Scorer
+from mcore_runtime.scoring.streaming import Head
 
 Window = tuple[float | None, float | None]
 """Start and end of a clip on the stream's clock, as ``FrameRing.cut`` takes them."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 HELP = "keys: Enter a dive has just ended, s skip, b back, v void the last dive, q stop"
 _POLL_S = 0.2

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mcore.files import replacing
+from mcore.common.files import replacing
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.dives import ENTRY_FIELDS, CutDive, LiveDive, Record, row_of
 from mcore_runtime.live.events import Broadcast
-from mcore_runtime.live.keeper import KeeperThread
 from mcore_runtime.live.scoring import new_record, now
+from mcore_runtime.live.store_writer import KeeperThread
 from mcore_runtime.live.takeover import STATE_KEY, as_rules_spell, take_over
 from mcore_runtime.session import SessionStore
 

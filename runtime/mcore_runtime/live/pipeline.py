@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import resize_frame
-from mcore_runtime.live.detector import BallisticDetector, DetectedDive, Detector
+from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
 from mcore_runtime.live.dives import CutDive
 from mcore_runtime.live.headstart import HeadStart
 from mcore_runtime.live.recording import Recording

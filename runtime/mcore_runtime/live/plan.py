@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.records import Precision
 from mcore_runtime.live.pipeline import LiveSettings, Mode
-from mcore_runtime.records import Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import parse_source
 
 _SECRETIVE = ("rtsp", "http", "gst")

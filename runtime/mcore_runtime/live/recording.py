@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.errors import UserError
-from mcore.files import replacing
+from mcore.common.errors import UserError
+from mcore.common.files import replacing
 from mcore_runtime.sources.frame import Frame
 
 _TIME_BASE = Fraction(1, 90_000)

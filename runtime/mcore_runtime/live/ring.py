@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import SampledClip, resize_frame, sample_indices_by_time
 from mcore.video.sampling import clip_window, shown_seconds
 from mcore_runtime.live.foresight import expected_times, frame_period, settled_end

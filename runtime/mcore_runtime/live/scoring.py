@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 from mcore.video import SampledClip
 from mcore_runtime.live.dives import CutDive, LiveDive
-from mcore_runtime.result import DiveScore
-from mcore_runtime.scorer import Scorer, video_facts
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.scorer import Scorer, video_facts
 
 
 def new_record(number: int, cut: CutDive, dive_number: str | None) -> LiveDive:

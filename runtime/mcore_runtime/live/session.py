@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import BundleError, UserError
+from mcore.common.errors import BundleError, UserError
 from mcore.video import SampledClip
 from mcore_runtime.competition import Competition
+from mcore_runtime.detector import Detector
 from mcore_runtime.live.commands import Commands
-from mcore_runtime.live.detector import Detector
 from mcore_runtime.live.dives import CutDive, Record, RunSummary, summarise
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.events import Broadcast, Subscription
 from mcore_runtime.live.headstart import HeadStart
 from mcore_runtime.live.ledger import Ledger
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.scoring import failed, scored
 from mcore_runtime.live.snapshot import Health, session_part, source_part
 from mcore_runtime.live.strips import Strips
+from mcore_runtime.report.side_by_side import SideBySide, side_by_side
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.rescoring import check_scorable, rescored
-from mcore_runtime.side_by_side import SideBySide, side_by_side
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
 _LONGEST_ROUND_S = 20.0

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mcore_runtime.live.dives import percentiles
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.ledger import Ledger
 from mcore_runtime.live.pipeline import LiveSettings
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.sources import SourceStatus
 
 MACHINE = ("memory_mb", "disk_free_mb", "cpu_percent", "temperature_c", "power_w", "power_source")

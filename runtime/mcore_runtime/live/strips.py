@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mcore.video import SampledClip
-from mcore_runtime.moments import Moment, draw_moments, to_jpeg
+from mcore_runtime.bundle.moments import Moment, draw_moments, to_jpeg
 from mcore_runtime.report.filmstrip import NUM_PICTURES, choose_frames, strip_size
 
 _MOST_KEPT = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
-from mcore.errors import UserError
 from mcore_runtime.competition import Competition
 from mcore_runtime.live.dives import Record
 from mcore_runtime.session import SessionStore

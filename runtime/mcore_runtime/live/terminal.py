@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.events import Event, Subscription
-from mcore_runtime.result import percent
+from mcore_runtime.scoring.result import percent
 
 _PATIENCE_S = 5.0
 """Whoever reads the lines may be this late at the end."""

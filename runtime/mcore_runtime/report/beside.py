@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from mcore.config import STAGES
-from mcore_runtime.moments import Moment
+from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.report.filmstrip import data_uri
-from mcore_runtime.side_by_side import SideBySide
+from mcore_runtime.report.side_by_side import SideBySide
 
 _MOST_PER_STAGE = 3
 """Begin, middle and end of each stage fill a row."""

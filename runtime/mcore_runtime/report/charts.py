@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcore.config import STAGES
-from mcore_runtime.result import DiveScore
+from mcore_runtime.scoring.result import DiveScore
 
 _WIDTH = 420
 _LEAST_SHARE_SCALE = 2.0

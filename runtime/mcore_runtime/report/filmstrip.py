@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.video import Reader, SampledClip, sample_clip
-from mcore_runtime.moments import fit, to_jpeg
-from mcore_runtime.result import DiveScore
+from mcore_runtime.bundle.moments import fit, to_jpeg
+from mcore_runtime.scoring.result import DiveScore
 
 NUM_PICTURES = 12
 """Fills rows of six, four and three: desktop, tablet, phone."""

@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from mcore.files import write_text
-from mcore_runtime.batch import DiveOutcome
-from mcore_runtime.bundle import Bundle
+from mcore.common.files import write_text
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.report.section import dive_section, template
+from mcore_runtime.scoring.batch import DiveOutcome
 
 
 def write_report(path: str | Path, bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> int:

@@ -8,17 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from mcore.common.errors import UserError
 from mcore.config import STAGES
 from mcore.diving.judging import COUNTED_AWARDS
-from mcore.errors import UserError
 from mcore.video import SampledClip
-from mcore_runtime.batch import DiveOutcome
-from mcore_runtime.exemplar_pictures import ExemplarPictures
+from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.beside import beside_html
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
 from mcore_runtime.report.filmstrip import Picture, clip_strip, scored_frames
-from mcore_runtime.result import DiveScore, percent
-from mcore_runtime.side_by_side import beside_closest
+from mcore_runtime.report.side_by_side import beside_closest
+from mcore_runtime.scoring.batch import DiveOutcome
+from mcore_runtime.scoring.result import DiveScore, percent
 
 _SHOWN_EXEMPLARS = 5
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 DATABASE_FILE = "session.sqlite"
 LOCK_FILE = "session.lock"

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from mcore.common.files import write_text
 from mcore.config import STAGES
-from mcore.files import write_text
 from mcore_runtime.session.overview import DiveView, Overview
 
 JSON_FORMAT = "mcore-session"

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from mcore.errors import UserError
-from mcore.files import replacing, sync_folder
+from mcore.common.errors import UserError
+from mcore.common.files import replacing, sync_folder
 from mcore.video import SampledClip
 
 INPUTS_FOLDER = "inputs"

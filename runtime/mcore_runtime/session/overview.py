@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.competition import Competition, Entry, RankRow
 from mcore_runtime.live.dives import percentiles
-from mcore_runtime.result import DiveScore
+from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.data import Revision, SessionData
 
 _STATE_KEY = "competition"

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import SampledClip, sample_clip
-from mcore_runtime.bundle import Bundle
-from mcore_runtime.exemplar_pictures import ExemplarPictures
+from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.report.filmstrip import strip_size
 from mcore_runtime.session.data import SessionData
 

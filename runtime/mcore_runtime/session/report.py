@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from mcore.files import write_text
-from mcore_runtime.exemplar_pictures import ExemplarPictures
+from mcore.common.files import write_text
+from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.section import notes_html, scored_section, strip_html, template
 from mcore_runtime.session.overview import DiveView, Overview
 from mcore_runtime.session.pictures import dive_frames, exemplar_pictures

@@ -19,8 +19,8 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from mcore.cli_help import description
-from mcore.errors import UserError, run_command
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
 from mcore_runtime.session.data import read_session
 from mcore_runtime.session.export import write_csv, write_json
 from mcore_runtime.session.overview import DiveView, Overview, overview

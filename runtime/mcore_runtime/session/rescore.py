@@ -20,12 +20,12 @@ from typing import Any, cast
 import tyro
 from rich.console import Console
 
-from mcore.cli_help import description
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
 from mcore.diving import DiveNumber
-from mcore.errors import UserError, run_command
 from mcore_runtime.backends import BACKENDS, BackendError, BackendName
-from mcore_runtime.records import PRECISIONS, Precision
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.bundle.records import PRECISIONS, Precision
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session.rescoring import check_scorable, compares_with_any, rescored
 from mcore_runtime.session.store import SessionStore
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore.video import SampledClip
-from mcore_runtime.scorer import Scorer, video_facts
-from mcore_runtime.streaming import Head
+from mcore_runtime.scoring.scorer import Scorer, video_facts
+from mcore_runtime.scoring.streaming import Head
 
 _AGAIN = "scored again"
 

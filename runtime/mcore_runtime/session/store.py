@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mcore.errors import UserError
-from mcore.files import sync_folder
+from mcore.common.errors import UserError
+from mcore.common.files import sync_folder
 from mcore.video import SampledClip
 from mcore_runtime.session.data import SessionData, load, read_session
 from mcore_runtime.session.database import create_database, lock_folder, open_database, reconnect, session_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 
 class SourceError(UserError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from mcore.errors import ClipError
+from mcore.common.errors import ClipError
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mcore.errors import MissingDependencyError
+from mcore.common.errors import MissingDependencyError
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.uri import SourceURI, pipeline_elements

@@ -20,7 +20,7 @@ from types import TracebackType
 
 import numpy as np
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.sources.connection import connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture

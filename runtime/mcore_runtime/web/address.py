@@ -8,7 +8,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 DEFAULT_ADDRESS = f"{DEFAULT_HOST}:{DEFAULT_PORT}"

@@ -15,8 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from mcore.errors import UserError
-from mcore_runtime import metrics
+from mcore.common.errors import UserError
+from mcore_runtime.integrations import prometheus as metrics
 from mcore_runtime.web.assets import assets
 from mcore_runtime.web.board import Board, Viewer
 from mcore_runtime.web.facade import Session

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.side_by_side import SideBySide
+from mcore_runtime.report.side_by_side import SideBySide
 
 
 class Listener(Protocol):

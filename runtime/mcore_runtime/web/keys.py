@@ -13,7 +13,7 @@ import secrets
 import time
 from pathlib import Path
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 
 COOKIE_SECONDS = 7 * 24 * 3600
 """A competition lasts a week at most."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
-from mcore.errors import UserError
-from mcore_runtime.side_by_side import SideBySide
+from mcore_runtime.report.side_by_side import SideBySide
 
 _PULSE = ("revision", "source", "detector", "health")
 

@@ -11,7 +11,7 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.web.app import Service, make_app
 from mcore_runtime.web.facade import Session
 from mcore_runtime.web.guard import Guard

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mcore._optional import require
+from mcore.common.optional import require
 from mcore_runtime.web.address import Address, is_loopback, listen, local_names, parse_address, url_of
 from mcore_runtime.web.facade import Session
 from mcore_runtime.web.keys import Keys, make_token

@@ -36,7 +36,7 @@ struct Graph {
     std::vector<TensorSpec> inputs, outputs;
 };
 
-// How far scores can be off, measured at the export: mcore/calibration.py.
+// How far scores can be off, measured at the export: mcore/common/conformal.py.
 struct Calibration {
     double level = 0;              // share of true scores that the interval holds
     double half_width_points = 0;  // it reaches so far below and above the score

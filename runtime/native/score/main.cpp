@@ -163,7 +163,7 @@ std::string arithmetic(const mcore::Bundle& bundle) {
     return same ? bundle.graphs[0].arithmetic : mixed;
 }
 
-// What mcore_runtime.batch.scores_document describes, of one dive.
+// What mcore_runtime.scoring.batch.scores_document describes, of one dive.
 ordered_json document(const mcore::Scorer& scorer, const mcore::Clip& clip, const mcore::DiveScore& dive,
                       double read_ms) {
     const mcore::Bundle& bundle = scorer.bundle();

@@ -17,7 +17,7 @@ struct Comparison {
     double delta, predicted_score;  // points
 };
 
-// mcore_runtime.result.DiveScore, without what needs no network to know.
+// mcore_runtime.scoring.result.DiveScore, without what needs no network to know.
 struct DiveScore {
     double score;
     std::optional<double> low, high;  // the calibrated interval; else the exemplars' spread, which a single one lacks

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.competition import Competition, Entry, EntryState
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.competition import TEMPLATE, Entry, read_start_list
 from mcore_runtime.competition.__main__ import main
 from mcore_runtime.competition.entry import clean_difficulty, clean_number, clean_text, difficulty_warning

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.live.detector import DetectedDive
+from mcore_runtime.detector import DetectedDive
 
 
 class At:

@@ -18,15 +18,15 @@ from mcore.config import ClipConfig
 from mcore.video import sample_clip, sample_indices_by_time
 from mcore.video.sampling import clip_window
 from mcore_runtime.live.dives import CutDive
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
 from mcore_runtime.live.headstart import HeadJob, HeadStart
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.plan import RunPlan
 from mcore_runtime.live.ring import FrameRing
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.scoring import new_record, scored
-from mcore_runtime.result import DiveScore
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session.rescoring import rescored
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
-from mcore_runtime.live.detector import DetectedDive
+from mcore.common.errors import UserError
+from mcore_runtime.detector import DetectedDive
 from mcore_runtime.live.dives import RunSummary
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.pipeline import LiveSettings
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.session import LiveSession
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import open_source
 from tests.runtime.live.at import At
 from tests.runtime.live.conftest import PATIENCE_S, SETTINGS
-from tests.runtime.live.mjpeg_server import MjpegServer
+from tests.runtime.sources.mjpeg_server import MjpegServer
 
 Record = dict[str, Any]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.errors import UserError
 from mcore.video import SampledClip, sample_clip
 from mcore_runtime.live.recording import Recording
 from mcore_runtime.live.ring import FrameRing, NotEnoughFrames

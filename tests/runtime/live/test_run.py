@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mcore_runtime.run import _with_address, main
+from mcore_runtime.live.command import _with_address, main
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.web import DEFAULT_ADDRESS
 from tests.numbered_video import write_numbered
@@ -57,7 +57,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(*arguments: object, prelude: str = "") -> list[str]:
-    code = f"import sys\n{prelude}\nfrom mcore_runtime.run import main\nsys.exit(main(sys.argv[1:]))"
+    code = f"import sys\n{prelude}\nfrom mcore_runtime.live.command import main\nsys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 
@@ -289,7 +289,7 @@ def test_a_second_ctrl_c_does_not_wait_for_an_engine_that_hangs(meet: Path, tiny
         SEES_DIVES
         + """
 import time
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 def hang(*arguments, **others):
     print("hanging", file=sys.stderr, flush=True)
     time.sleep(600)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.session import read_session
 from mcore_runtime.sources import open_source

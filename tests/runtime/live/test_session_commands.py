@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
-from mcore_runtime.scorer import Scorer
+from mcore.common.errors import UserError
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import read_session
 from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, current, rows
 

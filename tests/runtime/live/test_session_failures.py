@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore, read_session
 from tests.runtime.live.conftest import ENTRIES, FACTS, PATIENCE_S, THREE, begin, current, rows
 

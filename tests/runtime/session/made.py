@@ -9,7 +9,7 @@ import numpy as np
 
 from mcore.video import SampledClip
 from mcore_runtime import Scorer
-from mcore_runtime.scorer import video_facts
+from mcore_runtime.scoring.scorer import video_facts
 from mcore_runtime.session import SessionStore
 
 FACTS: dict[str, Any] = {"source": "rtsp://camera/…", "bundle": "bundle", "backend": "onnxruntime", "mode": "auto"}

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.session import SessionStore, read_session
 from tests.runtime.session.made import FACTS, assert_same, noise, record
 
 WRITER = """
 import sys
 from pathlib import Path
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.session import SessionStore
 from tests.runtime.session.made import FACTS, noise, record
 folder = Path(sys.argv[1])
@@ -216,7 +216,7 @@ def test_a_file_that_may_not_grow_loses_nothing_either(tmp_path: Path) -> None:
 
 READ_ONLY = """
 import sys
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.session import SessionStore, read_session
 try:
     SessionStore.open(sys.argv[1])

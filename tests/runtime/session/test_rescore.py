@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime import Scorer
-from mcore_runtime.run import main as run
-from mcore_runtime.scorer import video_facts
+from mcore_runtime.live.command import main as run
+from mcore_runtime.scoring.scorer import video_facts
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session.rescore import main
 from mcore_runtime.session.rescoring import rescored

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session import store as store_module
 from tests.runtime.session.made import FACTS, assert_same, noise, record

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.errors import UserError
+from mcore.common.errors import UserError
+from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.events import Broadcast, Subscription
-from mcore_runtime.moments import Moment
-from mcore_runtime.side_by_side import SideBySide
+from mcore_runtime.report.side_by_side import SideBySide
 
 ENTRIES = (
     Entry(1, "Ada Example", "Springfield DC", "107B", 3.1, 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcore.errors import MissingDependencyError, UserError
+from mcore.common.errors import MissingDependencyError, UserError
 from mcore_runtime.web import Address, parse_address, read_token, serve
 from mcore_runtime.web.address import is_loopback, listen, url_of
 from mcore_runtime.web.keys import COOKIE_SECONDS, Keys, make_token

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mcore_runtime.competition import Competition, Entry
-from mcore_runtime.live.engine import EngineThread
 from mcore_runtime.live.pipeline import LiveSettings
+from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.session import LiveSession
-from mcore_runtime.scorer import Scorer
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source
 from mcore_runtime.web import serve

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.errors import first_line
+from mcore.common.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
 from mcore_runtime.backends.tensorrt.choose import choose_engine
 from mcore_runtime.backends.tensorrt.devices import Cuda, open_cuda
 from mcore_runtime.backends.tensorrt.engine import EngineRunner, load_engine
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
-from mcore_runtime.records import PARTS, EngineRecord, GraphSet
+from mcore_runtime.bundle.records import PARTS, EngineRecord, GraphSet
 
 
 class TensorRtBackend:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.records import EngineRecord, GraphSet
+from mcore_runtime.bundle.records import EngineRecord, GraphSet
 
 
 def choose_engine(graphs: GraphSet, kind: str, version: str, target: str) -> EngineRecord:

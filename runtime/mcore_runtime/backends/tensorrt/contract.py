@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.records import GraphRecord, TensorSpec
+from mcore_runtime.bundle.records import GraphRecord, TensorSpec
 
 DYNAMIC = -1
 """How TensorRT writes an axis that varies."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from numpy.typing import DTypeLike, NDArray
 
-from mcore.errors import MissingDependencyError, first_line
+from mcore.common.errors import MissingDependencyError, first_line
 from mcore_runtime.backends.base import BackendError
 
 

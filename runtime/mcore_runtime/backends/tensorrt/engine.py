@@ -16,7 +16,7 @@ from mcore_runtime.backends.tensorrt.contract import DYNAMIC, check_contract, te
 from mcore_runtime.backends.tensorrt.devices import Cuda
 from mcore_runtime.backends.tensorrt.flavours import Flavour
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors
-from mcore_runtime.records import GraphRecord, TensorSpec
+from mcore_runtime.bundle.records import GraphRecord, TensorSpec
 
 if TYPE_CHECKING:
     import tensorrt as trt

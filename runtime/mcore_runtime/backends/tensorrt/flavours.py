@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from mcore.errors import MissingDependencyError, UserError
+from mcore.common.errors import MissingDependencyError, UserError
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors, journal_of
 

@@ -1,0 +1,272 @@
+"""Measure the detector of dives on rendered meets: dives found, false alarms, errors of the boundaries, cost.
+
+    python -m mcore_bench.live.detector --dives 50 --seed 100
+
+Everything that can move beside a pool does, unless --distractors says otherwise. A dive counts as found when a
+detection's entry lies within half a second of the true one; every other detection is a false alarm.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
+from mcore.config import ClipConfig
+from mcore.diving.difficulty import HeightM
+from mcore.synthetic.meet.course import Meet, TrueDive, plan_meet
+from mcore.synthetic.meet.scene import Scene
+from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
+from mcore.video import resize_frame
+from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
+
+MATCH_S = 0.5
+"""A detection belongs to a dive when their entries are this close, seconds."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a detector did in one rendered meet."""
+
+    camera: CameraKind
+    height_m: HeightM
+    seed: int
+    rate: int
+    dives: int
+    found: int
+    false_alarms: tuple[float, ...]
+    """Entry times of detections that are no dives, seconds."""
+    missed: tuple[float, ...]
+    """Entry times of dives that were not found, seconds."""
+    takeoff_errors_s: tuple[float, ...]
+    """Detected minus true, for the dives found."""
+    entry_errors_s: tuple[float, ...]
+    delays_s: tuple[float, ...]
+    """From the true entry to the picture at which the detector was certain."""
+    duration_s: float
+    cpu_ms: float
+    """Mean processor time of the detector for a picture."""
+
+
+@dataclass(frozen=True)
+class MeasureArguments:
+    """Measure the detector of dives on rendered meets."""
+
+    dives: int = 50
+    """Dives in each meet."""
+    meets: int = 1
+    """Meets of each camera and height."""
+    seed: int = 100
+    """Seed of the first meet; each further one has the next."""
+    cameras: tuple[CameraKind, ...] = ("follow", "fixed")
+    """Kinds of camera."""
+    heights_m: tuple[HeightM, ...] = (3, 10)
+    """Heights of the board."""
+    rate: int = 25
+    """Frames a second."""
+    pause_s: float = 8.0
+    """Pause between dives, seconds."""
+    distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
+    """What moves besides the divers."""
+    size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
+    """Width and height of the pictures, pixels; they show as much in height."""
+    json: Path | None = None
+    """Write all figures to this .json file, after each meet."""
+
+    def __post_init__(self) -> None:
+        if self.json is not None and self.json.suffix != ".json":
+            raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
+
+
+def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measurement:
+    """Show a rendered meet to a detector and compare with the truth.
+
+    Args:
+        meet: what happens.
+        detector: a fresh one.
+        progress: show a bar on a terminal.
+    """
+    settings, config = meet.settings, ClipConfig()
+    seen: list[tuple[DetectedDive, float]] = []
+    cpu_s = 0.0
+    frames = enumerate(Scene(meet).frames())
+    label = f"{settings.camera} camera, {settings.height_m} m"
+    console = Console(stderr=True)
+    for index, rgb in track(frames, label, meet.num_frames, console=console, disable=not progress):
+        picture = resize_frame(rgb, config)
+        began = time.thread_time()
+        dives = detector.update(picture, index / settings.rate)
+        cpu_s += time.thread_time() - began
+        seen += [(dive, index / settings.rate) for dive in dives]
+    pairs, alarms = match(meet.truth, [dive for dive, _ in seen])
+    when = {id(dive): time_s for dive, time_s in seen}
+    found = {true.index for true, _ in pairs}
+    return Measurement(
+        camera=settings.camera,
+        height_m=settings.height_m,
+        seed=settings.seed,
+        rate=settings.rate,
+        dives=len(meet.truth),
+        found=len(pairs),
+        false_alarms=tuple(dive.entry_s for dive in alarms),
+        missed=tuple(true.entry_s for true in meet.truth if true.index not in found),
+        takeoff_errors_s=tuple(dive.takeoff_s - true.takeoff_s for true, dive in pairs),
+        entry_errors_s=tuple(dive.entry_s - true.entry_s for true, dive in pairs),
+        delays_s=tuple(when[id(dive)] - true.entry_s for true, dive in pairs),
+        duration_s=meet.num_frames / settings.rate,
+        cpu_ms=cpu_s / meet.num_frames * 1e3,
+    )
+
+
+def match(
+    truth: Sequence[TrueDive], detected: Sequence[DetectedDive]
+) -> tuple[list[tuple[TrueDive, DetectedDive]], list[DetectedDive]]:
+    """Give each dive the detection whose entry is closest to its own; what is left are false alarms."""
+    left = list(detected)
+    pairs = []
+    for true in truth:
+        near = [dive for dive in left if abs(dive.entry_s - true.entry_s) <= MATCH_S]
+        if near:
+            best = min(near, key=lambda dive: abs(dive.entry_s - true.entry_s))
+            left.remove(best)
+            pairs.append((true, best))
+    return pairs, left
+
+
+def recall_interval(found: int, dives: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    z, n, p = 1.96, dives, found / dives
+    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+
+
+def most_events(seen: int) -> float:
+    """Return the 95 % upper limit of the number of events to expect, by Poisson's law, where so many were seen."""
+    low, high = 0.0, 10.0 + 3.0 * seen
+    for _ in range(60):
+        middle = (low + high) / 2
+        at_most_seen = math.exp(-middle) * sum(middle**k / math.factorial(k) for k in range(seen + 1))
+        low, high = (middle, high) if at_most_seen > 0.05 else (low, middle)
+    return high
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return run_command(
+        lambda: _run(
+            tyro.cli(
+                MeasureArguments,
+                prog="python -m mcore_bench.live.detector",
+                args=argv,
+                config=config,
+                description=description(__doc__),
+            )
+        )
+    )
+
+
+def _run(arguments: MeasureArguments) -> int:
+    console = Console(highlight=False)
+    results = []
+    kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
+    for number, (camera, height) in enumerate(kinds * arguments.meets):
+        settings = MeetSettings(
+            seed=arguments.seed + number,
+            dives=arguments.dives,
+            pause_s=arguments.pause_s,
+            height_m=height,
+            camera=camera,
+            distractors=frozenset(arguments.distractors),
+            rate=arguments.rate,
+            width=arguments.size[0],
+            height=arguments.size[1],
+        )
+        detector = BallisticDetector(settings.width / settings.height)
+        results.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
+        if arguments.json is not None:
+            _write(arguments, results)
+    console.print(results_table(results))
+    console.print(summary(results))
+    return 0
+
+
+def _write(arguments: MeasureArguments, results: Sequence[Measurement]) -> None:
+    assert arguments.json is not None
+    document = {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "arguments": asdict(arguments) | {"json": arguments.json.name},
+        "summary": summary(results),
+        "measurements": [asdict(result) for result in results],
+    }
+    write_text(arguments.json, json.dumps(document, indent=2) + "\n")
+
+
+def results_table(results: Sequence[Measurement]) -> Table:
+    """Return one row for each meet; errors are medians and 95th percentiles of absolute values, milliseconds."""
+    table = Table(title="dives found in rendered meets")
+    columns = (
+        "camera",
+        "board",
+        "seed",
+        "dives",
+        "found",
+        "false alarms",
+        "take-off ms",
+        "entry ms",
+        "delay ms",
+        "CPU ms",
+    )
+    for column in columns:
+        table.add_column(column, justify="left" if column == "camera" else "right")
+    for result in results:
+        table.add_row(
+            result.camera,
+            f"{result.height_m} m",
+            str(result.seed),
+            str(result.dives),
+            str(result.found),
+            str(len(result.false_alarms)),
+            _errors(result.takeoff_errors_s),
+            _errors(result.entry_errors_s),
+            _errors(result.delays_s),
+            f"{result.cpu_ms:.2f}",
+        )
+    return table
+
+
+def summary(results: Sequence[Measurement]) -> str:
+    """Say recall with its interval, and false alarms, over all meets."""
+    dives, found = sum(r.dives for r in results), sum(r.found for r in results)
+    alarms, hours = sum(len(r.false_alarms) for r in results), sum(r.duration_s for r in results) / 3600
+    low, high = recall_interval(found, dives)
+    return (
+        f"recall {100 * found / dives:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f}), {found} of {dives} dives; "
+        f"{alarms} false alarms in {hours:.2f} hours: {100 * alarms / dives:.2f} for 100 dives "
+        f"(95 %: at most {100 * most_events(alarms) / dives:.2f}), {alarms / hours:.2f} an hour"
+    )
+
+
+def _errors(errors_s: Sequence[float]) -> str:
+    if not errors_s:
+        return "-"
+    middle, most = np.percentile(np.abs(errors_s), [50, 95]) * 1e3
+    return f"{middle:.0f} / {most:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Exemplars of a bundle, and the conformal intervals that belong to them."""

@@ -1,0 +1,202 @@
+"""The exemplar bank: chosen training dives, encoded by the exported graphs themselves, and pictures of them.
+
+Tokens belong to the graphs that made them. Nothing here needs torch, so that a bank can be made where the
+videos are.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from mcore.common.conformal import CALIBRATION_SPLIT
+from mcore.common.errors import ClipError, UserError
+from mcore.config import ClipConfig, ModelConfig
+from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
+from mcore.data.pairs import shared_exemplars
+from mcore.diving import DiveNumber
+from mcore.video import crop, normalise, sample_clip
+from mcore_export.exemplars.conformal import calibrate_banks
+from mcore_export.folder import appearing_folder, check_target, copy_bundle
+from mcore_runtime.backends import Backend, open_backend
+from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle, exemplars_file, write_manifest
+from mcore_runtime.bundle.moments import MOMENT_HEIGHT, MOMENT_WIDTH, Moment, draw_moments, fit
+from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision
+from mcore_runtime.scoring.encoding import encode_clip
+
+
+@dataclass(frozen=True)
+class BankOptions:
+    """Which dives become exemplars."""
+
+    dives: Path
+    """List of dives (.jsonl or .csv) to choose from."""
+    split: Split = "train"
+    """Split of that list; dives that accuracy is reported on must not be exemplars."""
+    per_number: int = 10
+    """Exemplars for each dive number (the published number is 10)."""
+    seed: int = 0
+    """Seed of the choice."""
+    pictures: bool = True
+    """Keep pictures of them in the bundle too, so that a dive can be seen beside its closest exemplar."""
+
+    def __post_init__(self) -> None:
+        if self.per_number < 1:
+            raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed {self.seed}; at least 0")
+
+
+def add_exemplars(
+    bundle_path: Path, out: Path, options: BankOptions, *, force: bool = False, say: Callable[[str], None]
+) -> Bundle:
+    """Write a copy of a bundle with another exemplar bank, encoded by the bundle's own graphs.
+
+    Args:
+        bundle_path: the bundle to copy, with or without exemplars.
+        out: folder of the copy; appears whole or not at all.
+        options: which dives become exemplars.
+        force: replace a bundle at ``out``.
+        say: gets one line for each artefact.
+
+    Raises:
+        UserError: the bundle, the list of dives or ``out`` cannot be used.
+    """
+    bundle = Bundle.open(bundle_path)
+    check_target(out, force=force)
+    records = choose_exemplars(options)
+    with appearing_folder(out) as folder:
+        copy_bundle(bundle, folder)
+        (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
+        banks = write_banks(bundle.variants, bundle.model, records, options, folder, say)
+        variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
+        write_manifest(folder, replace(bundle.manifest, variants=variants))
+    return Bundle.open(out)
+
+
+def write_banks(
+    variants: Mapping[Precision, GraphSet],
+    model: ModelConfig,
+    records: Sequence[DiveRecord],
+    options: BankOptions,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[Precision, ExemplarRecord]:
+    """Encode the chosen dives with every precision's graphs, because tokens belong to the graphs that made them.
+
+    Args:
+        variants: the exported graphs.
+        model: the network, for its input contract and its tokens.
+        records: what ``choose_exemplars`` returned.
+        options: where they came from.
+        folder: of the bundle.
+        say: gets one line for each file, and one for each dive that could not be read.
+
+    Returns:
+        What the manifest says of each bank, and of the errors that it makes.
+
+    Raises:
+        UserError: none of the videos can be read.
+    """
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        backends = {
+            name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
+        }
+        kept, names, tokens, moments = _encode(backends, model, records, options, say)
+    took, written, banks = time.perf_counter() - began, {}, {}
+    if moments:
+        write_exemplar_pictures(folder / PICTURES_FILE, moments)
+        size = (folder / PICTURES_FILE).stat().st_size / 1e6
+        say(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (--no-exemplar-pictures)")
+    for name, graphs in variants.items():
+        bank = banks[name] = ExemplarBank(
+            tokens=np.stack(tokens[name]),
+            scores=np.array([record.score for record in kept], np.float64),
+            dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
+            difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
+            names=np.array(names),
+            graphs_sha256=graphs.digest(),
+        )
+        path = folder / exemplars_file(name)
+        bank.save(path)
+        counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
+        size = path.stat().st_size / 1e6
+        say(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
+        written[name] = ExemplarRecord(
+            len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
+        )
+    calibrations = calibrate_banks(variants, banks, model.clip, options.dives, options.split, say)
+    return {name: replace(record, calibration=calibrations.get(name)) for name, record in written.items()}
+
+
+def _encode(
+    backends: Mapping[Precision, Backend],
+    model: ModelConfig,
+    records: Sequence[DiveRecord],
+    options: BankOptions,
+    say: Callable[[str], None],
+) -> tuple[list[DiveRecord], list[str], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
+    """Encode each dive with every backend: the dives that could be read, their names and tokens, pictures by name."""
+    tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    kept, names, moments = [], [], {}
+    console = Console(stderr=True)
+    pairs = list(zip(records, dive_names(records, options.dives), strict=True))
+    for record, name in track(
+        pairs, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
+    ):
+        try:
+            frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s)
+            pixels = normalise(crop(frames.frames, model.clip), model.clip)
+            encoded = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
+            if options.pictures:
+                size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)
+                transitions = encoded["fp32"].transitions.tolist()
+                moments[name] = _moments(record, model, size, transitions)
+        except ClipError as error:
+            say(f"left out: {error}")
+            continue
+        for precision, encoding in encoded.items():
+            tokens[precision].append(encoding.tokens)
+        kept.append(record)
+        names.append(name)
+    if not kept:
+        dives = options.dives
+        raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
+    return kept, names, tokens, moments
+
+
+def _moments(
+    record: DiveRecord, model: ModelConfig, size: tuple[int, int], transitions: Sequence[int]
+) -> tuple[Moment, ...]:
+    """Read a dive once more, at a size to look at: the network's own frames are narrow."""
+    config = ClipConfig(model.clip.num_frames, resize_height=size[1], resize_width=size[0], crop_size=1)
+    clip = sample_clip(record.path, config, start_s=record.start_s, end_s=record.end_s)
+    return draw_moments(clip, transitions, model.tokens_per_stage)
+
+
+def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
+    """Choose exemplars as ``mcore.evaluate --exemplars shared`` does; cheap, so do it before exporting.
+
+    Raises:
+        UserError: the list cannot be read, has no dive of the split, or one with an impossible dive number.
+    """
+    everything = read_manifest(options.dives)
+    for record in everything:
+        if record.split == CALIBRATION_SPLIT:
+            DiveNumber.parse(record.dive_number)  # or else the work would be lost at its end
+    records = select_split(everything, options.split)
+    numbers = [DiveNumber.parse(record.dive_number).text for record in records]
+    chosen = shared_exemplars(numbers, options.per_number, options.seed)
+    return [records[position] for _, positions in sorted(chosen.items()) for position in positions]

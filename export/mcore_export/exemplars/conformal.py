@@ -1,0 +1,81 @@
+"""How far a bundle's scores can be off: its graphs and exemplars on dives that are neither learned from nor exemplars.
+
+Nothing here needs torch. ``mcore.common.conformal`` says what the intervals promise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration, calibrate
+from mcore.config import ClipConfig
+from mcore.data.manifest import Split, read_manifest
+from mcore_export.exemplars.dive_scores import score_both_ways
+from mcore_runtime.backends import open_backend
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.records import BankCalibration, GraphSet, Precision
+
+
+def calibrate_banks(
+    variants: Mapping[Precision, GraphSet],
+    banks: Mapping[Precision, ExemplarBank],
+    clip_config: ClipConfig,
+    dives: Path,
+    split: Split,
+    say: Callable[[str], None],
+) -> dict[Precision, BankCalibration]:
+    """Score the validation dives of the exemplars' list with every precision, as the runtime will score others.
+
+    Args:
+        variants: the exported graphs.
+        banks: their exemplars.
+        clip_config: the network's input contract.
+        dives: list of dives that the exemplars were chosen from.
+        split: part of it that they were chosen from.
+        say: gets a line for each calibration, or one that says why there is none.
+
+    Returns:
+        By precision; empty where the list has too few validation dives.
+    """
+    records = [record for record in read_manifest(dives) if record.split == CALIBRATION_SPLIT]
+    if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
+        why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
+        say(f"no calibrated interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
+        return {}
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        backends = {
+            name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
+        }
+        scores = score_both_ways(backends, banks, clip_config, records, "calibrating", say)
+    took, found = time.perf_counter() - began, {}
+    for name, ways in scores.items():
+        measured = calibrate(ways.same_number.predicted, ways.same_number.true)
+        wider = at_least_as_wide(calibrate(ways.other_numbers.predicted, ways.other_numbers.true), measured)
+        found[name] = BankCalibration(measured, wider, dives.name, CALIBRATION_SPLIT)
+        known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
+        say(f"{'calibration':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
+    return found
+
+
+def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Calibration | None:
+    """Return the calibration for dives without exemplars of their number, never narrower than that for the others.
+
+    With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
+    """
+    if others is None or same is None or others.half_width_points >= same.half_width_points:
+        return others
+    return replace(others, half_width_points=same.half_width_points)
+
+
+def _describe(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "unknown"
+    return (
+        f"{100 * calibration.level:.0f} % within {calibration.half_width_points:.1f} points "
+        f"({calibration.num_dives} dives)"
+    )

@@ -1,0 +1,107 @@
+"""Score labelled dives with a bundle's graphs against exemplars of their number, and against all others.
+
+Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mcore.common.errors import ClipError
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord
+from mcore.diving import DiveNumber
+from mcore.video import read_clip
+from mcore_runtime.backends import Backend, BackendError
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.scoring.encoding import encode_clip
+
+
+@dataclass
+class Scores:
+    """Predicted and true scores of the dives seen so far, points, and their predicted transitions."""
+
+    predicted: list[float] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+    transitions: list[tuple[int, ...]] = field(default_factory=list)
+
+    def add(self, predicted: float, true: float, transitions: tuple[int, ...]) -> None:
+        """Take one more dive."""
+        self.predicted.append(predicted)
+        self.true.append(true)
+        self.transitions.append(transitions)
+
+
+Name = TypeVar("Name", bound=str)
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """What one precision says of the same dives."""
+
+    same_number: Scores = field(default_factory=Scores)
+    """Against exemplars of the dive's number, where there are any."""
+    other_numbers: Scores = field(default_factory=Scores)
+    """Against exemplars of all other numbers."""
+
+
+def score_both_ways(
+    backends: Mapping[Name, Backend],
+    banks: Mapping[Name, ExemplarBank],
+    clip_config: ClipConfig,
+    records: Sequence[DiveRecord],
+    doing: str,
+    say: Callable[[str], None],
+    *,
+    others_too: bool = True,
+) -> dict[Name, BothWays]:
+    """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
+
+    Args:
+        backends: by name, such as that of their precision; open.
+        banks: their exemplars.
+        clip_config: the network's input contract.
+        records: labelled dives that are not exemplars.
+        doing: the progress bar's word.
+        say: gets a line for each dive that cannot be read and is left out.
+        others_too: also the second way, in which a dive meets all exemplars but those of its number.
+
+    Raises:
+        BackendError: an engine computed something that is not a number.
+    """
+    scores = {name: BothWays() for name in backends}
+    shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    for record in shown:
+        try:
+            clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
+        except ClipError as error:
+            say(f"left out: {error}")
+            continue
+        number = DiveNumber.parse(record.dive_number).text
+        for name, backend in backends.items():
+            bank = banks[name]
+            is_same = bank.dive_numbers == number  # (E,)
+            ways = [(is_same, scores[name].same_number)]
+            if others_too:
+                ways.append((~is_same, scores[name].other_numbers))
+            met = np.any([chosen for chosen, _ in ways], axis=0)
+            if not met.any():
+                continue
+            encoded = encode_clip(backend, clip)
+            predicted = np.full(len(bank), np.nan)
+            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[met])
+            if not np.isfinite(delta).all():
+                raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
+            predicted[met] = bank.scores[met] + delta
+            transitions = tuple(encoded.transitions.tolist())
+            for chosen, part in ways:
+                if chosen.any():
+                    part.add(float(predicted[chosen].mean()), record.score, transitions)
+    return scores

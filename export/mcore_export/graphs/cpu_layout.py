@@ -1,0 +1,141 @@
+"""The backbone's first blocks in tiles of frames, for processors with a cache: the same numbers, sooner.
+
+A clip's maps are tens of megabytes in the first blocks, and an engine that runs layer by layer writes each of them to
+memory and reads it back. A tile of a few frames goes through the stem and these blocks while it lies in the cache. The
+shifts take the frames that they need from the neighbouring tiles, so nothing is computed twice; engines order nodes
+from the outputs back, which is tile after tile.
+
+A gated shift's split and concatenation of channels cost OpenVINO as much as its arithmetic: it keeps a pixel's channels
+together. In tiles, what the shift changes goes through a convolution of its own instead, and is added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcore.config import ClipConfig
+from mcore.network.model import MCoRe
+from mcore_export.graphs.folded import (
+    LeanBackbone,
+    LeanBlock,
+    LeanGatedShift,
+    LeanTemporalShift,
+    earlier_tiles,
+    later_tiles,
+    lean_backbone,
+)
+
+# Shapes: T frames of a clip, t of a tile, c pixels, C channels, S shifted channels, D features.
+
+LARGE_BYTES = 16_000_000
+"""A block whose inner maps of a whole clip take more is worth tiles: below, they stay in a cache as they are."""
+TILE_BYTES = 2_500_000
+"""A tile's inner maps take at most this much: 6 frames of the published network; 4 to 12 measured within 3 %."""
+_BYTES = 4
+
+
+class TiledBackboneGraph(nn.Module):
+    """clip (1, 3, T, c, c) -> features (1, T, D); the plain backbone where no block is worth tiles."""
+
+    def __init__(self, model: MCoRe) -> None:
+        super().__init__()
+        self.backbone = lean_backbone(model.backbone)
+        self.num_tiled, self.sizes = plan_tiles(self.backbone, model.config.clip)
+        blocks = [block for block in self.backbone.blocks if isinstance(block, LeanBlock)]
+        self.tiled = nn.Sequential(*(TiledBlock(block) for block in blocks[: self.num_tiled]))
+        self.whole = nn.Sequential(*blocks[self.num_tiled :])
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Run the backbone; normalised RGB in."""
+        if not self.num_tiled:
+            whole: Tensor = self.backbone(clip)
+            return whole
+        tiles = [self.backbone.stem(x.transpose(0, 1)) for x in clip.squeeze(0).split(self.sizes, dim=1)]
+        x = torch.cat(self.tiled(tiles))  # (T, C, h, w)
+        features: Tensor = self.whole(x).mean((2, 3))  # (T, D)
+        return features[None]
+
+
+class TiledBlock(nn.Module):
+    """``LeanBlock`` on tiles of consecutive frames, (t, C_in, H, W) each, which make up the clip."""
+
+    def __init__(self, source: LeanBlock) -> None:
+        super().__init__()
+        self.block = source
+        self.change = GatedChange(source) if isinstance(source.shift, LeanGatedShift) else None
+
+    def forward(self, tiles: Sequence[Tensor]) -> list[Tensor]:
+        """Map the tiles to (t, C, H/stride, W/stride) each."""
+        if self.change is not None:
+            inner = self.change(tiles)
+            return [self.block.after_conv1(h, x) for h, x in zip(inner, tiles, strict=True)]
+        shift = self.block.shift
+        shifted = shift.shift_tiles(tiles) if isinstance(shift, LeanTemporalShift) else tiles
+        return [self.block.after_shift(y, x) for y, x in zip(shifted, tiles, strict=True)]
+
+
+class GatedChange(nn.Module):
+    """A gated shift and the convolution behind it, W(x + d) as Wx + Wd, where d has the shifted channels only."""
+
+    def __init__(self, source: LeanBlock) -> None:
+        super().__init__()
+        assert isinstance(source.shift, LeanGatedShift)
+        self.shift, self.conv1 = source.shift, source.conv1
+        shifted = self.shift.shifted
+        self.weight = nn.Parameter(self.conv1.weight[:, :shifted].clone())
+        # A gate for each channel, instead of channels for each gate: engines that keep a pixel's channels together
+        # multiply by a gate, or by a one or a zero, in less time than they cut out half the channels.
+        half = (torch.arange(shifted) < shifted // 2).to(self.weight.dtype)  # (S,): 1 for the first half
+        self.spread = nn.Parameter(torch.stack([half, 1 - half], dim=1)[:, :, None, None])  # (S, 2, 1, 1)
+        self.first, self.second = (nn.Parameter(x[None, :, None, None]) for x in (half, 1 - half))  # (1, S, 1, 1)
+
+    def forward(self, tiles: Sequence[Tensor]) -> list[Tensor]:
+        """Map tiles (t, C_in, H, W) to what the block's first convolution gives, (t, C, H, W) each."""
+        changes = self._changes([x[:, : self.shift.shifted] for x in tiles])
+        conv = self.conv1
+        kept = [F.conv2d(x, conv.weight, conv.bias) for x in tiles]
+        return [F.relu(x + F.conv2d(change, self.weight)) for x, change in zip(kept, changes, strict=True)]
+
+    def _changes(self, shifted: Sequence[Tensor]) -> list[Tensor]:
+        """What the shift adds to its channels (t, S, H, W): what comes, minus what leaves."""
+        gates = self.shift.gates(shifted)  # (t, 2, H, W)
+        moved = [F.conv2d(gate, self.spread) * x for gate, x in zip(gates, shifted, strict=True)]
+        both = zip(moved, earlier_tiles(moved), later_tiles(moved), strict=True)
+        return [ahead * self.first + behind * self.second - leaving for leaving, ahead, behind in both]
+
+
+def describe_tiles(model: MCoRe) -> str:
+    """Say in a line what becomes tiles."""
+    num_tiled, sizes = plan_tiles(lean_backbone(model.backbone), model.config.clip)
+    if not num_tiled:
+        return "for CPUs: no tiles, because a clip's maps stay in a cache as they are"
+    return f"for CPUs: stem and {num_tiled} blocks in {len(sizes)} tiles of at most {max(sizes)} frames"
+
+
+def plan_tiles(backbone: LeanBackbone, clip: ClipConfig) -> tuple[int, list[int]]:
+    """Choose how many blocks are worth tiles, and how many frames each tile has.
+
+    Returns:
+        Leading blocks whose inner maps are large, and the tiles' frames, which add up to T: one tile where there is
+        no such block.
+    """
+    side = math.ceil(clip.crop_size / backbone.stem.stride[0])
+    num_tiled, largest = 0, 0  # bytes of one frame
+    for block in backbone.blocks:
+        assert isinstance(block, LeanBlock)
+        inner = block.conv1.weight.shape[0] * side * side * _BYTES
+        if inner * clip.num_frames <= LARGE_BYTES:
+            break
+        num_tiled, largest = num_tiled + 1, max(largest, inner)
+        side = math.ceil(side / block.conv2.stride[0])
+    if not num_tiled:
+        return 0, [clip.num_frames]
+    frames = max(1, TILE_BYTES // largest)
+    count = math.ceil(clip.num_frames / frames)
+    least, longer = divmod(clip.num_frames, count)
+    return num_tiled, [least + 1] * longer + [least] * (count - longer)

@@ -1,0 +1,307 @@
+"""How an artefact is compared with what PyTorch computed in float32: one set of rows for the gate and for ``--verify``.
+
+Each graph alone gets PyTorch's inputs, so that a disagreement names the part that caused it; then the whole
+chain scores dives against each other. A flipped transition is counted apart from rounding, because it moves a
+score far more. Nothing here needs torch: expected values are arrays, computed just now or stored in the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.config import ClipConfig
+from mcore.video import normalise
+from mcore_runtime.backends import Backend
+from mcore_runtime.backends.split import SplitBackbone
+from mcore_runtime.bundle.records import GateLimits, GateRow, Precision
+from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
+from mcore_runtime.scoring.streaming import encode_head, encode_rest
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+EXEMPLAR_COUNTS = (1, 2, 10, 37)
+"""Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
+CHAIN = "whole chain"
+IN_TWO_PARTS = "in two parts"
+"""The whole chain once more, with the backbone in two parts."""
+MEASURES = {
+    "features": "features, relative",
+    "logits": "logits, relative",
+    "flips": "flipped transitions, share",
+    "ties": "flipped transitions between frames that nearly tie, share",
+    "tokens": "tokens, relative",
+    "delta": "delta and stage shares, points",
+    "score_max": "largest score difference, points",
+    "score_mean": "mean score difference, points",
+    "score_any": "largest score difference with flipped transitions, points",
+    "srcc": "rank correlation of scores",
+    "tie": "nearest tie of two frames for a transition, in logits",
+}
+"""Name of each figure in words."""
+DEFAULT_LIMITS: dict[Precision, GateLimits] = {
+    "fp32": GateLimits(),
+    "fp16": GateLimits(relative=0.03, points=0.1, flips=0.02, tie=2e-3),
+    "int8": GateLimits(relative=0.5, points=0.5, flips=0.05, tie=2e-2),
+}
+"""What is allowed unless told otherwise; what a coach would see is held tightest."""
+_NOT_A_NUMBER = 1e30
+"""JSON knows no NaN: an output that is not a number is as wrong as can be."""
+
+# Shapes: N clips, T frames, D features, P = 3K tokens, E exemplars, c pixels.
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedClip:
+    """What PyTorch makes of one clip."""
+
+    frames: NDArray[np.uint8]
+    """(T, c, c, 3) RGB, cropped, not yet normalised: the input, at a quarter of its size."""
+    features: FloatArray
+    """(T, D)."""
+    logits: FloatArray
+    """(T, 2)."""
+    transitions: IntArray
+    """(2,) first frame of the flight and of the entry."""
+    tokens: FloatArray
+    """(P, D)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What PyTorch makes of clips, and of their comparison with each other."""
+
+    clip_config: ClipConfig
+    clips: tuple[ExpectedClip, ...]
+    """N, at least two."""
+    scores: NDArray[np.float64]
+    """(N,) true scores, points."""
+    deltas: FloatArray
+    """(N, N) score(row) - score(column), points."""
+    mixed_deltas: tuple[FloatArray, ...]
+    """For each of ``EXEMPLAR_COUNTS`` (E,): the first clip against E mixtures of all, see ``mixed_tokens``."""
+    mixed_stage_deltas: tuple[FloatArray, ...]
+    """The same by stage, (E, 3)."""
+
+    @property
+    def tokens(self) -> FloatArray:
+        """(N, P, D)."""
+        return np.stack([clip.tokens for clip in self.clips])
+
+
+def mixed_tokens(tokens: FloatArray, count: int) -> FloatArray:
+    """Mix real tokens to as many different exemplars as wanted: (N, P, D) -> (count, P, D)."""
+    weights = np.random.default_rng(1).random((count, len(tokens)), dtype=np.float32)
+    weights /= weights.sum(1, keepdims=True)
+    mixed: FloatArray = np.einsum("en,npd->epd", weights, tokens)
+    return mixed
+
+
+def compare(
+    backend: Backend, expected: Expected, limits: GateLimits, split: SplitBackbone | None = None
+) -> tuple[GateRow, ...]:
+    """Compare an artefact with PyTorch, part by part and as a whole.
+
+    Args:
+        backend: runs the artefact.
+        expected: what PyTorch computed, from clips that were not used for tracing.
+        limits: what is allowed.
+        split: the artefact's backbone in two parts, held to the same limits; None: it has none.
+
+    Returns:
+        One row for each comparison, passed or not.
+    """
+    encoded = [encode_clip(backend, normalise(clip.frames, expected.clip_config)) for clip in expected.clips]
+    table = _Table(backend.name, len(expected.clips), limits)
+    table.add("backbone", "features", _worst([_relative(g.features, e.features) for g, e in _pairs(encoded, expected)]))
+    _segmenter_rows(table, backend, expected)
+    _regressor_rows(table, backend, expected)
+    _chain_rows(table, CHAIN, backend, expected, encoded)
+    if split is not None:
+        _split_rows(table, backend, split, expected)
+    return tuple(table.rows)
+
+
+def describe_row(row: GateRow) -> str:
+    """Return a row as one line of the command's output."""
+    verdict = ("ok" if row.passed else "FAILED") if row.limit is not None else ""
+    limit = "" if row.limit is None else f"({'least' if row.measure == 'srcc' else 'limit'} {row.limit:g})"
+    figure = f"{row.figure:9.6f}" if row.measure == "srcc" else f"{row.figure:9.2g}"
+    return f"{row.part:12}  {figure} {limit:14} {verdict:6}  {row.case}"
+
+
+def describe_failures(rows: Sequence[GateRow]) -> str:
+    """Name each comparison that failed, with figure and limit; empty if none did."""
+    failed = [row for row in rows if not row.passed]
+    return "; ".join(
+        f"{row.part} on {row.backend}: {row.case} is {row.figure:.3g}, "
+        f"{'at least' if row.measure == 'srcc' else 'allowed'} {row.limit:.3g}"
+        for row in failed
+    )
+
+
+class _Table:
+    """Rows in the making."""
+
+    def __init__(self, backend: str, num_clips: int, limits: GateLimits) -> None:
+        self.rows: list[GateRow] = []
+        self.limits = limits
+        self._backend, self._num_clips = backend, num_clips
+        self._limits: dict[str, float] = {
+            **dict.fromkeys(("features", "logits", "tokens"), limits.relative),
+            **dict.fromkeys(("delta", "score_max"), limits.points),
+            "flips": limits.flips,
+            "srcc": limits.srcc,
+        }
+
+    def add(self, part: str, measure: str, figure: float, of: str | None = None) -> None:
+        """Append a row; ``of`` says what was compared, where that is not all the clips."""
+        finite, limit = bool(np.isfinite(figure)), self._limits.get(measure)
+        within = limit is None or (finite and (figure >= limit if measure == "srcc" else figure <= limit))
+        case = f"{MEASURES[measure]}, {of or f'{self._num_clips} clips'}"
+        value = float(figure) if finite else _NOT_A_NUMBER * (-1 if measure == "srcc" else 1)
+        self.rows.append(GateRow(self._backend, part, measure, case, value, limit, within))
+
+
+class _Flips:
+    """Transitions that were decoded to another frame, counted apart where PyTorch hardly preferred its own."""
+
+    def __init__(self, tie: float) -> None:
+        self._tie = tie
+        self._clear, self._tied, self._total = 0, 0, 0
+
+    def add(self, found: IntArray, clip: ExpectedClip) -> None:
+        """Count one clip's two transitions."""
+        for channel, (got, wanted) in enumerate(zip(found, clip.transitions, strict=True)):
+            searched = _searched(clip.logits, channel)
+            self._total += 1
+            if got == wanted:
+                continue
+            # A frame that PyTorch does not search has no logit to compare, however high: it is never a tie.
+            gap = abs(searched.get(int(wanted), np.inf) - searched.get(int(got), -np.inf))
+            tied = gap <= self._tie * float(np.abs(clip.logits[:, channel]).max())
+            self._tied += tied
+            self._clear += not tied
+
+    def report(self, table: _Table, part: str) -> None:
+        """Add a row for clear flips, and one for ties where there are any."""
+        table.add(part, "flips", self._clear / self._total, f"{self._clear} of {self._total}")
+        if self._tied:
+            table.add(part, "ties", self._tied / self._total, f"{self._tied} of {self._total}")
+
+
+def _segmenter_rows(table: _Table, backend: Backend, expected: Expected) -> None:
+    """Compare logits, decoded transitions and pooled tokens, from PyTorch's features."""
+    logits_off, tokens_off, flips = [], [0.0], _Flips(table.limits.tie)
+    for clip in expected.clips:
+        logits, transitions, tokens = backend.segmenter(clip.features[None])
+        logits_off.append(_relative(logits[0], clip.logits))
+        flips.add(transitions[0], clip)
+        if np.array_equal(transitions[0], clip.transitions):  # tokens of other stages are not comparable
+            tokens_off.append(_relative(tokens[0], clip.tokens))
+    table.add("segmenter", "logits", _worst(logits_off))
+    flips.report(table, "segmenter")
+    table.add("segmenter", "tokens", _worst(tokens_off))
+
+
+def _regressor_rows(table: _Table, backend: Backend, expected: Expected) -> None:
+    """Compare score differences and their shares by stage, from PyTorch's tokens, at several numbers of exemplars."""
+    tokens = expected.tokens
+    for count, wanted, wanted_shares in zip(
+        EXEMPLAR_COUNTS, expected.mixed_deltas, expected.mixed_stage_deltas, strict=True
+    ):
+        delta, shares = backend.regressor(tokens[:1], mixed_tokens(tokens, count))
+        worst = _worst([_absolute(delta, wanted), _absolute(shares, wanted_shares)])
+        table.add("regressor", "delta", worst, f"E = {count}")
+
+
+def _split_rows(table: _Table, backend: Backend, split: SplitBackbone, expected: Expected) -> None:
+    """Compare features and scores that come from the backbone in two parts."""
+    encoded = []
+    for clip in expected.clips:
+        head = encode_head(split, clip.frames[: split.head_frames], expected.clip_config)
+        encoded.append(encode_rest(backend, split, head, clip.frames, expected.clip_config))
+    off = _worst([_relative(got.features, clip.features) for got, clip in _pairs(encoded, expected)])
+    table.add(IN_TWO_PARTS, "features", off)
+    _chain_rows(table, IN_TWO_PARTS, backend, expected, encoded)
+
+
+def _chain_rows(table: _Table, part: str, backend: Backend, expected: Expected, encoded: Sequence[EncodedClip]) -> None:
+    """Compare what a user would see: each clip scored against all others, exemplar tokens from the graphs too."""
+    tokens = np.stack([got.tokens for got in encoded])  # (N, P, D)
+    deltas = np.stack([backend.regressor(tokens[i : i + 1], tokens)[0] for i in range(len(tokens))])  # (N, N)
+    flips = _Flips(table.limits.tie)
+    for got, clip in _pairs(encoded, expected):
+        flips.add(got.transitions, clip)
+    agree = np.array([np.array_equal(got.transitions, clip.transitions) for got, clip in _pairs(encoded, expected)])
+    drift = np.abs(_scores(deltas, expected, agree) - _scores(expected.deltas, expected, agree))[agree]
+    every = np.ones_like(agree)
+    scores, expected_scores = _scores(deltas, expected, every), _scores(expected.deltas, expected, every)
+    flips.report(table, part)
+    table.add(part, "tie", min(_nearest_tie(clip.logits) for clip in expected.clips))
+    of = f"{int(agree.sum())} clips against each other"
+    table.add(part, "score_max", float(drift.max()) if agree.any() else np.nan, of)
+    table.add(part, "score_mean", float(drift.mean()) if agree.any() else np.nan, of)
+    if not agree.all():
+        off = float(np.abs(scores - expected_scores).max())
+        table.add(part, "score_any", off)
+    if len(agree) > 2:
+        table.add(part, "srcc", _rank_correlation(scores, expected_scores))
+
+
+def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Score each clip from the others, as the runtime does: (N, N) differences -> (N,) points, NaN without others.
+
+    Only those marked in ``exemplars`` (N,) are asked.
+    """
+    opinions = expected.scores + deltas.astype(np.float64)  # (N, N): what column's dive says of row's
+    asked = exemplars & ~np.eye(len(opinions), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        predicted: NDArray[np.float64] = np.where(asked, opinions, 0).sum(1) / asked.sum(1)
+    return predicted
+
+
+def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman's correlation without SciPy, which a device need not have; equal scores share their mean rank."""
+    a, b = (np.sign(x[:, None] - x).sum(1) for x in (first, second))  # ranks around 0, doubled
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm else float(np.array_equal(first, second))
+
+
+def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
+    """Logit of each frame that one transition may be decoded to: (T, 2), see ``decode_transitions``."""
+    half = len(logits) // 2
+    if channel == 1:
+        return dict(zip(range(half, len(logits)), logits[half:, 1].tolist(), strict=True))
+    values = logits[:half, 0].tolist()
+    return {1: max(values[:2])} | dict(zip(range(2, half), values[2:], strict=True))  # frame 0 counts as 1
+
+
+def _nearest_tie(logits: FloatArray) -> float:
+    """How close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
+    gaps = []
+    for channel in (0, 1):
+        values = sorted(_searched(logits, channel).values())
+        gaps += [values[-1] - values[-2]] if len(values) > 1 else []  # of 4 frames, flight can begin at one only
+    return min(gaps)
+
+
+def _pairs(encoded: Sequence[EncodedClip], expected: Expected) -> list[tuple[EncodedClip, ExpectedClip]]:
+    return list(zip(encoded, expected.clips, strict=True))
+
+
+def _worst(values: Sequence[float]) -> float:
+    """Largest of values; NaN if any is NaN, which Python's own ``max`` would lose."""
+    return float(np.max(values))
+
+
+def _relative(actual: FloatArray, expected: FloatArray) -> float:
+    return _absolute(actual, expected) / max(float(np.abs(expected).max()), 1e-12)
+
+
+def _absolute(actual: FloatArray, expected: FloatArray) -> float:
+    return float(np.abs(actual.astype(np.float64) - expected).max())

@@ -1,0 +1,132 @@
+"""Eight bits as a variant of a bundle: quantised on training clips, held to the gate, kept only if it is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+
+import numpy as np
+
+from mcore.common.errors import ExportError, UserError
+from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord
+from mcore.video import normalise, read_clip
+from mcore_export.backends import cpu_backends, gate_backends
+from mcore_export.parity.compare import CHAIN, Expected, FloatArray, compare
+from mcore_export.quantise.int8 import Accuracy, Int8Graphs, Int8Options, quantise
+from mcore_export.speed import SpeedRow, compare_speed, describe_ratio, describe_speed
+from mcore_runtime.backends import open_backend
+from mcore_runtime.bundle.records import PARTS, GateLimits, GateRow, GraphSet
+
+CALIBRATION_CLIPS = 8
+"""Clips that ranges are taken from; 24 gave the same error of the features (docs/decisions.md)."""
+SPEED_EXEMPLARS = 10
+"""The published number."""
+
+Say = Callable[[str], None]
+
+
+def check_calibration(records: Sequence[DiveRecord]) -> None:
+    """Refuse to quantise without training dives; cheap, so do it before exporting.
+
+    Raises:
+        UserError: there are fewer than two.
+    """
+    if len(records) < 2:
+        raise UserError(
+            "int8 takes the ranges of its activations from at least 2 of the dives that become exemplars, and "
+            f"has {len(records)}: say which with --exemplars DIVES.jsonl"
+        )
+
+
+def calibration_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
+    """Read training clips, (3, T, c, c) each, spread evenly over a list that ``check_calibration`` found long enough.
+
+    Raises:
+        ClipError: a video cannot be read.
+    """
+    picked = np.linspace(0, len(records) - 1, min(CALIBRATION_CLIPS, len(records))).round().astype(int)
+    return [read_clip(r.path, config, start_s=r.start_s, end_s=r.end_s) for r in (records[i] for i in picked)]
+
+
+def quantise_within(
+    graphs: GraphSet,
+    clips: Sequence[FloatArray],
+    expected: Expected,
+    limits: GateLimits,
+    say: Say,
+    *,
+    source: GraphSet,
+    for_tensorrt: bool,
+) -> Int8Graphs:
+    """Quantise as many convolutions as the gate allows on every engine of this machine.
+
+    Args:
+        graphs: the bundle's fp32 graphs; the int8 ones share those that are not quantised, as files.
+        clips: training clips.
+        expected: what PyTorch makes of other clips.
+        limits: what is allowed.
+        say: gets one line for each step.
+        source: the fp32 graphs to quantise: the bundle's, or the same ones without tiles.
+        for_tensorrt: signed activations, which TensorRT reads; unsigned ones have half the error.
+
+    Raises:
+        ExportError: not accurate enough even with one.
+        UserError: too few clips.
+    """
+
+    def accuracy(trial: GraphSet) -> Accuracy:
+        rows: list[GateRow] = []
+        for backend in gate_backends(trial, lambda line: None):
+            with closing(backend):
+                rows += compare(backend, expected, limits)
+        return Accuracy(all(row.passed for row in rows), _summary(rows))
+
+    options = Int8Options(activations="int8" if for_tensorrt else "uint8")
+    made = quantise(source, graphs.folder, clips, accuracy, options, say=say)
+    copies = [part for part in PARTS if made.graphs.precision[part] == graphs.precision[part]]
+    for part in copies:
+        made.graphs.path(part).unlink()
+    records = {**made.graphs.records, **{part: graphs.records[part] for part in copies}}
+    return replace(made, graphs=replace(made.graphs, records=records))
+
+
+def measure_speed(
+    fp32: GraphSet, int8: GraphSet, expected: Expected, say: Say, *, keep_slower: bool
+) -> tuple[str, ...]:
+    """Time int8 against fp32 in turns, on each engine of this machine's CPU.
+
+    Returns:
+        One line for each engine and part, for the manifest.
+
+    Raises:
+        ExportError: int8 is not the faster one on any of them, and ``keep_slower`` is not set.
+    """
+    clip = normalise(expected.clips[0].frames, expected.clip_config)
+    exemplars = np.resize(expected.tokens, (SPEED_EXEMPLARS, *expected.tokens.shape[1:]))
+    rows: list[SpeedRow] = []
+    for name in cpu_backends():
+        with ExitStack() as stack:
+            pair = {
+                variant: stack.enter_context(closing(open_backend(graphs, name)))
+                for variant, graphs in (("fp32", fp32), ("int8", int8))
+            }
+            rows += compare_speed(pair, clip, exemplars)
+    for row in rows:
+        say(describe_speed(row))
+    lines = tuple(describe_ratio(row) for row in rows)
+    if not keep_slower and not any(row.faster for row in rows if row.part == CHAIN):
+        raise ExportError(
+            f"int8 is not faster than fp32 on this machine ({'; '.join(lines)}), so nothing was written. Use fp32 or "
+            "--fp16, or keep the int8 graphs for another device with: --keep-slower"
+        )
+    return lines
+
+
+def _summary(rows: Sequence[GateRow]) -> str:
+    def worst(measure: str) -> float:
+        return max(row.figure for row in rows if row.measure == measure)
+
+    srcc = min(row.figure for row in rows if row.measure == "srcc")
+    return f"{worst('score_max'):.2g} points, SRCC {srcc:.5f}, {worst('flips'):.0%} of transitions flipped"

@@ -1,0 +1,101 @@
+"""The subcommands ``mcore-data check`` and ``mcore-data convert``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
+from mcore.data.check import check_source, print_report
+from mcore.data.labels import VALIDATION_SHARE
+from mcore.data.manifest import SPLITS, write_manifest
+from mcore.data.sources import read_source, usable_records
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check a data set of dives: counts, labels, splits, rules, images. Exit code 1 where errors were found."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """A list of dives (.jsonl, .csv), FineDiving's or MTL-AQA's folder, or FineDiving's labels as JSON lines."""
+    frames: Path | None = None
+    """Folder of the images, if not where the data set has them."""
+    json: Path | None = None
+    """Also write everything found to this file."""
+    decode: bool = False
+    """Also decode every image and video."""
+    workers: int | None = None
+    """Threads; default: one a core."""
+
+    def run(self) -> int:
+        """Check, print, and save."""
+        source = read_source(self.dataset, self.frames)
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("clips", total=len(source.dives))
+            report = check_source(
+                source,
+                decode=self.decode,
+                workers=self.workers or os.cpu_count() or 1,
+                on_clip=lambda: progress.advance(task),
+            )
+        print_report(report, Console())
+        if self.json is not None:
+            write_text(self.json, json.dumps(report.to_dict(), indent=1) + "\n")
+        return 1 if report.errors else 0
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a list of dives that training takes, from FineDiving, MTL-AQA, or FineDiving's labels."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """The data set's folder, or FineDiving's labels as JSON lines."""
+    out: Path
+    """The list to write, ending in .jsonl."""
+    frames: Path | None = None
+    """Folder of the images, if not where the data set has them; it need not exist yet."""
+    validation_share: float = VALIDATION_SHARE
+    """Part of the training dives of each number that becomes the validation split; the test split stays as it is."""
+    seed: int = 0
+    """Of the choice of validation dives."""
+
+    def run(self) -> int:
+        """Convert, and say what was left out."""
+        if self.out.suffix != ".jsonl":
+            raise UserError(f"--out {self.out}: a list of dives ends in .jsonl")
+        if not 0 <= self.validation_share < 1:
+            raise UserError(f"--validation-share {self.validation_share}; allowed: 0 up to, not including, 1")
+        source = read_source(self.source, self.frames)
+        if source.kind == "manifest":
+            raise UserError(f"{self.source} is a list of dives already; use it as it is")
+        records, left_out = usable_records(source.dives, self.validation_share, self.seed)
+        if not records:
+            raise UserError(f"no dive of {self.source} can be used: {left_out[0][0]}: {left_out[0][1]}")
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(self.out, records)
+        for name, reason in left_out[:_SHOWN]:
+            print(f"left out {name}: {reason}", file=sys.stderr)
+        if len(left_out) > _SHOWN:
+            print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
+        absent = sum(not record.path.exists() for record in records)
+        if absent:
+            print(
+                f"{absent} of {len(records)} clips are not on the disk yet, such as {records[0].path}", file=sys.stderr
+            )
+        if all(record.transition_frames is None for record in records):
+            print("no dive has transitions: evaluation takes this list, training does not", file=sys.stderr)
+        counts = ", ".join(f"{sum(r.split == split for r in records)} {split}" for split in SPLITS)
+        print(f"{self.out}: {len(records)} dives ({counts}) from {source.kind}, {len(left_out)} left out")
+        return 0

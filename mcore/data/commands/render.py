@@ -1,0 +1,81 @@
+"""The subcommand ``mcore-data render``: dives made up from numbers, or one twin for each dive of a data set."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mcore.common.errors import UserError
+from mcore.data.manifest import SPLITS, DiveRecord, read_manifest
+from mcore.data.replica_labels import twin_labels
+from mcore.data.sources import read_source
+from mcore.synthetic import RenderSettings, render_dataset
+from mcore.synthetic.replica_dataset import TwinSettings, render_twins
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render dives to MP4 files with a list of labels; an interrupted rendering goes on where it was."""
+
+    out: Path
+    """Folder of the data set."""
+    labels: Path | None = None
+    """Render one twin for each dive of this data set instead: same dive number, difficulty, score, frames, steps and
+    split; FineDiving's labels as JSON lines, its folder, or a list of dives."""
+    limit: int | None = None
+    """With --labels: render only so many, a random sample that a larger limit contains."""
+    only: tuple[str, ...] = ()
+    """With --labels: render only dives of these numbers, such as 107B 407C."""
+    settings: Annotated[RenderSettings, tyro.conf.arg(name="")] = field(default_factory=RenderSettings)
+    """What to render."""
+    workers: int | None = None
+    """Processes; default: one a core."""
+
+    def run(self) -> int:
+        """Render, and say what there is."""
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers {self.workers}; at least 1")
+        if self.labels is not None:
+            return self._render_twins(self.labels)
+        if self.limit is not None:
+            raise UserError("--limit is for --labels; without, give --dives-per-number")
+        if self.only:
+            raise UserError("--only is for --labels; without, give --dive-numbers")
+        began = time.perf_counter()
+        manifest = render_dataset(self.out, self.settings, workers=self.workers)
+        records = read_manifest(manifest)
+        size = sum(record.path.stat().st_size for record in records)
+        print(f"{manifest}: {_counts(records)}, {size / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s")
+        return 0
+
+    def _render_twins(self, source: Path) -> int:
+        default, given = RenderSettings(), self.settings
+        if (given.dive_numbers, given.dives_per_number) != (default.dive_numbers, default.dives_per_number):
+            raise UserError("--dive-numbers and --dives-per-number do not go with --labels; give --only")
+        labels, left_out = twin_labels(read_source(source).dives)
+        for name, reason in left_out[:_SHOWN]:
+            print(f"left out {name}: {reason}", file=sys.stderr)
+        if len(left_out) > _SHOWN:
+            print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
+        settings = TwinSettings(given.seed, given.width, given.height)
+        done = render_twins(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
+        each = done.num_bytes / len(done.records)
+        print(
+            f"{done.manifest}: {_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB ({each / 1e3:.0f} kB a dive); "
+            f"{done.num_new} rendered in {done.seconds:.1f} s ({60 * done.num_new / done.seconds:.0f} a minute), "
+            f"{len(done.records) - done.num_new} were there, {len(left_out)} left out"
+        )
+        return 0
+
+
+def _counts(records: Sequence[DiveRecord]) -> str:
+    splits = ", ".join(f"{sum(record.split == split for record in records)} {split}" for split in SPLITS)
+    return f"{len(records)} dives ({splits})"

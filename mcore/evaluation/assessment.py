@@ -1,0 +1,245 @@
+"""How good predictions are, with intervals, beside yardsticks that never look at the dive. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mcore import metrics
+from mcore.common.conformal import Calibration, calibrate
+from mcore.metrics import MetricError
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of one predictor; all None where it is undefined, such as SRCC of a constant."""
+
+    value: float | None
+    """On the whole split."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric of the network and of the yardstick on the same dives."""
+
+    name: str
+    """Key in the JSON file, with its unit."""
+    title: str
+    """What a person reads."""
+    higher_is_better: bool
+    """Direction."""
+    model: Figure
+    """The network."""
+    yardstick: Figure
+    """Dive-number mean for scores, constant boundaries for transitions."""
+    difference: Figure
+    """Network minus yardstick, on the same resamples: an interval without 0 is a real difference."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of this page's tables."""
+
+    name: str
+    """Key in the JSON file, with its unit."""
+    title: str
+    """What a person reads."""
+    higher_is_better: bool
+    """Direction."""
+    function: Callable[..., float]
+    """Of predicted and true values."""
+
+
+SCORE_METRICS = (
+    Metric("srcc", "SRCC", True, metrics.srcc),
+    Metric("relative_l2_x100", "R-l2 x100", False, metrics.relative_l2),
+    Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
+)
+"""Of (N,) scores."""
+JUDGE_METRIC = Metric("mae_judge_points", "MAE, judge points", False, metrics.judge_point_error)
+"""Of (N,) scores and difficulties."""
+TRANSITION_METRICS = (
+    Metric("aiou_50", "AIoU@0.5", True, partial(metrics.aiou, threshold=0.5)),
+    Metric("aiou_75", "AIoU@0.75", True, partial(metrics.aiou, threshold=0.75)),
+    Metric("boundary_error_mean_frames", "boundaries, mean frames", False, metrics.boundary_error),
+    Metric(
+        "boundary_error_median_frames",
+        "boundaries, median frames",
+        False,
+        partial(metrics.boundary_error, statistic="median"),
+    ),
+)
+"""Of (N, 2) transitions."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions and labels of a split, row by row."""
+
+    scores: NDArray[np.float64]
+    """(N,) predicted points."""
+    true_scores: NDArray[np.float64]
+    """(N,) points."""
+    yardstick_scores: NDArray[np.float64]
+    """(N,) mean training score of the same dive number; where two networks are compared, the other one's scores."""
+    difficulties: NDArray[np.float64]
+    """(N,) degrees of difficulty; nan where unknown."""
+    transitions: NDArray[np.int64]
+    """(N, 2) predicted, sampled frames."""
+    true_transitions: NDArray[np.int64]
+    """(N, 2) labelled; -1 where unknown."""
+    yardstick_transitions: NDArray[np.int64] | None
+    """(2,) median training transitions, or (N, 2) the other network's; None where none are labelled."""
+    spread: NDArray[np.float64]
+    """(N,) points: standard deviation of the predictions from the single exemplars."""
+
+    def rows(self, start: int, stop: int | None) -> Outcome:
+        """Return the dives of a range."""
+        by_dive = (
+            "scores",
+            "true_scores",
+            "yardstick_scores",
+            "difficulties",
+            "transitions",
+            "true_transitions",
+            "spread",
+        )
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in by_dive})
+
+
+def split_figures(
+    scores: NDArray[np.float64],
+    true_scores: NDArray[np.float64],
+    transitions: NDArray[np.int64],
+    true_transitions: NDArray[np.int64],
+) -> dict[str, float | None]:
+    """Compute the metrics of scores and transitions on a split, without intervals.
+
+    Args:
+        scores: (N,) predicted points.
+        true_scores: (N,) points.
+        transitions: (N, 2) predicted, sampled frames.
+        true_transitions: (N, 2); -1 where unknown.
+
+    Returns:
+        Figures by name; None where a metric is undefined, such as SRCC of constant predictions.
+    """
+    labelled = true_transitions[:, 0] >= 0
+    columns = {
+        SCORE_METRICS: (scores, true_scores),
+        TRANSITION_METRICS: (transitions[labelled], true_transitions[labelled]),
+    }
+    return {metric.name: _value(metric.function, *pair) for group, pair in columns.items() for metric in group}
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """Intervals around scores, from the errors on other dives than those they are for."""
+
+    model: Calibration
+    """Around the network's scores."""
+    yardstick: Calibration
+    """Around the dive-number means."""
+
+    @classmethod
+    def of(cls, validation: Outcome) -> Calibrations | None:
+        """Calibrate on validation dives; None where there are too few."""
+        true = validation.true_scores
+        model, yardstick = calibrate(validation.scores, true), calibrate(validation.yardstick_scores, true)
+        return None if model is None or yardstick is None else cls(model, yardstick)
+
+
+def assess(
+    outcome: Outcome, *, calibrations: Calibrations | None = None, num_resamples: int = 1000, seed: int = 0
+) -> list[MetricRow]:
+    """Compute every metric that the labels allow.
+
+    Args:
+        outcome: predictions and labels.
+        calibrations: intervals whose coverage is to be measured.
+        num_resamples: resamples of each interval.
+        seed: of the resampling.
+
+    Returns:
+        Rows for a table: SRCC, R-l2, errors in points and judge points, AIoU at two thresholds, boundary error;
+        coverage and half width of the calibrated intervals.
+    """
+    true = outcome.true_scores
+    span = float(np.ptp(true)) or float("nan")  # the split's range, not the resample's
+
+    def row(metric: Metric, ours: ArrayLike, theirs: ArrayLike, *labels: ArrayLike) -> MetricRow:
+        function = metric.function
+        if function is metrics.relative_l2:
+            function = partial(metrics.relative_l2, score_range=span)
+
+        def both(a: ArrayLike, b: ArrayLike, *rest: ArrayLike) -> float:
+            return function(a, *rest) - function(b, *rest)
+
+        def figure(function: Callable[..., float], *columns: ArrayLike) -> Figure:
+            return bootstrap_figure(function, columns, num_resamples, seed)
+
+        return MetricRow(
+            metric.name,
+            metric.title,
+            metric.higher_is_better,
+            figure(function, ours, *labels),
+            figure(function, theirs, *labels),
+            figure(both, ours, theirs, *labels),
+        )
+
+    scores, mean = outcome.scores, outcome.yardstick_scores
+    rows = [row(metric, scores, mean, true) for metric in SCORE_METRICS]
+    known = np.isfinite(outcome.difficulties)
+    if known.any():
+        rows.append(row(JUDGE_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
+    labelled = outcome.true_transitions[:, 0] >= 0
+    if labelled.any() and outcome.yardstick_transitions is not None:
+        theirs = np.broadcast_to(outcome.yardstick_transitions, outcome.transitions.shape)[labelled]
+        wanted = outcome.true_transitions[labelled]
+        rows += [row(metric, outcome.transitions[labelled], theirs, wanted) for metric in TRANSITION_METRICS]
+    if calibrations is not None:
+        intervals = calibrations.model, calibrations.yardstick
+        held = [np.abs(each - true) <= c.half_width_points for each, c in zip((scores, mean), intervals, strict=True)]
+        rows.append(row(_coverage_metric(intervals[0].level), *held))
+        rows.append(_half_width_row(*intervals))
+    return rows
+
+
+def _coverage_metric(level: float) -> Metric:
+    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, lambda held: float(np.mean(held)))
+
+
+def _half_width_row(ours: Calibration, theirs: Calibration) -> MetricRow:
+    """A calibration's own figure, the same for all dives: it has no interval over them."""
+    widths = ours.half_width_points, theirs.half_width_points
+    figures = [Figure(value, None, None) for value in (*widths, widths[0] - widths[1])]
+    return MetricRow("interval_half_width_points", "its half width, points", False, *figures)
+
+
+def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:
+    try:
+        return metric(*columns)
+    except MetricError:
+        return None
+
+
+def bootstrap_figure(
+    metric: Callable[..., float], columns: Sequence[ArrayLike], num_resamples: int, seed: int
+) -> Figure:
+    """Compute a metric of columns (N, ...) with its 95 % interval over dives, as far as both are defined."""
+    value = _value(metric, *columns)
+    if value is None:
+        return Figure(None, None, None)
+    try:
+        interval = metrics.bootstrap_interval(metric, *columns, num_resamples=num_resamples, seed=seed)
+    except MetricError:
+        return Figure(value, None, None)
+    return Figure(value, interval.low, interval.high)

@@ -1,0 +1,115 @@
+"""Runs against the first of them, on the dives that all of them scored. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mcore.common.errors import UserError
+from mcore.evaluation.assessment import Calibrations, Figure, MetricRow, Outcome, assess
+from mcore.evaluation.run_folders import Run
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of all runs."""
+
+    title: str
+    higher_is_better: bool
+    figures: tuple[Figure, ...]
+    """By run."""
+    differences: tuple[Figure, ...]
+    """Each other run less the first, on the same resamples of dives."""
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What several runs reach on the same dives."""
+
+    runs: tuple[Run, ...]
+    num_dives: int
+    """Dives that all of them scored."""
+    settings: Mapping[str, tuple[Any, ...]]
+    """Those that differ, by run; None: a run does not say."""
+    metrics: Mapping[str, Metric]
+    """By the names of metrics.json."""
+
+
+def compare_runs(runs: Sequence[Run], *, num_resamples: int = 1000, seed: int = 0) -> RunComparison:
+    """Compare runs with the first one.
+
+    Args:
+        runs: at least two.
+        num_resamples: resamples of each interval.
+        seed: of the resampling; all runs are resampled alike.
+
+    Raises:
+        UserError: fewer than two runs, no dive in common, or labels that contradict each other.
+    """
+    if len(runs) < 2:
+        raise UserError(f"{len(runs)} run to compare; give at least two")
+    common = [dive for dive in runs[0].dives if all(dive in run.dives for run in runs[1:])]
+    if not common:
+        raise UserError(
+            f"{' and '.join(run.name for run in runs)} have no dive in common: they were evaluated on other lists. "
+            "Evaluate them on the same --data"
+        )
+    for run in runs[1:]:
+        _check_labels(runs[0], run, common)
+    tables = [{row.name: row for row in _against(run, runs[0], common, num_resamples, seed)} for run in runs[1:]]
+    shared = [name for name in tables[0] if all(name in table for table in tables)]
+    return RunComparison(
+        runs=tuple(runs),
+        num_dives=len(common),
+        settings=different_settings(runs),
+        metrics={name: _metric([table[name] for table in tables]) for name in shared},
+    )
+
+
+def different_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+    """Find the settings in which runs differ, in the order of their files; None where a run has no such setting."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    values = {name: tuple(run.settings.get(name) for run in runs) for name in names}
+    told = {
+        name: [value for run, value in zip(runs, each, strict=True) if run.tells(name)] for name, each in values.items()
+    }
+    return {name: each for name, each in values.items() if any(value != told[name][0] for value in told[name])}
+
+
+def _check_labels(first: Run, other: Run, common: Sequence[str]) -> None:
+    for dive in common:
+        ours, theirs = first.dives[dive], other.dives[dive]
+        if (ours.dive_number, ours.true_score) != (theirs.dive_number, theirs.true_score):
+            raise UserError(
+                f"{dive} is a {ours.dive_number} of {ours.true_score} points in {first.name}, a "
+                f"{theirs.dive_number} of {theirs.true_score} in {other.name}: the runs do not speak of the same dives"
+            )
+
+
+def _against(run: Run, first: Run, common: Sequence[str], num_resamples: int, seed: int) -> list[MetricRow]:
+    """The metrics of a run beside those of the first, which stands in the yardstick's place."""
+    ours, theirs = ([each.dives[dive] for dive in common] for each in (run, first))
+    # Sampled frames mean the same only if both runs sample alike.
+    alike = all(a.true_transitions == b.true_transitions for a, b in zip(ours, theirs, strict=True))
+    outcome = Outcome(
+        scores=np.array([dive.predicted_score for dive in ours]),
+        true_scores=np.array([dive.true_score for dive in ours]),
+        yardstick_scores=np.array([dive.predicted_score for dive in theirs]),
+        difficulties=np.array([dive.difficulty or np.nan for dive in ours]),
+        transitions=np.array([dive.transitions for dive in ours]),
+        true_transitions=np.array([(alike and dive.true_transitions) or (-1, -1) for dive in ours]),
+        yardstick_transitions=np.array([dive.transitions for dive in theirs]),
+        spread=np.zeros(len(ours)),
+    )
+    intervals = None
+    if run.calibration is not None and first.calibration is not None:
+        intervals = Calibrations(run.calibration, first.calibration)
+    return assess(outcome, calibrations=intervals, num_resamples=num_resamples, seed=seed)
+
+
+def _metric(rows: Sequence[MetricRow]) -> Metric:
+    figures = (rows[0].yardstick, *(row.model for row in rows))
+    return Metric(rows[0].title, rows[0].higher_is_better, figures, tuple(row.difference for row in rows))

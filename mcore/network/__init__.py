@@ -1,0 +1,1 @@
+"""The MCoRe network and its checkpoints."""

@@ -1,0 +1,68 @@
+"""How transition logits become two transitions, where it is not the published rule.
+
+The published rule (``mcore.network.segmenter.decode_transitions``) looks for the first transition in the first half of
+the clip and for the second in the second half, which is wrong for dives that are not cut evenly. **Ordered**
+decoding takes the most probable pair t1 < t2 of the whole clip.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mcore.network.segmenter import decode_transitions
+
+Decoding = Literal["published", "ordered", "thirds"]
+"""published: each transition in its half; ordered: the best pair of the whole clip; thirds: no segmentation."""
+
+
+def decode_with(decoding: Decoding, logits: Tensor) -> Tensor:
+    """Decode transition logits.
+
+    Args:
+        decoding: the rule.
+        logits: (B, T, 2), T >= 4.
+
+    Returns:
+        (B, 2) int64: first frame of the flight and first frame of the entry, 0 < t1 < t2 < T.
+    """
+    if decoding == "published":
+        return decode_transitions(logits)
+    return decode_ordered(logits) if decoding == "ordered" else thirds(logits, logits.shape[1])
+
+
+def decode_ordered(logits: Tensor) -> Tensor:
+    """Choose t1 < t2 jointly so that the sum of their log-probabilities over the frames is highest.
+
+    A channel's log-probabilities are its logits less a constant, so the sum of the logits decides. Each stage
+    keeps at least one frame; ties take the earliest entry, then the earliest flight.
+
+    Args:
+        logits: (B, T, 2), T >= 3, finite.
+
+    Returns:
+        (B, 2) int64, 0 < t1 < t2 < T.
+    """
+    num_frames = logits.shape[1]
+    flight, entry = logits[:, 1:-1, 0], logits[:, 2:, 1]  # (B, T-2): t1 in 1..T-2, t2 in 2..T-1
+    best_flight = flight.cummax(dim=1).values  # (B, T-2): the best t1 before each t2
+    chosen_entry = (best_flight + entry).argmax(dim=1)  # (B,): t2 - 2
+    too_late = torch.arange(num_frames - 2, device=logits.device) > chosen_entry[:, None]
+    chosen_flight = flight.masked_fill(too_late, -torch.inf).argmax(dim=1)  # (B,): t1 - 1
+    return torch.stack([chosen_flight + 1, chosen_entry + 2], dim=1)
+
+
+def thirds(like: Tensor, num_frames: int) -> Tensor:
+    """Divide clips into equal thirds.
+
+    Args:
+        like: any tensor of B clips, on the device wanted.
+        num_frames: T, at least 3.
+
+    Returns:
+        (B, 2) int64: T // 3 and 2 T // 3.
+    """
+    pair = torch.tensor([num_frames // 3, 2 * num_frames // 3], device=like.device)
+    return pair.expand(like.shape[0], 2)

@@ -1,0 +1,1 @@
+"""Rendered meets: a whole session before one camera. Torch-free."""

@@ -1,0 +1,164 @@
+"""From a meet's plan to pictures: venue, camera, divers, everything that moves besides, and the sensor's noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mcore.synthetic.meet.actors import Actor, cast_actors, dressed_like
+from mcore.synthetic.meet.camera import camera_path, view_height_m
+from mcore.synthetic.meet.course import Meet, MeetDive, event_frames, stream
+from mcore.synthetic.render import View, draw_springboard, light_table, paste, paste_diver
+from mcore.synthetic.scene import FAR_EDGE_M, Look, draw_look, draw_venue
+from mcore.synthetic.splash import Splash, draw_splash_parameters, render_splash
+
+Array = NDArray[np.float64]
+
+_NOISE_PATTERNS = 8
+_BOARD = (3.6, 4.3, 6.4, 5.5)
+"""Scoreboard on the wall: left, bottom, right, top, metres."""
+_PAGE_S = 7.0
+_SPLASH_S = 5.0
+_SIDE_M = 8.0
+"""Wall, stand and water go on beyond what is drawn of the venue."""
+
+
+class Scene:
+    """Renders the frames of a meet one after the other.
+
+    Args:
+        meet: what happens.
+    """
+
+    def __init__(self, meet: Meet) -> None:
+        settings = meet.settings
+        rng = stream(settings, "venue")
+        self._meet = meet
+        self._look = draw_look(rng)
+        self._scale = settings.height / view_height_m(meet, self._look)
+        venue = draw_venue(meet.dives[0].plan, self._look, self._scale, rng)
+        self._side_px = round(_SIDE_M * self._scale)
+        padding = ((0, 0), (self._side_px, self._side_px), (0, 0))
+        self._venue = Image.fromarray(np.pad(np.asarray(venue), padding, mode="edge"))
+        self._camera = camera_path(meet, self._look)
+        self._actors = cast_actors(meet)
+        self._table = light_table(self._look)
+        shape = (_NOISE_PATTERNS, settings.height, settings.width, 1)
+        self._noise = np.round(rng.normal(0.0, self._look.noise, shape)).astype(np.int16)
+        people, splashes = stream(settings, "divers"), stream(settings, "splashes")
+        self._divers = [dressed_like(self._look, draw_look(people)) for _ in meet.dives]
+        self._splashes = [draw_splash_parameters(dive.plan.faults.splash, splashes) for dive in meet.dives]
+        self._light = _light(meet)
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield (H, W, 3) RGB frames."""
+        settings = self._meet.settings
+        patterns = stream(settings, "noise")
+        glitter = stream(settings, "ripples")
+        waiting, present = list(reversed(self._actors)), list[Actor]()
+        for index in range(self._meet.num_frames):
+            while waiting and waiting[-1].frames[0] <= index:
+                present.append(waiting.pop())
+            present = [actor for actor in present if index < actor.frames[1]]
+            image, view = self._background(index)
+            self._draw_people(image, view, index, present)
+            pixels = np.stack([self._table[:, c][np.asarray(image)[..., c]] for c in range(3)], -1)
+            if "ripples" in settings.distractors:
+                _add_ripples(pixels, view, index / settings.rate, glitter)
+            if self._light[index] != 1.0:
+                pixels = (pixels * self._light[index]).astype(np.int16)
+            pixels += self._noise[int(patterns.integers(_NOISE_PATTERNS))]
+            frame = np.clip(pixels, 0, 255).astype(np.uint8)
+            yield np.ascontiguousarray(frame[:, ::-1]) if self._look.mirrored else frame
+
+    def _background(self, index: int) -> tuple[Image.Image, View]:
+        settings = self._meet.settings
+        center = self._camera[index]
+        view = View(center, self._scale, settings.width, settings.height)
+        shifted = View(
+            center + np.array([self._side_px / self._scale, 0.0]), self._scale, settings.width, settings.height
+        )
+        image = shifted.crop(self._venue, self._scale)
+        if "scoreboard" in settings.distractors:
+            _draw_scoreboard(image, view, index / settings.rate)
+        return image, view
+
+    def _draw_people(self, image: Image.Image, view: View, index: int, actors: list[Actor]) -> None:
+        settings = self._meet.settings
+        near = [dive for dive in self._meet.dives if self._shows(dive, index)]
+        if settings.height_m == 3:
+            plans = [(dive.plan, index - dive.first_frame) for dive in near]
+            tips = [float(plan.motion.board_tip_m[i]) for plan, i in plans if 0 <= i < plan.num_frames]
+            draw_springboard(image, view, min(tips, default=3.0), self._look)
+        for actor in actors:
+            actor.draw(image, view, (index - actor.frames[0] + 0.5) / settings.rate)
+        for dive in near:
+            i = dive.first_frame, dive.truth.index
+            self._draw_dive(image, view, dive, index - i[0], self._divers[i[1]], self._splashes[i[1]])
+
+    def _shows(self, dive: MeetDive, index: int) -> bool:
+        longest = dive.plan.num_frames + round(_SPLASH_S * self._meet.settings.rate)
+        return 0 <= index - dive.first_frame < longest
+
+    def _draw_dive(self, image: Image.Image, view: View, dive: MeetDive, i: int, look: Look, splash: Splash) -> None:
+        joints = dive.plan.motion.joints_m
+        if i < dive.plan.num_frames:
+            paste_diver(image, view, joints[i], look)
+        entry = dive.plan.transition_frames[1]
+        drawn = render_splash(splash, (i - entry + 0.5) / dive.plan.frames_per_second, view.scale)
+        if drawn is not None:
+            entry_x = float(joints[entry, joints[entry, :, 1].argmin(), 0])
+            paste(image, drawn[0], view.pixel(entry_x, 0.0) - drawn[1])
+
+
+def _light(meet: Meet) -> Array:
+    """Gain of every frame: the camera's exposure wanders, and spectators take pictures with a flash."""
+    gain = np.ones(meet.num_frames)
+    if "light" not in meet.settings.distractors:
+        return gain
+    rng, rate = stream(meet.settings, "light"), meet.settings.rate
+    t = np.arange(meet.num_frames) / rate
+    gain += 0.05 * np.sin(2 * np.pi * (t / rng.uniform(15, 30) + rng.random()))
+    for first in event_frames(rng, meet.num_frames, rate, 20.0).tolist():
+        gain[first : first + max(1, rate // 25)] *= rng.uniform(1.15, 1.5)
+    return gain
+
+
+def _add_ripples(pixels: NDArray[np.int16], view: View, seconds: float, rng: np.random.Generator) -> None:
+    """Waves that travel over the water, and reflections that flash on them; in place."""
+    top = max(0, round(float(view.pixel(0.0, FAR_EDGE_M)[1])))
+    if top >= len(pixels):
+        return
+    water = pixels[top:]
+    rows, columns = water.shape[:2]
+    y = np.arange(rows) / view.scale
+    x = np.arange(columns) / view.scale + view.center[0]
+    waves = np.zeros((rows, columns), np.float32)
+    for along, across, per_s in ((1.1, 5.0, 3.1), (-2.3, 8.5, 4.4), (0.4, 12.0, 6.1)):
+        a, b = (across * y + per_s * seconds)[:, None], (along * x)[None]
+        waves += np.sin(a).astype(np.float32) * np.cos(b).astype(np.float32)
+        waves += np.cos(a).astype(np.float32) * np.sin(b).astype(np.float32)
+    water += (4.0 * waves).astype(np.int16)[..., None]
+    count = rows * columns // 500
+    water[rng.integers(0, rows, count), rng.integers(0, columns, count)] += 45
+
+
+def _draw_scoreboard(image: Image.Image, view: View, seconds: float) -> None:
+    """A board with a running clock whose pages change."""
+    left, bottom, right, top = _BOARD
+    page = int(seconds / _PAGE_S)
+    draw = ImageDraw.Draw(image)
+    x0, y0 = view.pixel(left, top).tolist()
+    x1, y1 = view.pixel(right, bottom).tolist()
+    draw.rectangle((x0, y0, x1, y1), fill=[(14, 16, 24), (20, 40, 110), (150, 150, 155)][page % 3])
+    lines = 4
+    for line in range(lines):
+        value = int(seconds * 10) if line == 0 else (page * 7919 + line * 104_729)
+        for digit in range(8):
+            if value * (digit + 3) // (digit + 1) % 5:
+                x = x0 + (x1 - x0) * (digit + 0.5) / 9
+                y = y0 + (y1 - y0) * (line + 0.3) / lines
+                draw.rectangle((x, y, x + (x1 - x0) / 14, y + (y1 - y0) / lines * 0.5), fill=(250, 200, 40))

@@ -1,0 +1,51 @@
+"""Settings of a rendered meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mcore.common.errors import UserError
+from mcore.diving.difficulty import HeightM
+
+CameraKind = Literal["follow", "fixed"]
+Distractor = Literal[
+    "walkers", "swimmers", "ripples", "shake", "scoreboard", "light", "towels", "bounces", "jumpers", "pans"
+]
+DISTRACTORS: tuple[Distractor, ...] = get_args(Distractor)
+DIVE_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
+DEFAULT_SIZE = (320, 180)
+"""Width and height of a frame, pixels."""
+DEFAULT_RATE = 25
+
+
+@dataclass(frozen=True)
+class MeetSettings:
+    """Everything that decides the pixels of a rendered meet."""
+
+    seed: int = 0
+    dives: int = 20
+    """Dives until it ends."""
+    pause_s: float = 6.0
+    """Time from one dive's splash to the next diver's coming, seconds; each between half and one and a half of it."""
+    height_m: HeightM = 3
+    """Height of the board: 3 (springboard) or 10 (platform)."""
+    camera: CameraKind = "follow"
+    """``follow``: an operator follows the diver, as in the dives that networks are trained on; ``fixed``: a camera
+    on a tripod sees board and water at once."""
+    distractors: frozenset[Distractor] = frozenset(DISTRACTORS)
+    """What moves besides the divers."""
+    dive_numbers: tuple[str, ...] = DIVE_NUMBERS
+    """Dive numbers to draw from."""
+    width: int = DEFAULT_SIZE[0]
+    """Of a frame, pixels, even."""
+    height: int = DEFAULT_SIZE[1]
+    """Of a frame, pixels, even."""
+    rate: int = DEFAULT_RATE
+    """Frames a second."""
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 64 or self.width % 2 or self.height % 2:
+            raise UserError(f"a rendered meet of {self.width} x {self.height}; allowed: even sizes from 64 on")
+        if not 10 <= self.rate <= 120:
+            raise UserError(f"a rendered meet of {self.rate} frames a second; allowed: 10 to 120")

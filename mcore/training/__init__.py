@@ -1,0 +1,1 @@
+"""Training: losses, loop, trainer, and the configuration that they follow."""

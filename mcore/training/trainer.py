@@ -1,0 +1,356 @@
+"""A training as a thing that can be stopped, saved and taken up again at the same numbers.
+
+Everything that decides the next number is in ``last.pt``: weights, optimiser, epoch, step, partial losses and
+torch's random state; data order, pairs and augmentation are functions of (seed, epoch, item) and need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mcore.common.errors import CheckpointError
+from mcore.config import to_dict
+from mcore.data.dataset import EpochBatches, PairDataset, pair_loader
+from mcore.data.manifest import DiveRecord
+from mcore.devices.distributed import ALONE, Processes, telling_of_lost_processes
+from mcore.evaluation.assessment import split_figures
+from mcore.evaluation.scoring import Plan, Predictions, dead_difference, plan_scoring, predict
+from mcore.network.checkpoint import Checkpoint, save_checkpoint
+from mcore.network.model import MCoRe
+from mcore.network.start_weights import StartWeights
+from mcore.training.config import ComputeConfig, TrainingConfig
+from mcore.training.log import Row, SilentLog, TrainLog
+from mcore.training.loop import (
+    LossMeter,
+    TrainingStep,
+    calibrate_batch_norm,
+    make_optimizer,
+    scale_last_layer,
+    train_one_epoch,
+)
+from mcore.training.shared_batches import SharedBatches
+
+LAST, BEST = "last.pt", "best.pt"
+VALIDATION_COLUMNS = {
+    "val_srcc": "srcc",
+    "val_relative_l2": "relative_l2_x100",
+    "val_mae_points": "mae_points",
+    "val_aiou_50": "aiou_50",
+    "val_aiou_75": "aiou_75",
+    "val_boundary_error_frames": "boundary_error_mean_frames",
+}
+"""Columns of metrics.csv and the metrics they hold (``mcore.evaluation.assessment``)."""
+CALIBRATION_STEPS = 16
+"""Batches of pairs whose statistics calibrate batch-norm."""
+
+
+class Stopped(Exception):
+    """The training was asked to stop and has saved itself."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Dives to learn from, and where they are listed."""
+
+    train: list[DiveRecord]
+    """Queries and exemplars."""
+    val: list[DiveRecord]
+    """Dives that choose the best checkpoint."""
+    source: dict[str, str]
+    """``manifest`` (absolute path), ``manifest_relative`` (from the run's folder), ``sha256``."""
+    cache_dir: Path | None
+    """Folder of decoded clips; None decodes every time."""
+
+
+@dataclass
+class Progress:
+    """How far a training has come; plain numbers."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    meter: LossMeter = field(default_factory=LossMeter)
+    """Losses and steps of the unfinished epoch."""
+    best_srcc: float | None = None
+    """Best validation SRCC so far; None before the first one that is defined."""
+    best_epoch: int = 0
+    """Epoch of ``best.pt``, from 1; 0 before the first."""
+    history: list[Row] = field(default_factory=list)
+    """A row for each finished epoch."""
+
+
+class Trainer:
+    """Trains a network in a run's folder."""
+
+    def __init__(
+        self,
+        model: MCoRe,
+        config: TrainingConfig,
+        data: TrainingData,
+        run_dir: Path,
+        workers: int = 0,
+        *,
+        compute: ComputeConfig | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        """Prepare; ``start`` or ``resume`` comes next.
+
+        Args:
+            model: network, on its device.
+            config: recipe.
+            data: dives.
+            run_dir: folder of checkpoints and metrics.
+            workers: processes that read clips; 0 reads in this one.
+            compute: how it is computed; None plainly.
+            processes: those that train together; the first one writes.
+
+        Raises:
+            UserError: the recipe cannot be computed so; dives without transitions or partners, or no validation
+                dive with an exemplar.
+        """
+        self.model, self.config, self.data, self.run_dir = model, config, data, run_dir
+        self.workers, self.compute, self.processes = workers, compute or ComputeConfig(), processes
+        self.device = next(model.parameters()).device
+        self.compute.check(config, processes.count, self.device.type)
+        self.pairs = PairDataset(
+            data.train,
+            model.config.clip,
+            seed=config.seed,
+            flip_probability=config.flip_probability,
+            cache_dir=data.cache_dir,
+        )
+        self.batches = SharedBatches(len(self.pairs), config.batch_size, config.seed, processes)
+        self.loader = pair_loader(self.pairs, self.batches, workers)
+        self.validation: Plan = plan_scoring(
+            data.val, data.train, num_exemplars=config.num_exemplars, seed=config.seed, shared=True
+        )
+        self.optimizer = make_optimizer(model, config)
+        self.progress = Progress()
+        self.start_from: dict[str, str] | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.config.epochs * len(self.batches)
+
+    @property
+    def done_steps(self) -> int:
+        """Optimiser steps made."""
+        return self.progress.epoch * len(self.batches) + self.progress.meter.num_steps
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the run's numbers: recipe, how it is computed, on which dives, from whose weights."""
+        return {
+            "training": to_dict(self.config),
+            "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
+            "data": self.data.source,
+            **({} if self.start_from is None else {"start_from": self.start_from}),
+        }
+
+    def start(self, start_weights: StartWeights | None = None) -> None:
+        """Prepare a network for its first step: scale an untrained last layer and, if asked for, calibrate batch-norm.
+
+        Args:
+            start_weights: what the network was given from another checkpoint; None: nothing.
+        """
+        if start_weights is None or not start_weights.has_last_layer:
+            scale_last_layer(self.model, self.config)
+        if start_weights is not None:
+            self.start_from = start_weights.source
+        if self.config.batch_norm == "calibrated":
+            order = EpochBatches(len(self.pairs), self.config.batch_size, self.config.seed)
+            loader = iter(pair_loader(self.pairs, order))
+            calibrate_batch_norm(
+                self.model, (batch for batch, _ in zip(loader, range(CALIBRATION_STEPS), strict=False))
+            )
+        if not self.processes.is_first:  # the others start from the same weights, but drop out other units
+            self._seed_own_stream()
+        self._begin()
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take up the training that a ``last.pt`` holds.
+
+        Raises:
+            CheckpointError: it is not a training's.
+        """
+        try:
+            state = checkpoint.extra["state"]
+            self.model.load_state_dict(checkpoint.state_dict)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.start_from = checkpoint.extra.get("start_from")
+            progress = dict(state["progress"])
+            self.progress = Progress(**{**progress, "meter": LossMeter(**progress["meter"])})
+            self._restore_random_state(state)
+            self._begin()
+            self.step.scaler.load_state_dict(state.get("scaler", {}))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.run_dir / LAST} cannot be resumed: {error}") from error
+
+    def _begin(self) -> None:
+        with self._told_of_lost_processes():
+            self.step = TrainingStep(self.model, self.optimizer, self.config, self.compute, self.processes)
+
+    def _told_of_lost_processes(self) -> AbstractContextManager[None]:
+        return telling_of_lost_processes() if self.processes.count > 1 else nullcontext()
+
+    def run(self, log: TrainLog | SilentLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
+        """Train to the last epoch.
+
+        Args:
+            log: shown and written to.
+            should_stop: asked after each step and each batch of a validation; one process that is told to stop
+                stops all, but not within a validation, where they do not keep step.
+            save_every_steps: steps between saves within an epoch; 0 saves at the ends of epochs only.
+
+        Raises:
+            Stopped: ``should_stop`` said so; ``last.pt`` holds everything up to the last step.
+            UserError: the losses are no longer numbers, or another process has ended.
+        """
+        log.write_csv(self.progress.history)
+        with self._told_of_lost_processes():
+            while self.progress.epoch < self.config.epochs:
+                self._train_epoch(log, lambda: self.processes.any(should_stop()), save_every_steps)
+                row, improved = self._finish_epoch(log, should_stop)
+                if improved:
+                    self._save(BEST, row)
+                self._save(LAST, row)
+                log.epoch(self.progress.history, self.config.epochs)
+                if self.processes.any(should_stop()) and self.progress.epoch < self.config.epochs:
+                    raise Stopped
+
+    def _train_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
+        progress = self.progress
+        self.batches.epoch, self.batches.first_step = progress.epoch, progress.meter.num_steps
+        first_step = progress.epoch * len(self.batches)
+
+        def after_step() -> bool:
+            log.step(progress.epoch, self.config.epochs, progress.meter.means())
+            if should_stop():
+                return True
+            if save_every_steps and progress.meter.num_steps % save_every_steps == 0:
+                self._save(LAST)
+            return False
+
+        finished = train_one_epoch(
+            self.model,
+            self.loader,
+            self.optimizer,
+            self.config,
+            progress.meter,
+            step=self.step,
+            pairs_in_step=self.batches.pairs_in_step,
+            learning_rate_factor=lambda step: self._learning_rate_factor(first_step + step),
+            after_step=after_step,
+        )
+        if not finished:
+            self._save_and_stop()
+
+    def _finish_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
+        """Validate if it is time to, write the epoch down; says whether it is the best so far."""
+        progress, config = self.progress, self.config
+        number = progress.epoch + 1
+        last_step = number * len(self.batches) - 1
+        row: Row = {
+            "epoch": number,
+            "learning_rate": config.learning_rate * self._learning_rate_factor(last_step),
+            **{f"loss_{name}": value for name, value in progress.meter.means().items()},
+            **dict.fromkeys(validation_figures(None, self.validation)),
+        }
+        improved = False
+        if number % config.validate_every == 0 or number == config.epochs:
+            predictions = self._validate(log, should_stop)
+            row.update(validation_figures(predictions, self.validation))
+            if (difference := dead_difference(predictions, self.validation)) is not None:
+                log.warn(
+                    f"the network predicts {difference:+.3f} points for every validation dive, whatever it sees: its "
+                    "regression is dead, and more epochs seldom revive it. Start again with a lower --learning-rate"
+                )
+            srcc = row["val_srcc"]
+            improved = progress.best_epoch == 0 or (
+                srcc is not None and (progress.best_srcc is None or srcc > progress.best_srcc)
+            )
+        if improved:
+            progress.best_srcc, progress.best_epoch = row["val_srcc"], number
+        progress.history.append(row)
+        progress.epoch, progress.meter = number, LossMeter()
+        return row, improved
+
+    def _validate(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> Predictions:
+        def after_batch() -> None:
+            log.validation_batch()
+            if self.processes.count == 1 and should_stop():
+                self._save_and_stop()
+
+        log.validating(self.validation.num_batches(self.processes))
+        return predict(
+            self.model,
+            self.validation,
+            cache_dir=self.data.cache_dir,
+            workers=self.workers,
+            after_batch=after_batch,
+            decoding="thirds" if self.config.stages == "thirds" else "published",
+            processes=self.processes,
+        )
+
+    def _learning_rate_factor(self, step: int) -> float:
+        return self.config.learning_rate_factor(step, self.total_steps)
+
+    def _save_and_stop(self) -> None:
+        self._save(LAST)
+        raise Stopped
+
+    def _save(self, name: str, row: Mapping[str, Any] | None = None) -> None:
+        """Write a checkpoint; ``last.pt`` with all that resuming needs, for which all processes must call this."""
+        extra: dict[str, object] = {
+            "epoch": self.progress.epoch,
+            "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
+            **self.describe(),
+        }
+        if name == LAST:
+            extra["state"] = {
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.step.scaler.state_dict(),
+                "progress": asdict(self.progress),
+                "random": self.processes.gather(self._random_state()),
+            }
+        if self.processes.is_first:
+            save_checkpoint(self.run_dir / name, self.model, extra=extra)
+
+    def _random_state(self) -> list[torch.Tensor]:
+        """This process's: the CPU's, and the GPU's where it trains on one."""
+        on_gpu = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [torch.get_rng_state(), *on_gpu]
+
+    def _restore_random_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where this process stopped; other numbers of processes begin new streams."""
+        if "random" not in state:  # written before several processes could train
+            all_gpus = state["cuda_rng"]
+            kept = [[state["torch_rng"], *all_gpus[self.device.index or 0 :][:1]]]
+        else:
+            kept = state["random"]
+        if len(kept) != self.processes.count:
+            self._seed_own_stream()
+            return
+        on_cpu, *on_gpu = kept[self.processes.rank]
+        torch.set_rng_state(on_cpu)
+        if on_gpu and self.device.type == "cuda":
+            torch.cuda.set_rng_state(on_gpu[0], self.device)
+
+    def _seed_own_stream(self) -> None:
+        entropy = (self.config.seed, self.processes.rank, self.processes.count, self.done_steps)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+
+def validation_figures(predictions: Predictions | None, plan: Plan) -> Row:
+    """Figures of a validation by their CSV names; None stands for a validation that was not made."""
+    if predictions is None:
+        return dict.fromkeys(VALIDATION_COLUMNS)
+    true = np.array([record.score for record in plan.queries])
+    figures = split_figures(predictions.scores, true, predictions.transitions, predictions.true_transitions)
+    return {column: figures[name] for column, name in VALIDATION_COLUMNS.items()}

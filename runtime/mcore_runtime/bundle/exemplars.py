@@ -1,0 +1,120 @@
+"""The exemplar bank: stage tokens and true scores of training dives that a new dive is compared with."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import BundleError, UserError
+
+_DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f", "names": "U"}
+"""Kind of each array in the file; N is their common length."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
+class ExemplarBank:
+    """N exemplar dives.
+
+    Raises:
+        BundleError: the arrays do not fit together, or a token or score is not finite.
+    """
+
+    tokens: NDArray[np.float32]
+    """(N, 3K, D): K pooled tokens of each stage, stage after stage, as the exported graphs compute them."""
+    scores: NDArray[np.float64]
+    """(N,) true scores, points."""
+    dive_numbers: NDArray[np.str_]
+    """(N,) such as ``407C``."""
+    difficulties: NDArray[np.float64]
+    """(N,) degree of difficulty; NaN where unknown."""
+    names: NDArray[np.str_]
+    """(N,) what to call each dive in a report."""
+    graphs_sha256: str = ""
+    """``GraphSet.digest`` of the graphs that encoded the tokens; empty: never saved with any."""
+
+    def __post_init__(self) -> None:
+        for field, kind in _DTYPES.items():
+            values = getattr(self, field)
+            ndim = 3 if field == "tokens" else 1
+            if values.dtype.kind != kind or values.ndim != ndim or len(values) != len(self.scores):
+                raise BundleError(
+                    f"exemplars: {field} has type {values.dtype} and shape {values.shape} beside "
+                    f"{len(self.scores)} scores; expected {ndim} axes and one entry for each "
+                    "exemplar. Export the bundle again"
+                )
+        if not len(self.scores):
+            raise BundleError("the exemplar bank is empty; a dive needs at least one to be compared with")
+        if not (np.isfinite(self.tokens).all() and np.isfinite(self.scores).all()):
+            raise BundleError("exemplars: a token or score is not a finite number; export the bundle again")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many exemplars each dive number has, sorted by dive number."""
+        return dict(sorted(Counter(self.dive_numbers.tolist()).items()))
+
+    def check_shape(self, num_tokens: int, feature_dim: int) -> None:
+        """Raise ``BundleError`` if the tokens are not (N, ``num_tokens``, ``feature_dim``)."""
+        if self.tokens.shape[1:] != (num_tokens, feature_dim):
+            raise BundleError(
+                f"exemplar tokens have shape {self.tokens.shape[1:]}, the network makes "
+                f"{(num_tokens, feature_dim)}; export the bundle again"
+            )
+
+    def select(self, dive_number: str | None, *, any_exemplar: bool = False, limit: int | None = None) -> ExemplarBank:
+        """Return the exemplars that a dive is compared with.
+
+        Args:
+            dive_number: the dive's number, in the spelling of ``DiveNumber.text``; None: unknown.
+            any_exemplar: where the number is unknown or has no exemplar, take the whole bank instead.
+            limit: at most this many, spread evenly over the bank's order; None: all.
+
+        Raises:
+            UserError: no exemplar of this number, and ``any_exemplar`` is not set; or ``limit`` below 1.
+        """
+        if limit is not None and limit < 1:
+            raise UserError(f"the number of exemplars is {limit}; at least 1")
+        chosen = np.flatnonzero(self.dive_numbers == dive_number) if dive_number is not None else np.empty(0, np.intp)
+        if not len(chosen):
+            if not any_exemplar:
+                raise UserError(self._none_there(dive_number))
+            chosen = np.arange(len(self))
+        if limit is not None and limit < len(chosen):
+            chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.intp)]
+        return replace(self, **{field: getattr(self, field)[chosen] for field in _DTYPES})
+
+    def save(self, path: str | Path) -> None:
+        """Write the bank as an ``.npz`` file that loads without pickles."""
+        arrays = {field: np.asarray(getattr(self, field)) for field in _DTYPES}
+        with Path(path).open("wb") as file:  # a path would get a second ".npz" appended
+            np.savez(file, allow_pickle=False, graphs_sha256=np.array(self.graphs_sha256), **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ExemplarBank:
+        """Read what ``save`` wrote.
+
+        Raises:
+            BundleError: not such a file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {field: file[field] for field in _DTYPES}
+                graphs_sha256 = str(file["graphs_sha256"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path} is not an exemplar bank ({error}); export the bundle again") from error
+        arrays["tokens"] = arrays["tokens"].astype(np.float32, copy=False)
+        return cls(**arrays, graphs_sha256=graphs_sha256)
+
+    def _none_there(self, dive_number: str | None) -> str:
+        there = ", ".join(f"{number} ({count})" for number, count in self.counts().items())
+        what = "no dive number given" if dive_number is None else f"no exemplars of dive number {dive_number}"
+        return (
+            f"{what}; the bundle has these (with how many exemplars): {there}. Give one of "
+            "these, or score against all exemplars, which is less certain: --any-exemplar (any_exemplar=True)"
+        )

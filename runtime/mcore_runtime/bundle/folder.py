@@ -1,0 +1,198 @@
+"""A bundle: the folder that carries a trained network to where it is used, every file hashed.
+
+``Bundle.open`` trusts nothing it has not verified; the exporter fills a folder and ends with
+``write_manifest``.
+
+Example:
+    >>> bundle = Bundle.open("demo/bundle")
+    >>> bundle.model.clip.num_frames, bundle.graphs("fp32").path("backbone").name
+    (96, 'backbone.onnx')
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcore.common.errors import BundleError
+from mcore.common.files import write_text
+from mcore.config import ModelConfig
+from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.manifest import EXPORT_COMMAND, BundleManifest
+from mcore_runtime.bundle.records import PRECISIONS, GraphSet, Precision, hash_file
+
+MANIFEST_FILE = "manifest.json"
+EXEMPLARS_FILE = "exemplars.npz"
+PICTURES_FILE = "exemplar_pictures.zip"
+GOLDEN_FILE = "golden.npz"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle."""
+
+    path: Path
+    """The folder."""
+    manifest: BundleManifest
+    sha256: str
+    """Digest of ``manifest.json``, which holds the digest of every other file: the bundle's identity."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Read a bundle's manifest and compare every file it names with its hash.
+
+        Args:
+            path: the bundle's folder.
+
+        Raises:
+            BundleError: no such folder, no manifest, another format version, or a file that is missing or is
+                not the one that was exported.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            found = f"{path} is a file" if path.exists() else f"there is nothing at {path}"
+            raise BundleError(f"{found}; expected a bundle's folder. Make one with: {EXPORT_COMMAND}")
+        manifest_path = path / MANIFEST_FILE
+        if not manifest_path.is_file():
+            raise BundleError(f"{path} has no {MANIFEST_FILE}, so it is not a bundle. Make one with: {EXPORT_COMMAND}")
+        content = manifest_path.read_bytes()
+        try:
+            manifest = BundleManifest.from_json(json.loads(content))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise BundleError(
+                f"{manifest_path} is not JSON ({error}); copy it again, or export the bundle again"
+            ) from error
+        except BundleError as error:
+            raise BundleError(f"{manifest_path}: {error}") from error
+        _verify_files(path, manifest)
+        return cls(path, manifest, hashlib.sha256(content).hexdigest())
+
+    @property
+    def model(self) -> ModelConfig:
+        """The network's configuration, its input contract included."""
+        return self.manifest.model
+
+    @property
+    def variants(self) -> dict[Precision, GraphSet]:
+        """The graphs of every precision that the bundle holds."""
+        return {name: self.graphs(name) for name in PRECISIONS if name in self.manifest.variants}
+
+    def graphs(self, variant: Precision = "fp32") -> GraphSet:
+        """Return what a backend opens: the graphs of one precision, and the engines built from them.
+
+        Raises:
+            BundleError: the bundle was exported without this precision.
+        """
+        record = self.manifest.variants.get(variant)
+        if record is None:
+            raise BundleError(
+                f"{self.path} has no {variant} graphs, only {', '.join(self.manifest.variants)}. Export them from the "
+                f"checkpoint with: mcore-export {self.manifest.checkpoint.name} --out BUNDLE --{variant}"
+            )
+        engines = tuple(engine for engine in self.manifest.engines if engine.precision == variant)
+        return GraphSet(
+            self.path, record.graphs, record.precision, variant, engines, record.split, for_cpu=record.for_cpu
+        )
+
+    def load_exemplars(self, variant: Precision = "fp32") -> ExemplarBank:
+        """Read the exemplar bank of one precision and check it against graphs, network and manifest.
+
+        Raises:
+            BundleError: the bundle was exported without exemplars, or they do not fit the network, or were encoded
+                by other graphs.
+        """
+        graphs = self.graphs(variant)
+        record = self.manifest.variants[variant].exemplars
+        if record is None:
+            raise BundleError(
+                f"{self.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
+                f"mcore-export {self.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
+            )
+        bank = ExemplarBank.load(self.path / exemplars_file(variant))
+        bank.check_shape(self.model.num_tokens, self.model.backbone.feature_dim)
+        if bank.graphs_sha256 != graphs.digest():
+            raise BundleError(
+                f"{exemplars_file(variant)} was encoded by other graphs than the {variant} ones of this bundle, so its "
+                f"tokens mean something else. Encode them again with: mcore-export {self.path} --exemplars DIVES.jsonl "
+                "--out NEW_BUNDLE"
+            )
+        if bank.counts() != dict(record.per_dive_number):
+            raise BundleError(
+                f"{exemplars_file(variant)} holds {bank.counts()} exemplars by dive number, the manifest says "
+                f"{dict(record.per_dive_number)}; export the bundle again"
+            )
+        return bank
+
+    def exemplar_pictures(self) -> ExemplarPictures | None:
+        """Open the pictures of the exemplars; None: the bundle was exported without them.
+
+        Raises:
+            BundleError: the file is something else.
+        """
+        has_pictures = PICTURES_FILE in self.manifest.files
+        return ExemplarPictures(self.path / PICTURES_FILE, self.sha256) if has_pictures else None
+
+
+def variant_folder(variant: str) -> str:
+    """Return the folder below a bundle that holds a precision's files: fp32 lies at the top."""
+    return "" if variant == "fp32" else variant
+
+
+def exemplars_file(variant: str) -> str:
+    """Return the path below a bundle of a precision's exemplar bank."""
+    return f"{variant_folder(variant)}/{EXEMPLARS_FILE}".lstrip("/")
+
+
+def write_manifest(folder: str | Path, manifest: BundleManifest, names: Iterable[str] | None = None) -> BundleManifest:
+    """Hash the files below a folder and write its manifest last; the folder is then a bundle.
+
+    Args:
+        folder: holds the graphs, ``exemplars.npz`` if the manifest speaks of exemplars, and whatever else
+            belongs to the bundle. Making the folder appear atomically is the exporter's part.
+        manifest: its ``files`` are replaced by what is found.
+        names: paths below the folder of what belongs to the bundle; None: every file that is there.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        BundleError: a file that the manifest needs is not there.
+    """
+    folder = Path(folder)
+    if names is None:
+        paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+        names = (path.relative_to(folder).as_posix() for path in paths)
+    files = {name: hash_file(folder / name) for name in sorted(names)}
+    manifest = dataclasses.replace(manifest, files=files)
+    _check_listed(folder, manifest)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n")
+    return manifest
+
+
+def _check_listed(folder: Path, manifest: BundleManifest) -> None:
+    """Every file that the runtime will open must be among the hashed ones."""
+    needed = [graph.file for variant in manifest.variants.values() for graph in variant.all_graphs]
+    needed += [exemplars_file(name) for name, variant in manifest.variants.items() if variant.exemplars is not None]
+    needed += [name for engine in manifest.engines for name in engine.files.values()]
+    if missing := [name for name in needed if name not in manifest.files]:
+        raise BundleError(f"{folder}: the manifest lists no {', '.join(missing)}; export the bundle again")
+
+
+def _verify_files(folder: Path, manifest: BundleManifest) -> None:
+    _check_listed(folder, manifest)
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{folder}: {name} is missing; copy the whole folder, or export the bundle again")
+        got = hash_file(path)
+        if got != expected:
+            raise BundleError(
+                f"{folder}: {name} is not the file that was exported: "
+                f"expected {expected.bytes} bytes with SHA-256 {expected.sha256[:16]}..., "
+                f"got {got.bytes} bytes with {got.sha256[:16]}...; copy it again, or export the bundle again"
+            )

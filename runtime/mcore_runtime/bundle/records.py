@@ -1,0 +1,305 @@
+"""What a bundle is made of, as typed records: graphs, variants, engines, exemplars, and the figures of its gate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from mcore.common.conformal import Calibration
+from mcore.config import STAGES, ModelConfig
+
+PARTS = ("backbone", "segmenter", "regressor")
+"""The graphs of a bundle, in the order they run."""
+SPLIT_PARTS = ("backbone_head", "backbone_tail")
+"""The graphs of the backbone in two parts, in the order they run."""
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+"""What a variant may be called; ``fp32`` is in every bundle."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a graph."""
+
+    name: str
+    """Name in the graph."""
+    dtype: str
+    """NumPy's name of the element type, such as ``float32``."""
+    shape: tuple[int | str, ...]
+    """Extents; a string names an axis that may vary, such as ``E`` exemplars."""
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether an axis varies."""
+        return any(isinstance(axis, str) for axis in self.shape)
+
+    def extent(self, varying: int) -> tuple[int, ...]:
+        """Return the shape where the axes that vary have a given extent."""
+        return tuple(varying if isinstance(axis, str) else axis for axis in self.shape)
+
+
+@dataclass(frozen=True)
+class GraphRecord:
+    """One exported graph."""
+
+    file: str
+    """Path below the bundle, with forward slashes."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """The backbone in two parts: the head runs on a clip's first frames before its last ones exist."""
+
+    head_frames: int
+    """Sampled frames that the head takes, H; the tail takes the other T - H."""
+    graphs: Mapping[str, GraphRecord]
+    """By part; see ``split_graphs``."""
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """The three graphs of one variant, built by TensorRT for one version of it and one GPU architecture."""
+
+    kind: str
+    """``tensorrt`` or ``tensorrt-rtx``."""
+    version: str
+    """Version of that library, such as ``10.3.0``: another one cannot load the engine."""
+    target: str
+    """GPU architecture, such as ``sm87``: another one cannot run the engine."""
+    precision: str
+    """Variant whose graphs these are: one of ``PRECISIONS``."""
+    files: Mapping[str, str]
+    """By part: path below the bundle, with forward slashes."""
+    timing_cache: str | None
+    """Path below the bundle of the kernel timings that a later build starts from."""
+    build_s: Mapping[str, float]
+    """By part: seconds that building took."""
+    graphs_sha256: str
+    """``GraphSet.digest`` of the graphs it was built from."""
+    max_exemplars: int
+    """Most exemplars that the regressor takes at once."""
+    gate: tuple[GateRow, ...] = ()
+    """Comparison with PyTorch, where the machine that built it could run it; else ``--verify`` does it."""
+
+    @property
+    def name(self) -> str:
+        """Folder below ``engines``, such as ``tensorrt-10.3.0-sm87-fp16``."""
+        return f"{self.kind}-{self.version}-{self.target}-{self.precision}"
+
+
+@dataclass(frozen=True)
+class GraphSet:
+    """The graphs of one network as files: what a backend opens, also before they are in a bundle."""
+
+    folder: Path
+    """Folder that the records' file names start from."""
+    records: Mapping[str, GraphRecord]
+    """By part; see ``standard_graphs``."""
+    precision: Mapping[str, str]
+    """Arithmetic of each part's graph, such as ``{"backbone": "fp32"}``."""
+    variant: str = "fp32"
+    """Which of a bundle's variants this is: one of ``PRECISIONS``."""
+    engines: tuple[EngineRecord, ...] = ()
+    """Engines built from these graphs."""
+    split: SplitRecord | None = None
+    """The same backbone in two parts, where it was exported."""
+    for_cpu: bool = False
+    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
+
+    def path(self, part: str) -> Path:
+        """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
+        return self.folder / self.records[part].file
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the three files together: the identity of what they compute."""
+        digest = hashlib.sha256()
+        for part in PARTS:
+            digest.update(hash_file(self.path(part)).sha256.encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Fingerprint of one file."""
+
+    sha256: str
+    """Lower-case hexadecimal digest."""
+    bytes: int
+    """Size."""
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """Where the weights came from."""
+
+    name: str
+    """File name of the checkpoint."""
+    sha256: str
+    """Digest of the checkpoint's file."""
+    epoch: int | None = None
+    """Training epoch, where the checkpoint says."""
+
+
+@dataclass(frozen=True)
+class BankCalibration:
+    """Errors of the bundle's own graphs and exemplars, on dives that are neither learned from nor exemplars."""
+
+    same_number: Calibration | None
+    """For dives that are compared with exemplars of their number."""
+    other_numbers: Calibration | None
+    """For dives that are compared with all exemplars, because their number is unknown or has none. Measured without the
+    exemplars of each dive's own number."""
+    source: str
+    """The list of dives."""
+    split: str
+    """Part of that list."""
+
+
+@dataclass(frozen=True)
+class ExemplarRecord:
+    """Where the exemplar bank came from."""
+
+    count: int
+    per_dive_number: Mapping[str, int]
+    source: str
+    """The list of dives they were taken from."""
+    split: str | None = None
+    """Part of that list; exemplars should come from the training split only."""
+    per_number: int = 10
+    """Most exemplars of one dive number."""
+    seed: int = 0
+    """Seed of their choice."""
+    calibration: BankCalibration | None = None
+    """How far scores from these exemplars can be off; None: it was not measured, or on too few dives."""
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """The most that an exported graph may differ from PyTorch in float32; the defaults are those of fp32."""
+
+    relative: float = 3e-3
+    """Features, logits and tokens: largest absolute difference over largest absolute value. Rounding alone reaches
+    7e-4 where random weights amplify it, and 1e-6 on trained ones; a wrong graph is off by percents."""
+    points: float = 0.01
+    """Score differences, points, of dives whose transitions agree."""
+    flips: float = 0.0
+    """Share of transitions decoded to another frame, where PyTorch did not see the two as a near-tie."""
+    tie: float = 1e-5
+    """Two frames nearly tie for a transition if PyTorch's logits of them differ by less than this share of the largest
+    logit: rounding decides between them."""
+    srcc: float = 0.999
+    """Least rank correlation between PyTorch's scores and the graphs'."""
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """One comparison of an artefact with PyTorch in float32."""
+
+    backend: str
+    """Engine that ran the artefact."""
+    part: str
+    """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the backbone in two parts."""
+    measure: str
+    """Name of the figure, such as ``features``."""
+    case: str
+    """The same in words, with unit and number of clips."""
+    figure: float
+    limit: float | None
+    """The most that was allowed (the least, for SRCC); None: for information."""
+    passed: bool
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """One precision of the network: its graphs, how they were proven, and the exemplars that they encoded."""
+
+    precision: Mapping[str, str]
+    """Arithmetic of each part, such as ``{"backbone": "fp16"}``."""
+    kept: tuple[str, ...]
+    """What was left in higher precision, and why."""
+    graphs: Mapping[str, GraphRecord]
+    """By part; see ``standard_graphs``."""
+    exemplars: ExemplarRecord | None
+    """None: the bundle can encode dives but not score them."""
+    limits: GateLimits
+    """What the gate allowed."""
+    gate: tuple[GateRow, ...] = ()
+    """What the gate measured, by every engine that the exporting machine had."""
+    speed: tuple[str, ...] = ()
+    """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
+    split: SplitRecord | None = None
+    """The same backbone in two parts, for live streams; None: it was not exported."""
+    for_cpu: bool = False
+    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
+
+    @property
+    def all_graphs(self) -> tuple[GraphRecord, ...]:
+        """Every graph, those of the backbone in two parts too."""
+        return (*self.graphs.values(), *(() if self.split is None else self.split.graphs.values()))
+
+
+def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphRecord]:
+    """Describe the three graphs of a network: the names, types and shapes that both sides agree on.
+
+    Args:
+        model: the network.
+        folder: folder below the bundle that holds the files, such as ``fp16``; empty: the bundle itself.
+    """
+    clip, dim, tokens = model.clip, model.backbone.feature_dim, model.num_tokens
+    frames, side = clip.num_frames, clip.crop_size
+    features = TensorSpec("features", "float32", (1, frames, dim))
+    query = TensorSpec("query", "float32", (1, tokens, dim))
+    tensors: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {
+        "backbone": ((TensorSpec("clip", "float32", (1, 3, frames, side, side)),), (features,)),
+        "segmenter": (
+            (features,),
+            (
+                TensorSpec("logits", "float32", (1, frames, len(STAGES) - 1)),
+                TensorSpec("transitions", "int64", (1, len(STAGES) - 1)),
+                TensorSpec("tokens", "float32", (1, tokens, dim)),
+            ),
+        ),
+        "regressor": (
+            (query, TensorSpec("exemplars", "float32", ("E", tokens, dim))),
+            (
+                TensorSpec("delta", "float32", ("E",)),
+                TensorSpec("stage_deltas", "float32", ("E", len(STAGES))),
+            ),
+        ),
+    }
+    prefix = f"{folder}/" if folder else ""
+    return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in PARTS}
+
+
+def split_graphs(model: ModelConfig, head_frames: int, state_size: int, folder: str = "") -> dict[str, GraphRecord]:
+    """Describe the graphs of a backbone in two parts.
+
+    Args:
+        model: the network.
+        head_frames: sampled frames that the head takes, 1 to T - 1.
+        state_size: numbers that the head hands over to the tail.
+        folder: folder below the bundle that holds the files; empty: the bundle itself.
+    """
+    clip, side = model.clip, model.clip.crop_size
+    state = TensorSpec("state", "float32", (1, state_size))
+    first = TensorSpec("first", "float32", (1, 3, head_frames, side, side))
+    last = TensorSpec("last", "float32", (1, 3, clip.num_frames - head_frames, side, side))
+    features = TensorSpec("features", "float32", (1, clip.num_frames, model.backbone.feature_dim))
+    tensors = {"backbone_head": ((first,), (state,)), "backbone_tail": ((last, state), (features,))}
+    prefix = f"{folder}/" if folder else ""
+    return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in SPLIT_PARTS}
+
+
+def hash_file(path: str | Path) -> FileRecord:
+    """Return size and SHA-256 digest of a file, read in pieces."""
+    digest, size = hashlib.sha256(), 0
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+            size += len(piece)
+    return FileRecord(digest.hexdigest(), size)

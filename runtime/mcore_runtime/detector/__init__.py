@@ -1,0 +1,6 @@
+"""Detection of dives in a continuous stream."""
+
+from mcore_runtime.detector.ballistic import BallisticDetector
+from mcore_runtime.detector.base import AFTER_ENTRY_S, BEFORE_TAKEOFF_S, DetectedDive, Detector
+
+__all__ = ["AFTER_ENTRY_S", "BEFORE_TAKEOFF_S", "BallisticDetector", "DetectedDive", "Detector"]

@@ -1,0 +1,76 @@
+"""Which results of a session a receiver has: what is compared is the session itself, so nothing can be lost between.
+
+There is no queue. The newest result of every dive lies in the session's store; beside it lies, for each receiver, which
+of them it has taken. The difference is what is to be sent, also after a crash, and it is never more than the dives.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from mcore_runtime.integrations.webhooks.target import WebhookTarget
+from mcore_runtime.session import SessionStore
+
+_ID_KEY = "webhook id"
+
+
+@dataclass(frozen=True)
+class Message:
+    """The newest result of a dive, as it is sent."""
+
+    number: int
+    """Of the dive."""
+    revision: int
+    """Grows with every change of the dive's record."""
+    id: str
+    """The same whenever this revision of this dive of this session is sent."""
+    body: bytes
+    """JSON, UTF-8."""
+
+
+class Outbox:
+    """What one receiver has not got yet; for one thread.
+
+    Args:
+        store: of the session.
+        target: the receiver.
+    """
+
+    def __init__(self, store: SessionStore, target: WebhookTarget) -> None:
+        self._store, self._key = store, f"webhook {target.key}"
+        taken = store.load_state(self._key) or {}
+        self._taken = {int(number): int(revision) for number, revision in taken.items()}
+
+    def pending(self) -> list[int]:
+        """Return the dives whose newest result the receiver does not have, by number."""
+        newest = self._store.revisions()
+        return sorted(number for number, revision in newest.items() if revision > self._taken.get(number, 0))
+
+    def message(self, number: int) -> Message:
+        """Return the newest result of a dive."""
+        revision, record = self._store.newest(number)
+        name = f"{session_id(self._store)}-{number}-{revision}"
+        session = {
+            "id": session_id(self._store),
+            "name": self._store.folder.resolve().name,
+            "started": self._store.started,
+        }
+        data: dict[str, Any] = {"session": session, "revision": revision, "dive": record}
+        return Message(number, revision, name, json.dumps({"type": "dive", "data": data}, allow_nan=False).encode())
+
+    def mark(self, message: Message) -> None:
+        """Keep that the receiver has a message."""
+        self._taken[message.number] = message.revision
+        self._store.save_state(self._key, {str(number): revision for number, revision in self._taken.items()})
+
+
+def session_id(store: SessionStore) -> str:
+    """Return the name that no other session has, which is made when it is first asked for."""
+    kept = store.load_state(_ID_KEY)
+    if kept is None:
+        kept = secrets.token_hex(8)
+        store.save_state(_ID_KEY, kept)
+    return str(kept)

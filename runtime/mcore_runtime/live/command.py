@@ -1,0 +1,333 @@
+"""Watch a camera, stream or file and score its dives as they happen; torch is not needed.
+
+    mcore-run rtsp://user:password@camera/stream --bundle demo/bundle --start-list list.csv --session sessions/final
+    mcore-run camera://0?size=1280x720 --bundle demo/bundle --dive 407C --web
+    mcore-run "synthetic://meet?seed=1" --bundle demo/bundle
+    mcore-run --resume sessions/final
+
+Everything is kept in the session's folder: results are on the disk before anybody sees them, and --resume goes on after
+a crash or power cut, at the right athlete. A start list is a CSV file; python -m mcore_runtime.competition prints one.
+In a terminal, Enter says that a dive has just ended (where the detector missed one, and with --mode manual), s skips an
+athlete, b goes back to repeat, v voids the last dive, q stops. Addresses are explained at mcore_runtime.sources.uri.
+With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score. Exit code: 0 when
+every dive was scored, 1 when one was not, 2 for a mistake in the command.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore_runtime.backends import BackendName
+from mcore_runtime.bundle.records import Precision
+from mcore_runtime.competition import Competition, StartList, read_start_list
+from mcore_runtime.health import HealthReader
+from mcore_runtime.integrations.prometheus import serve_metrics
+from mcore_runtime.integrations.systemd import watched
+from mcore_runtime.integrations.webhooks import Webhooks, WebhookTarget, parse_target, read_secret
+from mcore_runtime.live.dives import RunSummary
+from mcore_runtime.live.keys import HELP, keys
+from mcore_runtime.live.pipeline import Mode
+from mcore_runtime.live.plan import RunPlan, make_plan
+from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.session import LiveSession
+from mcore_runtime.live.terminal import Terminal, Voice, summary_line
+from mcore_runtime.scoring.scorer import Scorer
+from mcore_runtime.session import SessionStore
+from mcore_runtime.session.database import is_begun
+from mcore_runtime.sources import open_source, parse_source
+from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """Score the dives of a camera, stream or file as they happen."""
+
+    source: tyro.conf.Positional[str | None] = None
+    """A path, camera://0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, gst://PIPELINE or synthetic://meet."""
+    bundle: Path | None = None
+    """Folder made by mcore-export."""
+    session: Path | None = None
+    """Folder for a new session's results, clips and frames; default: sessions/DATE-TIME."""
+    resume: Path | None = None
+    """Go on with the session in this folder; what is not given is as it was."""
+    or_resume: bool = False
+    """With --session: go on with the session if its folder holds one. For services, which are started again and
+    again."""
+    start_list: Path | None = None
+    """CSV file: order, athlete, club, dive_number, difficulty, round. Each dive is the next entry's."""
+    dive: str | None = None
+    """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares them
+    with all exemplars."""
+    any_exemplar: bool = False
+    """Accept a --dive of which the bundle has no exemplars: it is compared with all."""
+    mode: Mode | None = None
+    """What cuts the clips: auto: the detector (default); manual: Enter, after a dive; whole-file: the file is one
+    dive."""
+    web: str | None = None
+    """Show a page at HOST:PORT; --web alone: 127.0.0.1:8000."""
+    token_file: Path | None = None
+    """File with the token that page and metrics ask for; default: none on this machine, a new one for others."""
+    metrics: str | None = None
+    """Serve Prometheus metrics at HOST:PORT/metrics, such as 127.0.0.1:9400; the page has them too, with --web."""
+    webhook: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Send every dive's record to this address, as JSON by HTTP POST; may be given several times. What cannot be sent
+    is tried again, also by --resume. MCORE_WEBHOOK_SECRET in the environment signs it: docs/webhooks.md."""
+    headless: bool = False
+    """Neither a page nor keys: for services."""
+    json: bool = False
+    """Every dive as a line of JSON on standard output; a later line of the same number takes its place."""
+    quiet: bool = False
+    """Print warnings only."""
+    no_clips: bool = False
+    """Keep no videos: the stream need not be encoded."""
+    backend: BackendName | None = None
+    """Inference engine; default: auto, the best that the bundle and this machine have."""
+    precision: Precision | None = None
+    """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    threads: int | None = None
+    """CPU threads; default: the engine's choice."""
+    num_exemplars: int | None = None
+    """Compare with at most this many exemplars; default: all of the dive number."""
+    exact: bool = False
+    """Compute every score from the whole clip, bit for bit as mcore-score does from a file. Default: most of it is
+    computed before the clip is over, where bundle and engine allow it; scores then differ by rounding."""
+
+    def __post_init__(self) -> None:
+        if self.source is not None:
+            parse_source(self.source)
+        if self.session is not None and self.resume is not None:
+            raise UserError("--session begins a session, --resume goes on with one; give one of them")
+        if self.or_resume and self.session is None:
+            raise UserError("--or-resume says what to do where the folder of --session has a session; give --session")
+        if self.token_file is not None and self.web is None and self.metrics is None:
+            raise UserError("--token-file is for the page and the metrics; give --web or --metrics too")
+        if self.metrics is not None:
+            parse_address(self.metrics)
+        _targets(self)
+        if self.headless and self.web is not None:
+            raise UserError("--web shows a page, --headless shows none; give one of them")
+        if self.web is not None:
+            check_page(self.web)
+
+    def plan(self, facts: dict[str, Any] | None) -> RunPlan:
+        """Put the plan together, from what is given and what was before."""
+        given = {
+            "address": self.source,
+            "bundle": self.bundle,
+            "mode": self.mode,
+            "backend": self.backend,
+            "precision": self.precision,
+            "threads": self.threads,
+            "num_exemplars": self.num_exemplars,
+            "clips": False if self.no_clips else None,
+            "exact": True if self.exact else None,
+        }
+        return make_plan(given, facts, self.resume)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(
+        lambda: _run(
+            tyro.cli(
+                RunArguments,
+                prog="mcore-run",
+                args=_with_address(sys.argv[1:] if argv is None else argv),
+                config=(tyro.conf.FlagCreatePairsOff,),
+                description=description(__doc__),
+            )
+        )
+    )
+
+
+def _with_address(argv: Sequence[str]) -> list[str]:
+    """Give ``--web`` its default address where none follows; what follows may be the source."""
+    arguments = list(argv)
+    for index, argument in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else "-"
+        if argument == "--web" and not re.fullmatch(r"([^/]*:)?\d+", following):
+            return [*arguments[: index + 1], DEFAULT_ADDRESS, *arguments[index + 1 :]]
+    return arguments
+
+
+def _run(arguments: RunArguments) -> int:
+    if arguments.or_resume and arguments.session is not None and is_begun(arguments.session):
+        arguments = replace(arguments, session=None, or_resume=False, resume=arguments.session)
+    voice = Voice(
+        Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
+    )
+    start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
+    for warning in start_list.warnings:
+        voice.warn(f"{arguments.start_list}: {warning}")
+    with _resumed(arguments.resume) as before:
+        plan = arguments.plan(None if before is None else before.facts)
+        with EngineThread(plan.open_scorer) as engine:
+            _check(arguments, engine.scorer, start_list, voice)
+            voice.say(f"{plan.bundle}: {_described(engine.scorer)}")
+            store = _begun(arguments, plan, engine.scorer) if before is None else before
+            try:
+                if before is not None:
+                    _compare(before, plan, engine.scorer, voice)
+                voice.say(f"session in {store.folder}")
+                summary = _watch(arguments, plan, engine, store, start_list, voice)
+            finally:
+                problem = store.close()
+            voice.say(summary_line(summary))
+    if problem is not None:
+        raise UserError(f"results are missing on the disk: {problem}")
+    return 0 if summary.scored + summary.void == summary.dives else 1
+
+
+def _watch(
+    arguments: RunArguments,
+    plan: RunPlan,
+    engine: EngineThread,
+    store: SessionStore,
+    start_list: StartList,
+    voice: Voice,
+) -> RunSummary:
+    """Run the session until its source ends, or somebody stops it."""
+    with open_source(plan.address) as source, Terminal(voice) as terminal, _webhooks(arguments, store, voice) as hooks:
+        competition = Competition(start_list.entries)
+        with LiveSession(
+            source,
+            engine,
+            plan.settings,
+            store=store,
+            competition=competition,
+            dive_number=arguments.dive,
+            read_health=HealthReader().read,
+        ) as session:
+            terminal.listen(session.subscribe(1024))
+            hooks.listen(session.subscribe)
+            page, figures = _page(arguments, session, voice), _metrics(arguments, session, voice)
+            service = watched(session.is_working, session.describe)
+            with _stopping(session), page, figures, service, _keys(arguments, session, voice):
+                summary = session.run()
+                if arguments.web is not None and not session.is_stopped:
+                    voice.say("the source has ended; the page stays until Ctrl-C")
+                    session.wait_for_stop()
+                    session.drain()
+                    summary = session.summary()
+    return summary
+
+
+@contextmanager
+def _resumed(folder: Path | None) -> Iterator[SessionStore | None]:
+    """Open the session that is to go on."""
+    if folder is None:
+        yield None
+        return
+    with SessionStore.open(folder) as store:
+        yield store
+
+
+def _begun(arguments: RunArguments, plan: RunPlan, scorer: Scorer) -> SessionStore:
+    folder = arguments.session or Path("sessions") / datetime.now().strftime("%Y%m%d-%H%M%S")
+    return SessionStore.create(folder, plan.facts(scorer))
+
+
+def _check(arguments: RunArguments, scorer: Scorer, start_list: StartList, voice: Voice) -> None:
+    """Find out before the first dive which numbers the bundle does not know."""
+    known = scorer.exemplars.counts()
+    if arguments.dive is not None:
+        scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
+    numbers = {entry.dive_number for entry in start_list.entries} - {None}
+    if strange := sorted(number for number in numbers if number is not None and number not in known):
+        voice.warn(f"the bundle has no exemplars of {', '.join(strange)}: these dives are compared with all exemplars")
+
+
+def _compare(store: SessionStore, plan: RunPlan, scorer: Scorer, voice: Voice) -> None:
+    """Say what is other than it was when the session began: its scores may not be comparable."""
+    now = plan.facts(scorer)
+    for name in ("source", "bundle_sha256", "backend", "provider", "precision"):
+        if store.facts.get(name) != now[name]:
+            text = f"{name.replace('_', ' ')} was {store.facts.get(name)} when the session began, and is {now[name]}"
+            voice.warn(text)
+            store.log("resumed", text)
+    store.log("resumed", f"went on with {_described(scorer)}")
+
+
+def _described(scorer: Scorer) -> str:
+    how = "begun before a dive is over" if scorer.split is not None else f"from whole clips ({scorer.no_split})"
+    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.arithmetic}, {how}"
+
+
+def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> AbstractContextManager[Any]:
+    if arguments.web is None:
+        return nullcontext()
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    return serve(session, arguments.web, token=token, say=voice.tell)
+
+
+@contextmanager
+def _metrics(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+    if arguments.metrics is None:
+        yield
+        return
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    with serve_metrics(session.snapshot, arguments.metrics, token=token) as url:
+        voice.tell(f"metrics: {url}")
+        yield
+
+
+def _targets(arguments: RunArguments) -> tuple[list[WebhookTarget], bytes | None]:
+    """Read where dives are sent, and what signs them."""
+    return [parse_target(url) for url in arguments.webhook], read_secret() if arguments.webhook else None
+
+
+def _webhooks(arguments: RunArguments, store: SessionStore, voice: Voice) -> Webhooks:
+    targets, secret = _targets(arguments)
+    for target in targets:
+        voice.say(f"dives go to {target}, {'not signed' if secret is None else 'signed'}")
+    return Webhooks(store, targets, secret, voice.tell)
+
+
+@contextmanager
+def _keys(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+    if arguments.headless:
+        yield
+        return
+    with keys(session, voice.warn) as there:
+        if there:
+            voice.say(HELP)
+        yield
+
+
+@contextmanager
+def _stopping(session: LiveSession) -> Iterator[None]:
+    """End on Ctrl-C and SIGTERM after the last score; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+
+    def stop(number: int, _: object) -> None:
+        session.stop()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for stopped, handler in before.items():
+            signal.signal(stopped, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

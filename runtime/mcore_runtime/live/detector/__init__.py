@@ -1,6 +1,0 @@
-"""Detection of dives in a continuous stream."""
-
-from mcore_runtime.live.detector.ballistic import BallisticDetector
-from mcore_runtime.live.detector.base import AFTER_ENTRY_S, BEFORE_TAKEOFF_S, DetectedDive, Detector
-
-__all__ = ["AFTER_ENTRY_S", "BEFORE_TAKEOFF_S", "BallisticDetector", "DetectedDive", "Detector"]

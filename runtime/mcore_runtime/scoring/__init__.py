@@ -1,0 +1,1 @@
+"""Scores of clips: encoding, comparison with exemplars, results."""

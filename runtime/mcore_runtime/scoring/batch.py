@@ -1,0 +1,115 @@
+"""Several dives in a row: a dive that cannot be scored is reported, and the rest still are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mcore.common.errors import UserError
+from mcore.data.manifest import Split, read_manifest, select_split
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.scorer import Scorer
+
+JSON_FORMAT = "mcore-scores"
+JSON_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DiveRequest:
+    """A dive to be scored."""
+
+    video: Path
+    """File, or folder of images."""
+    dive_number: str | None = None
+    """As the user wrote it; None: unknown."""
+    start_s: float | None = None
+    """Clip start in the file, seconds; None: its first frame."""
+    end_s: float | None = None
+    """Clip end in the file, seconds; None: its end."""
+    true_score: float | None = None
+    """What the judges gave, points, where the list of dives says."""
+
+
+@dataclass(frozen=True)
+class DiveOutcome:
+    """What became of a request: exactly one of result and error is set."""
+
+    request: DiveRequest
+    result: DiveScore | None = None
+    error: str | None = None
+    """Why it could not be scored, as a message for a person."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain containers; see ``scores_document``."""
+        head = {"status": "failed" if self.result is None else "scored", "error": self.error}
+        request = self.request
+        if self.result is None:
+            video = {"source": str(request.video), "start_s": request.start_s, "end_s": request.end_s}
+            body: dict[str, Any] = {"dive_number": request.dive_number, "video": video}
+        else:
+            body = self.result.to_json()
+        return {**head, "true_score": request.true_score, **body}
+
+
+def requests_from_list(path: str | Path, split: Split | None = None) -> list[DiveRequest]:
+    """Read a list of dives (``mcore.data.manifest``), each with its own number.
+
+    Args:
+        path: ``.csv`` or ``.jsonl`` file.
+        split: only this part of it; None: all.
+
+    Raises:
+        UserError: no such list, a line that is not a dive, or no dive of the split.
+    """
+    records = read_manifest(path)
+    if split is not None:
+        records = select_split(records, split)
+    return [DiveRequest(r.path, r.dive_number, r.start_s, r.end_s, r.score) for r in records]
+
+
+def score_all(scorer: Scorer, requests: Iterable[DiveRequest], *, any_exemplar: bool = False) -> Iterator[DiveOutcome]:
+    """Score dives one after the other; a user's mistake with one of them does not stop the rest."""
+    for request in requests:
+        yield _score_one(scorer, request, any_exemplar)
+
+
+def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str, Any]:
+    """Return what ``mcore-score --json`` writes.
+
+    Keys: ``format``, ``format_version``, ``created`` (ISO 8601, UTC), ``bundle`` (``path``, ``sha256``,
+    ``created``, ``checkpoint``) and ``dives``, in the order asked. Every dive has ``status`` (``scored`` or
+    ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and ``video`` (its
+    ``source`` at least). A scored one also has every field of ``mcore_runtime.scoring.result.DiveScore`` under its
+    name. Scores, deltas and shares are points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
+    Version 1 only ever gains keys.
+    """
+    manifest = scorer.bundle.manifest
+    return {
+        "format": JSON_FORMAT,
+        "format_version": JSON_VERSION,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "bundle": {
+            "path": str(scorer.bundle.path),
+            "sha256": scorer.bundle.sha256,
+            "created": manifest.created,
+            "checkpoint": manifest.checkpoint.name,
+        },
+        "dives": [outcome.to_json() for outcome in outcomes],
+    }
+
+
+def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> DiveOutcome:
+    try:
+        result = scorer.score(
+            request.video,
+            request.dive_number,
+            any_exemplar=any_exemplar,
+            start_s=request.start_s,
+            end_s=request.end_s,
+        )
+    except (UserError, OSError) as error:
+        return DiveOutcome(request, error=str(error))
+    return DiveOutcome(request, result=result)

@@ -1,0 +1,175 @@
+"""Score dives in video files with an exported bundle; torch is not needed.
+
+    mcore-score demo/bundle dive1.mp4 dive2.mp4 --dive 407C --report report.html
+    mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
+    mcore-score demo/bundle --list dives.csv --split test --json scores.json
+
+The JSON document is described at mcore_runtime.scoring.batch.scores_document. Exit code: 0 when every dive was
+scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mcore.common.cli_help import description
+from mcore.common.errors import UserError, run_command
+from mcore.common.files import write_text
+from mcore.data.manifest import Split
+from mcore_runtime.backends import BackendName
+from mcore_runtime.bundle.records import Precision
+from mcore_runtime.report import write_report
+from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
+from mcore_runtime.scoring.scorer import Scorer
+from mcore_runtime.scoring.table import print_scores
+
+STDOUT = "-"
+_WIDTH_WITHOUT_TERMINAL = 160
+"""Columns of the table in a log or pipe, where rich would assume 80 and fold every cell."""
+
+
+@dataclass(frozen=True)
+class ScoreArguments:
+    """Score dives in video files with an exported bundle."""
+
+    bundle: tyro.conf.Positional[Path]
+    """Folder made by mcore-export."""
+    videos: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Video files (anything FFmpeg reads) or folders of images."""
+    dive: str | None = None
+    """Dive number of all the videos, such as 407C."""
+    any_exemplar: bool = False
+    """Where the bundle has no exemplars of the dive number, or none is given, compare with all exemplars."""
+    list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
+    """Instead of videos: a .csv or .jsonl list with path, dive_number and score of each dive."""
+    split: Split | None = None
+    """Only this part of the list."""
+    start: float | None = None
+    """Where the dive begins in the file, seconds; default: at its first frame."""
+    end: float | None = None
+    """Where the dive ends in the file, seconds; default: at its end."""
+    json: str | None = None
+    """Write the scores as JSON to this .json file, or to standard output: - or no value."""
+    report: Path | None = None
+    """Write a report with pictures to this .html file."""
+    backend: BackendName = "auto"
+    """Inference engine; auto: the best that the bundle and this machine have."""
+    precision: Precision | None = None
+    """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    threads: int | None = None
+    """CPU threads; default: the engine's choice."""
+    num_exemplars: int | None = None
+    """Compare with at most this many exemplars; default: all of the dive number."""
+
+    def __post_init__(self) -> None:
+        if bool(self.videos) == (self.list_file is not None):
+            raise UserError("give either video files or --list FILE; see mcore-score --help")
+        if self.list_file is not None and (self.dive, self.start, self.end) != (None, None, None):
+            raise UserError("--list gives each dive its own number, start and end: leave out --dive, --start, --end")
+        if self.list_file is None and self.split is not None:
+            raise UserError("--split chooses a part of a list; it needs --list FILE")
+        if self.list_file is None and self.dive is None and not self.any_exemplar:
+            raise UserError("give the dive number with --dive, such as --dive 407C, or --any-exemplar if unknown")
+        if self.json not in (None, STDOUT) and not str(self.json).endswith(".json"):
+            raise UserError(f"--json writes to a file that ends in .json, or to {STDOUT}; got {self.json!r}")
+        if self.report is not None and self.report.suffix not in (".html", ".htm"):
+            raise UserError(f"--report writes to a file that ends in .html, got {str(self.report)!r}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = _value_for_bare_json(sys.argv[1:] if argv is None else argv)
+    # The arguments check themselves while tyro builds them, so that is part of the command.
+    return run_command(lambda: _run(_parse(arguments)))
+
+
+def _parse(argv: Sequence[str]) -> ScoreArguments:
+    return tyro.cli(
+        ScoreArguments,
+        prog="mcore-score",
+        args=argv,
+        config=(tyro.conf.FlagCreatePairsOff,),
+        description=description(__doc__),
+    )
+
+
+def _run(arguments: ScoreArguments) -> int:
+    if arguments.list_file is not None:
+        requests = requests_from_list(arguments.list_file, arguments.split)
+    else:
+        requests = [DiveRequest(v, arguments.dive, arguments.start, arguments.end) for v in arguments.videos]
+    with Scorer(
+        arguments.bundle,
+        arguments.backend,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        num_exemplars=arguments.num_exemplars,
+    ) as scorer:
+        if arguments.list_file is None:  # a wrong number is a mistake in the command, not in each video
+            scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
+        outcomes = _score_with_progress(scorer, requests, arguments.any_exemplar)
+        _write_outputs(arguments, scorer, outcomes)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    for outcome in failed:
+        video, error = str(outcome.request.video), str(outcome.error)
+        print(f"not scored: {error if video in error else f'{video}: {error}'}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _score_with_progress(scorer: Scorer, requests: Sequence[DiveRequest], any_exemplar: bool) -> list[DiveOutcome]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    outcomes = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("scoring", total=len(requests))
+        for outcome in score_all(scorer, requests, any_exemplar=any_exemplar):
+            outcomes.append(outcome)
+            progress.advance(task)
+    return outcomes
+
+
+def _write_outputs(arguments: ScoreArguments, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
+    """Table, JSON and report; the table makes room on standard output when the JSON goes there."""
+    json_on_stdout = arguments.json == STDOUT
+    console = Console(stderr=json_on_stdout, highlight=False, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH_WITHOUT_TERMINAL
+    print_scores(console, scorer, outcomes)
+    if arguments.json is not None:
+        text = json.dumps(scores_document(scorer, outcomes), indent=2, allow_nan=False) + "\n"
+        if json_on_stdout:
+            sys.stdout.write(text)
+        else:
+            size = write_text(str(arguments.json), text)
+            console.print(f"{arguments.json}: {len(outcomes)} dives, {size / 1e3:.0f} kB", markup=False)
+    if arguments.report is not None:
+        began = time.perf_counter()
+        size = write_report(arguments.report, scorer.bundle, outcomes)
+        seconds = time.perf_counter() - began
+        console.print(f"{arguments.report}: {len(outcomes)} dives, {size / 1e3:.0f} kB, {seconds:.1f} s", markup=False)
+
+
+def _value_for_bare_json(argv: Sequence[str]) -> list[str]:
+    """Give ``--json`` its value ``-`` where what follows is neither a .json file nor ``-`` itself."""
+    arguments: list[str] = []
+    for position, argument in enumerate(argv):
+        arguments.append(argument)
+        following = argv[position + 1] if position + 1 < len(argv) else ""
+        if argument == "--json" and following != STDOUT and not following.endswith(".json"):
+            arguments.append(STDOUT)
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

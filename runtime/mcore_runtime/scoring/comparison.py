@@ -1,0 +1,109 @@
+"""The comparison of a dive with its exemplars: which ones, what each of them says, and how far they disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.conformal import Calibration
+from mcore.diving import DiveNumber
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.scoring.result import ExemplarComparison, spread
+
+
+class Interval(NamedTuple):
+    """Three fields of a ``DiveScore``."""
+
+    low: float | None
+    high: float | None
+    level: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a dive is compared with."""
+
+    number: DiveNumber | None
+    """The dive's number; None: unknown."""
+    bank: ExemplarBank
+    """The chosen exemplars."""
+    calibration: Calibration | None = None
+    """How far a score from them can be off; None: it was not measured for just these."""
+
+    @classmethod
+    def choose(
+        cls,
+        bank: ExemplarBank,
+        dive_number: str | None,
+        *,
+        any_exemplar: bool = False,
+        limit: int | None = None,
+        calibration: BankCalibration | None = None,
+    ) -> Comparison:
+        """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
+
+        The bank's ``calibration`` does not hold where ``limit`` leaves exemplars out, and is not used then.
+
+        Raises:
+            DiveNumberError: not a dive number.
+            UserError: the bank has no exemplar of it, and ``any_exemplar`` is not set.
+        """
+        number = None if dive_number is None else DiveNumber.parse(dive_number)
+        text = None if number is None else number.text
+        chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
+        comparison = cls(number, chosen)
+        if calibration is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
+            return comparison
+        measured = calibration.same_number if comparison.same_dive_number else calibration.other_numbers
+        return replace(comparison, calibration=measured)
+
+    @property
+    def text(self) -> str | None:
+        """The dive number as the rules spell it."""
+        return None if self.number is None else self.number.text
+
+    @property
+    def same_dive_number(self) -> bool:
+        """Whether the exemplars are of the dive's number."""
+        return self.number is not None and bool((self.bank.dive_numbers == self.number.text).all())
+
+    @property
+    def difficulty(self) -> float | None:
+        """Degree of difficulty, if the exemplars are of this number and agree on it.
+
+        They disagree where the bank mixes heights: the same dive has another difficulty from another height.
+        """
+        values = self.bank.difficulties
+        if not self.same_dive_number or np.isnan(values).any() or np.ptp(values) > 0:
+            return None
+        return float(values[0])
+
+    def predict(self, delta: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
+        return self.bank.scores + delta.astype(np.float64)
+
+    def interval(self, predicted: NDArray[np.float64]) -> Interval:
+        """Return the interval around the mean of the exemplars' predictions (E,)."""
+        if self.calibration is not None:
+            low, high = self.calibration.interval(float(predicted.mean()))
+            return Interval(low, high, self.calibration.level)
+        low_high = spread(predicted)
+        return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
+
+    def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
+        """Return each exemplar's opinion, the closest exemplar (smallest absolute delta) first."""
+        predicted = self.predict(delta)
+        return tuple(
+            ExemplarComparison(
+                name=str(self.bank.names[i]),
+                dive_number=str(self.bank.dive_numbers[i]),
+                score=float(self.bank.scores[i]),
+                delta=float(delta[i]),
+                predicted_score=float(predicted[i]),
+            )
+            for i in np.argsort(np.abs(delta), kind="stable")
+        )

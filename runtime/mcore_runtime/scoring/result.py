@@ -1,0 +1,174 @@
+"""What scoring a dive yields, as plain frozen records that turn into JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError
+from mcore.config import STAGES
+from mcore_runtime.typed import misfit
+
+SPREAD_PERCENTILES = (10, 90)
+"""The spread of a score is from this to that percentile of the predictions from the single exemplars."""
+
+
+@dataclass(frozen=True)
+class ExemplarComparison:
+    """One exemplar's opinion of the dive."""
+
+    name: str
+    """What the exporter called the exemplar dive."""
+    dive_number: str
+    score: float
+    """The exemplar's true score, points."""
+    delta: float
+    """Predicted score(dive) - score(exemplar), points."""
+    predicted_score: float
+    """``score + delta``: the dive's score as this exemplar sees it, points."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What was read."""
+
+    source: str
+    """File or folder, as given."""
+    reader: str
+    """What decoded it: for files one of ``mcore.video.Reader``, for streams what their source says."""
+    width: int
+    """Pixels of a source frame."""
+    height: int
+    """Pixels of a source frame."""
+    num_source_frames: int
+    """Frames in the clip before sampling."""
+    duration_s: float
+    """Length of the clip, seconds."""
+    start_s: float | None = None
+    """Clip start in the file, seconds; None: the file's first frame."""
+    end_s: float | None = None
+    """Clip end in the file, seconds; None: the file's end."""
+
+
+@dataclass(frozen=True)
+class BackendFacts:
+    """What computed it."""
+
+    name: str
+    """Backend, such as ``onnxruntime``."""
+    provider: str
+    """The engine's own name of what ran the graphs."""
+    precision: str
+    """Arithmetic, such as ``fp32``."""
+    bundle_sha256: str
+    """Identity of the bundle."""
+
+
+@dataclass(frozen=True)
+class DiveScore:
+    """A scored dive."""
+
+    score: float
+    """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
+    low: float | None
+    """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
+    exemplar, and a bundle that is not calibrated."""
+    high: float | None
+    """Upper end, points; None as for ``low``."""
+    dive_number: str | None
+    """As the diving rules spell it, such as ``407C``; None: not given."""
+    description: str | None
+    """The dive number in words."""
+    difficulty: float | None
+    """Degree of difficulty, where all exemplars of this dive number agree on one."""
+    same_dive_number: bool
+    """Whether the exemplars are of this dive number; if not, the score is less certain than a spread says."""
+    transitions: tuple[int, int]
+    """First sampled frame of the flight and of the entry, 0 to T-1."""
+    transitions_s: tuple[float, float]
+    """Presentation times of these frames, seconds from the clip's first frame."""
+    stage_deltas: tuple[float, float, float]
+    """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
+    ``score`` minus the exemplars' mean score. A share below zero: this stage was worse than the exemplars'."""
+    exemplars: tuple[ExemplarComparison, ...]
+    """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
+    timing_ms: Mapping[str, float]
+    """Milliseconds for ``decode_preprocess``, ``backbone``, ``segmenter``, ``regressor``, and ``total``."""
+    video: VideoFacts
+    backend: BackendFacts
+    notes: tuple[str, ...] = ()
+    """What a reader of the score should know about it; empty when there is nothing unusual."""
+    interval_level: float | None = None
+    """Share of judges' scores that ``low`` to ``high`` holds, such as 0.8, for dives like the validation dives that the
+    bundle was calibrated on. None: it was not, and ``low`` and ``high`` are ``exemplar_spread``."""
+
+    @property
+    def mean_exemplar_score(self) -> float:
+        """Mean true score of the exemplars, points."""
+        return sum(exemplar.score for exemplar in self.exemplars) / len(self.exemplars)
+
+    @property
+    def exemplar_spread(self) -> tuple[float, float] | None:
+        """10th and 90th percentile of the exemplars' ``predicted_score``; None from a single exemplar.
+
+        It is their disagreement, not a calibrated interval: it says nothing of errors that all exemplars share.
+        """
+        return spread([exemplar.predicted_score for exemplar in self.exemplars])
+
+    @property
+    def interval_text(self) -> str:
+        """The interval in a few words that say of which kind it is."""
+        if self.low is None or self.high is None:
+            return "spread unknown (one exemplar)"
+        ends = f"{self.low:.1f} to {self.high:.1f}"
+        return f"exemplars say {ends}" if self.interval_level is None else f"{percent(self.interval_level)}: {ends}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain containers under the field names above; ``stage_deltas`` is keyed by stage."""
+        values = dataclasses.asdict(self)
+        values["stage_deltas"] = dict(zip(STAGES, self.stage_deltas, strict=True))
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DiveScore:
+        """Read what ``to_json`` returned, also after a way through JSON.
+
+        Raises:
+            UserError: it is something else, or of a version with other fields.
+        """
+        try:
+            result = cls(
+                **{
+                    **values,
+                    "transitions": tuple(values["transitions"]),
+                    "transitions_s": tuple(values["transitions_s"]),
+                    "stage_deltas": tuple(values["stage_deltas"][stage] for stage in STAGES),
+                    "exemplars": tuple(ExemplarComparison(**exemplar) for exemplar in values["exemplars"]),
+                    "video": VideoFacts(**values["video"]),
+                    "backend": BackendFacts(**values["backend"]),
+                    "notes": tuple(values["notes"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"this is no result of this version ({type(error).__name__}: {error})") from error
+        if (fault := misfit(result, cls, "the result")) is not None:
+            raise UserError(f"this is no result of this version: {fault}")
+        return result
+
+
+def spread(predicted: Sequence[float] | NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the 10th and 90th percentile of the exemplars' predictions (E,), or None when E is 1."""
+    if len(predicted) < 2:
+        return None
+    low, high = np.percentile(np.asarray(predicted), SPREAD_PERCENTILES)
+    return float(low), float(high)
+
+
+def percent(level: float) -> str:
+    """Write the level of an interval: ``80 %``."""
+    return f"{100 * level:.0f} %"

@@ -1,0 +1,300 @@
+"""Scores dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
+
+Example:
+    >>> with Scorer("demo/bundle", backend="auto") as scorer:
+    ...     result = scorer.score("dive.mp4", dive_number="407C")
+    >>> result.score, result.transitions_s, result.stage_deltas
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError
+from mcore.config import ClipConfig
+from mcore.video import SampledClip, crop, normalise, sample_clip
+from mcore_runtime.backends import Backend, BackendError, open_variant
+from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import Precision
+from mcore_runtime.scoring.comparison import Comparison
+from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
+from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
+from mcore_runtime.scoring.streaming import Head, encode_head, encode_rest
+
+_HEAD_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
+
+
+class Scorer:
+    """Scores dives with one bundle on one backend; a context manager.
+
+    Args:
+        bundle: folder of a bundle, verified here, or an opened one.
+        backend: one of ``mcore_runtime.backends.BACKENDS``; ``self.backend`` says what really runs.
+        precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
+        threads: CPU threads; None: the engine's choice.
+        num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
+        streaming: load the backbone in two parts too, where bundle and backend have it, so that a clip can be begun
+            before it is over; ``self.split`` is it, or ``self.no_split`` says why there is none.
+
+    Raises:
+        BundleError: the bundle is incomplete, changed, or of another format version.
+        BackendError: the backend cannot run here.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        backend: str = "auto",
+        *,
+        precision: Precision | None = None,
+        threads: int | None = None,
+        num_exemplars: int | None = None,
+        streaming: bool = False,
+    ) -> None:
+        if num_exemplars is not None and num_exemplars < 1:
+            raise UserError(f"the number of exemplars is {num_exemplars}; at least 1")
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.num_exemplars = num_exemplars
+        self.backend: Backend
+        self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
+        exemplars = self.bundle.manifest.variants[self.precision].exemplars
+        self.calibration = None if exemplars is None else exemplars.calibration
+        self.split: SplitBackbone | None = None
+        self.no_split: str | None = None if streaming else "it was not asked for"
+        try:
+            self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
+            if streaming:
+                self._open_split(threads)
+        except UserError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the engine; the scorer cannot be used after that."""
+        if self.split is not None:
+            self.split.close()
+        self.backend.close()
+
+    @property
+    def clip_config(self) -> ClipConfig:
+        """The bundle's input contract."""
+        return self.bundle.model.clip
+
+    @property
+    def exemplars(self) -> ExemplarBank:
+        """The bundle's exemplars.
+
+        Raises:
+            BundleError: the bundle has none.
+        """
+        # Loading what is not there raises, and says what to do.
+        return self.bundle.load_exemplars(self.precision) if self._bank is None else self._bank
+
+    def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
+        """Find what a dive of this number is compared with; cheap, so do it before decoding.
+
+        Args:
+            dive_number: such as ``407C``, in any spelling; None: unknown, which needs ``any_exemplar``.
+            any_exemplar: compare with all exemplars where there is none of this number.
+
+        Raises:
+            DiveNumberError: not a dive number.
+            UserError: the bank has no exemplar of it, and ``any_exemplar`` is not set.
+        """
+        return Comparison.choose(
+            self.exemplars,
+            dive_number,
+            any_exemplar=any_exemplar,
+            limit=self.num_exemplars,
+            calibration=self.calibration,
+        )
+
+    def encode(self, clip: NDArray[np.float32]) -> EncodedClip:
+        """Run backbone and segmenter on one clip.
+
+        Args:
+            clip: (3, T, c, c) float32, RGB normalised as ``mcore.read_clip`` does.
+
+        Raises:
+            ValueError: another shape or element type.
+        """
+        config = self.clip_config
+        expected = (3, config.num_frames, config.crop_size, config.crop_size)
+        if clip.shape != expected or clip.dtype != np.float32:
+            raise ValueError(f"clip is {clip.dtype} {clip.shape}; expected float32 {expected}: 3, T, c, c")
+        return encode_clip(self.backend, clip)
+
+    def score(
+        self,
+        video: str | Path,
+        dive_number: str | None = None,
+        *,
+        any_exemplar: bool = False,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> DiveScore:
+        """Score the dive in a video file or image folder.
+
+        Args:
+            video: anything FFmpeg reads, or a folder of images.
+            dive_number: such as ``407C``; None needs ``any_exemplar``.
+            any_exemplar: compare with all exemplars where there is none of this dive number.
+            start_s: clip start in the file, seconds; None: its first frame.
+            end_s: clip end in the file, seconds; None: its end.
+
+        Raises:
+            ClipError: missing, empty, truncated, or not a video.
+            DiveNumberError: not a dive number.
+            UserError: no exemplar of this number.
+        """
+        comparison = self.select(dive_number, any_exemplar=any_exemplar)
+        began = time.perf_counter()
+        clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s)
+        return self.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s), began=began)
+
+    def score_clip(
+        self,
+        clip: SampledClip,
+        comparison: Comparison,
+        *,
+        video: VideoFacts | None = None,
+        began: float | None = None,
+        head: Head | None = None,
+    ) -> DiveScore:
+        """Score a clip that is already in memory.
+
+        Args:
+            clip: sampled by this bundle's ``clip_config``.
+            comparison: what ``select`` returned for the dive's number.
+            video: where the clip came from, for the record; None: what the clip itself knows.
+            began: ``time.perf_counter()`` when work on this dive began; None: now.
+            head: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
+                does not. ``timing_ms`` has ``backbone_head`` if it was used: milliseconds spent beforehand.
+
+        Raises:
+            BackendError: the engine computed something that is not a number.
+        """
+        began = time.perf_counter() if began is None else began
+        decoded = time.perf_counter()
+        encoded, used = self._encode(crop(clip.frames, self.clip_config), head)
+        compare_began = time.perf_counter()
+        tokens = comparison.bank.tokens  # (E, 3K, D)
+        delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
+        ended = time.perf_counter()
+
+        predicted = comparison.predict(delta)  # (E,)
+        if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
+            raise BackendError(
+                f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
+                f"with: mcore-export {self.bundle.path} --verify --backend {self.backend.name}"
+            )
+        interval = comparison.interval(predicted)
+        flight, entry = (int(frame) for frame in encoded.transitions)
+        takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
+        return DiveScore(
+            score=float(predicted.mean()),
+            low=interval.low,
+            high=interval.high,
+            dive_number=comparison.text,
+            description=None if comparison.number is None else comparison.number.describe(),
+            difficulty=comparison.difficulty,
+            same_dive_number=comparison.same_dive_number,
+            transitions=(flight, entry),
+            transitions_s=(float(clip.pts_seconds[flight]), float(clip.pts_seconds[entry])),
+            stage_deltas=(takeoff_share, flight_share, entry_share),
+            exemplars=comparison.describe(delta),
+            timing_ms={
+                "decode_preprocess": (decoded - began) * 1e3 + encoded.timing_ms["preprocess"],
+                **{name: ms for name, ms in encoded.timing_ms.items() if name != "preprocess"},
+                "regressor": (ended - compare_began) * 1e3,
+                "total": (ended - began) * 1e3,
+            },
+            video=video_facts(clip) if video is None else video,
+            backend=self._backend_facts(),
+            notes=(*self._notes(clip, comparison), *(() if head is None or used else (_HEAD_UNUSED,))),
+            interval_level=interval.level,
+        )
+
+    def begin(self, first: NDArray[np.uint8]) -> Head:
+        """Compute what can be computed of a clip that is not over; needs ``self.split``.
+
+        Args:
+            first: (H, h, w, 3) uint8 RGB, resized: what the clip's first ``self.split.head_frames`` sampled frames will
+                be.
+        """
+        if self.split is None:
+            raise RuntimeError(f"this scorer has no backbone in two parts: {self.no_split}")
+        # Contiguous, so that the frames that are cropped away can be freed.
+        return encode_head(self.split, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config)
+
+    def _open_split(self, threads: int | None) -> None:
+        if self.backend.name not in SPLIT_BACKENDS:
+            self.no_split = f"{self.backend.name} does not run a backbone in two parts"
+        elif self.bundle.graphs(self.precision).split is None:
+            self.no_split = f"the bundle has no {self.precision} backbone in two parts"
+        else:
+            self.split = open_split(self.bundle.graphs(self.precision), self.backend.name, threads=threads)
+
+    def _encode(self, frames: NDArray[np.uint8], head: Head | None) -> tuple[EncodedClip, bool]:
+        """Encode (T, c, c, 3) RGB, from the head on if it is this clip's, and say whether it was."""
+        if self.split is not None and head is not None and head.begins(frames):
+            return encode_rest(self.backend, self.split, head, frames, self.clip_config), True
+        began = time.perf_counter()
+        pixels = normalise(frames, self.clip_config)  # (3, T, c, c)
+        preprocess_ms = (time.perf_counter() - began) * 1e3
+        encoded = self.encode(pixels)
+        return replace(encoded, timing_ms={"preprocess": preprocess_ms, **encoded.timing_ms}), False
+
+    @property
+    def arithmetic(self) -> str:
+        """What the engine really computes in, such as ``fp32``; by part where they differ."""
+        kinds = set(self.backend.precision.values())
+        mixed = ", ".join(f"{part} {kind}" for part, kind in self.backend.precision.items())
+        return kinds.pop() if len(kinds) == 1 else mixed
+
+    def _backend_facts(self) -> BackendFacts:
+        return BackendFacts(self.backend.name, self.backend.provider, self.arithmetic, self.bundle.sha256)
+
+    def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
+        notes = list(self.backend.notes)
+        if not comparison.same_dive_number:
+            beyond = " than its spread says" if comparison.calibration is None else ""
+            notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
+        if len(comparison.bank) == 1 and comparison.calibration is None:
+            notes.append("compared with a single exemplar: the spread is unknown")
+        wanted = self.clip_config.num_frames
+        if clip.num_source_frames < wanted:
+            notes.append(
+                f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
+            )
+        return tuple(notes)
+
+
+def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | None = None) -> VideoFacts:
+    """Return what is worth recording of a clip that was cut from its source at ``start_s`` and ``end_s``."""
+    return VideoFacts(
+        source=str(clip.source),
+        reader=clip.reader,
+        width=clip.source_width,
+        height=clip.source_height,
+        num_source_frames=clip.num_source_frames,
+        duration_s=float(clip.duration_s),
+        start_s=start_s,
+        end_s=end_s,
+    )

@@ -1,0 +1,109 @@
+"""The scores as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mcore.config import STAGES
+from mcore_runtime.scoring.batch import DiveOutcome
+from mcore_runtime.scoring.result import DiveScore, percent
+from mcore_runtime.scoring.scorer import Scorer
+
+INTERVAL_MEANING = (
+    "{level} interval: it holds the judges' score for {level} of dives like the validation dives that the bundle was "
+    "calibrated on."
+)
+SPREAD_MEANING = (
+    "Spread: 10th to 90th percentile of what the single exemplars predict. It shows their disagreement and is "
+    "not a calibrated interval."
+)
+SHARES_MEANING = (
+    "Stage shares: points that each stage adds to the mean difference from the exemplars; below zero, the stage "
+    "was worse than theirs."
+)
+
+
+def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
+    """Print the scored dives as a table, then the notes on them, and what the numbers mean."""
+    scored = [(o, o.result) for o in outcomes if o.result is not None]
+    if scored:
+        console.print(_table(scored))
+        console.print(Text(f"{_meaning([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
+    notes: dict[str, list[str]] = {}
+    for outcome, result in scored:
+        for note in result.notes:
+            notes.setdefault(note, []).append(outcome.request.video.name)
+    for note, names in notes.items():
+        where = "all dives" if len(names) == len(scored) > 1 else ", ".join(names)
+        console.print(Text(f"note: {where}: {note}", style="yellow"))
+    backend, bundle = scorer.backend, scorer.bundle
+    console.print(
+        Text(
+            f"{len(scored)} of {len(outcomes)} scored by {bundle.path} ({bundle.sha256[:12]}) "
+            f"on {backend.name} ({backend.provider})",
+            style="dim",
+        )
+    )
+
+
+def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
+    judged = any(outcome.request.true_score is not None for outcome, _ in scored)
+    table = Table(header_style="bold", title_justify="left")
+    table.add_column("video", overflow="fold")
+    table.add_column("dive")
+    table.add_column("score", justify="right", style="bold")
+    kinds = _kinds([result for _, result in scored])
+    table.add_column(kinds[0] if len(kinds) == 1 else "from, to", justify="right", no_wrap=True)
+    if judged:
+        table.add_column("judges", justify="right")
+    table.add_column("flight\nfrom s", justify="right")
+    table.add_column("entry\nfrom s", justify="right")
+    for stage in STAGES:
+        table.add_column(f"{stage}\nshare", justify="right")
+    table.add_column("closest exemplar", overflow="fold")
+    table.add_column("ms", justify="right")
+    for outcome, result in scored:
+        table.add_row(*(Text(cell) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)))
+    return table
+
+
+def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool) -> list[str]:
+    true_score, closest = outcome.request.true_score, result.exemplars[0]
+    return [
+        Path(result.video.source).name,
+        result.dive_number or "unknown",
+        f"{result.score:.1f}",
+        f"{format_interval(result)} ({_kind(result)})" if mixed else format_interval(result),
+        *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
+        *(f"{seconds:.2f}" for seconds in result.transitions_s),
+        *(f"{share:+.1f}" for share in result.stage_deltas),
+        f"{closest.name} {closest.score:.1f} ({closest.delta:+.1f})",
+        f"{result.timing_ms['total']:.0f}",
+    ]
+
+
+def _kind(result: DiveScore) -> str:
+    return "spread" if result.interval_level is None else f"{percent(result.interval_level)} interval"
+
+
+def _kinds(results: Sequence[DiveScore]) -> list[str]:
+    """The kinds of interval, each once, in their order."""
+    return list(dict.fromkeys(_kind(result) for result in results))
+
+
+def _meaning(results: Sequence[DiveScore]) -> str:
+    levels = dict.fromkeys(result.interval_level for result in results)
+    texts = [SPREAD_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
+    return " ".join(texts)
+
+
+def format_interval(result: DiveScore) -> str:
+    """Return the ends of the interval as text, ``unknown`` where there was a single exemplar."""
+    if result.low is None or result.high is None:
+        return "unknown"
+    return f"{result.low:.1f} to {result.high:.1f}"

@@ -1,0 +1,158 @@
+"""What Prometheus reads: valid, complete, without names of people, and for those only who may."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from mcore.common.errors import UserError
+from mcore_runtime.integrations.prometheus import metrics_text, serve_metrics
+from mcore_runtime.live.command import main
+from mcore_runtime.web import serve
+from tests.runtime.web.fake_session import FakeSession
+
+LINE = re.compile(r'mcore_[a-z_]+(\{[a-z]+="[^"\\]*"\})? -?[0-9][0-9.e+-]*')
+TOKEN = "a-token-of-enough-letters"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> FakeSession:
+    return FakeSession(tmp_path)
+
+
+def samples(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(LINE.fullmatch(line) for line in lines), lines
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def get(url: str, path: str | None = None, **headers: str) -> tuple[int, str]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=10)
+    connection.request("GET", parts.path if path is None else path, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def test_figures_are_in_base_units(session: FakeSession) -> None:
+    values = samples(metrics_text(session.snapshot()))
+    assert values["mcore_memory_bytes"] == 300e6
+    assert values["mcore_disk_free_bytes"] == 50e9
+    assert values["mcore_cpu_cores_used"] == pytest.approx(0.6)
+    assert values["mcore_frames_total"] == 1000
+    assert values['mcore_source_state{state="streaming"}'] == 1
+    assert values['mcore_source_state{state="retrying"}'] == 0
+    assert values["mcore_trouble"] == 0
+    session.state["problem"] = "the disk is full"
+    assert samples(metrics_text(session.snapshot()))["mcore_trouble"] == 1
+
+
+def test_every_family_is_described_once_and_counters_are_called_total(session: FakeSession) -> None:
+    text = metrics_text(session.snapshot())
+    kinds = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE"))
+    helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP")]
+    assert helped == list(kinds)
+    assert {name for name, kind in kinds.items() if kind == "counter"} == {n for n in kinds if n.endswith("_total")}
+    named = {re.sub("_(bucket|sum|count)$", "", name.partition("{")[0]) for name in samples(text)}
+    assert named == set(kinds)
+    assert text.endswith("\n")
+
+
+def test_times_to_score_are_a_histogram(session: FakeSession) -> None:
+    snapshot = session.snapshot()
+    times_ms = [None, 50.0, 51.0, 131.0, 700.0, 12_000.0]
+    dives = [{"status": "scored", "time_to_score_ms": time_ms} for time_ms in times_ms]
+    values = samples(metrics_text({**snapshot, "dives": dives}))
+    buckets = {name: value for name, value in values.items() if "_bucket" in name}
+    assert list(buckets.values()) == sorted(buckets.values())
+    assert buckets['mcore_time_to_score_seconds_bucket{le="0.05"}'] == 1
+    assert buckets['mcore_time_to_score_seconds_bucket{le="0.2"}'] == 3
+    assert buckets['mcore_time_to_score_seconds_bucket{le="10"}'] == 4
+    assert buckets['mcore_time_to_score_seconds_bucket{le="+Inf"}'] == 5
+    assert values["mcore_time_to_score_seconds_count"] == 5
+    assert values["mcore_time_to_score_seconds_sum"] == pytest.approx(12.932)
+    none = samples(metrics_text({**snapshot, "dives": []}))
+    assert none["mcore_time_to_score_seconds_count"] == 0
+
+
+def test_prometheus_own_parser_reads_it(session: FakeSession) -> None:
+    parser = pytest.importorskip("prometheus_client.parser", reason="the package prometheus_client is not installed")
+    text = metrics_text(session.snapshot())
+    families = {family.name: family for family in parser.text_string_to_metric_families(text)}
+    read = {}
+    for sample in (sample for family in families.values() for sample in family.samples):
+        labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+        read[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+    assert read == samples(text)
+    assert families["mcore_time_to_score_seconds"].type == "histogram"
+    assert families["mcore_frames"].type == "counter"
+    assert all(family.documentation for family in families.values())
+
+
+def test_what_the_machine_does_not_tell_is_left_out(session: FakeSession) -> None:
+    text = metrics_text(session.snapshot())
+    assert "power" not in text
+    session.health["power_w"] = 11.5
+    assert samples(metrics_text(session.snapshot()))["mcore_power_watts"] == 11.5
+
+
+def test_nobody_is_named(session: FakeSession) -> None:
+    text = metrics_text(session.snapshot())
+    for secret in ("Ada", "Springfield", "camera://0", "autumn-cup", str(session.folder)):
+        assert secret not in text
+
+
+def test_the_server_gives_metrics_and_nothing_else(session: FakeSession) -> None:
+    with serve_metrics(session.snapshot, "127.0.0.1:0") as url:
+        status, text = get(url)
+        assert status == 200
+        assert "mcore_frames_total" in samples(text)
+        assert get(url, "/")[0] == 404
+        assert get(url, "/metrics", Host="evil.example")[0] == 403  # a name that was pointed here
+    with pytest.raises(OSError, match="refused"):
+        get(url)
+
+
+def test_elsewhere_a_token_is_needed(session: FakeSession) -> None:
+    with (
+        pytest.raises(UserError, match="could be read by anybody: give --token-file"),
+        serve_metrics(session.snapshot, "0.0.0.0:0"),
+    ):
+        pass
+    with serve_metrics(session.snapshot, "0.0.0.0:0", token=TOKEN) as url:
+        local = f"http://127.0.0.1:{urlsplit(url).port}/metrics"
+        assert get(local)[0] == 401
+        assert get(local, Authorization=f"Bearer {TOKEN}x")[0] == 401
+        assert get(local, Authorization=f"Basic {TOKEN}")[0] == 401
+        assert get(local, Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+def test_a_port_in_use_is_one_line(session: FakeSession) -> None:
+    with (
+        serve_metrics(session.snapshot, "127.0.0.1:0") as url,
+        pytest.raises(UserError, match="is in use"),
+        serve_metrics(session.snapshot, f"127.0.0.1:{urlsplit(url).port}"),
+    ):
+        pass
+
+
+def test_the_page_has_them_too(session: FakeSession) -> None:
+    pytest.importorskip("fastapi", reason="needs the extra web")
+    with serve(session, "127.0.0.1:0", say=lambda text: None) as page:
+        status, text = get(page.url, "/metrics")
+    assert status == 200
+    assert "mcore_frames_total" in samples(text)
+
+
+def test_mistakes_are_named_before_anything_is_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, reason in (
+        (["--metrics", "nowhere:port"], "HOST:PORT"),
+        (["--token-file", "x"], "give --web or --metrics too"),
+    ):
+        assert main(["synthetic://meet", "--bundle", str(tmp_path), "--session", str(tmp_path / "s"), *arguments]) == 2
+        assert reason in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,274 @@
+"""Scores that can be reckoned by hand, on graphs that can be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcore.common.conformal import Calibration
+from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
+from mcore_runtime import Scorer
+from mcore_runtime.backends import BackendError, ort
+from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.scoring.result import DiveScore
+from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
+
+CODEC = 0.2  # points: what lossy compression of flat grey may change
+
+
+def brightness(level: int) -> float:
+    clip = MODEL.clip
+    return float(np.mean((level / 255 - np.array(clip.mean)) / np.array(clip.std)))
+
+
+# Tokens of dive_video: sampled frames 0, 1, 2, 4, 5, 7 are dark three times, grey, and bright twice.
+DIVE = np.mean([brightness(level) for level in (40, 40, 40, 120, 200, 200)])
+EXEMPLARS = BANK["tokens"][:3, 0, 0]  # all numbers of a tiny exemplar are the same
+PREDICTED = BANK["scores"][:3] + POINTS_PER_BRIGHTNESS * (DIVE - EXEMPLARS)
+
+
+def test_score_spread_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) -> None:
+    with Scorer(tiny_bundle, backend="onnxruntime") as scorer:
+        result = scorer.score(dive_video, " 407c ")
+    assert result.dive_number == "407C"
+    assert result.description == "inward 3 1/2 somersaults tuck"
+    assert result.difficulty == 3.2
+    assert result.score == pytest.approx(PREDICTED.mean(), abs=CODEC)
+    assert (result.low, result.high) == pytest.approx(tuple(np.percentile(PREDICTED, [10, 90])), abs=CODEC)
+    # Frames 8 and 16 of 24 begin the stages; the first frames sampled from there on are 9 and 16.
+    assert result.transitions == (3, 5)
+    assert result.transitions_s == pytest.approx((9 / FPS, 16 / FPS))
+    assert sum(result.stage_deltas) == pytest.approx(result.score - result.mean_exemplar_score, abs=1e-4)
+    assert result.stage_deltas[0] < result.stage_deltas[1] < result.stage_deltas[2]  # dark to bright
+    deltas = [abs(exemplar.delta) for exemplar in result.exemplars]
+    assert deltas == sorted(deltas)
+    assert {exemplar.name for exemplar in result.exemplars} == {"heat-1", "heat-2", "heat-3"}
+    assert result.exemplars[0].predicted_score == result.exemplars[0].score + result.exemplars[0].delta
+    assert result.timing_ms["total"] >= result.timing_ms["backbone"] > 0
+    assert (result.backend.name, result.backend.provider) == ("onnxruntime", "CPUExecutionProvider")
+    assert result.backend.precision == "fp32"
+    assert (result.video.width, result.video.height, result.video.num_source_frames) == (64, 48, 24)
+    assert result.notes == ()
+
+
+def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        result = scorer.score(dive_video, "5253B")
+    assert (result.low, result.high) == (None, None)
+    assert result.difficulty is None
+    assert any("spread is unknown" in note for note in result.notes)
+
+
+CALIBRATION = BankCalibration(
+    same_number=Calibration(0.8, 4.0, 30), other_numbers=Calibration(0.8, 9.0, 30), source="dives.jsonl", split="val"
+)
+
+
+@pytest.mark.parametrize(
+    ("dive_number", "num_exemplars", "calibration", "half_width"),
+    [
+        ("407C", None, CALIBRATION, 4.0),
+        ("5253B", None, CALIBRATION, 4.0),  # one exemplar has no spread, but was calibrated
+        ("107B", None, CALIBRATION, 9.0),
+        (None, None, CALIBRATION, 9.0),
+        ("407C", 3, CALIBRATION, 4.0),  # all there are
+        ("407C", 2, CALIBRATION, None),
+        (None, None, dataclasses.replace(CALIBRATION, other_numbers=None), None),
+    ],
+)
+def test_calibrated_bundles_give_the_interval_of_the_case(
+    tiny_bundle: Path,
+    dive_video: Path,
+    tmp_path: Path,
+    dive_number: str | None,
+    num_exemplars: int | None,
+    calibration: BankCalibration,
+    half_width: float | None,
+) -> None:
+    folder = calibrated(tiny_bundle, tmp_path / "bundle", calibration)
+    with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
+        result = scorer.score(dive_video, dive_number, any_exemplar=True)
+    if half_width is None:
+        assert (result.low, result.high) == result.exemplar_spread
+        assert result.interval_level is None
+        assert result.interval_text.startswith("exemplars say")
+    else:
+        assert (result.low, result.high) == (result.score - half_width, result.score + half_width)
+        assert result.interval_level == 0.8
+        assert result.interval_text.startswith("80 %: ")
+    assert not any("spread is unknown" in note for note in result.notes)
+    assert any("less certain" in note for note in result.notes) == (dive_number not in ("407C", "5253B"))
+    assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path:
+    """A copy of a bundle with a calibration."""
+    shutil.copytree(bundle, folder)
+    manifest = Bundle.open(folder).manifest
+    fp32 = manifest.variants["fp32"]
+    assert fp32.exemplars is not None
+    exemplars = dataclasses.replace(fp32.exemplars, calibration=calibration)
+    write_manifest(
+        folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
+    )
+    return folder
+
+
+def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        with pytest.raises(UserError, match="no dive number given"):
+            scorer.score(dive_video)
+        with pytest.raises(UserError, match="no exemplars of dive number 107B"):
+            scorer.score(dive_video, "107B")
+        result = scorer.score(dive_video, "107B", any_exemplar=True)
+        assert len(result.exemplars) == 4
+        assert not result.same_dive_number
+        assert any("other dive numbers" in note for note in result.notes)
+        with pytest.raises(DiveNumberError):
+            scorer.score(dive_video, "707Z", any_exemplar=True)
+
+
+def test_fewer_exemplars_on_demand(tiny_bundle: Path, dive_video: Path) -> None:
+    with Scorer(tiny_bundle, num_exemplars=2) as scorer:
+        assert len(scorer.score(dive_video, "407C").exemplars) == 2
+    with pytest.raises(UserError, match="at least 1"):
+        Scorer(tiny_bundle, num_exemplars=0)
+
+
+def test_windows_are_clips_of_their_own(tiny_bundle: Path, tmp_path: Path, step_video: Callable[..., Path]) -> None:
+    levels = (40, 40, 120, 120, 200, 200)
+    whole = step_video(tmp_path / "whole.mp4", levels)
+    within = step_video(tmp_path / "within.mp4", (255, 255, *levels, 0))
+    with Scorer(tiny_bundle) as scorer:
+        expected = scorer.score(whole, "407C")
+        result = scorer.score(within, "407C", start_s=8 / FPS, end_s=32 / FPS)
+    assert result.score == pytest.approx(expected.score, abs=2 * CODEC)
+    assert result.transitions == expected.transitions
+    assert result.transitions_s == pytest.approx(expected.transitions_s)
+
+
+def test_short_clips_say_that_frames_were_repeated(
+    tiny_bundle: Path, tmp_path: Path, step_video: Callable[..., Path]
+) -> None:
+    video = step_video(tmp_path / "short.mp4", (40, 120, 200), frames_per_level=2)
+    with Scorer(tiny_bundle) as scorer:
+        assert any("frames were repeated" in note for note in scorer.score(video, "407C").notes)
+
+
+@pytest.mark.parametrize("clip", [np.zeros((3, 8, 12, 12)), np.zeros((3, 7, 12, 12), np.float32)])
+def test_encode_refuses_other_clips(tiny_bundle: Path, clip: Any) -> None:
+    with Scorer(tiny_bundle) as scorer, pytest.raises(ValueError, match="expected float32"):
+        scorer.encode(clip)
+
+
+def test_a_score_that_is_not_a_number_is_an_error(
+    tiny_bundle: Path, dive_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        compare = scorer.backend.regressor
+
+        def overflow(query: Any, exemplars: Any) -> Any:
+            delta, shares = compare(query, exemplars)
+            return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
+
+        monkeypatch.setattr(scorer.backend, "regressor", overflow)
+        with pytest.raises(BackendError, match=rf"not numbers.*--verify --backend {scorer.backend.name}"):
+            scorer.score(dive_video, "407C")
+
+
+def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_video: Path) -> None:
+    manifest = Bundle.open(bundle_copy).manifest
+    bare = {name: dataclasses.replace(variant, exemplars=None) for name, variant in manifest.variants.items()}
+    manifest = dataclasses.replace(manifest, variants=bare)
+    (bundle_copy / EXEMPLARS_FILE).unlink()
+    write_manifest(bundle_copy, manifest)
+    with Scorer(bundle_copy) as scorer:
+        assert scorer.encode(np.zeros((3, 8, 12, 12), np.float32)).tokens.shape == (6, 8)
+        with pytest.raises(BundleError, match=r"no exemplars.*mcore-export .* --exemplars"):
+            scorer.score(dive_video, "407C")
+
+
+def test_missing_video(tiny_bundle: Path) -> None:
+    with Scorer(tiny_bundle) as scorer, pytest.raises(ClipError):
+        scorer.score("nowhere.mp4", "407C")
+
+
+def test_backends_that_are_not_here_are_errors(tiny_bundle: Path) -> None:
+    with pytest.raises(UserError, match=r"no backend 'tpu'; allowed: auto, onnxruntime"):
+        Scorer(tiny_bundle, backend="tpu")
+    with pytest.raises(UserError, match="threads is 0"):
+        Scorer(tiny_bundle, threads=0)
+
+
+class FallenBack:
+    """A session of an engine that quietly took the CPU."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def disable_fallback(self) -> None: ...
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def fake_engine(session: type) -> Any:
+    return SimpleNamespace(
+        __version__="9.9",
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
+        InferenceSession=session,
+    )
+
+
+def test_a_silent_fallback_is_an_error(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "_import", lambda name: fake_engine(FallenBack))
+    with pytest.raises(BackendError, match=r"asked ONNX Runtime for CUDAExecutionProvider, got CPUExecutionProvider"):
+        Scorer(tiny_bundle, backend="onnxruntime-cuda")
+
+
+def test_graphs_of_another_signature_are_refused(bundle_copy: Path) -> None:
+    shutil.copy(bundle_copy / "segmenter.onnx", bundle_copy / "backbone.onnx")
+    write_manifest(bundle_copy, Bundle.open(_rehash(bundle_copy)).manifest)
+    with pytest.raises(BackendError, match=r"backbone.onnx has the inputs features"):
+        Scorer(bundle_copy)
+
+
+def _rehash(bundle: Path) -> Path:
+    """Make a changed bundle consistent again, as a careless exporter would."""
+    import json
+
+    from mcore_runtime.bundle.manifest import BundleManifest
+
+    write_manifest(bundle, BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text())))
+    return bundle
+
+
+def test_scoring_never_imports_torch(tiny_bundle: Path, dive_video: Path) -> None:
+    program = f"""
+import sys
+class NoTorch:
+    def find_spec(self, name, *rest):
+        assert name.partition(".")[0] != "torch", "torch is imported"
+sys.meta_path.insert(0, NoTorch())
+import mcore, mcore_runtime
+assert "onnxruntime" not in sys.modules and "av" not in sys.modules, "importing the packages must be light"
+from mcore_runtime.scoring.command import main
+code = main([{str(tiny_bundle)!r}, {str(dive_video)!r}, "--dive", "407C"])
+for heavy in ("scipy", "matplotlib", "onnx"):
+    assert heavy not in sys.modules, heavy
+sys.exit(code)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "407C" in done.stdout

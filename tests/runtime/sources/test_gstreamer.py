@@ -1,0 +1,173 @@
+"""RTSP from a real server, and GStreamer pipelines; both where the system has GStreamer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcore.common.errors import MissingDependencyError
+from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
+from mcore_runtime.sources.gstreamer import csi_pipeline, load_gstreamer
+from tests.runtime.sources.test_sources import take, wait_for
+
+_PROBE = (
+    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst"
+    "; Gst.init(None); assert Gst.ElementFactory.find('x264enc')"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lend a virtual environment the system's GStreamer bindings, and nothing else of the system's packages."""
+    system = Path("/usr/lib/python3/dist-packages/gi")
+    fits = any((system / f"_gi{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("gi") is None and fits:
+            folder = tmp_path_factory.mktemp("system")
+            (folder / "gi").symlink_to(system)
+            patch.syspath_prepend(str(folder))
+        yield
+
+
+@cache
+def python_with_rtsp() -> str | None:
+    """A Python that can run the RTSP server: this one, or the system's."""
+    for candidate in (sys.executable, shutil.which("python3", path="/usr/bin")):
+        if candidate and subprocess.run([candidate, "-c", _PROBE], capture_output=True).returncode == 0:
+            return candidate
+    return None
+
+
+def start_server(port: int, *size: int) -> subprocess.Popen[str]:
+    python = python_with_rtsp()
+    if python is None:
+        pytest.skip("no GStreamer RTSP server here (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
+    script = Path(__file__).with_name("rtsp_server.py")
+    process = subprocess.Popen([python, str(script), *map(str, (port, *size))], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
+    process = start_server(port)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subprocess.Popen[str], port: int) -> None:
+    with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test#timeout=1", first_delay_s=0.1) as source:
+        frames = take(source, 30)
+        assert frames[0].rgb.shape == (96, 160, 3)
+        spacing = np.diff([frame.time_s for frame in frames])
+        assert np.median(spacing) == pytest.approx(0.04, abs=2e-3)
+        os.kill(rtsp.pid, signal.SIGSTOP)
+        wait_for(source, SourceState.RETRYING)
+        assert "hush" not in str(source.status())
+        rtsp.kill()
+        rtsp.wait()
+        time.sleep(0.2)
+        again = start_server(port, 192, 128)
+        try:
+            wait_for(source, SourceState.STREAMING)
+            frames = take(source, 3)
+            assert any("connection was lost" in (frame.gap or "") for frame in frames)
+            assert frames[-1].rgb.shape == (128, 192, 3)  # another camera in its place
+            assert source.status().connections >= 2
+        finally:
+            again.kill()
+            again.wait()
+
+
+def test_rtsp_with_a_wrong_password_fails_at_once(rtsp: subprocess.Popen[str], port: int) -> None:
+    wrong = open_source(f"rtsp://coach:wr0ng@127.0.0.1:{port}/test")
+    with wrong as source, pytest.raises(SourceError, match="user name or password") as caught:
+        source.read(10.0)
+    assert "wr0ng" not in str(caught.value)
+
+
+@pytest.fixture
+def gstreamer() -> None:
+    try:
+        load_gstreamer()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_any_pipeline_is_a_source() -> None:
+    # 50 columns of RGB are 150 bytes, which GStreamer pads to 152.
+    pipeline = "gst://videotestsrc is-live=true pattern=red ! video/x-raw,width=50,height=34,framerate=25/1"
+    with open_source(pipeline) as source:
+        frames = take(source, 10)
+    assert source.status().reader == "gstreamer"
+    assert frames[0].rgb.shape == (34, 50, 3)
+    assert (np.abs(frames[-1].rgb.astype(int) - [255, 0, 0]) < 6).all()
+    np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 0.04, atol=2e-3)
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_a_pipeline_that_ends_is_started_again() -> None:
+    with open_source("gst://videotestsrc num-buffers=3", first_delay_s=0.05) as source:
+        frames = take(source, 7)
+    assert sum("connection was lost" in (frame.gap or "") for frame in frames) >= 1
+
+
+@pytest.mark.usefixtures("gstreamer")
+@pytest.mark.parametrize(
+    ("pipeline", "words"),
+    [
+        ("gst://nosuchsrc password=hush ! decodebin", "nosuchsrc"),
+        ("gst://videotestsrc hush=hush", "no such|property"),
+        ("gst://videotestsrc ! audioconvert", "could not|link|kind|cannot"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_built_says_why_without_quoting_it(pipeline: str, words: str) -> None:
+    with open_source(pipeline) as source, pytest.raises(SourceError, match=words) as caught:
+        source.read(10.0)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_errors_of_a_running_pipeline_do_not_quote_it() -> None:
+    with open_source("gst://rtspsrc location=rtsp://u:hush@127.0.0.1:1/x ! decodebin", first_delay_s=0.05) as source:
+        wait_for(source, SourceState.RETRYING)
+        status = source.status()
+    assert "rtspsrc" in str(status.error)
+    assert "hush" not in str(status)
+
+
+def test_without_gstreamer_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gi", None)
+    with open_source("csi://0") as source, pytest.raises(MissingDependencyError, match="python3-gi"):
+        source.read(10.0)
+
+
+def test_the_pipeline_of_a_jetson_camera() -> None:
+    """Only its text can be checked here: the element exists on Jetsons alone."""
+    text = csi_pipeline(parse_source("csi://1?size=1280x720&rate=59.94"))
+    assert "nvarguscamerasrc sensor-id=1 !" in text
+    assert "width=1280,height=720,framerate=60000/1001,format=NV12" in text
+    assert "framerate=30/1" in csi_pipeline(parse_source("csi://0"))

@@ -1,0 +1,242 @@
+"""Rendered dives: pure, physical, judged by the rules, and learnable only by looking."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcore.common.errors import UserError
+from mcore.data.commands.main import main
+from mcore.data.manifest import read_manifest
+from mcore.diving import DiveNumber, difficulty, dive_score
+from mcore.synthetic import DEMO_NUMBERS, RenderSettings, plan_dive, render_dataset, render_dive, write_video
+from mcore.synthetic.body import INDEX
+from mcore.synthetic.faults import Faults, judge
+from mcore.synthetic.motion import GRAVITY
+from mcore.synthetic.plan import FPS
+
+SIZE = {"width": 64, "height": 48}
+ALL_KINDS = (*DEMO_NUMBERS, "101A", "201B", "303C", "401A", "5132D", "5337D", "612B", "626C", "636C", "104C")
+
+numbers = st.sampled_from(ALL_KINDS)
+seeds = st.integers(0, 10_000)
+
+
+def test_same_arguments_give_the_same_pixels_in_any_process() -> None:
+    command = (
+        "import hashlib; from mcore.synthetic import render_dive; "
+        "d = render_dive('407C', 5, width=64, height=48); print(hashlib.sha256(d.frames).hexdigest(), d.plan.score)"
+    )
+    other = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True).stdout.split()
+    dive = render_dive("407c", 5, **SIZE)
+    assert other == [hashlib.sha256(dive.frames.tobytes()).hexdigest(), str(dive.plan.score)]
+
+
+@pytest.mark.parametrize(
+    ("number", "seed", "score", "frames"),
+    [
+        ("107B", 0, 79.05, (36, 73, 108)),
+        ("407C", 64, 17.0, (35, 71, 94)),
+        ("5253B", 66, 72.0, (23, 67, 109)),
+        ("6243D", 12, 48.0, (29, 68, 113)),
+        ("301B", 3, 34.2, (33, 68, 94)),
+    ],
+)
+def test_dives_stay_what_they_were(number: str, seed: int, score: float, frames: tuple[int, int, int]) -> None:
+    """Published figures refer to these dives: a change of them needs another name, not another dive."""
+    plan = plan_dive(number, seed)
+    assert (plan.score, (*plan.transition_frames, plan.num_frames)) == (score, frames)
+
+
+def test_another_seed_is_another_dive() -> None:
+    a, b = plan_dive("407C", 1), plan_dive("407C", 2)
+    assert a.faults != b.faults
+    assert a.awards != b.awards or a.motion.center_m.shape != b.motion.center_m.shape
+
+
+@settings(deadline=None, max_examples=60)
+@given(numbers, seeds)
+def test_score_follows_from_the_awards_by_the_rules(number: str, seed: int) -> None:
+    plan = plan_dive(number, seed)
+    assert plan.difficulty == difficulty(number, plan.height_m)
+    assert plan.score == dive_score(plan.awards, plan.difficulty)
+    assert len(plan.awards) == 7
+
+
+@settings(deadline=None, max_examples=60)
+@given(numbers, seeds)
+def test_flight_is_free_fall_between_the_transitions(number: str, seed: int) -> None:
+    plan = plan_dive(number, seed)
+    flight, entry = plan.transition_frames
+    height = plan.motion.center_m[flight:entry, 1]
+    acceleration = np.diff(height, 2) * FPS**2
+    assert np.allclose(acceleration, -GRAVITY, atol=1e-6)
+    along = np.diff(plan.motion.center_m[flight:entry, 0])
+    assert np.ptp(along) < 1e-9
+
+
+@settings(deadline=None, max_examples=60)
+@given(numbers, seeds)
+def test_transitions_are_when_the_feet_leave_and_the_water_is_touched(number: str, seed: int) -> None:
+    plan = plan_dive(number, seed)
+    flight, entry = plan.transition_frames
+    lowest = plan.motion.joints_m[..., 1].min(1)
+    assert 0 < flight < entry < plan.num_frames - 10
+    assert lowest[entry] <= 1e-6
+    assert (lowest[flight + 1 : entry] > 0).all()
+    # On the board or hopping on it until take-off, and then away from it.
+    board = plan.motion.board_tip_m
+    assert (lowest[:flight] >= board[:flight] - 1e-6).all()
+    assert lowest[flight - 1] == pytest.approx(board[flight - 1], abs=1e-6)
+    assert abs(lowest[flight] - board[flight]) < 0.4
+
+
+@pytest.mark.parametrize("number", ALL_KINDS)
+def test_flawless_dives_enter_upright_and_the_right_way_round(number: str) -> None:
+    plans = [plan_dive(number, seed) for seed in range(40)]
+    plan = min(plans, key=lambda p: p.faults.entry)
+    body = plan.motion.joints_m[plan.transition_frames[1]]
+    axis = body[INDEX["neck"]] - body[INDEX["pelvis"]]
+    off_vertical = np.degrees(np.arccos(abs(axis[1]) / np.linalg.norm(axis[:2])))
+    assert off_vertical < 8
+    dive = DiveNumber.parse(number)
+    head_first = (dive.half_somersaults % 2 == 1) != dive.armstand
+    assert (axis[1] < 0) == head_first
+
+
+def test_entry_fault_is_the_angle_that_can_be_seen() -> None:
+    seen, said = [], []
+    for seed in range(40):
+        plan = plan_dive("205B", seed)
+        body = plan.motion.joints_m[plan.transition_frames[1]]
+        axis = body[INDEX["neck"]] - body[INDEX["pelvis"]]
+        seen.append(np.degrees(np.arctan2(axis[0], -axis[1])))
+        said.append(plan.faults.off_vertical_deg)
+    assert np.abs(np.corrcoef(seen, said)[0, 1]) > 0.98
+
+
+@pytest.mark.parametrize("fault", ["entry", "splash", "knees", "legs", "distance", "toes"])
+def test_every_fault_costs_points(fault: str) -> None:
+    clean = Faults(0, True, 0, 0, 0, 0, 0)
+    assert dataclasses.replace(clean, **{fault: 1.0}).fair_award < clean.fair_award - 0.3  # type: ignore[arg-type]
+
+
+def test_awards_spread_over_the_scale_and_follow_the_faults() -> None:
+    plans = [plan_dive("107B", seed) for seed in range(300)]
+    panel = np.array([np.median(plan.awards) for plan in plans])
+    assert np.percentile(panel, 5) < 3.5
+    assert np.percentile(panel, 95) > 8.5
+    fair = np.array([plan.faults.fair_award for plan in plans])
+    assert np.corrcoef(panel, fair)[0, 1] > 0.98
+    assert all(0 <= award <= 10 for award in judge(Faults(1, True, 1, 1, 1, 1, 1), np.random.default_rng(0)))
+
+
+def test_worse_splashes_are_whiter() -> None:
+    white, splash = [], []
+    for seed in range(20):
+        dive = render_dive("107B", seed, **SIZE)
+        entry = dive.plan.transition_frames[1]
+        water = dive.frames[entry + 5 : entry + 14, SIZE["height"] // 2 :]
+        white.append(float((water[..., 0] > 130).mean()))  # water has little red
+        splash.append(dive.plan.faults.splash)
+    assert np.corrcoef(white, splash)[0, 1] > 0.85
+
+
+@pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 30)])
+def test_impossible_sizes_are_refused(width: int, height: int) -> None:
+    with pytest.raises(UserError, match="even sizes from 32 on"):
+        render_dive("107B", 0, width=width, height=height)
+
+
+def test_dives_without_a_difficulty_are_refused() -> None:
+    with pytest.raises(UserError, match="no degree of difficulty"):
+        plan_dive("113C", 0)
+
+
+def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
+    dive = render_dive("107B", 0, width=160, height=96)
+    files = [tmp_path / f"{i}.mp4" for i in range(3)]
+    for file in files:
+        write_video(file, dive.frames, dive.plan.fps)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_video_files_hold_every_frame(tmp_path: Path) -> None:
+    dive = render_dive("5253B", 3, **SIZE)
+    write_video(tmp_path / "clips" / "dive.mp4", dive.frames, dive.plan.fps, crf=12)
+    with av.open(str(tmp_path / "clips" / "dive.mp4")) as container:
+        assert container.streams.video[0].average_rate == FPS
+        decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert decoded.shape == dive.frames.shape
+    error = np.mean((decoded.astype(float) - dive.frames) ** 2)
+    assert 10 * np.log10(255**2 / error) > 26  # decibels; colour is stored at half the size
+    with pytest.raises(UserError, match=r"written as \.mp4"):
+        write_video(tmp_path / "dive.avi", dive.frames, FPS)
+    with pytest.raises(UserError, match="no frames"):
+        write_video(tmp_path / "empty.mp4", [], FPS)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dives") / "set"
+    arguments = ["render", "--out", str(out), "--dive-numbers", "101B", "201C", "--dives-per-number", "5"]
+    assert main([*arguments, "--width", "64", "--height", "48", "--workers", "2"]) == 0
+    return out
+
+
+def test_dataset_has_splits_labels_and_files(dataset: Path) -> None:
+    records = read_manifest(dataset / "manifest.jsonl")
+    assert [r.split for r in records if r.dive_number == "101B"] == ["train", "train", "train", "train", "test"]
+    for record in records:
+        index = int(record.path.stem.split("-")[1])
+        plan = plan_dive(record.dive_number, index)
+        assert (record.score, record.transition_frames) == (plan.score, plan.transition_frames)
+        with av.open(str(record.path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) == record.num_frames
+
+
+def test_interrupted_rendering_goes_on_where_it_was(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(dataset.rglob("*.mp4"))
+    kept, lost = files[0], files[-1]
+    before = kept.stat().st_mtime_ns
+    lost.unlink()
+    wanted = json.loads((dataset / "settings.json").read_text())
+    wanted["dive_numbers"] = tuple(wanted["dive_numbers"])
+    render_dataset(dataset, RenderSettings(**wanted), workers=1)
+    assert kept.stat().st_mtime_ns == before
+    assert lost.exists()
+    assert main(["render", "--out", str(dataset), "--seed", "1"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert main(["render", "--out", str(tmp_path)]) == 2
+    assert "holds other files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--dive-numbers", "107X"], "is not a dive number"),
+        (["--dive-numbers", "107B", "107B"], "each once"),
+        (["--dives-per-number", "0"], "at least 1"),
+        (["--height", "181"], "even sizes"),
+    ],
+)
+def test_mistakes_exit_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main(["render", "--out", str(tmp_path / "set"), *arguments]) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()

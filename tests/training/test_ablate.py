@@ -1,0 +1,113 @@
+"""Ablations from the command line: shared trainings, a table over seeds, and going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcore.ablate import main
+from mcore.evaluation import command as evaluate_command
+from mcore.evaluation.files import Report
+from mcore.training import command as train_command
+from mcore.training.ablation import VARIANTS, markdown, spread, table_rows
+from mcore.training.config import TrainingConfig
+from tests.fake_dives import MODEL_FLAGS, write_fake_dives
+
+RECIPE = ["--", "--epochs", "1", "--batch-size", "4", *MODEL_FLAGS]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_dives(tmp_path_factory.mktemp("dives"))
+
+
+def test_table_of_means_and_spreads_by_hand() -> None:
+    results: dict[str, list[dict[str, float | None]]] = {
+        "base": [{"srcc": 0.5, "mae_points": 2.0}, {"srcc": 0.7, "mae_points": 4.0}],
+        "ordered": [{"srcc": 0.6, "mae_points": 1.0}, {"srcc": 0.8, "mae_points": 1.0}],
+        "tsm": [{"srcc": None, "mae_points": 1.0}, {"srcc": 0.8, "mae_points": 1.0}],
+    }
+    base, ordered, tsm = table_rows(results)
+    assert base.srcc_gain is None
+    assert base.figures["srcc"].mean == pytest.approx(0.6)
+    assert base.figures["srcc"].deviation == pytest.approx(0.02**0.5)
+    assert ordered.srcc_gain is not None
+    assert (ordered.srcc_gain.mean, ordered.srcc_gain.deviation) == pytest.approx((0.1, 0.0))
+    assert tsm.figures["srcc"].mean is None
+    assert spread([1.0]).deviation is None
+    lines = markdown([base, ordered, tsm], "Ablations", ["note"]).splitlines()
+    assert lines[6] == f"| {VARIANTS['base'].title} (`base`) | 0.600 ± 0.141 | undefined | 3.00 ± 1.41 " + (
+        "| undefined | undefined |  |"
+    )
+    assert lines[7].endswith("| +0.100 ± 0.000 |")
+    assert lines[8].endswith("| undefined |")
+
+
+def test_two_variants_over_two_seeds_share_trainings_and_resume(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, evaluated = [], []
+    train, evaluate = train_command.run_arguments, evaluate_command.evaluate_checkpoint
+
+    def counted_training(argv: list[str]) -> int:
+        trained.append(argv)
+        return train(argv)
+
+    def counted_evaluation(options: evaluate_command.Options) -> Report:
+        evaluated.append(options)
+        return evaluate(options)
+
+    monkeypatch.setattr(train_command, "run_arguments", counted_training)
+    monkeypatch.setattr(evaluate_command, "evaluate_checkpoint", counted_evaluation)
+    out = tmp_path / "ablation"
+    argv = ["--data", str(manifest), "--out", str(out), "--device", "cpu", "--num-resamples", "2"]
+    assert main([*argv, "--seeds", "0", "--variants", "base", "ordered", *RECIPE]) == 0
+    assert (len(trained), len(evaluated)) == (1, 2)
+    (out / "evaluations" / "ordered" / "seed0" / "metrics.json").write_text("{")  # cut short
+    argv = [*argv, "--seeds", "0", "1", "--variants", "base", "ordered", *RECIPE]
+    assert main(argv) == 0
+    assert (len(trained), len(evaluated)) == (2, 5)
+    assert main(argv) == 0
+    assert (len(trained), len(evaluated)) == (2, 5)
+    table = json.loads((out / "ablation.json").read_text())
+    assert [row["variant"] for row in table["rows"]] == ["base", "ordered"]
+    assert table["seeds"] == [0, 1]
+    for row in table["rows"]:
+        for index in (0, 1):
+            summary = json.loads((out / "evaluations" / row["variant"] / f"seed{index}" / "metrics.json").read_text())
+            assert summary["seed"] == index
+            for name, figures in row["figures"].items():
+                assert figures["values"][index] == summary["metrics"][name]["model"]["value"]
+    text = (out / "ablation.md").read_text()
+    assert "ordered decoding (`ordered`)" in text
+    assert "over 2 seed(s): 0, 1" in text
+    capsys.readouterr()
+    other = write_fake_dives(tmp_path / "other", seed=1)
+    cases = [
+        ([*argv, "--batch-size", "2"], "batch_size"),
+        (["--data", str(other), *argv[2:]], "another list of dives"),
+        ([*argv, "--seed", "3"], "decided by the ablation"),
+        (["--data", str(manifest), "--out", str(out), "--variants", "nothing"], "no variant nothing; allowed: base"),
+        (["--data", str(manifest), "--out", str(manifest / "x")], "is a file"),
+    ]
+    for wrong, words in cases:
+        assert main(wrong) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_variants_are_what_they_say(tmp_path: Path) -> None:
+    for name, variant in VARIANTS.items():
+        assert variant.training in (name, "base")
+        assert not variant.train_flags or variant.training == name
+        argv = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run"), *variant.train_flags]
+        options, _ = train_command.parse(argv)
+        changed = {
+            "no-contrastive": options.training.contrastive_weight == 0,
+            "thirds": (options.training.stages, options.training.transition_weight) == ("thirds", 0),
+            "tsm": options.model.backbone.shift == "tsm",
+            "no-shift": options.model.backbone.shift == "none",
+        }
+        assert {key for key, value in changed.items() if value} == ({name} if variant.train_flags else set())
+        assert variant.train_flags or options.training == TrainingConfig()

@@ -1,0 +1,81 @@
+"""Each loss against a second implementation: loops over scalars, written from NETWORK.md section 6."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcore.training import losses
+
+TOLERANCE = 1e-10
+"""Both sides compute in float64."""
+
+
+def loop_contrastive(query: Tensor, exemplar: Tensor, stages: int = 3, tau: float = 0.5) -> float:
+    pairs, tokens, _ = query.shape
+    size, total, count = tokens // stages, 0.0, 0
+    for b in range(pairs):
+        for s in range(stages):
+            rows = range(s * size, (s + 1) * size)
+            z = {
+                side: [(clip[b, i] / clip[b, i].norm()).tolist() for i in rows]
+                for side, clip in (("q", query), ("e", exemplar))
+            }
+            for one, two in (("q", "e"), ("e", "q")):
+                for i in range(size):
+
+                    def sim(x: list[float], y: list[float]) -> float:
+                        return math.exp(sum(p * q for p, q in zip(x, y, strict=True)) / tau)
+
+                    below = sum(sim(z[one][i], other) for other in z[one]) - sim(z[one][i], z[one][i])
+                    below += sum(sim(z[one][i], other) for other in z[two])
+                    total -= math.log(sim(z[one][i], z[two][i]) / below)
+                    count += 1
+    return total / count
+
+
+def loop_transition(logits: Tensor, transitions: Tensor) -> float:
+    total = 0.0
+    for clip, (first, second) in zip(logits.tolist(), transitions.tolist(), strict=True):
+        for channel, frame, weight in ((0, first, 1.0), (1, second, 2.0)):
+            column = [row[channel] for row in clip]
+            total -= weight * (column[frame] - math.log(sum(math.exp(value) for value in column)))
+    return total / (2 * len(logits))
+
+
+@pytest.mark.parametrize(("pairs", "tokens_per_stage"), [(1, 1), (2, 5), (3, 4)])
+def test_contrastive_loss(pairs: int, tokens_per_stage: int) -> None:
+    generator = torch.Generator().manual_seed(pairs)
+    query, exemplar = torch.randn(2, pairs, 3 * tokens_per_stage, 8, generator=generator, dtype=torch.float64)
+    expected = loop_contrastive(query, exemplar)
+    assert losses.contrastive_loss(query, exemplar).item() == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_contrastive_loss_prefers_the_same_token_of_the_other_dive() -> None:
+    query = torch.eye(15).reshape(1, 15, 15)
+    shuffled = query.roll(1, dims=1)
+    assert losses.contrastive_loss(query, query) < losses.contrastive_loss(query, shuffled)
+
+
+@pytest.mark.parametrize(("clips", "num_frames"), [(1, 4), (6, 33)])
+def test_transition_loss(clips: int, num_frames: int) -> None:
+    generator = torch.Generator().manual_seed(clips)
+    logits = torch.randn(clips, num_frames, 2, generator=generator, dtype=torch.float64)
+    transitions = torch.randint(0, num_frames, (clips, 2), generator=generator)
+    expected = loop_transition(logits, transitions)
+    assert losses.transition_loss(logits, transitions).item() == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_regression_loss_by_hand() -> None:
+    forth, back, true = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 2.0]), torch.tensor([3.0, -2.0])
+    assert losses.regression_loss(forth, back, true).item() == pytest.approx((4 + 0) / 2 + (9 + 0) / 2)
+
+
+def test_losses_have_gradients_even_where_tokens_are_zero() -> None:
+    """A dead frame gives a zero token; normalising it must not give nan."""
+    query = torch.zeros(1, 15, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(losses.contrastive_loss(query, torch.randn(1, 15, 4)), [query])
+    assert torch.isfinite(gradient).all()
