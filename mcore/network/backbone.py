@@ -104,8 +104,8 @@ class RegNetY(nn.Module):
                 channels = width
             self.add_module(f"s{number}", stage)
             self.stage_names.append(f"s{number}")
-        # Set by mcore.training.compute, for training only: the compute dtype under autocast, and whether only each block's
-        # input is kept and the rest computed again for the gradient.
+        # Set by mcore.training.compute, for training only: the compute dtype under autocast, and whether only each
+        # block's input is kept and the rest computed again for the gradient.
         self.training_dtype: torch.dtype | None = None
         self.recompute = False
         self._initialise()

@@ -5,9 +5,9 @@ arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inferen
 
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
-``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in empty
-names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are NaN too where there
-is a single exemplar.
+``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in
+empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are NaN too
+where there is a single exemplar.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-The JSON document is described at mcore_runtime.scoring.batch.scores_document. Exit code: 0 when every dive was
+Exit code: 0 when every dive was
 scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
 """
 
@@ -23,8 +23,8 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.manifest import Split
 from mcore_runtime.backends import BackendName
@@ -90,18 +90,7 @@ class ScoreArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = _value_for_bare_json(sys.argv[1:] if argv is None else argv)
-    # The arguments check themselves while tyro builds them, so that is part of the command.
-    return run_command(lambda: _run(_parse(arguments)))
-
-
-def _parse(argv: Sequence[str]) -> ScoreArguments:
-    return tyro.cli(
-        ScoreArguments,
-        prog="mcore-score",
-        args=argv,
-        config=(tyro.conf.FlagCreatePairsOff,),
-        description=description(__doc__),
-    )
+    return run_command_line(ScoreArguments, _run, prog="mcore-score", doc=__doc__, argv=arguments)
 
 
 def _run(arguments: ScoreArguments) -> int:

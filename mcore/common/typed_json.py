@@ -1,0 +1,55 @@
+"""JSON to typed records and back, by msgspec: the one decoder for every file and message that crosses an edge.
+
+manifest = decode(BundleManifest, text, "bundle/manifest.json")
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from mcore.common.errors import UserError
+
+Record = TypeVar("Record")
+
+
+def decode(kind: type[Record], text: str | bytes, what: str, *, error: type[UserError] = UserError) -> Record:
+    """Read JSON as a frozen dataclass, a mapping or a list, with the types that it promises.
+
+    Args:
+        kind: type of the result; its own ``__post_init__`` checks run too.
+        text: the JSON document.
+        what: begins the message, such as the file's name.
+        error: raised instead of UserError.
+
+    Raises:
+        UserError: not JSON, a field is missing, or a value has another type.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except UserError as refused:  # from a record's own checks
+        raise error(f"{what}: {refused}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as refused:
+        raise error(f"{what}: {_plain(refused)}") from None
+
+
+def convert(kind: type[Record], value: Any, what: str, *, error: type[UserError] = UserError) -> Record:
+    """Like ``decode``, for plain containers that are already read."""
+    try:
+        return msgspec.convert(value, kind)
+    except UserError as refused:
+        raise error(f"{what}: {refused}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as refused:
+        raise error(f"{what}: {_plain(refused)}") from None
+
+
+def encode(value: Any, *, indent: int | None = None) -> str:
+    """Write a record as JSON; numbers that are not finite become null."""
+    text = msgspec.json.encode(value)
+    return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
+
+
+def _plain(error: Exception) -> str:
+    """Msgspec's words without its JSON path's leading dollar sign."""
+    return str(error).replace("`$.", "`").replace("`$`", "the document")
