@@ -61,7 +61,7 @@ def run_command_line(
 
 
 def run_subcommand(
-    commands: Mapping[str, tuple[type[Any], Callable[[Any], int]]],
+    commands: Mapping[str, tuple[Any, Callable[[Any], int]]],
     *,
     prog: str,
     doc: str | None,

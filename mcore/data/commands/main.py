@@ -11,14 +11,15 @@ Lists of dives are described at ``mcore.data.manifest``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mcore.common.command_line import run_subcommand
 from mcore.data.commands.cache import Cache
 from mcore.data.commands.check import Check, Convert
 from mcore.data.commands.render import Render
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[Any, Callable[[Any], int]]] = {
     "render": (Render, Render.run),
     "check": (Check, Check.run),
     "convert": (Convert, Convert.run),
