@@ -271,7 +271,7 @@ def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> Abstra
     if arguments.web is None:
         return nullcontext()
     token = None if arguments.token_file is None else read_token(arguments.token_file)
-    return serve(session, arguments.web, token=token, say=voice.tell)
+    return serve(session, arguments.web, token=token, log=voice.tell)
 
 
 @contextmanager

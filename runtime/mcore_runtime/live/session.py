@@ -31,7 +31,7 @@ from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.scoring import failed, scored
 from mcore_runtime.live.snapshot import Health, session_part, source_part
 from mcore_runtime.live.strips import Strips
-from mcore_runtime.report.side_by_side import SideBySide, side_by_side
+from mcore_runtime.report.exemplar_comparison import ExemplarComparison, compare_with_exemplar
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.rescoring import check_scorable, rescored
 from mcore_runtime.sources import Source, SourceState, SourceStatus
@@ -194,7 +194,7 @@ class LiveSession:
         drawn = self._strips.get(number)
         return None if drawn is None else list(drawn.strip)
 
-    def beside(self, number: int) -> SideBySide | None:
+    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
         """Return a dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
         record, drawn = self._ledger.record(number), self._strips.get(number)
         if record is None or record["result"] is None or drawn is None:
@@ -202,7 +202,7 @@ class LiveSession:
         result = record["result"]
         closest, scored_by = result["exemplars"][0]["name"], result["backend"]["bundle_sha256"]
         try:
-            return side_by_side(closest, scored_by, drawn.moments, self._exemplars)
+            return compare_with_exemplar(closest, scored_by, drawn.moments, self._exemplars)
         except BundleError:  # moved or replaced meanwhile: scores do not need it, and nobody may miss a dive for it
             return None
 

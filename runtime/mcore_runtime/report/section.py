@@ -15,8 +15,8 @@ from mcore.video import SampledClip
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.beside import beside_html
 from mcore_runtime.report.charts import share_chart, signed, spread_chart
+from mcore_runtime.report.exemplar_comparison import compare_with_closest
 from mcore_runtime.report.filmstrip import Picture, clip_strip, scored_frames
-from mcore_runtime.report.side_by_side import beside_closest
 from mcore_runtime.scoring.batch import DiveOutcome
 from mcore_runtime.scoring.result import DiveScore, percent
 
@@ -78,7 +78,7 @@ def scored_section(
         more: HTML for the end of the section.
         is_live: it was cut from a stream, not read from a file.
     """
-    both = None if isinstance(frames, str) else beside_closest(result, frames, exemplars)
+    both = None if isinstance(frames, str) else compare_with_closest(result, frames, exemplars)
     return Template(template("dive.html")).substitute(
         anchor=anchor,
         name=escape(origin),

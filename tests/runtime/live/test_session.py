@@ -143,25 +143,25 @@ def test_a_result_is_on_the_disk_before_anybody_hears_of_it(video: Path, tiny_bu
     assert not missing
 
 
-def test_a_dive_is_put_beside_its_closest_exemplar(
+def test_a_dive_is_compared_with_its_closest_exemplar(
     video: Path, tiny_bundle: Path, pictured_bundle: Path, tmp_path: Path
 ) -> None:
     with begin(video, pictured_bundle, tmp_path / "s", entries=ENTRIES) as session:
         session.run()
-        record, both = session.dive(1), session.beside(1)
+        record, both = session.dive(1), session.exemplar_comparison(1)
         assert record is not None
         assert both is not None
-        assert both.exemplar == record["result"]["exemplars"][0]["name"]
-        assert len(both.dive) == len(both.other) == TOKENS
-        assert session.beside(2) is None  # there are no pictures of its only exemplar
-        assert session.beside(9) is None
+        assert both.exemplar_name == record["result"]["exemplars"][0]["name"]
+        assert len(both.dive) == len(both.exemplar) == TOKENS
+        assert session.exemplar_comparison(2) is None  # there are no pictures of its only exemplar
+        assert session.exemplar_comparison(9) is None
     with begin(video, pictured_bundle, tmp_path / "t", entries=ENTRIES) as session:
         session.run()
         (pictured_bundle / "exemplar_pictures.zip").unlink()
-        assert session.beside(1) is None  # a bundle that goes away takes no dive with it
+        assert session.exemplar_comparison(1) is None  # a bundle that goes away takes no dive with it
     with begin(video, tiny_bundle, tmp_path / "s") as session:  # another bundle, with exemplars of the same names
         assert session.strip(1) is not None
-        assert session.beside(1) is None
+        assert session.exemplar_comparison(1) is None
 
 
 def test_the_strip_is_of_the_scored_frames_and_survives(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mcore.common.errors import UserError
 from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.events import Broadcast, Subscription
-from mcore_runtime.report.side_by_side import SideBySide
+from mcore_runtime.report.exemplar_comparison import ExemplarComparison
 
 ENTRIES = (
     Entry(1, "Ada Example", "Springfield DC", "107B", 3.1, 1),
@@ -29,7 +29,7 @@ _STARTED = datetime(2026, 11, 23, 9, 0, tzinfo=timezone.utc)
 
 
 class FakeSession:
-    """Implements ``mcore_runtime.web.facade.Session``.
+    """Implements ``mcore_runtime.web.protocols.Session``.
 
     Args:
         folder: where clips are.
@@ -112,12 +112,12 @@ class FakeSession:
     def strip(self, number: int) -> list[bytes] | None:
         return None if number not in self.records else [_jpeg(20 * i) for i in range(12)]
 
-    def beside(self, number: int) -> SideBySide | None:
+    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
         if self.records.get(number, {}).get("result") is None or not self.has_exemplars:
             return None
         dive = tuple(Moment(0.25 * i, _jpeg(15 * i)) for i in range(15))
         other = tuple(Moment(0.2 * i, _jpeg(255 - 15 * i)) for i in range(15))
-        return SideBySide(self.records[number]["result"]["exemplars"][0]["name"], dive, other)
+        return ExemplarComparison(self.records[number]["result"]["exemplars"][0]["name"], dive, other)
 
     def clip_path(self, number: int) -> Path | None:
         record = self.records.get(number)

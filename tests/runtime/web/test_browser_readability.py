@@ -131,7 +131,7 @@ def test_a_long_start_list_shows_whose_turn_it_is(browser: Any, tmp_path: Path) 
     entries = tuple(replace(ENTRIES[i % 3], order=i + 1, athlete=f"Athlete {i + 1}") for i in range(60))
     session = FakeSession(tmp_path, entries)
     session.competition.go_to(45)
-    with serve(session, "127.0.0.1:0", say=lambda _: None) as page, opened(browser, page.url) as tab:
+    with serve(session, "127.0.0.1:0", log=lambda _: None) as page, opened(browser, page.url) as tab:
         tab.waits_for("#now-entry", "45 of 60")
         from playwright.sync_api import expect
 

@@ -18,7 +18,7 @@ from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source
 from mcore_runtime.web import serve
-from mcore_runtime.web.facade import Session
+from mcore_runtime.web.protocols import Session
 from tests.runtime.web.conftest import PATIENCE_S, opened
 
 pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
@@ -56,7 +56,7 @@ def running(bundle: Path, folder: Path) -> Iterator[tuple[LiveSession, threading
 def test_a_meet_is_watched_and_its_results_are_worked_with(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:
     with running(tiny_bundle, tmp_path / "meet") as (session, begin):
         page: Session = session  # the page's own idea of a session, checked by mypy
-        with serve(page, "127.0.0.1:0", say=lambda _: None) as served, opened(browser, served.url) as tab:
+        with serve(page, "127.0.0.1:0", log=lambda _: None) as served, opened(browser, served.url) as tab:
             tab.waits_for("#now-entry", "Athlete 1")
             tab.waits_for("#dive", "No dive yet")
             begin.set()

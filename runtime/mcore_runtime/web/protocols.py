@@ -1,4 +1,4 @@
-"""What the page needs of a live session; ``mcore_runtime.live.session.LiveSession`` has it."""
+"""Protocols of a live session as the page sees it; ``mcore_runtime.live.session.LiveSession`` has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.report.side_by_side import SideBySide
+from mcore_runtime.report.exemplar_comparison import ExemplarComparison
 
 
 class Listener(Protocol):
@@ -23,7 +23,7 @@ class Listener(Protocol):
         """Take the oldest event; None after the time-out, and once there will be none."""
 
     def close(self) -> None:
-        """Hear no more; wakes whoever waits in ``get``."""
+        """Receive no more; wakes whoever waits in ``get``."""
 
 
 class Session(Protocol):
@@ -44,7 +44,7 @@ class Session(Protocol):
     def strip(self, number: int) -> list[bytes] | None:
         """JPEGs of a dive's scored frames; None: they were not kept."""
 
-    def beside(self, number: int) -> SideBySide | None:
+    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
         """A dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
 
     def clip_path(self, number: int) -> Path | None:

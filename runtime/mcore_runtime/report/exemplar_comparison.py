@@ -1,4 +1,4 @@
-"""A dive beside the exemplar that it resembles most, moment by moment."""
+"""Comparison of a dive with an exemplar in pictures, moment by moment."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from mcore_runtime.scoring.result import DiveScore
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class ExemplarComparison:
     """Two dives at the same points of their stages."""
 
-    exemplar: str
-    """The exemplar's name."""
+    exemplar_name: str
     dive: tuple[Moment, ...]
     """3K moments of the dive, stage after stage."""
-    other: tuple[Moment, ...]
+    exemplar: tuple[Moment, ...]
     """As many of the exemplar."""
 
 
-def side_by_side(
-    exemplar: str, bundle_sha256: str, dive: Sequence[Moment], pictures: ExemplarPictures | None
-) -> SideBySide | None:
-    """Put a dive beside an exemplar.
+def compare_with_exemplar(
+    exemplar_name: str, bundle_sha256: str, dive: Sequence[Moment], pictures: ExemplarPictures | None
+) -> ExemplarComparison | None:
+    """Compare a dive with an exemplar.
 
     Args:
-        exemplar: name of the exemplar.
+        exemplar_name: which one.
         bundle_sha256: digest of the bundle that scored the dive. Another bundle's exemplar of the same name may be
             another dive, or cut into other stages.
         dive: the dive's moments.
@@ -40,12 +39,16 @@ def side_by_side(
     """
     if pictures is None or pictures.bundle_sha256 != bundle_sha256:
         return None
-    other = pictures.moments(exemplar)
-    return None if other is None or len(other) != len(dive) else SideBySide(exemplar, tuple(dive), other)
+    exemplar = pictures.moments(exemplar_name)
+    if exemplar is None or len(exemplar) != len(dive):
+        return None
+    return ExemplarComparison(exemplar_name, tuple(dive), exemplar)
 
 
-def beside_closest(result: DiveScore, clip: SampledClip, pictures: ExemplarPictures | None) -> SideBySide | None:
-    """Put a scored dive beside its closest exemplar.
+def compare_with_closest(
+    result: DiveScore, clip: SampledClip, pictures: ExemplarPictures | None
+) -> ExemplarComparison | None:
+    """Compare a scored dive with its closest exemplar.
 
     Args:
         result: the dive's score.
@@ -55,4 +58,4 @@ def beside_closest(result: DiveScore, clip: SampledClip, pictures: ExemplarPictu
     if pictures is None:
         return None
     dive = draw_moments(clip, result.transitions, pictures.tokens_per_stage)
-    return side_by_side(result.exemplars[0].name, result.backend.bundle_sha256, dive, pictures)
+    return compare_with_exemplar(result.exemplars[0].name, result.backend.bundle_sha256, dive, pictures)
