@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcore.config import STAGES
 from mcore.video import SampledClip
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.moments import Moment, draw_moments
 from mcore_runtime.scoring.result import DiveScore
+
+MomentPair = tuple[Moment, Moment]
+"""The same point of a stage of a dive and of an exemplar."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,14 @@ def compare_with_closest(
         return None
     dive = draw_moments(clip, result.transitions, pictures.tokens_per_stage)
     return compare_with_exemplar(result.exemplars[0].name, result.backend.bundle_sha256, dive, pictures)
+
+
+def pairs_by_stage(comparison: ExemplarComparison | None) -> list[list[MomentPair]]:
+    """Return begin, middle and end of each stage of both dives; empty where there is no comparison."""
+    if comparison is None:
+        return []
+    per_stage = len(comparison.dive) // len(STAGES)
+    # A stage of two moments has no middle.
+    chosen = sorted({0, round((per_stage - 1) / 2), per_stage - 1})
+    pairs = list(zip(comparison.dive, comparison.exemplar, strict=True))
+    return [[pairs[stage * per_stage + place] for place in chosen] for stage in range(len(STAGES))]
