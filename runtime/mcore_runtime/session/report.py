@@ -12,6 +12,7 @@ from string import Template
 from mcore.common.files import write_text
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.section import notes_html, scored_section, strip_html, template
+from mcore_runtime.session.dive import DiveStatus
 from mcore_runtime.session.overview import DiveView, Overview
 from mcore_runtime.session.pictures import dive_frames, exemplar_pictures
 from mcore_runtime.session.report_parts import (
@@ -45,7 +46,7 @@ def write_session_report(path: str | Path, session: Overview, watch: Watch = ite
 def render_session(session: Overview, watch: Watch = iter) -> str:
     """Return a session's report as HTML; the pictures come from the stored frames."""
     data = session.session
-    scored, dives = session.count("scored"), len(session.dives)
+    scored, dives = session.count(DiveStatus.SCORED), len(session.dives)
     title = f"{dives} dive{'' if dives == 1 else 's'}, {scored} scored"
     exemplars = exemplar_pictures(data)
     sections = "".join(_section(session, dive, exemplars) for dive in watch(session.dives))
@@ -70,12 +71,12 @@ def render_session(session: Overview, watch: Watch = iter) -> str:
 def _section(session: Overview, dive: DiveView, exemplars: ExemplarPictures | None) -> str:
     """One dive, with its strip, whatever became of it."""
     anchor, heading = f"dive-{dive.number}", dive.athlete or f"Dive {dive.number}"
-    origin = local_time(dive.record.get("created"), "%H:%M:%S")
-    if dive.record.get("recording"):
-        origin += f" · {dive.record['recording']}"
+    origin = local_time(dive.dive.created, "%H:%M:%S")
+    if dive.dive.recording:
+        origin += f" · {dive.dive.recording}"
     who = " · ".join(filter(None, [f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or ""]))
-    frames = dive_frames(session.session, dive.record)
-    if dive.result is not None and dive.status == "scored":
+    frames = dive_frames(session.session, dive.dive)
+    if dive.result is not None and dive.status is DiveStatus.SCORED:
         result = dataclasses.replace(dive.result, notes=dive.notes)
         more = history_table(dive)
         return scored_section(
@@ -86,7 +87,7 @@ def _section(session: Overview, dive: DiveView, exemplars: ExemplarPictures | No
         heading=escape(heading),
         facts=escape(who),
         name=escape(origin),
-        status=escape(dive.status),
+        status=dive.status.value,
         reasons="".join(f'<p class="failure">{escape(reason[:1].upper() + reason[1:])}</p>' for reason in dive.reasons),
         notes=notes_html(dive.notes),
         strip=strip_html(frames, ()),

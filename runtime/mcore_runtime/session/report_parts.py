@@ -8,19 +8,20 @@ from html import escape
 from typing import Any
 
 from mcore_runtime.competition import RankRow
-from mcore_runtime.session.data import Event, Revision, SessionData
+from mcore_runtime.session.data import Event, SessionData
+from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.overview import DiveView, Overview
 
-_MOST_EVENTS = 500
+_MAX_EVENTS = 500
 _CHART_WIDTH, _CHART_HEIGHT = 880, 150
 
 
 def figures(session: Overview) -> str:
     """The session in a few large numbers."""
-    unscored = session.count("invalid", "failed", "scoring")
-    items = [(str(len(session.dives)), "dives"), (str(session.count("scored")), "scored")]
+    unscored = session.count(DiveStatus.INVALID, DiveStatus.FAILED, DiveStatus.SCORING)
+    items = [(str(len(session.dives)), "dives"), (str(session.count(DiveStatus.SCORED)), "scored")]
     items.append((str(unscored), "invalid or failed"))
-    if void := session.count("void"):
+    if void := session.count(DiveStatus.VOID):
         items.append((str(void), "void"))
     if times := session.time_to_score_ms:
         items.append((_milliseconds(times["p50"]), "median time to score"))
@@ -46,8 +47,8 @@ def dives_table(dives: Sequence[DiveView]) -> str:
         link = f'<a href="#dive-{dive.number}">'
         name = [f"{link}{escape(dive.athlete or '–')}</a>"] if named else []
         score, spread = _score_cells(dive)
-        badge = f'<span class="badge {_badge(dive.status)}">{escape(dive.status)}</span>'
-        when = local_time(dive.record.get("created"), "%H:%M:%S")
+        badge = f'<span class="badge {_badge(dive.status)}">{dive.status.value}</span>'
+        when = local_time(dive.dive.created, "%H:%M:%S")
         rows.append(
             [f"{link}{dive.number}</a>", *name, escape(dive.dive_number or "unknown"), score, spread, badge, when]
         )
@@ -61,10 +62,10 @@ def history_table(dive: DiveView) -> str:
     rows = [
         [
             local_time(revision.saved, "%d %b %H:%M:%S"),
-            escape(str(revision.record.get("dive_number") or "unknown")),
-            _outcome(revision),
-            escape(str(_backend(revision).get("bundle_sha256", ""))[:12]),
-            escape(str(_backend(revision).get("provider", ""))),
+            escape(revision.dive.dive_number or "unknown"),
+            _outcome(revision.dive),
+            "" if revision.dive.result is None else escape(revision.dive.result.backend.bundle_sha256[:12]),
+            "" if revision.dive.result is None else escape(revision.dive.result.backend.provider),
         ]
         for revision in dive.history
     ]
@@ -76,7 +77,7 @@ def events_table(events: Sequence[Event]) -> str:
     """What happened besides dives, newest last."""
     if not events:
         return '<p class="hint">Nothing else happened: no lost camera, no command, no error.</p>'
-    shown = events[-_MOST_EVENTS:]
+    shown = events[-_MAX_EVENTS:]
     rows = [[local_time(event.time, "%H:%M:%S"), escape(event.kind), escape(event.text)] for event in shown]
     left_out = len(events) - len(shown)
     more = f'<p class="hint">{left_out} earlier ones are in the JSON export.</p>' if left_out else ""
@@ -84,7 +85,7 @@ def events_table(events: Sequence[Event]) -> str:
 
 
 def facts_list(data: SessionData) -> str:
-    """What ran: source, bundle, engine, settings."""
+    """Source, bundle, backend and settings."""
     facts = dict(data.facts)
     if isinstance(settings := facts.get("settings"), Mapping):  # those that are not said elsewhere
         facts["settings"] = {key: value for key, value in settings.items() if value is not None and key not in facts}
@@ -135,25 +136,20 @@ def _score_cells(dive: DiveView) -> tuple[str, str]:
     if result is None:
         return "", ""
     score = f"{result.score:.1f}"
-    if dive.status != "scored":
+    if dive.status is not DiveStatus.SCORED:
         return f"<s>{score}</s>", ""
     return f'<b class="strong">{score}</b>', escape(result.interval_text)
 
 
-def _outcome(revision: Revision) -> str:
-    result = revision.record.get("result") or {}
-    status = escape(str(revision.record["status"]))
-    score = result.get("score")
-    return status if score is None else f"{score:.1f}" if status == "scored" else f"{status} ({score:.1f})"
+def _outcome(dive: LiveDive) -> str:
+    if dive.result is None:
+        return dive.status.value
+    score = f"{dive.result.score:.1f}"
+    return score if dive.status is DiveStatus.SCORED else f"{dive.status.value} ({score})"
 
 
-def _backend(revision: Revision) -> Mapping[str, Any]:
-    backend = (revision.record.get("result") or {}).get("backend")
-    return backend if isinstance(backend, Mapping) else {}
-
-
-def _badge(status: str) -> str:
-    return {"scored": "good", "void": "none"}.get(status, "bad")
+def _badge(status: DiveStatus) -> str:
+    return {DiveStatus.SCORED: "good", DiveStatus.VOID: "none"}.get(status, "bad")
 
 
 def _height(time_ms: float, top_ms: float) -> float:

@@ -128,7 +128,7 @@ def _reading(service: Service) -> APIRouter:
         if record is None:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
-        return _json({**record, "strip_pictures": pictures, "beside": present_beside(session.beside(number))})
+        return _json({**record.to_json(), "strip_pictures": pictures, "beside": present_beside(session.beside(number))})
 
     @router.get("/dives/{number}/strip/{index}.jpg")
     def strip(request: Request, number: int = _NUMBER, index: int = _PICTURE) -> Response:

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mcore_runtime.live.dives import CutDive
+from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
+from mcore_runtime.live.headstart import HeadJob, HeadStart
+from mcore_runtime.live.plan import RunPlan
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
 from mcore.video import sample_clip, sample_indices_by_time
 from mcore.video.sampling import clip_window
-from mcore_runtime.live.dives import CutDive
-from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
-from mcore_runtime.live.headstart import HeadJob, HeadStart
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
-from mcore_runtime.live.plan import RunPlan
 from mcore_runtime.live.ring import FrameRing
 from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.scoring import new_record, scored

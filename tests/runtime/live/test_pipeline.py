@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mcore_runtime.live.dives import RunSummary
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore_runtime.detector import DetectedDive
-from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.scorer_thread import EngineThread
 from mcore_runtime.live.session import LiveSession
