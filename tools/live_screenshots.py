@@ -29,8 +29,8 @@ from mcore.synthetic.meet.course import plan_meet
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.health import HealthReader
-from mcore_runtime.live.plan import RunPlan
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.run_settings import RunSettings
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session.overview import overview
@@ -111,23 +111,23 @@ def _running(arguments: ScreenshotArguments, folder: Path) -> Iterator[LiveSessi
     """Run a rendered meet whose start list says what is really dived."""
     numbers = ",".join(sorted(Bundle.open(arguments.bundle).load_exemplars().counts()))
     options = f"seed={arguments.seed}&dives={arguments.dives + 2}&numbers={numbers}&pause=2&size=640x360"
-    plan = RunPlan(address=f"synthetic://meet?{options}", bundle=arguments.bundle, threads=1)
-    meet = plan_meet(settings_of(parse_source(plan.address)))
+    settings = RunSettings(address=f"synthetic://meet?{options}", bundle=arguments.bundle, threads=1)
+    meet = plan_meet(settings_of(parse_source(settings.address)))
     entries = [
         Entry(i + 1, *ATHLETES[i % len(ATHLETES)], dive.plan.dive_number, dive.plan.difficulty, i // len(ATHLETES) + 1)
         for i, dive in enumerate(meet.dives)
     ]
-    with EngineThread(plan.open_scorer) as engine:
-        store = SessionStore.create(folder, plan.facts(engine.scorer))
+    with ScorerThread(settings.open_scorer) as engine:
+        store = SessionStore.create(folder, settings.facts(engine.scorer))
         with (
             store,
-            open_source(plan.address) as source,
+            open_source(settings.address) as source,
             LiveSession(
                 source,
                 engine,
-                plan.settings,
+                settings.live,
                 store=store,
-                competition=Competition(entries),
+                competition=Competition.begin(entries),
                 read_health=HealthReader().read,
             ) as session,
         ):

@@ -269,7 +269,7 @@ def _page(arguments: RunArguments, session: LiveSession, log: RunLog) -> Abstrac
     if arguments.web is None:
         return nullcontext()
     token = None if arguments.token_file is None else read_token(arguments.token_file)
-    return serve(session, arguments.web, token=token, say=log.always)
+    return serve(session, arguments.web, token=token, log=log.always)
 
 
 @contextmanager

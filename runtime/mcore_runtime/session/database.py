@@ -129,7 +129,8 @@ def open_database(folder: Path) -> sqlite3.Connection:
         connection = _connect(path, "rw")
         check_schema(connection, path)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if schema_version(connection) < SCHEMA_VERSION:
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.Error as error:
         raise UserError(f"cannot open {path}: {error}; {_RESCUE}") from error
     if verdict != "ok":

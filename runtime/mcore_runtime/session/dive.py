@@ -21,7 +21,14 @@ _OLD_FINDERS = {"body": "motion", "camera": "camera-tracking"}
 """How sessions of schema 1 name what found a dive."""
 
 
-class DiveStatus(str, Enum):
+class _Word(str, Enum):
+    """An enum that is written as its value everywhere, in templates and messages too."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class DiveStatus(_Word):
     """What has become of a dive."""
 
     SCORING = "scoring"
@@ -35,7 +42,7 @@ class DiveStatus(str, Enum):
     """The operator says that it was no dive."""
 
 
-class FoundBy(str, Enum):
+class FoundBy(_Word):
     """What cut a dive out of the stream."""
 
     MOTION = "motion"

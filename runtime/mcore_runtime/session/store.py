@@ -146,6 +146,12 @@ class SessionStore:
             self._note(kind, text)
         return self._flush()
 
+    def save_dive(self, dive: LiveDive, clip: SampledClip | None = None) -> str | None:
+        """Save one dive, and then its frames if they are given; returns as ``save``."""
+        problem = self.save(dives=[dive])
+        frames_problem = None if clip is None else self.save_frames(dive.number, clip)
+        return problem or frames_problem
+
     def save_frames(self, number: int, clip: SampledClip) -> str | None:
         """Save the frames of a dive as the network takes them, to score it again; returns as ``save``."""
         self._keep_input(number, pack_clip(clip))

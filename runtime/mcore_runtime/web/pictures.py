@@ -1,4 +1,4 @@
-"""The live picture as JPEGs: one encoder for all viewers, the newest frame for each, and no work while nobody looks."""
+"""The live picture as JPEGs: one encoder for all viewers, the newest frame for each, no work while nobody looks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore_runtime.web.facade import Session
+from mcore_runtime.web.protocols import Session
 
 BOUNDARY = "frame"
 _LOG = logging.getLogger(__name__)
 _HEAD = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
-_RATE = 12
-"""Pictures a second at most."""
+_MAX_PICTURES_PER_SECOND = 12
 _MAX_WIDTH, _MAX_HEIGHT = 960, 720
 _QUALITY = 78
 _REPEAT_S = 2.0
@@ -39,7 +38,7 @@ class Pictures:
         self._encoded: tuple[int, bytes] | None = None
         self._viewers = 0
         self._closed = False
-        self._news = asyncio.Condition()
+        self._new_picture = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.encodings = 0
         """Pictures encoded so far."""
@@ -80,8 +79,8 @@ class Pictures:
     async def close(self) -> None:
         """End all streams."""
         self._closed = True
-        async with self._news:
-            self._news.notify_all()
+        async with self._new_picture:
+            self._new_picture.notify_all()
 
     async def _next(self, shown: int | None) -> tuple[int, bytes] | None:
         """Wait for another picture than the one shown; after a while the same one is good too. None: it is over."""
@@ -90,9 +89,9 @@ class Pictures:
             return self._closed or (self._encoded is not None and self._encoded[0] != shown)
 
         while not self._closed:
-            async with self._news:
+            async with self._new_picture:
                 with suppress(asyncio.TimeoutError):  # not yet the built-in one on Python 3.10
-                    await asyncio.wait_for(self._news.wait_for(is_new), _REPEAT_S)
+                    await asyncio.wait_for(self._new_picture.wait_for(is_new), _REPEAT_S)
             if self._encoded is not None and not self._closed:
                 return self._encoded
         return None
@@ -108,9 +107,9 @@ class Pictures:
                 _LOG.exception("a picture could not be encoded")
                 newest = None
             if newest is not None and (before is None or newest[0] != before[0]):
-                async with self._news:
-                    self._news.notify_all()
-            await asyncio.sleep(max(0.0, 1 / _RATE - (loop.time() - began_s)))
+                async with self._new_picture:
+                    self._new_picture.notify_all()
+            await asyncio.sleep(max(0.0, 1 / _MAX_PICTURES_PER_SECOND - (loop.time() - began_s)))
 
 
 def encode(rgb: NDArray[np.uint8]) -> bytes:

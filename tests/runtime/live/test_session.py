@@ -154,8 +154,8 @@ def test_a_dive_is_compared_with_its_closest_exemplar(
         assert record is not None
         assert both is not None
         assert record.result is not None
-        assert both.exemplar == record.result.exemplars[0].name
-        assert len(both.dive) == len(both.other) == TOKENS
+        assert both.exemplar_name == record.result.exemplars[0].name
+        assert len(both.dive) == len(both.exemplar) == TOKENS
         assert session.exemplar_comparison(2) is None  # there are no pictures of its only exemplar
         assert session.exemplar_comparison(9) is None
     with begin(video, pictured_bundle, tmp_path / "t", entries=ENTRIES) as session:

@@ -109,7 +109,7 @@ def test_a_dive_is_shown_beside_its_closest_exemplar(pictured_bundle: Path, dive
         result = scorer.score(dive_video, "407C")
         outcomes = [DiveOutcome(DiveRequest(dive_video, "407C"), result=result)]
         page = render_report(scorer.bundle, outcomes)
-        begun = page.index('<div class="beside">')
+        begun = page.index('<div class="comparison">')
         beside = page[begun : page.index("<h3>", begun)]
         assert beside.count("<img") == 2 * 3 * 2  # the tiny network has two tokens for each stage: no middle
         closest = result.exemplars[0]

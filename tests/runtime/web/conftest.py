@@ -79,7 +79,7 @@ def begin(folder: Path, address: str = "127.0.0.1:0", token: str | None = None) 
         pytest.importorskip(package, reason="the page's packages are not installed (extra: web)")
     session = FakeSession(folder)
     said: list[str] = []
-    with serve(session, address, token=token, say=said.append) as page:
+    with serve(session, address, token=token, log=said.append) as page:
         yield Served(session, page, int(page.url.rstrip("/").rpartition(":")[2]), said)
 
 

@@ -1,4 +1,4 @@
-"""Who gets in: every check of the page's doorkeeper, on a real server."""
+"""Who gets in: every check of the page's access control, on a real server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from mcore_runtime.web import serve
-from mcore_runtime.web.guard import HEADERS, Guard
-from mcore_runtime.web.keys import Keys
+from mcore_runtime.web.access_control import HEADERS, AccessControl
+from mcore_runtime.web.tokens import AccessToken
 from tests.runtime.web.conftest import PATIENCE_S, TOKEN, Answer, Served, begin
 from tests.runtime.web.fake_session import FakeSession
 
@@ -104,7 +104,7 @@ def test_no_form_can_command(served: Served, kind: str) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_site_embeds_nothing(served: Served, site: str) -> None:
-    for path in ("/api/picture.jpg", "/api/stream", "/api/snapshot", "/app.js"):
+    for path in ("/api/picture.jpg", "/api/stream", "/api/snapshot", "/static/app.js"):
         assert served.ask(path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}).status == 403
     posted = served.ask("/api/command", "POST", {**JSON, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}, SKIP)
     assert posted.status == 403
@@ -114,8 +114,13 @@ def test_another_site_embeds_nothing(served: Served, site: str) -> None:
 def test_without_the_token_nothing_is_seen(locked: Served) -> None:
     locked.session.add_dive()
     paths = ["/api/snapshot", "/api/dives/1", "/api/dives/1/strip/0.jpg", "/api/dives/1/clip.mp4", "/api/picture.jpg"]
-    paths += ["/api/stream", "/", "/app.js", "/index.html", "/no/such/thing", "/style.css/", "/login/", "//style.css"]
-    for method, path in [*(("GET", path) for path in paths), ("POST", "/api/command"), ("DELETE", "/style.css/x")]:
+    paths += ["/api/stream", "/", "/static/app.js", "/index.html", "/no/such/thing", "/static/style.css/", "/login/"]
+    paths += ["//static/style.css"]
+    for method, path in [
+        *(("GET", path) for path in paths),
+        ("POST", "/api/command"),
+        ("DELETE", "/static/style.css/x"),
+    ]:
         answer = locked.ask(path, method, JSON, SKIP if method == "POST" else None)
         assert answer.status == 401, (method, path)
         assert b"Ada" not in answer.body
@@ -132,7 +137,7 @@ def test_a_browser_is_led_to_the_login(locked: Served) -> None:
     form = locked.ask("/login", headers={"Accept": "text/html"})
     assert form.status == 200
     assert b'type="password"' in form.body
-    assert locked.ask("/style.css").status == 200
+    assert locked.ask("/static/style.css").status == 200
 
 
 def test_the_token_is_exchanged_for_a_cookie(locked: Served) -> None:
@@ -178,10 +183,10 @@ def test_the_token_of_programs(locked: Served) -> None:
 
 def test_cookies_of_others_open_nothing(locked: Served) -> None:
     name = cookie_of(log_in(locked)).partition("=")[0]
-    old = Keys(TOKEN).cookie(time.time() - 8 * 24 * 3600)
-    for value in (Keys("another-horse-battery").cookie(), old, TOKEN, ""):
+    old = AccessToken(TOKEN).cookie(time.time() - 8 * 24 * 3600)
+    for value in (AccessToken("another-horse-battery").cookie(), old, TOKEN, ""):
         assert locked.ask("/api/snapshot", headers={"Cookie": f"{name}={value}"}).status == 401
-    assert locked.ask("/api/snapshot", headers={"Cookie": f"mcore-1={Keys(TOKEN).cookie()}"}).status == 401
+    assert locked.ask("/api/snapshot", headers={"Cookie": f"mcore-1={AccessToken(TOKEN).cookie()}"}).status == 401
 
 
 def test_guessing_is_slow(locked: Served) -> None:
@@ -191,7 +196,7 @@ def test_guessing_is_slow(locked: Served) -> None:
     assert log_in(locked).status == 429  # not even the right one, for a while
     assert locked.ask(f"/?token={TOKEN}").status == 429
     assert locked.ask("/api/snapshot", headers={"Authorization": f"Bearer {TOKEN}"}).status == 429
-    cookie = f"mcore-{locked.port}={Keys(TOKEN).cookie()}"
+    cookie = f"mcore-{locked.port}={AccessToken(TOKEN).cookie()}"
     assert locked.ask("/api/snapshot", headers={"Cookie": cookie}).status == 200  # who is in, stays in
 
 
@@ -233,7 +238,7 @@ def test_a_token_that_was_given_is_not_told(tmp_path: Path, caplog: pytest.LogCa
 
 def test_every_answer_has_its_headers(served: Served) -> None:
     served.session.add_dive()
-    for path in ("/", "/app.js", "/api/snapshot", "/api/dives/9", "/nothing", "/api/picture.jpg", "/login"):
+    for path in ("/", "/static/app.js", "/api/snapshot", "/api/dives/9", "/nothing", "/api/picture.jpg", "/login"):
         headers = served.ask(path).headers
         assert HEADERS.items() <= headers.items(), path
         assert "cache-control" in headers
@@ -248,7 +253,11 @@ def test_every_answer_has_its_headers(served: Served) -> None:
     [
         "/../pyproject.toml",
         "/..%2f..%2fpyproject.toml",
-        "/static/app.js",
+        "/app.js",
+        "/static/..%2fapp.py",
+        "/static/../app.py",
+        "/static/",
+        "/pages/login.html",
         "/login.html",
         "/index.html",
         "/app.py",
@@ -273,7 +282,7 @@ def test_a_clip_outside_the_session_is_not_served(served: Served, tmp_path: Path
     (inside / "clips" / "own.mp4").write_bytes(b"own")
     number = served.session.add_dive()
     for recording, status in (("../secret.mp4", 404), ("clips/link.mp4", 404), ("clips", 404), ("clips/own.mp4", 200)):
-        served.session.records[number]["recording"] = recording
+        served.session.alter(number, recording=recording)
         assert served.ask(f"/api/dives/{number}/clip.mp4").status == status, recording
 
 
@@ -297,7 +306,7 @@ def test_a_flood_is_refused_and_ends(served: Served) -> None:
 def test_asking_too_often_is_refused(served: Served) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as connection:
         for _ in range(2000):
-            connection.request("GET", "/icon.svg")
+            connection.request("GET", "/static/icon.svg")
             answer = connection.getresponse()
             answer.read()
             if answer.status == 429:
@@ -324,7 +333,7 @@ def test_a_body_that_does_not_come_keeps_nobody_waiting(served: Served) -> None:
 
 def test_a_page_for_everybody_is_refused_in_the_code() -> None:
     with pytest.raises(ValueError, match="needs its host names"):
-        Guard(lambda *_: None, None, None, "cookie")  # type: ignore[arg-type]
+        AccessControl(lambda *_: None, None, None, "cookie")  # type: ignore[arg-type]
 
 
 def test_the_server_ends_with_its_context(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Two small drawings: what the exemplars say, and where the points come from.
+// Two small drawings: what the exemplars setText, and where the points come from.
 
 import { capital, el, points, signed, svg } from "./dom.js";
 

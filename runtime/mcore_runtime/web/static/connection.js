@@ -56,7 +56,7 @@ function take(message) {
   Object.assign(state, { connected: true, heardAt: Date.now(), isOver: false });
   if (message.type === "snapshot") {
     state.snapshot = message.snapshot;
-  } else if (message.type === "pulse" && state.snapshot !== null) {
+  } else if (message.type === "heartbeat" && state.snapshot !== null) {
     const { source, detector, health, problem } = message;
     Object.assign(state.snapshot, { source, detector, health });
     state.snapshot.session.problem = problem;

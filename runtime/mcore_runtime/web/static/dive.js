@@ -1,6 +1,6 @@
 // The dive that is looked at: score, spread, stages, film strip, exemplars; and what an operator can do with it.
 
-import { besideExemplar } from "./beside.js";
+import { exemplarComparison } from "./comparison.js";
 import { STAGES, spreadChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
@@ -31,7 +31,7 @@ export function showDive() {
   if (record === undefined) load(row);
   // Until its record is there, a dive is shown with what its row says.
   const isNew = $("dive-body").dataset.number !== String(row.number);
-  const changed = rebuild($("dive-body"), [row, record?.strip_pictures, record?.beside, record !== undefined, words(row.dive_number)], () => body(row, record));
+  const changed = rebuild($("dive-body"), [row, record?.strip_pictures, record?.comparison, record !== undefined, words(row.dive_number)], () => body(row, record));
   $("dive-body").dataset.number = row.number;
   if (changed && isNew && state.shown === null) flash($("dive"));
 }
@@ -87,7 +87,7 @@ function body(row, record) {
     ...remarks(row),
     result === null ? null : timeline(result),
     record === undefined ? null : strip(record),
-    record === undefined ? null : besideExemplar(record),
+    record === undefined ? null : exemplarComparison(record),
     result === null ? null : details(result),
     foot(row, record),
   ].filter(Boolean);

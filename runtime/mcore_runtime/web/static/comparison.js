@@ -1,4 +1,4 @@
-// A dive beside its closest exemplar: the same points of the same stages, whichever of the two is faster.
+// Comparison of a dive with its closest exemplar: the same points of the same stages, whichever of the two is faster.
 
 import { STAGES } from "./charts.js";
 import { capital, el, points } from "./dom.js";
@@ -8,9 +8,9 @@ let shown = { number: 0, index: 0 };
 let timer = 0;
 
 /** Both dives with a slider over their moments; null: there are no pictures of one of them. */
-export function besideExemplar(record) {
+export function exemplarComparison(record) {
   clearInterval(timer);
-  const both = record.beside;
+  const both = record.comparison;
   if (both === null || record.result === null) return null;
   const exemplar = record.result.exemplars[0];
   const count = both.dive_s.length;
@@ -20,16 +20,16 @@ export function besideExemplar(record) {
 
   const mine = picture("This dive", points(record.result.score));
   const other = picture("Exemplar", `${exemplar.dive_number === record.dive_number ? "" : `${exemplar.dive_number} · `}${points(exemplar.score)}`, both.exemplar);
-  const slider = el("input", { type: "range", min: 0, max: count - 1, step: 1, "data-key": "beside-slider", "aria-label": "Moment of the dive" });
-  const stage = el("b", { class: "beside-stage" });
-  const play = el("button", { type: "button", class: "quiet", "data-key": "beside-play" }, "Play");
+  const slider = el("input", { type: "range", min: 0, max: count - 1, step: 1, "data-key": "comparison-slider", "aria-label": "Moment of the dive" });
+  const stage = el("b", { class: "comparison-stage" });
+  const play = el("button", { type: "button", class: "quiet", "data-key": "comparison-play" }, "Play");
 
   const show = (index) => {
     shown.index = index;
     slider.value = index;
     const name = STAGES[Math.floor(index / perStage)];
     stage.textContent = capital(name);
-    stage.className = `beside-stage edge${Math.floor(index / perStage)}`;
+    stage.className = `comparison-stage edge${Math.floor(index / perStage)}`;
     slider.setAttribute("aria-valuetext", `${name}, ${both.dive_s[index].toFixed(2)} seconds`);
     mine.show(address(record, "dive", index), both.dive_s[index]);
     other.show(address(record, "exemplar", index), both.exemplar_s[index]);
@@ -54,16 +54,16 @@ export function besideExemplar(record) {
   });
   play.addEventListener("click", () => (play.textContent === "Play" ? go() : pause()));
   show(shown.index);
-  return el("section", { class: "beside", "aria-label": "Beside the closest exemplar" },
-    el("div", { class: "beside-pictures" }, mine.figure, other.figure),
-    el("div", { class: "beside-tools" }, play, slider, stage));
+  return el("section", { class: "comparison", "aria-label": "Beside the closest exemplar" },
+    el("div", { class: "comparison-pictures" }, mine.figure, other.figure),
+    el("div", { class: "comparison-tools" }, play, slider, stage));
 }
 
-const address = (record, which, index) => `/api/dives/${record.number}/beside/${which}/${index}.jpg?v=${encodeURIComponent(record.created)}`;
+const address = (record, which, index) => `/api/dives/${record.number}/comparison/${which}/${index}.jpg?v=${encodeURIComponent(record.created)}`;
 
 function picture(title, score, name = "") {
   const image = el("img", { alt: "", width: 240, height: 135 });
-  const time = el("span", { class: "beside-time" });
+  const time = el("span", { class: "comparison-time" });
   return {
     figure: el("figure", { title: name || null }, image, el("figcaption", {}, el("b", {}, title), el("span", {}, score), time)),
     show(source, seconds) {

@@ -1,4 +1,4 @@
-"""Tokens and cookies: who may see the page, checked in constant time, and never kept where it could be read.
+"""Access token and cookies of the page, checked in constant time, and never kept where they could be read.
 
 The cookie is a proof that its holder once had the token, good until a date: it can be checked without a memory, so that
 phones stay logged in when the run goes on after a power cut, and it ends with the token.
@@ -17,13 +17,13 @@ from mcore.common.errors import UserError
 
 COOKIE_SECONDS = 7 * 24 * 3600
 """A competition lasts a week at most."""
-_LEAST_LETTERS, _MOST_LETTERS = 12, 256
+_MIN_LETTERS, _MAX_LETTERS = 12, 256
 _ROUNDS = 200_000
 """Of PBKDF2: a cookie that was overheard must not let anybody guess a short token."""
 
 
-class Keys:
-    """Checks tokens and makes cookies.
+class AccessToken:
+    """The token of one page: checks what is sent, and makes and checks its cookies.
 
     Args:
         token: 12 to 256 letters, without spaces.
@@ -33,9 +33,9 @@ class Keys:
     """
 
     def __init__(self, token: str) -> None:
-        if not _LEAST_LETTERS <= len(token) <= _MOST_LETTERS or not re.fullmatch(r"[!-~]+", token):
+        if not _MIN_LETTERS <= len(token) <= _MAX_LETTERS or not re.fullmatch(r"[!-~]+", token):
             raise UserError(
-                f"the token of the page has {len(token)} letters; give {_LEAST_LETTERS} to {_MOST_LETTERS} letters, "
+                f"the token of the page has {len(token)} letters; give {_MIN_LETTERS} to {_MAX_LETTERS} letters, "
                 "digits or signs without spaces, or none at all: then one is made"
             )
         self._digest = hashlib.sha256(token.encode()).digest()
@@ -81,7 +81,7 @@ def read_token(path: str | Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise UserError(f"the token file {path} cannot be read: {reason}") from error
     try:
-        Keys(token)
+        AccessToken(token)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return token

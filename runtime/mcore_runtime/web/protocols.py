@@ -1,4 +1,4 @@
-"""What the page needs of a live session; ``mcore_runtime.live.session.LiveSession`` has it."""
+"""Protocols of a live session as the page sees it; ``mcore_runtime.live.session.LiveSession`` has them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.report.side_by_side import SideBySide
+from mcore_runtime.live.broadcast import News
+from mcore_runtime.report.exemplar_comparison import ExemplarComparison
+from mcore_runtime.session.dive import LiveDive
 
 
 class Listener(Protocol):
-    """Events that wait for one listener."""
+    """News that wait for one listener."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will come any more."""
 
-    def get(self, timeout_s: float | None) -> Mapping[str, Any] | None:
-        """Take the oldest event; None after the time-out, and once there will be none."""
+    def get(self, timeout_s: float | None) -> News | None:
+        """Take the oldest news; None after the time-out, and once there will be none."""
 
     def close(self) -> None:
-        """Hear no more; wakes whoever waits in ``get``."""
+        """Receive no more; wakes whoever waits in ``get``."""
 
 
 class Session(Protocol):
@@ -32,8 +34,8 @@ class Session(Protocol):
     def snapshot(self) -> Mapping[str, Any]:
         """All that a page shows, as plain JSON; cheap."""
 
-    def dive(self, number: int) -> Mapping[str, Any] | None:
-        """The whole record of a dive; None: there is no such dive."""
+    def dive(self, number: int) -> LiveDive | None:
+        """A dive; None: there is no such dive."""
 
     def subscribe(self) -> Listener:
         """Listen to what happens from now on."""
@@ -44,7 +46,7 @@ class Session(Protocol):
     def strip(self, number: int) -> list[bytes] | None:
         """JPEGs of a dive's scored frames; None: they were not kept."""
 
-    def beside(self, number: int) -> SideBySide | None:
+    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
         """A dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
 
     def clip_path(self, number: int) -> Path | None:

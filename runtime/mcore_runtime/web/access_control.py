@@ -1,4 +1,4 @@
-"""The page's doorkeeper: everything that reaches the session has passed these checks, HTTP and WebSocket alike.
+"""Access control of the page: everything that reaches the session has passed these checks, HTTP and WebSocket alike.
 
 A page without a token listens on loopback only. Other programs and people of this machine are trusted, other web sites
 in its browser are not: a name that was pointed at 127.0.0.1 (DNS rebinding) fails the check of ``Host``; a foreign
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcore_runtime.web.asking import Refusal, again, read_body
-from mcore_runtime.web.keys import Keys
-from mcore_runtime.web.limits import RateLimit, client_of
+from mcore_runtime.web.limits import RateLimit, Refusal, client_of, read_body
 from mcore_runtime.web.login import PUBLIC, Login
+from mcore_runtime.web.tokens import AccessToken
 
 _SAFE = ("GET", "HEAD")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
@@ -35,23 +34,25 @@ HEADERS = {
 """Of every answer."""
 
 
-class Guard:
-    """Checks requests, and passes on those that are allowed.
+class AccessControl:
+    """Middleware that checks requests, and passes on those that are allowed.
+
+    Starlette's TrustedHostMiddleware is not used: it takes the first of several ``Host`` headers.
 
     Args:
-        app: what is guarded.
-        keys: the token's; None: there is none, and ``names`` must be given.
+        app: what is protected.
+        token: None: there is none, and ``names`` must be given.
         names: host names under which the page may be asked for; None: any, since a cookie belongs to one name.
         cookie_name: of the cookie, different for each port of a machine.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys | None, names: frozenset[str] | None, cookie_name: str) -> None:
-        if keys is None and names is None:
+    def __init__(self, app: ASGIApp, token: AccessToken | None, names: frozenset[str] | None, cookie_name: str) -> None:
+        if token is None and names is None:
             raise ValueError("a page without a token needs its host names")
-        self._app, self._keys, self._names, self._cookie_name = app, keys, names, cookie_name
+        self._app, self._token, self._names, self._cookie_name = app, token, names, cookie_name
         self._requests = RateLimit(burst=400, per_second=60)
         self._commands = RateLimit(burst=20, per_second=5)
-        self._login = None if keys is None else Login(keys, cookie_name)
+        self._login = None if token is None else Login(token, cookie_name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
@@ -63,7 +64,7 @@ class Guard:
         try:
             answer = await self._check(scope, receive)
             if is_http and answer is None and scope["method"] not in _SAFE:
-                receive = again(await read_body(Headers(scope=scope), receive), receive)
+                receive = _replay(await read_body(Request(scope, receive)), receive)
         except Refusal as refusal:
             answer = _answer(scope, refusal)
         if answer is None:
@@ -76,40 +77,42 @@ class Guard:
 
     async def _check(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer if the app is not to give it; raises ``Refusal``."""
-        headers = Headers(scope=scope)
-        host = _host(headers)
+        connection = HTTPConnection(scope)
+        host = _host(connection)
         if self._names is not None and _name(host) not in self._names:
             raise Refusal(403, f"this page answers to {', '.join(sorted(self._names))} only")
-        client = client_of(scope["client"][0] if scope.get("client") else "")
+        client = client_of(connection.client.host if connection.client else "")
         if not self._requests.allows(client):
             raise Refusal(429, "too many requests", 1)
-        _check_origin(scope, headers, host)
-        if self._login is not None and not self._is_known(headers, client):
-            if scope["type"] == "http" and (answer := await self._login.answer(scope, receive, client)) is not None:
-                return answer
+        _check_origin(connection, host)
+        if self._login is not None and not self._is_known(connection, self._login, client):
+            if scope["type"] == "http":
+                answer = await self._login.answer(Request(scope, receive), client)
+                if answer is not None:
+                    return answer
             if scope["path"] not in PUBLIC:
                 raise Refusal(401, "log in first, or send the header Authorization: Bearer TOKEN")
         elif scope["path"] == "/login" or (scope["path"] == "/" and b"token=" in scope["query_string"]):
             return RedirectResponse("/", 303)
         if scope["type"] == "http" and scope["method"] not in _SAFE:
-            if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            if connection.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 raise Refusal(415, "send JSON, with the header Content-Type: application/json")
             if not self._commands.allows(client):
                 raise Refusal(429, "too many commands", 1)
         return None
 
-    def _is_known(self, headers: Headers, client: str) -> bool:
+    def _is_known(self, connection: HTTPConnection, login: Login, client: str) -> bool:
         """Whether a request brings the cookie, or the token itself as programs do."""
-        assert self._keys is not None
-        assert self._login is not None
-        if any(self._keys.is_cookie(value) for value in _cookies(headers, self._cookie_name)):
+        cookie = connection.cookies.get(self._cookie_name, "")
+        if self._token is not None and self._token.is_cookie(cookie):
             return True
-        kind, _, token = headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and self._login.is_token(token.strip(), client)
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and login.is_token(token.strip(), client)
 
 
-def _check_origin(scope: Scope, headers: Headers, host: str) -> None:
+def _check_origin(connection: HTTPConnection, host: str) -> None:
     """Refuse what a page of another site asks for; browsers say so, and other programs say nothing."""
+    scope, headers = connection.scope, connection.headers
     opens_page = scope["type"] == "http" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not opens_page:
         raise Refusal(403, "another site asked for this")
@@ -118,8 +121,8 @@ def _check_origin(scope: Scope, headers: Headers, host: str) -> None:
         raise Refusal(403, "a page of another origin asked for this")
 
 
-def _host(headers: Headers) -> str:
-    hosts = headers.getlist("host")
+def _host(connection: HTTPConnection) -> str:
+    hosts = connection.headers.getlist("host")
     if len(hosts) != 1:
         raise Refusal(400, "a request needs one Host header")
     return hosts[0].lower()
@@ -131,17 +134,24 @@ def _name(host: str) -> str:
     return "" if match is None else match[1] or match[2]
 
 
-def _cookies(headers: Headers, name: str) -> list[str]:
-    pairs = (part.strip().partition("=") for line in headers.getlist("cookie") for part in line.split(";"))
-    return [value for key, _, value in pairs if key == name]
-
-
 def _answer(scope: Scope, refusal: Refusal) -> Response:
     headers = {} if refusal.retry_s is None else {"retry-after": str(refusal.retry_s)}
-    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+    wants_page = "text/html" in HTTPConnection(scope).headers.get("accept", "")
     if refusal.status == 401 and wants_page:
         return RedirectResponse("/login", 303)
     return JSONResponse({"error": refusal.text}, refusal.status, headers)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a ``receive`` that gives a body that was read already, and then what comes after it."""
+    waiting = [body]
+
+    async def give() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return give
 
 
 def _with_headers(send: Send) -> Send:
