@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from enum import Enum
+from typing import Any, cast, get_args
+
+import msgspec
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
-from mcore_runtime.typed import misfit
 
-EntryState = Literal["waiting", "done", "skipped"]
 _TABLES: tuple[HeightM, ...] = get_args(HeightM)
-_LEAST_DIFFICULTY, _MOST_DIFFICULTY = 0.9, 6.0
+_MIN_DIFFICULTY, _MAX_DIFFICULTY = 0.9, 6.0
 """No dive lies outside: the tables' easiest is 1.2, the hardest in competition are below 5."""
-_MOST_LETTERS = 80
+_MAX_LETTERS = 80
+
+
+class EntryState(str, Enum):
+    """What has become of an entry."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -34,28 +41,14 @@ class Entry:
     difficulty: float | None = None
     """As the list gives it; None: not given."""
     round: int | None = None
-    state: EntryState = "waiting"
+    state: EntryState = EntryState.WAITING
     dive: int | None = None
     """Number of the latest dive that counts for it; None: none yet."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Entry:
-        """Read what ``to_json`` returned.
-
-        Raises:
-            UserError: it is something else.
-        """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise UserError(f"an entry of the saved start list has the fields {sorted(values)}, not {sorted(names)}")
-        entry = cls(**values)
-        if (fault := misfit(entry, cls, "entry")) is not None:
-            raise UserError(f"the saved start list cannot be read: {fault}")
-        return entry
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
 
 def clean_text(text: object, name: str, *, required: bool = False) -> str:
@@ -71,8 +64,8 @@ def clean_text(text: object, name: str, *, required: bool = False) -> str:
     words = " ".join(kept.split())
     if required and not words:
         raise UserError(f"{name} is empty")
-    if len(words) > _MOST_LETTERS:
-        raise UserError(f"{name} has {len(words)} letters; at most {_MOST_LETTERS}")
+    if len(words) > _MAX_LETTERS:
+        raise UserError(f"{name} has {len(words)} letters; at most {_MAX_LETTERS}")
     return words
 
 
@@ -102,9 +95,9 @@ def clean_difficulty(value: object) -> float | None:
         number = float(value.replace(",", ".")) if isinstance(value, str) else float(cast("float", value))
     except (TypeError, ValueError):
         number = math.nan
-    if isinstance(value, bool) or not _LEAST_DIFFICULTY <= number <= _MOST_DIFFICULTY:
+    if isinstance(value, bool) or not _MIN_DIFFICULTY <= number <= _MAX_DIFFICULTY:
         raise UserError(
-            f"difficulty is {value!r}; give a number from {_LEAST_DIFFICULTY:g} to {_MOST_DIFFICULTY:g}, such as 3.2"
+            f"difficulty is {value!r}; give a number from {_MIN_DIFFICULTY:g} to {_MAX_DIFFICULTY:g}, such as 3.2"
         )
     return number
 

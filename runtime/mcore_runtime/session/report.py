@@ -13,6 +13,7 @@ from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
 from mcore_runtime.report.rendering import local_time, render
 from mcore_runtime.session.data import Event, Revision, SessionData
+from mcore_runtime.session.dive import DiveStatus
 from mcore_runtime.session.overview import DiveView, Overview
 from mcore_runtime.session.pictures import dive_frames, exemplar_pictures
 
@@ -37,7 +38,7 @@ def write_session_report(path: str | Path, session: Overview, watch: Watch = ite
 def render_session(session: Overview, watch: Watch = iter) -> str:
     """Return a session's report as HTML; the pictures come from the stored frames."""
     data, exemplars = session.session, exemplar_pictures(session.session)
-    dives, scored = len(session.dives), session.count("scored")
+    dives, scored = len(session.dives), session.count(DiveStatus.SCORED)
     began = local_time(data.started, "%d %B %Y, %H:%M")
     now = datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
     times = [(dive.number, dive.time_to_score_ms) for dive in session.dives]
@@ -59,10 +60,10 @@ def render_session(session: Overview, watch: Watch = iter) -> str:
 
 def _figures(session: Overview) -> list[tuple[str, str]]:
     """The session in a few large numbers."""
-    unscored = session.count("invalid", "failed", "scoring")
-    figures = [(str(len(session.dives)), "dives"), (str(session.count("scored")), "scored")]
+    unscored = session.count(DiveStatus.INVALID, DiveStatus.FAILED, DiveStatus.SCORING)
+    figures = [(str(len(session.dives)), "dives"), (str(session.count(DiveStatus.SCORED)), "scored")]
     figures.append((str(unscored), "invalid or failed"))
-    if void := session.count("void"):
+    if void := session.count(DiveStatus.VOID):
         figures.append((str(void), "void"))
     if times := session.time_to_score_ms:
         figures.append((_milliseconds(times["p50"]), "median time to score"))
@@ -73,19 +74,19 @@ def _figures(session: Overview) -> list[tuple[str, str]]:
 def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None) -> DiveSection:
     """One dive, with its strip, whatever became of it."""
     result = None
-    if dive.result is not None and dive.status == "scored":
+    if dive.result is not None and dive.status is DiveStatus.SCORED:
         result = dataclasses.replace(dive.result, notes=dive.notes)
-    frames = dive_frames(data, dive.record)
+    frames = dive_frames(data, dive.dive)
     pictures, why_none = strip_or_reason(frames, () if result is None else result.transitions)
-    taken = (local_time(dive.record.get("created"), "%H:%M:%S"), dive.record.get("recording"))
+    taken = (local_time(dive.dive.created, "%H:%M:%S"), dive.dive.recording)
     who = (f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or "")
     return DiveSection(
         anchor=f"dive-{dive.number}",
         heading=dive.athlete or f"Dive {dive.number}",
-        origin=" · ".join(map(str, filter(None, taken))),
+        origin=" · ".join(filter(None, taken)),
         who=" · ".join(filter(None, who)),
         result=result,
-        status=dive.status,
+        status=dive.status.value,
         pictures=pictures,
         why_no_pictures=why_none,
         comparison=() if result is None else comparison_of(result, frames, exemplars),
@@ -98,17 +99,16 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
 
 def _history_row(revision: Revision) -> Sequence[str]:
     """What a dive had before: time, dive number, outcome, bundle, processor."""
-    record = revision.record
-    result: Mapping[str, Any] = record.get("result") or {}
-    backend: Mapping[str, Any] = result.get("backend") or {}
-    status, score = str(record["status"]), result.get("score")
-    outcome = status if score is None else f"{score:.1f}" if status == "scored" else f"{status} ({score:.1f})"
+    dive, result = revision.dive, revision.dive.result
+    outcome = dive.status.value
+    if result is not None:
+        outcome = f"{result.score:.1f}" if dive.status is DiveStatus.SCORED else f"{outcome} ({result.score:.1f})"
     return (
         local_time(revision.saved, "%d %b %H:%M:%S"),
-        str(record.get("dive_number") or "unknown"),
+        dive.dive_number or "unknown",
         outcome,
-        str(backend.get("bundle_sha256", ""))[:12],
-        str(backend.get("provider", "")),
+        "" if result is None else result.backend.bundle_sha256[:12],
+        "" if result is None else result.backend.provider,
     )
 
 
@@ -117,7 +117,7 @@ def _event_row(event: Event) -> Sequence[str]:
 
 
 def _facts(data: SessionData) -> list[tuple[str, str]]:
-    """What ran: source, bundle, engine, settings."""
+    """Source, bundle, backend and settings."""
     facts = dict(data.facts)
     if isinstance(settings := facts.get("settings"), Mapping):  # those that are not said elsewhere
         facts["settings"] = {key: value for key, value in settings.items() if value is not None and key not in facts}

@@ -131,12 +131,12 @@ def _reading(session: Session) -> APIRouter:
 
     @router.get("/dives/{number}")
     def dive(number: int = _NUMBER) -> Response:
-        record = session.dive(number)
-        if record is None:
+        found = session.dive(number)
+        if found is None:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
         comparison = comparison_times(session.exemplar_comparison(number))
-        return _json({**record, "strip_pictures": pictures, "comparison": comparison})
+        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
 
     @router.get("/dives/{number}/strip/{index}.jpg")
     def strip(request: Request, number: int = _NUMBER, index: int = _PICTURE) -> Response:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from mcore.common.typed_json import encode
+from mcore_runtime.live.broadcast import DiveNews
 from mcore_runtime.web.protocols import Listener, Session
 from mcore_runtime.web.serialisation import heartbeat_of, with_dive_words
 
@@ -100,10 +101,10 @@ class Broadcaster:
     def _run(self) -> None:
         with closing(self._listener) as listener:
             while not self._stop.is_set() and not listener.is_over:
-                event = listener.get(_MIN_INTERVAL_S)
+                news = listener.get(_MIN_INTERVAL_S)
                 try:
-                    if event is not None and event["type"] == "dive":
-                        self._send("dive", encode(event))
+                    if isinstance(news, DiveNews):
+                        self._send("dive", encode({"type": "dive", "dive": news.dive.to_json()}))
                     self._send_state()
                 except Exception:  # a fault in one message must not silence the page for the rest of the day
                     _LOG.exception("the page could not be sent a message")

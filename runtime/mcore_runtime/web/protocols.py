@@ -9,18 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore_runtime.live.broadcast import News
 from mcore_runtime.report.exemplar_comparison import ExemplarComparison
+from mcore_runtime.session.dive import LiveDive
 
 
 class Listener(Protocol):
-    """Events that wait for one listener."""
+    """News that wait for one listener."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will come any more."""
 
-    def get(self, timeout_s: float | None) -> Mapping[str, Any] | None:
-        """Take the oldest event; None after the time-out, and once there will be none."""
+    def get(self, timeout_s: float | None) -> News | None:
+        """Take the oldest news; None after the time-out, and once there will be none."""
 
     def close(self) -> None:
         """Receive no more; wakes whoever waits in ``get``."""
@@ -32,8 +34,8 @@ class Session(Protocol):
     def snapshot(self) -> Mapping[str, Any]:
         """All that a page shows, as plain JSON; cheap."""
 
-    def dive(self, number: int) -> Mapping[str, Any] | None:
-        """The whole record of a dive; None: there is no such dive."""
+    def dive(self, number: int) -> LiveDive | None:
+        """A dive; None: there is no such dive."""
 
     def subscribe(self) -> Listener:
         """Listen to what happens from now on."""

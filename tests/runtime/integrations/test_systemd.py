@@ -16,11 +16,12 @@ from mcore_runtime.integrations.systemd import watched
 from mcore_runtime.live import session as live_session
 from mcore_runtime.live.command import main
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import open_source
 from tests.numbered_video import write_numbered
+from tests.runtime.live.test_scorer_thread import Job
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd's sockets are Unix's")
 PATIENCE_S = 5.0
@@ -106,8 +107,8 @@ def test_a_watchdog_of_another_process_is_not_ours(systemd: Systemd) -> None:
 def test_a_session_whose_engine_or_stream_hangs_does_not_work(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_session, "_LONGEST_JOB_S", 0.1)
-    monkeypatch.setattr(live_session, "_LONGEST_ROUND_S", 1.0)
+    monkeypatch.setattr(live_session, "_MAX_JOB_S", 0.1)
+    monkeypatch.setattr(live_session, "_MAX_ROUND_S", 1.0)
     release, asleep = threading.Event(), threading.Event()
 
     def hang(scorer: Scorer) -> None:
@@ -115,7 +116,7 @@ def test_a_session_whose_engine_or_stream_hangs_does_not_work(
         release.wait(PATIENCE_S)
 
     with (
-        EngineThread(lambda: Scorer(tiny_bundle, backend="onnxruntime", threads=1)) as engine,
+        ScorerThread(lambda: Scorer(tiny_bundle, backend="onnxruntime", threads=1)) as engine,
         open_source("synthetic://meet?seed=1&dives=1") as source,
         LiveSession(source, engine, LiveSettings(record=False)) as session,
     ):
@@ -124,7 +125,7 @@ def test_a_session_whose_engine_or_stream_hangs_does_not_work(
         running.start()
         time.sleep(0.3)
         assert session.is_working()
-        engine.submit(hang, lambda error: None)
+        engine.submit(Job(hang))
         assert asleep.wait(PATIENCE_S)
         assert session.is_working()
         time.sleep(0.15)
@@ -132,11 +133,11 @@ def test_a_session_whose_engine_or_stream_hangs_does_not_work(
         release.set()
         engine.drain()
         assert session.is_working()
-        monkeypatch.setattr(live_session, "_LONGEST_ROUND_S", -1.0)
+        monkeypatch.setattr(live_session, "_MAX_ROUND_S", -1.0)
         assert not session.is_working()
         session.stop()
         running.join()
-        monkeypatch.setattr(live_session, "_LONGEST_ROUND_S", 0.001)
+        monkeypatch.setattr(live_session, "_MAX_ROUND_S", 0.001)
         assert session.is_working()  # what is over does not hang
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import read_session
-from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, current, rows
+from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, current, dive_of, result_of, rows
 
 
 def test_what_is_corrected_while_a_dive_is_with_the_engine_is_not_lost(
@@ -54,13 +54,13 @@ def test_what_is_corrected_while_a_dive_is_with_the_engine_is_not_lost(
 def test_a_corrected_dive_number_changes_the_score(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES, dives=THREE[:2]) as session:
         session.run()
-        before = session.dive(1) or {}
+        before = result_of(session, 1)
         session.command("edit", order=1, dive_number="5253B", athlete="Zoë")
         session.drain()
-        after = session.dive(1) or {}
-        assert (after["dive_number"], after["athlete"]) == ("5253B", "Zoë")
-        assert after["result"]["exemplars"][0]["dive_number"] == "5253B"
-        assert after["result"]["score"] != before["result"]["score"]
+        after = dive_of(session, 1)
+        assert (after.dive_number, after.athlete) == ("5253B", "Zoë")
+        assert result_of(session, 1).exemplars[0].dive_number == "5253B"
+        assert result_of(session, 1).score != before.score
         session.command("assign", number=1, order=3)
         session.drain()
         assert rows(session, "order", "athlete", "dive_number")[0] == (3, "Ada", "107B")
@@ -90,15 +90,15 @@ def test_a_void_dive_is_out_of_the_ranking_and_comes_back(video: Path, tiny_bund
         ("dance", {}, "allowed: trigger, skip"),
         ("skip", {"order": 1}, "takes nothing"),
         ("go_to", {}, "takes order"),
-        ("go_to", {"order": "1"}, "whole number"),
+        ("go_to", {"order": "1"}, "Expected `int`"),
         ("go_to", {"order": 9}, "allowed: 1 to 4"),
         ("edit", {"order": 1}, "nothing to change"),
         ("edit", {"order": 1, "state": "done"}, "no 'state' to edit"),
         ("void", {"number": 7}, "no dive 7"),
-        ("void", {"number": True}, "whole number"),
+        ("void", {"number": True}, "Expected `int`"),
         ("rescore", {"number": 7}, "no dive 7"),
         ("assign", {"number": 7, "order": None}, "no dive 7"),
-        ("set_dive", {"dive_number": 4}, "give a text"),
+        ("set_dive", {"dive_number": 4}, "Expected `str | null`"),
         ("trigger", {}, "no picture yet"),
         ("back", {}, "this is the first"),
     ],

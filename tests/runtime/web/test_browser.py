@@ -87,7 +87,7 @@ def test_an_older_dive_stays_until_the_latest_is_wanted(browser: Any, served: Se
 
 
 def test_names_are_texts(browser: Any, served: Served) -> None:
-    served.session.competition.edit(1, {"athlete": EVIL[:80], "club": EVIL[-60:]})
+    served.session.competition = served.session.competition.edit(1, {"athlete": EVIL[:80], "club": EVIL[-60:]})
     served.session.source["error"] = EVIL
     served.session.state["problem"] = EVIL
     served.session.add_dive(status="invalid", reasons=(EVIL,))
@@ -194,7 +194,7 @@ def test_without_a_start_list_the_number_is_set_here(browser: Any, tmp_path: Pat
 
 def test_a_video_is_played_from_where_a_stage_begins(browser: Any, served: Served, tmp_path: Path) -> None:
     served.session.add_dive()
-    served.session.records[1]["recording"] = "clips/dive-0001.mp4"
+    served.session.alter(1, recording="clips/dive-0001.mp4")
     write_video(tmp_path / "clips" / "dive-0001.mp4", 4.0)
     with opened(browser, served.page.url) as tab:
         tab.press("Play video")

@@ -62,9 +62,11 @@ def test_the_big_screen_is_read_from_afar(browser: Any, served: Served) -> None:
 def test_every_text_has_contrast(browser: Any, served: Served, scheme: str, place: str) -> None:
     served.session.add_dive()
     served.session.add_dive(status="invalid", reasons=("a gap",))
-    served.session.competition.skip()
+    served.session.competition = served.session.competition.skip()
     served.session.add_dive(64.0)
-    served.session.records[3]["result"]["same_dive_number"] = False
+    result = served.session.records[3].result
+    assert result is not None
+    served.session.alter(3, result=replace(result, same_dive_number=False))
     served.session.state.update(problem="disk full", detector="dive seen")
     served.session.health.update(disk_free_mb=1500.0)
     with opened(browser, served.page.url + place, color_scheme=scheme) as tab:

@@ -282,7 +282,7 @@ def test_a_clip_outside_the_session_is_not_served(served: Served, tmp_path: Path
     (inside / "clips" / "own.mp4").write_bytes(b"own")
     number = served.session.add_dive()
     for recording, status in (("../secret.mp4", 404), ("clips/link.mp4", 404), ("clips", 404), ("clips/own.mp4", 200)):
-        served.session.records[number]["recording"] = recording
+        served.session.alter(number, recording=recording)
         assert served.ask(f"/api/dives/{number}/clip.mp4").status == status, recording
 
 

@@ -51,14 +51,14 @@ class Outbox:
 
     def message(self, number: int) -> Message:
         """Return the newest result of a dive."""
-        revision, record = self._store.newest(number)
+        revision, dive = self._store.newest(number)
         name = f"{session_id(self._store)}-{number}-{revision}"
         session = {
             "id": session_id(self._store),
             "name": self._store.folder.resolve().name,
             "started": self._store.started,
         }
-        data: dict[str, Any] = {"session": session, "revision": revision, "dive": record}
+        data: dict[str, Any] = {"session": session, "revision": revision, "dive": dive.to_json()}
         return Message(number, revision, name, encode({"type": "dive", "data": data}).encode())
 
     def mark(self, message: Message) -> None:

@@ -19,7 +19,7 @@ from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.post import Answer, Result, post
 from mcore_runtime.integrations.webhooks.signing import signed_headers
 from mcore_runtime.integrations.webhooks.target import WebhookTarget
-from mcore_runtime.live.events import Subscription
+from mcore_runtime.live.broadcast import Subscription
 from mcore_runtime.session import SessionStore
 
 _TIMEOUT_S = 10.0

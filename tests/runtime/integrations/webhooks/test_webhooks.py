@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from mcore_runtime.integrations.webhooks.__main__ import main
 from mcore_runtime.integrations.webhooks.backoff import Backoff
 from mcore_runtime.integrations.webhooks.sender import Delivery
 from mcore_runtime.integrations.webhooks.signing import read_secret
-from mcore_runtime.live.events import Broadcast
+from mcore_runtime.live.broadcast import Broadcast, DiveNews
 from mcore_runtime.session import SessionStore
 from tests.runtime.integrations.webhooks.receiver import Receiver, receiving
 from tests.runtime.session.made import FACTS, record
@@ -37,10 +38,10 @@ class Session:
     def __init__(self, store: SessionStore) -> None:
         self.store, self.news = store, Broadcast()
 
-    def save(self, number: int, **changes: object) -> None:
+    def save(self, number: int, **changes: Any) -> None:
         dive = record(number, **changes)
         self.store.save_dive(dive)
-        self.news.send({"type": "dive", "dive": dive})
+        self.news.send(DiveNews(dive))
 
     def __enter__(self) -> Session:
         return self

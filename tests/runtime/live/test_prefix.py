@@ -1,8 +1,7 @@
-"""What a dive's first samples will be is known before it is over, and is computed when nobody else waits."""
+"""A dive's first samples are known before it is over, and are computed when nobody else waits."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +14,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
-from mcore.video import sample_clip, sample_indices_by_time
+from mcore.video import sample_indices_by_time
 from mcore.video.sampling import clip_window
-from mcore_runtime.live.dives import CutDive
-from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
-from mcore_runtime.live.headstart import HeadJob, HeadStart
+from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
-from mcore_runtime.live.plan import RunPlan
+from mcore_runtime.live.predicted_grid import expected_times, frame_period, predicted_end
+from mcore_runtime.live.prefix import PrefixJob, PrefixScheduler
 from mcore_runtime.live.ring import FrameRing
-from mcore_runtime.live.scorer_thread import EngineThread
-from mcore_runtime.live.scoring import new_record, scored
+from mcore_runtime.live.run_settings import RunSettings
+from mcore_runtime.live.scoring import score_cut
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.session.rescoring import rescored
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
 from tests.runtime.conftest import HEAD_FRAMES, MODEL
@@ -58,7 +55,7 @@ def test_the_grid_is_known_beforehand_where_the_rate_is_steady(
     times = stamps(rate, 9.0, jitter, decimals=3)
     end_s = start_s + length_s
     seen = times[times <= start_s + known * length_s]
-    settled = settled_end(seen[-64:], end_s)
+    settled = predicted_end(seen[-64:], end_s)
     assert abs(settled - end_s) <= 0.75 / rate
     clip = times[clip_window(times, start_s, settled)]
     expected = expected_times(seen[clip_window(seen, start_s, None)], settled)
@@ -74,9 +71,9 @@ def test_a_rate_is_told_from_rounded_times_with_frames_missing(rate: float) -> N
 
 def test_an_end_that_is_past_or_of_an_unknown_rate_stays() -> None:
     times = np.arange(10) / 25
-    assert settled_end(times, 0.2) == 0.2
-    assert settled_end(times[:1], 3.0) == 3.0
-    assert settled_end(times, times[-1] + 0.04) == pytest.approx(times[-1] + 0.02)  # a frame is due at this very time
+    assert predicted_end(times, 0.2) == 0.2
+    assert predicted_end(times[:1], 3.0) == 3.0
+    assert predicted_end(times, times[-1] + 0.04) == pytest.approx(times[-1] + 0.02)  # a frame is due at this very time
 
 
 def filled(ring: FrameRing, times: NDArray[np.float64]) -> None:
@@ -90,7 +87,7 @@ def test_the_ring_foresees_what_it_will_cut() -> None:
     for number, time_s in enumerate(times[times < end_s].tolist()):
         assert not ring.ends_before_next(end_s), time_s
         ring.add(Frame(np.full((4, 4, 3), number % 251, np.uint8), time_s, number, 0.0, None))
-        first = ring.foresee(5.0, end_s, 84)
+        first = ring.predict_first(5.0, end_s, 84)
         # 108 frames from 5.0 s on: sample 83 is frame 93 of them.
         assert (first is not None) == (time_s >= 5.0 + 93 / 25), time_s
     assert ring.ends_before_next(end_s)
@@ -100,28 +97,28 @@ def test_the_ring_foresees_what_it_will_cut() -> None:
 
 def test_nothing_is_foreseen_of_a_clip_without_an_end_or_without_frames() -> None:
     ring = FrameRing(CONFIG, capacity=256)
-    assert ring.foresee(0.0, 1.0, 84) is None
+    assert ring.predict_first(0.0, 1.0, 84) is None
     filled(ring, stamps(25.0, 4.0))
-    assert ring.foresee(0.0, None, 84) is None
-    assert ring.foresee(3.95, 8.0, 84) is None
-    assert ring.foresee(9.0, 12.0, 84) is None
+    assert ring.predict_first(0.0, None, 84) is None
+    assert ring.predict_first(3.95, 8.0, 84) is None
+    assert ring.predict_first(9.0, 12.0, 84) is None
 
 
 class Offers:
     """Takes jobs, or refuses them, and runs none."""
 
     def __init__(self, *, accepts: bool = True) -> None:
-        self.jobs: list[Callable[[Scorer], None]] = []
+        self.jobs: list[PrefixJob] = []
         self.accepts = accepts
 
-    def __call__(self, job: Callable[[Scorer], None]) -> bool:
+    def __call__(self, job: PrefixJob) -> bool:
         self.jobs.append(job)
         return self.accepts
 
 
 def test_each_clip_is_begun_once_and_forgotten_when_it_is_over() -> None:
     ring, offers = FrameRing(CONFIG, capacity=256), Offers()
-    start = HeadStart(84, offers)
+    start = PrefixScheduler(84, offers)
     filled(ring, stamps(25.0, 4.0))
     windows = [(0.0, 4.2), (0.5, 4.3), (3.0, 7.0)]
     start.update(ring, windows)
@@ -135,7 +132,7 @@ def test_each_clip_is_begun_once_and_forgotten_when_it_is_over() -> None:
 
 def test_a_job_that_was_refused_is_offered_again() -> None:
     ring, offers = FrameRing(CONFIG, capacity=256), Offers(accepts=False)
-    start = HeadStart(84, offers)
+    start = PrefixScheduler(84, offers)
     filled(ring, stamps(25.0, 4.0))
     start.update(ring, [(0.0, 4.2)])
     start.update(ring, [(0.0, 4.2)])
@@ -146,41 +143,13 @@ def test_a_job_that_was_refused_is_offered_again() -> None:
 def test_what_is_taken_before_it_ran_never_runs(split_bundle: Path) -> None:
     first = np.zeros((HEAD_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
-        late, early = HeadJob(first), HeadJob(first)
+        late, early = PrefixJob(first), PrefixJob(first)
         assert late.take() is None
         late.run(scorer)
         assert late.take() is None
         early.run(scorer)
         assert early.take() is not None
         assert early.take() is None
-
-
-def test_scores_go_before_head_starts_and_nothing_is_lost(tiny_bundle: Path) -> None:
-    done: list[str] = []
-    gate, busy = threading.Event(), threading.Event()
-
-    def wait(scorer: Scorer) -> None:
-        busy.set()
-        gate.wait(10)
-
-    def job(name: str) -> Callable[[Scorer], None]:
-        return lambda scorer: done.append(name)
-
-    def never(error: Exception) -> None:
-        raise AssertionError(error)
-
-    with EngineThread(lambda: Scorer(tiny_bundle, "onnxruntime", threads=1)) as engine:
-        engine.submit(wait, never)
-        busy.wait(10)
-        assert engine.offer(job("head 1"))
-        engine.submit(job("score 1"), never)
-        assert engine.offer(job("head 2"))
-        engine.submit(job("score 2"), never)
-        taken = [engine.offer(job("more")) for _ in range(8)]
-        assert taken == [True] * 4 + [False] * 4  # it does not wait for room
-        gate.set()
-        engine.drain()
-    assert done == ["score 1", "score 2", "head 1", "head 2"] + ["more"] * 4
 
 
 class _Lossy:
@@ -204,24 +173,22 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
     cuts: list[CutDive] = []
     with Scorer(bundle, "onnxruntime", threads=1, streaming=streaming) as scorer, open_source(str(video)) as source:
 
-        def at_once(job: Callable[[Scorer], None]) -> bool:
-            job(scorer)
+        def at_once(job: PrefixJob) -> bool:
+            job.run(scorer)
             return True
 
-        head_start = None if scorer.split is None else HeadStart(scorer.split.head_frames, at_once)
+        prefixes = None if scorer.split is None else PrefixScheduler(scorer.split.head_frames, at_once)
         pipeline = LivePipeline(
             source if shown is None else cast("Source", _Lossy(source, shown)),
             scorer.clip_config,
             LiveSettings(record=False),
             cuts.append,
-            head_start=head_start,
+            prefixes=prefixes,
             detector=At((2.0, 3.5)),
         )
         pipeline.run()
         (cut,) = cuts
-        result = scored(scorer, new_record(1, cut, "407C"), cut).result
-        assert result is not None
-        return result
+        return score_cut(scorer, cut, "407C")
 
 
 def test_a_dive_in_a_stream_is_begun_early_and_scores_the_same(video: Path, split_bundle: Path) -> None:
@@ -269,20 +236,7 @@ def test_the_clip_is_over_with_its_last_frame(video: Path, tiny_bundle: Path) ->
 
 
 def test_exact_begins_nothing(split_bundle: Path) -> None:
-    plan = RunPlan("camera://0", split_bundle, backend="onnxruntime", threads=1)
-    with plan.open_scorer() as early, replace(plan, exact=True).open_scorer() as exact:
+    settings = RunSettings("camera://0", split_bundle, backend="onnxruntime", threads=1)
+    with settings.open_scorer() as early, replace(settings, exact=True).open_scorer() as exact:
         assert early.split is not None
         assert exact.split is None
-
-
-def test_a_dive_that_was_begun_early_is_scored_again_in_two_parts(split_bundle: Path, dive_video: Path) -> None:
-    """Only then is it the same bit for bit; a dive that was computed whole stays whole."""
-    clip = sample_clip(dive_video, MODEL.clip)
-    with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
-        comparison = scorer.select("407C")
-        for head in (scorer.begin(clip.frames[:HEAD_FRAMES]), None):
-            result = scorer.score_clip(clip, comparison, head=head)
-            record = {"number": 1, "status": "scored", "dive_number": "407C", "result": result.to_json()}
-            again = rescored(scorer, record, clip)["result"]
-            assert again["score"] == result.score
-            assert ("backbone_head" in again["timing_ms"]) == (head is not None)

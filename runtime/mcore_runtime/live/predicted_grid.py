@@ -1,4 +1,4 @@
-"""When a stream's next frames will come, if it goes on as steadily as it has so far: plain arithmetic on times.
+"""Predicted times of a stream's next frames, if it goes on as steadily as it has so far.
 
 Both ends of a dive's clip are known once it has been detected, or asked for, but the network's sampling grid needs the
 number of frames between them; with a steady rate that is known as well, a second or so before the last of them.
@@ -29,7 +29,7 @@ def frame_period(times: NDArray[np.float64]) -> float:
     return _line(times)[0]
 
 
-def settled_end(times: NDArray[np.float64], end_s: float) -> float:
+def predicted_end(times: NDArray[np.float64], end_s: float) -> float:
     """Move the end of a clip by about half a period at most, to the middle between two frames that are to come.
 
     Which frames lie within the clip then does not depend on the last digit of a time, nor on a camera that is a few

@@ -1,4 +1,4 @@
-"""What a run is to do: from the command line, and where a session goes on, from what it did before."""
+"""Settings of a run: from the command line, and where a session goes on, from what it did before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRETIVE = ("rtsp", "http", "gst")
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class RunSettings:
     """Source, bundle and settings of a run."""
 
     address: str
@@ -35,12 +35,12 @@ class RunPlan:
     """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
 
     @property
-    def settings(self) -> LiveSettings:
+    def live(self) -> LiveSettings:
         """How dives are cut."""
         return LiveSettings(mode=self.mode, record=self.clips)
 
     def open_scorer(self) -> Scorer:
-        """Open the engine."""
+        """Open the scorer."""
         return Scorer(
             self.bundle,
             self.backend,
@@ -71,11 +71,11 @@ class RunPlan:
         }
 
 
-def make_plan(given: Mapping[str, Any], facts: Mapping[str, Any] | None, where: Path | None) -> RunPlan:
-    """Put a plan together.
+def settle_settings(given: Mapping[str, Any], facts: Mapping[str, Any] | None, where: Path | None) -> RunSettings:
+    """Put the settings of a run together.
 
     Args:
-        given: fields of ``RunPlan`` from the command line; None: not given.
+        given: fields of ``RunSettings`` from the command line; None: not given.
         facts: of the session that goes on; None: a new one begins.
         where: its folder.
 
@@ -89,7 +89,7 @@ def make_plan(given: Mapping[str, Any], facts: Mapping[str, Any] | None, where: 
     if values["bundle"] is None:
         raise UserError("give the bundle that scores, a folder made by mcore-export: --bundle FOLDER")
     values["bundle"] = Path(values["bundle"])
-    return RunPlan(**{name: value for name, value in values.items() if value is not None})
+    return RunSettings(**{name: value for name, value in values.items() if value is not None})
 
 
 def _no_address(facts: Mapping[str, Any] | None, where: Path | None) -> str:
