@@ -18,9 +18,9 @@ pytest.importorskip("websockets", reason="the page's packages are not installed 
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from mcore_runtime.access_token import AccessToken
 from mcore_runtime.web import serve
 from mcore_runtime.web.access_control import HEADERS, AccessControl
-from mcore_runtime.web.tokens import AccessToken
 from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Answer, Served, begin
 from tests.runtime.web.fake_session import FakeSession
 
