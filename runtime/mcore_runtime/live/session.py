@@ -25,20 +25,13 @@ from mcore_runtime.detector import Detector
 from mcore_runtime.live.broadcast import Broadcast, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.events import DiveOpened, Logged, RescoreBegun
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
 from mcore_runtime.live.snapshot import Health, source_part, state_part
-from mcore_runtime.live.state import (
-    DiveOpened,
-    Logged,
-    RescoreBegun,
-    SessionState,
-    check_rescorable,
-    parse_dive_number,
-    restored_session,
-)
+from mcore_runtime.live.state import SessionState, check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter
 from mcore_runtime.report.exemplar_comparison import ExemplarComparison, compare_with_exemplar

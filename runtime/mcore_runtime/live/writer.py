@@ -15,7 +15,8 @@ from mcore.common.errors import UserError
 from mcore.common.files import replacing
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.state import Change, Event, SessionState, VideoLost, apply, saved_state
+from mcore_runtime.live.events import Event, VideoLost
+from mcore_runtime.live.state import Change, SessionState, apply, saved_state
 from mcore_runtime.session import SessionStore
 
 STATE_KEY = "competition"

@@ -11,8 +11,7 @@ from mcore.common.errors import UserError
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.commands import Assign, Edit, GoTo, Restore, SetDive, Skip, Void
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.state import (
-    Change,
+from mcore_runtime.live.events import (
     DiveFailed,
     DiveOpened,
     DiveRescored,
@@ -20,12 +19,9 @@ from mcore_runtime.live.state import (
     Event,
     RescoreBegun,
     RescoreFailed,
-    SessionState,
     VideoLost,
-    apply,
-    restored_session,
-    saved_state,
 )
+from mcore_runtime.live.state import Change, SessionState, apply, restored_session, saved_state
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy
 from tests.runtime.session.made import noise
@@ -56,7 +52,7 @@ def result(score: float = 70.0, dive_number: str | None = "407C") -> DiveScore:
 
 
 def scored(number: int = 1, scored_as: str | None = "407C", score: float = 70.0) -> DiveScored:
-    return DiveScored(number, scored_as, result(score, scored_as), 120.0, NOW, CUT)
+    return DiveScored(number, result(score, scored_as), 120.0, NOW, CUT)
 
 
 def after(*events: Event, entries: Sequence[Entry] = ENTRIES) -> Change:
