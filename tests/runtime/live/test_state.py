@@ -105,6 +105,15 @@ def test_what_the_operator_says_of_a_dive_that_is_with_the_scorer_stays(ended: E
     assert [dive.status for dive in restored.dives] == [status]
 
 
+def test_a_void_dive_counts_no_more_until_it_is_restored() -> None:
+    void = after(OPENED, scored(), Void(1))
+    assert (void.state.scores, void.state.competition.current) == ({}, 1)
+    assert after(OPENED, scored(), Void(1), Restore(1)).state == after(OPENED, scored()).state
+    for event, words in ((Void(1), "void already"), (RescoreBegun(1), "void; restore it first")):
+        with pytest.raises(UserError, match=words):
+            apply(void.state, event)
+
+
 def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> None:
     assert after(OPENED, Void(1), Restore(1), scored()).dives[0].status is DiveStatus.SCORED
 
