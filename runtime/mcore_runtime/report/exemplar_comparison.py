@@ -16,7 +16,7 @@ MomentPair = tuple[Moment, Moment]
 
 
 @dataclass(frozen=True)
-class ExemplarComparison:
+class ComparedMoments:
     """Two dives at the same points of their stages."""
 
     exemplar_name: str
@@ -28,7 +28,7 @@ class ExemplarComparison:
 
 def compare_with_exemplar(
     exemplar_name: str, bundle_sha256: str, dive: Sequence[Moment], pictures: ExemplarPictures | None
-) -> ExemplarComparison | None:
+) -> ComparedMoments | None:
     """Compare a dive with an exemplar.
 
     Args:
@@ -46,12 +46,12 @@ def compare_with_exemplar(
     exemplar = pictures.moments(exemplar_name)
     if exemplar is None or len(exemplar) != len(dive):
         return None
-    return ExemplarComparison(exemplar_name, tuple(dive), exemplar)
+    return ComparedMoments(exemplar_name, tuple(dive), exemplar)
 
 
 def compare_with_closest(
     result: DiveScore, clip: SampledClip, pictures: ExemplarPictures | None
-) -> ExemplarComparison | None:
+) -> ComparedMoments | None:
     """Compare a scored dive with its closest exemplar.
 
     Args:
@@ -65,7 +65,7 @@ def compare_with_closest(
     return compare_with_exemplar(result.exemplars[0].name, result.backend.bundle_sha256, dive, pictures)
 
 
-def pairs_by_stage(comparison: ExemplarComparison | None) -> list[list[MomentPair]]:
+def pairs_by_stage(comparison: ComparedMoments | None) -> list[list[MomentPair]]:
     """Return begin, middle and end of each stage of both dives; empty where there is no comparison."""
     if comparison is None:
         return []

@@ -8,18 +8,16 @@ token the cookie does the same work, because browsers keep it from other sites a
 
 from __future__ import annotations
 
-import re
-
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcore_runtime.web.address import host_name
 from mcore_runtime.web.limits import RateLimit, Refusal, client_of, read_body
 from mcore_runtime.web.login import PUBLIC, Login
 from mcore_runtime.web.tokens import AccessToken
 
 _SAFE = ("GET", "HEAD")
-_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -79,7 +77,7 @@ class AccessControl:
         """Return the answer if the app is not to give it; raises ``Refusal``."""
         connection = HTTPConnection(scope)
         host = _host(connection)
-        if self._names is not None and _name(host) not in self._names:
+        if self._names is not None and host_name(host) not in self._names:
             raise Refusal(403, f"this page answers to {', '.join(sorted(self._names))} only")
         client = client_of(connection.client.host if connection.client else "")
         if not self._requests.allows(client):
@@ -126,12 +124,6 @@ def _host(connection: HTTPConnection) -> str:
     if len(hosts) != 1:
         raise Refusal(400, "a request needs one Host header")
     return hosts[0].lower()
-
-
-def _name(host: str) -> str:
-    """A Host header without its port and brackets; empty where it is none."""
-    match = _HOST.fullmatch(host)
-    return "" if match is None else match[1] or match[2]
 
 
 def _answer(scope: Scope, refusal: Refusal) -> Response:

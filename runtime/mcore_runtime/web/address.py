@@ -1,4 +1,4 @@
-"""Where the page is served: reading HOST:PORT, taking the port, and saying what to type into a browser."""
+"""Addresses that the page and metrics are served at: reading HOST:PORT, taking the port, URL for a browser."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 DEFAULT_ADDRESS = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST_HEADER = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 _ELSEWHERE = "192.0.2.1"
 """An address for documentation (RFC 5737): nothing is sent there, the system only says from where it would send."""
 
@@ -87,6 +88,12 @@ def is_loopback(host: str) -> bool:
 def local_names(host: str) -> frozenset[str]:
     """Names under which a page on loopback may be asked for; any other is a name that was pointed here."""
     return _LOCAL_NAMES | {host.lower()}
+
+
+def host_name(header: str) -> str:
+    """Return the name in a Host header, without port and brackets, in small letters; empty where it is none."""
+    match = _HOST_HEADER.fullmatch(header.lower())
+    return "" if match is None else match[1] or match[2]
 
 
 def url_of(taken: socket.socket, address: Address) -> str:

@@ -63,7 +63,7 @@ class Service:
 
     async def finish(self) -> None:
         """Take leave of all pages, so that the server need not cut them off."""
-        await self.pictures.close()
+        self.pictures.close()
         for socket in tuple(self._sockets):
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(_GOING_AWAY, "the run is over")

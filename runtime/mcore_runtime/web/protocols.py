@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore_runtime.live.broadcast import News
-from mcore_runtime.report.exemplar_comparison import ExemplarComparison
+from mcore_runtime.report.exemplar_comparison import ComparedMoments
 from mcore_runtime.session.dive import LiveDive
 
 
@@ -46,7 +46,7 @@ class Session(Protocol):
     def strip(self, number: int) -> list[bytes] | None:
         """JPEGs of a dive's scored frames; None: they were not kept."""
 
-    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
+    def exemplar_comparison(self, number: int) -> ComparedMoments | None:
         """A dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
 
     def clip_path(self, number: int) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
-from mcore_runtime.report.exemplar_comparison import ExemplarComparison
+from mcore_runtime.report.exemplar_comparison import ComparedMoments
 
 _HEARTBEAT = ("revision", "source", "detector", "health")
 
@@ -21,7 +21,7 @@ def with_dive_words(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     return {**snapshot, "dive_words": words}
 
 
-def comparison_times(comparison: ExemplarComparison | None) -> dict[str, Any] | None:
+def comparison_times(comparison: ComparedMoments | None) -> dict[str, Any] | None:
     """Return which moments of a dive and its closest exemplar have pictures; None: there are none."""
     if comparison is None:
         return None

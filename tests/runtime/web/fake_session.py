@@ -20,9 +20,8 @@ from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, S
 from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void, parse_command
 from mcore_runtime.live.snapshot import state_part
 from mcore_runtime.live.state import SessionState, apply
-from mcore_runtime.report.exemplar_comparison import ExemplarComparison
-from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
-from mcore_runtime.scoring.result import ExemplarComparison as ExemplarScore
+from mcore_runtime.report.exemplar_comparison import ComparedMoments
+from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy, LiveDive
 
 ENTRIES = (
@@ -112,13 +111,13 @@ class FakeSession:
     def strip(self, number: int) -> list[bytes] | None:
         return None if number not in self.records else [_jpeg(20 * i) for i in range(12)]
 
-    def exemplar_comparison(self, number: int) -> ExemplarComparison | None:
+    def exemplar_comparison(self, number: int) -> ComparedMoments | None:
         record = self.records.get(number)
         if record is None or record.result is None or not self.has_exemplars:
             return None
         dive = tuple(Moment(0.25 * i, _jpeg(15 * i)) for i in range(15))
         other = tuple(Moment(0.2 * i, _jpeg(255 - 15 * i)) for i in range(15))
-        return ExemplarComparison(record.result.exemplars[0].name, dive, other)
+        return ComparedMoments(record.result.exemplars[0].name, dive, other)
 
     def clip_path(self, number: int) -> Path | None:
         record = self.records.get(number)
@@ -174,7 +173,7 @@ def dive_record(
     """A dive with a result of six exemplars."""
     seen = zip((-0.3, 0.8, 1.9, -2.4, 3.7, 5.0), (-4.0, -1.5, 0.2, 1.0, 1.8, 2.5), strict=True)
     exemplars = tuple(
-        ExemplarScore(f"train/{i:04d}.mp4", "107B", score + off - delta, delta, score + off)
+        ExemplarComparison(f"train/{i:04d}.mp4", "107B", score + off - delta, delta, score + off)
         for i, (delta, off) in enumerate(seen)
     )
     result = DiveScore(

@@ -1,4 +1,4 @@
-// What must not be overlooked: said loudly at the top, as long as it lasts.
+// Alerts at the top: what must not be overlooked, as long as it lasts.
 
 import { $, ago, clock, el, rebuild, setText, sentence } from "./dom.js";
 import { state } from "./state.js";

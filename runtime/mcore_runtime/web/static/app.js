@@ -32,10 +32,10 @@ function show(what) {
 /** Tell those who listen instead of looking; once for every score. */
 function announce() {
   const row = state.snapshot.dives.findLast((dive) => dive.status !== "scoring");
-  const told = row === undefined ? "" : `${row.number} ${row.created} ${row.status}`;
+  const heard = row === undefined ? "" : `${row.number} ${row.created} ${row.status}`;
   const isFirst = announced === null;
-  if (announced === told) return;
-  announced = told;
+  if (announced === heard) return;
+  announced = heard;
   if (isFirst || row === undefined) return; // a page that was just opened reads nothing out
   const who = row.athlete || `dive ${row.number}`;
   const text = row.status === "scored" ? `${who}, ${words(row.dive_number) || "dive number unknown"}: ${points(row.score)} points` : `${who}: ${row.status}`;

@@ -1,9 +1,9 @@
-// Two small drawings: what the exemplars setText, and where the points come from.
+// Two small drawings: what the exemplars predict, and where the points come from.
 
 import { capital, el, points, signed, svg } from "./dom.js";
 
 export const STAGES = ["take-off", "flight", "entry"];
-const LEAST_SHARE = 2; // points at the end of the axis at least: tenths should not look dramatic
+const MIN_SHARE = 2; // points at the end of the axis at least: tenths should not look dramatic
 const WIDTH = 420;
 
 /** Each exemplar's prediction as a dot, the interval as a band, the score as a line. */
@@ -35,7 +35,7 @@ function label(x, text, anchor) {
 export function stageBars(result) {
   const shares = STAGES.map((stage) => result.stage_deltas[stage]);
   const mean = result.exemplars.reduce((sum, exemplar) => sum + exemplar.score, 0) / result.exemplars.length;
-  const scale = 50 / Math.max(LEAST_SHARE, ...shares.map(Math.abs));
+  const scale = 50 / Math.max(MIN_SHARE, ...shares.map(Math.abs));
   const rows = STAGES.map((stage, index) => {
     const bar = el("span", { class: `share stage${index}` });
     bar.style.width = `${Math.max(0.5, Math.abs(shares[index]) * scale)}%`;

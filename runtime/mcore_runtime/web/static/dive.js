@@ -9,9 +9,9 @@ import { shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
 
-const MOST_KEPT = 60;
+const MAX_RECORDS = 60;
 const SHOWN_EXEMPLARS = 6;
-const PATIENCE_MS = 10_000; // the pictures of a dive follow its score a moment later
+const TIMEOUT_MS = 10_000; // the pictures of a dive follow its score a moment later
 const STATUS = { scoring: "being scored", invalid: "not scored", failed: "failed", void: "void" };
 const records = new Map();
 let waiting = "";
@@ -46,9 +46,9 @@ async function load(row) {
     if (record !== null && version(record) === key) {
       records.delete(key);
       records.set(key, record);
-      if (records.size > MOST_KEPT) records.delete(records.keys().next().value);
+      if (records.size > MAX_RECORDS) records.delete(records.keys().next().value);
       showDive();
-      if (record.strip_pictures > 0 || Date.now() - began > PATIENCE_MS || Date.now() - Date.parse(record.created) > PATIENCE_MS) break;
+      if (record.strip_pictures > 0 || Date.now() - began > TIMEOUT_MS || Date.now() - Date.parse(record.created) > TIMEOUT_MS) break;
     }
     await new Promise((resolve) => setTimeout(resolve, 700));
     if (version(shownRow() ?? row) !== key) break;

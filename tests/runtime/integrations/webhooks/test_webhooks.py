@@ -58,7 +58,7 @@ def until_all_is_sent(sent: Delivery, timeout_s: float = 10.0) -> None:
     end_s = time.monotonic() + timeout_s
     while sent.left:
         assert time.monotonic() < end_s
-        time.sleep(min(sent.round(), 0.05))
+        time.sleep(min(sent.send_due(), 0.05))
 
 
 def test_dives_arrive_as_they_happen_signed_and_whole(store: SessionStore) -> None:
@@ -89,7 +89,7 @@ def test_signatures_convince_a_second_implementation(store: SessionStore) -> Non
     standard = pytest.importorskip("standardwebhooks.webhooks", reason="the package standardwebhooks is not installed")
     store.save_dive(record(1, athlete="Ada Łovelace"))
     with receiving() as receiver:
-        Delivery(store, parse_target(receiver.url), read_secret({SECRET_VARIABLE: SECRET}), print).round()
+        Delivery(store, parse_target(receiver.url), read_secret({SECRET_VARIABLE: SECRET}), print).send_due()
         (request,) = receiver.wait_for(1)
     judge = standard.Webhook(SECRET)
     assert judge.verify(request.body, request.headers)["data"] == request.data
@@ -138,7 +138,7 @@ def test_a_receiver_that_wants_no_more_gets_no_more_in_this_run(store: SessionSt
         store.save_dive(record(1))
         store.save_dive(record(2))
         sent = delivery(store, receiver, said)
-        sent.round()
+        sent.send_due()
         sent.finish(time.monotonic() + 5)
         assert (len(receiver.requests), sent.left, len(said)) == (1, 2, 1)
         receiver.behave = lambda count: (200, {})
@@ -174,7 +174,7 @@ def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Pat
         with SessionStore.create(folder, FACTS) as store:
             for number in (1, 2, 3):
                 store.save_dive(record(number))
-            delivery(store, receiver, []).round()
+            delivery(store, receiver, []).send_due()
         with SessionStore.open(folder) as store:
             assert delivery(store, receiver, []).left == 2
             receiver.behave = lambda count: (200, {})
@@ -197,7 +197,7 @@ def test_a_receiver_that_hangs_holds_up_neither_dives_nor_other_receivers_nor_th
     with socket.create_server(("127.0.0.1", 0)) as silent, receiving() as receiver:  # it never accepts
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         targets = [parse_target(hanging), parse_target(receiver.url)]
-        with Webhooks(store, targets, None, said.append, patience_s=0.2) as webhooks, Session(store) as session:
+        with Webhooks(store, targets, None, said.append, end_timeout_s=0.2) as webhooks, Session(store) as session:
             webhooks.listen(session.news.subscribe)
             began_s = time.monotonic()
             for number in range(1, 21):
@@ -214,7 +214,7 @@ def test_a_receiver_that_comes_back_during_the_session_gets_everything(store: Se
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     target = parse_target(f"http://127.0.0.1:{port}/dives?key=letmein")
-    with Webhooks(store, [target], None, print, patience_s=5.0) as webhooks, Session(store) as session:
+    with Webhooks(store, [target], None, print, end_timeout_s=5.0) as webhooks, Session(store) as session:
         webhooks.listen(session.news.subscribe)
         session.save(1)
         time.sleep(0.1)
@@ -231,7 +231,7 @@ def test_nothing_private_is_said_or_kept(tmp_path: Path) -> None:
     target = parse_target(f"http://user:hunter2@127.0.0.1:{port}/secret-path?key=letmein")
     with SessionStore.create(tmp_path / "final", FACTS) as store:
         store.save_dive(record(1))
-        Delivery(store, target, None, said.append).round()
+        Delivery(store, target, None, said.append).send_due()
         assert "Connection refused" in said[0]
     kept = b"".join(path.read_bytes() for path in (tmp_path / "final").iterdir() if path.is_file())
     assert b"webhook http://127.0.0.1" in kept  # the event, by the public form
@@ -254,7 +254,7 @@ def test_the_command_sends_what_is_left(tmp_path: Path, capsys: pytest.CaptureFi
         store.save_dive(record(2))
     with receiving(lambda count: (500, {})) as receiver:
         command = [str(tmp_path / "final"), receiver.url]
-        assert main([*command, "--patience-s", "0.2"]) == 1
+        assert main([*command, "--timeout-s", "0.2"]) == 1
         assert "0 results sent, 2 left" in capsys.readouterr().out
         receiver.behave = lambda count: (200, {})
         assert main(command) == 0

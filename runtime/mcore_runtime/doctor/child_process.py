@@ -12,58 +12,57 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mcore_runtime.doctor.findings import Finding, trouble
+from mcore.common.errors import UserError
+from mcore.common.typed_json import decode, encode
+from mcore_runtime.doctor.findings import Finding, error
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
-def in_child(topic: str, name: str, *, patience_s: float = PATIENCE_S, **arguments: Any) -> list[Finding]:
+def in_child(name: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> list[Finding]:
     """Run a probe in a new process; that it crashes or hangs is a finding.
 
     Args:
-        topic: of the finding where the process does not end well.
         name: one of ``probes()``.
-        patience_s: longest time, seconds.
+        timeout_s: longest time, seconds.
         arguments: for the probe, as JSON. They are not on the command line, where others could read passwords.
     """
     what = arguments.get("backend") or name
-    request = json.dumps({"name": name, "arguments": arguments})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "mcore_runtime.doctor.children"],
-            input=request.encode(),
+            [sys.executable, "-m", "mcore_runtime.doctor.child_process"],
+            input=encode({"name": name, "arguments": arguments}).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # libraries quote addresses there
-            timeout=patience_s,
+            timeout=timeout_s,
         )
     except subprocess.TimeoutExpired:
-        return [trouble(topic, f"{what} did not answer within {patience_s:.0f} s")]
+        return [error(f"{what} did not answer within {timeout_s:.0f} s")]
     if done.returncode < 0:
         sent = signal.strsignal(-done.returncode)
         remedy = "a library here does not fit this processor or driver: install it again, or leave it out"
-        return [trouble(topic, f"{what} ended its process: {sent} (signal {-done.returncode})", remedy)]
+        return [error(f"{what} ended its process: {sent} (signal {-done.returncode})", remedy)]
     try:
-        return [Finding(**values) for values in json.loads(done.stdout)]
-    except (ValueError, TypeError):
-        return [trouble(topic, f"{what} ended its process with exit code {done.returncode} and no answer")]
+        return decode(list[Finding], done.stdout, what)
+    except UserError:
+        return [error(f"{what} ended its process with exit code {done.returncode} and no answer")]
 
 
 def probes() -> Mapping[str, Callable[..., list[Finding]]]:
     """What can be asked for in a process of its own."""
-    from mcore_runtime.doctor import engines, hardware, software, work
+    from mcore_runtime.doctor import bundles, engines, hardware, software, sources
 
     return {
         "cuda": hardware.cuda,
         "video": software.video,
         "gstreamer": software.gstreamer,
         "library": engines.library,
-        "trial": lambda path, backend: work.trial(Path(path), backend),
-        "chosen": lambda path: work.chosen(Path(path)),
-        "source": work.source,
+        "trial": lambda path, backend: bundles.trial(Path(path), backend),
+        "chosen": lambda path: bundles.chosen(Path(path)),
+        "source": sources.source,
     }
 
 
@@ -73,7 +72,7 @@ def main() -> None:
     os.dup2(2, 1)
     request = json.load(sys.stdin)
     findings = probes()[request["name"]](**request["arguments"])
-    os.write(answer, json.dumps([asdict(finding) for finding in findings]).encode())
+    os.write(answer, encode(findings).encode())
     os.close(answer)
 
 
