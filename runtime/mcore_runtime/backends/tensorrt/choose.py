@@ -1,4 +1,4 @@
-"""Which of a bundle's engines fits this machine; where none does, which command builds one."""
+"""Choice of the engine that fits this machine; where none does, the command that builds one."""
 
 from __future__ import annotations
 
