@@ -181,7 +181,7 @@ class LivePipeline:
         others = (p for p in self._pending if p.found_by != "operator" or not p.start_s < dive.entry_s < p.end_s)
         self._pending = tuple(others)
         self._entry_s = dive.entry_s
-        self._await(_Pending(start_s, end_s, dive.witness, dive.takeoff_s, dive.entry_s))
+        self._await(_Pending(start_s, end_s, dive.found_by, dive.takeoff_s, dive.entry_s))
 
     def _await(self, pending: _Pending) -> None:
         self._pending = (*self._pending, replace(pending, end_s=self._ring.settle(pending.end_s)))

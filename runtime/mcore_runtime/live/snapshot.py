@@ -31,7 +31,7 @@ def session_part(engine: EngineThread, settings: LiveSettings, ledger: Ledger) -
         "bundle_sha256": scorer.bundle.sha256,
         "backend": scorer.backend.name,
         "provider": scorer.backend.provider,
-        "precision": scorer.arithmetic,
+        "precision": scorer.compute_dtype,
         "folder": "" if folder is None else str(folder),
         "problem": ledger.problem or (None if engine.problem is None else f"the engine failed: {engine.problem}"),
     }

@@ -125,7 +125,7 @@ def _facts(result: DiveScore) -> list[str]:
 
 def _interval_text(result: DiveScore) -> str:
     """The calibrated interval and the spread, or the spread alone."""
-    spread = result.exemplar_spread
+    spread = result.exemplar_range
     if result.interval_level is None or spread is None:
         return result.interval_text
     return f"{result.interval_text}; exemplars say {spread[0]:.1f} to {spread[1]:.1f}"

@@ -67,7 +67,7 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
         result = scorer.score(dive_video, "5253B")
     assert (result.low, result.high) == (None, None)
     assert result.difficulty is None
-    assert any("spread is unknown" in note for note in result.notes)
+    assert any("exemplar range is unknown" in note for note in result.notes)
 
 
 CALIBRATION = BankCalibration(
@@ -100,14 +100,14 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
         result = scorer.score(dive_video, dive_number, any_exemplar=True)
     if half_width is None:
-        assert (result.low, result.high) == result.exemplar_spread
+        assert (result.low, result.high) == result.exemplar_range
         assert result.interval_level is None
         assert result.interval_text.startswith("exemplars say")
     else:
         assert (result.low, result.high) == (result.score - half_width, result.score + half_width)
         assert result.interval_level == 0.8
         assert result.interval_text.startswith("80 %: ")
-    assert not any("spread is unknown" in note for note in result.notes)
+    assert not any("exemplar range is unknown" in note for note in result.notes)
     assert any("less certain" in note for note in result.notes) == (dive_number not in ("407C", "5253B"))
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
@@ -183,7 +183,7 @@ def test_a_score_that_is_not_a_number_is_an_error(
             return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
 
         monkeypatch.setattr(scorer.backend, "regressor", overflow)
-        with pytest.raises(BackendError, match=rf"not numbers.*--verify --backend {scorer.backend.name}"):
+        with pytest.raises(BackendError, match=rf"not numbers.*mcore-bundle verify .* --backend {scorer.backend.name}"):
             scorer.score(dive_video, "407C")
 
 
