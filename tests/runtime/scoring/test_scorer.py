@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,6 +124,19 @@ def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path
         folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
     )
     return folder
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
+    """Each thread gets the results of its own clip; on OpenVINO without a lock it got another's."""
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    clips = np.random.default_rng(0).standard_normal((4, 3, 8, 12, 12), np.float32)
+    with Scorer(tiny_bundle, backend) as scorer, ThreadPoolExecutor(len(clips)) as pool:
+        expected = [scorer.encode(clip).tokens for clip in clips]
+        for _ in range(100):
+            for encoded, tokens in zip(pool.map(scorer.encode, clips), expected, strict=True):
+                np.testing.assert_array_equal(encoded.tokens, tokens)
 
 
 def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:
