@@ -295,7 +295,7 @@ class LiveSession:
             "bundle_sha256": scorer.bundle.sha256,
             "backend": scorer.backend.name,
             "provider": scorer.backend.provider,
-            "precision": scorer.arithmetic,
+            "precision": scorer.compute_dtype,
             "folder": "" if folder is None else str(folder),
             "problem": self._writer.problem or (None if problem is None else f"the engine failed: {problem}"),
         }
