@@ -232,10 +232,10 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             return _went(state, competition.back(), "went back to")
         case GoTo(order):
             return _went(state, competition.go_to(order), "went to")
-        case Edit(order, changes):
-            competition = competition.edit(order, changes)
+        case Edit(order):
+            competition = competition.edit(order, command.changes)
             edited = next(entry for entry in competition.entries if entry.order == order)
-            text = f"edited {order}: " + ", ".join(f"{name} {getattr(edited, name)}" for name in changes)
+            text = f"edited {order}: " + ", ".join(f"{name} {getattr(edited, name)}" for name in command.changes)
             return _follow_entries(_compete(state, competition, text), orders=[order])
         case Assign(number, order):
             _find(state, number)

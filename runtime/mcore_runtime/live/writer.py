@@ -130,10 +130,11 @@ class SessionWriter:
 
     def _run(self) -> None:
         while (submitted := self._queue.get()) is not None:
-            try:
-                self._write(submitted)
-            finally:
-                self._queue.task_done()
+            self._write(submitted)
+            if submitted.change.keep is not None:
+                self._keep(*submitted.change.keep)
+                self._room.release()
+            self._queue.task_done()
 
     def _write(self, submitted: Submitted) -> None:
         change = submitted.change
@@ -145,9 +146,6 @@ class SessionWriter:
             self._news.send(DiveNews(dive))
         self.announce()
         submitted.done.set()
-        if change.keep is not None:
-            self._keep(*change.keep)
-            self._room.release()
 
     def _save(self, change: Change) -> str | None:
         if self._store is None:

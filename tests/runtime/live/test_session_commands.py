@@ -1,4 +1,4 @@
-"""What an operator can do to a session: correct, void, restore and reassign its dives, and what is refused."""
+"""Commands of an operator: a corrected dive is scored again, and what cannot be is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_corrected_dive_number_changes_the_score(video: Path, tiny_bundle: Pat
         ("go_to", {"order": "1"}, "Expected `int`"),
         ("go_to", {"order": 9}, "allowed: 1 to 4"),
         ("edit", {"order": 1}, "nothing to change"),
-        ("edit", {"order": 1, "state": "done"}, "no 'state' to edit"),
+        ("edit", {"order": 1, "state": "done"}, "it takes order, athlete"),
         ("void", {"number": 7}, "no dive 7"),
         ("void", {"number": True}, "Expected `int`"),
         ("rescore", {"number": 7}, "no dive 7"),

@@ -1,4 +1,4 @@
-"""What may break without ending a session: the power, the engine, the folder and the disk."""
+"""Failures that must not end a session: of the scorer, the folder and the disk."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_dive_that_must_not_or_cannot_be_scored_says_why() -> None:
     [(scored(), DiveStatus.SCORED), (DiveFailed(1, "no device", NOW, CUT), DiveStatus.FAILED)],
 )
 def test_what_the_operator_says_of_a_dive_that_is_with_the_scorer_stays(ended: Event, status: DiveStatus) -> None:
-    meanwhile = (Edit(1, {"athlete": "Zoë", "dive_number": "5253B"}), Void(1))
+    meanwhile = (Edit(1, athlete="Zoë", dive_number="5253B"), Void(1))
     change = after(OPENED, *meanwhile, ended)
     (dive,) = change.dives
     assert (dive.status, dive.status_before, dive.athlete, dive.dive_number) == (
@@ -121,9 +121,9 @@ def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> 
 @pytest.mark.parametrize(
     ("command", "number", "again"),
     [
-        (Edit(1, {"dive_number": "107B"}), "107B", (1,)),
-        (Edit(1, {"club": "West"}), "407C", ()),
-        (Edit(2, {"dive_number": "107B"}), "407C", ()),
+        (Edit(1, dive_number="107B"), "107B", (1,)),
+        (Edit(1, club="West"), "407C", ()),
+        (Edit(2, dive_number="107B"), "407C", ()),
         (Assign(1, 2), None, (1,)),
         (Assign(1, None), None, (1,)),
         (SetDive("107b"), "407C", ()),
@@ -155,7 +155,7 @@ def test_a_lost_video_is_noted() -> None:
         (Restore(1), "scoring, not void"),
         (RescoreBegun(1), "is being scored"),
         (GoTo(9), "allowed: 1 to 3"),
-        (Edit(1, {"state": "done"}), "no 'state' to edit"),
+        (Edit(1, difficulty=9.0), "0.9 to 6"),
         (SetDive("12"), "not a dive number"),
         (Assign(7, None), "no dive 7"),
     ],

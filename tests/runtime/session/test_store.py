@@ -1,4 +1,4 @@
-"""What is saved is there again, and what cannot be saved waits and is said."""
+"""The store: what is saved is there again, and what cannot be saved waits and is said."""
 
 from __future__ import annotations
 
