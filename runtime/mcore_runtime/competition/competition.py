@@ -5,7 +5,7 @@ A frozen record: every change returns a new competition, so whoever holds one ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from mcore.common.typed_json import convert
 from mcore_runtime.competition.entry import Entry, EntryState, clean_difficulty, clean_number, clean_text
 from mcore_runtime.competition.ranking import RankRow, rank
 
-EDITABLE = ("athlete", "club", "dive_number", "difficulty")
 _Pairs = tuple[tuple[int, int], ...]
 
 
@@ -112,19 +111,14 @@ class Competition:
         Raises:
             UserError: no such entry, or a value that cannot be.
         """
-        entry = self._find(order)
-        if unknown := sorted(set(changes) - set(EDITABLE)):
-            raise UserError(f"an entry has no {unknown[0]!r} to edit; allowed: {', '.join(EDITABLE)}")
-        values: dict[str, Any] = dict(changes)
-        if "athlete" in values:
-            values["athlete"] = clean_text(values["athlete"], "athlete", required=True)
-        if "club" in values:
-            values["club"] = clean_text(values["club"], "club")
-        if "dive_number" in values:
-            values["dive_number"] = clean_number(values["dive_number"])
-        if "difficulty" in values:
-            values["difficulty"] = clean_difficulty(values["difficulty"])
-        return self._with(replace(entry, **values))
+        cleaners: Mapping[str, Callable[[Any], Any]] = {
+            "athlete": lambda text: clean_text(text, "athlete", required=True),
+            "club": lambda text: clean_text(text, "club"),
+            "dive_number": clean_number,
+            "difficulty": clean_difficulty,
+        }
+        values = {name: cleaners[name](value) for name, value in changes.items()}
+        return self._with(replace(self._find(order), **values))
 
     def assign(self, dive: int, order: int | None) -> Competition:
         """Say for which entry a dive was made.

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -51,14 +51,12 @@ class Entry:
         return plain
 
 
-def clean_text(text: object, name: str, *, required: bool = False) -> str:
+def clean_text(text: str, name: str, *, required: bool = False) -> str:
     """Tidy a name: no control characters, single spaces.
 
     Raises:
-        UserError: not a text, empty though ``required``, or longer than any name.
+        UserError: empty though ``required``, or longer than any name.
     """
-    if not isinstance(text, str):
-        raise UserError(f"{name} is {text!r}; give a text")
     # Control characters and the marks that turn the direction of writing could make one name look like another.
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
     words = " ".join(kept.split())
@@ -69,21 +67,17 @@ def clean_text(text: object, name: str, *, required: bool = False) -> str:
     return words
 
 
-def clean_number(text: object) -> str | None:
+def clean_number(text: str | None) -> str | None:
     """Read a dive number in any spelling; None and nothing but spaces: not announced.
 
     Raises:
         DiveNumberError: not a dive number.
-        UserError: not a text.
     """
-    if text is None or (isinstance(text, str) and not text.strip()):
-        return None
-    if not isinstance(text, str):
-        raise UserError(f"the dive number is {text!r}; give a text such as 407C")
-    return DiveNumber.parse("".join(text.split())).text
+    letters = "".join((text or "").split())
+    return DiveNumber.parse(letters).text if letters else None
 
 
-def clean_difficulty(value: object) -> float | None:
+def clean_difficulty(value: str | float | None) -> float | None:
     """Read a degree of difficulty, a number or its text, with a decimal point or comma; None and "": not given.
 
     Raises:
@@ -92,10 +86,10 @@ def clean_difficulty(value: object) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        number = float(value.replace(",", ".")) if isinstance(value, str) else float(cast("float", value))
-    except (TypeError, ValueError):
+        number = float(value.replace(",", ".")) if isinstance(value, str) else float(value)
+    except ValueError:
         number = math.nan
-    if isinstance(value, bool) or not _MIN_DIFFICULTY <= number <= _MAX_DIFFICULTY:
+    if not _MIN_DIFFICULTY <= number <= _MAX_DIFFICULTY:
         raise UserError(
             f"difficulty is {value!r}; give a number from {_MIN_DIFFICULTY:g} to {_MAX_DIFFICULTY:g}, such as 3.2"
         )

@@ -262,7 +262,7 @@ def _compare(store: SessionStore, settings: RunSettings, scorer: Scorer, log: Ru
 
 def _described(scorer: Scorer) -> str:
     how = "begun before a dive is over" if scorer.split is not None else f"from whole clips ({scorer.no_split})"
-    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.arithmetic}, {how}"
+    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.compute_dtype}, {how}"
 
 
 def _page(arguments: RunArguments, session: LiveSession, log: RunLog) -> AbstractContextManager[Any]:

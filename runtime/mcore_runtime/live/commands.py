@@ -16,8 +16,10 @@ A dive whose number turns out to be another is scored again by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
+
+from msgspec import UNSET, UnsetType
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert
@@ -47,11 +49,25 @@ class GoTo:
 
 @dataclass(frozen=True)
 class Edit:
-    """Correct an entry of the start list."""
+    """Correct an entry of the start list; what is left out stays."""
 
     order: int
-    changes: dict[str, Any] = field(default_factory=dict)
-    """By field of the entry, at least one."""
+    athlete: str | UnsetType = UNSET
+    club: str | UnsetType = UNSET
+    dive_number: str | UnsetType | None = UNSET
+    """None: not announced."""
+    difficulty: float | UnsetType | None = UNSET
+    """None: not given."""
+
+    def __post_init__(self) -> None:
+        if not self.changes:
+            raise UserError("nothing to change; give athlete, club, dive_number or difficulty")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is given, by field of the entry."""
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "order"}
+        return {name: value for name, value in values.items() if value is not UNSET}
 
 
 @dataclass(frozen=True)
@@ -124,14 +140,8 @@ def parse_command(name: str, arguments: Mapping[str, Any]) -> Command:
     kind = _KINDS.get(name)
     if kind is None:
         raise UserError(f"there is no command {name!r}; allowed: {', '.join(_KINDS)}")
-    values = dict(arguments)
-    if kind is Edit:
-        order = {key: values.pop(key) for key in ("order",) if key in values}
-        values = {**order, "changes": values}
-        if not values["changes"]:
-            raise UserError("edit: nothing to change; give athlete, club, dive_number or difficulty")
     takes = [part.name for part in fields(kind)]
-    needed = {part.name for part in fields(kind) if part.default is MISSING and part.default_factory is MISSING}
-    if not needed <= set(values) <= set(takes):
-        raise UserError(f"{name}: got {', '.join(values) or 'nothing'}; it takes {', '.join(takes) or 'nothing'}")
-    return convert(kind, values, name)
+    needed = {part.name for part in fields(kind) if part.default is MISSING}
+    if not needed <= set(arguments) <= set(takes):
+        raise UserError(f"{name}: got {', '.join(arguments) or 'nothing'}; it takes {', '.join(takes) or 'nothing'}")
+    return convert(kind, dict(arguments), name)

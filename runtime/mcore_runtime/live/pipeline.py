@@ -188,7 +188,7 @@ class LivePipeline:
         )
         self._pending = tuple(others)
         self._entry_s = dive.entry_s
-        self._await(_Pending(start_s, end_s, _FINDERS[dive.witness], dive.takeoff_s, dive.entry_s))
+        self._await(_Pending(start_s, end_s, _FINDERS[dive.found_by], dive.takeoff_s, dive.entry_s))
 
     def _await(self, pending: _Pending) -> None:
         self._pending = (*self._pending, replace(pending, end_s=self._ring.predict_end(pending.end_s)))

@@ -39,11 +39,6 @@ class CutClip:
     dropped: int
     """Frames within it that nobody took in time; a fault only where they leave a gap."""
 
-    @property
-    def is_valid(self) -> bool:
-        """Whether the clip is whole."""
-        return not self.faults
-
 
 class NotEnoughFrames(Exception):
     """A clip of fewer than two frames was asked for."""
@@ -75,11 +70,6 @@ class FrameRing:
 
     def __len__(self) -> int:
         return min(self._count, len(self._times))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the pictures take, whatever has been added."""
-        return self._pictures.nbytes
 
     @property
     def first_s(self) -> float:

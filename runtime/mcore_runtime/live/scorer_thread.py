@@ -17,7 +17,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Protocol
 
-from mcore_runtime.live.state import Event, Logged
+from mcore_runtime.live.events import Event, Logged
 from mcore_runtime.scoring.scorer import Scorer
 
 _MAX_WAITING = 8
@@ -84,8 +84,6 @@ class ScorerThread:
         self._began_s = float("inf")
         self.on_event: Callable[[Event], object] = lambda event: None
         """Given what becomes of the jobs and of the scorer, in the thread; must not raise."""
-        self.reopened = 0
-        """How often it was opened again."""
         self.scorer: Scorer
         """The scorer; other threads may only read its facts, such as ``clip_config``."""
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
@@ -207,7 +205,6 @@ class ScorerThread:
             self._lose(error)
             return False
         self._retry_s, self._delay_s = None, self._first_delay_s
-        self.reopened += 1
         self._problem = None
         backend = self.scorer.backend
         self.on_event(Logged("engine", f"open again: {backend.name}, {backend.provider}"))

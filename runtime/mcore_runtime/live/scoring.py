@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from mcore.video import SampledClip
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.state import DiveFailed, DiveRescored, DiveScored, RescoreFailed
+from mcore_runtime.live.events import DiveFailed, DiveRescored, DiveScored, RescoreFailed
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer, video_facts
 from mcore_runtime.session.dive import LiveDive
@@ -28,7 +28,7 @@ class ScoreJob:
         """Score it; raises whatever the backend raises."""
         result = score_cut(scorer, self.cut, self.dive_number)
         took_ms = (time.monotonic() - self.cut.arrived_s) * 1e3
-        return DiveScored(self.number, self.dive_number, result, took_ms, utc_now(), self.cut)
+        return DiveScored(self.number, result, took_ms, utc_now(), self.cut)
 
     def failed(self, error: Exception) -> DiveFailed:
         """The dive is kept without a score."""

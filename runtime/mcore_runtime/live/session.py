@@ -25,22 +25,15 @@ from mcore_runtime.detector import Detector
 from mcore_runtime.live.broadcast import Broadcast, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.events import DiveOpened, Logged, RescoreBegun
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
 from mcore_runtime.live.snapshot import Health, source_part, state_part
-from mcore_runtime.live.state import (
-    DiveOpened,
-    Logged,
-    RescoreBegun,
-    SessionState,
-    check_rescorable,
-    parse_dive_number,
-    restored_session,
-)
+from mcore_runtime.live.state import SessionState, check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
-from mcore_runtime.live.writer import STATE_KEY, SessionWriter
+from mcore_runtime.live.writer import STATE_KEY, SessionWriter, Submitted
 from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
 from mcore_runtime.session.summary import RunSummary, summarise
@@ -242,14 +235,15 @@ class LiveSession:
             case Trigger():
                 self._trigger()
             case Rescore(number):
-                self._rescore(number)
+                self._rescore(number).wait()
             case Stop():
                 self.stop()
                 self._log("operator", "stopped the session")
             case _:
-                change = self._writer.submit(command).wait()
-                for number in change.rescore:
+                submitted = self._writer.submit(command)
+                for number in submitted.change.rescore:
                     self._rescore_corrected(number)
+                submitted.wait()
 
     def _trigger(self) -> None:
         """A dive has just ended."""
@@ -258,14 +252,15 @@ class LiveSession:
         self._pipeline.trigger()
         self._log("operator", "said that a dive has just ended")
 
-    def _rescore(self, number: int) -> None:
+    def _rescore(self, number: int) -> Submitted:
         """Have a dive scored again, from the frames that were kept."""
         dive = check_rescorable(self._writer.state, number)
         if self._store is None:
             raise UserError("this session keeps no frames, so no dive can be scored again")
         clip = self._store.load_clip(number)
-        self._writer.submit(RescoreBegun(number)).wait()
-        self._scorer.submit(RescoreJob(dive, clip))
+        submitted = self._writer.submit(RescoreBegun(number))
+        self._scorer.submit(RescoreJob(dive, clip))  # also where the disk is full: scoring needs none
+        return submitted
 
     def _rescore_corrected(self, number: int) -> None:
         """A dive was another than was announced, so its score is by the wrong exemplars."""
@@ -302,7 +297,7 @@ class LiveSession:
             "bundle_sha256": scorer.bundle.sha256,
             "backend": scorer.backend.name,
             "provider": scorer.backend.provider,
-            "precision": scorer.arithmetic,
+            "precision": scorer.compute_dtype,
             "folder": "" if folder is None else str(folder),
             "problem": self._writer.problem or (None if problem is None else f"the engine failed: {problem}"),
         }

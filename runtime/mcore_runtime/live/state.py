@@ -1,4 +1,4 @@
-"""State of a live session, and the events that change it: no threads, no disk, no clock.
+"""State of a live session, and how events change it: no threads, no disk, no clock.
 
     change = apply(state, DiveOpened(cut, now))     # change.state is the next state
     change = apply(change.state, Void(1))           # an operator's command is an event too
@@ -18,7 +18,18 @@ from mcore.diving import DiveNumber
 from mcore_runtime.competition import Competition
 from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.live.events import (
+    DiveFailed,
+    DiveOpened,
+    DiveRescored,
+    DiveScored,
+    Event,
+    Logged,
+    RescoreBegun,
+    RescoreFailed,
+    StateCommand,
+    VideoLost,
+)
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.rescoring import check_scorable
 
@@ -39,98 +50,6 @@ class SessionState:
     def scores(self) -> dict[int, float]:
         """Points of the dives whose scores count, by number."""
         return {number: dive.score for number, dive in self.dives.items() if dive.score is not None}
-
-
-@dataclass(frozen=True, eq=False)
-class DiveOpened:
-    """A dive was cut; it is the current entry's."""
-
-    cut: CutDive
-    created: str
-    """ISO 8601, UTC."""
-
-
-@dataclass(frozen=True, eq=False)
-class DiveScored:
-    """A dive has its first score."""
-
-    number: int
-    scored_as: str | None
-    """The dive number whose exemplars it was compared with; None: unknown."""
-    result: DiveScore
-    time_to_score_ms: float
-    created: str
-    cut: CutDive
-
-
-@dataclass(frozen=True, eq=False)
-class DiveFailed:
-    """A dive could not be scored."""
-
-    number: int
-    reason: str
-    created: str
-    cut: CutDive
-
-
-@dataclass(frozen=True)
-class RescoreBegun:
-    """A dive is with the scorer again."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class DiveRescored:
-    """A dive has another score, from the frames that were kept."""
-
-    dive: LiveDive
-    """As ``mcore_runtime.session.rescoring.rescore`` returned it."""
-
-
-@dataclass(frozen=True)
-class RescoreFailed:
-    """A dive could not be scored again, and keeps what it had."""
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class VideoLost:
-    """A dive's video could not be written."""
-
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Logged:
-    """Something happened besides dives, which is kept and changes nothing."""
-
-    kind: str
-    """Such as ``source``, ``operator`` or ``engine``."""
-    text: str
-
-
-Event = (
-    DiveOpened
-    | DiveScored
-    | DiveFailed
-    | RescoreBegun
-    | DiveRescored
-    | RescoreFailed
-    | VideoLost
-    | Logged
-    | Skip
-    | Back
-    | GoTo
-    | Edit
-    | Assign
-    | SetDive
-    | Void
-    | Restore
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,8 +178,9 @@ def _open(state: SessionState, event: DiveOpened) -> Change:
 def _score(state: SessionState, event: DiveScored) -> Change:
     before = state.dives[event.number]
     notes = before.notes
-    if event.scored_as != before.dive_number:  # corrected while it was with the scorer
-        notes = (*notes, f"was scored as {event.scored_as or 'unknown'}; score it again")
+    scored_as = event.result.dive_number
+    if scored_as != before.dive_number:  # corrected while it was with the scorer
+        notes = (*notes, f"was scored as {scored_as or 'unknown'}; score it again")
     dive = replace(
         before, result=event.result, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created
     )
@@ -301,7 +221,7 @@ def _rescore_failed(state: SessionState, event: RescoreFailed) -> Change:
     return replace(_changed(settled, replace(old, reasons=(event.reason,))), log=log)
 
 
-def _command(state: SessionState, command: Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore) -> Change:
+def _command(state: SessionState, command: StateCommand) -> Change:
     competition = state.competition
     match command:
         case Skip():
@@ -312,10 +232,10 @@ def _command(state: SessionState, command: Skip | Back | GoTo | Edit | Assign | 
             return _went(state, competition.back(), "went back to")
         case GoTo(order):
             return _went(state, competition.go_to(order), "went to")
-        case Edit(order, changes):
-            competition = competition.edit(order, changes)
+        case Edit(order):
+            competition = competition.edit(order, command.changes)
             edited = next(entry for entry in competition.entries if entry.order == order)
-            text = f"edited {order}: " + ", ".join(f"{name} {getattr(edited, name)}" for name in changes)
+            text = f"edited {order}: " + ", ".join(f"{name} {getattr(edited, name)}" for name in command.changes)
             return _follow_entries(_compete(state, competition, text), orders=[order])
         case Assign(number, order):
             _find(state, number)

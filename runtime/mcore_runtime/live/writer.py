@@ -15,7 +15,8 @@ from mcore.common.errors import UserError
 from mcore.common.files import replacing
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.state import Change, Event, SessionState, VideoLost, apply, saved_state
+from mcore_runtime.live.events import Event, VideoLost
+from mcore_runtime.live.state import Change, SessionState, apply, saved_state
 from mcore_runtime.session import SessionStore
 
 STATE_KEY = "competition"
@@ -129,10 +130,11 @@ class SessionWriter:
 
     def _run(self) -> None:
         while (submitted := self._queue.get()) is not None:
-            try:
-                self._write(submitted)
-            finally:
-                self._queue.task_done()
+            self._write(submitted)
+            if submitted.change.keep is not None:
+                self._keep(*submitted.change.keep)
+                self._room.release()
+            self._queue.task_done()
 
     def _write(self, submitted: Submitted) -> None:
         change = submitted.change
@@ -144,9 +146,6 @@ class SessionWriter:
             self._news.send(DiveNews(dive))
         self.announce()
         submitted.done.set()
-        if change.keep is not None:
-            self._keep(*change.keep)
-            self._room.release()
 
     def _save(self, change: Change) -> str | None:
         if self._store is None:

@@ -59,7 +59,7 @@ class DiveSection:
         """The calibrated interval and the exemplars' range, or the range alone."""
         if self.result is None:
             return ""
-        text, ends = self.result.interval_text, self.result.exemplar_spread
+        text, ends = self.result.interval_text, self.result.exemplar_range
         if self.result.interval_level is None or ends is None:
             return text
         return f"{text}; exemplars say {ends[0]:.1f} to {ends[1]:.1f}"

@@ -22,7 +22,7 @@ from mcore.common.errors import UserError
 from mcore.common.files import sync_folder
 from mcore.common.typed_json import encode
 from mcore.video import SampledClip
-from mcore_runtime.session.data import SessionData, load, read_session
+from mcore_runtime.session.data import load
 from mcore_runtime.session.database import create_database, lock_folder, open_database, reconnect, session_file
 from mcore_runtime.session.dive import LiveDive
 from mcore_runtime.session.inputs import InputRow, pack_clip, read_input, tidy, unpack_clip, write_input
@@ -199,20 +199,6 @@ class SessionStore:
         with self._memory:
             waiting, row = self._inputs.get(number), self._input_rows.get(number)
         return unpack_clip(waiting) if waiting is not None else read_input(self.folder, number, row)
-
-    def history(self) -> SessionData:
-        """Return all that is on the disk: every result of every dive, and the events.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        with self._disk:
-            if self._closed:
-                return read_session(self.folder)
-            try:
-                return load(self._connection, self.folder)
-            except sqlite3.Error as error:
-                raise UserError(f"cannot read the session in {self.folder}: {error}") from error
 
     def close(self) -> str | None:
         """Try to write what is left and let another process have the session; returns what prevented that."""

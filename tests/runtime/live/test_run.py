@@ -170,7 +170,8 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
     assert process.stdout is not None
     printed = ""
     while "retrying" not in printed:
-        printed += process.stdout.readline()
+        printed += (line := process.stdout.readline())
+        assert line, printed
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 0

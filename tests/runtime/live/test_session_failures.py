@@ -1,4 +1,4 @@
-"""What may break without ending a session: the power, the engine, the folder and the disk."""
+"""Failures that must not end a session: of the scorer, the folder and the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcore.common.errors import UserError
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import DiveStatus, SessionStore, read_session
-from tests.runtime.live.conftest import ENTRIES, FACTS, PATIENCE_S, THREE, begin, current, dive_of, result_of, rows
+from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, dive_of, result_of, rows
 
 
 def fails_at(*calls: int) -> Callable[[Scorer], None]:
@@ -33,25 +33,6 @@ def fails_at(*calls: int) -> Callable[[Scorer], None]:
         scorer.backend.regressor = failing  # type: ignore[method-assign, assignment]
 
     return spoil
-
-
-def test_a_dive_that_was_being_scored_at_a_power_cut_is_not_forgotten(
-    video: Path, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "s"
-    with begin(video, tiny_bundle, folder, entries=ENTRIES, dives=THREE[:1]) as session:
-        session.run()
-        state = read_session(folder).state["competition"]
-        unscored = dive_of(session, 1).to_json() | {"status": "scoring", "result": None}
-    with SessionStore.create(tmp_path / "cut", FACTS) as store:
-        store.save_state("competition", {**state, "scoring": [unscored]})
-    with begin(video, tiny_bundle, tmp_path / "cut", dives=()) as session:
-        assert rows(session, "number", "status", "athlete") == [(1, "failed", "Ada")]
-        assert "the program ended while it was being scored" in session.snapshot()["dives"][0]["reasons"][0]
-        assert current(session) == 2
-        with pytest.raises(UserError, match="no frames"):
-            session.command("rescore", number=1)
-    assert [dive.status for dive in read_session(tmp_path / "cut").dives] == [DiveStatus.FAILED]
 
 
 def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(

@@ -11,8 +11,7 @@ from mcore.common.errors import UserError
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.commands import Assign, Edit, GoTo, Restore, SetDive, Skip, Void
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.state import (
-    Change,
+from mcore_runtime.live.events import (
     DiveFailed,
     DiveOpened,
     DiveRescored,
@@ -20,12 +19,9 @@ from mcore_runtime.live.state import (
     Event,
     RescoreBegun,
     RescoreFailed,
-    SessionState,
     VideoLost,
-    apply,
-    restored_session,
-    saved_state,
 )
+from mcore_runtime.live.state import Change, SessionState, apply, restored_session, saved_state
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy
 from tests.runtime.session.made import noise
@@ -56,7 +52,7 @@ def result(score: float = 70.0, dive_number: str | None = "407C") -> DiveScore:
 
 
 def scored(number: int = 1, scored_as: str | None = "407C", score: float = 70.0) -> DiveScored:
-    return DiveScored(number, scored_as, result(score, scored_as), 120.0, NOW, CUT)
+    return DiveScored(number, result(score, scored_as), 120.0, NOW, CUT)
 
 
 def after(*events: Event, entries: Sequence[Entry] = ENTRIES) -> Change:
@@ -97,7 +93,7 @@ def test_a_dive_that_must_not_or_cannot_be_scored_says_why() -> None:
     [(scored(), DiveStatus.SCORED), (DiveFailed(1, "no device", NOW, CUT), DiveStatus.FAILED)],
 )
 def test_what_the_operator_says_of_a_dive_that_is_with_the_scorer_stays(ended: Event, status: DiveStatus) -> None:
-    meanwhile = (Edit(1, {"athlete": "Zoë", "dive_number": "5253B"}), Void(1))
+    meanwhile = (Edit(1, athlete="Zoë", dive_number="5253B"), Void(1))
     change = after(OPENED, *meanwhile, ended)
     (dive,) = change.dives
     assert (dive.status, dive.status_before, dive.athlete, dive.dive_number) == (
@@ -109,6 +105,15 @@ def test_what_the_operator_says_of_a_dive_that_is_with_the_scorer_stays(ended: E
     assert [dive.status for dive in restored.dives] == [status]
 
 
+def test_a_void_dive_counts_no_more_until_it_is_restored() -> None:
+    void = after(OPENED, scored(), Void(1))
+    assert (void.state.scores, void.state.competition.current) == ({}, 1)
+    assert after(OPENED, scored(), Void(1), Restore(1)).state == after(OPENED, scored()).state
+    for event, words in ((Void(1), "void already"), (RescoreBegun(1), "void; restore it first")):
+        with pytest.raises(UserError, match=words):
+            apply(void.state, event)
+
+
 def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> None:
     assert after(OPENED, Void(1), Restore(1), scored()).dives[0].status is DiveStatus.SCORED
 
@@ -116,9 +121,9 @@ def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> 
 @pytest.mark.parametrize(
     ("command", "number", "again"),
     [
-        (Edit(1, {"dive_number": "107B"}), "107B", (1,)),
-        (Edit(1, {"club": "West"}), "407C", ()),
-        (Edit(2, {"dive_number": "107B"}), "407C", ()),
+        (Edit(1, dive_number="107B"), "107B", (1,)),
+        (Edit(1, club="West"), "407C", ()),
+        (Edit(2, dive_number="107B"), "407C", ()),
         (Assign(1, 2), None, (1,)),
         (Assign(1, None), None, (1,)),
         (SetDive("107b"), "407C", ()),
@@ -150,7 +155,7 @@ def test_a_lost_video_is_noted() -> None:
         (Restore(1), "scoring, not void"),
         (RescoreBegun(1), "is being scored"),
         (GoTo(9), "allowed: 1 to 3"),
-        (Edit(1, {"state": "done"}), "no 'state' to edit"),
+        (Edit(1, difficulty=9.0), "0.9 to 6"),
         (SetDive("12"), "not a dive number"),
         (Assign(7, None), "no dive 7"),
     ],

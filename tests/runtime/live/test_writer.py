@@ -37,7 +37,8 @@ entries = [Entry(order, f"A{order}", "", "407C") for order in range(1, 7)]
 begun = SessionState(Competition.begin(entries))
 writer = SessionWriter(begun if saved is None else restored_session(store.dives(), saved), store, Broadcast())
 commands = [
-    ("skip", {}), ("back", {}), ("go_to", {"order": 5}), ("edit", {"order": 2, "athlete": "Zoe"}),
+    ("go_to", {"order": 2}), ("skip", {}), ("back", {}), ("go_to", {"order": 5}),
+    ("edit", {"order": 2, "athlete": "Zoe"}),
     ("set_dive", {"dive_number": "107B"}), ("skip", {}), ("go_to", {"order": 3}), ("edit", {"order": 3, "club": "X"}),
 ]
 number = max(writer.state.dives, default=0) + 1

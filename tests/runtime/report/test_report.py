@@ -134,4 +134,4 @@ def test_exemplars_of_other_numbers_are_named_by_theirs(tiny_bundle: Path, dive_
         page = render_report(scorer.bundle, [DiveOutcome(DiveRequest(dive_video), result=result)])
     assert "unknown dive" in page
     assert "<td>5253B</td>" in page
-    assert "less certain than its spread says" in page
+    assert "less certain than the exemplars" in page

@@ -1,4 +1,4 @@
-"""What is saved is there again, and what cannot be saved waits and is said."""
+"""The store: what is saved is there again, and what cannot be saved waits and is said."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def test_a_newer_result_counts_and_the_older_is_kept(tmp_path: Path) -> None:
         assert_same(store.load_clip(1), noise(1))
     with SessionStore.open(tmp_path) as store:
         store.save_dive(record(1, status="void"))
-        history = store.history().revisions[1]
-    assert store.history().revisions[1] == history
+    history = read_session(tmp_path).revisions[1]
     assert [(h.revision, h.dive.status) for h in history] == [(1, "failed"), (2, "invalid"), (3, "void")]
     rows = sqlite3.connect(tmp_path / "session.sqlite").execute("SELECT number, revision, status FROM scores")
     assert rows.fetchall() == [(1, 3, "void")]
@@ -85,7 +84,7 @@ def test_events_are_kept_in_order_whatever_they_say(tmp_path: Path) -> None:
         store.log("operator", "a file named \udcff")
     with SessionStore.open(tmp_path) as store:
         store.log("source", "back")
-        events = store.history().events
+    events = read_session(tmp_path).events
     assert [(e.kind, e.text) for e in events] == [
         ("source", "lost"),
         ("operator", "a file named ?"),
@@ -203,7 +202,7 @@ def test_frames_give_way_to_scores_when_memory_must_end(tmp_path: Path, monkeypa
         with pytest.raises(UserError, match="no frames of dive 1 were kept"):
             store.load_clip(1)
         assert_same(store.load_clip(3), noise(3))
-        assert "frames of dive 1" in store.history().events[0].text
+        assert "frames of dive 1" in read_session(tmp_path).events[0].text
 
 
 def test_only_one_process_or_part_of_it_writes(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Events of a live session: what happens to its dives, and what an operator commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
+from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.session.dive import LiveDive
+
+
+@dataclass(frozen=True, eq=False)
+class DiveOpened:
+    """A dive was cut; it is the current entry's."""
+
+    cut: CutDive
+    created: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, eq=False)
+class DiveScored:
+    """A dive has its first score."""
+
+    number: int
+    result: DiveScore
+    time_to_score_ms: float
+    created: str
+    cut: CutDive
+
+
+@dataclass(frozen=True, eq=False)
+class DiveFailed:
+    """A dive could not be scored."""
+
+    number: int
+    reason: str
+    created: str
+    cut: CutDive
+
+
+@dataclass(frozen=True)
+class RescoreBegun:
+    """A dive is with the scorer again."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class DiveRescored:
+    """A dive has another score, from the frames that were kept."""
+
+    dive: LiveDive
+    """As ``mcore_runtime.session.rescoring.rescore`` returned it."""
+
+
+@dataclass(frozen=True)
+class RescoreFailed:
+    """A dive could not be scored again, and keeps what it had."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class VideoLost:
+    """A dive's video could not be written."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Something happened besides dives, which is kept and changes nothing."""
+
+    kind: str
+    """Such as ``source``, ``operator`` or ``engine``."""
+    text: str
+
+
+StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore
+"""Commands that change the state; the others are for the session."""
+Event = (
+    DiveOpened
+    | DiveScored
+    | DiveFailed
+    | RescoreBegun
+    | DiveRescored
+    | RescoreFailed
+    | VideoLost
+    | Logged
+    | StateCommand
+)
