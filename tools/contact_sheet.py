@@ -1,4 +1,4 @@
-"""Draw film strips of rendered dives, one a row, for the documentation.
+"""Film strips of rendered dives, one a row, for the documentation.
 
     python tools/contact_sheet.py docs/dives.jpg
     python tools/contact_sheet.py docs/twin.jpg --labels finediving_labels.jsonl
@@ -9,16 +9,16 @@ The second shows twins of real dives: below each picture the step that the real 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.data.replica_labels import twin_labels
 from mcore.data.sources import read_source
 from mcore.synthetic import RenderedDive, render_dive
@@ -42,20 +42,19 @@ _BAR_PX, _CAPTION_PX = 6, 18
 Image8 = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """What is drawn."""
+
+    out: tyro.conf.Positional[Path]
+    """Picture to write."""
+    labels: Path | None = None
+    """Show replicas of these dives."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the picture; returns 0, or 2 for a mistake."""
-    out, labels = tyro.cli(_options, args=argv, description=description(__doc__))
-    return run_command(lambda: _write(out, labels))
-
-
-def _options(out: Annotated[Path, tyro.conf.Positional], labels: Path | None = None) -> tuple[Path, Path | None]:
-    """Parse the command line.
-
-    Args:
-        out: picture to write.
-        labels: show twins of these dives.
-    """
-    return out, labels
+    return run_command_line(Arguments, _write, prog="contact_sheet.py", doc=__doc__, argv=argv)
 
 
 def film_strip(dive: RenderedDive) -> Image8:
@@ -101,7 +100,8 @@ def _twins(labels: Path) -> list[Twin]:
     return [plan_twin(found[clip], 0) for clip in CLIPS]
 
 
-def _write(out: Path, labels: Path | None) -> int:
+def _write(arguments: Arguments) -> int:
+    out, labels = arguments.out, arguments.labels
     if labels is None:
         sheet = np.concatenate([film_strip(render_dive(number, seed)) for number, seed in DIVES])
     else:

@@ -1,4 +1,4 @@
-"""Run a rendered meet, open its page and its report in a headless browser, and keep what they look like for the docs.
+"""Screenshots for the docs: a rendered meet's page and report, in a headless browser.
 
     python tools/live_screenshots.py demo/bundle --out docs
 
@@ -7,12 +7,18 @@ Needs the extras web and runtime, Python's playwright, and Chromium.
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,39 +27,47 @@ from typing import Any
 import tyro
 from PIL import Image
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.common.files import replacing
 from mcore.common.optional import require
 from mcore.synthetic.meet.course import plan_meet
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.competition import Competition, Entry
-from mcore_runtime.health import HealthReader
-from mcore_runtime.live.plan import RunPlan
-from mcore_runtime.live.scorer_thread import EngineThread
-from mcore_runtime.live.session import LiveSession
-from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session import read_session
 from mcore_runtime.session.overview import overview
 from mcore_runtime.session.report import write_session_report
-from mcore_runtime.sources import open_source, parse_source
+from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
-from mcore_runtime.web import serve
 
 ATHLETES = (("Ada Lindqvist", "Northshore DC"), ("Mei Tanaka", "Harbour SC"), ("Rosa Okafor", "City Divers"))
 """Nobody: names for drawn figures."""
-MOST_BYTES = 200_000
-SHOTS = (
-    ("live.jpg", 1440, 900, 1, ""),
-    ("live-phone.jpg", 390, 844, 2, ""),
-    ("live-big.jpg", 1440, 900, 1, "#big"),
-)
-"""File, width, height, pixels per point, and what follows the address."""
-REPORT_SHOT = ("session_report.jpg", 1100, 1900, 1, "#dive-2")
-_PATIENCE_S = 60.0
+MAX_BYTES = 200_000
+ADDRESS = "127.0.0.1:8765"
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class ScreenshotArguments:
+class Shot:
+    """One picture of the docs."""
+
+    file: str
+    width: int
+    height: int
+    pixels_per_point: int = 1
+    fragment: str = ""
+    """What follows the address."""
+
+
+PAGE_SHOTS = (
+    Shot("live.jpg", 1440, 900),
+    Shot("live-phone.jpg", 390, 844, 2),
+    Shot("live-big.jpg", 1440, 900, 1, "#big"),
+)
+REPORT_SHOT = Shot("session_report.jpg", 1100, 1900, 1, "#dive-2")
+
+
+@dataclass(frozen=True)
+class Arguments:
     """What is shown, and where the pictures go."""
 
     bundle: tyro.conf.Positional[Path]
@@ -61,7 +75,7 @@ class ScreenshotArguments:
     out: Path = Path("docs")
     """Folder for the pictures."""
     dives: int = 7
-    """Scored dives on the page."""
+    """Scored dives on the page, from 2."""
     seed: int = 4
     """Of the meet."""
     light: bool = False
@@ -76,108 +90,97 @@ class ScreenshotArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(lambda: _run(tyro.cli(ScreenshotArguments, args=argv, description=description(__doc__))))
+    return run_command_line(Arguments, _run, prog="live_screenshots.py", doc=__doc__, argv=argv)
 
 
-def _run(arguments: ScreenshotArguments) -> int:
+def _run(arguments: Arguments) -> int:
     chromium = shutil.which(arguments.chromium)
     if chromium is None:
         raise UserError(f"there is no browser {arguments.chromium!r}; install Chromium or name it with --chromium")
     playwright = require("playwright.sync_api", "test", "Taking pictures of the page")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _running(arguments, Path(folder) / "autumn-cup") as session,
-        serve(session, "127.0.0.1:0") as page,
-        playwright.sync_playwright() as driver,
-    ):
+    with tempfile.TemporaryDirectory() as temporary, playwright.sync_playwright() as driver:
+        folder = Path(temporary)
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tabs = [_open(browser, page.url + shot[4], shot, arguments.light) for shot in SHOTS]
-        # The moment at which the next dive has just been seen, on the page too.
-        _wait(lambda: _scored(session) >= arguments.dives and _sees(tabs[0]), arguments.dives * 30.0)
-        for tab, (name, *_) in zip(tabs, SHOTS, strict=True):
-            size = _save(tab.screenshot(), arguments.out / name)
-            print(f"{arguments.out / name}: {size / 1000:.0f} kB, after {_scored(session)} dives")
-        report = Path(folder) / "report.html"
-        write_session_report(report, overview(read_session(Path(folder) / "autumn-cup")))
-        tab = _open(browser, report.as_uri() + REPORT_SHOT[4], REPORT_SHOT, light=True)
-        size = _save(tab.screenshot(), arguments.out / REPORT_SHOT[0])
-        print(f"{arguments.out / REPORT_SHOT[0]}: {size / 1000:.0f} kB, the session's report")
+        with _running_meet(arguments, folder) as url:
+            tabs = [_open(browser, url, shot, arguments.light) for shot in PAGE_SHOTS]
+            _wait_for_dive(url, tabs[0], arguments.dives)
+            for tab, shot in zip(tabs, PAGE_SHOTS, strict=True):
+                _save(tab.screenshot(), arguments.out / shot.file)
+        write_session_report(folder / "report.html", overview(read_session(folder / "autumn-cup")))
+        tab = _open(browser, (folder / "report.html").as_uri(), REPORT_SHOT, light=True)
+        _save(tab.screenshot(), arguments.out / REPORT_SHOT.file)
         browser.close()
     return 0
 
 
 @contextmanager
-def _running(arguments: ScreenshotArguments, folder: Path) -> Iterator[LiveSession]:
-    """Run a rendered meet whose start list says what is really dived."""
+def _running_meet(arguments: Arguments, folder: Path) -> Iterator[str]:
+    """Run mcore-run on a rendered meet with a start list of what is really dived; yields the page's address."""
     numbers = ",".join(sorted(Bundle.open(arguments.bundle).load_exemplars().counts()))
     options = f"seed={arguments.seed}&dives={arguments.dives + 2}&numbers={numbers}&pause=2&size=640x360"
-    plan = RunPlan(address=f"synthetic://meet?{options}", bundle=arguments.bundle, threads=1)
-    meet = plan_meet(settings_of(parse_source(plan.address)))
-    entries = [
-        Entry(i + 1, *ATHLETES[i % len(ATHLETES)], dive.plan.dive_number, dive.plan.difficulty, i // len(ATHLETES) + 1)
-        for i, dive in enumerate(meet.dives)
-    ]
-    with EngineThread(plan.open_scorer) as engine:
-        store = SessionStore.create(folder, plan.facts(engine.scorer))
-        with (
-            store,
-            open_source(plan.address) as source,
-            LiveSession(
-                source,
-                engine,
-                plan.settings,
-                store=store,
-                competition=Competition(entries),
-                read_health=HealthReader().read,
-            ) as session,
-        ):
-            thread = threading.Thread(target=session.run)
-            thread.start()
-            try:
-                yield session
-            finally:
-                session.stop()
-                thread.join()
+    source = f"synthetic://meet?{options}"
+    with (folder / "list.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["order", "athlete", "club", "dive_number", "difficulty", "round"])
+        for index, dive in enumerate(plan_meet(settings_of(parse_source(source))).dives):
+            athlete = ATHLETES[index % len(ATHLETES)]
+            plan = dive.plan
+            rows.writerow([index + 1, *athlete, plan.dive_number, plan.difficulty, index // len(ATHLETES) + 1])
+    command = [sys.executable, "-m", "mcore_runtime.live.command", source, "--bundle", str(arguments.bundle)]
+    command += ["--session", str(folder / "autumn-cup"), "--start-list", str(folder / "list.csv"), "--threads", "1"]
+    run = subprocess.Popen([*command, "--web", ADDRESS, "--headless", "--quiet"])
+    try:
+        _wait_for_page(run)
+        yield f"http://{ADDRESS}/"
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.wait()
 
 
-def _open(browser: Any, url: str, shot: tuple[str, int, int, int, str], light: bool) -> Any:
-    _, width, height, scale, _ = shot
+def _wait_for_page(run: subprocess.Popen[bytes]) -> None:
+    host, _, port = ADDRESS.partition(":")
+    end_s = time.monotonic() + _TIMEOUT_S
+    while run.poll() is None and time.monotonic() < end_s:
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.2)
+    raise UserError(f"mcore-run serves no page at {ADDRESS}; what it says above is why")
+
+
+def _open(browser: Any, url: str, shot: Shot, light: bool) -> Any:
     tab = browser.new_page(
-        viewport={"width": width, "height": height},
-        device_scale_factor=scale,
+        viewport={"width": shot.width, "height": shot.height},
+        device_scale_factor=shot.pixels_per_point,
         color_scheme="light" if light else "dark",
     )
-    tab.goto(url)
+    tab.goto(url + shot.fragment)
     return tab
 
 
-def _scored(session: LiveSession) -> int:
-    return sum(row["status"] == "scored" for row in session.snapshot()["dives"])
-
-
-def _sees(tab: Any) -> bool:
-    return bool(tab.locator("#detector-pill").inner_text() == "Dive seen")
-
-
-def _wait(condition: Callable[[], bool], most_s: float) -> None:
-    deadline = time.monotonic() + most_s + _PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise UserError("the meet did not come so far in time; is the machine busy? Try fewer --dives")
+def _wait_for_dive(url: str, tab: Any, num_scored: int) -> None:
+    """Wait until so many dives are scored and the next has just been seen, on the page too."""
+    end_s = time.monotonic() + 30.0 * num_scored + _TIMEOUT_S
+    while time.monotonic() < end_s:
+        with urllib.request.urlopen(f"{url}api/snapshot") as answer:
+            scored = sum(row["status"] == "scored" for row in json.load(answer)["dives"])
+        if scored >= num_scored and tab.locator("#detector-pill").inner_text() == "Dive seen":
+            return
         time.sleep(0.05)
+    raise UserError("the meet did not come so far in time; is the machine busy? Try fewer --dives")
 
 
-def _save(png: bytes, path: Path) -> int:
-    """Write a picture as JPEG, as good as fits; returns its bytes."""
+def _save(png: bytes, path: Path) -> None:
+    """Write a picture as JPEG, as good as fits."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     for quality in range(92, 40, -4):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
-        if buffer.tell() <= MOST_BYTES:
+        if buffer.tell() <= MAX_BYTES:
             break
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-    return buffer.tell()
+    print(f"{path}: {buffer.tell() / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

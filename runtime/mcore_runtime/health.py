@@ -1,38 +1,41 @@
-"""How the machine is while it scores: memory, processor, disk, temperature and power, as far as it tells.
+"""State of the machine while it scores: memory, processor, disk, temperature and power, as far as it tells.
 
-Everything is read from files of Linux; a machine without them, or a value out of range, gives None, never an error.
+Temperature and power are read from files of Linux; a machine without them, or a value out of range, gives None, never
+an error. psutil would miss a Jetson's thermal zones, which it reads only where no other chip has a sensor.
 Power is what the whole board draws where it has a sensor (INA3221 on a Jetson: rail VDD_IN, or their sum), else what
 the processor package has used since the last reading (RAPL, often for root only) and NVIDIA's GPUs draw (NVML).
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from mcore_runtime.nvml import GpuSensors
 
-_HOTTEST_C, _COLDEST_C = 150.0, -40.0
-_MOST_POWER_W = 2000.0
+_MIN_TEMPERATURE_C, _MAX_TEMPERATURE_C = -40.0, 150.0
+_MAX_POWER_W = 2000.0
+_MIN_INTERVAL_S = 0.05
+"""Between two readings: over a shorter time, means are noise."""
 _BOARD_RAILS = ("VDD_IN", "VIN_SYS_5V0", "VDD_IN_5V0")
 """Rails of Jetson boards through which everything goes."""
-_PAGE_BYTES = 4096 if not hasattr(os, "sysconf") else os.sysconf("SC_PAGE_SIZE")
 
 
 class HealthReader:
     """Reads the machine's state; processor and energy are means since the last reading.
 
     Args:
-        root: where ``/proc`` and ``/sys`` are.
+        root: where ``/sys`` is.
         gpus: sensors of the GPUs; None: NVML's, if the root is this machine's.
     """
 
     def __init__(self, root: str | Path = "/", gpus: GpuSensors | None = None) -> None:
-        self._proc, self._sys = Path(root) / "proc", Path(root) / "sys"
+        self._sys = Path(root) / "sys"
         self._gpus = gpus or GpuSensors(ask=Path(root) == Path("/"))
         self._cpu_s = time.process_time()
         self._at_s = time.monotonic()
@@ -55,9 +58,9 @@ class HealthReader:
         if power_w is None:
             power_w, source = self._parts_power(energy_uj, elapsed_s)
         health = {
-            "memory_mb": self._memory_mb(),
+            "memory_mb": psutil.Process().memory_info().rss / 1e6,
             "disk_free_mb": _disk_free_mb(folder),
-            "cpu_percent": (cpu_s - self._cpu_s) / elapsed_s * 100 if elapsed_s > 0.05 else None,
+            "cpu_percent": (cpu_s - self._cpu_s) / elapsed_s * 100 if elapsed_s > _MIN_INTERVAL_S else None,
             "temperature_c": self._temperature_c(),
             "power_w": power_w,
             "power_source": None if power_w is None else source,
@@ -65,36 +68,31 @@ class HealthReader:
         self._cpu_s, self._at_s, self._energy_uj = cpu_s, now_s, energy_uj
         return health
 
-    def _memory_mb(self) -> float | None:
-        fields = _text(self._proc / "self/statm").split()
-        return float(fields[1]) * _PAGE_BYTES / 1e6 if len(fields) > 1 and fields[1].isdecimal() else None
-
     def _temperature_c(self) -> float | None:
         """The hottest of what names itself a processor, a GPU or a board; of all sensors where none does."""
-        sensors = [(_text(zone / "type").strip(), _number(zone / "temp")) for zone in self._zones()]
+        zones = sorted((self._sys / "class/thermal").glob("thermal_zone*"))
+        sensors = [(_text(zone / "type").strip(), _number(zone / "temp")) for zone in zones]
         known = [(name, value / 1e3) for name, value in sensors if value is not None]
-        sane = [(name, value) for name, value in known if _COLDEST_C < value < _HOTTEST_C]
+        sane = [(name, value) for name, value in known if _MIN_TEMPERATURE_C < value < _MAX_TEMPERATURE_C]
         names = ("cpu", "gpu", "soc", "tj", "pkg", "x86", "acpitz", "board")
         main = [value for name, value in sane if name.lower().startswith(names)]
         values = main or [value for _, value in sane] or list(self._chip_temperatures())
         return max([*values, *self._gpus.temperatures_c()], default=None)
 
-    def _zones(self) -> list[Path]:
-        return sorted((self._sys / "class/thermal").glob("thermal_zone*"))
-
     def _chip_temperatures(self) -> Iterator[float]:
         """Desktop processors tell hwmon rather than the thermal zones."""
-        for chip in sorted((self._sys / "class/hwmon").glob("hwmon*")):
-            if _text(chip / "name").strip() in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
-                values = (_number(path) for path in chip.glob("temp*_input"))
-                yield from (v / 1e3 for v in values if v is not None and _COLDEST_C < v / 1e3 < _HOTTEST_C)
+        for chip in self._chips("coretemp", "k10temp", "zenpower", "cpu_thermal"):
+            values = (_number(path) for path in chip.glob("temp*_input"))
+            yield from (v / 1e3 for v in values if v is not None and _MIN_TEMPERATURE_C < v / 1e3 < _MAX_TEMPERATURE_C)
+
+    def _chips(self, *names: str) -> list[Path]:
+        chips = sorted((self._sys / "class/hwmon").glob("hwmon*"))
+        return [chip for chip in chips if _text(chip / "name").strip() in names]
 
     def _board_power(self) -> tuple[float | None, str]:
         """Volts times amperes of a Jetson's INA3221."""
         rails: dict[str, float] = {}
-        for chip in sorted((self._sys / "class/hwmon").glob("hwmon*")):
-            if _text(chip / "name").strip() != "ina3221":
-                continue
+        for chip in self._chips("ina3221"):
             for label in sorted(chip.glob("in*_label")):
                 number = label.name.removeprefix("in").removesuffix("_label")
                 millivolts, milliamperes = _number(chip / f"in{number}_input"), _number(chip / f"curr{number}_input")
@@ -102,7 +100,7 @@ class HealthReader:
                     rails[_text(label).strip()] = millivolts * milliamperes / 1e6
         whole = next((name for name in _BOARD_RAILS if name in rails), None)
         power_w = rails[whole] if whole is not None else sum(rails.values())
-        if not rails or not 0 < power_w < _MOST_POWER_W:
+        if not rails or not 0 < power_w < _MAX_POWER_W:
             return None, ""
         return power_w, f"INA3221, {whole or ' + '.join(rails)}"
 
@@ -120,10 +118,10 @@ class HealthReader:
         return sum(known) if known else None
 
     def _package_power(self, energy_uj: float | None, elapsed_s: float) -> float | None:
-        if energy_uj is None or self._energy_uj is None or elapsed_s <= 0.05:
+        if energy_uj is None or self._energy_uj is None or elapsed_s <= _MIN_INTERVAL_S:
             return None
         power_w = (energy_uj - self._energy_uj) / 1e6 / elapsed_s
-        return power_w if 0 < power_w < _MOST_POWER_W else None  # below zero: the counter began anew
+        return power_w if 0 < power_w < _MAX_POWER_W else None  # below zero: the counter began anew
 
 
 def _disk_free_mb(folder: str | Path) -> float | None:

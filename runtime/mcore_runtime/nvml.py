@@ -1,4 +1,4 @@
-"""What NVIDIA's GPUs tell of themselves where the package nvidia-ml-py is installed; Jetsons tell by other means."""
+"""Sensors of NVIDIA's GPUs, where the package nvidia-ml-py is installed; a Jetson's are elsewhere (``health``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SM_CLOCK = 1
 
 
 class GpuSensors:
-    """What NVML tells of all GPUs; nothing where there is no NVML. Never raises.
+    """Sensors of all GPUs that NVML knows; nothing where there is no NVML. Never raises.
 
     Args:
         ask: whether to look for NVML at all.
@@ -56,8 +56,8 @@ class GpuSensors:
         return max(self._ask(clock_mhz), default=0.0) or None
 
     def _ask(self, question: Callable[[Any], float]) -> list[float]:
-        told = []
+        answers = []
         for gpu in self._gpus:
             with suppress(Exception):  # this GPU lacks the sensor, or has fallen off the bus
-                told.append(question(gpu))
-        return told
+                answers.append(question(gpu))
+        return answers

@@ -22,7 +22,8 @@ from mcore.common.errors import UserError
 from mcore_export.engines.targets import resolve_target
 from mcore_export.folder import appearing_folder
 from mcore_runtime.backends.base import BackendError
-from mcore_runtime.backends.tensorrt.contract import check_contract, tensor_spec
+from mcore_runtime.backends.signature import check_signature
+from mcore_runtime.backends.tensorrt.engine import tensor_spec
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
 from mcore_runtime.backends.tensorrt.messages import complaints, describe_errors
 from mcore_runtime.bundle.records import PARTS, EngineRecord, GraphRecord, GraphSet
@@ -184,11 +185,12 @@ class EngineBuilder:
     def _check(self, path: Path, record: GraphRecord, network: trt.INetworkDefinition) -> None:
         inputs = [network.get_input(index) for index in range(network.num_inputs)]
         outputs = [network.get_output(index) for index in range(network.num_outputs)]
-        check_contract(
-            str(path),
+        check_signature(
             record,
+            path,
             [tensor_spec(tensor.name, tensor.dtype, tensor.shape) for tensor in inputs],
             [tensor_spec(tensor.name, tensor.dtype, tensor.shape) for tensor in outputs],
+            is_engine=True,
         )
 
     def _set_profile(self, config: trt.IBuilderConfig, record: GraphRecord, most: int) -> None:

@@ -1,8 +1,9 @@
-"""What every inference engine offers: the three graphs as three calls, and the truth about how they run."""
+"""The interface of inference engines: three graphs as three calls, and what really runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,7 +26,10 @@ class BackendError(UserError):
 
 
 class Backend(Protocol):
-    """Runs the three graphs of a network. One clip at a time; not to be shared between threads.
+    """Runs the three graphs of a network, one clip at a time.
+
+    On a CPU threads may share it: their calls wait for each other. On a GPU it belongs to the thread that opened it,
+    and refuses the others.
 
     Shapes: T frames, D features, K tokens a stage, three stages, E exemplars, c pixels.
     """
@@ -40,7 +44,7 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> Mapping[str, str]:
-        """Arithmetic of each part, such as ``{"backbone": "fp32"}``."""
+        """Compute dtype of each part, such as ``{"backbone": "fp32"}``."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,3 +74,30 @@ class StepwiseBackend(Protocol):
             part: backbone, segmenter or regressor.
             arrays: its inputs, in the order of its record.
         """
+
+
+class NamedGraphsBackend(ABC):
+    """The three calls of ``Backend`` for engines that take and give arrays by the names in the graphs."""
+
+    def backbone(self, clip: FloatArray) -> FloatArray:
+        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
+        features: FloatArray = self._run("backbone", {"clip": clip}, ["features"])[0]
+        return features
+
+    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
+        logits, transitions, tokens = self._run(
+            "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
+        )
+        return logits, transitions, tokens
+
+    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
+        delta, stage_deltas = self._run(
+            "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
+        )
+        return delta, stage_deltas
+
+    @abstractmethod
+    def _run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import first_line
 from mcore.common.optional import require
-from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray, IntArray
+from mcore_runtime.backends.base import BFLOAT16, BackendError, NamedGraphsBackend
 from mcore_runtime.backends.ort import OrtSessions
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.bundle.records import GraphRecord, GraphSet, TensorSpec
@@ -34,7 +35,7 @@ _BORROWED = "onnxruntime"
 """Runs what follows the backbone where it is installed: its GRU takes three fifths of the time of OpenVINO's."""
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(NamedGraphsBackend):
     """The backbone compiled by OpenVINO, the rest by ONNX Runtime or OpenVINO; see ``Backend`` for the calls.
 
     Half-precision graphs are computed in float32, which ``precision`` and a note say; int8 graphs in int8, and in
@@ -88,40 +89,25 @@ class OpenVinoBackend:
         elif bfloat16:
             self._rest = OpenVinoModels(graphs.folder, rest, threads, wanted_by)
 
-    def backbone(self, clip: FloatArray) -> FloatArray:
-        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
-        features: FloatArray = self._models.run("backbone", {"clip": clip}, ["features"])[0]
-        return features
-
-    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
-        logits, transitions, tokens = self._rest.run(
-            "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
-        )
-        return logits, transitions, tokens
-
-    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
-        delta, stage_deltas = self._rest.run(
-            "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
-        )
-        return delta, stage_deltas
-
     def close(self) -> None:
         """Drop the compiled graphs, and with them the engines' memory and threads."""
         self._models.close()
         self._rest.close()
 
+    def _run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        graphs = self._models if part == "backbone" else self._rest
+        return graphs.run(part, inputs, outputs)
+
 
 class OpenVinoModels:
-    """Graphs compiled for the CPU, by part.
+    """Graphs compiled for the CPU, by part; calls from several threads wait for each other.
 
     Args:
         folder: of the bundle.
         records: the graphs.
         threads: CPU threads of one graph; None: one for each physical core.
         wanted_by: who needs OpenVINO, for the message where it is not installed.
-        precision: arithmetic of float32 graphs, in OpenVINO's words: ``f32`` or ``bf16``.
+        precision: compute dtype of float32 graphs, in OpenVINO's words: ``f32`` or ``bf16``.
 
     Raises:
         BackendError: see ``OpenVinoBackend``.
@@ -150,9 +136,10 @@ class OpenVinoModels:
             inputs, outputs = (
                 [_spec(port, names) for port in ports] for ports in (compiled[part].inputs, compiled[part].outputs)
             )
-            check_signature(record, path, inputs, outputs)
+            check_signature(record, path.name, inputs, outputs)
         self.provider = _read_back(core, compiled, precision)
         """The processor's name, and the precision that is really used."""
+        self._lock = threading.Lock()
         # A request keeps its graph alive, and its buffers from call to call.
         self._requests = {part: model.create_infer_request() for part, model in compiled.items()}
 
@@ -161,8 +148,10 @@ class OpenVinoModels:
         request = self._requests.get(part)
         if request is None:
             raise RuntimeError("this backend is closed")
+        # One request is one set of buffers. Without the lock two threads got each other's results, and no error.
         # Inputs are read where they are; outputs are copied, because the next call overwrites the request's buffers.
-        values = request.infer(inputs, share_inputs=True, share_outputs=False)
+        with self._lock:
+            values = request.infer(inputs, share_inputs=True, share_outputs=False)
         return [values[name] for name in outputs]
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import first_line
 from mcore.common.optional import require
-from mcore_runtime.backends.base import COMPUTE, BackendError, FloatArray, IntArray
+from mcore_runtime.backends.base import COMPUTE, BackendError, NamedGraphsBackend
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.bundle.records import PARTS, GraphRecord, GraphSet, TensorSpec
@@ -31,7 +31,7 @@ _ONLY_ERRORS = 3
 """ONNX Runtime's log level: what its warnings say is checked here instead."""
 
 
-class OrtBackend:
+class OrtBackend(NamedGraphsBackend):
     """The three graphs as ONNX Runtime sessions; see ``Backend`` for the calls.
 
     Args:
@@ -63,25 +63,6 @@ class OrtBackend:
         arranged = (_FOR_CPU,) if graphs.for_cpu and name == "onnxruntime-cuda" else ()
         self.notes = (*notes, *arranged, *self._sessions.notes)
 
-    def backbone(self, clip: FloatArray) -> FloatArray:
-        """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""
-        features: FloatArray = self._sessions.run("backbone", {"clip": clip}, ["features"])[0]
-        return features
-
-    def segmenter(self, features: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Turn features (1, T, D) into logits (1, T, 2), transitions (1, 2) and tokens (1, 3K, D)."""
-        logits, transitions, tokens = self._sessions.run(
-            "segmenter", {"features": features}, ["logits", "transitions", "tokens"]
-        )
-        return logits, transitions, tokens
-
-    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
-        delta, stage_deltas = self._sessions.run(
-            "regressor", {"query": query, "exemplars": exemplars}, ["delta", "stage_deltas"]
-        )
-        return delta, stage_deltas
-
     def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
         """See ``StepwiseBackend``; on the CPU there is one step."""
         return self._sessions.steps(part, arrays)
@@ -89,6 +70,9 @@ class OrtBackend:
     def close(self) -> None:
         """Drop the sessions, and with them ONNX Runtime's memory and threads."""
         self._sessions.close()
+
+    def _run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+        return self._sessions.run(part, inputs, outputs)
 
 
 class OrtSessions:
@@ -132,7 +116,7 @@ class OrtSessions:
             path = folder / record.file
             session = _open(ort, path, provider, options)
             inputs, outputs = map(_spec, session.get_inputs()), map(_spec, session.get_outputs())
-            check_signature(record, path, list(inputs), list(outputs))
+            check_signature(record, path.name, list(inputs), list(outputs))
             if provider == "CPUExecutionProvider":
                 self._sessions[part] = session
                 continue

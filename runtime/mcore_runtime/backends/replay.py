@@ -1,4 +1,4 @@
-"""Whether a recorded run still computes what the plain one does."""
+"""Comparison of a recorded run (a CUDA graph) with the plain one."""
 
 from __future__ import annotations
 

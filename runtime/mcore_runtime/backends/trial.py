@@ -1,4 +1,4 @@
-"""What of a bundle runs on this machine: every engine is really loaded, because only that tells."""
+"""Trials of backends: every engine of a bundle is really loaded, because only that tells what runs here."""
 
 from __future__ import annotations
 

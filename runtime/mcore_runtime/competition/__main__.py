@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mcore.common.cli_help import description
-from mcore.common.errors import run_command
+from mcore.common.command_line import run_command_line
 from mcore_runtime.competition.start_list import TEMPLATE, StartList, read_start_list
 
 
@@ -34,15 +33,8 @@ class StartListArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                StartListArguments,
-                prog="python -m mcore_runtime.competition",
-                args=argv,
-                description=description(__doc__),
-            )
-        )
+    return run_command_line(
+        StartListArguments, _run, prog="python -m mcore_runtime.competition", doc=__doc__, argv=argv
     )
 
 

@@ -1,108 +1,107 @@
 """A competition while it runs: whose turn it is, which dive was whose, and what an operator can put right.
 
-Not thread-safe: whoever shares it holds a lock.
+A frozen record: every change returns a new competition, so whoever holds one may share it between threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from mcore.common.errors import UserError
+from mcore.common.typed_json import convert
 from mcore_runtime.competition.entry import Entry, EntryState, clean_difficulty, clean_number, clean_text
 from mcore_runtime.competition.ranking import RankRow, rank
 
-EDITABLE = ("athlete", "club", "dive_number", "difficulty")
+_Pairs = tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True)
 class Competition:
-    """A start list, and how far it has come.
+    """A start list, and how far it has come; ``Competition.begin`` makes a new one."""
 
-    Args:
-        entries: in diving order; none: a session without a start list, in which every dive is on its own.
-    """
+    entries: tuple[Entry, ...] = ()
+    """The start list, in diving order; none: every dive is on its own."""
+    current: int | None = None
+    """Order of the entry whose dive comes next; None: there is no start list, or it is through."""
+    dives: _Pairs = ()
+    """Number of each dive, and the order of the entry for which it was made."""
+    void: _Pairs = ()
+    """The same of dives that were no dives."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._entries = {entry.order: entry for entry in entries}
-        self._dives: dict[int, int] = {}
-        """Order of the entry for which each dive was made, by the dive's number."""
-        self._void: dict[int, int] = {}
-        """The same of dives that were no dives."""
-        self._current: int | None = next(iter(self._entries), None)
+    def __post_init__(self) -> None:
+        orders = {order for _, order in (*self.dives, *self.void)}
+        if self.current is not None:
+            orders.add(self.current)
+        if missing := orders - {entry.order for entry in self.entries}:
+            raise UserError(f"there is no entry {sorted(missing)[0]}, which it speaks of")
+
+    @classmethod
+    def begin(cls, entries: Iterable[Entry]) -> Competition:
+        """Return a competition in which nobody has dived."""
+        entries = tuple(entries)
+        return cls(entries, entries[0].order if entries else None)
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The start list, in diving order."""
-        return tuple(self._entries.values())
-
-    @property
-    def current(self) -> Entry | None:
+    def current_entry(self) -> Entry | None:
         """Whose dive comes next; None: there is no start list, or it is through."""
-        return None if self._current is None else self._entries[self._current]
+        return None if self.current is None else self._find(self.current)
 
     def entry_of(self, dive: int) -> Entry | None:
         """The entry for which a dive was made; None: for none."""
-        order = self._dives.get(dive)
-        return None if order is None else self._entries[order]
+        order = dict(self.dives).get(dive)
+        return None if order is None else self._find(order)
 
-    def dive_took_place(self, dive: int) -> Entry | None:
+    def add_dive(self, dive: int) -> Competition:
         """Give a dive to the current entry, and advance.
 
         Args:
             dive: its number, larger than all before.
-
-        Returns:
-            The entry; None: nobody was expected to dive.
         """
-        if self._current is None:
-            return None
-        order = self._current
-        self._dives[dive] = order
-        self._refresh(order)
-        self._advance(order)
-        return self._entries[order]
+        if self.current is None:
+            return self
+        given = replace(self, dives=(*self.dives, (dive, self.current)))
+        return given._refresh(self.current)._advance(self.current)
 
-    def skip(self) -> Entry:
+    def skip(self) -> Competition:
         """Pass over the current entry; one that is to be repeated keeps the dive it has.
 
         Raises:
             UserError: there is none.
         """
-        entry = self.current
+        entry = self.current_entry
         if entry is None:
             raise UserError("there is no athlete to skip: " + self._why_none())
-        state = replace(entry, state="skipped" if entry.dive is None else "done")
-        self._entries[entry.order] = state
-        self._advance(entry.order)
-        return state
+        state = EntryState.SKIPPED if entry.dive is None else EntryState.DONE
+        return self._with(replace(entry, state=state))._advance(entry.order)
 
-    def back(self) -> Entry:
+    def back(self) -> Competition:
         """Go back to the entry before the current one, to be dived (again); its dive counts until then.
 
         Raises:
             UserError: there is none before.
         """
-        orders = list(self._entries)
-        before = orders if self._current is None else orders[: orders.index(self._current)]
+        orders = [entry.order for entry in self.entries]
+        before = orders if self.current is None else orders[: orders.index(self.current)]
         if not before:
             raise UserError("there is no athlete to go back to: " + (self._why_none() or "this is the first"))
         return self.go_to(before[-1])
 
-    def go_to(self, order: int) -> Entry:
+    def go_to(self, order: int) -> Competition:
         """Make an entry the current one, whatever has become of it; its dive counts until there is another.
 
         Raises:
             UserError: there is no such entry.
         """
-        entry = replace(self._find(order), state="waiting")
-        self._entries[order] = entry
-        if self._current is not None and self._current != order:
-            self._refresh(self._current)
-        self._current = order
-        return entry
+        changed = self._with(replace(self._find(order), state=EntryState.WAITING))
+        if self.current is not None and self.current != order:
+            changed = changed._refresh(self.current)
+        return replace(changed, current=order)
 
-    def edit(self, order: int, changes: Mapping[str, Any]) -> Entry:
+    def edit(self, order: int, changes: Mapping[str, Any]) -> Competition:
         """Correct an entry.
 
         Args:
@@ -110,24 +109,18 @@ class Competition:
             changes: any of athlete, club, dive_number (None: not announced) and difficulty (None: not given).
 
         Raises:
-            UserError: no such entry, or a value that cannot be; nothing is changed then.
+            UserError: no such entry, or a value that cannot be.
         """
-        entry = self._find(order)
-        if unknown := sorted(set(changes) - set(EDITABLE)):
-            raise UserError(f"an entry has no {unknown[0]!r} to edit; allowed: {', '.join(EDITABLE)}")
-        values: dict[str, Any] = dict(changes)
-        if "athlete" in values:
-            values["athlete"] = clean_text(values["athlete"], "athlete", required=True)
-        if "club" in values:
-            values["club"] = clean_text(values["club"], "club")
-        if "dive_number" in values:
-            values["dive_number"] = clean_number(values["dive_number"])
-        if "difficulty" in values:
-            values["difficulty"] = clean_difficulty(values["difficulty"])
-        self._entries[order] = replace(entry, **values)
-        return self._entries[order]
+        cleaners: Mapping[str, Callable[[Any], Any]] = {
+            "athlete": lambda text: clean_text(text, "athlete", required=True),
+            "club": lambda text: clean_text(text, "club"),
+            "dive_number": clean_number,
+            "difficulty": clean_difficulty,
+        }
+        values = {name: cleaners[name](value) for name, value in changes.items()}
+        return self._with(replace(self._find(order), **values))
 
-    def assign(self, dive: int, order: int | None) -> None:
+    def assign(self, dive: int, order: int | None) -> Competition:
         """Say for which entry a dive was made.
 
         Args:
@@ -137,42 +130,26 @@ class Competition:
         Raises:
             UserError: there is no such entry, or the dive is void.
         """
-        if dive in self._void:
+        if dive in dict(self.void):
             raise UserError(f"dive {dive} is void; restore it first")
-        if order is not None:
-            self._find(order)
-        self._release(dive, self._dives)
-        if order is not None:
-            self._dives[dive] = order
-            self._refresh(order)
-            if order == self._current:
-                self._advance(order)
-
-    def void(self, dive: int) -> Entry | None:
-        """A dive was none: its entry waits again, at once if no other dive has been made since.
-
-        Returns:
-            The entry that was given back; None: the dive had none.
-        """
-        if dive in self._dives:
-            self._void[dive] = self._dives[dive]
-        order = self._release(dive, self._dives)
-        return None if order is None else self._entries[order]
-
-    def restore(self, dive: int) -> Entry | None:
-        """Take ``void`` back.
-
-        Returns:
-            The entry that has its dive again; None: it had none.
-        """
-        order = self._void.pop(dive, None)
         if order is None:
-            return None
-        self._dives[dive] = order
-        self._refresh(order)
-        if order == self._current:
-            self._advance(order)
-        return self._entries[order]
+            return self._release(dive)
+        self._find(order)
+        return self._release(dive)._give(dive, order)
+
+    def make_void(self, dive: int) -> Competition:
+        """A dive was none: its entry waits again, at once if no other dive has been made since."""
+        order = dict(self.dives).get(dive)
+        if order is None:
+            return self
+        return replace(self._release(dive), void=(*self.void, (dive, order)))
+
+    def restore(self, dive: int) -> Competition:
+        """Take ``make_void`` back."""
+        order = dict(self.void).get(dive)
+        if order is None:
+            return self
+        return replace(self, void=_without(self.void, dive))._give(dive, order)
 
     def ranking(self, scores: Mapping[int, float]) -> list[RankRow]:
         """Rank the athletes by the sum of the latest valid score of each entry.
@@ -181,72 +158,69 @@ class Competition:
             scores: points by dive, of all dives that have a valid score.
         """
         dives_of: dict[int, list[int]] = {}
-        for dive, order in self._dives.items():
+        for dive, order in self.dives:
             dives_of.setdefault(order, []).append(dive)
         return rank(self.entries, dives_of, scores)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers, from which ``from_json`` goes on."""
-        return {
-            "entries": [entry.to_json() for entry in self.entries],
-            "current": self._current,
-            "dives": [list(pair) for pair in self._dives.items()],
-            "void": [list(pair) for pair in self._void.items()],
-        }
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Competition:
-        """Read what ``to_json`` returned.
+        """Read what ``to_json`` returned; other keys are left out.
 
         Raises:
             UserError: it is something else.
         """
-        try:
-            competition = cls(Entry.from_json(entry) for entry in values["entries"])
-            competition._dives = {int(dive): int(order) for dive, order in values["dives"]}
-            competition._void = {int(dive): int(order) for dive, order in values["void"]}
-            current = values["current"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"the saved start list cannot be read ({type(error).__name__}: {error})") from error
-        orders = {*competition._dives.values(), *competition._void.values()} | ({current} - {None})
-        if missing := orders - set(competition._entries):
-            raise UserError(f"the saved start list has no entry {sorted(missing)[0]}, which it speaks of")
-        competition._current = current
-        return competition
+        return convert(cls, values, "the saved start list cannot be read")
 
     def _find(self, order: int) -> Entry:
-        entry = self._entries.get(order) if isinstance(order, int) and not isinstance(order, bool) else None
+        entry = next((entry for entry in self.entries if entry.order == order), None)
         if entry is None:
-            allowed = f"{min(self._entries)} to {max(self._entries)}" if self._entries else "there is no start list"
+            orders = [entry.order for entry in self.entries]
+            allowed = f"{min(orders)} to {max(orders)}" if orders else "there is no start list"
             raise UserError(f"the start list has no entry {order!r}; allowed: {allowed}")
         return entry
 
-    def _advance(self, order: int) -> None:
+    def _with(self, changed: Entry) -> Competition:
+        entries = tuple(changed if entry.order == changed.order else entry for entry in self.entries)
+        return replace(self, entries=entries)
+
+    def _advance(self, order: int) -> Competition:
         """Go on to the next entry that waits; after the last one, to the first that was left waiting."""
-        orders = list(self._entries)
-        index = orders.index(order) + 1
-        rest = [*orders[index:], *orders[:index]]
-        self._current = next((o for o in rest if self._entries[o].state == "waiting"), None)
+        index = [entry.order for entry in self.entries].index(order) + 1
+        rest = (*self.entries[index:], *self.entries[:index])
+        return replace(self, current=next((e.order for e in rest if e.state is EntryState.WAITING), None))
 
-    def _release(self, dive: int, dives: dict[int, int]) -> int | None:
-        """Take a dive from its entry; returns the entry's order if it waits now."""
-        is_latest = bool(dives) and dive == max(dives)
-        order = dives.pop(dive, None)
+    def _give(self, dive: int, order: int) -> Competition:
+        given = replace(self, dives=(*self.dives, (dive, order)))._refresh(order)
+        return given._advance(order) if order == self.current else given
+
+    def _release(self, dive: int) -> Competition:
+        """Take a dive from its entry, which may be the current one again."""
+        order = dict(self.dives).get(dive)
         if order is None:
-            return None
-        self._refresh(order)
-        if self._entries[order].state == "waiting" and (is_latest or self._current is None):
-            self._current = order
-        return order
+            return self
+        is_latest = dive == max(number for number, _ in self.dives)
+        freed = replace(self, dives=_without(self.dives, dive))._refresh(order)
+        if freed._find(order).state is EntryState.WAITING and (is_latest or self.current is None):
+            return replace(freed, current=order)
+        return freed
 
-    def _refresh(self, order: int) -> None:
+    def _refresh(self, order: int) -> Competition:
         """Set an entry's dive and state by the dives that were made for it."""
-        entry = self._entries[order]
-        latest = max((dive for dive, of in self._dives.items() if of == order), default=None)
-        state: EntryState = "done" if latest is not None else "skipped" if entry.state == "skipped" else "waiting"
-        self._entries[order] = replace(entry, dive=latest, state=state)
+        entry = self._find(order)
+        latest = max((dive for dive, of in self.dives if of == order), default=None)
+        unmade = EntryState.SKIPPED if entry.state is EntryState.SKIPPED else EntryState.WAITING
+        return self._with(replace(entry, dive=latest, state=unmade if latest is None else EntryState.DONE))
 
     def _why_none(self) -> str:
-        if not self._entries:
+        if not self.entries:
             return "there is no start list"
-        return "all have dived; go_to an entry to repeat it" if self._current is None else ""
+        return "all have dived; go_to an entry to repeat it" if self.current is None else ""
+
+
+def _without(pairs: _Pairs, dive: int) -> _Pairs:
+    return tuple(pair for pair in pairs if pair[0] != dive)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from enum import Enum
+from typing import Any, get_args
+
+import msgspec
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
-from mcore_runtime.typed import misfit
 
-EntryState = Literal["waiting", "done", "skipped"]
 _TABLES: tuple[HeightM, ...] = get_args(HeightM)
-_LEAST_DIFFICULTY, _MOST_DIFFICULTY = 0.9, 6.0
+_MIN_DIFFICULTY, _MAX_DIFFICULTY = 0.9, 6.0
 """No dive lies outside: the tables' easiest is 1.2, the hardest in competition are below 5."""
-_MOST_LETTERS = 80
+_MAX_LETTERS = 80
+
+
+class EntryState(str, Enum):
+    """What has become of an entry."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -34,63 +41,43 @@ class Entry:
     difficulty: float | None = None
     """As the list gives it; None: not given."""
     round: int | None = None
-    state: EntryState = "waiting"
+    state: EntryState = EntryState.WAITING
     dive: int | None = None
     """Number of the latest dive that counts for it; None: none yet."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Entry:
-        """Read what ``to_json`` returned.
-
-        Raises:
-            UserError: it is something else.
-        """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise UserError(f"an entry of the saved start list has the fields {sorted(values)}, not {sorted(names)}")
-        entry = cls(**values)
-        if (fault := misfit(entry, cls, "entry")) is not None:
-            raise UserError(f"the saved start list cannot be read: {fault}")
-        return entry
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
 
-def clean_text(text: object, name: str, *, required: bool = False) -> str:
+def clean_text(text: str, name: str, *, required: bool = False) -> str:
     """Tidy a name: no control characters, single spaces.
 
     Raises:
-        UserError: not a text, empty though ``required``, or longer than any name.
+        UserError: empty though ``required``, or longer than any name.
     """
-    if not isinstance(text, str):
-        raise UserError(f"{name} is {text!r}; give a text")
     # Control characters and the marks that turn the direction of writing could make one name look like another.
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
     words = " ".join(kept.split())
     if required and not words:
         raise UserError(f"{name} is empty")
-    if len(words) > _MOST_LETTERS:
-        raise UserError(f"{name} has {len(words)} letters; at most {_MOST_LETTERS}")
+    if len(words) > _MAX_LETTERS:
+        raise UserError(f"{name} has {len(words)} letters; at most {_MAX_LETTERS}")
     return words
 
 
-def clean_number(text: object) -> str | None:
+def clean_number(text: str | None) -> str | None:
     """Read a dive number in any spelling; None and nothing but spaces: not announced.
 
     Raises:
         DiveNumberError: not a dive number.
-        UserError: not a text.
     """
-    if text is None or (isinstance(text, str) and not text.strip()):
-        return None
-    if not isinstance(text, str):
-        raise UserError(f"the dive number is {text!r}; give a text such as 407C")
-    return DiveNumber.parse("".join(text.split())).text
+    letters = "".join((text or "").split())
+    return DiveNumber.parse(letters).text if letters else None
 
 
-def clean_difficulty(value: object) -> float | None:
+def clean_difficulty(value: str | float | None) -> float | None:
     """Read a degree of difficulty, a number or its text, with a decimal point or comma; None and "": not given.
 
     Raises:
@@ -99,12 +86,12 @@ def clean_difficulty(value: object) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        number = float(value.replace(",", ".")) if isinstance(value, str) else float(cast("float", value))
-    except (TypeError, ValueError):
+        number = float(value.replace(",", ".")) if isinstance(value, str) else float(value)
+    except ValueError:
         number = math.nan
-    if isinstance(value, bool) or not _LEAST_DIFFICULTY <= number <= _MOST_DIFFICULTY:
+    if not _MIN_DIFFICULTY <= number <= _MAX_DIFFICULTY:
         raise UserError(
-            f"difficulty is {value!r}; give a number from {_LEAST_DIFFICULTY:g} to {_MOST_DIFFICULTY:g}, such as 3.2"
+            f"difficulty is {value!r}; give a number from {_MIN_DIFFICULTY:g} to {_MAX_DIFFICULTY:g}, such as 3.2"
         )
     return number
 

@@ -39,8 +39,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "round": ("round", "rd"),
 }
 _REQUIRED = ("athlete", "dive_number")
-_MOST_BYTES = 2_000_000
-_MOST_NAMED = 20
+_MAX_BYTES = 2_000_000
+_MAX_NAMED = 20
 """Bad lines that an error names; it says how many more there are."""
 _HELP = "Print a template with: python -m mcore_runtime.competition"
 
@@ -70,8 +70,8 @@ def read_start_list(path: str | Path) -> StartList:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"the start list {path} cannot be read: {error.strerror or error}. {_HELP}") from error
-    if len(data) > _MOST_BYTES:
-        raise UserError(f"{path} has {len(data)} bytes; a start list has at most {_MOST_BYTES}. {_HELP}")
+    if len(data) > _MAX_BYTES:
+        raise UserError(f"{path} has {len(data)} bytes; a start list has at most {_MAX_BYTES}. {_HELP}")
     try:
         text, warnings = _decode(data)
         read = parse_start_list(text)
@@ -105,8 +105,8 @@ def parse_start_list(text: str) -> StartList:
         raise UserError(f"the start list has no line below its column names. {_HELP}")
     ordered = _in_order(entries, numbers, faults, warnings)
     if faults:
-        more = f"\n  and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        listed = "\n  ".join(faults[:_MOST_NAMED])
+        more = f"\n  and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
+        listed = "\n  ".join(faults[:_MAX_NAMED])
         raise UserError(f"nothing was read, because of {len(faults)} mistake(s):\n  {listed}{more}")
     return StartList(tuple(ordered), tuple(warnings))
 

@@ -2,5 +2,6 @@
 
 from mcore_runtime.detector.ballistic import BallisticDetector
 from mcore_runtime.detector.base import AFTER_ENTRY_S, BEFORE_TAKEOFF_S, DetectedDive, Detector
+from mcore_runtime.detector.config import DetectorConfig
 
-__all__ = ["AFTER_ENTRY_S", "BEFORE_TAKEOFF_S", "BallisticDetector", "DetectedDive", "Detector"]
+__all__ = ["AFTER_ENTRY_S", "BEFORE_TAKEOFF_S", "BallisticDetector", "DetectedDive", "Detector", "DetectorConfig"]

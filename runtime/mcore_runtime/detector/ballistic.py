@@ -1,4 +1,4 @@
-"""The detector of dives: free fall, seen in the diver (still camera) or in the camera (an operator who follows).
+"""The detector of dives: free fall, found by motion (still camera) or by camera tracking (an operator who follows).
 
 It learns nothing and needs no calibration: gravity gives the scale. It sees boards from 3 to 10 m high that are wholly
 in the picture, or an operator who keeps the diver in it; not a camera that follows halfway.
@@ -11,20 +11,11 @@ from numpy.typing import NDArray
 
 from mcore_runtime.detector.base import DetectedDive
 from mcore_runtime.detector.camera import FollowedFall, VerticalMotion
-from mcore_runtime.detector.fall import FallSearch, judge
+from mcore_runtime.detector.config import DetectorConfig
+from mcore_runtime.detector.fall import FallSearch
+from mcore_runtime.detector.flight import judge
 from mcore_runtime.detector.foreground import BodyEvidence, Foreground, band_edges, row_masses
 from mcore_runtime.detector.history import EvidenceHistory, PathMatch
-
-_PERIOD_S = 0.03
-"""Pictures that come faster are skipped: 30 a second are enough for falls of a second."""
-_HISTORY_S = 3.4
-_CAPACITY = round(_HISTORY_S / _PERIOD_S)
-_THRESHOLD, _LEAST_MATCHES = 0.66, 2
-_SETTLE_S = 0.4
-"""A match is judged this long after the last path that fitted: only then is the end of the flight known."""
-_MOST_MATCHES = 20
-_APART_S = 2.0
-"""Dives on one board are further apart than this; two witnesses of one dive are not."""
 
 
 class BallisticDetector:
@@ -32,15 +23,19 @@ class BallisticDetector:
 
     Args:
         aspect: width over height of the source's picture; decides how wide a metre is. None: as the pictures given.
+        config: the numbers that it decides by.
     """
 
-    def __init__(self, aspect: float | None = None) -> None:
+    def __init__(self, aspect: float | None = None, config: DetectorConfig | None = None) -> None:
         self._aspect = aspect
+        self._config = config or DetectorConfig()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._foreground, self._motion, self._followed = Foreground(), VerticalMotion(), FollowedFall()
+        config = self._config
+        self._foreground = Foreground(config.foreground)
+        self._motion, self._followed = VerticalMotion(config.camera), FollowedFall(config.camera)
         self._history: EvidenceHistory | None = None
         self._search: FallSearch | None = None
         self._edges: list[tuple[int, int]] = []
@@ -53,7 +48,7 @@ class BallisticDetector:
         if gap:
             self._interrupt()
         elapsed_s = time_s - self._last_s
-        if elapsed_s < _PERIOD_S - 1e-3:
+        if elapsed_s < self._config.period_s - 1e-3:
             return []
         self._last_s = time_s
         pixels = picture.astype(np.float32)
@@ -71,7 +66,7 @@ class BallisticDetector:
     ) -> DetectedDive | None:
         assert self._history is not None
         assert self._search is not None
-        if self._followed.is_moving:
+        if self._followed.is_moving:  # then everything moves, and the background is another one afterwards
             self._matches = []
             self._foreground.reset()
             return None
@@ -79,22 +74,26 @@ class BallisticDetector:
         masses = row_masses(moving, self._edges)
         self._history.add(time_s, picture, moving, masses, self._evidence(masses))
         match = self._search.best(self._history, time_s)
-        if match is not None and match.score >= _THRESHOLD:
+        if match is not None and match.score >= self._config.fall.match_score:
             self._matched_s = time_s
-            self._matches = [*self._matches, match][-_MOST_MATCHES:]
-        if not self._matches or time_s < self._matched_s + _SETTLE_S:
+            self._matches = [*self._matches, match][-self._config.max_matches :]
+        if not self._matches or time_s < self._matched_s + self._config.settle_s:
             return None
         matches, self._matches = self._matches, []
-        if len(matches) < _LEAST_MATCHES:
+        if len(matches) < self._config.min_matches:
             return None
-        return judge(self._history, matches, time_s, self._columns_per_row)
+        return judge(self._history, matches, time_s, self._columns_per_row, self._config)
 
     def _prepare(self, picture: NDArray[np.uint8]) -> None:
         rows, columns = picture.shape[:2]
         if self._search is None or self._history is None or self._history.moving.shape[1:] != (rows, columns):
-            self._edges = band_edges(columns)
-            self._evidence, self._search = BodyEvidence(rows), FallSearch(rows)
-            self._history = EvidenceHistory(len(self._edges), rows, columns, _CAPACITY)
+            config = self._config
+            scales = config.foreground.scales_rows_per_m
+            self._edges = band_edges(columns, config.foreground)
+            self._evidence = BodyEvidence(rows, config.foreground)
+            self._search = FallSearch(rows, scales, config.fall)
+            capacity = round(config.history_s / config.period_s)
+            self._history = EvidenceHistory(len(self._edges), rows, columns, scales, capacity)
             aspect = self._aspect or columns / rows
             self._columns_per_row = columns / (rows * aspect)
 
@@ -105,7 +104,7 @@ class BallisticDetector:
         self._matches = []
 
     def _is_new(self, dive: DetectedDive) -> bool:
-        new = dive.entry_s > self._last_entry_s + _APART_S
+        new = dive.entry_s > self._last_entry_s + self._config.min_dive_distance_s
         if new:
             self._last_entry_s = dive.entry_s
         return new

@@ -1,9 +1,9 @@
-"""What a detector of dives is: pictures in, dives out. A learned one can take the place of the one that is here."""
+"""Interface of detectors: pictures in, dives out. A learned one can take the place of the one that is here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ BEFORE_TAKEOFF_S = 1.2
 """A clip begins this long before take-off, as FineDiving's clips do."""
 AFTER_ENTRY_S = 1.5
 """And ends this long after the entry."""
+
+FoundBy = Literal["body", "camera"]
+"""The two ways in which a dive is found; sessions store these words."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class DetectedDive:
     """When the diver touched the water, seconds on the stream's clock."""
     confidence: float
     """0 to 1; how far above the detector's own threshold, not a probability."""
-    witness: str
-    """What saw it: the falling body, or the camera that followed it."""
+    found_by: FoundBy
+    """``body``: found by motion before a still camera. ``camera``: found by camera tracking, from the fall of the
+    camera that follows the diver."""
 
     @property
     def window_s(self) -> tuple[float, float]:

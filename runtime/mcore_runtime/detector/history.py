@@ -1,4 +1,4 @@
-"""What moved in the last seconds, and the paths that are found in it."""
+"""Memory of what moved in the last seconds, and the paths that are found in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mcore_runtime.detector.foreground import SCALES
 
 MOVES = 255
 """Value of a pixel that surely moves."""
@@ -32,12 +30,14 @@ class EvidenceHistory:
         bands: number of bands.
         rows: rows of the picture.
         columns: columns of the picture.
+        scales: rows per metre of the evidence, in a picture of 200 rows.
         capacity: pictures kept.
     """
 
-    def __init__(self, bands: int, rows: int, columns: int, capacity: int) -> None:
+    def __init__(self, bands: int, rows: int, columns: int, scales: tuple[float, ...], capacity: int) -> None:
+        self.scales = scales
         self.times = np.full(capacity, -np.inf)
-        self.evidence = np.zeros((capacity, len(SCALES), bands, rows), np.float32)
+        self.evidence = np.zeros((capacity, len(scales), bands, rows), np.float32)
         self.masses = np.zeros((capacity, bands, rows), np.float32)
         self.moving = np.zeros((capacity, rows, columns), np.uint8)
         self.green = np.zeros((capacity, rows, columns), np.uint8)

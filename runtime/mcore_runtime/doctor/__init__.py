@@ -1,1 +1,1 @@
-"""``mcore-doctor``: what this machine has, what a bundle needs, and what to do about the difference."""
+"""``mcore-doctor``: checks of what this machine has and a bundle needs, and what to do about the difference."""

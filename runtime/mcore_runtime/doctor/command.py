@@ -9,7 +9,6 @@ Nothing is changed. Exit code: 0 when all is well, 1 when something will not wor
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,25 +16,30 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import tyro
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 import mcore
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
+from mcore.common.typed_json import encode
 from mcore_runtime.backends import BACKENDS
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.doctor import cameras, disk, hardware, jetson, software, work
-from mcore_runtime.doctor.children import PATIENCE_S, in_child
-from mcore_runtime.doctor.findings import Finding, split_advice, trouble
+from mcore_runtime.doctor import bundles, disk, hardware, jetson, software, sources
+from mcore_runtime.doctor.child_process import TIMEOUT_S, in_child
+from mcore_runtime.doctor.findings import Finding, Level, error, split_advice
 from mcore_runtime.doctor.machine import Machine
 from mcore_runtime.sources import parse_source
 
 Probe = Callable[[], list[Finding]]
-_SIGNS = {"ok": ("ok", "green"), "absent": ("-", "dim"), "hint": ("hint", "yellow"), "trouble": ("TROUBLE", "bold red")}
+_SIGNS = {
+    Level.OK: ("ok", "green"),
+    Level.ABSENT: ("-", "dim"),
+    Level.HINT: ("hint", "yellow"),
+    Level.ERROR: ("ERROR", "bold red"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,50 +62,40 @@ class DoctorArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                DoctorArguments,
-                prog="mcore-doctor",
-                args=argv,
-                config=(tyro.conf.FlagCreatePairsOff,),
-                description=description(__doc__),
-            )
-        )
-    )
+    return run_command_line(DoctorArguments, _run, prog="mcore-doctor", doc=__doc__, argv=argv)
 
 
 def _run(arguments: DoctorArguments) -> int:
     findings = list(examine(probes(arguments, Machine())))
     if arguments.json:
-        document = {"mcore-edge": mcore.__version__, "findings": [asdict(finding) for finding in findings]}
-        print(json.dumps(document, indent=2))
+        rows = [{"topic": topic, **asdict(finding)} for topic, finding in findings]
+        print(encode({"mcore-edge": mcore.__version__, "findings": rows}, indent=2))
     else:
         show(Console(highlight=False), findings)
-    return 1 if any(finding.level == "trouble" for finding in findings) else 0
+    return 1 if any(finding.level is Level.ERROR for _, finding in findings) else 0
 
 
 def probes(arguments: DoctorArguments, machine: Machine) -> list[tuple[str, Probe]]:
-    """What is looked at, with its topic; what loads libraries and drivers, in a process of its own."""
+    """Return what is looked at, with its topic; what loads libraries and drivers, in a process of its own."""
     found: list[tuple[str, Probe]] = [
-        ("system", lambda: hardware.system(machine)),
-        ("board", lambda: jetson.board(machine)),
-        ("gpu", lambda: hardware.gpu(machine)),
-        ("gpu", lambda: in_child("gpu", "cuda")),
-        ("packages", lambda: software.packages(machine)),
-        ("video", lambda: in_child("video", "video")),
-        ("video", lambda: in_child("video", "gstreamer")),
-        ("cameras", lambda: cameras.cameras(machine)),
-        ("clocks", lambda: hardware.clocks(machine)),
-        ("disk", lambda: disk.disk(machine, arguments.folder)),
+        ("system", partial(hardware.system, machine)),
+        ("board", partial(jetson.board, machine)),
+        ("gpu", partial(hardware.gpu, machine)),
+        ("gpu", partial(in_child, "cuda")),
+        ("packages", partial(software.packages, machine)),
+        ("video", partial(in_child, "video")),
+        ("video", partial(in_child, "gstreamer")),
+        ("cameras", partial(sources.cameras, machine)),
+        ("clocks", partial(hardware.clocks, machine)),
+        ("disk", partial(disk.disk, arguments.folder)),
     ]
     backends = [name for name in BACKENDS if name != "auto"]
     if arguments.bundle is None:
-        found += [("engines", partial(in_child, "engines", "library", backend=name)) for name in backends]
+        found += [("engines", partial(in_child, "library", backend=name)) for name in backends]
     else:
         found += _of_bundle(arguments.bundle, backends)
     if arguments.source is not None:
-        found.append(("source", partial(in_child, "source", "source", address=arguments.source)))
+        found.append(("source", partial(in_child, "source", address=arguments.source)))
     return found
 
 
@@ -109,48 +103,50 @@ def _of_bundle(folder: Path, backends: Sequence[str]) -> list[tuple[str, Probe]]
     """The bundle itself; and if it is whole, each engine with it."""
     try:
         Bundle.open(folder)
-    except UserError as error:
-        reason = str(error)
-        return [("bundle", lambda: [trouble("bundle", *split_advice(reason))])]
+    except UserError as refused:
+        reason = str(refused)
+        return [("bundle", lambda: [error(*split_advice(reason))])]
     path = str(folder)
-    tried = [("engines", partial(in_child, "engines", "trial", path=path, backend=name)) for name in backends]
-    return [
-        ("bundle", lambda: work.bundle(folder)),
-        *tried,
-        ("engines", partial(in_child, "engines", "chosen", path=path)),
-    ]
+    tried = [("engines", partial(in_child, "trial", path=path, backend=name)) for name in backends]
+    return [("bundle", partial(bundles.bundle, folder)), *tried, ("engines", partial(in_child, "chosen", path=path))]
 
 
-def examine(probes: Sequence[tuple[str, Probe]], *, patience_s: float = PATIENCE_S + 5.0) -> Iterator[Finding]:
+def examine(
+    probes: Sequence[tuple[str, Probe]], *, timeout_s: float = TIMEOUT_S + 5.0
+) -> Iterator[tuple[str, Finding]]:
     """Run every probe; one that fails or hangs is itself a finding, and the others go on."""
     for topic, probe in probes:
-        outcome: list[list[Finding]] = []
+        found: list[Finding] = []
 
-        def attempt(topic: str = topic, probe: Probe = probe, outcome: list[list[Finding]] = outcome) -> None:
+        def attempt(probe: Probe = probe, found: list[Finding] = found) -> None:
             try:
-                outcome.append(probe())
-            except Exception as error:  # a fault of a driver's or of ours must not hide the rest
-                outcome.append([trouble(topic, f"could not be looked at: {type(error).__name__}: {error}")])
+                found.extend(probe())
+            except Exception as failed:  # a fault of a driver's or of ours must not hide the rest
+                found.append(error(f"could not be looked at: {type(failed).__name__}: {failed}"))
 
+        # A thread and not a pool: one that hangs, such as on a network disk, must not keep the doctor from ending.
         thread = threading.Thread(target=attempt, daemon=True, name=f"doctor {topic}")
         thread.start()
-        thread.join(patience_s)
-        yield from outcome[0] if outcome else [trouble(topic, f"did not answer within {patience_s:.0f} s")]
+        thread.join(timeout_s)
+        if thread.is_alive():
+            yield topic, error(f"did not answer within {timeout_s:.0f} s")
+        else:
+            yield from ((topic, finding) for finding in found)
 
 
-def show(console: Console, findings: Sequence[Finding]) -> None:
+def show(console: Console, findings: Sequence[tuple[str, Finding]]) -> None:
     """Print a table, and what to do beneath each finding."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    topic = None
-    for finding in findings:
+    last_topic = ""
+    for topic, finding in findings:
         sign, style = _SIGNS[finding.level]
         remedy = [Padding(Text(f"-> {finding.remedy}", style="cyan"), (0, 0, 0, 2))] if finding.remedy else []
-        told = Group(Text(finding.text), *remedy)
-        table.add_row("" if finding.topic == topic else finding.topic, Text(sign, style=style), told)
-        topic = finding.topic
+        text = Group(Text(finding.text), *remedy)
+        table.add_row("" if topic == last_topic else topic, Text(sign, style=style), text)
+        last_topic = topic
     console.print(table)
-    troubles, hints = (sum(finding.level == level for finding in findings) for level in ("trouble", "hint"))
-    console.print(f"{troubles} that will not work, {hints} to look at" if troubles + hints else "all is well")
+    errors, hints = (sum(finding.level is level for _, finding in findings) for level in (Level.ERROR, Level.HINT))
+    console.print(f"{errors} that will not work, {hints} to look at" if errors + hints else "all is well")
 
 
 if __name__ == "__main__":

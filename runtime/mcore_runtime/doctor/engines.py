@@ -11,7 +11,7 @@ import numpy as np
 from mcore.common.errors import MissingDependencyError, UserError, first_line
 from mcore_runtime.backends import BFLOAT16
 from mcore_runtime.backends.ort import load_onnxruntime
-from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
+from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
 from mcore_runtime.doctor.jetson import is_jetson
 from mcore_runtime.doctor.machine import Machine
 
@@ -40,26 +40,26 @@ def library(backend: str) -> list[Finding]:
 
 def _onnxruntime(provider: str) -> Finding:
     if importlib.util.find_spec("onnxruntime") is None:
-        return absent("engines", "ONNX Runtime is not installed", "pip install '.[runtime]'")
+        return absent("ONNX Runtime is not installed", "pip install '.[runtime]'")
     ort = load_onnxruntime(cuda=provider != _CPU)
     title = f"ONNX Runtime {ort.__version__}, {provider}"
     if provider not in ort.get_available_providers():
         # JetPack's GPUs are reached by TensorRT: there is no such wheel for them.
         remedy = "" if is_jetson(Machine()) else "for NVIDIA GPUs, in another environment: pip install '.[gpu]'"
-        return absent("engines", f"{title}: not in this build", remedy)
+        return absent(f"{title}: not in this build", remedy)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(SMALLEST_GRAPH, options, providers=list(dict.fromkeys([provider, _CPU])))
     if session.get_providers()[0] != provider:
         remedy = "nvidia-smi says whether there is a driver; the package needs the CUDA and cuDNN that it was built for"
-        return hint("engines", f"{title}: listed, but it falls back to {session.get_providers()[0]}", remedy)
+        return hint(f"{title}: listed, but it falls back to {session.get_providers()[0]}", remedy)
     session.disable_fallback()
     return _judged(title, session.run(["y"], {"x": _INPUT})[0])
 
 
 def _openvino(precision: str) -> Finding:
     if importlib.util.find_spec("openvino") is None:
-        return absent("engines", "OpenVINO is not installed", "for faster CPUs: pip install '.[openvino]'")
+        return absent("OpenVINO is not installed", "for faster CPUs: pip install '.[openvino]'")
     import openvino
 
     from mcore_runtime.backends.openvino import the_core
@@ -67,7 +67,7 @@ def _openvino(precision: str) -> Finding:
     core = the_core(openvino)
     title = f"OpenVINO {openvino.__version__.partition('-')[0]} on CPU, {precision}"
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return absent("engines", f"{title}: this processor has no bfloat16", "--backend openvino needs none")
+        return absent(f"{title}: this processor has no bfloat16", "--backend openvino needs none")
     compiled = core.compile_model(core.read_model(SMALLEST_GRAPH), "CPU", {"INFERENCE_PRECISION_HINT": precision})
     values = compiled.create_infer_request().infer({"x": _INPUT})["y"]
     return _judged(title, values)
@@ -80,9 +80,9 @@ def _tensorrt(kind: str) -> Finding:
 
     try:
         flavour = load_flavour(kind)
-    except UserError as error:
-        wrong, remedy = split_advice(first_line(error))
-        return absent("engines", wrong, remedy)
+    except UserError as refused:
+        wrong, remedy = split_advice(first_line(refused))
+        return absent(wrong, remedy)
     try:
         cuda = open_cuda("An engine for another machine can be built, none be run")
         try:
@@ -90,14 +90,14 @@ def _tensorrt(kind: str) -> Finding:
                 flavour.new_runtime()
         finally:
             cuda.close()
-    except UserError as error:
-        wrong, remedy = split_advice(first_line(error))
-        level = hint if isinstance(error, MissingDependencyError) else absent
-        return level("engines", f"{flavour.title}: {wrong}", remedy)
-    return ok("engines", f"{flavour.title} on {cuda.device} ({cuda.target}), through {cuda.name}")
+    except UserError as refused:
+        wrong, remedy = split_advice(first_line(refused))
+        level = hint if isinstance(refused, MissingDependencyError) else absent
+        return level(f"{flavour.title}: {wrong}", remedy)
+    return ok(f"{flavour.title} on {cuda.device} ({cuda.target}), through {cuda.name}")
 
 
 def _judged(title: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Finding:
     if not np.array_equal(values, 2 * _INPUT):
-        return trouble("engines", f"{title}: computes {values} instead of {2 * _INPUT}", "install it again")
-    return ok("engines", f"{title}: computes")
+        return error(f"{title}: computes {values} instead of {2 * _INPUT}", "install it again")
+    return ok(f"{title}: computes")

@@ -1,44 +1,51 @@
-"""What the doctor finds: a fact, and where something is wrong, what to do about it."""
+"""Findings of the doctor: a fact, and where something is wrong, what to do about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import Enum
 
-Level = Literal["ok", "absent", "hint", "trouble"]
-"""``absent``: not here, and nobody asked for it; ``hint``: it works, but could be better or may be missed; ``trouble``:
-something that was asked for will not work."""
+
+class Level(str, Enum):
+    """How a fact is to be taken."""
+
+    OK = "ok"
+    ABSENT = "absent"
+    """Not here, and nobody asked for it."""
+    HINT = "hint"
+    """It works, but could be better or may be missed."""
+    ERROR = "error"
+    """Something that was asked for will not work."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """One fact about the machine, the bundle or the source."""
 
-    topic: str
     level: Level
     text: str
     remedy: str = ""
     """What to do, as a command where there is one."""
 
 
-def ok(topic: str, text: str) -> Finding:
+def ok(text: str, remedy: str = "") -> Finding:
     """A fact that needs nothing."""
-    return Finding(topic, "ok", text)
+    return Finding(Level.OK, text, remedy)
 
 
-def absent(topic: str, text: str, remedy: str = "") -> Finding:
+def absent(text: str, remedy: str = "") -> Finding:
     """What is not here; the remedy is for those who want it."""
-    return Finding(topic, "absent", text, remedy)
+    return Finding(Level.ABSENT, text, remedy)
 
 
-def hint(topic: str, text: str, remedy: str = "") -> Finding:
+def hint(text: str, remedy: str = "") -> Finding:
     """A fact that somebody should look at."""
-    return Finding(topic, "hint", text, remedy)
+    return Finding(Level.HINT, text, remedy)
 
 
-def trouble(topic: str, text: str, remedy: str = "") -> Finding:
+def error(text: str, remedy: str = "") -> Finding:
     """A fact that stands in the way."""
-    return Finding(topic, "trouble", text, remedy)
+    return Finding(Level.ERROR, text, remedy)
 
 
 def split_advice(message: str) -> tuple[str, str]:

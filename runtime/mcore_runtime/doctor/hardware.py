@@ -6,39 +6,39 @@ import ctypes
 import os
 import re
 
+import psutil
+
 from mcore.common.errors import MissingDependencyError, UserError, first_line
-from mcore_runtime.doctor.findings import Finding, absent, hint, ok, trouble
+from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok
 from mcore_runtime.doctor.jetson import is_jetson
 from mcore_runtime.doctor.machine import Machine
 from mcore_runtime.health import HealthReader
 
-_LEAST_PYTHON = (3, 10)
-_LEAST_MEMORY_MB = 1000
+_MIN_PYTHON = (3, 10)
+_MIN_MEMORY_MB = 1000
 
 
 def system(machine: Machine) -> list[Finding]:
     """Operating system, Python, processor and memory."""
     python = ".".join(map(str, machine.python))
     release = re.search(r'^PRETTY_NAME="?([^"\n]+)', machine.text("etc/os-release"), re.M)
-    found = [ok("system", f"{release[1] if release else 'unknown system'}, {machine.architecture}")]
-    if machine.python[:2] < _LEAST_PYTHON:
-        found.append(trouble("system", f"Python {python}", "install Python 3.10 or newer"))
+    found = [ok(f"{release[1] if release else 'unknown system'}, {machine.architecture}")]
+    if machine.python[:2] < _MIN_PYTHON:
+        found.append(error(f"Python {python}", "install Python 3.10 or newer"))
     else:
-        found.append(ok("system", f"Python {python}"))
+        found.append(ok(f"Python {python}"))
     name = re.search(r"^model name\s*:\s*(.+)$", machine.text("proc/cpuinfo"), re.M)
-    memory = re.search(r"^MemTotal:\s*(\d+) kB", machine.text("proc/meminfo"), re.M)
-    gigabytes = f", {int(memory[1]) / 1e6:.1f} GB of memory" if memory else ""
+    memory = psutil.virtual_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found.append(ok("system", f"{name[1] if name else 'processor'}, {cores} cores to use{gigabytes}"))
-    available = re.search(r"^MemAvailable:\s*(\d+) kB", machine.text("proc/meminfo"), re.M)
-    if available is not None and int(available[1]) / 1e3 < _LEAST_MEMORY_MB:
-        text = f"{int(available[1]) / 1e3:.0f} MB of memory are free"
+    found.append(ok(f"{name[1] if name else 'processor'}, {cores} cores to use, {memory.total / 1e9:.1f} GB of memory"))
+    if memory.available / 1e6 < _MIN_MEMORY_MB:
+        text = f"{memory.available / 1e6:.0f} MB of memory are free"
         remedy = "close other programs; a machine without a desktop: sudo systemctl set-default multi-user.target"
-        found.append(hint("system", text, remedy))
+        found.append(hint(text, remedy))
     quota = machine.text("sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0].isdecimal():
         text = f"this container may use {int(quota[0]) / int(quota[1]):.1f} cores of them"
-        found.append(hint("system", text, "give it more with --cpus, or let engines use fewer threads: --threads"))
+        found.append(hint(text, "give it more with --cpus, or let engines use fewer threads: --threads"))
     return found
 
 
@@ -47,11 +47,11 @@ def gpu(machine: Machine) -> list[Finding]:
     query = "--query-gpu=name,driver_version,memory.total,compute_cap"
     listed = machine.run("nvidia-smi", query, "--format=csv,noheader")
     if listed is None:
-        return [] if is_jetson(machine) else [absent("gpu", "no NVIDIA GPU with a driver")]
+        return [] if is_jetson(machine) else [absent("no NVIDIA GPU with a driver")]
     found = []
     for line in listed.splitlines():
         name, driver, memory, capability = ([part.strip() for part in line.split(",")] + ["?"] * 4)[:4]
-        found.append(ok("gpu", f"{name}, {memory}, compute capability {capability}, driver {driver}"))
+        found.append(ok(f"{name}, {memory}, compute capability {capability}, driver {driver}"))
     return found
 
 
@@ -66,16 +66,16 @@ def cuda() -> list[Finding]:
     version = ctypes.c_int()
     if driver.cuInit(0) != 0 or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
         remedy = "nvidia-smi may say more; after an update of the driver: sudo reboot"
-        return [hint("gpu", "CUDA's driver library is here, but does not start", remedy)]
-    found = [ok("gpu", f"CUDA {version.value // 1000}.{version.value % 1000 // 10} at most, as its driver says")]
+        return [hint("CUDA's driver library is here, but does not start", remedy)]
+    found = [ok(f"CUDA {version.value // 1000}.{version.value % 1000 // 10} at most, as its driver says")]
     try:
         target, name = find_gpu("")
     except MissingDependencyError:
         remedy = "pip install pycuda; or cuda-python, which needs no CUDA toolkit"
-        return [*found, hint("gpu", "TensorRT's engines need pycuda or cuda-python; neither is installed", remedy)]
-    except UserError as error:
-        return [*found, hint("gpu", first_line(error), "nvidia-smi may say more")]
-    return [*found, ok("gpu", f"CUDA sees {name} ({target})")]
+        return [*found, hint("TensorRT's engines need pycuda or cuda-python; neither is installed", remedy)]
+    except UserError as refused:
+        return [*found, hint(first_line(refused), "nvidia-smi may say more")]
+    return [*found, ok(f"CUDA sees {name} ({target})")]
 
 
 def clocks(machine: Machine) -> list[Finding]:
@@ -84,23 +84,23 @@ def clocks(machine: Machine) -> list[Finding]:
     synchronised = machine.run("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if synchronised == "no":
         remedy = "sudo timedatectl set-ntp true; or set it by hand: results carry the time of day"
-        found.append(hint("clocks", "the time of day is not synchronised", remedy))
+        found.append(hint("the time of day is not synchronised", remedy))
     elif synchronised == "yes":
-        found.append(ok("clocks", "the time of day is synchronised"))
+        found.append(ok("the time of day is synchronised"))
     else:
-        found.append(absent("clocks", "nobody tells whether the time of day is synchronised"))
+        found.append(absent("nobody tells whether the time of day is synchronised"))
     files = machine.paths("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
     governors = {machine.text(str(path.relative_to(machine.root))) for path in files} - {""}
     if governors:
         text = f"processor governor: {', '.join(sorted(governors))}"
         slow = governors & {"powersave", "conservative"}
         remedy = "for shorter times: sudo cpupower frequency-set -g performance"
-        found.append(hint("clocks", text, remedy) if slow else ok("clocks", text))
+        found.append(hint(text, remedy) if slow else ok(text))
     health = HealthReader(machine.root).read(machine.root)
     told = [
         "" if health["temperature_c"] is None else f"{health['temperature_c']:.0f} °C",
         "" if health["power_w"] is None else f"{health['power_w']:.1f} W ({health['power_source']})",
     ]
     if any(told):
-        found.append(ok("clocks", ", ".join(filter(None, told))))
+        found.append(ok(", ".join(filter(None, told))))
     return found

@@ -11,7 +11,7 @@ from mcore_runtime.doctor.machine import Machine
 
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
 """By the major version of L4T."""
-_OLDEST = 6
+_MIN_JETPACK = 6
 
 
 def is_jetson(machine: Machine) -> bool:
@@ -26,11 +26,11 @@ def board(machine: Machine) -> list[Finding]:
         return []
     jetpack = _JETPACKS.get(l4t[1])
     found = [
-        ok("board", f"{machine.text('proc/device-tree/model') or 'Jetson'}, L4T {l4t[1]}.{l4t[2]}"),
+        ok(f"{machine.text('proc/device-tree/model') or 'Jetson'}, L4T {l4t[1]}.{l4t[2]}"),
         _jetpack(machine, jetpack),
     ]
-    if jetpack is not None and int(jetpack) < _OLDEST:
-        found.append(hint("board", f"JetPack {jetpack} has Python 3.8", "install JetPack 6 or newer"))
+    if jetpack is not None and int(jetpack) < _MIN_JETPACK:
+        found.append(hint(f"JetPack {jetpack} has Python 3.8", "install JetPack 6 or newer"))
     return [*found, *_power_mode(machine), *_camera_service(machine)]
 
 
@@ -43,19 +43,19 @@ def system_packages(machine: Machine, prefix: str = sys.prefix) -> list[Finding]
     if re.search(r"^include-system-site-packages\s*=\s*true", settings.read_text(encoding="utf-8"), re.M | re.I):
         python = installed[0].parent.parent.name
         remedy = f"make the environment with /usr/bin/{python}, whose packages they are"
-        return [hint("packages", f"TensorRT is installed for {python}, not for this Python", remedy)]
+        return [hint(f"TensorRT is installed for {python}, not for this Python", remedy)]
     remedy = f"sed -i 's/^\\(include-system-site-packages *= *\\)false/\\1true/' {settings}"
-    return [hint("packages", "TensorRT is installed, but this environment does not see the system's packages", remedy)]
+    return [hint("TensorRT is installed, but this environment does not see the system's packages", remedy)]
 
 
 def _jetpack(machine: Machine, major: str | None) -> Finding:
     """The packages that make a Jetson's system a JetPack are one package."""
     version = machine.run("dpkg-query", "--show", "--showformat=${Version}", "nvidia-jetpack")
     if version:
-        return ok("board", f"JetPack {version}")
+        return ok(f"JetPack {version}")
     text = "an unknown JetPack" if major is None else f"JetPack {major}"
     remedy = "for CUDA and TensorRT: sudo apt install nvidia-jetpack"
-    return hint("board", f"{text}, whose packages are not all installed", remedy)
+    return hint(f"{text}, whose packages are not all installed", remedy)
 
 
 def _power_mode(machine: Machine) -> list[Finding]:
@@ -66,12 +66,12 @@ def _power_mode(machine: Machine) -> list[Finding]:
     modes = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", machine.text("etc/nvpmodel.conf"))
     number, fastest = max(modes, key=lambda mode: _speed(mode[1]), default=("0", named[1]))
     if _speed(named[1]) >= _speed(fastest):
-        return [ok("board", f"power mode {named[1]}")]
+        return [ok(f"power mode {named[1]}")]
     remedy = (
         f"{fastest}, if power supply and cooling are made for it: sudo nvpmodel -m {number}; then sudo jetson_clocks; "
         "then build engines, whose kernels are chosen by their times"
     )
-    return [hint("board", f"power mode {named[1]}", remedy)]
+    return [hint(f"power mode {named[1]}", remedy)]
 
 
 def _speed(mode: str) -> float:
@@ -87,4 +87,4 @@ def _camera_service(machine: Machine) -> list[Finding]:
     if state in (None, "", "active"):
         return []
     remedy = "sudo systemctl enable --now nvargus-daemon"
-    return [hint("board", f"csi:// cameras need nvargus-daemon, which is {state}", remedy)]
+    return [hint(f"csi:// cameras need nvargus-daemon, which is {state}", remedy)]

@@ -1,4 +1,4 @@
-"""The machine as the doctor sees it: files, commands and packages, each of which a test can replace."""
+"""Files, commands and packages of the machine, each of which a test can replace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 class Machine:
@@ -38,7 +38,7 @@ class Machine:
             return None
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, stdin=subprocess.DEVNULL
+                command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL
             )
         except (OSError, subprocess.TimeoutExpired):
             return None

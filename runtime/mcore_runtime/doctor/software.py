@@ -7,7 +7,7 @@ import importlib.util
 import mcore
 from mcore.common.errors import UserError, first_line
 from mcore.video import native
-from mcore_runtime.doctor.findings import Finding, absent, hint, ok, split_advice, trouble
+from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
 from mcore_runtime.doctor.jetson import is_jetson, system_packages
 from mcore_runtime.doctor.machine import Machine
 
@@ -29,21 +29,21 @@ def packages(machine: Machine) -> list[Finding]:
     """Versions of what computes, and packages that overwrite each other."""
     versions = {name: machine.version(name) for name in _ENGINES}
     installed = [f"{name} {version}" for name, version in versions.items() if version is not None]
-    found = [ok("packages", ", ".join([f"mcore-edge {mcore.__version__}", *installed]))]
+    found = [ok(", ".join([f"mcore-edge {mcore.__version__}", *installed]))]
     for group in _EXCLUSIVE:
         several = sorted(name for name in group if machine.version(name) is not None)
         if len(several) > 1:
             remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
-            found.append(trouble("packages", f"{' and '.join(several)} overwrite each other's files", remedy))
+            found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
-        found.append(trouble("packages", "no inference engine", "pip install '.[runtime]', see the README's table"))
+        found.append(error("no inference engine", "pip install '.[runtime]', see the README's table"))
     missing = [name for name in ("fastapi", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
-        found.append(hint("packages", f"mcore-run --web needs {', '.join(missing)}", "pip install '.[web]'"))
+        found.append(hint(f"mcore-run --web needs {', '.join(missing)}", "pip install '.[web]'"))
     said = native.describe()
     slow = "native code is not used" in said
     remedy = "pip install again where there is a C++ compiler; the results are the same"
-    found.append(hint("packages", f"frames: {said}", remedy) if slow else ok("packages", f"frames: {said}"))
+    found.append(hint(f"frames: {said}", remedy) if slow else ok(f"frames: {said}"))
     return [*found, *system_packages(machine)]
 
 
@@ -52,13 +52,13 @@ def video() -> list[Finding]:
     import av
 
     there = [name for name in _DECODERS if name in av.codec.codecs_available]
-    found = [ok("video", f"PyAV {av.__version__} decodes {', '.join(there)}")]
+    found = [ok(f"PyAV {av.__version__} decodes {', '.join(there)}")]
     lacking = [name for name in _NEEDED_DECODERS if name not in there]
-    found += [trouble("video", f"it has no decoder for {name}", "pip install --upgrade av") for name in lacking]
+    found += [error(f"it has no decoder for {name}", "pip install --upgrade av") for name in lacking]
     from av.codec.hwaccel import hwdevices_available
 
     hardware = ", ".join(str(name) for name in hwdevices_available())
-    found.append(ok("video", f"hardware decoders in this build of PyAV, none of which is used: {hardware or 'none'}"))
+    found.append(ok(f"hardware decoders in this build of PyAV, none of which is used: {hardware or 'none'}"))
     return found
 
 
@@ -68,9 +68,9 @@ def gstreamer() -> list[Finding]:
 
     try:
         gst = load_gstreamer()
-    except UserError as error:
-        wrong, remedy = split_advice(first_line(error))
-        return [absent("video", wrong, remedy)]
+    except UserError as refused:
+        wrong, remedy = split_advice(first_line(refused))
+        return [absent(wrong, remedy)]
 
     def there(names: tuple[str, ...]) -> list[str]:
         return [name for name in names if gst.ElementFactory.find(name)]
@@ -78,13 +78,11 @@ def gstreamer() -> list[Finding]:
     found = []
     if missing := [name for name in _NEEDED_ELEMENTS if name not in there(_NEEDED_ELEMENTS)]:
         remedy = "sudo apt install gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
-        found.append(
-            hint("video", f"GStreamer lacks {', '.join(missing)}, which csi:// and gst:// sources need", remedy)
-        )
+        found.append(hint(f"GStreamer lacks {', '.join(missing)}, which csi:// and gst:// sources need", remedy))
     if is_jetson(Machine()) and len(there(_CSI_ELEMENTS)) < len(_CSI_ELEMENTS):
         remedy = "sudo apt install nvidia-l4t-gstreamer"
-        found.append(hint("video", f"GStreamer lacks {' or '.join(_CSI_ELEMENTS)}, which csi:// sources need", remedy))
+        found.append(hint(f"GStreamer lacks {' or '.join(_CSI_ELEMENTS)}, which csi:// sources need", remedy))
     cameras, decoders = there(_CAMERA_ELEMENTS), there(_HARDWARE_DECODERS)
     text = f"{gst.version_string()} with {', '.join(cameras) or 'none of the camera plug-ins'}"
     hardware = f"; decoders in hardware, for gst:// sources: {', '.join(decoders)}" if decoders else ""
-    return [*found, ok("video", text + hardware)]
+    return [*found, ok(text + hardware)]

@@ -6,9 +6,8 @@ address is in it.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from mcore.common.errors import UserError
-from mcore_runtime.web.address import is_loopback, listen, local_names, parse_address, url_of
+from mcore_runtime.access_token import AccessToken
+from mcore_runtime.address import host_name, is_loopback, listen, local_names, parse_address, url_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
@@ -29,39 +33,69 @@ _STATUSES = ("scoring", "scored", "invalid", "failed", "void")
 
 def metrics_text(snapshot: Mapping[str, Any]) -> str:
     """Return a snapshot of ``LiveSession`` in Prometheus' text format; what is unknown is left out."""
-    source, health, session = snapshot["source"], snapshot["health"], snapshot["session"]
-    lines: list[str] = []
+    registry = CollectorRegistry()
+    registry.register(_SnapshotCollector(snapshot))
+    return generate_latest(registry).decode()
 
-    def add(name: str, kind: str, text: str, *samples: tuple[str, float | None]) -> None:
-        known = [(sample, value) for sample, value in samples if value is not None]
-        if known:
-            lines.extend([f"# HELP mcore_{name} {text}", f"# TYPE mcore_{name} {kind}"])
-            lines.extend(f"mcore_{name}{sample} {_number(value)}" for sample, value in known)
 
-    statuses = [dive["status"] for dive in snapshot["dives"]]
-    add("dives", "gauge", "Dives of this session by status.",
-        *((f'{{status="{status}"}}', statuses.count(status)) for status in _STATUSES))  # fmt: skip
-    add("time_to_score_seconds", "histogram", "From the last frame of a dive to its score.",
-        *_histogram([dive["time_to_score_ms"] / 1e3 for dive in snapshot["dives"]
-                     if dive["time_to_score_ms"] is not None]))  # fmt: skip
-    add("clips_waiting", "gauge", "Clips that wait for the engine.", ("", health["queue"]))
-    add("source_state", "gauge", "1 for the state that the source is in.",
-        *((f'{{state="{state}"}}', float(source["state"] == state)) for state in _STATES))  # fmt: skip
-    add("frames_total", "counter", "Frames received.", ("", source["frames"]))
-    add("frames_dropped_total", "counter", "Frames that nobody took in time.", ("", source["dropped"]))
-    add("connections_total", "counter", "Connections made to the source.", ("", source["connections"]))
-    add("source_failures_total", "counter", "Attempts that failed, and connections lost.", ("", source["failures"]))
-    add("frames_per_second", "gauge", "Frame rate of the last seconds.", ("", source["frames_per_second"]))
-    add("source_silent_seconds", "gauge", "Time since the last frame.", ("", source["silent_s"]))
-    add("trouble", "gauge", "1 while results are not on the disk or the engine has failed.",
-        ("", float(session["problem"] is not None)))  # fmt: skip
-    add("memory_bytes", "gauge", "Resident memory of this process.", ("", _scaled(health["memory_mb"], 1e6)))
-    add("disk_free_bytes", "gauge", "Room on the session's disk.", ("", _scaled(health["disk_free_mb"], 1e6)))
-    add("cpu_cores_used", "gauge", "Processor time of this process for each second.",
-        ("", _scaled(health["cpu_percent"], 1e-2)))  # fmt: skip
-    add("temperature_celsius", "gauge", "Hottest sensor of processor or board.", ("", health["temperature_c"]))
-    add("power_watts", "gauge", "Power, of the board or else of the processor.", ("", health["power_w"]))
-    return "\n".join(lines) + "\n"
+class _SnapshotCollector(Collector):
+    """Metrics of one snapshot: the session counts already, so nothing is counted here."""
+
+    def __init__(self, snapshot: Mapping[str, Any]) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        source, health, session = (self._snapshot[part] for part in ("source", "health", "session"))
+        dives = self._snapshot["dives"]
+        statuses = [dive["status"] for dive in dives]
+        times_s = [dive["time_to_score_ms"] / 1e3 for dive in dives if dive["time_to_score_ms"] is not None]
+        yield _labelled(
+            "dives", "Dives of this session by status.", "status", {name: statuses.count(name) for name in _STATUSES}
+        )
+        yield _histogram("time_to_score_seconds", "From the last frame of a dive to its score.", times_s)
+        yield from _gauge("clips_waiting", "Clips that wait for the engine.", health["queue"])
+        yield _labelled(
+            "source_state", "1 for the state that the source is in.", "state",
+            {state: source["state"] == state for state in _STATES},
+        )  # fmt: skip
+        yield _counter("frames", "Frames received.", source["frames"])
+        yield _counter("frames_dropped", "Frames that nobody took in time.", source["dropped"])
+        yield _counter("connections", "Connections made to the source.", source["connections"])
+        yield _counter("source_failures", "Attempts that failed, and connections lost.", source["failures"])
+        yield from _gauge("frames_per_second", "Frame rate of the last seconds.", source["frames_per_second"])
+        yield from _gauge("source_silent_seconds", "Time since the last frame.", source["silent_s"])
+        problem = session["problem"] is not None
+        yield from _gauge("trouble", "1 while results are not on the disk or the engine has failed.", problem)
+        yield from _gauge("memory_bytes", "Resident memory of this process.", health["memory_mb"], 1e6)
+        yield from _gauge("disk_free_bytes", "Room on the session's disk.", health["disk_free_mb"], 1e6)
+        cpu = "Processor time of this process for each second."
+        yield from _gauge("cpu_cores_used", cpu, health["cpu_percent"], 1e-2)
+        yield from _gauge("temperature_celsius", "Hottest sensor of processor or board.", health["temperature_c"])
+        yield from _gauge("power_watts", "Power, of the board or else of the processor.", health["power_w"])
+
+
+def _gauge(name: str, text: str, value: float | None, factor: float = 1.0) -> Iterator[Metric]:
+    """A gauge in base units; nothing where the value is not known."""
+    if value is not None:
+        yield GaugeMetricFamily(f"mcore_{name}", text, value=value * factor)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    """A counter; its samples' name ends in ``_total``."""
+    return CounterMetricFamily(f"mcore_{name}", text, value=value)
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"mcore_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _histogram(name: str, text: str, seconds: Sequence[float]) -> Metric:
+    buckets = [(f"{bound:g}", float(sum(value <= bound for value in seconds))) for bound in _BUCKETS_S]
+    buckets.append(("+Inf", float(len(seconds))))
+    return HistogramMetricFamily(f"mcore_{name}", text, buckets=buckets, sum_value=math.fsum(seconds))
 
 
 @contextmanager
@@ -69,6 +103,8 @@ def serve_metrics(
     snapshot: Callable[[], Mapping[str, Any]], address: str, *, token: str | None = None
 ) -> Iterator[str]:
     """Serve ``/metrics`` from a thread of its own while the context lasts; yields its URL.
+
+    The client library's own server is not used: it checks neither a token nor the name that it is asked for.
 
     Args:
         snapshot: gives the session's state.
@@ -87,7 +123,7 @@ def serve_metrics(
                 "to send (authorization: credentials_file), or an address of this machine only, such as 127.0.0.1:9400"
             )
         names = local_names(place.host) if local and token is None else None
-        server = _Server(taken, snapshot, token, names)
+        server = _Server(taken, snapshot, None if token is None else AccessToken(token), names)
         thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="metrics", daemon=True)
         thread.start()
         try:
@@ -101,13 +137,16 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, taken: Any, snapshot: Callable[[], Mapping[str, Any]], token: str | None, names: frozenset[str] | None
+        self,
+        taken: socket.socket,
+        snapshot: Callable[[], Mapping[str, Any]],
+        token: AccessToken | None,
+        names: frozenset[str] | None,
     ) -> None:
         super().__init__(taken.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = taken
-        self.snapshot, self.names = snapshot, names
-        self.digest = None if token is None else hashlib.sha256(token.encode()).digest()
+        self.snapshot, self.token, self.names = snapshot, token, names
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -115,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _TIMEOUT_S
 
     def do_GET(self) -> None:
-        if self.server.names is not None and _host(self.headers.get("Host", "")) not in self.server.names:
+        if self.server.names is not None and host_name(self.headers.get("Host", "")) not in self.server.names:
             self._answer(HTTPStatus.FORBIDDEN, "this server answers to its own names only\n")
         elif not self._is_known():
             self._answer(HTTPStatus.UNAUTHORIZED, "send the header Authorization: Bearer TOKEN\n")
@@ -125,11 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, metrics_text(self.server.snapshot()))
 
     def _is_known(self) -> bool:
-        if self.server.digest is None:
+        if self.server.token is None:
             return True
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
-        given = hashlib.sha256(token.strip().encode("utf-8", "replace")).digest()
-        return hmac.compare_digest(given, self.server.digest) and kind.lower() == "bearer"
+        return self.server.token.is_token(token.strip()) and kind.lower() == "bearer"
 
     def _answer(self, status: HTTPStatus, text: str) -> None:
         body = text.encode()
@@ -142,25 +180,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not logged: they come every few seconds."""
-
-
-def _host(header: str) -> str:
-    host = header.rpartition(":")[0] if header.rpartition(":")[2].isdecimal() else header
-    return host.strip("[]").lower()
-
-
-def _histogram(seconds: Sequence[float]) -> Iterator[tuple[str, float]]:
-    """Samples of a histogram: how many took at most so long, their sum, and their number."""
-    for bound in _BUCKETS_S:
-        yield f'_bucket{{le="{bound:g}"}}', sum(value <= bound for value in seconds)
-    yield '_bucket{le="+Inf"}', len(seconds)
-    yield "_sum", math.fsum(seconds)
-    yield "_count", len(seconds)
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
-
-
-def _number(value: float) -> str:
-    return repr(float(value)) if value != int(value) else str(int(value))

@@ -1,4 +1,4 @@
-"""What systemd hears of a session: that it is ready, how it goes, and that it lives, so that one that hangs is ended.
+"""Notification of systemd: that a session is ready, how it goes, and that it lives, so that one that hangs is ended.
 
 The protocol is a datagram to the socket that ``NOTIFY_SOCKET`` names, see sd_notify(3); without one nothing happens.
 """
@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-_TELL_S = 10.0
-"""How often the state is told where no watchdog asks for more."""
+_INTERVAL_S = 10.0
+"""Between two messages where no watchdog asks for more."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def watched(
     ended = threading.Event()
 
     def run() -> None:
-        interval_s = min(_TELL_S, _watchdog_s(environment) / 3)
+        interval_s = min(_INTERVAL_S, _watchdog_s(environment) / 3)
         while not ended.is_set():
             alive = "WATCHDOG=1\n" if is_working() else ""
             _send(address, f"{alive}STATUS={describe()}")

@@ -7,8 +7,10 @@
 
 Everything is kept in the session's folder: results are on the disk before anybody sees them, and --resume goes on after
 a crash or power cut, at the right athlete. A start list is a CSV file; python -m mcore_runtime.competition prints one.
+
 In a terminal, Enter says that a dive has just ended (where the detector missed one, and with --mode manual), s skips an
-athlete, b goes back to repeat, v voids the last dive, q stops. Addresses are explained at mcore_runtime.sources.uri.
+athlete, b goes back to repeat, v voids the last dive, q stops.
+
 With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score. Exit code: 0 when
 every dive was scored, 1 when one was not, 2 for a mistake in the command.
 """
@@ -16,9 +18,7 @@ every dive was scored, 1 when one was not, 2 for a mistake in the command.
 from __future__ import annotations
 
 import re
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -29,8 +29,9 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
+from mcore.common.signals import stop_on_signal
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.competition import Competition, StartList, read_start_list
@@ -38,16 +39,16 @@ from mcore_runtime.health import HealthReader
 from mcore_runtime.integrations.prometheus import serve_metrics
 from mcore_runtime.integrations.systemd import watched
 from mcore_runtime.integrations.webhooks import Webhooks, WebhookTarget, parse_target, read_secret
-from mcore_runtime.live.dives import RunSummary
 from mcore_runtime.live.keys import HELP, keys
 from mcore_runtime.live.pipeline import Mode
-from mcore_runtime.live.plan import RunPlan, make_plan
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.run_settings import RunSettings, settle_settings
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
-from mcore_runtime.live.terminal import Terminal, Voice, summary_line
+from mcore_runtime.live.terminal import RunLog, Terminal, summary_line
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.database import is_begun
+from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.sources import open_source, parse_source
 from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
 
@@ -95,9 +96,9 @@ class RunArguments:
     no_clips: bool = False
     """Keep no videos: the stream need not be encoded."""
     backend: BackendName | None = None
-    """Inference engine; default: auto, the best that the bundle and this machine have."""
+    """Backend; default: auto, the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Compute dtype of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
     threads: int | None = None
     """CPU threads; default: the engine's choice."""
     num_exemplars: int | None = None
@@ -123,8 +124,8 @@ class RunArguments:
         if self.web is not None:
             check_page(self.web)
 
-    def plan(self, facts: dict[str, Any] | None) -> RunPlan:
-        """Put the plan together, from what is given and what was before."""
+    def settings(self, facts: dict[str, Any] | None) -> RunSettings:
+        """Put the settings together, from what is given and what was before."""
         given = {
             "address": self.source,
             "bundle": self.bundle,
@@ -136,22 +137,13 @@ class RunArguments:
             "clips": False if self.no_clips else None,
             "exact": True if self.exact else None,
         }
-        return make_plan(given, facts, self.resume)
+        return settle_settings(given, facts, self.resume)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                RunArguments,
-                prog="mcore-run",
-                args=_with_address(sys.argv[1:] if argv is None else argv),
-                config=(tyro.conf.FlagCreatePairsOff,),
-                description=description(__doc__),
-            )
-        )
-    )
+    given = _with_address(sys.argv[1:] if argv is None else argv)
+    return run_command_line(RunArguments, _run, prog="mcore-run", doc=__doc__, argv=given)
 
 
 def _with_address(argv: Sequence[str]) -> list[str]:
@@ -167,26 +159,26 @@ def _with_address(argv: Sequence[str]) -> list[str]:
 def _run(arguments: RunArguments) -> int:
     if arguments.or_resume and arguments.session is not None and is_begun(arguments.session):
         arguments = replace(arguments, session=None, or_resume=False, resume=arguments.session)
-    voice = Voice(
+    log = RunLog(
         Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
     )
     start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
     for warning in start_list.warnings:
-        voice.warn(f"{arguments.start_list}: {warning}")
+        log.warning(f"{arguments.start_list}: {warning}")
     with _resumed(arguments.resume) as before:
-        plan = arguments.plan(None if before is None else before.facts)
-        with EngineThread(plan.open_scorer) as engine:
-            _check(arguments, engine.scorer, start_list, voice)
-            voice.say(f"{plan.bundle}: {_described(engine.scorer)}")
-            store = _begun(arguments, plan, engine.scorer) if before is None else before
+        settings = arguments.settings(None if before is None else before.facts)
+        with ScorerThread(settings.open_scorer) as scorer:
+            _check(arguments, scorer.scorer, start_list, log)
+            log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
+            store = _begun(arguments, settings, scorer.scorer) if before is None else before
             try:
                 if before is not None:
-                    _compare(before, plan, engine.scorer, voice)
-                voice.say(f"session in {store.folder}")
-                summary = _watch(arguments, plan, engine, store, start_list, voice)
+                    _compare(before, settings, scorer.scorer, log)
+                log.info(f"session in {store.folder}")
+                summary = _watch(arguments, settings, scorer, store, start_list, log)
             finally:
                 problem = store.close()
-            voice.say(summary_line(summary))
+            log.info(summary_line(summary))
     if problem is not None:
         raise UserError(f"results are missing on the disk: {problem}")
     return 0 if summary.scored + summary.void == summary.dives else 1
@@ -194,19 +186,19 @@ def _run(arguments: RunArguments) -> int:
 
 def _watch(
     arguments: RunArguments,
-    plan: RunPlan,
-    engine: EngineThread,
+    settings: RunSettings,
+    scorer: ScorerThread,
     store: SessionStore,
     start_list: StartList,
-    voice: Voice,
+    log: RunLog,
 ) -> RunSummary:
     """Run the session until its source ends, or somebody stops it."""
-    with open_source(plan.address) as source, Terminal(voice) as terminal, _webhooks(arguments, store, voice) as hooks:
-        competition = Competition(start_list.entries)
+    with open_source(settings.address) as source, Terminal(log) as terminal, _webhooks(arguments, store, log) as hooks:
+        competition = Competition.begin(start_list.entries)
         with LiveSession(
             source,
-            engine,
-            plan.settings,
+            scorer,
+            settings.live,
             store=store,
             competition=competition,
             dive_number=arguments.dive,
@@ -214,12 +206,18 @@ def _watch(
         ) as session:
             terminal.listen(session.subscribe(1024))
             hooks.listen(session.subscribe)
-            page, figures = _page(arguments, session, voice), _metrics(arguments, session, voice)
+            page, figures = _page(arguments, session, log), _metrics(arguments, session, log)
             service = watched(session.is_working, session.describe)
-            with _stopping(session), page, figures, service, _keys(arguments, session, voice):
+            with (
+                stop_on_signal(say_so=False, on_stop=session.stop),
+                page,
+                figures,
+                service,
+                _keys(arguments, session, log),
+            ):
                 summary = session.run()
                 if arguments.web is not None and not session.is_stopped:
-                    voice.say("the source has ended; the page stays until Ctrl-C")
+                    log.info("the source has ended; the page stays until Ctrl-C")
                     session.wait_for_stop()
                     session.drain()
                     summary = session.summary()
@@ -236,52 +234,52 @@ def _resumed(folder: Path | None) -> Iterator[SessionStore | None]:
         yield store
 
 
-def _begun(arguments: RunArguments, plan: RunPlan, scorer: Scorer) -> SessionStore:
+def _begun(arguments: RunArguments, settings: RunSettings, scorer: Scorer) -> SessionStore:
     folder = arguments.session or Path("sessions") / datetime.now().strftime("%Y%m%d-%H%M%S")
-    return SessionStore.create(folder, plan.facts(scorer))
+    return SessionStore.create(folder, settings.facts(scorer))
 
 
-def _check(arguments: RunArguments, scorer: Scorer, start_list: StartList, voice: Voice) -> None:
+def _check(arguments: RunArguments, scorer: Scorer, start_list: StartList, log: RunLog) -> None:
     """Find out before the first dive which numbers the bundle does not know."""
     known = scorer.exemplars.counts()
     if arguments.dive is not None:
         scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
     numbers = {entry.dive_number for entry in start_list.entries} - {None}
     if strange := sorted(number for number in numbers if number is not None and number not in known):
-        voice.warn(f"the bundle has no exemplars of {', '.join(strange)}: these dives are compared with all exemplars")
+        log.warning(f"the bundle has no exemplars of {', '.join(strange)}: these dives are compared with all exemplars")
 
 
-def _compare(store: SessionStore, plan: RunPlan, scorer: Scorer, voice: Voice) -> None:
+def _compare(store: SessionStore, settings: RunSettings, scorer: Scorer, log: RunLog) -> None:
     """Say what is other than it was when the session began: its scores may not be comparable."""
-    now = plan.facts(scorer)
+    now = settings.facts(scorer)
     for name in ("source", "bundle_sha256", "backend", "provider", "precision"):
         if store.facts.get(name) != now[name]:
             text = f"{name.replace('_', ' ')} was {store.facts.get(name)} when the session began, and is {now[name]}"
-            voice.warn(text)
+            log.warning(text)
             store.log("resumed", text)
     store.log("resumed", f"went on with {_described(scorer)}")
 
 
 def _described(scorer: Scorer) -> str:
     how = "begun before a dive is over" if scorer.split is not None else f"from whole clips ({scorer.no_split})"
-    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.arithmetic}, {how}"
+    return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.compute_dtype}, {how}"
 
 
-def _page(arguments: RunArguments, session: LiveSession, voice: Voice) -> AbstractContextManager[Any]:
+def _page(arguments: RunArguments, session: LiveSession, log: RunLog) -> AbstractContextManager[Any]:
     if arguments.web is None:
         return nullcontext()
     token = None if arguments.token_file is None else read_token(arguments.token_file)
-    return serve(session, arguments.web, token=token, say=voice.tell)
+    return serve(session, arguments.web, token=token, log=log.always)
 
 
 @contextmanager
-def _metrics(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+def _metrics(arguments: RunArguments, session: LiveSession, log: RunLog) -> Iterator[None]:
     if arguments.metrics is None:
         yield
         return
     token = None if arguments.token_file is None else read_token(arguments.token_file)
     with serve_metrics(session.snapshot, arguments.metrics, token=token) as url:
-        voice.tell(f"metrics: {url}")
+        log.always(f"metrics: {url}")
         yield
 
 
@@ -290,43 +288,22 @@ def _targets(arguments: RunArguments) -> tuple[list[WebhookTarget], bytes | None
     return [parse_target(url) for url in arguments.webhook], read_secret() if arguments.webhook else None
 
 
-def _webhooks(arguments: RunArguments, store: SessionStore, voice: Voice) -> Webhooks:
+def _webhooks(arguments: RunArguments, store: SessionStore, log: RunLog) -> Webhooks:
     targets, secret = _targets(arguments)
     for target in targets:
-        voice.say(f"dives go to {target}, {'not signed' if secret is None else 'signed'}")
-    return Webhooks(store, targets, secret, voice.tell)
+        log.info(f"dives go to {target}, {'not signed' if secret is None else 'signed'}")
+    return Webhooks(store, targets, secret, log.always)
 
 
 @contextmanager
-def _keys(arguments: RunArguments, session: LiveSession, voice: Voice) -> Iterator[None]:
+def _keys(arguments: RunArguments, session: LiveSession, log: RunLog) -> Iterator[None]:
     if arguments.headless:
         yield
         return
-    with keys(session, voice.warn) as there:
+    with keys(session, log.warning) as there:
         if there:
-            voice.say(HELP)
+            log.info(HELP)
         yield
-
-
-@contextmanager
-def _stopping(session: LiveSession) -> Iterator[None]:
-    """End on Ctrl-C and SIGTERM after the last score; a second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _: object) -> None:
-        session.stop()
-        signal.signal(number, before[number])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for stopped, handler in before.items():
-            signal.signal(stopped, handler)
 
 
 if __name__ == "__main__":

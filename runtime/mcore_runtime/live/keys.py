@@ -30,7 +30,7 @@ class Commanded(Protocol):
         """What there is."""
 
 
-def press(key: str, session: Commanded, say: Callable[[str], None]) -> None:
+def press(key: str, session: Commanded, warn: Callable[[str], None]) -> None:
     """Do what a key stands for, and say why where it cannot be done."""
     try:
         if key == "v":
@@ -41,18 +41,18 @@ def press(key: str, session: Commanded, say: Callable[[str], None]) -> None:
         elif key in _KEYS:
             session.command(_KEYS[key])
     except UserError as error:
-        say(str(error))
+        warn(str(error))
 
 
 @contextmanager
-def keys(session: Commanded, say: Callable[[str], None]) -> Iterator[bool]:
+def keys(session: Commanded, warn: Callable[[str], None]) -> Iterator[bool]:
     """Take keys from the terminal while the block runs; yields whether there is one that can be asked."""
     fd = _terminal()
     if fd is None:
         yield False
         return
     over = threading.Event()
-    thread = threading.Thread(target=_listen, args=(fd, over, session, say), name="keys", daemon=True)
+    thread = threading.Thread(target=_listen, args=(fd, over, session, warn), name="keys", daemon=True)
     with _single_keys(fd):
         thread.start()
         try:
@@ -85,7 +85,7 @@ def _single_keys(fd: int) -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-def _listen(fd: int, over: threading.Event, session: Commanded, say: Callable[[str], None]) -> None:
+def _listen(fd: int, over: threading.Event, session: Commanded, warn: Callable[[str], None]) -> None:
     while not over.is_set():
         ready, _, _ = select.select([fd], [], [], _POLL_S)
         if ready:
@@ -93,4 +93,4 @@ def _listen(fd: int, over: threading.Event, session: Commanded, say: Callable[[s
             if not text:
                 return
             for key in _ESCAPES.sub("", text).lower():
-                press(key, session, say)
+                press(key, session, warn)

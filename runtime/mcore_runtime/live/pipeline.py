@@ -1,4 +1,4 @@
-"""From a stream to clips: frames into the ring, dives out of the detector or the operator, each cut once it is over.
+"""Stream to clips: frames into the ring, dives out of the detector or the operator, each cut once it is over.
 
 The caller's thread watches the stream, the source's thread receives it. Frames that the watcher does not take in time
 are dropped by a live source, newest wins; dives are never dropped. What becomes of a clip is its receiver's business:
@@ -20,20 +20,25 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import resize_frame
 from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
-from mcore_runtime.live.dives import CutDive
-from mcore_runtime.live.headstart import HeadStart
+from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.recording import Recording
 from mcore_runtime.live.ring import MAX_GAP_S, CutClip, FrameRing, NotEnoughFrames
+from mcore_runtime.session.dive import FoundBy
 from mcore_runtime.sources import Frame, Source, SourceState, SourceStatus
 
 Mode = Literal["auto", "manual", "whole-file"]
 _POLL_S = 0.1
-_PATIENCE_S = 1.0
+_TIMEOUT_S = 1.0
 """A clip whose last frames do not come is closed this long after they were due."""
-_ENOUGH_BEFORE_S, _ENOUGH_AFTER_S = 0.5, 0.6
+_MIN_BEFORE_S, _MIN_AFTER_S = 0.5, 0.6
 """A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
 _DOUBLE_S = 1.0
 """Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
+
+
+_FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING}
+"""What the detector says of how it saw a dive."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class _Pending:
 
     start_s: float
     end_s: float
-    found_by: str
+    found_by: FoundBy
     takeoff_s: float | None = None
     entry_s: float | None = None
 
@@ -84,7 +89,7 @@ class LivePipeline:
         settings: how dives are cut.
         on_dive: given every dive, in the caller's thread; must be quick.
         on_status: told when the source's state changes, in the caller's thread.
-        head_start: begins clips that are not over; None: nothing is begun.
+        prefixes: begins clips that are not over; None: nothing is begun.
         on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
         detector: finds dives; None: ``BallisticDetector``.
     """
@@ -98,12 +103,12 @@ class LivePipeline:
         *,
         on_status: Callable[[SourceStatus], None] | None = None,
         on_sight: Callable[[], None] | None = None,
-        head_start: HeadStart | None = None,
+        prefixes: PrefixScheduler | None = None,
         detector: Detector | None = None,
     ) -> None:
         self._source, self._settings, self._on_dive = source, settings, on_dive
         self._on_status, self._on_sight, self._state = on_status, on_sight, SourceState.CONNECTING
-        self._detector, self._head_start = detector, head_start
+        self._detector, self._prefixes = detector, prefixes
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
         self._small = ClipConfig() if _detector_size(config) is None else None
         self._pending: tuple[_Pending, ...] = ()
@@ -178,13 +183,15 @@ class LivePipeline:
     def _see(self, dive: DetectedDive) -> None:
         """Take a dive from the detector; where the operator was faster, its times are the better ones."""
         start_s, end_s = dive.window_s
-        others = (p for p in self._pending if p.found_by != "operator" or not p.start_s < dive.entry_s < p.end_s)
+        others = (
+            p for p in self._pending if p.found_by is not FoundBy.OPERATOR or not p.start_s < dive.entry_s < p.end_s
+        )
         self._pending = tuple(others)
         self._entry_s = dive.entry_s
-        self._await(_Pending(start_s, end_s, dive.witness, dive.takeoff_s, dive.entry_s))
+        self._await(_Pending(start_s, end_s, _FINDERS[dive.found_by], dive.takeoff_s, dive.entry_s))
 
     def _await(self, pending: _Pending) -> None:
-        self._pending = (*self._pending, replace(pending, end_s=self._ring.settle(pending.end_s)))
+        self._pending = (*self._pending, replace(pending, end_s=self._ring.predict_end(pending.end_s)))
         if self._on_sight is not None:
             self._on_sight()
 
@@ -201,11 +208,11 @@ class LivePipeline:
             if now_s - self._asked_s < _DOUBLE_S or self._entry_s > start_s:
                 continue
             self._asked_s = now_s
-            self._await(_Pending(start_s, end_s, "operator"))
+            self._await(_Pending(start_s, end_s, FoundBy.OPERATOR))
 
     def _begin_early(self) -> None:
-        if self._head_start is not None and self._pending:
-            self._head_start.update(self._ring, [self._whole_enough(p, ended=False) for p in self._pending])
+        if self._prefixes is not None and self._pending:
+            self._prefixes.update(self._ring, [self._whole_enough(p, ended=False) for p in self._pending])
 
     def _close_due(self) -> None:
         """Hand over the clips whose end has come, or should have come."""
@@ -220,7 +227,7 @@ class LivePipeline:
     def _is_due(self, pending: _Pending, silent_s: float) -> bool:
         assert self._last is not None
         left_s = pending.end_s - self._last.time_s
-        return left_s <= 0 or self._ring.ends_before_next(pending.end_s) or silent_s > left_s + _PATIENCE_S
+        return left_s <= 0 or self._ring.ends_before_next(pending.end_s) or silent_s > left_s + _TIMEOUT_S
 
     def _finish(self) -> None:
         """The stream is over: close what is open."""
@@ -228,7 +235,7 @@ class LivePipeline:
             self._hand_over(pending, ended=True)
         self._pending = ()
         if self._settings.mode == "whole-file" and self._last is not None:
-            self._hand_over(_Pending(self._ring.first_s, self._last.time_s + _POLL_S, "whole-file"), ended=True)
+            self._hand_over(_Pending(self._ring.first_s, self._last.time_s + _POLL_S, FoundBy.WHOLE_FILE), ended=True)
         if self._recording is not None:
             self._recording.close()
 
@@ -256,7 +263,7 @@ class LivePipeline:
             notes=notes,
             video=video,
             video_start_s=video_start_s,
-            head=None if self._head_start is None else self._head_start.take((start_s, end_s)),
+            prefix=None if self._prefixes is None else self._prefixes.take((start_s, end_s)),
         )
         self._on_dive(dive)
 
@@ -264,13 +271,13 @@ class LivePipeline:
         """Where a recording begins or ends within a dive's clip, take what it has, if that is enough."""
         start_s: float | None = pending.start_s
         end_s: float | None = pending.end_s
-        if pending.found_by == "whole-file":
+        if pending.found_by is FoundBy.WHOLE_FILE:
             return None, None
         begins_late = self._ring.first_s > pending.start_s and self._count_is_whole
-        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _ENOUGH_BEFORE_S:
+        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _MIN_BEFORE_S:
             start_s = None
         is_file = ended and not self._source.uri.is_live
-        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= _ENOUGH_AFTER_S:
+        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= _MIN_AFTER_S:
             end_s = None
         return start_s, end_s
 
@@ -280,7 +287,7 @@ class LivePipeline:
         return len(self._ring) < self._settings.ring_frames
 
     def _overflow(self, pending: _Pending) -> tuple[str, ...]:
-        if pending.found_by != "whole-file" or self._count_is_whole:
+        if pending.found_by is not FoundBy.WHOLE_FILE or self._count_is_whole:
             return ()
         return (f"the file has more than {self._settings.ring_frames} frames; cut it, or use another mode",)
 

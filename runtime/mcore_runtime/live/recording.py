@@ -11,8 +11,6 @@ import io
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -21,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcore.common.errors import UserError
-from mcore.common.files import replacing
 from mcore_runtime.sources.frame import Frame
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -39,7 +36,7 @@ class _Packet:
 
 
 class Recording:
-    """Encodes a stream continuously and keeps its end; a context manager.
+    """Encodes a stream continuously and keeps its end; ``close`` frees the encoder.
 
     Args:
         seconds: how much is kept.
@@ -56,19 +53,6 @@ class Recording:
         self._stream: Any = None
         self._first_s = self._keyframe_s = 0.0
         self._size = (0, 0)
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the packets take."""
-        return sum(len(packet.data) for packet in self._packets)
 
     def add(self, frame: Frame) -> None:
         """Encode a frame; another size of picture begins anew."""
@@ -113,28 +97,6 @@ class Recording:
                 packet.is_keyframe = kept.is_keyframe
                 container.mux(packet)
         return content.getvalue(), self._first_s + float(packets[0].ticks * _TIME_BASE)
-
-    def write(self, path: str | Path, start_s: float, end_s: float) -> float:
-        """Write ``mp4`` to a file, whole or not at all.
-
-        Args:
-            path: ending in ``.mp4``; its folder is made.
-            start_s: as for ``mp4``.
-            end_s: as for ``mp4``.
-
-        Returns:
-            Time of the file's first frame, seconds on the stream's clock.
-
-        Raises:
-            UserError: another ending, or nothing of that time is kept.
-        """
-        path = Path(path)
-        if path.suffix.lower() != ".mp4":
-            raise UserError(f"{path}: recordings are written as .mp4, got {path.suffix or 'no ending'!r}")
-        content, first_s = self.mp4(start_s, end_s)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        return first_s
 
     def close(self) -> None:
         """Free the encoder."""

@@ -16,7 +16,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import SampledClip, resize_frame, sample_indices_by_time
 from mcore.video.sampling import clip_window, shown_seconds
-from mcore_runtime.live.foresight import expected_times, frame_period, settled_end
+from mcore_runtime.live.predicted_grid import expected_times, frame_period, predicted_end
 from mcore_runtime.sources.frame import Frame
 
 MAX_GAP_S = 0.25
@@ -38,11 +38,6 @@ class CutClip:
     """Why it is not whole: it must not be scored as if it were. Empty: it is."""
     dropped: int
     """Frames within it that nobody took in time; a fault only where they leave a gap."""
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether the clip is whole."""
-        return not self.faults
 
 
 class NotEnoughFrames(Exception):
@@ -75,11 +70,6 @@ class FrameRing:
 
     def __len__(self) -> int:
         return min(self._count, len(self._times))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the pictures take, whatever has been added."""
-        return self._pictures.nbytes
 
     @property
     def first_s(self) -> float:
@@ -146,16 +136,16 @@ class FrameRing:
         faults = self._faults(slots, start_s, end_s, max_gap_s)
         return CutClip(clip, float(times[0]), float(times[-1]), faults, dropped)
 
-    def settle(self, end_s: float) -> float:
-        """Move the end of a clip that is not over to the middle between two frames; see ``settled_end``."""
-        return settled_end(self._recent(), end_s)
+    def predict_end(self, end_s: float) -> float:
+        """Move the end of a clip that is not over to the middle between two frames; see ``predicted_end``."""
+        return predicted_end(self._recent(), end_s)
 
     def ends_before_next(self, end_s: float) -> bool:
         """Say whether the next frame, if it comes when it should, lies behind a clip's end."""
         times = self._recent()
         return bool(len(times) > 1 and times[-1] + frame_period(times) >= end_s)
 
-    def foresee(self, start_s: float | None, end_s: float | None, count: int) -> NDArray[np.uint8] | None:
+    def predict_first(self, start_s: float | None, end_s: float | None, count: int) -> NDArray[np.uint8] | None:
         """Return what the first sampled frames of a clip that is not over will be, if the stream stays steady.
 
         Args:

@@ -1,65 +1,71 @@
-"""A clip to a record: what the engine's thread does with a dive. Later scores: ``mcore_runtime.session.rescoring``."""
+"""Jobs of the scorer's thread: a dive's first score, and another one from the frames that were kept."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from mcore.video import SampledClip
-from mcore_runtime.live.dives import CutDive, LiveDive
+from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.events import DiveFailed, DiveRescored, DiveScored, RescoreFailed
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer, video_facts
+from mcore_runtime.session.dive import LiveDive
+from mcore_runtime.session.rescoring import rescore
 
 
-def new_record(number: int, cut: CutDive, dive_number: str | None) -> LiveDive:
-    """Describe a dive that has just been cut: still to be scored, or not to be."""
-    return LiveDive(
-        number=number,
-        status="invalid" if cut.faults or cut.clip is None else "scoring",
-        dive_number=dive_number,
-        found_by=cut.found_by,
-        created=now(),
-        source=cut.source,
-        start_s=cut.start_s,
-        end_s=cut.end_s,
-        takeoff_s=cut.takeoff_s,
-        entry_s=cut.entry_s,
-        time_to_score_ms=None,
-        dropped=cut.dropped,
-        reasons=cut.faults,
-        notes=cut.notes,
-        recording_start_s=cut.video_start_s,
-    )
+@dataclass(frozen=True, eq=False)
+class ScoreJob:
+    """Score a dive that was just cut."""
+
+    number: int
+    dive_number: str | None
+    """As it is announced; None: unknown."""
+    cut: CutDive
+
+    def run(self, scorer: Scorer) -> DiveScored:
+        """Score it; raises whatever the backend raises."""
+        result = score_cut(scorer, self.cut, self.dive_number)
+        took_ms = (time.monotonic() - self.cut.arrived_s) * 1e3
+        return DiveScored(self.number, result, took_ms, utc_now(), self.cut)
+
+    def failed(self, error: Exception) -> DiveFailed:
+        """The dive is kept without a score."""
+        return DiveFailed(self.number, _reason(error), utc_now(), self.cut)
 
 
-def scored(scorer: Scorer, dive: LiveDive, cut: CutDive) -> LiveDive:
-    """Score a dive for the first time.
+@dataclass(frozen=True, eq=False)
+class RescoreJob:
+    """Score a dive again."""
 
-    Raises:
-        Exception: whatever the engine raises.
-    """
-    assert cut.clip is not None
-    result = _score(scorer, cut.clip, dive.dive_number, cut)
-    took_ms = (time.monotonic() - cut.arrived_s) * 1e3
-    return replace(dive, status="scored", result=result, time_to_score_ms=took_ms, created=now())
+    dive: LiveDive
+    clip: SampledClip
+
+    def run(self, scorer: Scorer) -> DiveRescored:
+        """Score it; raises whatever the backend raises."""
+        return DiveRescored(rescore(scorer, self.dive, self.clip, any_exemplar=True))
+
+    def failed(self, error: Exception) -> RescoreFailed:
+        """The dive keeps what it had."""
+        return RescoreFailed(self.dive.number, _reason(error))
 
 
-def _score(scorer: Scorer, clip: SampledClip, dive_number: str | None, cut: CutDive) -> DiveScore:
+def score_cut(scorer: Scorer, cut: CutDive, dive_number: str | None) -> DiveScore:
     """Score a clip against the exemplars of its dive number, or against all: a competition is never stopped."""
+    assert cut.clip is not None
     comparison = scorer.select(dive_number, any_exemplar=True)
-    facts, head = video_facts(clip, cut.start_s, cut.end_s), None if cut.head is None else cut.head.take()
-    result = scorer.score_clip(clip, comparison, video=facts, head=head)
+    facts, prefix = video_facts(cut.clip, cut.start_s, cut.end_s), None if cut.prefix is None else cut.prefix.take()
+    result = scorer.score_clip(cut.clip, comparison, video=facts, head=prefix)
     if dive_number is None or comparison.same_dive_number:
         return result
     return replace(result, notes=(f"the bundle has no exemplars of {dive_number}", *result.notes))
 
 
-def failed(dive: LiveDive, error: Exception) -> LiveDive:
-    """Keep a dive that the engine could not score."""
-    return replace(dive, status="failed", reasons=(f"{type(error).__name__}: {error}",), created=now())
-
-
-def now() -> str:
+def utc_now() -> str:
     """The time, ISO 8601, UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,15 +1,16 @@
-"""A live session: one camera, one engine, one competition; what terminal, page, metrics and webhooks speak to.
+"""A live session: one camera, one scorer, one competition; what terminal, page, metrics and webhooks speak to.
 
 Example:
-    >>> with EngineThread(open_scorer) as engine, open_source(address) as source:
-    ...     with LiveSession(source, engine, LiveSettings(), store=store) as session:
+    >>> with ScorerThread(open_scorer) as scorer, open_source(address) as source:
+    ...     with LiveSession(source, scorer, LiveSettings(), store=store) as session:
     ...         session.run()
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,24 +22,26 @@ from mcore.common.errors import BundleError, UserError
 from mcore.video import SampledClip
 from mcore_runtime.competition import Competition
 from mcore_runtime.detector import Detector
-from mcore_runtime.live.commands import Commands
-from mcore_runtime.live.dives import CutDive, Record, RunSummary, summarise
-from mcore_runtime.live.events import Broadcast, Subscription
-from mcore_runtime.live.headstart import HeadStart
-from mcore_runtime.live.ledger import Ledger
+from mcore_runtime.live.broadcast import Broadcast, SourceNews, Subscription
+from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
+from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.events import DiveOpened, Logged, RescoreBegun
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
-from mcore_runtime.live.scoring import failed, scored
-from mcore_runtime.live.snapshot import Health, session_part, source_part
+from mcore_runtime.live.prefix import PrefixScheduler
+from mcore_runtime.live.scorer_thread import ScorerThread
+from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
+from mcore_runtime.live.snapshot import Health, source_part, state_part
+from mcore_runtime.live.state import SessionState, check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
-from mcore_runtime.report.side_by_side import SideBySide, side_by_side
-from mcore_runtime.session import SessionStore
-from mcore_runtime.session.rescoring import check_scorable, rescored
+from mcore_runtime.live.writer import STATE_KEY, SessionWriter, Submitted
+from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
+from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
+from mcore_runtime.session.summary import RunSummary, summarise
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
-_LONGEST_ROUND_S = 20.0
-_LONGEST_JOB_S = 60.0
-"""A job is a clip, which takes a second on a slow processor, or the engine's opening and a clip."""
+_MAX_ROUND_S = 20.0
+_MAX_JOB_S = 60.0
+"""A job is a clip, which takes a second on a slow processor, or the scorer's opening and a clip."""
 
 
 class LiveSession:
@@ -46,7 +49,7 @@ class LiveSession:
 
     Args:
         source: a running source; its owner closes it.
-        engine: owner of the scorer; its owner closes it, after the session.
+        scorer: owner of the scorer; its owner closes it, after the session.
         settings: how dives are cut.
         store: where results are kept; its owner closes it, after the session. None: nothing is kept.
         competition: the start list of a new session; None: there is none.
@@ -61,7 +64,7 @@ class LiveSession:
     def __init__(
         self,
         source: Source,
-        engine: EngineThread,
+        scorer: ScorerThread,
         settings: LiveSettings,
         *,
         store: SessionStore | None = None,
@@ -70,25 +73,30 @@ class LiveSession:
         read_health: Callable[[Path], Mapping[str, Any]] | None = None,
         detector: Detector | None = None,
     ) -> None:
-        self._source, self._engine, self._settings, self._store = source, engine, settings, store
+        self._source, self._scorer, self._store = source, scorer, store
+        self._settings = settings if store is not None else replace(settings, record=False)
+        self._started = utc_now() if store is None else store.started
+        self._folder = None if store is None else store.folder
         self._news = Broadcast()
-        self._ledger = Ledger(store, competition or Competition(), dive_number, self._news)
-        self._health = Health(self._ledger.folder, read_health)
-        self._strips = Strips(self._load_strip, engine.scorer.bundle.model.tokens_per_stage)
-        self._exemplars = engine.scorer.bundle.exemplar_pictures()
-        self._commands = Commands(self._ledger, self)
+        state = _begin(store, competition or Competition(), parse_dive_number(dive_number))
+        self._writer = SessionWriter(state, store, self._news)
+        self._view: tuple[SessionState, dict[str, Any]] = (state, state_part(state))
+        self._health = Health(self._folder, read_health)
+        self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage)
+        self._exemplars = scorer.scorer.bundle.exemplar_pictures()
+        split = scorer.scorer.split
         self._pipeline = LivePipeline(
             source,
-            engine.scorer.clip_config,
-            settings,
+            scorer.scorer.clip_config,
+            self._settings,
             self._take_dive,
             on_status=self._source_changed,
-            on_sight=self._ledger.changed,
-            head_start=_head_start(engine),
+            on_sight=self._writer.announce,
+            prefixes=None if split is None else PrefixScheduler(split.head_frames, scorer.offer),
             detector=detector,
         )
         self._stopped = threading.Event()
-        engine.on_state = self._engine_changed
+        scorer.on_event = self._writer.submit
 
     def __enter__(self) -> LiveSession:
         return self
@@ -114,8 +122,8 @@ class LiveSession:
 
     def drain(self) -> None:
         """Wait until every dive so far is scored and kept."""
-        self._engine.drain()
-        self._ledger.drain()
+        self._scorer.drain()
+        self._writer.drain()
 
     @property
     def is_stopped(self) -> bool:
@@ -123,13 +131,13 @@ class LiveSession:
         return self._stopped.is_set()
 
     def is_working(self) -> bool:
-        """Whether neither the pipeline nor the engine hangs, such as in a driver that never answers."""
-        return self._pipeline.stands_still_s < _LONGEST_ROUND_S and self._engine.busy_s < _LONGEST_JOB_S
+        """Whether neither the pipeline nor the scorer hangs, such as in a driver that never answers."""
+        return self._pipeline.stands_still_s < _MAX_ROUND_S and self._scorer.busy_s < _MAX_JOB_S
 
     def describe(self) -> str:
         """Say in one line how it goes."""
         status, summary = self._source.status(), self.summary()
-        problem = self._ledger.problem or self._engine.problem
+        problem = self._writer.problem or self._scorer.problem
         return f"{status.state.value}, {summary.dives} dives, {summary.scored} scored" + (
             "" if problem is None else f"; {problem}"
         )
@@ -147,40 +155,39 @@ class LiveSession:
     def close(self) -> None:
         """Keep what is left, and let go of all listeners."""
         self.drain()
-        self._ledger.close()
+        self._writer.close()
         self._news.close()
 
     def summary(self) -> RunSummary:
         """Say how the session went so far."""
-        status = self._source.status()
-        return summarise(
-            self._ledger.records(), frames=status.frames, dropped=status.dropped, connections=status.connections
-        )
+        status, dives = self._source.status(), list(self._writer.shown.dives.values())
+        return summarise(dives, frames=status.frames, dropped=status.dropped, connections=status.connections)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that a page shows, as plain JSON; cheap. Not to be written to."""
-        ledger = self._ledger
-        revision, view = ledger.revision, ledger.view()
+        writer = self._writer
+        revision, shown = writer.revision, writer.shown  # in this order: a newer state is announced once more
+        if self._view[0] is not shown:
+            self._view = (shown, state_part(shown))
         return {
             "version": 1,
             "revision": revision,
-            "session": session_part(self._engine, self._settings, ledger),
+            "session": self._session_part(),
             "source": source_part(self._source.status()),
             "detector": {"state": self._detector_state()},
-            **view,
-            "health": self._health.read(ledger.records(), self._engine.waiting),
+            **self._view[1],
+            "health": self._health.read(shown.dives.values(), self._scorer.waiting),
         }
 
-    def dive(self, number: int) -> Record | None:
-        """Return the whole record of a dive, ``LiveDive.to_json``; None: there is no such dive."""
-        return self._ledger.record(number)
+    def dive(self, number: int) -> LiveDive | None:
+        """Return a dive; None: there is no such dive."""
+        return self._writer.shown.dives.get(number)
 
     def subscribe(self, limit: int = 64) -> Subscription:
-        """Listen to events: ``{"type": "dive", "dive": record}``, ``{"type": "changed"}`` (anything in the snapshot),
-        ``{"type": "source", "source": part of the snapshot}``.
+        """Listen to what happens from now on.
 
         Args:
-            limit: events that wait for a slow listener; the oldest are dropped beyond that.
+            limit: news that wait for a slow listener; the oldest are dropped beyond that.
         """
         return self._news.subscribe(limit)
 
@@ -191,131 +198,145 @@ class LiveSession:
 
     def strip(self, number: int) -> list[bytes] | None:
         """Return up to twelve JPEGs of a dive's scored frames; None: they were not kept."""
-        drawn = self._strips.get(number)
+        dive = self.dive(number)
+        drawn = None if dive is None else self._strips.get(dive)
         return None if drawn is None else list(drawn.strip)
 
-    def beside(self, number: int) -> SideBySide | None:
+    def exemplar_comparison(self, number: int) -> ComparedMoments | None:
         """Return a dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
-        record, drawn = self._ledger.record(number), self._strips.get(number)
-        if record is None or record["result"] is None or drawn is None:
+        dive = self.dive(number)
+        if dive is None or dive.result is None or (drawn := self._strips.get(dive)) is None:
             return None
-        result = record["result"]
-        closest, scored_by = result["exemplars"][0]["name"], result["backend"]["bundle_sha256"]
+        closest, scored_by = dive.result.exemplars[0].name, dive.result.backend.bundle_sha256
         try:
-            return side_by_side(closest, scored_by, drawn.moments, self._exemplars)
+            return compare_with_exemplar(closest, scored_by, drawn.moments, self._exemplars)
         except BundleError:  # moved or replaced meanwhile: scores do not need it, and nobody may miss a dive for it
             return None
 
     def clip_path(self, number: int) -> Path | None:
         """Return the MP4 file of a dive; None: there is none."""
-        record, folder = self._ledger.record(number), self._ledger.folder
-        if record is None or folder is None or record["recording"] is None:
+        dive = self.dive(number)
+        if dive is None or self._folder is None or dive.recording is None:
             return None
-        path: Path = folder / record["recording"]
+        path = self._folder / dive.recording
         return path if path.is_file() else None
 
     def command(self, name: str, **arguments: Any) -> None:
         """Do what an operator asks; see ``mcore_runtime.live.commands``. It is on the disk when this returns.
 
         Raises:
-            UserError: no such command, other arguments, or one that is not possible now.
+            UserError: no such command, other arguments, one that is not possible now, or it is not on the disk.
         """
-        self._commands.run(name, arguments)
+        self.do(parse_command(name, arguments))
 
-    def trigger(self) -> None:
-        """Say that a dive has just ended.
+    def do(self, command: Command) -> None:
+        """Do a command; raises as ``command``."""
+        match command:
+            case Trigger():
+                self._trigger()
+            case Rescore(number):
+                self._rescore(number).wait()
+            case Stop():
+                self.stop()
+                self._log("operator", "stopped the session")
+            case _:
+                submitted = self._writer.submit(command)
+                for number in submitted.change.rescore:
+                    self._rescore_corrected(number)
+                submitted.wait()
 
-        Raises:
-            UserError: no picture has come from the source.
-        """
+    def _trigger(self) -> None:
+        """A dive has just ended."""
         if self._pipeline.frame is None:
             raise UserError("there is no picture yet, so there is no dive to score; is the camera on?")
         self._pipeline.trigger()
+        self._log("operator", "said that a dive has just ended")
 
-    def rescore(self, number: int) -> None:
-        """Score a dive again, from the frames that were kept.
-
-        Raises:
-            UserError: there is no such dive, it must not be scored, or its frames were not kept.
-        """
-        record = self._ledger.record(number)
-        if record is None:
-            raise UserError(f"there is no dive {number}")
-        if record["status"] == "scoring":
-            raise UserError(f"dive {number} is being scored; wait for its score")
-        check_scorable(record)
+    def _rescore(self, number: int) -> Submitted:
+        """Have a dive scored again, from the frames that were kept."""
+        dive = check_rescorable(self._writer.state, number)
         if self._store is None:
             raise UserError("this session keeps no frames, so no dive can be scored again")
         clip = self._store.load_clip(number)
-        self._ledger.to_engine(number)
-        self._engine.submit(
-            lambda scorer: self._rescored(number, rescored(scorer, record, clip, any_exemplar=True), clip),
-            lambda error: self._not_rescored(number, error),
-        )
+        submitted = self._writer.submit(RescoreBegun(number))
+        self._scorer.submit(RescoreJob(dive, clip))  # also where the disk is full: scoring needs none
+        return submitted
 
-    def _rescored(self, number: int, record: Record, clip: SampledClip) -> None:
-        def change(old: Record) -> Record:
-            kept = ("order", "athlete", "club", "recording", "recording_start_s")
-            new = record | {name: old[name] for name in kept}
-            return new | {"status": "void", "status_before": "scored"} if old["status"] == "void" else new
-
-        self._strips.put(number, clip, record["result"]["transitions"])  # before anybody hears of the new result
-        self._ledger.change(number, change, settled=True)
-
-    def _not_rescored(self, number: int, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
-        self._ledger.log("engine", f"dive {number} could not be scored again: {reason}")
-        self._ledger.change(
-            number, lambda old: old if old["status"] != "failed" else {**old, "reasons": [reason]}, settled=True
-        )
+    def _rescore_corrected(self, number: int) -> None:
+        """A dive was another than was announced, so its score is by the wrong exemplars."""
+        try:
+            self._rescore(number)
+        except UserError as error:
+            self._log("operator", f"dive {number} keeps the score of another dive number: {error}")
 
     def _take_dive(self, cut: CutDive) -> None:
-        """Enter a dive and give it to the engine, in the pipeline's thread."""
-        dive = self._ledger.open_dive(cut)
-        if dive.status == "invalid":
-            self._ledger.close_dive(dive, cut, lambda record: self._draw(record, cut))
-            return
-        self._engine.submit(
-            lambda scorer: self._ledger.close_dive(scored(scorer, dive, cut), cut, lambda r: self._draw(r, cut)),
-            lambda error: self._ledger.close_dive(failed(dive, error), cut, lambda r: self._draw(r, cut)),
-        )
-
-    def _draw(self, record: Record, cut: CutDive) -> None:
+        """Enter a dive and give it to the scorer, in the pipeline's thread; waits neither for the disk nor for it."""
+        dives = self._writer.submit_dive(DiveOpened(cut, utc_now())).change.state.dives
+        dive = dives[max(dives)]
         if cut.clip is not None:
-            self._strips.put(record["number"], cut.clip, _transitions(record))
+            self._strips.add(dive.number, cut.clip)
+        if dive.status is DiveStatus.SCORING:
+            self._scorer.submit(ScoreJob(dive.number, dive.dive_number, cut))
 
-    def _load_strip(self, number: int) -> tuple[SampledClip, Sequence[int]] | None:
-        record = self._ledger.record(number)
-        if record is None or self._store is None:
+    def _load_clip(self, number: int) -> SampledClip | None:
+        if self._store is None:
             return None
         try:
-            return self._store.load_clip(number), _transitions(record)
+            return self._store.load_clip(number)
         except UserError:
             return None
+
+    def _session_part(self) -> dict[str, Any]:
+        """What scores, and where it is kept."""
+        scorer, folder, problem = self._scorer.scorer, self._folder, self._scorer.problem
+        return {
+            "name": "" if folder is None else folder.resolve().name,
+            "started": self._started,
+            "mode": self._settings.mode,
+            "bundle": str(scorer.bundle.path),
+            "bundle_sha256": scorer.bundle.sha256,
+            "backend": scorer.backend.name,
+            "provider": scorer.backend.provider,
+            "precision": scorer.compute_dtype,
+            "folder": "" if folder is None else str(folder),
+            "problem": self._writer.problem or (None if problem is None else f"the engine failed: {problem}"),
+        }
 
     def _detector_state(self) -> str:
         if self._pipeline.sees_dive:
             return "dive seen"
-        if self._ledger.is_scoring:
+        if self._writer.state.with_scorer:
             return "scoring"
         return "watching" if self._settings.mode == "auto" else "off"
 
     def _source_changed(self, status: SourceStatus) -> None:
         text = status.state.value if status.error is None else f"{status.state.value}: {status.error}"
-        self._ledger.log("source", text if status.state is not SourceState.STREAMING else status.state.value)
-        self._ledger.changed()
-        self._news.send({"type": "source", "source": source_part(status)})
+        self._log("source", text if status.state is not SourceState.STREAMING else status.state.value)
+        self._news.send(SourceNews(status))
 
-    def _engine_changed(self, problem: str | None) -> None:
-        backend = self._engine.scorer.backend
-        self._ledger.log("engine", problem or f"open again: {backend.name}, {backend.provider}")
-        self._ledger.changed()
+    def _log(self, kind: str, text: str) -> None:
+        """Keep that something happened, without waiting for it."""
+        self._writer.submit(Logged(kind, text))
 
 
-def _head_start(engine: EngineThread) -> HeadStart | None:
-    split = engine.scorer.split
-    return None if split is None else HeadStart(split.head_frames, engine.offer)
+def _begin(store: SessionStore | None, competition: Competition, dive_number: str | None) -> SessionState:
+    """Return the state to begin with, or to go on with where the store holds one.
 
-
-def _transitions(record: Record) -> Sequence[int]:
-    return () if record["result"] is None else tuple(record["result"]["transitions"])
+    Raises:
+        UserError: there is a start list in the store already and another one is given, or it cannot be read.
+    """
+    saved = None if store is None else store.load_state(STATE_KEY)
+    if store is None or saved is None:
+        dives = {} if store is None else {dive.number: dive for dive in store.dives()}
+        return SessionState(competition, dive_number, dives)
+    state = restored_session(store.dives(), saved)
+    if state.competition.entries and competition.entries:
+        raise UserError(
+            f"the session in {store.folder} has its start list already; go on without --start-list, and edit it on "
+            "the page"
+        )
+    return replace(
+        state,
+        competition=competition if competition.entries else state.competition,
+        default_dive_number=state.default_dive_number if dive_number is None else dive_number,
+    )

@@ -1,44 +1,60 @@
-"""The parts of a session's snapshot that come from source, engine and machine."""
+"""The snapshot of a session, as plain JSON: all that the page and the metrics show; docs/http-api.md lists its keys."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcore_runtime.live.dives import percentiles
-from mcore_runtime.live.ledger import Ledger
-from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.state import SessionState
+from mcore_runtime.session.dive import ENTRY_FIELDS, DiveStatus, LiveDive
+from mcore_runtime.session.summary import percentiles
 from mcore_runtime.sources import SourceStatus
 
 MACHINE = ("memory_mb", "disk_free_mb", "cpu_percent", "temperature_c", "power_w", "power_source")
-"""What ``mcore_runtime.health`` reads; None: the machine does not tell."""
+"""What ``mcore_runtime.health`` reads; None: the machine does not say."""
 _FRESH_S = 2.0
 
 
-def session_part(engine: EngineThread, settings: LiveSettings, ledger: Ledger) -> dict[str, Any]:
-    """Say what scores, and where it is kept."""
-    scorer = engine.scorer
-    folder = ledger.folder
+def state_part(state: SessionState) -> dict[str, Any]:
+    """Return the parts that come from dives and competition."""
+    current = state.competition.current_entry
     return {
-        "name": "" if folder is None else folder.resolve().name,
-        "started": ledger.started,
-        "mode": settings.mode,
-        "bundle": str(scorer.bundle.path),
-        "bundle_sha256": scorer.bundle.sha256,
-        "backend": scorer.backend.name,
-        "provider": scorer.backend.provider,
-        "precision": scorer.arithmetic,
-        "folder": "" if folder is None else str(folder),
-        "problem": ledger.problem or (None if engine.problem is None else f"the engine failed: {engine.problem}"),
+        "current": None if current is None else current.to_json(),
+        "default_dive_number": state.default_dive_number,
+        "start_list": [entry.to_json() for entry in state.competition.entries],
+        "dives": [
+            _dive_row(dive, is_scoring=number in state.with_scorer) for number, dive in sorted(state.dives.items())
+        ],
+        "ranking": [row.to_json() for row in state.competition.ranking(state.scores)],
+    }
+
+
+def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
+    """``is_scoring``: it is with the scorer, for the first time or again."""
+    result = dive.result
+    status = DiveStatus.SCORING if is_scoring and dive.status is not DiveStatus.VOID else dive.status
+    return {
+        "number": dive.number,
+        "status": status.value,
+        **{name: getattr(dive, name) for name in ENTRY_FIELDS},
+        "time_to_score_ms": dive.time_to_score_ms,
+        "created": dive.created,
+        "reasons": list(dive.reasons),
+        "score": None if result is None else result.score,
+        "low": None if result is None else result.low,
+        "high": None if result is None else result.high,
+        "interval_level": None if result is None else result.interval_level,
+        "same_dive_number": None if result is None else result.same_dive_number,
+        "notes": [*dive.notes, *(() if result is None else result.notes)],
+        "has_clip": dive.recording is not None,
     }
 
 
 def source_part(status: SourceStatus) -> dict[str, Any]:
-    """Say how the stream is."""
+    """Return the part that says how the stream is."""
     return {
         "name": status.name,
         "state": status.state.value,
@@ -68,15 +84,15 @@ class Health:
         self._machine: Mapping[str, Any] = dict.fromkeys(MACHINE)
         self._read_s = float("-inf")
 
-    def read(self, records: Sequence[Mapping[str, Any]], queue: int) -> dict[str, Any]:
+    def read(self, dives: Iterable[LiveDive], queue: int) -> dict[str, Any]:
         """Return the snapshot's ``health``.
 
         Args:
-            records: of all dives.
-            queue: clips that wait for the engine.
+            dives: all of them.
+            queue: clips that wait for the scorer.
         """
         return {
-            "time_to_score_ms": percentiles([record["time_to_score_ms"] for record in records]),
+            "time_to_score_ms": percentiles(dive.time_to_score_ms for dive in dives),
             "queue": queue,
             **self._fresh(),
         }

@@ -6,13 +6,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mcore.video import SampledClip
 from mcore_runtime.bundle.moments import Moment, draw_moments, to_jpeg
 from mcore_runtime.report.filmstrip import NUM_PICTURES, choose_frames, strip_size
+from mcore_runtime.session.dive import LiveDive
 
-_MOST_KEPT = 64
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+_MAX_DRAWN = 64
 """Dives whose pictures, some 200 kB each, stay in memory."""
+_MAX_CLIPS = 4
+"""Clips of some 6 MB that are at hand before the store has them."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +35,34 @@ class Strips:
     """The pictures of the last dives, made when they are first asked for.
 
     Args:
-        load: returns the frames of a dive and its transitions, or None where there are none.
+        load: returns the frames of a dive that was kept, or None.
         tokens_per_stage: K of the network.
     """
 
-    def __init__(self, load: Callable[[int], tuple[SampledClip, Sequence[int]] | None], tokens_per_stage: int) -> None:
+    def __init__(self, load: Callable[[int], SampledClip | None], tokens_per_stage: int) -> None:
         self._load, self._tokens_per_stage = load, tokens_per_stage
-        self._drawn: OrderedDict[int, DivePictures] = OrderedDict()
+        self._clips: OrderedDict[int, SampledClip] = OrderedDict()
+        self._drawn: OrderedDict[tuple[int, tuple[int, ...]], DivePictures] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, number: int) -> DivePictures | None:
+    def add(self, number: int, clip: SampledClip) -> None:
+        """Have the frames of a new dive at hand."""
+        with self._lock:
+            _put(self._clips, number, clip, _MAX_CLIPS)
+
+    def get(self, dive: LiveDive) -> DivePictures | None:
         """Return a dive's pictures; None: its frames were not kept. One at a time, however many ask."""
+        transitions = () if dive.result is None else dive.result.transitions
+        key = dive.number, transitions  # another score has other transitions
         with self._lock:
-            drawn = self._drawn.get(number)
+            drawn = self._drawn.get(key)
             if drawn is None:
-                loaded = self._load(number)
-                return None if loaded is None else self._keep(number, draw(*loaded, self._tokens_per_stage))
-            self._drawn.move_to_end(number)
+                clip = self._clips.get(dive.number) or self._load(dive.number)
+                if clip is None:
+                    return None
+                drawn = draw(clip, transitions, self._tokens_per_stage)
+            _put(self._drawn, key, drawn, _MAX_DRAWN)
             return drawn
-
-    def put(self, number: int, clip: SampledClip, transitions: Sequence[int]) -> None:
-        """Draw a dive whose frames are at hand, in place of what there was."""
-        drawn = draw(clip, transitions, self._tokens_per_stage)
-        with self._lock:
-            self._keep(number, drawn)
-
-    def _keep(self, number: int, drawn: DivePictures) -> DivePictures:
-        self._drawn[number] = drawn
-        self._drawn.move_to_end(number)
-        if len(self._drawn) > _MOST_KEPT:
-            self._drawn.popitem(last=False)
-        return drawn
 
 
 def draw(clip: SampledClip, transitions: Sequence[int], tokens_per_stage: int) -> DivePictures:
@@ -74,3 +77,10 @@ def draw(clip: SampledClip, transitions: Sequence[int], tokens_per_stage: int) -
     chosen = choose_frames(clip.pts_seconds, transitions, NUM_PICTURES)
     strip = tuple(to_jpeg(clip.frames[frame], size) for frame in chosen)
     return DivePictures(strip, draw_moments(clip, transitions, tokens_per_stage) if transitions else ())
+
+
+def _put(kept: OrderedDict[_Key, _Value], key: _Key, value: _Value, limit: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > limit:
+        kept.popitem(last=False)

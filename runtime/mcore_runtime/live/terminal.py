@@ -1,28 +1,33 @@
-"""What a person at the terminal, or a program behind it, hears of a session: a line for every dive."""
+"""Output of a session for a person at the terminal, or a program behind it: a line for every dive."""
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 
-from mcore_runtime.live.dives import RunSummary
-from mcore_runtime.live.events import Event, Subscription
-from mcore_runtime.scoring.result import percent
+from mcore_runtime.live.broadcast import DiveNews, News, SourceNews, Subscription
+from mcore_runtime.scoring.result import DiveScore, percent
+from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
+from mcore_runtime.session.summary import RunSummary
+from mcore_runtime.sources import SourceState, SourceStatus
 
-_PATIENCE_S = 5.0
+_TIMEOUT_S = 5.0
 """Whoever reads the lines may be this late at the end."""
+_FOUND_BY = {
+    FoundBy.MOTION: "found by motion",
+    FoundBy.CAMERA_TRACKING: "found by camera tracking",
+    FoundBy.OPERATOR: "found by the operator",
+    FoundBy.WHOLE_FILE: "the whole file",
+}
 
 
 @dataclass(frozen=True)
-class Voice:
-    """Where to speak, and how."""
+class RunLog:
+    """Lines for the terminal."""
 
     console: Console
     json: bool = False
@@ -30,31 +35,31 @@ class Voice:
     quiet: bool = False
     """Neither dives nor the source in words."""
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Print a line that ``quiet`` leaves out."""
         if not self.quiet:
-            self.tell(text)
+            self.always(text)
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         """Print a line that says what may be wrong."""
-        self.tell(f"warning: {text}")
+        self.always(f"warning: {text}")
 
-    def tell(self, text: str) -> None:
-        """Print a line in any case."""
+    def always(self, text: str) -> None:
+        """Print a line."""
         self.console.print(text, markup=False)
 
 
 class Terminal:
-    """Prints a session's events in a thread of its own: a terminal that stands still holds nothing up.
+    """Prints a session's news in a thread of its own: a terminal that stands still holds nothing up.
 
     A context manager; leave the session before it, so that it hears the end.
 
     Args:
-        voice: where to print.
+        log: where to print.
     """
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Terminal:
@@ -64,7 +69,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._thread is not None:
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_TIMEOUT_S)
 
     def listen(self, subscription: Subscription) -> None:
         """Print what comes, until nothing will."""
@@ -74,46 +79,47 @@ class Terminal:
     def _run(self, subscription: Subscription) -> None:
         with subscription:
             while not subscription.is_over:
-                event = subscription.get(None)
-                if event is None:
+                news = subscription.get(None)
+                if news is None:
                     continue
                 try:
-                    self._print(event)
+                    self._print(news)
                 except OSError:  # whoever listened has gone; the competition goes on
                     return
 
-    def _print(self, event: Event) -> None:
-        if event["type"] == "source":
-            self._voice.say(source_line(event["source"]))
-        elif event["type"] == "dive" and self._voice.json:
-            sys.stdout.write(json.dumps(event["dive"], allow_nan=False) + "\n")
-            sys.stdout.flush()
-        elif event["type"] == "dive":
-            self._voice.say(dive_line(event["dive"]))
+    def _print(self, news: News) -> None:
+        match news:
+            case SourceNews(status):
+                self._log.info(source_line(status))
+            case DiveNews(dive) if self._log.json:
+                sys.stdout.write(dive.to_text() + "\n")
+                sys.stdout.flush()
+            case DiveNews(dive):
+                self._log.info(dive_line(dive))
 
 
-def source_line(source: Mapping[str, Any]) -> str:
+def source_line(status: SourceStatus) -> str:
     """Say in one line how the source is."""
-    text = f"{source['name']}: {source['state']}"
-    if source["state"] == "streaming" and source["size"] is not None:
-        text += " {}x{}".format(*source["size"])
-        return text + (f", connection {source['connections']}" if source["is_live"] else "")
-    return text if source["error"] is None else f"{text}, {source['error']}"
+    text = f"{status.name}: {status.state.value}"
+    if status.state is SourceState.STREAMING and status.size is not None:
+        text += " {}x{}".format(*status.size)
+        return text + (f", connection {status.connections}" if status.is_live else "")
+    return text if status.error is None else f"{text}, {status.error}"
 
 
-def dive_line(dive: Mapping[str, Any]) -> str:
+def dive_line(dive: LiveDive) -> str:
     """Say in one line what became of a dive."""
-    who = "" if not dive["athlete"] else f" {dive['athlete']}"
-    head = f"#{dive['number']}{who} {dive['dive_number'] or 'unknown dive'}"
-    result = dive["result"]
-    if dive["status"] != "scored":
-        return f"{head}: {dive['status']}" + (f": {'; '.join(dive['reasons'])}" if dive["reasons"] else "")
-    interval = "" if result["low"] is None else f" ({_interval(result)})"
-    flight_s, entry_s = result["transitions_s"]
-    waited = "" if dive["time_to_score_ms"] is None else f"; {dive['time_to_score_ms']:.0f} ms after its last frame"
-    others = "" if result["same_dive_number"] else "; compared with other dive numbers"
+    who = "" if not dive.athlete else f" {dive.athlete}"
+    head = f"#{dive.number}{who} {dive.dive_number or 'unknown dive'}"
+    result = dive.result
+    if result is None or dive.status is not DiveStatus.SCORED:
+        return f"{head}: {dive.status.value}" + (f": {'; '.join(dive.reasons)}" if dive.reasons else "")
+    interval = "" if result.low is None else f" ({_interval(result)})"
+    flight_s, entry_s = result.transitions_s
+    waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
+    others = "" if result.same_dive_number else "; compared with other dive numbers"
     stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result['score']:.1f}{interval}; {stages}; seen by {dive['found_by']}{waited}{others}"
+    return f"{head}: {result.score:.1f}{interval}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{others}"
 
 
 def summary_line(summary: RunSummary) -> str:
@@ -128,6 +134,6 @@ def summary_line(summary: RunSummary) -> str:
     )
 
 
-def _interval(result: Mapping[str, Any]) -> str:
-    level = result["interval_level"]
-    return f"{'spread' if level is None else percent(level) + ':'} {result['low']:.1f} to {result['high']:.1f}"
+def _interval(result: DiveScore) -> str:
+    level = result.interval_level
+    return f"{'spread' if level is None else percent(level) + ':'} {result.low:.1f} to {result.high:.1f}"

@@ -1,21 +1,23 @@
-"""The report's two small charts as inline SVG; colours come from the page's style sheet."""
+"""Charts of the reports as inline SVG; colours come from the page's style sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from mcore.config import STAGES
 from mcore_runtime.scoring.result import DiveScore
 
 _WIDTH = 420
-_LEAST_SHARE_SCALE = 2.0
+_MIN_SHARE_SCALE = 2.0
 """Points at the end of the axis at least, so that differences of a tenth of a point do not look dramatic."""
 
 
-def share_chart(stage_deltas: Sequence[float]) -> str:
+def share_chart(stage_deltas: Sequence[float]) -> Markup:
     """Draw each stage's share (points) as a bar to the right (better than the exemplars) or left (worse)."""
     row, bar, middle, reach = 34, 18, 246, 120
-    scale = reach / max(_LEAST_SHARE_SCALE, *(abs(share) for share in stage_deltas))
+    scale = reach / max(_MIN_SHARE_SCALE, *(abs(share) for share in stage_deltas))
     height = row * len(STAGES) + 22
     parts = []
     for index, (stage, share) in enumerate(zip(STAGES, stage_deltas, strict=True)):
@@ -28,7 +30,7 @@ def share_chart(stage_deltas: Sequence[float]) -> str:
             f'<text x="{text_x:.1f}" y="{y + 14}" text-anchor="{anchor}" class="value">{signed(share)}</text>'
         )
     axis_end = row * len(STAGES)
-    return (
+    return Markup(
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Points that each stage adds">'
         f'<line x1="{middle}" y1="0" x2="{middle}" y2="{axis_end}" class="axis"/>{"".join(parts)}'
         f'<text x="{middle - 8}" y="{height - 5}" text-anchor="end" class="hint">worse than exemplars</text>'
@@ -36,7 +38,7 @@ def share_chart(stage_deltas: Sequence[float]) -> str:
     )
 
 
-def spread_chart(result: DiveScore, true_score: float | None) -> str:
+def predictions_chart(result: DiveScore, true_score: float | None) -> Markup:
     """Draw each exemplar's prediction as a dot, the score as a line, its interval as a band, the judges' a diamond."""
     predicted = [exemplar.predicted_score for exemplar in result.exemplars]
     ends = [end for end in (result.low, result.high) if end is not None]
@@ -59,9 +61,42 @@ def spread_chart(result: DiveScore, true_score: float | None) -> str:
         judge_x = x(true_score)
         parts.append(f'<path d="M{judge_x:.1f} 32l8 8-8 8-8-8z" class="judge"/>')
         parts.append(_centred(judge_x, 74, "judge-text", f"judges {true_score:.1f}"))
-    return (
+    return Markup(
         f'<svg viewBox="0 0 {_WIDTH} {80 if true_score is not None else 62}" role="img" '
         f'aria-label="Scores predicted from each exemplar">{"".join(parts)}</svg>'
+    )
+
+
+def times_chart(times: Sequence[tuple[int, float]], last_number: int, median_ms: float) -> Markup:
+    """Draw how long every score took, so that a device that slows down can be seen.
+
+    Args:
+        times: number and time to score (ms) of each dive that was scored live.
+        last_number: of the session's dives.
+        median_ms: drawn as a line.
+    """
+    width, height, left = 880, 150, 4
+    base, right = height - 24, width - left
+    top_ms = max(time_ms for _, time_ms in times)
+    pitch = (width - 2 * left) / last_number
+    bar_width = max(1.0, min(28.0, pitch * 0.72))
+
+    def bar_height(time_ms: float) -> float:
+        return max(1.0, time_ms / top_ms * (height - 40))
+
+    bars = "".join(
+        f'<rect x="{left + (number - 0.5) * pitch - bar_width / 2:.1f}" y="{base - bar_height(time_ms):.1f}" '
+        f'width="{bar_width:.1f}" height="{bar_height(time_ms):.1f}" rx="2" class="stage1">'
+        f"<title>dive {number}: {time_ms:.0f} ms</title></rect>"
+        for number, time_ms in times
+    )
+    median_y = base - bar_height(median_ms)
+    return Markup(
+        f'<svg class="times" viewBox="0 0 {width} {height}" role="img" aria-label="Time to score">'
+        f'{bars}<line x1="0" y1="{base}" x2="{width}" y2="{base}" class="axis"/>'
+        f'<line x1="0" y1="{median_y:.1f}" x2="{width}" y2="{median_y:.1f}" class="median"/>'
+        f'<text x="{left}" y="{height - 6}" class="hint">dive 1</text>'
+        f'<text x="{right}" y="{height - 6}" text-anchor="end" class="hint">dive {last_number}</text></svg>'
     )
 
 

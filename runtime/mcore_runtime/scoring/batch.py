@@ -71,7 +71,7 @@ def requests_from_list(path: str | Path, split: Split | None = None) -> list[Div
 
 
 def score_all(scorer: Scorer, requests: Iterable[DiveRequest], *, any_exemplar: bool = False) -> Iterator[DiveOutcome]:
-    """Score dives one after the other; a user's mistake with one of them does not stop the rest."""
+    """Score dives one after the other; one that cannot be scored does not stop the rest."""
     for request in requests:
         yield _score_one(scorer, request, any_exemplar)
 

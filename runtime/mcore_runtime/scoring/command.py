@@ -4,8 +4,7 @@
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-Exit code: 0 when every dive was
-scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
+Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class ScoreArguments:
     backend: BackendName = "auto"
     """Inference engine; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Arithmetic of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Precision of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
     threads: int | None = None
     """CPU threads; default: the engine's choice."""
     num_exemplars: int | None = None

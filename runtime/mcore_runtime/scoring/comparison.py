@@ -1,4 +1,4 @@
-"""The comparison of a dive with its exemplars: which ones, what each of them says, and how far they disagree."""
+"""Comparison of a dive with its exemplars: which ones, what each predicts, and how far they disagree."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.conformal import Calibration
+from mcore.common.exemplar_scores import exemplar_range, predict_by_exemplars
 from mcore.diving import DiveNumber
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import BankCalibration
-from mcore_runtime.scoring.result import ExemplarComparison, spread
+from mcore_runtime.scoring.result import ExemplarComparison
 
 
 class Interval(NamedTuple):
@@ -84,18 +85,18 @@ class Comparison:
 
     def predict(self, delta: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
-        return self.bank.scores + delta.astype(np.float64)
+        return predict_by_exemplars(self.bank.scores, delta)
 
     def interval(self, predicted: NDArray[np.float64]) -> Interval:
         """Return the interval around the mean of the exemplars' predictions (E,)."""
         if self.calibration is not None:
             low, high = self.calibration.interval(float(predicted.mean()))
             return Interval(low, high, self.calibration.level)
-        low_high = spread(predicted)
+        low_high = exemplar_range(predicted)
         return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
 
     def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
-        """Return each exemplar's opinion, the closest exemplar (smallest absolute delta) first."""
+        """Return each exemplar's prediction, the closest exemplar (smallest absolute delta) first."""
         predicted = self.predict(delta)
         return tuple(
             ExemplarComparison(

@@ -1,26 +1,20 @@
-"""What scoring a dive yields, as plain frozen records that turn into JSON."""
+"""Result of scoring a dive, as frozen records that turn into JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mcore.common.errors import UserError
+from mcore.common.exemplar_scores import exemplar_range
+from mcore.common.typed_json import convert
 from mcore.config import STAGES
-from mcore_runtime.typed import misfit
-
-SPREAD_PERCENTILES = (10, 90)
-"""The spread of a score is from this to that percentile of the predictions from the single exemplars."""
 
 
 @dataclass(frozen=True)
 class ExemplarComparison:
-    """One exemplar's opinion of the dive."""
+    """The dive as one exemplar sees it."""
 
     name: str
     """What the exporter called the exemplar dive."""
@@ -64,7 +58,7 @@ class BackendFacts:
     provider: str
     """The engine's own name of what ran the graphs."""
     precision: str
-    """Arithmetic, such as ``fp32``."""
+    """Compute dtype, such as ``fp32``."""
     bundle_sha256: str
     """Identity of the bundle."""
 
@@ -77,7 +71,7 @@ class DiveScore:
     """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
     low: float | None
     """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
-    exemplar, and a bundle that is not calibrated."""
+    exemplar, and a bundle without conformal intervals."""
     high: float | None
     """Upper end, points; None as for ``low``."""
     dive_number: str | None
@@ -87,7 +81,7 @@ class DiveScore:
     difficulty: float | None
     """Degree of difficulty, where all exemplars of this dive number agree on one."""
     same_dive_number: bool
-    """Whether the exemplars are of this dive number; if not, the score is less certain than a spread says."""
+    """Whether the exemplars are of this dive number; if not, the score is less certain than an exemplar range says."""
     transitions: tuple[int, int]
     """First sampled frame of the flight and of the entry, 0 to T-1."""
     transitions_s: tuple[float, float]
@@ -105,7 +99,7 @@ class DiveScore:
     """What a reader of the score should know about it; empty when there is nothing unusual."""
     interval_level: float | None = None
     """Share of judges' scores that ``low`` to ``high`` holds, such as 0.8, for dives like the validation dives that the
-    bundle was calibrated on. None: it was not, and ``low`` and ``high`` are ``exemplar_spread``."""
+    conformal interval was measured on. None: there is none, and ``low`` and ``high`` are ``exemplar_range``."""
 
     @property
     def mean_exemplar_score(self) -> float:
@@ -113,18 +107,15 @@ class DiveScore:
         return sum(exemplar.score for exemplar in self.exemplars) / len(self.exemplars)
 
     @property
-    def exemplar_spread(self) -> tuple[float, float] | None:
-        """10th and 90th percentile of the exemplars' ``predicted_score``; None from a single exemplar.
-
-        It is their disagreement, not a calibrated interval: it says nothing of errors that all exemplars share.
-        """
-        return spread([exemplar.predicted_score for exemplar in self.exemplars])
+    def exemplar_range(self) -> tuple[float, float] | None:
+        """10th and 90th percentile of the exemplars' ``predicted_score``; None from a single exemplar."""
+        return exemplar_range([exemplar.predicted_score for exemplar in self.exemplars])
 
     @property
     def interval_text(self) -> str:
         """The interval in a few words that say of which kind it is."""
         if self.low is None or self.high is None:
-            return "spread unknown (one exemplar)"
+            return "exemplar range unknown (one exemplar)"
         ends = f"{self.low:.1f} to {self.high:.1f}"
         return f"exemplars say {ends}" if self.interval_level is None else f"{percent(self.interval_level)}: {ends}"
 
@@ -141,32 +132,10 @@ class DiveScore:
         Raises:
             UserError: it is something else, or of a version with other fields.
         """
-        try:
-            result = cls(
-                **{
-                    **values,
-                    "transitions": tuple(values["transitions"]),
-                    "transitions_s": tuple(values["transitions_s"]),
-                    "stage_deltas": tuple(values["stage_deltas"][stage] for stage in STAGES),
-                    "exemplars": tuple(ExemplarComparison(**exemplar) for exemplar in values["exemplars"]),
-                    "video": VideoFacts(**values["video"]),
-                    "backend": BackendFacts(**values["backend"]),
-                    "notes": tuple(values["notes"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise UserError(f"this is no result of this version ({type(error).__name__}: {error})") from error
-        if (fault := misfit(result, cls, "the result")) is not None:
-            raise UserError(f"this is no result of this version: {fault}")
-        return result
-
-
-def spread(predicted: Sequence[float] | NDArray[np.float64]) -> tuple[float, float] | None:
-    """Return the 10th and 90th percentile of the exemplars' predictions (E,), or None when E is 1."""
-    if len(predicted) < 2:
-        return None
-    low, high = np.percentile(np.asarray(predicted), SPREAD_PERCENTILES)
-    return float(low), float(high)
+        shares = values.get("stage_deltas")
+        if isinstance(shares, Mapping):
+            values = {**values, "stage_deltas": [shares.get(stage) for stage in STAGES]}
+        return convert(cls, values, "this is no result of this version")
 
 
 def percent(level: float) -> str:

@@ -35,6 +35,9 @@ _HEAD_UNUSED = "the dive did not begin with the frames that were computed before
 class Scorer:
     """Scores dives with one bundle on one backend; a context manager.
 
+    On a CPU threads may share it: the engine's calls wait for each other. On a GPU it belongs to the thread that opened
+    it, and other threads get an error.
+
     Args:
         bundle: folder of a bundle, verified here, or an opened one.
         backend: one of ``mcore_runtime.backends.BACKENDS``; ``self.backend`` says what really runs.
@@ -202,7 +205,7 @@ class Scorer:
         if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
             raise BackendError(
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
-                f"with: mcore-export {self.bundle.path} --verify --backend {self.backend.name}"
+                f"with: mcore-bundle verify {self.bundle.path} --backend {self.backend.name}"
             )
         interval = comparison.interval(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
@@ -262,22 +265,22 @@ class Scorer:
         return replace(encoded, timing_ms={"preprocess": preprocess_ms, **encoded.timing_ms}), False
 
     @property
-    def arithmetic(self) -> str:
+    def compute_dtype(self) -> str:
         """What the engine really computes in, such as ``fp32``; by part where they differ."""
         kinds = set(self.backend.precision.values())
         mixed = ", ".join(f"{part} {kind}" for part, kind in self.backend.precision.items())
         return kinds.pop() if len(kinds) == 1 else mixed
 
     def _backend_facts(self) -> BackendFacts:
-        return BackendFacts(self.backend.name, self.backend.provider, self.arithmetic, self.bundle.sha256)
+        return BackendFacts(self.backend.name, self.backend.provider, self.compute_dtype, self.bundle.sha256)
 
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = list(self.backend.notes)
         if not comparison.same_dive_number:
-            beyond = " than its spread says" if comparison.calibration is None else ""
+            beyond = " than the exemplars' range says" if comparison.calibration is None else ""
             notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
         if len(comparison.bank) == 1 and comparison.calibration is None:
-            notes.append("compared with a single exemplar: the spread is unknown")
+            notes.append("compared with a single exemplar: the exemplar range is unknown")
         wanted = self.clip_config.num_frames
         if clip.num_source_frames < wanted:
             notes.append(

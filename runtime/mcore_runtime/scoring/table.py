@@ -15,11 +15,11 @@ from mcore_runtime.scoring.result import DiveScore, percent
 from mcore_runtime.scoring.scorer import Scorer
 
 INTERVAL_MEANING = (
-    "{level} interval: it holds the judges' score for {level} of dives like the validation dives that the bundle was "
-    "calibrated on."
+    "{level} interval: it holds the judges' score for {level} of dives like the validation dives that it was measured "
+    "on."
 )
-SPREAD_MEANING = (
-    "Spread: 10th to 90th percentile of what the single exemplars predict. It shows their disagreement and is "
+RANGE_MEANING = (
+    "Exemplar range: 10th to 90th percentile of what the single exemplars predict. It shows their disagreement and is "
     "not a calibrated interval."
 )
 SHARES_MEANING = (
@@ -88,7 +88,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
 
 
 def _kind(result: DiveScore) -> str:
-    return "spread" if result.interval_level is None else f"{percent(result.interval_level)} interval"
+    return "exemplar range" if result.interval_level is None else f"{percent(result.interval_level)} interval"
 
 
 def _kinds(results: Sequence[DiveScore]) -> list[str]:
@@ -98,7 +98,7 @@ def _kinds(results: Sequence[DiveScore]) -> list[str]:
 
 def _meaning(results: Sequence[DiveScore]) -> str:
     levels = dict.fromkeys(result.interval_level for result in results)
-    texts = [SPREAD_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
+    texts = [RANGE_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
     return " ".join(texts)
 
 

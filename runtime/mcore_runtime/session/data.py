@@ -1,8 +1,8 @@
-"""A session as it was last saved, for reports and exports: nothing is locked, changed, or kept open.
+"""Session as it was last saved, for reports and exports: nothing is locked, changed, or kept open.
 
 Example:
     >>> session = read_session(Path("sessions/2026-11-23"))
-    >>> [(dive["number"], dive["status"]) for dive in session.dives]
+    >>> [(dive.number, dive.status.value) for dive in session.dives]
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.session.database import reading
+from mcore_runtime.session.dive import LiveDive
 from mcore_runtime.session.inputs import InputRow, read_input
 
 
@@ -27,8 +29,7 @@ class Revision:
     """From 1; the highest counts."""
     saved: str
     """When it was saved, ISO 8601, UTC."""
-    record: dict[str, Any]
-    """``LiveDive.to_json()``."""
+    dive: LiveDive
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class SessionData:
     state: Mapping[str, Any]
     """By key: what was saved last."""
     events: tuple[Event, ...]
+    problems: tuple[str, ...] = ()
+    """Records that this version cannot read, which are left out."""
 
     @property
-    def dives(self) -> list[dict[str, Any]]:
+    def dives(self) -> list[LiveDive]:
         """The newest record of every dive, by number."""
-        return [history[-1].record for history in self.revisions.values()]
+        return [history[-1].dive for history in self.revisions.values()]
 
     def load_clip(self, number: int) -> SampledClip:
         """Read the frames of a dive.
@@ -90,9 +93,15 @@ def load(connection: sqlite3.Connection, folder: Path) -> SessionData:
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         revisions: dict[int, list[Revision]] = {}
+        problems = []
         rows = connection.execute("SELECT number, revision, saved, record FROM results ORDER BY number, revision")
         for number, revision, saved, record in rows:
-            revisions.setdefault(number, []).append(Revision(revision, saved, json.loads(record)))
+            try:
+                dive = LiveDive.from_text(record, f"dive {number}")
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            revisions.setdefault(number, []).append(Revision(revision, saved, dive))
         inputs = connection.execute("SELECT number, file, sha256, bytes FROM inputs")
         return SessionData(
             folder=folder,
@@ -102,6 +111,7 @@ def load(connection: sqlite3.Connection, folder: Path) -> SessionData:
             inputs={number: InputRow(*row) for number, *row in inputs},
             state={key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM state")},
             events=tuple(Event(*row) for row in connection.execute("SELECT time, kind, text FROM events ORDER BY id")),
+            problems=tuple(problems),
         )
     finally:
         connection.execute("COMMIT")

@@ -17,7 +17,9 @@ from mcore.common.errors import UserError
 
 DATABASE_FILE = "session.sqlite"
 LOCK_FILE = "session.lock"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 has the same tables; its dives were "found by" body or camera, and are read as motion and camera-tracking.
+A session that goes on becomes one of version 2."""
 APPLICATION_ID = 0x4D435265
 """Says in the file's header that it is a session: the letters MCRe."""
 _BUSY_S = 0.2
@@ -127,6 +129,8 @@ def open_database(folder: Path) -> sqlite3.Connection:
         connection = _connect(path, "rw")
         check_schema(connection, path)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if schema_version(connection) < SCHEMA_VERSION:
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.Error as error:
         raise UserError(f"cannot open {path}: {error}; {_RESCUE}") from error
     if verdict != "ok":

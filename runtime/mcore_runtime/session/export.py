@@ -1,4 +1,4 @@
-"""A session as a table for spreadsheets (CSV) and as one document for programs (JSON)."""
+"""Session as a table for spreadsheets (CSV) and as one document for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def session_document(session: Overview) -> dict[str, Any]:
     """Return all that is known of a session.
 
     Keys: ``format``, ``format_version``, ``created`` (of the document, ISO 8601, UTC), ``started``, ``facts`` (source,
-    bundle, engine, settings), ``ranking`` (``rank``, ``athlete``, ``club``, ``total``, ``dives``),
+    bundle, backend, settings), ``ranking`` (``rank``, ``athlete``, ``club``, ``total``, ``dives``),
     ``time_to_score_ms`` (percentiles), ``dives`` by number (``LiveDive.to_json``, with ``history``: ``revision``,
     ``saved``, ``status``, ``dive_number``, ``score`` of each result it had, oldest first), ``state`` (what the run
     saved, its start list under ``competition``) and ``events``. Version 1 only ever gains keys.
@@ -74,7 +74,7 @@ def session_document(session: Overview) -> dict[str, Any]:
         "facts": dict(data.facts),
         "ranking": [row.to_json() for row in session.ranking],
         "time_to_score_ms": dict(session.time_to_score_ms),
-        "dives": [{**dive.record, "history": _history(dive)} for dive in session.dives],
+        "dives": [{**dive.dive.to_json(), "history": _history(dive)} for dive in session.dives],
         "state": dict(data.state),
         "events": [{"time": event.time, "kind": event.kind, "text": event.text} for event in data.events],
     }
@@ -85,20 +85,20 @@ def _history(dive: DiveView) -> list[dict[str, Any]]:
         {
             "revision": revision.revision,
             "saved": revision.saved,
-            "status": revision.record["status"],
-            "dive_number": revision.record.get("dive_number"),
-            "score": (revision.record.get("result") or {}).get("score"),
+            "status": revision.dive.status.value,
+            "dive_number": revision.dive.dive_number,
+            "score": None if revision.dive.result is None else revision.dive.result.score,
         }
         for revision in dive.history
     ]
 
 
 def _row(dive: DiveView) -> dict[str, Any]:
-    record, entry, result = dive.record, dive.entry, dive.result
+    record, entry, result = dive.dive, dive.entry, dive.result
     row: dict[str, Any] = {
         "dive": dive.number,
-        "status": dive.status,
-        "order": record.get("order") if entry is None else entry.order,
+        "status": dive.status.value,
+        "order": record.order if entry is None else entry.order,
         "round": None if entry is None else entry.round,
         "athlete": dive.athlete,
         "club": dive.club,
@@ -106,11 +106,14 @@ def _row(dive: DiveView) -> dict[str, Any]:
         "difficulty": dive.difficulty,
         "results": len(dive.history),
         "time_to_score_ms": dive.time_to_score_ms,
+        "created": record.created,
+        "found_by": record.found_by.value,
+        "start_s": record.start_s,
+        "end_s": record.end_s,
+        "recording": record.recording,
         "reasons": "; ".join(dive.reasons),
         "notes": "; ".join(dive.notes),
     }
-    live = ("created", "found_by", "start_s", "end_s", "recording")
-    row.update({name: record.get(name) for name in live})
     if result is None:
         return dict.fromkeys(COLUMNS) | row
     closest = result.exemplars[0]

@@ -1,16 +1,16 @@
-"""A session put together for people: every dive with its athlete, result and history, the ranking, and the times."""
+"""Session put together for people: every dive with its athlete, result and history, the ranking, and the times."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mcore.common.errors import UserError
 from mcore_runtime.competition import Competition, Entry, RankRow
-from mcore_runtime.live.dives import percentiles
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.data import Revision, SessionData
+from mcore_runtime.session.dive import DiveStatus, LiveDive
+from mcore_runtime.session.summary import percentiles
 
 _STATE_KEY = "competition"
 
@@ -19,10 +19,8 @@ _STATE_KEY = "competition"
 class DiveView:
     """One dive as it stands."""
 
-    record: Mapping[str, Any]
+    dive: LiveDive
     """Its newest record."""
-    result: DiveScore | None
-    """None: it has none, or none that this version can read."""
     entry: Entry | None
     """Its line of the start list; None: it has none."""
     history: tuple[Revision, ...]
@@ -31,28 +29,32 @@ class DiveView:
     @property
     def number(self) -> int:
         """Its place in the session, from 1."""
-        return int(self.record["number"])
+        return self.dive.number
 
     @property
-    def status(self) -> str:
-        """``scored``, ``invalid``, ``failed``, ``void`` or ``scoring``."""
-        return str(self.record["status"])
+    def status(self) -> DiveStatus:
+        """What has become of it."""
+        return self.dive.status
+
+    @property
+    def result(self) -> DiveScore | None:
+        """None: it has none."""
+        return self.dive.result
 
     @property
     def dive_number(self) -> str | None:
         """As the rules spell it; None: unknown."""
-        number = self.record.get("dive_number")
-        return None if number is None else str(number)
+        return self.dive.dive_number
 
     @property
     def athlete(self) -> str:
         """Empty: not known."""
-        return str(self.record.get("athlete") or ("" if self.entry is None else self.entry.athlete))
+        return self.dive.athlete or ("" if self.entry is None else self.entry.athlete)
 
     @property
     def club(self) -> str:
         """Empty: not known."""
-        return str(self.record.get("club") or ("" if self.entry is None else self.entry.club))
+        return self.dive.club or ("" if self.entry is None else self.entry.club)
 
     @property
     def difficulty(self) -> float | None:
@@ -64,24 +66,23 @@ class DiveView:
     @property
     def time_to_score_ms(self) -> float | None:
         """How long its first score took, as people waited for it; None: it was not scored live."""
-        times = (revision.record.get("time_to_score_ms") for revision in self.history)
-        return next((float(time) for time in times if time is not None), None)
+        times = (revision.dive.time_to_score_ms for revision in self.history)
+        return next((time for time in times if time is not None), None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it has no score that counts; empty where it has one."""
-        reasons = tuple(map(str, self.record.get("reasons", ())))
-        if self.status == "scoring":
-            return (*reasons, "the program ended before it was scored; mcore-rescore does it")
-        if self.status == "void":
-            return (*reasons, "the operator says that it was no dive")
-        return reasons
+        if self.status is DiveStatus.SCORING:
+            return (*self.dive.reasons, "the program ended before it was scored; mcore-rescore does it")
+        if self.status is DiveStatus.VOID:
+            return (*self.dive.reasons, "the operator says that it was no dive")
+        return self.dive.reasons
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What else should be known of it."""
         of_result = () if self.result is None else self.result.notes
-        return tuple(dict.fromkeys((*map(str, self.record.get("notes", ())), *of_result)))
+        return tuple(dict.fromkeys((*self.dive.notes, *of_result)))
 
 
 @dataclass(frozen=True)
@@ -98,60 +99,41 @@ class Overview:
     problems: tuple[str, ...]
     """What could not be read."""
 
-    def count(self, *statuses: str) -> int:
+    def count(self, *statuses: DiveStatus) -> int:
         """Return how many dives have one of these states."""
         return sum(dive.status in statuses for dive in self.dives)
 
 
 def overview(session: SessionData) -> Overview:
     """Put a session together; what cannot be read of it is among ``problems``, and the rest still there."""
-    problems: list[str] = []
-    competition = _competition(session, problems)
-    dives = tuple(_view(history, competition, problems) for history in session.revisions.values())
-    scores = {dive.number: dive.record["result"]["score"] for dive in dives if _counts(dive.record)}
+    problems = list(session.problems)
+    competition = Competition()
+    try:
+        competition = Competition.from_json(session.state.get(_STATE_KEY, {}))
+    except UserError as error:
+        problems.append(str(error))
+    dives = tuple(
+        DiveView(history[-1].dive, competition.entry_of(number), _changes(history))
+        for number, history in session.revisions.items()
+    )
+    scores = {dive.number: dive.dive.score for dive in dives}
     return Overview(
         session=session,
         dives=dives,
-        ranking=tuple(competition.ranking(scores)),
-        time_to_score_ms=percentiles([dive.time_to_score_ms for dive in dives]),
+        ranking=tuple(competition.ranking({n: score for n, score in scores.items() if score is not None})),
+        time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
         problems=tuple(problems),
     )
 
 
-def _competition(session: SessionData, problems: list[str]) -> Competition:
-    state = session.state.get(_STATE_KEY)
-    if state is None:
-        return Competition()
-    try:
-        return Competition.from_json(state)
-    except UserError as error:
-        problems.append(str(error))
-        return Competition()
-
-
-def _view(history: Sequence[Revision], competition: Competition, problems: list[str]) -> DiveView:
-    record = history[-1].record
-    result: DiveScore | None = None
-    if record.get("result") is not None:
-        try:
-            result = DiveScore.from_json(record["result"])
-        except UserError as error:
-            problems.append(f"dive {record['number']}: {error}")
-    return DiveView(record, result, competition.entry_of(record["number"]), _changes(history))
-
-
 def _changes(history: Sequence[Revision]) -> tuple[Revision, ...]:
+    """Leave out the records that repeat what the one before says."""
     changes: list[Revision] = []
     for revision in history:
-        if not changes or _essence(changes[-1].record) != _essence(revision.record):
+        if not changes or _essence(changes[-1].dive) != _essence(revision.dive):
             changes.append(revision)
     return tuple(changes)
 
 
-def _essence(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    result = record.get("result") or {}
-    return record["status"], record.get("dive_number"), result.get("score")
-
-
-def _counts(record: Mapping[str, Any]) -> bool:
-    return record["status"] == "scored" and record.get("result") is not None
+def _essence(dive: LiveDive) -> tuple[object, ...]:
+    return dive.status, dive.dive_number, None if dive.result is None else dive.result.score

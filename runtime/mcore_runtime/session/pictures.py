@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from mcore.common.errors import UserError
@@ -14,24 +11,25 @@ from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.report.filmstrip import strip_size
 from mcore_runtime.session.data import SessionData
+from mcore_runtime.session.dive import LiveDive
 
 _SAME_TIME_S = 0.005
 """A video's clock counts in 1/90,000 s, so the same frame can seem this little earlier; frames are 0.008 s apart at the
 least (120 a second)."""
 
 
-def dive_frames(session: SessionData, record: Mapping[str, Any]) -> SampledClip | str:
+def dive_frames(session: SessionData, dive: LiveDive) -> SampledClip | str:
     """Return a dive's scored frames, at a size to look at where its video holds them, or why there are none.
 
     Args:
         session: whose dive it is.
-        record: ``LiveDive.to_json()``.
+        dive: of it.
     """
     try:
-        clip = session.load_clip(record["number"])
+        clip = session.load_clip(dive.number)
     except UserError as error:
         return str(error)
-    return _from_video(session, record, clip) or clip
+    return _from_video(session, dive, clip) or clip
 
 
 def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
@@ -42,18 +40,18 @@ def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
         return None
 
 
-def _from_video(session: SessionData, record: Mapping[str, Any], clip: SampledClip) -> SampledClip | None:
+def _from_video(session: SessionData, dive: LiveDive, clip: SampledClip) -> SampledClip | None:
     """Read a dive's frames at a size to look at; None: there is no video, or it holds other frames.
 
     What the network takes is 112 pixels wide, whatever the camera saw.
     """
-    recording, begins_s = record.get("recording"), record.get("recording_start_s")
+    recording, begins_s = dive.recording, dive.recording_start_s
     if recording is None or begins_s is None:
         return None
     width, height = strip_size(clip.source_width, clip.source_height)
     config = ClipConfig(num_frames=len(clip.frames), resize_height=height, resize_width=width, crop_size=1)
-    start_s = max(0.0, record["start_s"] - begins_s - _SAME_TIME_S)
-    end_s = record["end_s"] - begins_s + _SAME_TIME_S
+    start_s = max(0.0, dive.start_s - begins_s - _SAME_TIME_S)
+    end_s = dive.end_s - begins_s + _SAME_TIME_S
     try:
         video = sample_clip(session.folder / recording, config, start_s=start_s, end_s=end_s)
     except (UserError, OSError):

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from html import escape
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from mcore.common.files import write_text
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
-from mcore_runtime.report.section import notes_html, scored_section, strip_html, template
+from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
+from mcore_runtime.report.rendering import local_time, render
+from mcore_runtime.session.data import Event, Revision, SessionData
+from mcore_runtime.session.dive import DiveStatus
 from mcore_runtime.session.overview import DiveView, Overview
 from mcore_runtime.session.pictures import dive_frames, exemplar_pictures
-from mcore_runtime.session.report_parts import (
-    dives_table,
-    events_table,
-    facts_list,
-    figures,
-    history_table,
-    local_time,
-    ranking_table,
-    times_chart,
-)
 
 Watch = Callable[[Sequence[DiveView]], Iterable[DiveView]]
+_MAX_EVENTS = 500
 
 
 def write_session_report(path: str | Path, session: Overview, watch: Watch = iter) -> int:
@@ -44,51 +37,101 @@ def write_session_report(path: str | Path, session: Overview, watch: Watch = ite
 
 def render_session(session: Overview, watch: Watch = iter) -> str:
     """Return a session's report as HTML; the pictures come from the stored frames."""
-    data = session.session
-    scored, dives = session.count("scored"), len(session.dives)
-    title = f"{dives} dive{'' if dives == 1 else 's'}, {scored} scored"
-    exemplars = exemplar_pictures(data)
-    sections = "".join(_section(session, dive, exemplars) for dive in watch(session.dives))
+    data, exemplars = session.session, exemplar_pictures(session.session)
+    dives, scored = len(session.dives), session.count(DiveStatus.SCORED)
+    began = local_time(data.started, "%d %B %Y, %H:%M")
     now = datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
-    return Template(template("session.html")).substitute(
-        style=template("style.css") + template("session.css"),
-        reading=template("reading.html"),
-        title=title,
-        name=escape(data.folder.resolve().name),
-        date=f"begun {local_time(data.started, '%d %B %Y, %H:%M')}; report of {now}",
-        problems="".join(f'<p class="failure">Not read: {escape(problem)}</p>' for problem in session.problems),
-        figures=figures(session),
-        ranking=ranking_table(session.ranking),
-        dives=dives_table(session.dives),
-        sections=sections,
-        times=times_chart(session.dives, session.time_to_score_ms),
-        facts=facts_list(data),
-        events=events_table(data.events),
+    times = [(dive.number, dive.time_to_score_ms) for dive in session.dives]
+    return render(
+        "session.html",
+        title=f"{dives} dive{'' if dives == 1 else 's'}, {scored} scored",
+        date=f"{data.folder.resolve().name}, begun {began}; report of {now}",
+        session=session,
+        figures=_figures(session),
+        ranking=[(row.rank, row.athlete, row.club, row.dives, f"{row.total:.2f}") for row in session.ranking],
+        named=any(dive.athlete for dive in session.dives),
+        dives=(_section(data, dive, exemplars) for dive in watch(session.dives)),
+        times=[(number, time_ms) for number, time_ms in times if time_ms is not None],
+        events=[_event_row(event) for event in data.events[-_MAX_EVENTS:]],
+        earlier_events=max(0, len(data.events) - _MAX_EVENTS),
+        facts=_facts(data),
     )
 
 
-def _section(session: Overview, dive: DiveView, exemplars: ExemplarPictures | None) -> str:
+def _figures(session: Overview) -> list[tuple[str, str]]:
+    """The session in a few large numbers."""
+    unscored = session.count(DiveStatus.INVALID, DiveStatus.FAILED, DiveStatus.SCORING)
+    figures = [(str(len(session.dives)), "dives"), (str(session.count(DiveStatus.SCORED)), "scored")]
+    figures.append((str(unscored), "invalid or failed"))
+    if void := session.count(DiveStatus.VOID):
+        figures.append((str(void), "void"))
+    if times := session.time_to_score_ms:
+        figures.append((_milliseconds(times["p50"]), "median time to score"))
+        figures.append((_milliseconds(times["p99"]), "99th percentile"))
+    return figures
+
+
+def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None) -> DiveSection:
     """One dive, with its strip, whatever became of it."""
-    anchor, heading = f"dive-{dive.number}", dive.athlete or f"Dive {dive.number}"
-    origin = local_time(dive.record.get("created"), "%H:%M:%S")
-    if dive.record.get("recording"):
-        origin += f" · {dive.record['recording']}"
-    who = " · ".join(filter(None, [f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or ""]))
-    frames = dive_frames(session.session, dive.record)
-    if dive.result is not None and dive.status == "scored":
+    result = None
+    if dive.result is not None and dive.status is DiveStatus.SCORED:
         result = dataclasses.replace(dive.result, notes=dive.notes)
-        more = history_table(dive)
-        return scored_section(
-            anchor, result, frames, exemplars, heading=heading, origin=origin, who=who, more=more, is_live=True
-        )
-    return Template(template("unscored.html")).substitute(
-        anchor=anchor,
-        heading=escape(heading),
-        facts=escape(who),
-        name=escape(origin),
-        status=escape(dive.status),
-        reasons="".join(f'<p class="failure">{escape(reason[:1].upper() + reason[1:])}</p>' for reason in dive.reasons),
-        notes=notes_html(dive.notes),
-        strip=strip_html(frames, ()),
-        more=history_table(dive),
+    frames = dive_frames(data, dive.dive)
+    pictures, why_none = strip_or_reason(frames, () if result is None else result.transitions)
+    taken = (local_time(dive.dive.created, "%H:%M:%S"), dive.dive.recording)
+    who = (f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or "")
+    return DiveSection(
+        anchor=f"dive-{dive.number}",
+        heading=dive.athlete or f"Dive {dive.number}",
+        origin=" · ".join(filter(None, taken)),
+        who=" · ".join(filter(None, who)),
+        result=result,
+        status=dive.status.value,
+        pictures=pictures,
+        why_no_pictures=why_none,
+        comparison=() if result is None else comparison_of(result, frames, exemplars),
+        reasons=() if result is not None else dive.reasons,
+        notes=dive.notes,
+        history=[_history_row(revision) for revision in dive.history] if len(dive.history) > 1 else (),
+        is_live=True,
     )
+
+
+def _history_row(revision: Revision) -> Sequence[str]:
+    """What a dive had before: time, dive number, outcome, bundle, processor."""
+    dive, result = revision.dive, revision.dive.result
+    outcome = dive.status.value
+    if result is not None:
+        outcome = f"{result.score:.1f}" if dive.status is DiveStatus.SCORED else f"{outcome} ({result.score:.1f})"
+    return (
+        local_time(revision.saved, "%d %b %H:%M:%S"),
+        dive.dive_number or "unknown",
+        outcome,
+        "" if result is None else result.backend.bundle_sha256[:12],
+        "" if result is None else result.backend.provider,
+    )
+
+
+def _event_row(event: Event) -> Sequence[str]:
+    return local_time(event.time, "%H:%M:%S"), event.kind, event.text
+
+
+def _facts(data: SessionData) -> list[tuple[str, str]]:
+    """Source, bundle, backend and settings."""
+    facts = dict(data.facts)
+    if isinstance(settings := facts.get("settings"), Mapping):  # those that are not said elsewhere
+        facts["settings"] = {key: value for key, value in settings.items() if value is not None and key not in facts}
+    return [(str(key).replace("_", " "), _plain(value)) for key, value in facts.items()]
+
+
+def _plain(value: Any) -> str:
+    """A setting in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not given" if value is None else str(value)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f} ms" if value < 9999.5 else f"{value / 1e3:.0f} s"

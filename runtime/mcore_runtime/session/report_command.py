@@ -3,8 +3,8 @@
     mcore-report sessions/final                                  # sessions/final/report.html
     mcore-report sessions/final --html final.html --csv final.csv --json final.json
 
-The JSON document is described at mcore_runtime.session.export.session_document. Exit code: 0, 2 for a mistake in the
-command.
+The JSON document holds every dive with its history, the start list, the ranking and the events. Exit code: 0, 2 for a
+mistake in the command.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore_runtime.session.data import read_session
 from mcore_runtime.session.export import write_csv, write_json
 from mcore_runtime.session.overview import DiveView, Overview, overview
@@ -55,17 +55,7 @@ class ReportArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                ReportArguments,
-                prog="mcore-report",
-                args=argv,
-                config=(tyro.conf.FlagCreatePairsOff,),
-                description=description(__doc__),
-            )
-        )
-    )
+    return run_command_line(ReportArguments, _run, prog="mcore-report", doc=__doc__, argv=argv)
 
 
 def _run(arguments: ReportArguments) -> int:

@@ -20,17 +20,18 @@ from typing import Any, cast
 import tyro
 from rich.console import Console
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
 from mcore_runtime.backends import BACKENDS, BackendError, BackendName
 from mcore_runtime.bundle.records import PRECISIONS, Precision
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.session.rescoring import check_scorable, compares_with_any, rescored
+from mcore_runtime.session.dive import DiveStatus, LiveDive
+from mcore_runtime.session.rescoring import check_scorable, compares_with_any, rescore
 from mcore_runtime.session.store import SessionStore
 
-_WITHOUT_SCORE = ("failed", "scoring")
-"""``scoring``: the program ended while it was at it."""
+_WITHOUT_SCORE = (DiveStatus.FAILED, DiveStatus.SCORING)
+"""``SCORING``: the program ended while it was at it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class RescoreArguments:
     dives: tuple[int, ...] = ()
     """Numbers of the dives."""
     failed: bool = False
-    """All that have no score because the engine failed; the default."""
+    """All that have no score because the scorer failed; the default."""
     all: bool = False
     """All that have one, and those."""
     dive_number: str | None = None
@@ -53,11 +54,11 @@ class RescoreArguments:
     """Where the bundle has no exemplars of the dive number, or none is known, compare with all exemplars; default: as
     the session did."""
     backend: BackendName | None = None
-    """Inference engine; auto: the best that the bundle and this machine have; default: that of the session."""
+    """Backend; auto: the best that the bundle and this machine have; default: that of the session."""
     precision: Precision | None = None
-    """Arithmetic of the graphs; default: that of the session, unless --backend names another engine."""
+    """Compute dtype of the graphs; default: that of the session, unless --backend names another."""
     threads: int | None = None
-    """CPU threads; default: as in the session, unless --backend names another engine."""
+    """CPU threads; default: as in the session, unless --backend names another."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: as in the session."""
 
@@ -72,46 +73,36 @@ class RescoreArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                RescoreArguments,
-                prog="mcore-rescore",
-                args=argv,
-                config=(tyro.conf.FlagCreatePairsOff,),
-                description=description(__doc__),
-            )
-        )
-    )
+    return run_command_line(RescoreArguments, _run, prog="mcore-rescore", doc=__doc__, argv=argv)
 
 
 def _run(arguments: RescoreArguments) -> int:
     console = Console(highlight=False, soft_wrap=True)
     with SessionStore.open(arguments.folder) as store:
-        records = _choose(arguments, store.dives())
-        if not records:
+        dives = _choose(arguments, store.dives())
+        if not dives:
             console.print(f"{arguments.folder}: every dive has a score; --all scores them again", markup=False)
             return 0
         with _open_scorer(arguments, store.facts) as scorer:
             facts = f"{scorer.bundle.path}: {scorer.backend.name}, {scorer.backend.provider}, {scorer.precision}"
             console.print(facts, markup=False)
             store.log("rescore", facts)
-            problems = [_rescore(arguments, store, scorer, record, console) for record in records]
+            problems = [_rescore(arguments, store, scorer, dive, console) for dive in dives]
         unsaved = store.close()
     if unsaved is not None:
         raise UserError(f"the new scores could not be written: {unsaved}; make room and run the command again")
     return 1 if any(problems) else 0
 
 
-def _choose(arguments: RescoreArguments, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _choose(arguments: RescoreArguments, dives: Sequence[LiveDive]) -> list[LiveDive]:
     if arguments.dives:
-        known = {record["number"]: record for record in records}
+        known = {dive.number: dive for dive in dives}
         if missing := [number for number in arguments.dives if number not in known]:
             allowed = f"1 to {max(known)}" if known else "it has none"
             raise UserError(f"{arguments.folder} has no dive {missing[0]}; allowed: {allowed}")
         return [known[number] for number in dict.fromkeys(arguments.dives)]
-    wanted = (*_WITHOUT_SCORE, "scored") if arguments.all else _WITHOUT_SCORE
-    return [record for record in records if record["status"] in wanted]
+    wanted = (*_WITHOUT_SCORE, DiveStatus.SCORED) if arguments.all else _WITHOUT_SCORE
+    return [dive for dive in dives if dive.status in wanted]
 
 
 def _open_scorer(arguments: RescoreArguments, facts: Mapping[str, Any]) -> Scorer:
@@ -138,29 +129,29 @@ def _open_scorer(arguments: RescoreArguments, facts: Mapping[str, Any]) -> Score
 
 
 def _rescore(
-    arguments: RescoreArguments, store: SessionStore, scorer: Scorer, record: dict[str, Any], console: Console
+    arguments: RescoreArguments, store: SessionStore, scorer: Scorer, dive: LiveDive, console: Console
 ) -> str | None:
-    """Score one dive, save and tell; returns why it could not be scored."""
-    number = record["number"]
-    any_exemplar = arguments.any_exemplar or compares_with_any(record, store.facts)
+    """Score one dive, save and print it; returns why it could not be scored."""
+    any_exemplar = arguments.any_exemplar or compares_with_any(dive, store.facts)
     try:
-        check_scorable(record)
-        clip = store.load_clip(number)
-        new = rescored(scorer, record, clip, dive_number=arguments.dive_number, any_exemplar=any_exemplar)
-    except Exception as error:  # an engine that fails on one dive may do for the next; the old result stays
+        check_scorable(dive)
+        clip = store.load_clip(dive.number)
+        new = rescore(scorer, dive, clip, dive_number=arguments.dive_number, any_exemplar=any_exemplar)
+    except Exception as error:  # a backend that fails on one dive may do for the next; the old result stays
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        print(f"not scored: #{number}: {reason}", file=sys.stderr)
+        print(f"not scored: #{dive.number}: {reason}", file=sys.stderr)
         return reason
-    problem = store.save_dive(new)
-    console.print(_line(record, new), markup=False)
+    problem = store.save(dives=[new])
+    console.print(_line(dive, new), markup=False)
     if problem is not None:
         print(f"not written yet, tried again with the next dive: {problem}", file=sys.stderr)
     return None
 
 
-def _line(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    before = "no score" if old["result"] is None else f"{old['result']['score']:.1f}"
-    return f"#{new['number']} {new['dive_number'] or 'unknown dive'}: {new['result']['score']:.1f}; before: {before}"
+def _line(old: LiveDive, new: LiveDive) -> str:
+    assert new.result is not None
+    before = "no score" if old.result is None else f"{old.result.score:.1f}"
+    return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}; before: {before}"
 
 
 if __name__ == "__main__":

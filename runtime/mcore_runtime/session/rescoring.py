@@ -1,8 +1,9 @@
-"""A dive's stored frames through a scorer once more: the same bundle and backend give the same score, bit for bit."""
+"""Scoring of a dive's stored frames once more: the same bundle and backend give the same score, bit for bit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,71 +11,73 @@ from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.scoring.scorer import Scorer, video_facts
 from mcore_runtime.scoring.streaming import Head
+from mcore_runtime.session.dive import DiveStatus, LiveDive
 
 _AGAIN = "scored again"
 
 
-def rescored(
+def rescore(
     scorer: Scorer,
-    record: Mapping[str, Any],
+    dive: LiveDive,
     clip: SampledClip,
     *,
     dive_number: str | None = None,
     any_exemplar: bool = False,
-) -> dict[str, Any]:
-    """Return a dive's record with a new result, to be saved in place of the old one.
+) -> LiveDive:
+    """Return a dive with a new result, to be saved in place of the old one.
 
     It has no ``time_to_score_ms``: nobody waited at the pool. A note says when and with what it was scored, and what
     it had before.
 
     Args:
         scorer: of the same clip size as the session's.
-        record: ``LiveDive.to_json()``.
+        dive: as it was.
         clip: the dive's frames, from ``SessionStore.load_clip``.
-        dive_number: a corrected one; None: the record's.
+        dive_number: a corrected one; None: the dive's.
         any_exemplar: compare with all exemplars where there is none of this number.
 
     Raises:
         UserError: the dive is invalid or void, the bundle takes clips of another size, or has no exemplar.
-        Exception: whatever a failing engine raises.
+        Exception: whatever a failing backend raises.
     """
-    check_scorable(record)
+    check_scorable(dive)
     _check_size(scorer, clip)
-    comparison = scorer.select(dive_number or record["dive_number"], any_exemplar=any_exemplar)
-    facts = video_facts(clip, record.get("start_s"), record.get("end_s"))
-    result = scorer.score_clip(clip, comparison, video=facts, head=_begun_as_before(scorer, record, clip))
+    comparison = scorer.select(dive_number or dive.dive_number, any_exemplar=any_exemplar)
+    facts = video_facts(clip, dive.start_s, dive.end_s)
+    result = scorer.score_clip(clip, comparison, video=facts, head=_prefix(scorer, dive, clip))
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     note = (
         f"{_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "
-        f"{result.backend.provider} ({result.backend.precision}); before: {_before(record)}"
+        f"{result.backend.provider} ({result.backend.precision}); before: "
+        f"{dive.status.value if dive.result is None else f'{dive.result.score:.1f}'}"
     )
-    return {
-        **record,
-        "status": "scored",
-        "dive_number": comparison.text,
-        "created": now,
-        "time_to_score_ms": None,
-        "result": result.to_json(),
-        "reasons": [],
-        "notes": [*(text for text in record.get("notes", ()) if not text.startswith(_AGAIN)), note],
-    }
+    return replace(
+        dive,
+        status=DiveStatus.SCORED,
+        dive_number=comparison.text,
+        created=now,
+        time_to_score_ms=None,
+        result=result,
+        reasons=(),
+        notes=(*(text for text in dive.notes if not text.startswith(_AGAIN)), note),
+    )
 
 
-def check_scorable(record: Mapping[str, Any]) -> None:
+def check_scorable(dive: LiveDive) -> None:
     """Raise UserError where a dive must not be scored, whatever its frames."""
-    number, status = record["number"], record["status"]
-    if status == "invalid":
-        reasons = "; ".join(record.get("reasons", ()))
-        raise UserError(f"dive {number} is invalid ({reasons}): its clip is not whole, so no score would be honest")
-    if status == "void":
-        raise UserError(f"dive {number} is void; restore it first")
+    if dive.status is DiveStatus.INVALID:
+        reasons = "; ".join(dive.reasons)
+        raise UserError(
+            f"dive {dive.number} is invalid ({reasons}): its clip is not whole, so no score would be honest"
+        )
+    if dive.status is DiveStatus.VOID:
+        raise UserError(f"dive {dive.number} is void; restore it first")
 
 
-def compares_with_any(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+def compares_with_any(dive: LiveDive, facts: Mapping[str, Any]) -> bool:
     """Whether a dive was, or was to be, compared with exemplars of other numbers where there are none of its own."""
-    result = record.get("result")
     settings = facts.get("settings")
-    was = isinstance(result, Mapping) and result.get("same_dive_number") is False
+    was = dive.result is not None and not dive.result.same_dive_number
     return was or (isinstance(settings, Mapping) and settings.get("any_exemplar") is True)
 
 
@@ -88,17 +91,11 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
         )
 
 
-def _begun_as_before(scorer: Scorer, record: Mapping[str, Any], clip: SampledClip) -> Head | None:
+def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> Head | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
-    result = record.get("result")
-    if scorer.split is None or not isinstance(result, Mapping) or "backbone_head" not in result.get("timing_ms", {}):
+    if scorer.split is None or not dive.was_begun_early:
         return None
     return scorer.begin(clip.frames[: scorer.split.head_frames])
-
-
-def _before(record: Mapping[str, Any]) -> str:
-    result = record.get("result")
-    return f"{result['score']:.1f}" if isinstance(result, Mapping) else str(record["status"])
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -1,7 +1,7 @@
-"""Where a competition's results are kept: on the disk the moment they exist, whatever happens the moment after.
+"""Store of a session: results are on the disk when ``save`` returns, whatever happens the moment after.
 
     with SessionStore.create(Path("sessions/final"), facts) as store:
-        problem = store.save_dive(dive.to_json(), cut.clip)   # None: a power cut cannot take it any more
+        problem = store.save(dives=[dive], state={"competition": ...})   # None: a power cut cannot take it any more
 
 What cannot be written (disk full, database locked, medium gone) stays in memory, is shown and counted like the rest,
 and is tried again with every later call. Reading never waits for the disk.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +20,16 @@ from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.files import sync_folder
+from mcore.common.typed_json import encode
 from mcore.video import SampledClip
-from mcore_runtime.session.data import SessionData, load, read_session
+from mcore_runtime.session.data import load
 from mcore_runtime.session.database import create_database, lock_folder, open_database, reconnect, session_file
+from mcore_runtime.session.dive import LiveDive
 from mcore_runtime.session.inputs import InputRow, pack_clip, read_input, tidy, unpack_clip, write_input
 
-_MOST_INPUTS = 32
+_MAX_INPUTS = 32
 """Packed clips of 2 to 4 MB that wait for room on the disk; beyond that the oldest are given up, the scores never."""
-_MOST_WAITING_EVENTS = 1000
+_MAX_WAITING_EVENTS = 1000
 _Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -39,15 +41,17 @@ class SessionStore:
 
     def __init__(self, folder: Path, lock: sqlite3.Connection, connection: sqlite3.Connection) -> None:
         data = load(connection, folder)
+        if data.problems:  # going on would number and rank its dives wrongly
+            raise UserError(f"{folder}: {data.problems[0]}")
         self.folder = folder
         self.facts: dict[str, Any] = dict(data.facts)
         """What was said of the session at its beginning."""
         self.started = data.started
         """ISO 8601, UTC."""
         self._lock, self._connection = lock, connection
-        self._records = {number: json.dumps(history[-1].record) for number, history in data.revisions.items()}
+        self._dives = {number: history[-1].dive for number, history in data.revisions.items()}
         self._revisions = {number: history[-1].revision for number, history in data.revisions.items()}
-        self._state = {key: json.dumps(value) for key, value in data.state.items()}
+        self._state = {key: encode(value) for key, value in data.state.items()}
         self._input_rows = dict(data.inputs)
         self._last_event = len(data.events)
         self._statements: list[_Statement] = []
@@ -70,14 +74,14 @@ class SessionStore:
             UserError: there is a session already, another process is at it, or the place cannot be written to.
         """
         folder = Path(folder)
-        described = json.dumps(dict(facts), allow_nan=False)
+        described = encode(dict(facts))
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make {folder}: {error.strerror or error}; choose another place") from error
         lock = lock_folder(folder)
         try:
-            connection = create_database(folder, {"facts": described, "started": json.dumps(_now())})
+            connection = create_database(folder, {"facts": described, "started": encode(_now())})
             sync_folder(folder)
             return cls(folder, lock, connection)
         except BaseException:
@@ -110,65 +114,71 @@ class SessionStore:
     ) -> None:
         self.close()
 
-    def save_dive(self, record: Mapping[str, Any], clip: SampledClip | None = None) -> str | None:
-        """Save what is known of a dive; what was saved of it before stays in its history, unless it is the same.
-
-        The record is on the disk before the work on the frames begins.
+    def save(
+        self,
+        *,
+        dives: Iterable[LiveDive] = (),
+        state: Mapping[str, Any] | None = None,
+        events: Iterable[tuple[str, str]] = (),
+    ) -> str | None:
+        """Save what belongs together in one transaction; what is as it was saved before is left out.
 
         Args:
-            record: ``LiveDive.to_json()``; its ``number`` says which dive.
-            clip: its frames as the network takes them, to score it again; None: as they were, if there were any.
+            dives: their newest records; what was saved of them before stays in their history.
+            state: values by name, in place of what was there.
+            events: kind and text of what happened; they give way to results where there is no room.
 
         Returns:
-            None: record and frames are on the disk. Else why not: they are in memory, and tried again with the next
-            call of any kind, and at the end.
+            None: all of it is on the disk. Else why not: it is in memory, and tried again with the next call of any
+            kind, and at the end.
 
         Raises:
-            ValueError: the record has no number from 1, or something that is not JSON.
+            ValueError: the session is closed.
         """
-        number = record.get("number")
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise ValueError(f"a dive's record needs its number, from 1; got {number!r}")
-        text = json.dumps(dict(record), allow_nan=False)
         with self._memory:
             self._must_be_open()
-            if self._records.get(number) != text:  # frames that come later bring the same record once more
-                self._add_result(number, text)
-        problem = self._flush()
-        if clip is not None:
-            self._keep_input(number, pack_clip(clip))
-            problem = problem or self._flush()
-        return problem
+            for dive in dives:
+                if self._dives.get(dive.number) != dive:
+                    self._add_result(dive)
+            for key, value in (state or {}).items():
+                self._add_state(key, encode(value))
+        for kind, text in events:
+            self._note(kind, text)
+        return self._flush()
 
-    def dives(self) -> list[dict[str, Any]]:
-        """Return the records as last saved, by number; they are the caller's own."""
+    def save_dive(self, dive: LiveDive, clip: SampledClip | None = None) -> str | None:
+        """Save one dive, and then its frames if they are given; returns as ``save``."""
+        problem = self.save(dives=[dive])
+        frames_problem = None if clip is None else self.save_frames(dive.number, clip)
+        return problem or frames_problem
+
+    def save_frames(self, number: int, clip: SampledClip) -> str | None:
+        """Save the frames of a dive as the network takes them, to score it again; returns as ``save``."""
+        self._keep_input(number, pack_clip(clip))
+        return self._flush()
+
+    def save_state(self, key: str, value: Any) -> str | None:
+        """Save one value under a name; returns as ``save``."""
+        return self.save(state={key: value})
+
+    def dives(self) -> list[LiveDive]:
+        """Return the records as last saved, by number."""
         with self._memory:
-            texts = [self._records[number] for number in sorted(self._records)]
-        return [json.loads(text) for text in texts]
+            return [self._dives[number] for number in sorted(self._dives)]
 
     def revisions(self) -> dict[int, int]:
         """Return the revision of the newest record of each dive; it grows whenever a record changes."""
         with self._memory:
             return dict(self._revisions)
 
-    def newest(self, number: int) -> tuple[int, dict[str, Any]]:
-        """Return revision and record of a dive as last saved; the record is the caller's own.
+    def newest(self, number: int) -> tuple[int, LiveDive]:
+        """Return revision and record of a dive as last saved.
 
         Raises:
             KeyError: there is no such dive.
         """
         with self._memory:
-            revision, text = self._revisions[number], self._records[number]
-        return revision, json.loads(text)
-
-    def save_state(self, key: str, value: Any) -> str | None:
-        """Save something under a name, in place of what was there; returns as ``save_dive``."""
-        text = json.dumps(value, allow_nan=False)
-        with self._memory:
-            self._must_be_open()
-            self._state[key] = text
-            self._statements.append(("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (key, _now(), text)))
-        return self._flush()
+            return self._revisions[number], self._dives[number]
 
     def load_state(self, key: str) -> Any:
         """Return what was saved last under a name; None: nothing was."""
@@ -190,20 +200,6 @@ class SessionStore:
             waiting, row = self._inputs.get(number), self._input_rows.get(number)
         return unpack_clip(waiting) if waiting is not None else read_input(self.folder, number, row)
 
-    def history(self) -> SessionData:
-        """Return all that is on the disk: every result of every dive, and the events.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        with self._disk:
-            if self._closed:
-                return read_session(self.folder)
-            try:
-                return load(self._connection, self.folder)
-            except sqlite3.Error as error:
-                raise UserError(f"cannot read the session in {self.folder}: {error}") from error
-
     def close(self) -> str | None:
         """Try to write what is left and let another process have the session; returns what prevented that."""
         with self._memory:
@@ -216,22 +212,28 @@ class SessionStore:
             self._lock.close()
         return problem
 
-    def _add_result(self, number: int, text: str) -> None:
+    def _add_result(self, dive: LiveDive) -> None:
         """Needs ``_memory``."""
-        revision = self._revisions.get(number, 0) + 1
+        number, revision = dive.number, self._revisions.get(dive.number, 0) + 1
         self._revisions[number] = revision
-        self._records[number] = text
+        self._dives[number] = dive
         # Numbered here and not by the database: a transaction that seemed to fail can be repeated without harm.
         self._statements += [
             ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
-            ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), text)),
+            ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), dive.to_text())),
         ]
+
+    def _add_state(self, key: str, text: str) -> None:
+        """Needs ``_memory``."""
+        if self._state.get(key) != text:
+            self._state[key] = text
+            self._statements.append(("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (key, _now(), text)))
 
     def _keep_input(self, number: int, content: bytes) -> None:
         with self._memory:
             self._inputs.pop(number, None)
             self._inputs[number] = content
-            given_up = next(iter(self._inputs)) if len(self._inputs) > _MOST_INPUTS else None
+            given_up = next(iter(self._inputs)) if len(self._inputs) > _MAX_INPUTS else None
             if given_up is not None:
                 del self._inputs[given_up]
         if given_up is not None:
@@ -239,7 +241,7 @@ class SessionStore:
 
     def _note(self, kind: str, text: str) -> None:
         with self._memory:
-            if self._closed or len(self._statements) > _MOST_WAITING_EVENTS:
+            if self._closed or len(self._statements) > _MAX_WAITING_EVENTS:
                 return
             self._last_event += 1
             readable = text.encode("utf-8", errors="replace").decode()  # a name of a file may be no text
@@ -301,7 +303,7 @@ class SessionStore:
     def _adopt_inputs(self) -> None:
         """Take in files of frames that a killed process wrote, and could not enter any more."""
         try:
-            found = tidy(self.folder, set(self._input_rows), set(self._records))
+            found = tidy(self.folder, set(self._input_rows), set(self._dives))
         except OSError:
             return  # they are only needed to score again
         with self._memory:
@@ -313,7 +315,11 @@ class SessionStore:
         """Needs ``_memory``."""
         self._input_rows[number] = row
         values = (number, row.file, row.sha256, row.bytes)
-        self._statements.append(("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?)", values))
+        # The dive's own row is there, unless a fault of this program kept it back: that must not hold up all others.
+        self._statements += [
+            ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
+            ("INSERT OR REPLACE INTO inputs VALUES (?, ?, ?, ?)", values),
+        ]
 
     def _must_be_open(self) -> None:
         if self._closed:

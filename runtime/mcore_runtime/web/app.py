@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,21 +13,23 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.staticfiles import StaticFiles
 
 from mcore.common.errors import UserError
-from mcore_runtime.integrations import prometheus as metrics
-from mcore_runtime.web.assets import assets
-from mcore_runtime.web.board import Board, Viewer
-from mcore_runtime.web.facade import Session
-from mcore_runtime.web.messages import Command, arguments_of, what_is_wrong
+from mcore.common.typed_json import encode
+from mcore_runtime.integrations import prometheus
+from mcore_runtime.web.broadcaster import Broadcaster, Viewer
 from mcore_runtime.web.pictures import BOUNDARY, Pictures
-from mcore_runtime.web.presenting import present, present_beside, to_text
+from mcore_runtime.web.protocols import Session
+from mcore_runtime.web.request_bodies import Command, arguments_of, validation_message
+from mcore_runtime.web.serialisation import comparison_times, with_dive_words
 
-_MOST_STREAMS, _MOST_SOCKETS = 24, 64
-_KEPT = "private, max-age=86400"
+_FOLDER = Path(__file__).parent
+_MAX_STREAMS, _MAX_SOCKETS = 24, 64
+_CACHED = "private, max-age=86400"
 """Cache-Control of what is asked for by its version."""
-_AWAY, _TOO_MANY, _SILENCE = 1001, 1013, 1008
-"""Codes with which a WebSocket is closed: the run is over; too many pages; it may not send anything."""
+_GOING_AWAY, _TRY_LATER, _POLICY_VIOLATION = 1001, 1013, 1008
+"""Codes with which a WebSocket is closed, as RFC 6455 and its registry name them."""
 _NUMBER = InPath(ge=1, le=1_000_000)
 _PICTURE = InPath(ge=0, le=9999)
 
@@ -43,92 +44,99 @@ class Service:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.pictures = Pictures(session)
-        self.board: Board
+        self.broadcaster: Broadcaster
         """There from the first request on."""
-        self.sockets: set[WebSocket] = set()
-        self._over = asyncio.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """None: the server does not run yet."""
+        self._sockets: set[WebSocket] = set()
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Listen to the session while the application runs."""
-        self.board = Board(self.session, asyncio.get_running_loop())
-        self.board.start()
+        self.loop = asyncio.get_running_loop()
+        self.broadcaster = Broadcaster(self.session, self.loop)
+        self.broadcaster.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(self.board.close)
+            await asyncio.to_thread(self.broadcaster.close)
 
     async def finish(self) -> None:
         """Take leave of all pages, so that the server need not cut them off."""
-        await self.pictures.close()
-        for socket in tuple(self.sockets):
+        self.pictures.close()
+        for socket in tuple(self._sockets):
             with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(_AWAY, "the run is over")
+                await socket.close(_GOING_AWAY, "the run is over")
 
-    async def attend(self, socket: WebSocket) -> None:
-        """Tell a page of everything until it leaves."""
+    async def send_events(self, socket: WebSocket) -> None:
+        """Send everything to a page until it leaves."""
         await socket.accept()
-        if len(self.sockets) >= _MOST_SOCKETS:
-            await socket.close(_TOO_MANY, "too many pages are open")
+        if len(self._sockets) >= _MAX_SOCKETS:
+            await socket.close(_TRY_LATER, "too many pages are open")
             return
-        self.sockets.add(socket)
+        self._sockets.add(socket)
         try:
-            with self.board.viewer() as viewer:
-                viewer.begin(await asyncio.to_thread(self.board.snapshot_text))
-                await _first(_tell(socket, viewer), _listen(socket))
+            with self.broadcaster.viewer() as viewer:
+                viewer.begin(await asyncio.to_thread(self.broadcaster.snapshot_text))
+                await _until_one_ends(_send(socket, viewer), _wait_for_leave(socket))
         finally:
-            self.sockets.discard(socket)
+            self._sockets.discard(socket)
+
+
+class _PageFiles(StaticFiles):
+    """The page's own files; a browser asks each time whether its copy is still the newest."""
+
+    def file_response(self, *args: Any, **keywords: Any) -> Response:
+        response = super().file_response(*args, **keywords)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 def make_app(session: Session) -> FastAPI:
-    """Return the application; it checks no rights, see ``mcore_runtime.web.guard``."""
+    """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``."""
     service = Service(session)
     # The pages that describe an interface load their scripts from elsewhere, which must not be.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=service.lifespan)
     app.state.service = service
-    app.include_router(_page())
-    app.add_api_route(metrics.PATH, partial(_metrics, session), methods=["GET"])
-    app.include_router(_reading(service), prefix="/api")
+    app.include_router(_page(session))
+    app.mount("/static", _PageFiles(directory=_FOLDER / "static"))
+    app.include_router(_reading(session), prefix="/api")
     app.include_router(_live(service), prefix="/api")
     app.add_exception_handler(UserError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(HTTPException, _http_error)
     return app
 
 
-def _metrics(session: Session) -> Response:
-    return Response(metrics.metrics_text(session.snapshot()), media_type=metrics.CONTENT_TYPE)
-
-
-def _page() -> APIRouter:
+def _page(session: Session) -> APIRouter:
     router = APIRouter()
 
-    def serve(request: Request) -> Response:
-        asset = assets()[request.url.path]
-        headers = {"cache-control": "no-cache", "etag": asset.etag}
-        if request.headers.get("if-none-match") == asset.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(asset.content, media_type=asset.kind, headers=headers)
+    @router.api_route("/", methods=["GET", "HEAD"])
+    def index() -> Response:
+        return FileResponse(_FOLDER / "pages" / "index.html", headers={"cache-control": "no-cache"})
 
-    for path in assets():
-        router.add_api_route(path, serve, methods=["GET", "HEAD"])
+    @router.get(prometheus.PATH)
+    def metrics() -> Response:
+        return Response(prometheus.metrics_text(session.snapshot()), media_type=prometheus.CONTENT_TYPE)
+
     return router
 
 
-def _reading(service: Service) -> APIRouter:
-    router, session = APIRouter(), service.session
+def _reading(session: Session) -> APIRouter:
+    router = APIRouter()
 
     @router.get("/snapshot")
     def snapshot() -> Response:
-        return _json(present(session.snapshot()))
+        return _json(with_dive_words(session.snapshot()))
 
     @router.get("/dives/{number}")
     def dive(number: int = _NUMBER) -> Response:
-        record = session.dive(number)
-        if record is None:
+        found = session.dive(number)
+        if found is None:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
-        return _json({**record, "strip_pictures": pictures, "beside": present_beside(session.beside(number))})
+        comparison = comparison_times(session.exemplar_comparison(number))
+        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
 
     @router.get("/dives/{number}/strip/{index}.jpg")
     def strip(request: Request, number: int = _NUMBER, index: int = _PICTURE) -> Response:
@@ -137,14 +145,14 @@ def _reading(service: Service) -> APIRouter:
             raise HTTPException(404, f"there is no picture {index} of dive {number}")
         return Response(pictures[index], media_type="image/jpeg", headers=_caching(request))
 
-    @router.get("/dives/{number}/beside/{which}/{index}.jpg")
+    @router.get("/dives/{number}/comparison/{which}/{index}.jpg")
     def moment(
         request: Request, which: Literal["dive", "exemplar"], number: int = _NUMBER, index: int = _PICTURE
     ) -> Response:
-        both = session.beside(number)
-        moments = () if both is None else both.dive if which == "dive" else both.other
+        comparison = session.exemplar_comparison(number)
+        moments = () if comparison is None else comparison.dive if which == "dive" else comparison.exemplar
         if index >= len(moments):
-            raise HTTPException(404, f"there is no moment {index} of dive {number} beside an exemplar")
+            raise HTTPException(404, f"there is no moment {index} of dive {number} and an exemplar")
         return Response(moments[index].jpeg, media_type="image/jpeg", headers=_caching(request))
 
     @router.get("/dives/{number}/clip.mp4")
@@ -169,7 +177,7 @@ def _live(service: Service) -> APIRouter:
 
     @router.get("/stream")
     async def stream() -> Response:
-        if pictures.viewers >= _MOST_STREAMS:
+        if pictures.viewers >= _MAX_STREAMS:
             raise HTTPException(503, "too many look at the live picture")
         return StreamingResponse(pictures.stream(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
@@ -180,25 +188,25 @@ def _live(service: Service) -> APIRouter:
 
     @router.websocket("/events")
     async def events(socket: WebSocket) -> None:
-        await service.attend(socket)
+        await service.send_events(socket)
 
     return router
 
 
-async def _tell(socket: WebSocket, viewer: Viewer) -> None:
+async def _send(socket: WebSocket, viewer: Viewer) -> None:
     while True:
         for text in await viewer.take():
             await socket.send_text(text)
 
 
-async def _listen(socket: WebSocket) -> None:
-    """Notice that a page leaves; one that talks is no page of ours."""
+async def _wait_for_leave(socket: WebSocket) -> None:
+    """Notice that a page leaves; one that sends something is no page of ours."""
     message = await socket.receive()
     if message["type"] != "websocket.disconnect":
-        await socket.close(_SILENCE, "commands go to /api/command")
+        await socket.close(_POLICY_VIOLATION, "commands go to /api/command")
 
 
-async def _first(*works: Any) -> None:
+async def _until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
     """Run several coroutines until one of them ends."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
@@ -219,11 +227,11 @@ def _is_within(path: Path, folder: Path) -> bool:
 
 def _caching(request: Request) -> dict[str, str]:
     """A dive that is scored again has another version in its address; without one, nothing is kept."""
-    return {"cache-control": _KEPT} if "v" in request.query_params else {}
+    return {"cache-control": _CACHED} if "v" in request.query_params else {}
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(to_text(value), status, media_type="application/json")
+def _json(value: Any) -> Response:
+    return Response(encode(value), media_type="application/json")
 
 
 def _refused(_: Request, error: Exception) -> Response:
@@ -232,9 +240,9 @@ def _refused(_: Request, error: Exception) -> Response:
 
 def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"error": what_is_wrong(list(error.errors()))}, 422)
+    return JSONResponse({"error": validation_message(list(error.errors()))}, 422)
 
 
-def _plain(_: Request, error: Exception) -> Response:
+def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)

@@ -1,21 +1,19 @@
-"""Logging in: the token is given once, in a form or a link, and exchanged for a cookie that no script can read."""
+"""Login: the token is given once, in a form or a link, and exchanged for a cookie that no script can read."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.types import Receive, Scope
 
-from mcore_runtime.web.asking import Refusal, read_body
-from mcore_runtime.web.assets import asset_text
-from mcore_runtime.web.keys import COOKIE_SECONDS, Keys
-from mcore_runtime.web.limits import RateLimit
+from mcore_runtime.access_token import COOKIE_SECONDS, AccessToken
+from mcore_runtime.web.limits import RateLimit, Refusal, read_body
 
-PUBLIC = frozenset({"/login", "/style.css", "/icon.svg"})
+PUBLIC = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 """What anybody may see."""
-_AGAIN = '<!doctype html><title>MCoRe</title><meta http-equiv="refresh" content="0;url=/">'
+_SAME_SITE = '<!doctype html><title>MCoRe</title><meta http-equiv="refresh" content="0;url=/">'
 """A browser that follows a link from another site keeps the cookie back; asked by our own page, it sends it."""
 _WRONG = "This is not the token. It was printed where the run was started."
 _HELP = "The token was printed where the run was started."
@@ -25,12 +23,12 @@ class Login:
     """Exchanges the token for the cookie.
 
     Args:
-        keys: the token's.
+        token: of the page.
         cookie_name: of the cookie.
     """
 
-    def __init__(self, keys: Keys, cookie_name: str) -> None:
-        self._keys, self._cookie_name = keys, cookie_name
+    def __init__(self, token: AccessToken, cookie_name: str) -> None:
+        self._token, self._cookie_name = token, cookie_name
         self._attempts = RateLimit(burst=8, per_second=0.2)
 
     def is_token(self, text: str, client: str) -> bool:
@@ -41,26 +39,24 @@ class Login:
         """
         if not self._attempts.allows(client, cost=0):
             raise Refusal(429, "too many wrong tokens; wait half a minute", 30)
-        if self._keys.is_token(text):
+        if self._token.is_token(text):
             return True
         self._attempts.allows(client)
         return False
 
-    async def answer(self, scope: Scope, receive: Receive, client: str) -> Response | None:
+    async def answer(self, request: Request, client: str) -> Response | None:
         """Answer a client that is not known, if that is about logging in."""
-        headers = Headers(scope=scope)
-        method, path = scope["method"], scope["path"]
+        method, path = request.method, request.scope["path"]
         if path == "/login" and method == "POST":
-            body = await read_body(headers, receive)
-            return self._exchange(_field(body), client)
+            return self._exchange(_field(await read_body(request)), client)
         if path == "/login" and method in ("GET", "HEAD"):
             return _form(200, _HELP)
         if path != "/" or method != "GET":
             return None
-        if token := _field(scope["query_string"]):
+        if token := _field(request.scope["query_string"]):
             return self._exchange(token, client)
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            return HTMLResponse(_AGAIN)
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return HTMLResponse(_SAME_SITE)
         return None
 
     def _exchange(self, token: str, client: str) -> Response:
@@ -72,13 +68,14 @@ class Login:
             return _form(refusal.status, "Too many wrong tokens. Wait half a minute.")
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
-            self._cookie_name, self._keys.cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", path="/"
+            self._cookie_name, self._token.cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", path="/"
         )
         return answer
 
 
 def _form(status: int, message: str) -> Response:
-    return HTMLResponse(asset_text("login.html").replace("MESSAGE", message), status)
+    form = (files("mcore_runtime.web") / "pages" / "login.html").read_text(encoding="utf-8")
+    return HTMLResponse(form.replace("MESSAGE", message), status)
 
 
 def _field(data: bytes) -> str:

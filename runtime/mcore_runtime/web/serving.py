@@ -1,4 +1,4 @@
-"""Serving the page of a session: the address, the token, and the server's life."""
+"""Serving of the page of a session: its address, its token, and its life."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mcore.common.optional import require
-from mcore_runtime.web.address import Address, is_loopback, listen, local_names, parse_address, url_of
-from mcore_runtime.web.facade import Session
-from mcore_runtime.web.keys import Keys, make_token
+from mcore_runtime.access_token import AccessToken, make_token
+from mcore_runtime.address import Address, is_loopback, listen, local_names, parse_address, url_of
+from mcore_runtime.web.protocols import Session
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def serve(
     address: str | Address,
     *,
     token: str | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Iterator[Page]:
     """Serve a session's page from a thread of its own, while the context lasts.
 
@@ -48,28 +48,25 @@ def serve(
         session: a ``LiveSession``.
         address: HOST:PORT, see ``parse_address``; port 0 takes a free one.
         token: what the page asks for; None: nothing on loopback, and a new one elsewhere.
-        say: told where the page is, and a new token, once; default: a line on stderr.
+        log: gets a line with the address, and a new token, once; default: standard error.
 
     Raises:
         UserError: not an address, it cannot be had, a token that is none, or packages are missing.
     """
     place = check_page(address)
-    from mcore_runtime.web.server import ServerThread
+    from mcore_runtime.web.server import run_server
 
-    given = None if token is None else Keys(token)
+    given = None if token is None else AccessToken(token)
     with listen(place) as taken:
         is_local = is_loopback(taken.getsockname()[0])
         made = make_token() if token is None and not is_local else None
-        keys = given if made is None else Keys(made)
-        server = ServerThread(session, taken, keys, local_names(place.host) if keys is None else None)
-        server.start()
-        try:
+        required = given if made is None else AccessToken(made)
+        names = local_names(place.host) if required is None else None
+        with run_server(session, taken, required, names):
             page = Page(url_of(taken, place), made or token)
-            (say or _say)(f"page: {page.url}" + ("" if made is None else f"  token, shown this once: {made}"))
+            (log or _log)(f"page: {page.url}" + ("" if made is None else f"  token, shown this once: {made}"))
             yield page
-        finally:
-            server.close()
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcore.common.errors import BundleError
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures, write_exemplar_pictures
 from mcore_runtime.bundle.moments import Moment, moment_frames
-from mcore_runtime.report.side_by_side import side_by_side
+from mcore_runtime.report.exemplar_comparison import compare_with_exemplar
 
 STRIPS = {
     "train/ada.mp4": [Moment(0.1 * i, b"a%d" % i) for i in range(6)],
@@ -100,6 +100,6 @@ def test_two_dives_belong_together(
 ) -> None:
     write_exemplar_pictures(tmp_path / "pictures.zip", STRIPS)
     pictures = ExemplarPictures(tmp_path / "pictures.zip", "abc")
-    both = side_by_side(exemplar, bundle, [Moment(0.0, b"")] * dive, pictures)
+    both = compare_with_exemplar(exemplar, bundle, [Moment(0.0, b"")] * dive, pictures)
     assert (both is not None) == belong_together
-    assert side_by_side(exemplar, bundle, [], None) is None
+    assert compare_with_exemplar(exemplar, bundle, [], None) is None

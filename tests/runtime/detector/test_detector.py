@@ -81,7 +81,7 @@ def test_a_dive_is_found_at_any_rate(rate: float) -> None:
     (dive,) = watch(still_scene(dive_of(2.5, 4.8, 3.2), rate=rate))
     assert dive.entry_s == pytest.approx(entry_of(2.5, 4.8, 3.2), abs=BOUNDARY_S)
     assert dive.takeoff_s == pytest.approx(2.5, abs=BOUNDARY_S)
-    assert dive.witness == "body"
+    assert dive.found_by == "body"
     start_s, end_s = dive.window_s
     assert (start_s, end_s) == (dive.takeoff_s - 1.2, dive.entry_s + 1.5)
 
@@ -209,7 +209,7 @@ def test_a_dive_is_found_in_the_camera_that_follows_it(rate: float, up: float, f
     (dive,) = watch(followed_scene(fall_of_camera(2.5, up, fall_m), rate=rate))
     assert dive.entry_s == pytest.approx(entry_of(2.5, up, fall_m), abs=BOUNDARY_S)
     assert dive.takeoff_s == pytest.approx(2.5, abs=BOUNDARY_S)
-    assert dive.witness == "camera"
+    assert dive.found_by == "camera"
 
 
 @pytest.mark.parametrize("seconds", [0.7, 1.0, 1.5, 2.5])

@@ -11,10 +11,11 @@ import pytest
 
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
+from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.session import SessionStore
+from mcore_runtime.session import LiveDive, SessionStore
 from mcore_runtime.sources import open_source
 from tests.numbered_video import write_numbered
 from tests.runtime.live.at import At
@@ -65,10 +66,10 @@ def begin(
         store = SessionStore.open(folder) if there else SessionStore.create(folder, FACTS)
     try:
         with (
-            EngineThread(open_scorer, first_delay_s=0.05) as engine,
+            ScorerThread(open_scorer, first_delay_s=0.05) as engine,
             open_source(str(video)) as source,
             LiveSession(
-                source, engine, settings, store=store, competition=Competition(entries), dive_number=dive_number,
+                source, engine, settings, store=store, competition=Competition.begin(entries), dive_number=dive_number,
                 detector=At(*dives), **others,
             ) as session,
         ):  # fmt: skip
@@ -84,3 +85,15 @@ def rows(session: LiveSession, *names: str) -> list[tuple[Any, ...]]:
 def current(session: LiveSession) -> int | None:
     entry = session.snapshot()["current"]
     return None if entry is None else entry["order"]
+
+
+def dive_of(session: LiveSession, number: int) -> LiveDive:
+    dive = session.dive(number)
+    assert dive is not None
+    return dive
+
+
+def result_of(session: LiveSession, number: int) -> DiveScore:
+    result = dive_of(session, number).result
+    assert result is not None
+    return result

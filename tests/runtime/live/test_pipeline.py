@@ -1,14 +1,12 @@
-"""From a stream to scores: every dive is reported once, with what was wrong, whatever happens to source and engine."""
+"""A stream to scores: every dive is reported once, with what was wrong, whatever happens to source and engine."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +14,17 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore_runtime.detector import DetectedDive
-from mcore_runtime.live.dives import RunSummary
+from mcore_runtime.live.broadcast import DiveNews
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.scoring.scorer import Scorer
+from mcore_runtime.session import LiveDive
+from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.sources import open_source
 from tests.runtime.live.at import At
 from tests.runtime.live.conftest import PATIENCE_S, SETTINGS
 from tests.runtime.sources.mjpeg_server import MjpegServer
-
-Record = dict[str, Any]
 
 
 def watch(
@@ -37,9 +35,9 @@ def watch(
     detector: At | None = None,
     during: Callable[[LiveSession], None] | None = None,
     dive_number: str | None = "407C",
-) -> tuple[list[Record], RunSummary]:
+) -> tuple[list[LiveDive], RunSummary]:
     with (
-        EngineThread(lambda: Scorer(bundle, backend="onnxruntime", threads=1)) as engine,
+        ScorerThread(lambda: Scorer(bundle, backend="onnxruntime", threads=1)) as engine,
         open_source(address, first_delay_s=0.05) as source,
         LiveSession(source, engine, settings, dive_number=dive_number, detector=detector) as session,
     ):
@@ -55,21 +53,22 @@ def test_a_dive_in_a_stream_scores_as_in_a_file(video: Path, tiny_bundle: Path) 
     (dive,), summary = watch(str(video), tiny_bundle, detector=At((2.0, 3.5)))
     with Scorer(tiny_bundle, backend="onnxruntime", threads=1) as scorer:
         reference = scorer.score(video, "407C", start_s=2.0 - 1.2, end_s=3.5 + 1.5)
-    assert dive["status"] == "scored"
-    result = dive["result"]
-    assert result["score"] == reference.score
-    assert tuple(result["transitions_s"]) == reference.transitions_s
-    assert result["video"]["source"] == str(video)
-    assert (dive["takeoff_s"], dive["entry_s"], dive["found_by"]) == (2.0, 3.5, "body")
+    assert dive.status == "scored"
+    result = dive.result
+    assert result is not None
+    assert result.score == reference.score
+    assert result.transitions_s == reference.transitions_s
+    assert result.video.source == str(video)
+    assert (dive.takeoff_s, dive.entry_s, dive.found_by) == (2.0, 3.5, "motion")
     assert (summary.dives, summary.scored, summary.frames) == (1, 1, 240)
-    assert summary.time_to_score_ms["max"] == dive["time_to_score_ms"]
-    json.dumps(dive, allow_nan=False)
+    assert summary.time_to_score_ms["max"] == dive.time_to_score_ms
+    assert LiveDive.from_json(dive.to_json(), "dive") == dive
 
 
 def test_several_dives_come_in_order(video: Path, tiny_bundle: Path) -> None:
     dives, _ = watch(str(video), tiny_bundle, detector=At((1.3, 2.0), (3.5, 4.2), (5.0, 6.0)))
-    assert [dive["number"] for dive in dives] == [1, 2, 3]
-    assert [dive["status"] for dive in dives] == ["scored"] * 3
+    assert [dive.number for dive in dives] == [1, 2, 3]
+    assert [dive.status for dive in dives] == ["scored"] * 3
 
 
 @pytest.mark.parametrize(
@@ -80,28 +79,28 @@ def test_recordings_may_begin_and_end_close_to_a_dive(
     video: Path, tiny_bundle: Path, times: tuple[float, float], status: str, window: tuple[float, float]
 ) -> None:
     (dive,), _ = watch(str(video), tiny_bundle, detector=At(times))
-    assert dive["status"] == status, dive["reasons"]
-    np.testing.assert_allclose((dive["start_s"], dive["end_s"]), window, atol=1.5 / 30)
+    assert dive.status == status, dive.reasons
+    np.testing.assert_allclose((dive.start_s, dive.end_s), window, atol=1.5 / 30)
 
 
 def test_a_whole_file_is_one_dive(video: Path, tiny_bundle: Path) -> None:
     (dive,), _ = watch(str(video), tiny_bundle, replace(SETTINGS, mode="whole-file"))
     with Scorer(tiny_bundle, backend="onnxruntime", threads=1) as scorer:
         reference = scorer.score(video, "407C")
-    assert dive["result"] is not None
-    assert dive["result"]["score"] == reference.score
-    assert (dive["found_by"], dive["start_s"]) == ("whole-file", 0.0)
+    assert dive.result is not None
+    assert dive.result.score == reference.score
+    assert (dive.found_by, dive.start_s) == ("whole-file", 0.0)
 
 
 def test_a_file_that_is_too_long_for_one_dive_says_so(video: Path, tiny_bundle: Path) -> None:
     (dive,), _ = watch(str(video), tiny_bundle, replace(SETTINGS, mode="whole-file", ring_frames=100))
-    assert dive["status"] == "invalid"
-    assert "more than 100 frames" in dive["reasons"][0]
+    assert dive.status == "invalid"
+    assert "more than 100 frames" in dive.reasons[0]
 
 
 def test_an_engine_that_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        EngineThread(lambda: Scorer(tmp_path / "none"))
+        ScorerThread(lambda: Scorer(tmp_path / "none"))
 
 
 def test_the_operator_cuts_a_clip_from_a_live_stream(tiny_bundle: Path) -> None:
@@ -114,9 +113,9 @@ def test_the_operator_cuts_a_clip_from_a_live_stream(tiny_bundle: Path) -> None:
     settings = replace(SETTINGS, mode="manual", manual_before_s=0.7, manual_after_s=0.4)
     with MjpegServer() as server:
         (dive,), summary = watch(server.url, tiny_bundle, settings, during=operate)
-    assert dive["status"] == "scored", dive["reasons"]
-    assert dive["found_by"] == "operator"
-    assert dive["end_s"] - dive["start_s"] == pytest.approx(1.1, abs=0.15)
+    assert dive.status == "scored", dive.reasons
+    assert dive.found_by == "operator"
+    assert dive.end_s - dive.start_s == pytest.approx(1.1, abs=0.15)
     assert summary.connections == 1
 
 
@@ -136,8 +135,8 @@ def test_a_lost_camera_makes_the_clip_invalid_and_the_next_one_counts(tiny_bundl
 
         settings = replace(SETTINGS, mode="manual", manual_before_s=0.7, manual_after_s=0.4)
         dives, summary = watch(server.url, tiny_bundle, settings, during=break_off)
-    assert [dive["status"] for dive in dives] == ["invalid", "scored"], [dive["reasons"] for dive in dives]
-    assert "missing" in dives[0]["reasons"][-1] or "lost" in dives[0]["reasons"][0]
+    assert [dive.status for dive in dives] == ["invalid", "scored"], [dive.reasons for dive in dives]
+    assert "missing" in dives[0].reasons[-1] or "lost" in dives[0].reasons[0]
     assert summary.connections == 2
 
 
@@ -152,19 +151,19 @@ def test_a_camera_that_stays_away_does_not_hold_the_clip_back(tiny_bundle: Path)
                 deadline = time.monotonic() + PATIENCE_S
                 while time.monotonic() < deadline:
                     event = news.get(1.0)
-                    if event is not None and event["type"] == "dive":
+                    if isinstance(event, DiveNews):
                         break
             session.stop()
 
         settings = replace(SETTINGS, mode="manual", manual_before_s=0.7, manual_after_s=0.4)
         dives, _ = watch(server.url, tiny_bundle, settings, during=vanish)
-    assert [dive["status"] for dive in dives] == ["invalid"]
+    assert [dive.status for dive in dives] == ["invalid"]
 
 
 @pytest.mark.parametrize(
     ("seen", "pressed_s", "found_by"),
     [
-        (At((2.0, 3.5)), (3.6, 4.0, 4.8, 5.5), ["body"]),  # right after the entry, before the detector is certain
+        (At((2.0, 3.5)), (3.6, 4.0, 4.8, 5.5), ["motion"]),  # right after the entry, before the detector is certain
         (At(), (4.0, 4.1, 4.5, 6.0), ["operator", "operator"]),  # a finger that slips
     ],
     ids=["both saw it", "pressed twice"],
@@ -187,4 +186,4 @@ def test_one_dive_is_one_dive(
         there.set()
 
     dives, _ = watch(str(video), tiny_bundle, detector=BesideAnOperator(), during=begin)
-    assert [dive["found_by"] for dive in dives] == found_by
+    assert [dive.found_by for dive in dives] == found_by

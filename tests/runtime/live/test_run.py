@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mcore_runtime.live.command import _with_address, main
-from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
 from mcore_runtime.web import DEFAULT_ADDRESS
 from tests.numbered_video import write_numbered
 
@@ -70,15 +70,17 @@ def test_a_run_prints_a_line_for_each_dive_and_keeps_all(
 ) -> None:
     assert main([MEET, "--bundle", str(tiny_bundle), "--dive", "407C"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^#1 407C: \d+\.\d \(.*seen by camera; \d+ ms after its last frame$", printed, re.M)
+    assert re.search(r"^#1 407C: \d+\.\d \(.*found by camera tracking; \d+ ms after its last frame$", printed, re.M)
     assert "1 dives: 1 scored, 0 invalid, 0 failed; " in printed
     (folder,) = (here / "sessions").iterdir()
     data = read_session(folder)
-    (record,) = data.dives
-    assert (record["status"], record["found_by"], record["number"]) == ("scored", "camera", 1)
-    assert record["result"]["video"]["reader"] == "rendered"
-    assert (folder / record["recording"]).is_file()
-    assert data.load_clip(1).num_source_frames == record["result"]["video"]["num_source_frames"]
+    (dive,) = data.dives
+    assert (dive.status, dive.found_by, dive.number) == (DiveStatus.SCORED, FoundBy.CAMERA_TRACKING, 1)
+    assert dive.result is not None
+    assert dive.recording is not None
+    assert dive.result.video.reader == "rendered"
+    assert (folder / dive.recording).is_file()
+    assert data.load_clip(1).num_source_frames == dive.result.video.num_source_frames
     assert data.facts["bundle"] == str(tiny_bundle)
     assert data.facts["source"] == "synthetic://meet"
 
@@ -168,7 +170,8 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
     assert process.stdout is not None
     printed = ""
     while "retrying" not in printed:
-        printed += process.stdout.readline()
+        printed += (line := process.stdout.readline())
+        assert line, printed
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 0
@@ -220,16 +223,14 @@ def test_kill_9_loses_no_finished_dive_and_the_list_goes_on(meet: Path, tiny_bun
         process.wait()
         process.stdout.close()
         data = read_session(Path("s"))
-        kept = {dive["number"]: dive for dive in data.dives}
+        kept = {dive.number: dive.to_json() for dive in data.dives}
         assert all(kept[dive["number"]] == dive for dive in seen)
         entries = data.state["competition"]["entries"]
         done = [entry["order"] for entry in entries if entry["state"] == "done"]
         assert done == list(range(1, len(done) + 1))
         assert set(kept) <= set(done), "whose dive is known has dived"
-        scored = [number for number, dive in kept.items() if dive["status"] == "scored"]
-        assert scored == [dive["number"] for dive in data.dives if dive["result"] is not None]
     assert len(seen) >= 6
-    assert all(dive["athlete"] == f"A{dive['number']}" for dive in kept.values())
+    assert all(dive["athlete"] == f"A{number}" for number, dive in kept.items())
 
 
 def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here: Path) -> None:

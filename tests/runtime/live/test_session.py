@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from mcore.common.errors import UserError
+from mcore_runtime.live.broadcast import DiveNews, SnapshotChanged, SourceNews
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.session import read_session
+from mcore_runtime.session import DiveStatus, read_session
 from mcore_runtime.sources import open_source
 from tests.runtime.conftest import TOKENS
 from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, current, rows
@@ -72,9 +73,10 @@ def test_without_a_start_list(
     with begin(video, tiny_bundle, dive_number=default, dives=THREE[:1]) as session:
         session.run()
         assert rows(session, "status", "dive_number", "same_dive_number", "order") == [("scored", number, same, None)]
-        result = (session.dive(1) or {})["result"]
-        assert len(result["exemplars"]) == (1 if same else 4)
-        assert same or "less certain" in result["notes"][0]
+        assert (dive := session.dive(1)) is not None
+        assert dive.result is not None
+        assert len(dive.result.exemplars) == (1 if same else 4)
+        assert same or "less certain" in dive.result.notes[0]
         with pytest.raises(UserError, match="not a dive number"):
             session.command("set_dive", dive_number="99")
         session.command("set_dive", dive_number="407c")
@@ -115,10 +117,10 @@ def test_a_listener_who_never_listens_costs_nothing(video: Path, tiny_bundle: Pa
             session.command("go_to", order=1 + order % 4)
         assert deaf.dropped > 0
         assert len([1 for _ in iter(lambda: deaf.get(0.0), None)]) <= 2
-    assert [event["dive"]["number"] for event in heard if event["type"] == "dive"] == [1, 2, 3]
-    assert all(event["dive"]["status"] == "scored" for event in heard if event["type"] == "dive")
-    assert {"type": "changed"} in heard
-    assert heard[-1]["type"] == "source" or any(event["type"] == "source" for event in heard)
+    dives = [news.dive for news in heard if isinstance(news, DiveNews)]
+    assert [(dive.number, dive.status) for dive in dives] == [(number, DiveStatus.SCORED) for number in (1, 2, 3)]
+    assert SnapshotChanged() in heard
+    assert any(isinstance(news, SourceNews) for news in heard)
     assert deaf.is_over
     assert session.subscribe().is_over
 
@@ -131,9 +133,9 @@ def test_a_result_is_on_the_disk_before_anybody_hears_of_it(video: Path, tiny_bu
         def listen() -> None:
             while not news.is_over:
                 event = news.get(1.0)
-                if event is not None and event["type"] == "dive":
-                    kept = {dive["number"]: dive for dive in read_session(folder).dives}
-                    if kept.get(event["dive"]["number"]) != event["dive"]:
+                if isinstance(event, DiveNews):
+                    kept = {dive.number: dive for dive in read_session(folder).dives}
+                    if kept.get(event.dive.number) != event.dive:
                         missing.append(event)
 
         thread = threading.Thread(target=listen)
@@ -143,25 +145,26 @@ def test_a_result_is_on_the_disk_before_anybody_hears_of_it(video: Path, tiny_bu
     assert not missing
 
 
-def test_a_dive_is_put_beside_its_closest_exemplar(
+def test_a_dive_is_compared_with_its_closest_exemplar(
     video: Path, tiny_bundle: Path, pictured_bundle: Path, tmp_path: Path
 ) -> None:
     with begin(video, pictured_bundle, tmp_path / "s", entries=ENTRIES) as session:
         session.run()
-        record, both = session.dive(1), session.beside(1)
+        record, both = session.dive(1), session.exemplar_comparison(1)
         assert record is not None
         assert both is not None
-        assert both.exemplar == record["result"]["exemplars"][0]["name"]
-        assert len(both.dive) == len(both.other) == TOKENS
-        assert session.beside(2) is None  # there are no pictures of its only exemplar
-        assert session.beside(9) is None
+        assert record.result is not None
+        assert both.exemplar_name == record.result.exemplars[0].name
+        assert len(both.dive) == len(both.exemplar) == TOKENS
+        assert session.exemplar_comparison(2) is None  # there are no pictures of its only exemplar
+        assert session.exemplar_comparison(9) is None
     with begin(video, pictured_bundle, tmp_path / "t", entries=ENTRIES) as session:
         session.run()
         (pictured_bundle / "exemplar_pictures.zip").unlink()
-        assert session.beside(1) is None  # a bundle that goes away takes no dive with it
+        assert session.exemplar_comparison(1) is None  # a bundle that goes away takes no dive with it
     with begin(video, tiny_bundle, tmp_path / "s") as session:  # another bundle, with exemplars of the same names
         assert session.strip(1) is not None
-        assert session.beside(1) is None
+        assert session.exemplar_comparison(1) is None
 
 
 def test_the_strip_is_of_the_scored_frames_and_survives(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -190,10 +193,12 @@ def test_the_video_of_a_dive_is_kept(video: Path, tiny_bundle: Path, tmp_path: P
     with begin(video, tiny_bundle, tmp_path / "s", dives=((2.0, 3.5),), settings=LiveSettings()) as session:
         session.run()
         path = session.clip_path(1)
-        record = session.dive(1) or {}
+        record = session.dive(1)
         assert rows(session, "has_clip") == [(True,)]
         assert session.clip_path(2) is None
     assert path == tmp_path / "s" / "clips" / "dive-0001.mp4"
-    assert 0 <= record["start_s"] - record["recording_start_s"] <= 0.6
+    assert record is not None
+    assert record.recording_start_s is not None
+    assert 0 <= record.start_s - record.recording_start_s <= 0.6
     with open_source(str(path)) as source:
         assert sum(1 for _ in source) / 30 == pytest.approx(4.2, abs=0.6)

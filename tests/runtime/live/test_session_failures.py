@@ -1,9 +1,8 @@
-"""What may break without ending a session: the power, the engine, the folder and the disk."""
+"""Failures that must not end a session: of the scorer, the folder and the disk."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
-from mcore.video import SampledClip
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.session import SessionStore, read_session
-from tests.runtime.live.conftest import ENTRIES, FACTS, PATIENCE_S, THREE, begin, current, rows
+from mcore_runtime.session import DiveStatus, SessionStore, read_session
+from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, dive_of, result_of, rows
 
 
 def fails_at(*calls: int) -> Callable[[Scorer], None]:
@@ -37,26 +35,6 @@ def fails_at(*calls: int) -> Callable[[Scorer], None]:
     return spoil
 
 
-def test_a_dive_that_was_being_scored_at_a_power_cut_is_not_forgotten(
-    video: Path, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "s"
-    with begin(video, tiny_bundle, folder, entries=ENTRIES, dives=THREE[:1]) as session:
-        session.run()
-        state = read_session(folder).state["competition"]
-        record = session.dive(1)
-    with SessionStore.create(tmp_path / "cut", FACTS) as store:
-        assert record is not None
-        store.save_state("competition", {**state, "scoring": [{**record, "status": "scoring", "result": None}]})
-    with begin(video, tiny_bundle, tmp_path / "cut", dives=()) as session:
-        assert rows(session, "number", "status", "athlete") == [(1, "failed", "Ada")]
-        assert "the program ended while it was being scored" in session.snapshot()["dives"][0]["reasons"][0]
-        assert current(session) == 2
-        with pytest.raises(UserError, match="no frames"):
-            session.command("rescore", number=1)
-    assert [dive["status"] for dive in read_session(tmp_path / "cut").dives] == ["failed"]
-
-
 def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(
     video: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
@@ -64,14 +42,14 @@ def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(
         summary = session.run()
         assert rows(session, "status", "order") == [("scored", 1), ("failed", 2), ("scored", 3)]
         assert (summary.scored, summary.failed) == (2, 1)
-        assert "the device is gone" in (session.dive(2) or {})["reasons"][0]
+        assert "the device is gone" in dive_of(session, 2).reasons[0]
         session.command("rescore", number=2)
         session.drain()
-        again = session.dive(2) or {}
-    assert (again["status"], again["reasons"], again["order"]) == ("scored", [], 2)
+        again, score = dive_of(session, 2), result_of(session, 2).score
+    assert (again.status, again.reasons, again.order) == (DiveStatus.SCORED, (), 2)
     with Scorer(tiny_bundle, backend="onnxruntime", threads=1) as scorer:
         reference = scorer.score(video, "5253B", start_s=3.5 - 1.2, end_s=4.2 + 1.5)
-    assert again["result"]["score"] == reference.score
+    assert score == reference.score
     events = [(event.kind, event.text) for event in read_session(tmp_path / "s").events]
     assert ("engine", "RuntimeError: the device is gone") in events
     assert any(kind == "engine" and text.startswith("open again: onnxruntime") for kind, text in events)
@@ -102,18 +80,14 @@ def test_a_folder_that_cannot_be_written_costs_the_video_and_not_the_score(
 def test_a_full_disk_is_shown_and_forgotten_once_there_is_room(
     video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = SessionStore.save_dive
-    full = [True]
-
-    def limited(store: SessionStore, record: Any, clip: SampledClip | None = None) -> str | None:
-        return "the disk is full" if full[0] else save(store, record, clip)
-
-    monkeypatch.setattr(SessionStore, "save_dive", limited)
-    monkeypatch.setattr(SessionStore, "save_state", lambda *_: "the disk is full" if full[0] else None)
+    flush, full = SessionStore._flush, [True]
+    monkeypatch.setattr(SessionStore, "_flush", lambda store: "the disk is full" if full[0] else flush(store))
     with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1]) as session:
         session.run()
         assert rows(session, "status") == [("scored",)]
         assert session.snapshot()["session"]["problem"] == "the disk is full"
+        with pytest.raises(UserError, match="not on the disk: the disk is full"):
+            session.command("set_dive", dive_number="407C")
         full[0] = False
         session.command("void", number=1)
         assert session.snapshot()["session"]["problem"] is None
@@ -122,41 +96,44 @@ def test_a_full_disk_is_shown_and_forgotten_once_there_is_room(
 def test_a_store_that_breaks_is_shown_and_ends_nothing(
     video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = iter(range(100))
-    save = SessionStore.save_dive
+    save = SessionStore.save
 
-    def broken(store: SessionStore, record: Any, clip: SampledClip | None = None) -> str | None:
-        if next(calls) == 0:
+    def broken(store: SessionStore, **named: Any) -> str | None:
+        if any(dive.number == 1 for dive in named.get("dives", ())):
             raise KeyError("a fault of ours")
-        return save(store, record, clip)
+        return save(store, **named)
 
-    monkeypatch.setattr(SessionStore, "save_dive", broken)
+    monkeypatch.setattr(SessionStore, "save", broken)
     with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:2]) as session:
         session.run()
         assert rows(session, "status") == [("scored",), ("scored",)]
 
 
-def test_a_slow_disk_does_not_slow_the_stream(
+def test_a_slow_disk_slows_neither_the_stream_nor_the_scorer(
     video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight seconds of video are watched in one, while the disk takes almost as long for every dive."""
-    save = SessionStore.save_dive
+    """The disk takes nothing until the source has ended and all dives are scored; then all of it."""
+    save, go_on, scored = SessionStore.save, threading.Event(), threading.Semaphore(0)
 
-    def slow(store: SessionStore, record: Any, clip: SampledClip | None = None) -> str | None:
-        time.sleep(0.4)
-        return save(store, record, clip)
+    def slow(store: SessionStore, **named: Any) -> str | None:
+        assert go_on.wait(PATIENCE_S)
+        return save(store, **named)
 
-    monkeypatch.setattr(SessionStore, "save_dive", slow)
-    with begin(video, tiny_bundle, tmp_path / "s") as session:
-        with session.subscribe() as news:
-            began_s = time.monotonic()
-            thread = threading.Thread(target=session.run)
-            thread.start()
-            while (event := news.get(PATIENCE_S)) is not None:
-                if event["type"] == "source" and event["source"]["state"] == "ended":
-                    break
-        watched_s = time.monotonic() - began_s
+    def count(scorer: Scorer) -> None:
+        regressor = scorer.backend.regressor
+
+        def counting(*inputs: NDArray[np.float32]) -> object:
+            scored.release()
+            return regressor(*inputs)
+
+        scorer.backend.regressor = counting  # type: ignore[method-assign, assignment]
+
+    with begin(video, tiny_bundle, tmp_path / "s", spoil=count) as session:
+        monkeypatch.setattr(SessionStore, "save", slow)
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        assert all(scored.acquire(timeout=PATIENCE_S) for _ in range(3))
+        assert session.snapshot()["dives"] == [], "what is not on the disk is not shown"
+        go_on.set()
         thread.join()
-        took_s = time.monotonic() - began_s
         assert [row["status"] for row in session.snapshot()["dives"]] == ["scored"] * 3
-    assert took_s > watched_s + 0.4

@@ -37,10 +37,10 @@ def test_table_names_score_spread_and_stages(
 @pytest.mark.parametrize(
     ("half_widths", "words", "absent"),
     [
-        ((4.0, 9.0), r"80 % interval .* \d+\.\d to \d+\.\d ", "Spread:"),
+        ((4.0, 9.0), r"80 % interval .* \d+\.\d to \d+\.\d ", "Exemplar range:"),
         (
             (4.0, None),
-            r"from, to .* \d+\.\d to \d+\.\d \(80 % interval\) .* to \d+\.\d \(spread\)",
+            r"from, to .* \d+\.\d to \d+\.\d \(80 % interval\) .* to \d+\.\d \(exemplar range\)",
             "│ 80 % interval │",
         ),
     ],

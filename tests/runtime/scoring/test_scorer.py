@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,7 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
         result = scorer.score(dive_video, "5253B")
     assert (result.low, result.high) == (None, None)
     assert result.difficulty is None
-    assert any("spread is unknown" in note for note in result.notes)
+    assert any("exemplar range is unknown" in note for note in result.notes)
 
 
 CALIBRATION = BankCalibration(
@@ -100,14 +101,14 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
         result = scorer.score(dive_video, dive_number, any_exemplar=True)
     if half_width is None:
-        assert (result.low, result.high) == result.exemplar_spread
+        assert (result.low, result.high) == result.exemplar_range
         assert result.interval_level is None
         assert result.interval_text.startswith("exemplars say")
     else:
         assert (result.low, result.high) == (result.score - half_width, result.score + half_width)
         assert result.interval_level == 0.8
         assert result.interval_text.startswith("80 %: ")
-    assert not any("spread is unknown" in note for note in result.notes)
+    assert not any("exemplar range is unknown" in note for note in result.notes)
     assert any("less certain" in note for note in result.notes) == (dive_number not in ("407C", "5253B"))
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
@@ -123,6 +124,19 @@ def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path
         folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
     )
     return folder
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
+    """Each thread gets the results of its own clip; on OpenVINO without a lock it got another's."""
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    clips = np.random.default_rng(0).standard_normal((4, 3, 8, 12, 12), np.float32)
+    with Scorer(tiny_bundle, backend) as scorer, ThreadPoolExecutor(len(clips)) as pool:
+        expected = [scorer.encode(clip).tokens for clip in clips]
+        for _ in range(100):
+            for encoded, tokens in zip(pool.map(scorer.encode, clips), expected, strict=True):
+                np.testing.assert_array_equal(encoded.tokens, tokens)
 
 
 def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:
@@ -183,7 +197,7 @@ def test_a_score_that_is_not_a_number_is_an_error(
             return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
 
         monkeypatch.setattr(scorer.backend, "regressor", overflow)
-        with pytest.raises(BackendError, match=rf"not numbers.*--verify --backend {scorer.backend.name}"):
+        with pytest.raises(BackendError, match=rf"not numbers.*mcore-bundle verify .* --backend {scorer.backend.name}"):
             scorer.score(dive_video, "407C")
 
 

@@ -10,14 +10,24 @@ import numpy as np
 from mcore.video import SampledClip
 from mcore_runtime import Scorer
 from mcore_runtime.scoring.scorer import video_facts
-from mcore_runtime.session import SessionStore
+from mcore_runtime.session import DiveStatus, FoundBy, LiveDive, SessionStore
 
 FACTS: dict[str, Any] = {"source": "rtsp://camera/…", "bundle": "bundle", "backend": "onnxruntime", "mode": "auto"}
 
 
-def record(number: int, **changes: Any) -> dict[str, Any]:
-    """A dive without a result."""
-    return {"number": number, "status": "failed", "dive_number": "407C", "result": None, "reasons": ["x"], **changes}
+def record(number: int, *, status: DiveStatus | str = DiveStatus.FAILED, **changes: Any) -> LiveDive:
+    """A dive without a result; lists become tuples."""
+    values: dict[str, Any] = {
+        "dive_number": "407C",
+        "found_by": FoundBy.OPERATOR,
+        "created": "2026-11-23T12:01:00.000+00:00",
+        "source": "rtsp://camera/…",
+        "start_s": 10.0,
+        "end_s": 13.0,
+        "reasons": ("x",),
+    }
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    return LiveDive(number=number, status=DiveStatus(status), **(values | given))
 
 
 def noise(number: int, shape: tuple[int, int, int] = (8, 20, 12)) -> SampledClip:
@@ -47,32 +57,18 @@ def assert_same(found: SampledClip, expected: SampledClip) -> None:
         assert getattr(found, name) == getattr(expected, name), name
 
 
-def scored_record(scorer: Scorer, number: int, **changes: Any) -> dict[str, Any]:
+def scored_record(scorer: Scorer, number: int, **changes: Any) -> LiveDive:
     """A dive of ``noise(number)`` as a run saves it when it has a score."""
     clip = noise(number)
-    result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 10.0, 13.0))
-    live: dict[str, Any] = {
-        "start_s": 10.0,
-        "end_s": 13.0,
+    values: dict[str, Any] = {
+        "status": DiveStatus.SCORED,
+        "found_by": FoundBy.MOTION,
+        "created": f"2026-11-23T12:00:{number:02d}.000+00:00",
         "time_to_score_ms": 100.0 + number,
-        "found_by": "body",
-        "notes": [],
+        "result": scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 10.0, 13.0)),
+        "reasons": (),
     }
-    created = f"2026-11-23T12:00:{number:02d}.000+00:00"
-    values = {**live, "status": "scored", "reasons": [], "result": result.to_json(), "created": created, **changes}
-    return record(number, **values)
-
-
-def unscored_record(number: int, status: str, **changes: Any) -> dict[str, Any]:
-    """A dive without a score."""
-    live: dict[str, Any] = {
-        "start_s": 10.0,
-        "end_s": 13.0,
-        "time_to_score_ms": None,
-        "found_by": "operator",
-        "notes": [],
-    }
-    return record(number, **{**live, "status": status, "created": "2026-11-23T12:01:00.000+00:00", **changes})
+    return record(number, **(values | changes))
 
 
 def make_session(folder: Path, bundle: Path) -> Path:
@@ -80,10 +76,10 @@ def make_session(folder: Path, bundle: Path) -> Path:
     facts = {**FACTS, "bundle": str(bundle), "precision": "fp32", "settings": {"threads": 1, "any_exemplar": True}}
     with Scorer(bundle, "onnxruntime", threads=1) as scorer, SessionStore.create(folder, facts) as store:
         store.save_dive(scored_record(scorer, 1), noise(1))
-        store.save_dive(unscored_record(2, "failed", reasons=["RuntimeError: the device is gone"]), noise(2))
-        store.save_dive(unscored_record(3, "invalid", reasons=["no frames for 0.60 s"]), noise(3))
+        store.save_dive(record(2, reasons=["RuntimeError: the device is gone"]), noise(2))
+        store.save_dive(record(3, status="invalid", reasons=["no frames for 0.60 s"]), noise(3))
         store.save_dive(scored_record(scorer, 4), noise(4))
-        store.save_dive(scored_record(scorer, 4, status="void", status_before="scored"))
-        store.save_dive(unscored_record(5, "scoring", reasons=[], dive_number=None), noise(5))
+        store.save_dive(scored_record(scorer, 4, status="void", status_before=DiveStatus.SCORED))
+        store.save_dive(record(5, status="scoring", reasons=[], dive_number=None), noise(5))
         store.log("source", "lost")
     return folder

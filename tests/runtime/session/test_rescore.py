@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from mcore.common.errors import UserError
 from mcore_runtime import Scorer
 from mcore_runtime.live.command import main as run
+from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import video_facts
-from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, read_session
 from mcore_runtime.session.rescore import main
-from mcore_runtime.session.rescoring import rescored
+from mcore_runtime.session.rescoring import rescore
 from tests.numbered_video import write_numbered
 from tests.runtime.session.made import FACTS, make_session, noise, record
 
@@ -25,9 +27,10 @@ def session(tmp_path: Path, tiny_bundle: Path) -> Path:
     return make_session(tmp_path / "session", tiny_bundle)
 
 
-def essence(result: dict[str, Any]) -> dict[str, Any]:
+def essence(dive: LiveDive) -> DiveScore:
     """All of a result that does not depend on the hour."""
-    return {name: value for name, value in result.items() if name != "timing_ms"}
+    assert dive.result is not None
+    return replace(dive.result, timing_ms={})
 
 
 def test_what_ran_live_gives_the_same_result_bit_for_bit(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -36,24 +39,24 @@ def test_what_ran_live_gives_the_same_result_bit_for_bit(tmp_path: Path, tiny_bu
     assert run([*arguments, "--session", str(folder)]) == 0
     assert main([str(folder), "--all"]) == 0
     history = read_session(folder).revisions[1]
-    live, again = history[0].record, history[-1].record
+    live, again = history[0].dive, history[-1].dive
     assert len(history) == 2
-    assert essence(live["result"]) == essence(again["result"])
-    assert again["time_to_score_ms"] is None
-    assert f"before: {live['result']['score']:.1f}" in again["notes"][-1]
+    assert essence(live) == essence(again)
+    assert again.time_to_score_ms is None
+    assert f"before: {essence(live).score:.1f}" in again.notes[-1]
 
 
 def test_by_default_what_has_no_score_gets_one(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = read_session(session)
     assert main([str(session)]) == 0
     after = read_session(session)
-    assert [dive["status"] for dive in after.dives] == ["scored", "scored", "invalid", "void", "scored"]
+    assert [dive.status for dive in after.dives] == ["scored", "scored", "invalid", "void", "scored"]
     assert [len(after.revisions[n]) - len(before.revisions[n]) for n in range(1, 6)] == [0, 1, 0, 0, 1]
     failed, unfinished = after.dives[1], after.dives[4]
-    assert failed["reasons"] == []
-    assert failed["notes"][-1].endswith("before: failed")
-    assert failed["result"]["video"]["start_s"] == 10.0
-    assert unfinished["result"]["same_dive_number"] is False  # nobody had announced it
+    assert failed.reasons == ()
+    assert failed.notes[-1].endswith("before: failed")
+    assert essence(failed).video.start_s == 10.0
+    assert not essence(unfinished).same_dive_number  # nobody had announced it
     assert "#2 407C: " in capsys.readouterr().out
     assert after.events[-1].kind == "rescore"
     assert main([str(session)]) == 0
@@ -64,14 +67,14 @@ def test_the_score_is_that_of_the_frames(session: Path, tiny_bundle: Path) -> No
     main([str(session), "--dives", "2"])
     with Scorer(tiny_bundle, "onnxruntime", threads=1) as scorer:
         expected = scorer.score_clip(noise(2), scorer.select("407C"))
-    assert read_session(session).dives[1]["result"]["score"] == expected.score
+    assert read_session(session).dives[1].score == expected.score
 
 
 def test_a_corrected_number_changes_the_exemplars(session: Path) -> None:
     assert main([str(session), "--dives", "1", "1", "--dive-number", "5253b"]) == 0
     dive = read_session(session).dives[0]
-    assert dive["dive_number"] == dive["result"]["dive_number"] == "5253B"
-    assert [exemplar["name"] for exemplar in dive["result"]["exemplars"]] == ["final-1"]
+    assert dive.dive_number == essence(dive).dive_number == "5253B"
+    assert [exemplar.name for exemplar in essence(dive).exemplars] == ["final-1"]
     assert len(read_session(session).revisions[1]) == 2
 
 
@@ -99,7 +102,7 @@ def test_an_engine_that_fails_again_changes_nothing(
     assert "#1: RuntimeError: CUDA error 719" in capsys.readouterr().err
     data = read_session(session)
     assert len(data.revisions[1]) == 1
-    assert data.dives[1]["status"] == "scored"
+    assert data.dives[1].status is DiveStatus.SCORED
 
 
 @pytest.mark.parametrize(
@@ -124,14 +127,14 @@ def test_frames_of_another_size_are_refused(tmp_path: Path, tiny_bundle: Path) -
         Scorer(tiny_bundle, "onnxruntime") as scorer,
         pytest.raises(UserError, match="96 x 20 x 12, the bundle takes 8"),
     ):
-        rescored(scorer, record(1), noise(1, (96, 20, 12)))
+        rescore(scorer, record(1), noise(1, (96, 20, 12)))
 
 
 def test_dives_whose_frames_are_gone_are_named(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (session / "inputs" / "dive-0002.npz").unlink()
     assert main([str(session)]) == 1
     assert "cannot read the frames of dive 2" in capsys.readouterr().err
-    assert read_session(session).dives[4]["status"] == "scored"
+    assert read_session(session).dives[4].status is DiveStatus.SCORED
 
 
 def test_a_session_that_is_going_on_is_left_alone(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +150,7 @@ def test_scores_that_could_not_be_written_are_no_success(session: Path, capsys: 
         other.execute("ROLLBACK")
     other.close()
     assert "could not be written" in capsys.readouterr().err
-    assert read_session(session).dives[1]["status"] == "failed"
+    assert read_session(session).dives[1].status is DiveStatus.FAILED
 
 
 def test_a_session_without_a_bundle_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,9 +173,8 @@ def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
         clip = noise(1)
         head = scorer.begin(clip.frames[: scorer.split.head_frames])
         result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), head=head)
-        whole = record(1, status="scored", result=result.to_json(), start_s=1.0, end_s=4.0)
-        assert store.save_dive(whole, clip) is None
+        assert store.save_dive(record(1, status="scored", result=result, start_s=1.0, end_s=4.0), clip) is None
     assert main([str(tmp_path / "s"), "--all"]) == 0
-    again = read_session(tmp_path / "s").dives[0]["result"]
-    assert "backbone_head" in again["timing_ms"]
-    assert essence(again) == essence(read_session(tmp_path / "s").revisions[1][0].record["result"])
+    first, again = (revision.dive for revision in read_session(tmp_path / "s").revisions[1])
+    assert again.was_begun_early
+    assert essence(again) == essence(first)

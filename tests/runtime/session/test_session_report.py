@@ -6,8 +6,8 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +16,13 @@ from PIL import Image
 from mcore_runtime import Scorer
 from mcore_runtime.live.command import main as run
 from mcore_runtime.report.filmstrip import Picture, clip_strip
-from mcore_runtime.session import SessionData, SessionStore, read_session
+from mcore_runtime.session import LiveDive, SessionData, SessionStore, read_session
 from mcore_runtime.session.overview import overview
 from mcore_runtime.session.pictures import dive_frames
 from mcore_runtime.session.report import render_session
 from mcore_runtime.session.report_command import main
 from tests.numbered_video import write_numbered
-from tests.runtime.session.made import FACTS, make_session, noise, scored_record, unscored_record
+from tests.runtime.session.made import FACTS, make_session, noise, record, scored_record
 
 EVIL = '"><script>alert(1)</script>$name&'
 
@@ -48,7 +48,7 @@ def test_every_dive_has_its_section_strip_and_reasons(session: Path) -> None:
     assert "The operator says that it was no dive" in section(page, 4)
     assert "All its results" in section(page, 4)
     assert "mcore-rescore does it" in section(page, 5)
-    score = read_session(session).dives[0]["result"]["score"]
+    score = read_session(session).dives[0].score
     assert f'<p class="points">{score:.1f}</p>' in section(page, 1)
     assert section(page, 1).count(" begins</b>") == 2
     assert " begins</b>" not in section(page, 2)
@@ -59,7 +59,7 @@ def test_every_dive_has_its_section_strip_and_reasons(session: Path) -> None:
 def test_the_page_needs_nothing_else_and_runs_nothing(session: Path, tmp_path: Path, tiny_bundle: Path) -> None:
     with Scorer(tiny_bundle, "onnxruntime", threads=1) as scorer, SessionStore.open(session) as store:
         store.save_dive(scored_record(scorer, 6, athlete=EVIL, club=EVIL, notes=[EVIL], recording=EVIL), noise(6))
-        store.save_dive(unscored_record(7, EVIL, athlete=EVIL, reasons=[EVIL], created=EVIL, dive_number=EVIL))
+        store.save_dive(record(7, athlete=EVIL, reasons=[EVIL], created=EVIL, dive_number=EVIL))
         store.log(EVIL, EVIL)
     page = render_session(overview(read_session(session)))
     assert "<script" not in page
@@ -81,9 +81,11 @@ def test_pictures_come_from_the_video_when_it_holds_the_same_frames(tmp_path: Pa
     assert run([*arguments, "--session", str(folder)]) == 0
     data = read_session(folder)
     (dive,) = data.dives
-    sharp = strip(data, dive, dive["result"]["transitions"])
-    stored = strip(data, {**dive, "recording": None}, dive["result"]["transitions"])
-    shifted = strip(data, {**dive, "recording_start_s": dive["recording_start_s"] - 0.1}, ())
+    assert dive.result is not None
+    assert dive.recording_start_s is not None
+    sharp = strip(data, dive, dive.result.transitions)
+    stored = strip(data, replace(dive, recording=None), dive.result.transitions)
+    shifted = strip(data, replace(dive, recording_start_s=dive.recording_start_s - 0.1), ())
     assert [p.pts_seconds for p in sharp] == pytest.approx([p.pts_seconds for p in stored], abs=0.001)
     for one, other in zip(sharp, stored, strict=True):
         first, second = pixels(one.data_uri), pixels(other.data_uri)
@@ -102,7 +104,7 @@ def test_dives_are_shown_beside_exemplars_while_the_bundle_is_there(tmp_path: Pa
     assert "Beside the closest exemplar" not in render_session(overview(read_session(folder)))
 
 
-def strip(data: SessionData, dive: dict[str, Any], transitions: Sequence[int]) -> Sequence[Picture]:
+def strip(data: SessionData, dive: LiveDive, transitions: Sequence[int]) -> Sequence[Picture]:
     frames = dive_frames(data, dive)
     assert not isinstance(frames, str), frames
     return clip_strip(frames, transitions)
@@ -119,7 +121,7 @@ def sharpness(data_uri: str) -> float:
 
 def test_a_session_is_reported_while_it_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with SessionStore.create(tmp_path / "s", FACTS) as store:
-        store.save_dive(unscored_record(1, "failed"), noise(1))
+        store.save_dive(record(1), noise(1))
         assert main([str(tmp_path / "s")]) == 0
     assert "1 dive, 0 scored" in (tmp_path / "s" / "report.html").read_text()
     assert "report.html: 1 dives" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What is saved is there again, and what cannot be saved waits and is said."""
+"""The store: what is saved is there again, and what cannot be saved waits and is said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcore.common.errors import UserError
-from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
 from mcore_runtime.session import store as store_module
 from tests.runtime.session.made import FACTS, assert_same, noise, record
 
@@ -38,25 +38,44 @@ def test_what_was_saved_is_there_again(tmp_path: Path) -> None:
 def test_a_newer_result_counts_and_the_older_is_kept(tmp_path: Path) -> None:
     with SessionStore.create(tmp_path, FACTS) as store:
         store.save_dive(record(1), noise(1))
-        store.save_dive(record(1, status="scored"))
-        assert store.dives() == [record(1, status="scored")]
+        store.save_dive(record(1, status="invalid"))
+        assert store.dives() == [record(1, status="invalid")]
         assert_same(store.load_clip(1), noise(1))
     with SessionStore.open(tmp_path) as store:
         store.save_dive(record(1, status="void"))
-        history = store.history().revisions[1]
-    assert store.history().revisions[1] == history
-    assert [(h.revision, h.record["status"]) for h in history] == [(1, "failed"), (2, "scored"), (3, "void")]
+    history = read_session(tmp_path).revisions[1]
+    assert [(h.revision, h.dive.status) for h in history] == [(1, "failed"), (2, "invalid"), (3, "void")]
     rows = sqlite3.connect(tmp_path / "session.sqlite").execute("SELECT number, revision, status FROM scores")
     assert rows.fetchall() == [(1, 3, "void")]
 
 
-def test_the_caller_owns_what_it_gave_and_got(tmp_path: Path) -> None:
-    mine = record(1)
+def test_a_session_of_the_first_schema_is_read_and_goes_on(tmp_path: Path) -> None:
+    """Its dives name what found them otherwise."""
     with SessionStore.create(tmp_path, FACTS) as store:
-        store.save_dive(mine)
-        mine["reasons"].append("later")
-        store.dives()[0]["reasons"].append("elsewhere")
-        assert store.dives() == [record(1)]
+        store.save_dive(record(1))
+    with sqlite3.connect(tmp_path / "session.sqlite") as connection:
+        connection.execute("UPDATE results SET record = replace(record, '\"operator\"', '\"body\"')")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    expected = [record(1, found_by=FoundBy.MOTION)]
+    assert read_session(tmp_path).dives == expected
+    with SessionStore.open(tmp_path) as store:
+        assert store.dives() == expected
+        assert store._connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_record_of_another_version_is_named_and_not_gone_on_with(tmp_path: Path) -> None:
+    with SessionStore.create(tmp_path, FACTS) as store:
+        store.save_dive(record(1))
+        store.save_dive(record(2))
+    with sqlite3.connect(tmp_path / "session.sqlite") as connection:
+        connection.execute("UPDATE results SET record = '{\"result\": {}}' WHERE number = 2")
+    connection.close()
+    data = read_session(tmp_path)
+    assert data.dives == [record(1)]
+    assert "written by another version" in data.problems[0]
+    with pytest.raises(UserError, match=r"dive 2: .*read it with that one"):
+        SessionStore.open(tmp_path)
 
 
 def test_events_are_kept_in_order_whatever_they_say(tmp_path: Path) -> None:
@@ -65,7 +84,7 @@ def test_events_are_kept_in_order_whatever_they_say(tmp_path: Path) -> None:
         store.log("operator", "a file named \udcff")
     with SessionStore.open(tmp_path) as store:
         store.log("source", "back")
-        events = store.history().events
+    events = read_session(tmp_path).events
     assert [(e.kind, e.text) for e in events] == [
         ("source", "lost"),
         ("operator", "a file named ?"),
@@ -79,13 +98,7 @@ def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
             name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
         }
-    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 1}
-
-
-@pytest.mark.parametrize("number", [None, 0, -1, "3", 1.0, True])
-def test_a_record_without_a_number_is_a_mistake_of_the_program(tmp_path: Path, number: object) -> None:
-    with SessionStore.create(tmp_path, FACTS) as store, pytest.raises(ValueError, match="number, from 1"):
-        store.save_dive({"number": number})
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 2}
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
@@ -110,12 +123,12 @@ def test_threads_do_not_lose_each_others_results(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            assert all(dive["status"] == "failed" for dive in store.dives())
+            assert all(dive.status is DiveStatus.FAILED for dive in store.dives())
             time.sleep(0.001)
         for thread in threads:
             thread.join()
     data = read_session(tmp_path)
-    assert [dive["number"] for dive in data.dives] == list(range(1, 41))
+    assert [dive.number for dive in data.dives] == list(range(1, 41))
     assert len(data.events) == 40
     assert data.state == {f"worker {1 + 10 * i}": 10 + 10 * i for i in range(4)}
     for number in (1, 17, 40):
@@ -176,7 +189,7 @@ def test_a_connection_that_broke_is_opened_again(tmp_path: Path) -> None:
 
 
 def test_frames_give_way_to_scores_when_memory_must_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_MOST_INPUTS", 2)
+    monkeypatch.setattr(store_module, "_MAX_INPUTS", 2)
     with SessionStore.create(tmp_path, FACTS) as store:
         (tmp_path / "inputs").touch()  # a file where the folder should be
         for number in (1, 2, 3):
@@ -189,7 +202,7 @@ def test_frames_give_way_to_scores_when_memory_must_end(tmp_path: Path, monkeypa
         with pytest.raises(UserError, match="no frames of dive 1 were kept"):
             store.load_clip(1)
         assert_same(store.load_clip(3), noise(3))
-        assert "frames of dive 1" in store.history().events[0].text
+        assert "frames of dive 1" in read_session(tmp_path).events[0].text
 
 
 def test_only_one_process_or_part_of_it_writes(tmp_path: Path) -> None:
@@ -237,7 +250,7 @@ def test_another_file_of_that_name_is_refused_and_left_alone(
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     SessionStore.create(tmp_path, FACTS).close()
-    sqlite3.connect(tmp_path / "session.sqlite").execute("PRAGMA user_version = 2")
+    sqlite3.connect(tmp_path / "session.sqlite").execute("PRAGMA user_version = 3")
     for reader in (SessionStore.open, read_session):
         with pytest.raises(UserError, match="newer version"):
             reader(tmp_path)
@@ -268,9 +281,3 @@ def test_damaged_or_missing_frames_are_refused(tmp_path: Path) -> None:
         (tmp_path / "inputs" / "dive-0002.npz").unlink()
         with pytest.raises(UserError, match="cannot read the frames of dive 2"):
             store.load_clip(2)
-
-
-def test_facts_are_json(tmp_path: Path) -> None:
-    with pytest.raises(ValueError):
-        SessionStore.create(tmp_path, {"threshold": float("nan")})
-    assert list(tmp_path.iterdir()) == []

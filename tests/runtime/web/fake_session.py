@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.common.errors import UserError
 from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
-from mcore_runtime.live.events import Broadcast, Subscription
-from mcore_runtime.report.side_by_side import SideBySide
+from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, Subscription
+from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void, parse_command
+from mcore_runtime.live.snapshot import state_part
+from mcore_runtime.live.state import SessionState, apply
+from mcore_runtime.report.exemplar_comparison import ComparedMoments
+from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
+from mcore_runtime.session import DiveStatus, FoundBy, LiveDive
 
 ENTRIES = (
     Entry(1, "Ada Example", "Springfield DC", "107B", 3.1, 1),
@@ -29,7 +34,7 @@ _STARTED = datetime(2026, 11, 23, 9, 0, tzinfo=timezone.utc)
 
 
 class FakeSession:
-    """Implements ``mcore_runtime.web.facade.Session``.
+    """Implements ``mcore_runtime.web.protocols.Session``.
 
     Args:
         folder: where clips are.
@@ -38,8 +43,8 @@ class FakeSession:
 
     def __init__(self, folder: Path, entries: tuple[Entry, ...] = ENTRIES) -> None:
         self.folder = folder
-        self.competition = Competition(entries)
-        self.records: dict[int, dict[str, Any]] = {}
+        self.competition = Competition.begin(entries)
+        self.records: dict[int, LiveDive] = {}
         self.news = Broadcast()
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.state: dict[str, Any] = {"problem": None, "detector": "watching", "default": None, "state": "streaming"}
@@ -53,8 +58,6 @@ class FakeSession:
 
     def snapshot(self) -> dict[str, Any]:
         with self._lock:
-            current = self.competition.current
-            scores = {n: r["result"]["score"] for n, r in self.records.items() if r["status"] == "scored"}
             return {
                 "version": 1,
                 "revision": self._revision,
@@ -83,11 +86,7 @@ class FakeSession:
                     **self.source,
                 },
                 "detector": {"state": self.state["detector"]},
-                "current": None if current is None else current.to_json(),
-                "default_dive_number": self.state["default"],
-                "start_list": [entry.to_json() for entry in self.competition.entries],
-                "dives": [_row(record) for record in self.records.values()],
-                "ranking": [row.to_json() for row in self.competition.ranking(scores)],
+                **state_part(SessionState(self.competition, self.state["default"], self.records)),
                 "health": {
                     "time_to_score_ms": {"p50": 131.0, "p90": 140.0, "p99": 151.0, "max": 151.0},
                     "queue": 0,
@@ -99,7 +98,7 @@ class FakeSession:
                 },
             }
 
-    def dive(self, number: int) -> dict[str, Any] | None:
+    def dive(self, number: int) -> LiveDive | None:
         return self.records.get(number)
 
     def subscribe(self) -> Subscription:
@@ -112,41 +111,34 @@ class FakeSession:
     def strip(self, number: int) -> list[bytes] | None:
         return None if number not in self.records else [_jpeg(20 * i) for i in range(12)]
 
-    def beside(self, number: int) -> SideBySide | None:
-        if self.records.get(number, {}).get("result") is None or not self.has_exemplars:
+    def exemplar_comparison(self, number: int) -> ComparedMoments | None:
+        record = self.records.get(number)
+        if record is None or record.result is None or not self.has_exemplars:
             return None
         dive = tuple(Moment(0.25 * i, _jpeg(15 * i)) for i in range(15))
         other = tuple(Moment(0.2 * i, _jpeg(255 - 15 * i)) for i in range(15))
-        return SideBySide(self.records[number]["result"]["exemplars"][0]["name"], dive, other)
+        return ComparedMoments(record.result.exemplars[0].name, dive, other)
 
     def clip_path(self, number: int) -> Path | None:
         record = self.records.get(number)
-        return None if record is None or record["recording"] is None else self.folder / record["recording"]
+        return None if record is None or record.recording is None else self.folder / record.recording
 
     def command(self, name: str, **arguments: Any) -> None:
         """Do what the page's buttons ask; the rest is only remembered."""
         self.commands.append((name, arguments))
-        if name in ("skip", "back"):
-            getattr(self.competition, name)()
-        elif name == "go_to":
-            self.competition.go_to(arguments["order"])
-        elif name == "edit":
-            order = arguments.pop("order")
-            self.competition.edit(order, arguments)
-        elif name == "set_dive":
-            self.state["default"] = arguments["dive_number"]
-        elif name in ("void", "restore"):
-            record = self.records.get(arguments["number"])
-            if record is None:
-                raise UserError(f"there is no dive {arguments['number']}")
-            record["status"] = "void" if name == "void" else "scored"
-            getattr(self.competition, name)(arguments["number"])
+        if name not in ("trigger", "rescore", "stop"):
+            state = SessionState(self.competition, self.state["default"], self.records)
+            command = parse_command(name, arguments)
+            assert isinstance(command, Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore)
+            after = apply(state, command).state
+            self.competition, self.records = after.competition, dict(after.dives)
+            self.state["default"] = after.default_dive_number
         self.changed()
 
     def changed(self) -> None:
         with self._lock:
             self._revision += 1
-        self.news.send({"type": "changed"})
+        self.news.send(SnapshotChanged())
 
     def show_frame(self, sequence: int, level: int = 120) -> None:
         self.frame = (sequence, np.full((180, 320, 3), level, np.uint8))
@@ -161,80 +153,62 @@ class FakeSession:
     ) -> int:
         """A dive takes place, and is scored at once."""
         number = len(self.records) + 1
-        entry = self.competition.dive_took_place(number)
-        record = dive_record(number, entry, score, status, reasons)
-        if record["result"] is not None:
-            record["result"]["interval_level"] = interval_level
+        self.competition = self.competition.add_dive(number)
+        record = dive_record(number, self.competition.entry_of(number), score, DiveStatus(status), reasons)
+        if record.result is not None:
+            record = replace(record, result=replace(record.result, interval_level=interval_level))
         self.records[number] = record
-        self.news.send({"type": "dive", "dive": record})
+        self.news.send(DiveNews(record))
         self.changed()
         return number
 
+    def alter(self, number: int, **changes: Any) -> None:
+        """Change a dive's record, unnoticed."""
+        self.records[number] = replace(self.records[number], **changes)
+
 
 def dive_record(
-    number: int, entry: Entry | None, score: float, status: str, reasons: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """A dive as ``LiveDive.to_json`` writes it."""
+    number: int, entry: Entry | None, score: float, status: DiveStatus, reasons: tuple[str, ...] = ()
+) -> LiveDive:
+    """A dive with a result of six exemplars."""
     seen = zip((-0.3, 0.8, 1.9, -2.4, 3.7, 5.0), (-4.0, -1.5, 0.2, 1.0, 1.8, 2.5), strict=True)
-    exemplars = [
-        {
-            "name": f"train/{i:04d}.mp4",
-            "dive_number": "107B",
-            "score": score + off - delta,
-            "delta": delta,
-            "predicted_score": score + off,
-        }
+    exemplars = tuple(
+        ExemplarComparison(f"train/{i:04d}.mp4", "107B", score + off - delta, delta, score + off)
         for i, (delta, off) in enumerate(seen)
-    ]
-    result = {
-        "score": score,
-        "low": score - 2.75,
-        "high": score + 2.15,
-        "interval_level": None,
-        "dive_number": None if entry is None else entry.dive_number,
-        "description": "words",
-        "difficulty": 3.1,
-        "same_dive_number": True,
-        "transitions": [30, 70],
-        "transitions_s": [1.2, 2.6],
-        "stage_deltas": {"take-off": -0.8, "flight": 1.5, "entry": 0.75},
-        "exemplars": exemplars,
-        "timing_ms": {"total": 80.0},
-        "video": {"duration_s": 3.9},
-        "notes": [],
-    }
-    return {
-        "number": number,
-        "status": status,
-        "dive_number": None if entry is None else entry.dive_number,
-        "found_by": "body",
-        "created": (_STARTED + timedelta(minutes=number)).isoformat(timespec="milliseconds"),
-        "source": "camera://0",
-        "start_s": 10.0,
-        "end_s": 13.9,
-        "time_to_score_ms": 131.0 if status == "scored" else None,
-        "result": result if status == "scored" else None,
-        "reasons": list(reasons),
-        "notes": [],
-        "recording": None,
-        "recording_start_s": 9.6,
-        "order": None if entry is None else entry.order,
-        "athlete": "" if entry is None else entry.athlete,
-        "club": "" if entry is None else entry.club,
-    }
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    names = ["number", "status", "dive_number", "athlete", "club", "order", "time_to_score_ms", "created", "reasons"]
-    result = record["result"] or {}
-    return {name: record[name] for name in (*names, "notes")} | {
-        "score": result.get("score"),
-        "low": result.get("low"),
-        "high": result.get("high"),
-        "interval_level": result.get("interval_level"),
-        "same_dive_number": result.get("same_dive_number"),
-        "has_clip": record["recording"] is not None,
-    }
+    )
+    result = DiveScore(
+        score=score,
+        low=score - 2.75,
+        high=score + 2.15,
+        dive_number=None if entry is None else entry.dive_number,
+        description="words",
+        difficulty=3.1,
+        same_dive_number=True,
+        transitions=(30, 70),
+        transitions_s=(1.2, 2.6),
+        stage_deltas=(-0.8, 1.5, 0.75),
+        exemplars=exemplars,
+        timing_ms={"total": 80.0},
+        video=VideoFacts("camera://0", "pyav", 320, 180, 98, 3.9),
+        backend=BackendFacts("onnxruntime", "CPUExecutionProvider", "fp32", "0" * 64),
+    )
+    return LiveDive(
+        number=number,
+        status=status,
+        dive_number=None if entry is None else entry.dive_number,
+        found_by=FoundBy.MOTION,
+        created=(_STARTED + timedelta(minutes=number)).isoformat(timespec="milliseconds"),
+        source="camera://0",
+        start_s=10.0,
+        end_s=13.9,
+        time_to_score_ms=131.0 if status is DiveStatus.SCORED else None,
+        result=result if status is DiveStatus.SCORED else None,
+        reasons=reasons,
+        recording_start_s=9.6,
+        order=None if entry is None else entry.order,
+        athlete="" if entry is None else entry.athlete,
+        club="" if entry is None else entry.club,
+    )
 
 
 def _jpeg(level: int) -> bytes:

@@ -27,7 +27,7 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         tab.waits_for("#detector-pill", "Dive seen")
         served.session.add_dive(71.24)
         tab.waits_for("#dive .points", "71.2")
-        tab.waits_for("#dive .spread-text", "exemplars disagree by 4.9 points: 68.5 to 73.4")
+        tab.waits_for("#dive .interval-text", "exemplars disagree by 4.9 points: 68.5 to 73.4")
         tab.waits_for("#dive", "not a calibrated interval")
         tab.waits_for("#announcer", "Ada Example, forward 3 1/2 somersaults pike: 71.2 points")
         tab.waits_for("#now-entry", "Bo Sample")
@@ -39,37 +39,37 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         assert tab.page.locator(".strip .begins").all_inner_texts() == ["Flight 1.20 s", "Entry 2.60 s"]
         assert tab.page.title() == "71.2 Ada Example · MCoRe live"
         served.session.add_dive(60.05, interval_level=0.8)
-        tab.waits_for("#dive .spread-text", "80 % interval: 57.3 to 62.2")
+        tab.waits_for("#dive .interval-text", "80 % interval: 57.3 to 62.2")
         tab.waits_for("#dive", "Calibrated: it holds the judges' score for 80 % of dives")
         served.session.show_frame(7, 200)
         tab.waits_for("#health", "0.2 %")
 
 
-def test_a_dive_is_seen_beside_its_closest_exemplar(browser: Any, served: Served) -> None:
+def test_a_dive_is_compared_with_its_closest_exemplar(browser: Any, served: Served) -> None:
     served.session.add_dive(71.2)
     with opened(browser, served.page.url) as tab:
-        tab.waits_for(".beside figure:first-child", re.compile(r"This dive\s*71.2\s*2.50 s"))  # first the entry
-        tab.waits_for(".beside figure:last-child", re.compile(r"Exemplar\s*67.5\s*2.00 s"))
+        tab.waits_for(".comparison figure:first-child", re.compile(r"This dive\s*71.2\s*2.50 s"))  # first the entry
+        tab.waits_for(".comparison figure:last-child", re.compile(r"Exemplar\s*67.5\s*2.00 s"))
         slider = tab.page.get_by_role("slider", name="Moment of the dive")
         assert slider.get_attribute("aria-valuetext") == "entry, 2.50 seconds"
         slider.focus()
         tab.page.keyboard.press("Home")
-        tab.waits_for(".beside-stage", "Take-off")
-        tab.waits_for(".beside figure:last-child", "0.00 s")
-        tab.until("[...document.querySelectorAll('.beside img')].every((image) => image.naturalWidth === 200)")
-        tab.press("Play", ".beside")
-        tab.until("document.querySelector('.beside input').value > 0")
-        tab.press("Pause", ".beside")
+        tab.waits_for(".comparison-stage", "Take-off")
+        tab.waits_for(".comparison figure:last-child", "0.00 s")
+        tab.until("[...document.querySelectorAll('.comparison img')].every((image) => image.naturalWidth === 200)")
+        tab.press("Play", ".comparison")
+        tab.until("document.querySelector('.comparison input').value > 0")
+        tab.press("Pause", ".comparison")
         paused = slider.input_value()
         tab.page.wait_for_timeout(600)
         assert slider.input_value() == paused
         served.session.add_dive(60.0)  # the next dive begins at its own entry
-        tab.waits_for(".beside figure:first-child", re.compile(r"60.0\s*2.50 s"))
+        tab.waits_for(".comparison figure:first-child", re.compile(r"60.0\s*2.50 s"))
     served.session.has_exemplars = False
     with opened(browser, served.page.url) as tab:
         tab.waits_for("#dive .points", "60.0")
         tab.waits_for(".strip figcaption b", "flight")
-        assert tab.page.locator(".beside").count() == 0
+        assert tab.page.locator(".comparison").count() == 0
 
 
 def test_an_older_dive_stays_until_the_latest_is_wanted(browser: Any, served: Served) -> None:
@@ -87,7 +87,7 @@ def test_an_older_dive_stays_until_the_latest_is_wanted(browser: Any, served: Se
 
 
 def test_names_are_texts(browser: Any, served: Served) -> None:
-    served.session.competition.edit(1, {"athlete": EVIL[:80], "club": EVIL[-60:]})
+    served.session.competition = served.session.competition.edit(1, {"athlete": EVIL[:80], "club": EVIL[-60:]})
     served.session.source["error"] = EVIL
     served.session.state["problem"] = EVIL
     served.session.add_dive(status="invalid", reasons=(EVIL,))
@@ -180,7 +180,7 @@ def test_stopping_asks_first(browser: Any, served: Served) -> None:
 
 def test_without_a_start_list_the_number_is_set_here(browser: Any, tmp_path: Path) -> None:
     session = FakeSession(tmp_path, ())
-    with serve(session, "127.0.0.1:0", say=lambda _: None) as page, opened(browser, page.url) as tab:
+    with serve(session, "127.0.0.1:0", log=lambda _: None) as page, opened(browser, page.url) as tab:
         tab.waits_for("#now-entry", "Dive number unknown")
         tab.page.get_by_label("Dive number").first.fill("407C")
         tab.page.keyboard.press("Enter")
@@ -194,7 +194,7 @@ def test_without_a_start_list_the_number_is_set_here(browser: Any, tmp_path: Pat
 
 def test_a_video_is_played_from_where_a_stage_begins(browser: Any, served: Served, tmp_path: Path) -> None:
     served.session.add_dive()
-    served.session.records[1]["recording"] = "clips/dive-0001.mp4"
+    served.session.alter(1, recording="clips/dive-0001.mp4")
     write_video(tmp_path / "clips" / "dive-0001.mp4", 4.0)
     with opened(browser, served.page.url) as tab:
         tab.press("Play video")
@@ -274,13 +274,13 @@ def test_the_page_comes_back_with_the_next_run(browser: Any, tmp_path: Path) -> 
     session = FakeSession(tmp_path)
     with browser.new_context(viewport=DESK) as there:
         tab = Tab(there.new_page())
-        with serve(session, "127.0.0.1:0", say=lambda _: None) as page:
+        with serve(session, "127.0.0.1:0", log=lambda _: None) as page:
             tab.page.goto(page.url)
             tab.waits_for("#source-pill", "Live")
         tab.waits_for("#alerts", "This run is over.")
         assert tab.complaints == []
         session.add_dive(66.6)
-        with serve(session, urlsplit(page.url).netloc, say=lambda _: None):
+        with serve(session, urlsplit(page.url).netloc, log=lambda _: None):
             tab.waits_for("#dive .points", "66.6")
             tab.waits_for("#source-pill", "Live")
             tab.until("document.getElementById('picture').naturalWidth === 320")

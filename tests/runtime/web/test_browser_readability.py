@@ -62,9 +62,11 @@ def test_the_big_screen_is_read_from_afar(browser: Any, served: Served) -> None:
 def test_every_text_has_contrast(browser: Any, served: Served, scheme: str, place: str) -> None:
     served.session.add_dive()
     served.session.add_dive(status="invalid", reasons=("a gap",))
-    served.session.competition.skip()
+    served.session.competition = served.session.competition.skip()
     served.session.add_dive(64.0)
-    served.session.records[3]["result"]["same_dive_number"] = False
+    result = served.session.records[3].result
+    assert result is not None
+    served.session.alter(3, result=replace(result, same_dive_number=False))
     served.session.state.update(problem="disk full", detector="dive seen")
     served.session.health.update(disk_free_mb=1500.0)
     with opened(browser, served.page.url + place, color_scheme=scheme) as tab:
@@ -131,7 +133,7 @@ def test_a_long_start_list_shows_whose_turn_it_is(browser: Any, tmp_path: Path) 
     entries = tuple(replace(ENTRIES[i % 3], order=i + 1, athlete=f"Athlete {i + 1}") for i in range(60))
     session = FakeSession(tmp_path, entries)
     session.competition.go_to(45)
-    with serve(session, "127.0.0.1:0", say=lambda _: None) as page, opened(browser, page.url) as tab:
+    with serve(session, "127.0.0.1:0", log=lambda _: None) as page, opened(browser, page.url) as tab:
         tab.waits_for("#now-entry", "45 of 60")
         from playwright.sync_api import expect
 

@@ -12,14 +12,14 @@ import pytest
 
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.pipeline import LiveSettings
-from mcore_runtime.live.scorer_thread import EngineThread
+from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source
 from mcore_runtime.web import serve
-from mcore_runtime.web.facade import Session
-from tests.runtime.web.conftest import PATIENCE_S, opened
+from mcore_runtime.web.protocols import Session
+from tests.runtime.web.conftest import TIMEOUT_S, opened
 
 pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
 
@@ -38,10 +38,10 @@ def running(bundle: Path, folder: Path) -> Iterator[tuple[LiveSession, threading
         session.run()
 
     with (
-        EngineThread(lambda: Scorer(bundle, "onnxruntime", threads=1)) as engine,
+        ScorerThread(lambda: Scorer(bundle, "onnxruntime", threads=1)) as engine,
         SessionStore.create(folder, {"source": "meet", "bundle": "tiny", "settings": {}}) as store,
         open_source(MEET) as source,
-        LiveSession(source, engine, LiveSettings(), store=store, competition=Competition(entries)) as session,
+        LiveSession(source, engine, LiveSettings(), store=store, competition=Competition.begin(entries)) as session,
     ):
         thread = threading.Thread(target=run)
         thread.start()
@@ -56,11 +56,11 @@ def running(bundle: Path, folder: Path) -> Iterator[tuple[LiveSession, threading
 def test_a_meet_is_watched_and_its_results_are_worked_with(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:
     with running(tiny_bundle, tmp_path / "meet") as (session, begin):
         page: Session = session  # the page's own idea of a session, checked by mypy
-        with serve(page, "127.0.0.1:0", say=lambda _: None) as served, opened(browser, served.url) as tab:
+        with serve(page, "127.0.0.1:0", log=lambda _: None) as served, opened(browser, served.url) as tab:
             tab.waits_for("#now-entry", "Athlete 1")
             tab.waits_for("#dive", "No dive yet")
             begin.set()
-            tab.page.set_default_timeout(6 * PATIENCE_S * 1000)
+            tab.page.set_default_timeout(6 * TIMEOUT_S * 1000)
             tab.page.locator(".chip.scored").nth(DIVES - 1).wait_for()
             tab.until("document.getElementById('picture').naturalWidth === 320")
             assert [row["status"] for row in session.snapshot()["dives"]] == ["scored"] * DIVES
@@ -70,7 +70,8 @@ def test_a_meet_is_watched_and_its_results_are_worked_with(browser: Any, tiny_bu
             shown = float(tab.page.locator("#dive .points").inner_text())
             record = session.dive(DIVES)
             assert record is not None
-            assert shown == pytest.approx(record["result"]["score"], abs=0.05)
+            assert record.result is not None
+            assert shown == pytest.approx(record.result.score, abs=0.05)
 
             tab.page.locator(".strip img").nth(7).wait_for()  # eight frames are all that this network takes
             tab.until("[...document.querySelectorAll('.strip img')].every((image) => image.naturalWidth > 0)")
@@ -95,9 +96,9 @@ def test_a_meet_is_watched_and_its_results_are_worked_with(browser: Any, tiny_bu
             after = session.dive(DIVES)
             assert before is not None
             assert after is not None
-            assert after["result"]["score"] == before["result"]["score"]
-            assert after["created"] != before["created"]
+            assert after.score == before.score
+            assert after.created != before.created
             tab.waits_for("#dive .points", f"{shown:.1f}")
             tab.waits_for("#alerts", "The source is over.")
     with SessionStore.open(tmp_path / "meet") as store:
-        assert [record["athlete"] for record in store.dives()] == ["Athlete 1", "Athlete 2", f"Athlete {DIVES + 1}"]
+        assert [record.athlete for record in store.dives()] == ["Athlete 1", "Athlete 2", f"Athlete {DIVES + 1}"]

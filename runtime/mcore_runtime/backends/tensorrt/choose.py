@@ -1,4 +1,4 @@
-"""Which of a bundle's engines fits this machine; where none does, which command builds one."""
+"""Choice of the engine that fits this machine; where none does, the command that builds one."""
 
 from __future__ import annotations
 
@@ -39,4 +39,4 @@ def choose_engine(graphs: GraphSet, kind: str, version: str, target: str) -> Eng
 
 def build_command(graphs: GraphSet, kind: str) -> str:
     """Say which command builds an engine from these graphs."""
-    return f"Build it here with: mcore-export {graphs.folder} --engine {kind} --precision {graphs.variant}"
+    return f"Build it here with: mcore-bundle engine {graphs.folder} --kind {kind} --precision {graphs.variant}"

@@ -1,4 +1,4 @@
-"""One engine: loaded with every check that can be made, and run in memory that was reserved once."""
+"""TensorRT engines: loaded with every check that can be made, and run in memory that was reserved once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcore_runtime.backends.base import COMPUTE, DOWNLOAD, UPLOAD, BackendError
 from mcore_runtime.backends.replay import agree
-from mcore_runtime.backends.tensorrt.contract import DYNAMIC, check_contract, tensor_spec
+from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.backends.tensorrt.devices import Cuda
 from mcore_runtime.backends.tensorrt.flavours import Flavour
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 Array = NDArray[Any]
+
+_VARYING = -1
+"""How TensorRT writes an axis that varies."""
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64"}
+
+
+def tensor_spec(name: str, dtype: Any, shape: Any) -> TensorSpec:
+    """Write a tensor of TensorRT as the manifest does, varying axes as ``?``.
+
+    Args:
+        name: of the tensor.
+        dtype: TensorRT's ``DataType``.
+        shape: TensorRT's ``Dims``.
+    """
+    axes = tuple("?" if axis == _VARYING else int(axis) for axis in shape)
+    return TensorSpec(name, _DTYPES.get(dtype.name, dtype.name), axes)
 
 
 def load_engine(flavour: Flavour, runtime: trt.Runtime, path: Path, record: GraphRecord, most: int) -> trt.ICudaEngine:
@@ -54,7 +70,7 @@ def load_engine(flavour: Flavour, runtime: trt.Runtime, path: Path, record: Grap
     for name in names:
         is_input = engine.get_tensor_mode(name) == flavour.module.TensorIOMode.INPUT
         specs[is_input].append(tensor_spec(name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name)))
-    check_contract(str(path), record, specs[True], specs[False])
+    check_signature(record, path, specs[True], specs[False], is_engine=True)
     for spec in record.inputs:
         if spec.is_dynamic:
             _check_profile(path, spec, engine.get_tensor_profile_shape(spec.name, 0), most)
@@ -116,7 +132,7 @@ class EngineRunner:
         self._inputs: list[_Buffer] = []
         self._outputs: list[_Buffer] = []
         self.is_dynamic = any(spec.is_dynamic for spec in record.inputs)
-        self._count = DYNAMIC
+        self._count = _VARYING
         self._replay: Any = None
 
     def reserve(self, most: int) -> None:
@@ -217,7 +233,7 @@ class EngineRunner:
     def _set_count(self, count: int) -> None:
         if not self.is_dynamic or count == self._count:
             return
-        self._count = DYNAMIC
+        self._count = _VARYING
         for buffer in self._inputs:
             shape = buffer.spec.extent(count)
             if buffer.spec.is_dynamic and not self._context.set_input_shape(buffer.spec.name, shape):

@@ -1,4 +1,4 @@
-"""What TensorRT says while it works: one logger for the process, and whoever listens gets every message.
+"""The log of TensorRT: one logger for the process, from which every listener gets every message.
 
 TensorRT keeps the first logger it is given for as long as any of its objects lives, and ignores later ones; so each
 library has one here that is never freed.

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import tyro
 
-from mcore.common.cli_help import description
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore_runtime.integrations.webhooks.sender import Delivery
 from mcore_runtime.integrations.webhooks.signing import read_secret
 from mcore_runtime.integrations.webhooks.target import parse_target
@@ -32,28 +32,20 @@ class Arguments:
     """Folder of the session."""
     url: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Addresses of the receivers."""
-    patience_s: float = 60.0
+    timeout_s: float = 60.0
     """Longest time for each of them, seconds."""
 
     def __post_init__(self) -> None:
         if not self.url:
             raise UserError("give the address of at least one receiver")
-        if not 0 < self.patience_s <= 86400:
-            raise UserError(f"--patience-s is {self.patience_s:g}; allowed: more than 0, at most 86400")
+        if not 0 < self.timeout_s <= 86400:
+            raise UserError(f"--timeout-s is {self.timeout_s:g}; allowed: more than 0, at most 86400")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                Arguments,
-                prog="python -m mcore_runtime.integrations.webhooks",
-                args=argv,
-                description=description(__doc__),
-            )
-        )
-    )
+    prog = "python -m mcore_runtime.integrations.webhooks"
+    return run_command_line(Arguments, _run, prog=prog, doc=__doc__, argv=argv)
 
 
 def _run(arguments: Arguments) -> int:
@@ -63,7 +55,7 @@ def _run(arguments: Arguments) -> int:
         for target in targets:
             delivery = Delivery(store, target, secret, print)
             before = delivery.left
-            delivery.finish(time.monotonic() + arguments.patience_s)
+            delivery.finish(time.monotonic() + arguments.timeout_s)
             print(f"{target}: {before - delivery.left} results sent, {delivery.left} left")
             all_left += delivery.left
     return 1 if all_left else 0

@@ -1,11 +1,11 @@
-"""When to try again."""
+"""Pauses between attempts; for a loop with other work to do, which a retrying decorator such as tenacity's is not."""
 
 from __future__ import annotations
 
 import random
 import time
 
-_FIRST_S, _LONGEST_S = 1.0, 60.0
+_FIRST_S, _MAX_S = 1.0, 60.0
 
 
 class Backoff:
@@ -32,7 +32,7 @@ class Backoff:
         Args:
             asked_s: pause that the other side asks for, seconds; it is kept where it is longer.
         """
-        pause_s = min(self._first_s * 2.0**self.failures, _LONGEST_S)
+        pause_s = min(self._first_s * 2.0**self.failures, _MAX_S)
         self.failures += 1
         # Many devices lose the same network at the same time; they should not all come back in the same instant.
         self._due_s = time.monotonic() + max(pause_s * random.uniform(0.5, 1.0), asked_s)

@@ -1,4 +1,4 @@
-"""Which results of a session a receiver has: what is compared is the session itself, so nothing can be lost between.
+"""Outbox of one receiver: the results of a session that it does not have yet.
 
 There is no queue. The newest result of every dive lies in the session's store; beside it lies, for each receiver, which
 of them it has taken. The difference is what is to be sent, also after a crash, and it is never more than the dives.
@@ -6,11 +6,11 @@ of them it has taken. The difference is what is to be sent, also after a crash, 
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from mcore.common.typed_json import encode
 from mcore_runtime.integrations.webhooks.target import WebhookTarget
 from mcore_runtime.session import SessionStore
 
@@ -32,7 +32,7 @@ class Message:
 
 
 class Outbox:
-    """What one receiver has not got yet; for one thread.
+    """What one receiver does not have yet; for one thread.
 
     Args:
         store: of the session.
@@ -51,15 +51,15 @@ class Outbox:
 
     def message(self, number: int) -> Message:
         """Return the newest result of a dive."""
-        revision, record = self._store.newest(number)
+        revision, dive = self._store.newest(number)
         name = f"{session_id(self._store)}-{number}-{revision}"
         session = {
             "id": session_id(self._store),
             "name": self._store.folder.resolve().name,
             "started": self._store.started,
         }
-        data: dict[str, Any] = {"session": session, "revision": revision, "dive": record}
-        return Message(number, revision, name, json.dumps({"type": "dive", "data": data}, allow_nan=False).encode())
+        data: dict[str, Any] = {"session": session, "revision": revision, "dive": dive.to_json()}
+        return Message(number, revision, name, encode({"type": "dive", "data": data}).encode())
 
     def mark(self, message: Message) -> None:
         """Keep that the receiver has a message."""

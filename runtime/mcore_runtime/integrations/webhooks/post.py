@@ -14,8 +14,8 @@ from enum import Enum
 import mcore
 from mcore_runtime.integrations.webhooks.target import WebhookTarget
 
-_LONGEST_ASKED_S = 3600.0
-_OF_THE_TARGET = (401, 403, 404, 405, 407, 408, 421, 425, 429)
+_MAX_ASKED_S = 3600.0
+_NOT_OF_THIS_MESSAGE = (401, 403, 404, 405, 407, 408, 421, 425, 429)
 """Client errors that say nothing of this one message: the others would meet the same."""
 
 
@@ -63,7 +63,7 @@ def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout
             return _answer(response.status, response.headers.get("Retry-After"))
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that IDNA refuses
             late = is_late() or isinstance(error, TimeoutError)
-            return Answer(Result.UNREACHABLE, f"no answer for {timeout_s:g} s" if late else _words(error))
+            return Answer(Result.UNREACHABLE, f"no answer for {timeout_s:g} s" if late else _reason(error))
         finally:
             connection.close()
 
@@ -110,11 +110,11 @@ def _answer(status: int, retry_after: str | None) -> Answer:
     reason = f"HTTP {status}"
     if 300 <= status < 400:
         reason += ", a redirection, which is not followed; give the address that it leads to"
-    refused = 400 <= status < 500 and status not in _OF_THE_TARGET
-    return Answer(Result.REFUSED if refused else Result.UNREACHABLE, reason, min(wait_s, _LONGEST_ASKED_S))
+    refused = 400 <= status < 500 and status not in _NOT_OF_THIS_MESSAGE
+    return Answer(Result.REFUSED if refused else Result.UNREACHABLE, reason, min(wait_s, _MAX_ASKED_S))
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What went wrong, in the system's fixed words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"

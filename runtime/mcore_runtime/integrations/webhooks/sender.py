@@ -1,7 +1,7 @@
-"""Delivers a session's dives to receivers, each in a thread of its own: nobody waits for any of them.
+"""Delivery of a session's dives to receivers, each in a thread of its own: nobody waits for any of them.
 
 Example:
-    >>> with Webhooks(store, targets, secret, say=print) as webhooks:
+    >>> with Webhooks(store, targets, secret, log=print) as webhooks:
     ...     with LiveSession(source, engine, settings, store=store) as session:
     ...         webhooks.listen(session.subscribe)
     ...         session.run()
@@ -19,13 +19,13 @@ from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.post import Answer, Result, post
 from mcore_runtime.integrations.webhooks.signing import signed_headers
 from mcore_runtime.integrations.webhooks.target import WebhookTarget
-from mcore_runtime.live.events import Subscription
+from mcore_runtime.live.broadcast import Subscription
 from mcore_runtime.session import SessionStore
 
 _TIMEOUT_S = 10.0
-_PATIENCE_S = 5.0
+_END_TIMEOUT_S = 5.0
 """For what is left when a session ends."""
-_LONGEST_WAIT_S = 60.0
+_MAX_WAIT_S = 60.0
 
 
 class Delivery:
@@ -35,7 +35,7 @@ class Delivery:
         store: of the session.
         target: the receiver.
         secret: what messages are signed with; None: they are not.
-        say: gets a line when the receiver fails, and when it is well again.
+        log: gets a line when the receiver fails, and when it is well again.
         timeout_s: longest time for one message, seconds.
         first_pause_s: pause after a first failure, seconds; doubles with each up to a minute.
     """
@@ -45,12 +45,12 @@ class Delivery:
         store: SessionStore,
         target: WebhookTarget,
         secret: bytes | None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         *,
         timeout_s: float = _TIMEOUT_S,
         first_pause_s: float = 1.0,
     ) -> None:
-        self._store, self._target, self._secret, self._say = store, target, secret, say
+        self._store, self._target, self._secret, self._log_line = store, target, secret, log
         self._timeout_s, self._first_pause_s = timeout_s, first_pause_s
         self._outbox = Outbox(store, target)
         self._backoff = Backoff(first_pause_s)
@@ -63,7 +63,7 @@ class Delivery:
         """Dives whose newest result the receiver does not have."""
         return len(self._outbox.pending())
 
-    def round(self) -> float:
+    def send_due(self) -> float:
         """Send all that is due; returns the seconds until something is due again, which news may shorten."""
         for number in self._outbox.pending():
             if self.is_gone or self._backoff.wait_s > 0:
@@ -71,7 +71,7 @@ class Delivery:
             if number not in self._refused or self._refused[number].wait_s == 0:
                 self._send(number)
         waits = [self._refused[n].wait_s for n in self._outbox.pending() if n in self._refused]
-        return min(_LONGEST_WAIT_S, self._backoff.wait_s or min(waits, default=_LONGEST_WAIT_S))
+        return min(_MAX_WAIT_S, self._backoff.wait_s or min(waits, default=_MAX_WAIT_S))
 
     def finish(self, deadline_s: float) -> None:
         """Send what is left until that is done or ``time.monotonic()`` reaches a deadline."""
@@ -79,7 +79,7 @@ class Delivery:
         self._backoff.succeed()
         while self.left and not self.is_gone and (left_s := deadline_s - time.monotonic()) > 0:
             self._timeout_s = min(self._timeout_s, left_s)
-            wait_s = self.round()
+            wait_s = self.send_due()
             if self.left:
                 time.sleep(max(0.0, min(wait_s, deadline_s - time.monotonic())))
 
@@ -91,29 +91,29 @@ class Delivery:
             self._outbox.mark(message)
             self._refused.pop(number, None)
             if self._backoff.failures:
-                self._tell("takes results again")
+                self._log("takes results again")
             self._backoff.succeed()
         elif answer.result is Result.REFUSED:
             self._backoff.succeed()
             first = number not in self._refused
             self._refused.setdefault(number, Backoff(self._first_pause_s)).fail(answer.wait_s)
             if first:
-                self._tell(f"refuses dive {number}: {answer.reason}; tried again for as long as the session lasts")
+                self._log(f"refuses dive {number}: {answer.reason}; tried again for as long as the session lasts")
         else:
-            self._lose(answer)
+            self._fail(answer)
 
-    def _lose(self, answer: Answer) -> None:
+    def _fail(self, answer: Answer) -> None:
         self.is_gone = answer.result is Result.GONE
         if self.is_gone:
-            self._tell(f"{answer.reason}; nothing more is sent in this run")
+            self._log(f"{answer.reason}; nothing more is sent in this run")
         elif not self._backoff.failures:
-            self._tell(f"does not take results: {answer.reason}; tried again for as long as the session lasts")
+            self._log(f"does not take results: {answer.reason}; tried again for as long as the session lasts")
         self._backoff.fail(answer.wait_s)
 
-    def _tell(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         line = f"webhook {self._target}: {text}"
         self._store.log("webhook", line)
-        self._say(line)
+        self._log_line(line)
 
 
 class Webhooks:
@@ -123,8 +123,8 @@ class Webhooks:
         store: of the session; its owner closes it, after this.
         targets: receivers; none: nothing happens.
         secret: what messages are signed with; None: they are not.
-        say: gets a line when a receiver fails or is well again, from any thread.
-        patience_s: for what is left at the end, seconds.
+        log: gets a line when a receiver fails or is well again, from any thread.
+        end_timeout_s: for what is left at the end, seconds.
     """
 
     def __init__(
@@ -132,12 +132,12 @@ class Webhooks:
         store: SessionStore,
         targets: Sequence[WebhookTarget],
         secret: bytes | None,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         *,
-        patience_s: float = _PATIENCE_S,
+        end_timeout_s: float = _END_TIMEOUT_S,
     ) -> None:
-        self._store, self._say, self._patience_s = store, say, patience_s
-        self._deliveries = [(target, Delivery(store, target, secret, say)) for target in targets]
+        self._store, self._log_line, self._end_timeout_s = store, log, end_timeout_s
+        self._deliveries = [(target, Delivery(store, target, secret, log)) for target in targets]
         self._threads: list[threading.Thread] = []
         self._deadline_s = 0.0
         self._ending, self._abandoned = threading.Event(), threading.Event()
@@ -150,14 +150,14 @@ class Webhooks:
     ) -> None:
         if not self._threads or (kind is not None and not issubclass(kind, Exception)):
             return  # a second Ctrl-C: the threads end with the process, and the next run sends what is left
-        self._deadline_s = time.monotonic() + self._patience_s
+        self._deadline_s = time.monotonic() + self._end_timeout_s
         self._ending.set()
         for thread in self._threads:
             thread.join(max(0.0, self._deadline_s - time.monotonic()) + 1.0)
         self._abandoned.set()
         for target, delivery in self._deliveries:
             if left := delivery.left:
-                self._say(
+                self._log_line(
                     f"warning: webhook {target} does not have {left} results; to send them: "
                     f"python -m mcore_runtime.integrations.webhooks {self._store.folder} URL"
                 )
@@ -179,7 +179,7 @@ class Webhooks:
         with subscription:
             try:
                 while not subscription.is_over and not delivery.is_gone:
-                    subscription.get(delivery.round())
+                    subscription.get(delivery.send_due())
                 self._ending.wait()
                 delivery.finish(self._deadline_s)
             except ValueError:

@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks 1.0 describes them, so that receivers can use its libraries.
+"""Signatures of Standard Webhooks 1.0, which receivers check with its libraries; the tests do so too.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -16,7 +16,7 @@ from mcore.common.errors import UserError
 
 SECRET_VARIABLE = "MCORE_WEBHOOK_SECRET"
 _PREFIX = "whsec_"
-_LEAST_BYTES, _MOST_BYTES = 24, 64
+_MIN_BYTES, _MAX_BYTES = 24, 64
 """The specification's limits."""
 
 
@@ -33,9 +33,9 @@ def read_secret(environment: Mapping[str, str] = os.environ) -> bytes | None:
         secret = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         secret = b""
-    if not _LEAST_BYTES <= len(secret) <= _MOST_BYTES:
+    if not _MIN_BYTES <= len(secret) <= _MAX_BYTES:
         raise UserError(
-            f"{SECRET_VARIABLE} is not a webhook secret: {_PREFIX} and {_LEAST_BYTES} to {_MOST_BYTES} bytes in "
+            f"{SECRET_VARIABLE} is not a webhook secret: {_PREFIX} and {_MIN_BYTES} to {_MAX_BYTES} bytes in "
             f'base64. Make one with: export {SECRET_VARIABLE}="{_PREFIX}$(openssl rand -base64 32)"'
         )
     return secret

@@ -1,4 +1,4 @@
-"""Where webhooks go: an address, of which only scheme, host and port are ever shown."""
+"""Addresses of webhooks' receivers, of which only scheme, host and port are ever shown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-// What must not be overlooked: said loudly at the top, as long as it lasts.
+// Alerts at the top: what must not be overlooked, as long as it lasts.
 
-import { $, ago, clock, el, rebuild, say, sentence } from "./dom.js";
+import { $, ago, clock, el, rebuild, setText, sentence } from "./dom.js";
 import { state } from "./state.js";
 
 const SILENT_S = 3;
@@ -78,7 +78,7 @@ export function showAlerts() {
       el("p", { class: `alert ${level}`, role: level === "info" ? "status" : "alert", "data-alert": key },
         el("strong", {}, title), " ", sentence(text), el("span", { class: "since", "aria-hidden": "true" }))));
   alerts.forEach(({ since }, index) => {
-    say($("alerts").children[index].querySelector(".since"), since === null ? "" : ago(since));
+    setText($("alerts").children[index].querySelector(".since"), since === null ? "" : ago(since));
   });
   document.body.classList.toggle("offline", !state.connected && state.heardAt !== null);
 }

@@ -5,7 +5,7 @@ import { showBig, wireBig } from "./big.js";
 import { connect } from "./connection.js";
 import { wireDialogs } from "./dialogs.js";
 import { showDive } from "./dive.js";
-import { $, points, say } from "./dom.js";
+import { $, points, setText } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showLists } from "./lists.js";
 import { restartPicture, showNow, wireNow } from "./now.js";
@@ -21,8 +21,8 @@ function show(what) {
   if (state.snapshot === null) return;
   showNow();
   showHealth();
-  if (what === "pulse") return;
-  say($("session-name"), state.snapshot.session.name || "MCoRe live");
+  if (what === "heartbeat") return;
+  setText($("session-name"), state.snapshot.session.name || "MCoRe live");
   showDive();
   showLists();
   showBig();
@@ -32,14 +32,14 @@ function show(what) {
 /** Tell those who listen instead of looking; once for every score. */
 function announce() {
   const row = state.snapshot.dives.findLast((dive) => dive.status !== "scoring");
-  const told = row === undefined ? "" : `${row.number} ${row.created} ${row.status}`;
+  const heard = row === undefined ? "" : `${row.number} ${row.created} ${row.status}`;
   const isFirst = announced === null;
-  if (announced === told) return;
-  announced = told;
+  if (announced === heard) return;
+  announced = heard;
   if (isFirst || row === undefined) return; // a page that was just opened reads nothing out
   const who = row.athlete || `dive ${row.number}`;
   const text = row.status === "scored" ? `${who}, ${words(row.dive_number) || "dive number unknown"}: ${points(row.score)} points` : `${who}: ${row.status}`;
-  say($("announcer"), text);
+  setText($("announcer"), text);
   document.title = row.status === "scored" ? `${points(row.score)} ${who} · MCoRe live` : "MCoRe live";
 }
 

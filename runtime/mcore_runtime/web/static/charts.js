@@ -1,13 +1,13 @@
-// Two small drawings: what the exemplars say, and where the points come from.
+// Two small drawings: what the exemplars predict, and where the points come from.
 
 import { capital, el, points, signed, svg } from "./dom.js";
 
 export const STAGES = ["take-off", "flight", "entry"];
-const LEAST_SHARE = 2; // points at the end of the axis at least: tenths should not look dramatic
+const MIN_SHARE = 2; // points at the end of the axis at least: tenths should not look dramatic
 const WIDTH = 420;
 
 /** Each exemplar's prediction as a dot, the interval as a band, the score as a line. */
-export function spreadChart(result) {
+export function predictionsChart(result) {
   const predicted = result.exemplars.map((exemplar) => exemplar.predicted_score);
   const ends = result.low === null ? [] : [result.low, result.high];
   const least = Math.min(...predicted, ...ends, result.score);
@@ -19,7 +19,7 @@ export function spreadChart(result) {
     label(x(result.low), points(result.low), "end"),
     label(x(result.high), points(result.high), "start"),
   ];
-  return svg("svg", { viewBox: `0 0 ${WIDTH} 62`, role: "img", class: "spread", "aria-label": `Scores predicted from ${predicted.length} exemplars` },
+  return svg("svg", { viewBox: `0 0 ${WIDTH} 62`, role: "img", class: "predictions", "aria-label": `Scores predicted from ${predicted.length} exemplars` },
     svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: 28, y2: 28 }), band,
     predicted.map((value) => svg("circle", { class: "mark", cx: x(value), cy: 28, r: 4.5 })),
     svg("line", { class: "score-line", x1: x(result.score), x2: x(result.score), y1: 8, y2: 48 }));
@@ -35,7 +35,7 @@ function label(x, text, anchor) {
 export function stageBars(result) {
   const shares = STAGES.map((stage) => result.stage_deltas[stage]);
   const mean = result.exemplars.reduce((sum, exemplar) => sum + exemplar.score, 0) / result.exemplars.length;
-  const scale = 50 / Math.max(LEAST_SHARE, ...shares.map(Math.abs));
+  const scale = 50 / Math.max(MIN_SHARE, ...shares.map(Math.abs));
   const rows = STAGES.map((stage, index) => {
     const bar = el("span", { class: `share stage${index}` });
     bar.style.width = `${Math.max(0.5, Math.abs(shares[index]) * scale)}%`;

@@ -4,12 +4,12 @@ import { sentence } from "./dom.js";
 import { state } from "./state.js";
 
 const SILENCE_MS = 4500; // the scorer says something every second
-const FIRST_MS = 400;
-const LONGEST_MS = 4000;
-const OVER = 1001;
+const MIN_DELAY_MS = 400;
+const MAX_DELAY_MS = 4000;
+const GOING_AWAY = 1001;
 
 let socket = null;
-let delay = FIRST_MS;
+let delay = MIN_DELAY_MS;
 let watchdog = 0;
 let timer = 0;
 let changed = () => {};
@@ -32,7 +32,7 @@ function open() {
   socket = mine;
   mine.onmessage = (event) => take(JSON.parse(event.data));
   mine.onclose = (event) => {
-    if (socket === mine) lost(event.code === OVER);
+    if (socket === mine) lost(event.code === GOING_AWAY);
   };
   watch();
 }
@@ -51,12 +51,12 @@ function watch() {
 
 function take(message) {
   watch();
-  delay = FIRST_MS;
+  delay = MIN_DELAY_MS;
   const back = !state.connected;
   Object.assign(state, { connected: true, heardAt: Date.now(), isOver: false });
   if (message.type === "snapshot") {
     state.snapshot = message.snapshot;
-  } else if (message.type === "pulse" && state.snapshot !== null) {
+  } else if (message.type === "heartbeat" && state.snapshot !== null) {
     const { source, detector, health, problem } = message;
     Object.assign(state.snapshot, { source, detector, health });
     state.snapshot.session.problem = problem;
@@ -70,7 +70,7 @@ function lost(isOver) {
   Object.assign(state, { connected: false, isOver: state.isOver || isOver });
   changed("lost");
   timer = setTimeout(retry, delay);
-  delay = Math.min(2 * delay, LONGEST_MS);
+  delay = Math.min(2 * delay, MAX_DELAY_MS);
 }
 
 async function retry() {
@@ -83,7 +83,7 @@ async function retry() {
     }
   } catch {
     timer = setTimeout(retry, delay);
-    delay = Math.min(2 * delay, LONGEST_MS);
+    delay = Math.min(2 * delay, MAX_DELAY_MS);
     return;
   }
   open();
@@ -103,8 +103,8 @@ export async function command(name, values = {}) {
   }
   if (answer.status === 401) location.reload();
   if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error ? sentence(told.error) : `The scorer refused (${answer.status}).`);
+    const body = await answer.json().catch(() => ({}));
+    throw new Error(body.error ? sentence(body.error) : `The scorer refused (${answer.status}).`);
   }
 }
 

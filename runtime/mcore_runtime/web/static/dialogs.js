@@ -1,7 +1,7 @@
 // Dialogs: editing an entry, giving a dive to another athlete, stopping the run.
 
 import { command } from "./connection.js";
-import { $, el, say } from "./dom.js";
+import { $, el, setText } from "./dom.js";
 import { state } from "./state.js";
 
 /** Make every dialog's buttons work. */
@@ -16,7 +16,7 @@ export function wireDialogs() {
 function ask(dialog, act) {
   const form = dialog.querySelector("form");
   const fault = dialog.querySelector(".fault");
-  say(fault, "");
+  setText(fault, "");
   form.onsubmit = async (event) => {
     event.preventDefault();
     const button = form.querySelector(".primary");
@@ -25,7 +25,7 @@ function ask(dialog, act) {
       await act(new FormData(form));
       dialog.close();
     } catch (error) {
-      say(fault, error.message);
+      setText(fault, error.message);
     } finally {
       button.disabled = false;
     }
@@ -36,7 +36,7 @@ function ask(dialog, act) {
 /** Edit an entry of the start list. */
 export function editEntry(entry) {
   const fields = $("edit-dialog").querySelector("form").elements;
-  say($("edit-title"), `Edit entry ${entry.order}`);
+  setText($("edit-title"), `Edit entry ${entry.order}`);
   const before = {
     athlete: entry.athlete,
     club: entry.club,
@@ -65,7 +65,7 @@ export function assignDive(row) {
     el("option", { value: entry.order, selected: entry.order === row.order },
       `${entry.order}. ${entry.athlete}, ${entry.dive_number ?? "dive unknown"}`));
   select.replaceChildren(el("option", { value: "" }, "Nobody on the start list"), ...options);
-  say($("assign-title"), `Whose dive was number ${row.number}?`);
+  setText($("assign-title"), `Whose dive was number ${row.number}?`);
   ask($("assign-dialog"), (form) => {
     const order = form.get("order");
     return command("assign", { number: row.number, order: order === "" ? null : Number(order) });

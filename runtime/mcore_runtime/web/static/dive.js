@@ -1,7 +1,7 @@
-// The dive that is looked at: score, spread, stages, film strip, exemplars; and what an operator can do with it.
+// The dive that is looked at: score, interval, stages, film strip, exemplars; and what an operator can do with it.
 
-import { besideExemplar } from "./beside.js";
-import { STAGES, spreadChart, stageBars } from "./charts.js";
+import { exemplarComparison } from "./comparison.js";
+import { STAGES, predictionsChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
 import { $, capital, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
@@ -9,9 +9,9 @@ import { shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
 
-const MOST_KEPT = 60;
+const MAX_RECORDS = 60;
 const SHOWN_EXEMPLARS = 6;
-const PATIENCE_MS = 10_000; // the pictures of a dive follow its score a moment later
+const TIMEOUT_MS = 10_000; // the pictures of a dive follow its score a moment later
 const STATUS = { scoring: "being scored", invalid: "not scored", failed: "failed", void: "void" };
 const records = new Map();
 let waiting = "";
@@ -31,7 +31,7 @@ export function showDive() {
   if (record === undefined) load(row);
   // Until its record is there, a dive is shown with what its row says.
   const isNew = $("dive-body").dataset.number !== String(row.number);
-  const changed = rebuild($("dive-body"), [row, record?.strip_pictures, record?.beside, record !== undefined, words(row.dive_number)], () => body(row, record));
+  const changed = rebuild($("dive-body"), [row, record?.strip_pictures, record?.comparison, record !== undefined, words(row.dive_number)], () => body(row, record));
   $("dive-body").dataset.number = row.number;
   if (changed && isNew && state.shown === null) flash($("dive"));
 }
@@ -46,9 +46,9 @@ async function load(row) {
     if (record !== null && version(record) === key) {
       records.delete(key);
       records.set(key, record);
-      if (records.size > MOST_KEPT) records.delete(records.keys().next().value);
+      if (records.size > MAX_RECORDS) records.delete(records.keys().next().value);
       showDive();
-      if (record.strip_pictures > 0 || Date.now() - began > PATIENCE_MS || Date.now() - Date.parse(record.created) > PATIENCE_MS) break;
+      if (record.strip_pictures > 0 || Date.now() - began > TIMEOUT_MS || Date.now() - Date.parse(record.created) > TIMEOUT_MS) break;
     }
     await new Promise((resolve) => setTimeout(resolve, 700));
     if (version(shownRow() ?? row) !== key) break;
@@ -87,7 +87,7 @@ function body(row, record) {
     ...remarks(row),
     result === null ? null : timeline(result),
     record === undefined ? null : strip(record),
-    record === undefined ? null : besideExemplar(record),
+    record === undefined ? null : exemplarComparison(record),
     result === null ? null : details(result),
     foot(row, record),
   ].filter(Boolean);
@@ -109,13 +109,13 @@ function score(row, result) {
   if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
-    el("p", { class: "spread-text", title: intervalMeaning(row) }, intervalWords(row)));
+    el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)));
 }
 
 function remarks(row) {
   const found = [];
   if (row.score !== null && row.same_dive_number === false) {
-    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the spread says" : ""}.`]);
+    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the range says" : ""}.`]);
   }
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
@@ -168,7 +168,7 @@ function pictureTimes(record) {
 function details(result) {
   return el("div", { class: "panels" },
     el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result),
-      el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), spreadChart(result),
+      el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), predictionsChart(result),
       el("p", { class: "hint" }, `The score is their mean. The band: ${intervalMeaning(result)}`)),
     el("section", {}, el("h3", {}, "Closest exemplars"), exemplars(result)));
 }

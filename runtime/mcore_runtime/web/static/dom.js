@@ -36,7 +36,7 @@ export function rebuild(parent, facts, make) {
 }
 
 /** Set an element's text, only if it is another. */
-export function say(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 

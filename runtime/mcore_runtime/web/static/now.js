@@ -2,7 +2,7 @@
 
 import { command } from "./connection.js";
 import { editEntry } from "./dialogs.js";
-import { $, ago, el, inWords, rebuild, say } from "./dom.js";
+import { $, ago, el, inWords, rebuild, setText } from "./dom.js";
 import { state, words } from "./state.js";
 import { attempt } from "./toast.js";
 
@@ -60,13 +60,13 @@ export function showNow() {
   if (document.activeElement !== $("number-input")) $("number-input").value = number ?? "";
   for (const id of ["back", "skip", "edit-current"]) $(id).hidden = entries.length === 0;
   $("skip").disabled = $("edit-current").disabled = current === null;
-  say($("now-title"), current === null ? "Next dive" : "Next to dive");
-  say($("trigger-hint"), session.mode === "auto" ? "Dives are found by themselves; the button is for one that was missed." : "");
+  setText($("now-title"), current === null ? "Next dive" : "Next to dive");
+  setText($("trigger-hint"), session.mode === "auto" ? "Dives are found by themselves; the button is for one that was missed." : "");
 }
 
 function pill(id, level, text) {
   $(id).className = `pill ${level}`;
-  say($(id).querySelector(".text"), text);
+  setText($(id).querySelector(".text"), text);
 }
 
 function picture(source) {
@@ -77,7 +77,7 @@ function picture(source) {
   const size = source.size === null ? "" : ` · ${source.size[0]} × ${source.size[1]}`;
   const old = source.silent_s === null || source.silent_s === undefined ? "" : `, ${ago(source.silent_s)} old`;
   const text = runs ? source.name + size : source.frames === 0 ? "No picture yet" : `Last picture${state.connected ? old : ""}`;
-  say($("picture-note"), text);
+  setText($("picture-note"), text);
 }
 
 function entry(current, entries) {

@@ -1,6 +1,6 @@
 // Dark, light, or as the device says; remembered on this device.
 
-import { $, say } from "./dom.js";
+import { $, setText } from "./dom.js";
 
 const THEMES = { auto: "Auto", dark: "Dark", light: "Light" };
 
@@ -15,7 +15,7 @@ function remembered() {
 function set(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  say($("theme"), `◐ ${THEMES[theme]}`);
+  setText($("theme"), `◐ ${THEMES[theme]}`);
   $("theme").setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
   try {
     localStorage.setItem("mcore-theme", theme);

@@ -1,6 +1,6 @@
 // A short word about what was done, or why not.
 
-import { $, say } from "./dom.js";
+import { $, setText } from "./dom.js";
 
 let timer = 0;
 
@@ -9,7 +9,7 @@ export function toast(text, isFault = false) {
   const box = $("toast");
   box.hidden = false;
   box.className = isFault ? "bad" : "";
-  say(box, text);
+  setText(box, text);
   clearTimeout(timer);
   timer = setTimeout(() => {
     box.hidden = true;

@@ -1,6 +1,6 @@
 // The video of a dive: slowly, and from where a stage begins.
 
-import { $, el, say } from "./dom.js";
+import { $, el, setText } from "./dom.js";
 
 const RATES = [1, 0.5, 0.25];
 const LEAD_S = 0.15; // a stage is seen to begin
@@ -9,7 +9,7 @@ const LEAD_S = 0.15; // a stage is seen to begin
 export function playVideo(record) {
   const dialog = $("video-dialog");
   const video = dialog.querySelector("video");
-  say($("video-title"), `Dive ${record.number}${record.athlete ? `, ${record.athlete}` : ""}`);
+  setText($("video-title"), `Dive ${record.number}${record.athlete ? `, ${record.athlete}` : ""}`);
   video.src = `/api/dives/${record.number}/clip.mp4?v=${encodeURIComponent(record.created)}`;
   const offset = record.recording_start_s === null ? 0 : Math.max(0, record.start_s - record.recording_start_s);
   const times = record.result === null ? [] : record.result.transitions_s;

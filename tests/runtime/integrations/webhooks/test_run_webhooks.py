@@ -28,7 +28,7 @@ def test_a_dive_goes_to_all_receivers_and_what_one_refused_is_sent_later(
         assert main([*run, "--webhook", one.url, "--webhook", other.url]) == 0
         (record,) = read_session(tmp_path / "s").dives
         (request,) = one.requests
-        assert request.data["dive"] == record
+        assert request.data["dive"] == record.to_json()
         printed = capsys.readouterr().out
         assert f"dives go to {one.url.partition('/dives')[0]}, not signed\n" in printed
         assert "HTTP 410, it wants no more" in printed

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from mcore_runtime.integrations.webhooks.__main__ import main
 from mcore_runtime.integrations.webhooks.backoff import Backoff
 from mcore_runtime.integrations.webhooks.sender import Delivery
 from mcore_runtime.integrations.webhooks.signing import read_secret
-from mcore_runtime.live.events import Broadcast
+from mcore_runtime.live.broadcast import Broadcast, DiveNews
 from mcore_runtime.session import SessionStore
 from tests.runtime.integrations.webhooks.receiver import Receiver, receiving
 from tests.runtime.session.made import FACTS, record
@@ -37,10 +38,10 @@ class Session:
     def __init__(self, store: SessionStore) -> None:
         self.store, self.news = store, Broadcast()
 
-    def save(self, number: int, **changes: object) -> None:
+    def save(self, number: int, **changes: Any) -> None:
         dive = record(number, **changes)
         self.store.save_dive(dive)
-        self.news.send({"type": "dive", "dive": dive})
+        self.news.send(DiveNews(dive))
 
     def __enter__(self) -> Session:
         return self
@@ -57,7 +58,7 @@ def until_all_is_sent(sent: Delivery, timeout_s: float = 10.0) -> None:
     end_s = time.monotonic() + timeout_s
     while sent.left:
         assert time.monotonic() < end_s
-        time.sleep(min(sent.round(), 0.05))
+        time.sleep(min(sent.send_due(), 0.05))
 
 
 def test_dives_arrive_as_they_happen_signed_and_whole(store: SessionStore) -> None:
@@ -88,7 +89,7 @@ def test_signatures_convince_a_second_implementation(store: SessionStore) -> Non
     standard = pytest.importorskip("standardwebhooks.webhooks", reason="the package standardwebhooks is not installed")
     store.save_dive(record(1, athlete="Ada Łovelace"))
     with receiving() as receiver:
-        Delivery(store, parse_target(receiver.url), read_secret({SECRET_VARIABLE: SECRET}), print).round()
+        Delivery(store, parse_target(receiver.url), read_secret({SECRET_VARIABLE: SECRET}), print).send_due()
         (request,) = receiver.wait_for(1)
     judge = standard.Webhook(SECRET)
     assert judge.verify(request.body, request.headers)["data"] == request.data
@@ -137,33 +138,27 @@ def test_a_receiver_that_wants_no_more_gets_no_more_in_this_run(store: SessionSt
         store.save_dive(record(1))
         store.save_dive(record(2))
         sent = delivery(store, receiver, said)
-        sent.round()
+        sent.send_due()
         sent.finish(time.monotonic() + 5)
         assert (len(receiver.requests), sent.left, len(said)) == (1, 2, 1)
         receiver.behave = lambda count: (200, {})
         until_all_is_sent(delivery(store, receiver, said))
 
 
-def test_what_was_overtaken_while_nobody_listened_is_not_sent(store: SessionStore) -> None:
+def test_only_the_newest_result_is_sent_and_a_correction_during_delivery_too(store: SessionStore) -> None:
     store.save_dive(record(1))
-    store.save_dive(record(1, reasons=["y"]))
-    store.save_dive(record(1, status="void"))
-    with receiving() as receiver:
-        until_all_is_sent(delivery(store, receiver, []))
-    assert [(r.data["revision"], r.data["dive"]["status"]) for r in receiver.requests] == [(3, "void")]
-
-
-def test_a_correction_during_delivery_is_sent_too(store: SessionStore) -> None:
-    store.save_dive(record(1))
+    store.save_dive(record(1, reasons=("y",)))
 
     def behave(count: int) -> tuple[int, dict[str, str]]:
         if count == 0:
             store.save_dive(record(1, status="void"))
         return 200, {}
 
-    with receiving(behave) as receiver:
-        until_all_is_sent(delivery(store, receiver, []))
-    assert [r.data["revision"] for r in receiver.requests] == [1, 2]
+    with receiving(behave) as one, receiving() as other:  # each has its own place
+        until_all_is_sent(delivery(store, one, []))
+        until_all_is_sent(delivery(store, other, []))
+    assert [(r.data["revision"], r.data["dive"]["status"]) for r in one.requests] == [(2, "failed"), (3, "void")]
+    assert [r.headers["webhook-id"] for r in other.requests] == [one.requests[1].headers["webhook-id"]]
 
 
 def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Path) -> None:
@@ -173,7 +168,7 @@ def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Pat
         with SessionStore.create(folder, FACTS) as store:
             for number in (1, 2, 3):
                 store.save_dive(record(number))
-            delivery(store, receiver, []).round()
+            delivery(store, receiver, []).send_due()
         with SessionStore.open(folder) as store:
             assert delivery(store, receiver, []).left == 2
             receiver.behave = lambda count: (200, {})
@@ -182,29 +177,18 @@ def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Pat
     assert arrived == {1: 1, 2: 1, 3: 1}
 
 
-def test_each_receiver_has_its_own_place(store: SessionStore) -> None:
-    store.save_dive(record(1))
-    with receiving() as one, receiving() as other:
-        until_all_is_sent(delivery(store, one, []))
-        until_all_is_sent(delivery(store, other, []))
-    assert (len(one.requests), len(other.requests)) == (1, 1)
-    assert one.requests[0].headers["webhook-id"] == other.requests[0].headers["webhook-id"]
-
-
 def test_a_receiver_that_hangs_holds_up_neither_dives_nor_other_receivers_nor_the_end(store: SessionStore) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as silent, receiving() as receiver:  # it never accepts
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         targets = [parse_target(hanging), parse_target(receiver.url)]
-        with Webhooks(store, targets, None, said.append, patience_s=0.2) as webhooks, Session(store) as session:
+        with Webhooks(store, targets, None, said.append, end_timeout_s=0.2) as webhooks, Session(store) as session:
             webhooks.listen(session.news.subscribe)
             began_s = time.monotonic()
             for number in range(1, 21):
                 session.save(number)
-            assert time.monotonic() - began_s < 2.0
             assert len(receiver.wait_for(20)) == 20
-            ended_s = time.monotonic()
-        assert time.monotonic() - ended_s < 2.0
+        assert time.monotonic() - began_s < 10.0  # not even the time of one message to the other receiver
     assert "does not have 20 results; to send them: python -m mcore_runtime.integrations.webhooks" in said[-1]
     assert {r.data["dive"]["number"] for r in receiver.requests} == set(range(1, 21))
 
@@ -213,7 +197,7 @@ def test_a_receiver_that_comes_back_during_the_session_gets_everything(store: Se
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     target = parse_target(f"http://127.0.0.1:{port}/dives?key=letmein")
-    with Webhooks(store, [target], None, print, patience_s=5.0) as webhooks, Session(store) as session:
+    with Webhooks(store, [target], None, print, end_timeout_s=5.0) as webhooks, Session(store) as session:
         webhooks.listen(session.news.subscribe)
         session.save(1)
         time.sleep(0.1)
@@ -230,7 +214,7 @@ def test_nothing_private_is_said_or_kept(tmp_path: Path) -> None:
     target = parse_target(f"http://user:hunter2@127.0.0.1:{port}/secret-path?key=letmein")
     with SessionStore.create(tmp_path / "final", FACTS) as store:
         store.save_dive(record(1))
-        Delivery(store, target, None, said.append).round()
+        Delivery(store, target, None, said.append).send_due()
         assert "Connection refused" in said[0]
     kept = b"".join(path.read_bytes() for path in (tmp_path / "final").iterdir() if path.is_file())
     assert b"webhook http://127.0.0.1" in kept  # the event, by the public form
@@ -253,7 +237,7 @@ def test_the_command_sends_what_is_left(tmp_path: Path, capsys: pytest.CaptureFi
         store.save_dive(record(2))
     with receiving(lambda count: (500, {})) as receiver:
         command = [str(tmp_path / "final"), receiver.url]
-        assert main([*command, "--patience-s", "0.2"]) == 1
+        assert main([*command, "--timeout-s", "0.2"]) == 1
         assert "0 results sent, 2 left" in capsys.readouterr().out
         receiver.behave = lambda count: (200, {})
         assert main(command) == 0

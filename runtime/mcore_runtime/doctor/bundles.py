@@ -1,0 +1,75 @@
+"""Probes of a bundle: whether it is whole, and which engines run it here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError, first_line
+from mcore_runtime.backends import BackendName
+from mcore_runtime.backends.trial import Trial, try_backend
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
+from mcore_runtime.scoring.scorer import Scorer
+
+_NUM_ROUNDS = 3
+"""The first one also prepares memory."""
+_SLOW_CLIP_MS = 3000.0
+
+
+def bundle(path: Path) -> list[Finding]:
+    """Whether a bundle is whole, what it knows, and which engines run it here."""
+    try:
+        opened = Bundle.open(path)
+    except UserError as refused:
+        return [error(first_line(refused))]
+    manifest = opened.manifest
+    found = [ok(f"{path}: whole, {', '.join(manifest.variants)}, from {manifest.checkpoint.name}")]
+    bank = next((variant.exemplars for variant in manifest.variants.values() if variant.exemplars), None)
+    if bank is None:
+        remedy = f"mcore-bundle exemplars {path} --dives DIVES.jsonl --out NEW_BUNDLE"
+        found.append(error("it has no exemplars: it cannot score", remedy))
+    else:
+        numbers = ", ".join(f"{name} {count}" for name, count in list(bank.per_dive_number.items())[:12])
+        more = "" if len(bank.per_dive_number) <= 12 else ", ..."
+        found.append(ok(f"{bank.count} exemplars of {len(bank.per_dive_number)} dives: {numbers}{more}"))
+    return found
+
+
+def trial(path: Path, backend: BackendName) -> list[Finding]:
+    """Whether a backend runs a bundle's graphs here."""
+    return [_engine(trial) for trial in try_backend(Bundle.open(path), backend)]
+
+
+def _engine(trial: Trial) -> Finding:
+    name = f"{trial.backend}, {', '.join(trial.precisions)}"
+    if trial.runs:
+        return ok(f"{name}: {trial.text}")
+    wrong, remedy = split_advice(trial.text)
+    return absent(f"{name}: {wrong}", remedy)
+
+
+def chosen(path: Path) -> list[Finding]:
+    """What ``--backend auto`` takes, what it says about that, and how long it takes for a clip."""
+    try:
+        with Scorer(path) as scorer:
+            backend, config = scorer.backend, scorer.clip_config
+            text = f"--backend auto takes {backend.name}, {scorer.precision}, on {backend.provider}"
+            clip = np.zeros((3, config.num_frames, config.crop_size, config.crop_size), np.float32)
+            milliseconds = min(_encode_ms(scorer, clip) for _ in range(_NUM_ROUNDS))
+    except UserError as refused:
+        return [error(f"none runs it: {first_line(refused)}", "pip install '.[runtime]'")]
+    found = [ok(f"{text}: {milliseconds:.0f} ms for a clip of {config.num_frames} frames")]
+    if milliseconds > _SLOW_CLIP_MS:
+        remedy = "a GPU, a faster power mode, or a smaller network; what a dive begins with is computed while it lasts"
+        found.append(hint(f"a score comes {milliseconds / 1e3:.1f} s after the dive at the latest", remedy))
+    return [*found, *(hint(note) for note in backend.notes)]
+
+
+def _encode_ms(scorer: Scorer, clip: NDArray[np.float32]) -> float:
+    began_s = time.perf_counter()
+    scorer.encode(clip)
+    return (time.perf_counter() - began_s) * 1e3

@@ -1,0 +1,338 @@
+"""State of a live session, and how events change it: no threads, no disk, no clock.
+
+    change = apply(state, DiveOpened(cut, now))     # change.state is the next state
+    change = apply(change.state, Void(1))           # an operator's command is an event too
+
+A dive is opened when it was cut, is with the scorer until it is scored or has failed, and can be corrected, voided and
+scored again at any time, also while it is with the scorer. What the operator has said meanwhile is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mcore.common.errors import UserError
+from mcore.diving import DiveNumber
+from mcore_runtime.competition import Competition
+from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
+from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.live.events import (
+    DiveFailed,
+    DiveOpened,
+    DiveRescored,
+    DiveScored,
+    Event,
+    Logged,
+    RescoreBegun,
+    RescoreFailed,
+    StateCommand,
+    VideoLost,
+)
+from mcore_runtime.session.dive import DiveStatus, LiveDive
+from mcore_runtime.session.rescoring import check_scorable
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """All that a session knows."""
+
+    competition: Competition = field(default_factory=Competition)
+    default_dive_number: str | None = None
+    """Number of dives of which the start list says nothing; None: unknown."""
+    dives: Mapping[int, LiveDive] = field(default_factory=dict)
+    """By number; never changed in place."""
+    with_scorer: frozenset[int] = frozenset()
+    """Dives that are being scored, for the first time or again."""
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Points of the dives whose scores count, by number."""
+        return {number: dive.score for number, dive in self.dives.items() if dive.score is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What an event did; all of it is saved together."""
+
+    state: SessionState
+    dives: tuple[LiveDive, ...] = ()
+    """Records to be saved and shown, with what they hold now."""
+    log: Logged | None = None
+    keep: tuple[int, CutDive] | None = None
+    """Number of a dive whose frames and video are to be kept now."""
+    rescore: tuple[int, ...] = ()
+    """Dives whose number is another now: a score by other exemplars is not their score."""
+
+
+def apply(state: SessionState, event: Event) -> Change:
+    """Return what an event does to a state.
+
+    Raises:
+        UserError: it is not possible now.
+    """
+    match event:
+        case DiveOpened():
+            return _open(state, event)
+        case DiveScored():
+            return _score(state, event)
+        case DiveFailed():
+            dive = replace(state.dives[event.number], created=event.created, reasons=(event.reason,))
+            return _close(state, dive, DiveStatus.FAILED, event.cut)
+        case RescoreBegun(number):
+            check_rescorable(state, number)
+            return Change(
+                replace(state, with_scorer=state.with_scorer | {number}),
+                log=Logged("operator", f"had dive {number} scored again"),
+            )
+        case DiveRescored(dive):
+            return _rescored(state, dive)
+        case RescoreFailed():
+            return _rescore_failed(state, event)
+        case VideoLost(number, reason):
+            dive = state.dives[number]
+            notes = (*dive.notes, f"no video was kept: {reason}")
+            return _changed(state, replace(dive, recording=None, recording_start_s=None, notes=notes))
+        case Logged():
+            return Change(state, log=event)
+        case _:
+            return _command(state, event)
+
+
+def check_rescorable(state: SessionState, number: int) -> LiveDive:
+    """Return a dive that may be scored again.
+
+    Raises:
+        UserError: there is no such dive, it is being scored, or must not be.
+    """
+    dive = _find(state, number)
+    if dive.status is DiveStatus.SCORING:
+        raise UserError(f"dive {number} is being scored; wait for its score")
+    check_scorable(dive)
+    return dive
+
+
+def saved_state(state: SessionState) -> dict[str, Any]:
+    """Return as plain containers what a store keeps besides the records of dives that are scored."""
+    unscored = [dive.to_json() for dive in state.dives.values() if _is_unscored(dive)]
+    return {**state.competition.to_json(), "dive_number": state.default_dive_number, "scoring": unscored}
+
+
+def restored_session(dives: Iterable[LiveDive], saved: Mapping[str, Any]) -> SessionState:
+    """Return the state of a session that goes on; dives that were being scored will never be.
+
+    Args:
+        dives: records of the store.
+        saved: what ``saved_state`` returned; empty: nothing was saved.
+
+    Raises:
+        UserError: the saved start list or a dive cannot be read.
+    """
+    unscored = [LiveDive.from_json(values, "a dive that was being scored") for values in saved.get("scoring", ())]
+    kept = {dive.number: dive for dive in (*unscored, *dives)}  # the store's are never older
+    return SessionState(
+        competition=Competition.from_json(saved),
+        default_dive_number=saved.get("dive_number"),
+        dives={number: _given_up(dive) if _is_unscored(dive) else dive for number, dive in sorted(kept.items())},
+    )
+
+
+def parse_dive_number(text: str | None) -> str | None:
+    """Return a dive number as the rules spell it; None stays None.
+
+    Raises:
+        DiveNumberError: not a dive number.
+    """
+    return None if text is None else DiveNumber.parse(text).text
+
+
+def _open(state: SessionState, event: DiveOpened) -> Change:
+    cut, number = event.cut, max(state.dives, default=0) + 1
+    competition = state.competition.add_dive(number)
+    is_invalid = bool(cut.faults) or cut.clip is None
+    dive = LiveDive(
+        number=number,
+        status=DiveStatus.INVALID if is_invalid else DiveStatus.SCORING,
+        dive_number=None,
+        found_by=cut.found_by,
+        created=event.created,
+        source=cut.source,
+        start_s=cut.start_s,
+        end_s=cut.end_s,
+        takeoff_s=cut.takeoff_s,
+        entry_s=cut.entry_s,
+        dropped=cut.dropped,
+        reasons=cut.faults,
+        notes=cut.notes,
+        recording_start_s=cut.video_start_s,
+    )
+    opened = replace(state, competition=competition, with_scorer=state.with_scorer | {number})
+    dive = _as_its_entry_says(opened, dive)
+    if is_invalid:
+        return _close(opened, dive, DiveStatus.INVALID, cut)
+    # It becomes a record of its own with its score; until then it is saved with the competition.
+    return Change(_with_dive(opened, dive))
+
+
+def _score(state: SessionState, event: DiveScored) -> Change:
+    before = state.dives[event.number]
+    notes = before.notes
+    scored_as = event.result.dive_number
+    if scored_as != before.dive_number:  # corrected while it was with the scorer
+        notes = (*notes, f"was scored as {scored_as or 'unknown'}; score it again")
+    dive = replace(
+        before, result=event.result, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created
+    )
+    return _close(state, dive, DiveStatus.SCORED, event.cut)
+
+
+def _close(state: SessionState, dive: LiveDive, status: DiveStatus, cut: CutDive) -> Change:
+    """A dive is done with, and its frames and its video are to be kept."""
+    if cut.video is not None:
+        dive = replace(dive, recording=f"clips/dive-{dive.number:04d}.mp4")
+    settled = replace(state, with_scorer=state.with_scorer - {dive.number})
+    return replace(_changed(settled, _with_status(dive, status)), keep=(dive.number, cut))
+
+
+def _rescored(state: SessionState, new: LiveDive) -> Change:
+    old = state.dives[new.number]
+    # Whose dive it is may have been corrected meanwhile, which the new record does not know.
+    dive = replace(
+        new,
+        order=old.order,
+        athlete=old.athlete,
+        club=old.club,
+        recording=old.recording,
+        recording_start_s=old.recording_start_s,
+        status=old.status,
+        status_before=old.status_before,
+    )
+    settled = replace(state, with_scorer=state.with_scorer - {new.number})
+    return _changed(settled, _with_status(dive, DiveStatus.SCORED))
+
+
+def _rescore_failed(state: SessionState, event: RescoreFailed) -> Change:
+    old = state.dives[event.number]
+    settled = replace(state, with_scorer=state.with_scorer - {event.number})
+    log = Logged("engine", f"dive {event.number} could not be scored again: {event.reason}")
+    if old.status is not DiveStatus.FAILED:
+        return Change(settled, log=log)
+    return replace(_changed(settled, replace(old, reasons=(event.reason,))), log=log)
+
+
+def _command(state: SessionState, command: StateCommand) -> Change:
+    competition = state.competition
+    match command:
+        case Skip():
+            skipped, competition = competition.current_entry, competition.skip()
+            assert skipped is not None
+            return _compete(state, competition, f"skipped {skipped.order}, {skipped.athlete}")
+        case Back():
+            return _went(state, competition.back(), "went back to")
+        case GoTo(order):
+            return _went(state, competition.go_to(order), "went to")
+        case Edit(order):
+            competition = competition.edit(order, command.changes)
+            edited = next(entry for entry in competition.entries if entry.order == order)
+            text = f"edited {order}: " + ", ".join(f"{name} {getattr(edited, name)}" for name in command.changes)
+            return _follow_entries(_compete(state, competition, text), orders=[order])
+        case Assign(number, order):
+            _find(state, number)
+            text = f"gave dive {number} to " + ("nobody" if order is None else f"entry {order}")
+            return _follow_entries(_compete(state, competition.assign(number, order), text), numbers=[number])
+        case SetDive(dive_number):
+            number_text = parse_dive_number(dive_number)
+            log = Logged("operator", f"set the dive number to {number_text or 'unknown'}")
+            return Change(replace(state, default_dive_number=number_text), log=log)
+        case Void(number):
+            return _void(state, number)
+        case Restore(number):
+            dive = _find(state, number)
+            if dive.status is not DiveStatus.VOID:
+                raise UserError(f"dive {number} is {dive.status.value}, not void")
+            change = _compete(state, competition.restore(number), f"restored dive {number}")
+            assert dive.status_before is not None
+            restored = replace(dive, status=dive.status_before, status_before=None)
+            return replace(_changed(change.state, restored), log=change.log)
+
+
+def _went(state: SessionState, competition: Competition, text: str) -> Change:
+    entry = competition.current_entry
+    assert entry is not None
+    return _compete(state, competition, f"{text} {entry.order}, {entry.athlete}")
+
+
+def _void(state: SessionState, number: int) -> Change:
+    dive = _find(state, number)
+    if dive.status is DiveStatus.VOID:
+        raise UserError(f"dive {number} is void already")
+    competition = state.competition.make_void(number)
+    entry = competition.current_entry
+    is_repeated = entry is not None and entry.order == dive.order
+    again = f"; {entry.order}, {entry.athlete} dives again" if entry is not None and is_repeated else ""
+    change = _compete(state, competition, f"voided dive {number}{again}")
+    return replace(
+        _changed(change.state, replace(dive, status=DiveStatus.VOID, status_before=dive.status)), log=change.log
+    )
+
+
+def _compete(state: SessionState, competition: Competition, text: str) -> Change:
+    return Change(replace(state, competition=competition), log=Logged("operator", text))
+
+
+def _follow_entries(change: Change, orders: Container[int | None] = (), numbers: Container[int] = ()) -> Change:
+    """Bring the dives of some entries, and some other dives, up to date with the start list."""
+    state, changed, rescore = change.state, list[LiveDive](), list[int]()
+    for number, before in change.state.dives.items():
+        if before.order not in orders and number not in numbers:
+            continue
+        after = _as_its_entry_says(state, before)
+        state = _with_dive(state, after)
+        # A dive that is with the scorer for the first time is saved once it is scored.
+        changed += [] if after.status is DiveStatus.SCORING else [after]
+        if after.dive_number != before.dive_number and after.status in (DiveStatus.SCORED, DiveStatus.FAILED):
+            rescore.append(number)
+    return replace(change, state=state, dives=tuple(changed), rescore=tuple(rescore))
+
+
+def _as_its_entry_says(state: SessionState, dive: LiveDive) -> LiveDive:
+    entry = state.competition.entry_of(dive.number)
+    if entry is None:
+        return replace(dive, order=None, athlete="", club="", dive_number=state.default_dive_number)
+    number = entry.dive_number or state.default_dive_number
+    return replace(dive, order=entry.order, athlete=entry.athlete, club=entry.club, dive_number=number)
+
+
+def _with_status(dive: LiveDive, status: DiveStatus) -> LiveDive:
+    """Set a dive's status; one that is void meanwhile stays so, and would be this again."""
+    reasons = () if status is DiveStatus.SCORED else dive.reasons
+    if dive.status is DiveStatus.VOID:
+        return replace(dive, status_before=status, reasons=reasons)
+    return replace(dive, status=status, reasons=reasons)
+
+
+def _with_dive(state: SessionState, dive: LiveDive) -> SessionState:
+    return replace(state, dives={**state.dives, dive.number: dive})
+
+
+def _changed(state: SessionState, dive: LiveDive) -> Change:
+    return Change(_with_dive(state, dive), (dive,))
+
+
+def _find(state: SessionState, number: int) -> LiveDive:
+    if number not in state.dives:
+        raise UserError(f"there is no dive {number}")
+    return state.dives[number]
+
+
+def _is_unscored(dive: LiveDive) -> bool:
+    return DiveStatus.SCORING in (dive.status, dive.status_before)
+
+
+def _given_up(dive: LiveDive) -> LiveDive:
+    """Say of a dive that it will never be scored; it may be void besides."""
+    reasons = (*dive.reasons, "the program ended while it was being scored; its frames are lost")
+    if dive.status is DiveStatus.VOID:
+        return replace(dive, status_before=DiveStatus.FAILED, reasons=reasons)
+    return replace(dive, status=DiveStatus.FAILED, reasons=reasons)

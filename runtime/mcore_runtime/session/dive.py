@@ -1,0 +1,145 @@
+"""One dive of a session as a frozen record, the same from the cut to the page.
+
+It is JSON at the edges only: in the store, on standard output, on the page and in webhooks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+from mcore.common.errors import UserError
+from mcore.common.typed_json import convert, decode, encode
+from mcore_runtime.scoring.result import DiveScore
+
+ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
+"""Fields that come from the dive's entry in the start list."""
+_OLD_FINDERS = {"body": "motion", "camera": "camera-tracking"}
+"""How sessions of schema 1 name what found a dive."""
+
+
+class _Word(str, Enum):
+    """An enum that is written as its value everywhere, in templates and messages too."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class DiveStatus(_Word):
+    """What has become of a dive."""
+
+    SCORING = "scoring"
+    """It has no score yet."""
+    SCORED = "scored"
+    INVALID = "invalid"
+    """The stream has a gap within the clip, so that no score would be honest; ``reasons`` says where."""
+    FAILED = "failed"
+    """The scorer could not; ``reasons`` says why."""
+    VOID = "void"
+    """The operator says that it was no dive."""
+
+
+class FoundBy(_Word):
+    """What cut a dive out of the stream."""
+
+    MOTION = "motion"
+    """The detector, from a body that falls through a picture that stands still."""
+    CAMERA_TRACKING = "camera-tracking"
+    """The detector, from a camera that follows the diver down."""
+    OPERATOR = "operator"
+    WHOLE_FILE = "whole-file"
+
+
+@dataclass(frozen=True)
+class LiveDive:
+    """One dive of a session, scored or not."""
+
+    number: int
+    """Its place in the session, from 1."""
+    status: DiveStatus
+    dive_number: str | None
+    """As it was announced; None: unknown."""
+    found_by: FoundBy
+    created: str
+    """When the result came to be, ISO 8601, UTC."""
+    source: str
+    """The public form of the source's address."""
+    start_s: float
+    """Time of the clip's first frame on the stream's clock, seconds."""
+    end_s: float
+    """Time of the clip's last frame."""
+    takeoff_s: float | None = None
+    """Detected take-off on the stream's clock; None: not detected."""
+    entry_s: float | None = None
+    """Detected entry."""
+    time_to_score_ms: float | None = None
+    """From the arrival of the clip's last frame to the score; None where there is no score, or it came later."""
+    dropped: int = 0
+    """Frames of the clip that nobody took in time."""
+    result: DiveScore | None = None
+    reasons: tuple[str, ...] = ()
+    """Why it has no score; empty where it has one."""
+    notes: tuple[str, ...] = ()
+    """What else should be known of it."""
+    recording: str | None = None
+    """File with the dive's video, below the session's folder, with forward slashes."""
+    recording_start_s: float | None = None
+    """Time of its first frame on the stream's clock: it begins up to half a second before the clip."""
+    order: int | None = None
+    """Entry of the start list for which it was made; None: for none."""
+    athlete: str = ""
+    club: str = ""
+    status_before: DiveStatus | None = None
+    """What a void dive was before; None: it is not void."""
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise UserError(f"the number of a dive is {self.number}; at least 1")
+        if self.status is DiveStatus.SCORED and self.result is None:
+            raise UserError(f"dive {self.number} is scored and has no result")
+
+    @property
+    def score(self) -> float | None:
+        """The score that counts, points; None: there is none."""
+        return self.result.score if self.result is not None and self.status is DiveStatus.SCORED else None
+
+    @property
+    def was_begun_early(self) -> bool:
+        """Whether its score was begun before its clip was over."""
+        return self.result is not None and "backbone_head" in self.result.timing_ms
+
+    def to_text(self) -> str:
+        """Return one line of JSON; numbers that are not finite become null."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return encode(values | {"result": None if self.result is None else self.result.to_json()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain containers, as ``to_text`` writes them."""
+        values: dict[str, Any] = json.loads(self.to_text())
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], what: str) -> LiveDive:
+        """Read what ``to_json`` returned, of this version or an older one.
+
+        Args:
+            values: plain containers.
+            what: begins the message of an error.
+
+        Raises:
+            UserError: it is something else.
+        """
+        try:
+            result = None if values["result"] is None else DiveScore.from_json(values["result"])
+        except (UserError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{what}: {error}; it was written by another version: read it with that one") from error
+        found_by = _OLD_FINDERS.get(values.get("found_by", ""), values.get("found_by"))
+        return convert(cls, {**values, "found_by": found_by, "result": result}, what)
+
+    @classmethod
+    def from_text(cls, text: str, what: str) -> LiveDive:
+        """Read what ``to_text`` returned; see ``from_json``."""
+        return cls.from_json(decode(dict[str, Any], text, what), what)

@@ -1,0 +1,56 @@
+"""A run in figures: how many dives it had, what became of them, and how long people waited for their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcore_runtime.session.dive import DiveStatus, LiveDive
+
+_PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in figures."""
+
+    dives: int
+    scored: int
+    invalid: int
+    failed: int
+    void: int
+    begun_early: int
+    """Dives whose score was begun before their clip was over, and used."""
+    time_to_score_ms: Mapping[str, float]
+    """Percentiles of the dives that were scored, by name: p50, p90, p99, max."""
+    frames: int
+    dropped: int
+    connections: int
+
+
+def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connections: int) -> RunSummary:
+    """Count a run's dives, and measure how long their scores took."""
+    statuses = [dive.status for dive in dives]
+    return RunSummary(
+        dives=len(dives),
+        scored=statuses.count(DiveStatus.SCORED),
+        invalid=statuses.count(DiveStatus.INVALID),
+        failed=statuses.count(DiveStatus.FAILED),
+        void=statuses.count(DiveStatus.VOID),
+        begun_early=sum(dive.was_begun_early for dive in dives),
+        time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
+        frames=frames,
+        dropped=dropped,
+        connections=connections,
+    )
+
+
+def percentiles(times_ms: Iterable[float | None]) -> dict[str, float]:
+    """Return p50, p90, p99 and max of the times that are known; nothing where none is."""
+    known = [time for time in times_ms if time is not None]
+    if not known:
+        return {}
+    values = np.percentile(known, _PERCENTILES).tolist()
+    return {f"p{p}": value for p, value in zip(_PERCENTILES, values, strict=True)} | {"max": max(known)}
