@@ -18,7 +18,7 @@ from mcore.config import STAGES
 from mcore_runtime.bundle.moments import Moment
 
 _INDEX = "index.json"
-_MOST_KEPT = 16
+_MAX_KEPT = 16
 """Exemplars whose pictures, some 100 kB each, stay in memory: as many dives are looked at at once."""
 _ADVICE = "copy the bundle again, or export it again"
 
@@ -70,7 +70,7 @@ class ExemplarPictures:
         with self._lock:  # whoever asks for one picture asks for the next
             if name not in self._read_last:
                 self._read_last[name] = self._read(name)
-                if len(self._read_last) > _MOST_KEPT:
+                if len(self._read_last) > _MAX_KEPT:
                     self._read_last.popitem(last=False)
             self._read_last.move_to_end(name)
             return self._read_last[name]

@@ -1,4 +1,4 @@
-"""Scores dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
+"""Scoring of dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
 
 Example:
     >>> with Scorer("demo/bundle", backend="auto") as scorer:
@@ -202,6 +202,7 @@ class Scorer:
         ended = time.perf_counter()
 
         predicted = comparison.predict(delta)  # (E,)
+        # Half precision can overflow on a clip unlike all that were measured; a NaN must not become a score.
         if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
             raise BackendError(
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
@@ -266,7 +267,7 @@ class Scorer:
 
     @property
     def compute_dtype(self) -> str:
-        """What the engine really computes in, such as ``fp32``; by part where they differ."""
+        """Precision that the engine really computes in, such as ``fp32``; by part where they differ."""
         kinds = set(self.backend.precision.values())
         mixed = ", ".join(f"{part} {kind}" for part, kind in self.backend.precision.items())
         return kinds.pop() if len(kinds) == 1 else mixed

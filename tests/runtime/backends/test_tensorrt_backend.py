@@ -17,7 +17,7 @@ from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS
 from tests.runtime.conftest import DIM, FRAMES, SIDE, TOKENS
-from tests.runtime.fake_machine import MACHINES, MOST, Machine
+from tests.runtime.fake_machine import MACHINES, MAX_EXEMPLARS, Machine
 
 
 @pytest.fixture(params=MACHINES, ids=["-".join(machine) for machine in MACHINES])
@@ -46,7 +46,7 @@ def test_engines_give_what_the_graphs_give(machine: Machine, bundle_copy: Path) 
     """Also with more exemplars than the engine takes at once, and with fewer after more."""
     backend = machine.open(bundle_copy)
     plain = OrtBackend(Bundle.open(bundle_copy).graphs(), "onnxruntime", threads=1)
-    for seed, exemplars in enumerate((1, 3, MOST, 2, 2 * MOST + 1, 1)):
+    for seed, exemplars in enumerate((1, 3, MAX_EXEMPLARS, 2, 2 * MAX_EXEMPLARS + 1, 1)):
         for got, wanted in zip(run_all(backend, seed, exemplars), run_all(plain, seed, exemplars), strict=True):
             assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
@@ -69,7 +69,7 @@ def test_memory_stays_as_it_is(machine: Machine, bundle_copy: Path) -> None:
     backend = machine.open(bundle_copy)
     before = machine.gpu.allocations
     for seed in range(3):
-        run_all(backend, seed, seed + MOST)
+        run_all(backend, seed, seed + MAX_EXEMPLARS)
     assert machine.gpu.allocations == before
     backend.close()
 

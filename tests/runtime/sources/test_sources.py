@@ -16,13 +16,15 @@ from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.queue import FrameQueue
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from tests.numbered_video import FPS, OPEN_GOP, frame_numbers, write_numbered
-from tests.runtime.live.conftest import PATIENCE_S
 from tests.runtime.sources.mjpeg_server import MjpegServer, jpeg
+
+TIMEOUT_S = 10.0
+"""A test fails when nothing has come for so long."""
 
 
 def take(source: Source, count: int) -> list[Frame]:
     frames: list[Frame] = []
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while len(frames) < count:
         assert time.monotonic() < deadline, f"{len(frames)} of {count} frames: {source.status()}"
         frame = source.read(0.1)
@@ -32,7 +34,7 @@ def take(source: Source, count: int) -> list[Frame]:
 
 
 def wait_for(source: Source, state: SourceState) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while source.status().state is not state:
         assert time.monotonic() < deadline, source.status()
         time.sleep(0.01)
@@ -152,7 +154,7 @@ def test_refused_credentials_end_the_first_attempt_only() -> None:
     with MjpegServer(status=401) as server:
         url = f"http://user:hush@127.0.0.1:{server.port}/"
         with open_source(url) as source, pytest.raises(SourceError, match="user name or password") as caught:
-            source.read(PATIENCE_S)
+            source.read(TIMEOUT_S)
     assert "hush" not in str(caught.value)
 
 
