@@ -63,11 +63,11 @@ class ScoreArguments:
     report: Path | None = None
     """Write a report with pictures to this .html file."""
     backend: BackendName = "auto"
-    """Inference engine; auto: the best that the bundle and this machine have."""
+    """Inference backend; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Precision of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Precision of the graphs, one that the bundle was exported with; default: that of the TensorRT engine, else fp32."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
 

@@ -90,7 +90,7 @@ class OpenVinoBackend(NamedGraphsBackend):
             self._rest = OpenVinoModels(graphs.folder, rest, threads, wanted_by)
 
     def close(self) -> None:
-        """Drop the compiled graphs, and with them the engines' memory and threads."""
+        """Drop the compiled graphs, and with them their memory and threads."""
         self._models.close()
         self._rest.close()
 
@@ -203,7 +203,7 @@ def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
         if (devices, precision) != ([DEVICE], asked):
             raise BackendError(
                 f"asked OpenVINO for {asked} on {DEVICE}, got {precision} on {', '.join(devices)} for "
-                f"the {part}: scores would not be those that were verified. Use another engine: --backend onnxruntime"
+                f"the {part}: scores would not be those that were verified. Use another backend: --backend onnxruntime"
             )
     name = str(core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
     return f"{name}, {asked}"

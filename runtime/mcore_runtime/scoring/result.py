@@ -56,7 +56,7 @@ class BackendFacts:
     name: str
     """Backend, such as ``onnxruntime``."""
     provider: str
-    """The engine's own name of what ran the graphs."""
+    """The backend's own name of what ran the graphs."""
     precision: str
     """Compute dtype, such as ``fp32``."""
     bundle_sha256: str
