@@ -65,8 +65,8 @@ class ScoreArguments:
     backend: BackendName = "auto"
     """Inference backend; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Precision of the graphs, one that the bundle was exported with; default: that of the engine built for this machine,
-    else fp32."""
+    """Precision of the graphs, one that the bundle was exported with; default: that of the engine built for this
+    machine, else fp32."""
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
