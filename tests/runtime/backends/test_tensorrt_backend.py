@@ -17,17 +17,7 @@ from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS
 from tests.runtime.conftest import DIM, FRAMES, SIDE, TOKENS
-from tests.runtime.fake_machine import MACHINES, MAX_EXEMPLARS, Machine
-
-
-@pytest.fixture(params=MACHINES, ids=["-".join(machine) for machine in MACHINES])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch, *request.param)
-
-
-@pytest.fixture
-def jetson(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch, "tensorrt", "cuda-python", "10.3.0")
+from tests.runtime.fake_machine import MAX_EXEMPLARS, Machine
 
 
 def random_input(seed: int, *shape: int) -> NDArray[np.float32]:
