@@ -4,7 +4,7 @@
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
+Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for an error in the command.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _run(arguments: ScoreArguments) -> int:
         threads=arguments.threads,
         num_exemplars=arguments.num_exemplars,
     ) as scorer:
-        if arguments.list_file is None:  # a wrong number is a mistake in the command, not in each video
+        if arguments.list_file is None:  # a wrong number is an error in the command, not in each video
             scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
         outcomes = _score_with_progress(scorer, requests, arguments.any_exemplar)
         _write_outputs(arguments, scorer, outcomes)

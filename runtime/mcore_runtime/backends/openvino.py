@@ -189,10 +189,10 @@ def _compile(openvino: Any, core: Any, path: Path, options: Mapping[str, str]) -
 def _reason(error: Exception) -> str:
     """The cause in OpenVINO's message, whose first lines name places in its source."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [
+    causes = [
         line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed"))
     ]
-    return told[0] if told else first_line(error)
+    return causes[0] if causes else first_line(error)
 
 
 def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
