@@ -1,7 +1,7 @@
 """Configuration of the detector: every number that it decides by, with its unit, and why it is what it is.
 
-A value that names no other source was chosen on rendered meets (``python -m mcore_bench.live.detector``, seeds 100 to
-137); published figures come from other seeds. Rows are those of a picture of 200 rows.
+A value that names no other source was chosen on rendered meets (``mcore-bench detector``, seeds 100 to 137); published
+figures come from other seeds. Rows are those of a picture of 200 rows.
 
 Example:
     >>> config = DetectorConfig(fall=FallConfig(min_mean_evidence=0.7))
