@@ -16,6 +16,8 @@ from mcore.common.files import write_text
 SETTINGS = "settings.json"
 _ABANDONED_S = 600.0
 """Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
+_OLD_NAMES = {"twin_version": "replica_version"}
+"""Settings of folders that were rendered when replicas had another name."""
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
@@ -27,6 +29,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     path, wanted = out / SETTINGS, json.loads(json.dumps(settings))
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
+        found = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
         if found != wanted:
             different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
             raise UserError(

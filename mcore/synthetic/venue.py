@@ -1,4 +1,4 @@
-"""What a twin's pictures show besides the dive: venue, camera, light, diver, compression; never how good the dive is.
+"""Appearance of a replica besides its dive: venue, camera, light, diver, compression; never how good the dive is.
 
 Venues are numbered; each split has its own, so that test dives happen where no training dive did.
 """
@@ -23,7 +23,7 @@ _HAIRS: tuple[Color, ...] = ((34, 24, 20), (70, 46, 30), (120, 88, 50), (176, 14
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Everything visible in one twin that says nothing about its score."""
+    """Everything visible in one replica that says nothing about its score."""
 
     venue: int
     look: Look

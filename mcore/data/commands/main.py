@@ -1,7 +1,7 @@
 """Make, check, convert and decode data sets of dives.
 
     mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
-    mcore-data render --out twin --labels finediving_labels.jsonl
+    mcore-data render --out replica --labels finediving_labels.jsonl
     mcore-data check FineDiving --json report.json
     mcore-data convert FineDiving --out finediving.jsonl
     mcore-data cache finediving.jsonl --preset paper

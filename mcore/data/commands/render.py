@@ -1,4 +1,4 @@
-"""The subcommand ``mcore-data render``: dives made up from numbers, or one twin for each dive of a data set."""
+"""The subcommand ``mcore-data render``: dives made up from numbers, or one replica for each dive of a data set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import tyro
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import SPLITS, DiveRecord, read_manifest
-from mcore.data.replica_labels import twin_labels
+from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
 from mcore.synthetic import RenderSettings, render_dataset
-from mcore.synthetic.replica_dataset import TwinSettings, render_twins
+from mcore.synthetic.replica_dataset import ReplicaSettings, render_replicas
 
 _SHOWN = 5
 
@@ -28,7 +28,7 @@ class Render:
     out: Path
     """Folder of the data set."""
     labels: Path | None = None
-    """Render one twin for each dive of this data set instead: same dive number, difficulty, score, frames, steps and
+    """Render a replica of each dive of this data set instead: same dive number, difficulty, score, frames, steps and
     split; FineDiving's labels as JSON lines, its folder, or a list of dives."""
     limit: int | None = None
     """With --labels: render only so many, a random sample that a larger limit contains."""
@@ -44,7 +44,7 @@ class Render:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"--workers {self.workers}; at least 1")
         if self.labels is not None:
-            return self._render_twins(self.labels)
+            return self._render_replicas(self.labels)
         if self.limit is not None:
             raise UserError("--limit is for --labels; without, give --dives-per-number")
         if self.only:
@@ -56,17 +56,17 @@ class Render:
         print(f"{manifest}: {_counts(records)}, {size / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s")
         return 0
 
-    def _render_twins(self, source: Path) -> int:
+    def _render_replicas(self, source: Path) -> int:
         default, given = RenderSettings(), self.settings
         if (given.dive_numbers, given.dives_per_number) != (default.dive_numbers, default.dives_per_number):
             raise UserError("--dive-numbers and --dives-per-number do not go with --labels; give --only")
-        labels, left_out = twin_labels(read_source(source).dives)
+        labels, left_out = replica_labels(read_source(source).dives)
         for name, reason in left_out[:_SHOWN]:
             print(f"left out {name}: {reason}", file=sys.stderr)
         if len(left_out) > _SHOWN:
             print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
-        settings = TwinSettings(given.seed, given.width, given.height)
-        done = render_twins(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
+        settings = ReplicaSettings(given.seed, given.width, given.height)
+        done = render_replicas(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
         each = done.num_bytes / len(done.records)
         print(
             f"{done.manifest}: {_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB ({each / 1e3:.0f} kB a dive); "
