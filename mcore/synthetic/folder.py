@@ -1,4 +1,4 @@
-"""Folders of rendered videos: one data set each, resumable, without anything half-written."""
+"""Folders of rendered videos: each holds one data set, can be continued, and keeps nothing half-written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import av
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 
+MANIFEST = "manifest.jsonl"
+"""List of the dives."""
 SETTINGS = "settings.json"
+"""Everything that decided the pixels."""
 _ABANDONED_S = 600.0
 """Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
 _OLD_NAMES = {"twin_version": "replica_version"}

@@ -1,4 +1,4 @@
-"""A dive without its pixels: what moves where in every frame, what is wrong with it, and what the judges give.
+"""Plan of a rendered dive, without pixels: motion in every frame, faults, awards and score.
 
 Everything follows from the dive number and a seed.
 """
@@ -15,8 +15,9 @@ from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.diving.difficulty import HeightM
 from mcore.synthetic import choreography
-from mcore.synthetic.faults import Faults, draw_faults, judge
+from mcore.synthetic.faults import Faults, draw_faults
 from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace
+from mcore.synthetic.panel import judge
 
 FPS = 25
 TAKEOFF_SPEED: dict[HeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}

@@ -17,11 +17,11 @@ from mcore.common.errors import UserError
 from mcore.data.manifest import Split
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
-from mcore.synthetic.motion import GRAVITY, Flight, Timing, fall, takeoff_speed, trace
+from mcore.synthetic.choreography import flight_steps, step_poses
+from mcore.synthetic.motion import GRAVITY_M_S2, Flight, Timing, fall, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
 from mcore.synthetic.plan import FPS, DivePlan
 from mcore.synthetic.render import RenderedDive, check_size, render_look
-from mcore.synthetic.steps import flight_steps, step_poses
 from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
 REPLICA_VERSION = 1
@@ -181,7 +181,7 @@ def _speeds(dive: DiveNumber, height_m: HeightM) -> tuple[float, float]:
 
 def _flight_seconds(speed: float, height_m: HeightM) -> float:
     """Flight of a centre of mass that falls as far as the board is high."""
-    return (speed + math.sqrt(speed**2 + 2 * GRAVITY * height_m)) / GRAVITY
+    return (speed + math.sqrt(speed**2 + 2 * GRAVITY_M_S2 * height_m)) / GRAVITY_M_S2
 
 
 def _stream(label: ReplicaLabel, seed: int, purpose: str) -> np.random.Generator:

@@ -1,13 +1,11 @@
-"""Renders the replicas of a data set's dives to video files with a list of labels; resumable, one process a core."""
+"""Data sets of rendered replicas: video files with a list of labels; resumable, one process a core."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,29 +15,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.manifest import DiveRecord, write_manifest
-from mcore.synthetic.folder import claim, is_whole, remove_abandoned
+from mcore.synthetic.folder import MANIFEST, claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
 from mcore.synthetic.replica import REPLICA_VERSION, Replica, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
-from mcore.synthetic.workers import worker_pool
+from mcore.synthetic.workers import render_all
 
-MANIFEST = "manifest.jsonl"
 PLANS = "plans.jsonl"
+"""What each replica was made of, a line each."""
 PROVENANCE = "provenance.json"
+"""Which renderings filled the folder, on which machines, with which packages."""
 _PACKAGES = ("numpy", "Pillow", "av")
-_NOT_RENDERED = "Every video is drawn by mcore.synthetic from labels and a seed; none shows a real dive."
+_ABOUT = "Every video is drawn by mcore.synthetic from labels and a seed; none shows a real dive."
 
 
 @dataclass(frozen=True)
 class ReplicaSettings:
-    """What decides the pixels of replicas, besides the labels."""
+    """Everything that decides the pixels of replicas, besides the labels."""
 
     seed: int = 0
     width: int = 320
@@ -55,7 +51,7 @@ class ReplicaSettings:
 
 @dataclass(frozen=True)
 class RenderedSet:
-    """What a rendering left."""
+    """Result of a rendering."""
 
     manifest: Path
     records: list[DiveRecord]
@@ -111,7 +107,7 @@ def render_replicas(
     jobs = [job for job in _jobs(labels, out, settings) if not only or job.label.dive_number in only][:limit]
     claim(out, asdict(settings) | {"replica_version": REPLICA_VERSION, "labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
-    done = _render_all(jobs, workers or os.cpu_count() or 1)
+    done = render_all(_render, jobs, workers)
     records = [_record(job) for job in jobs]
     write_text(out / PLANS, "".join(json.dumps(row) + "\n" for row, _ in done))
     write_manifest(out / MANIFEST, records)
@@ -154,14 +150,7 @@ def _file_name(clip: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", clip).lstrip("._") or "dive"
 
 
-def _render_all(jobs: Sequence[_Job], workers: int) -> list[tuple[dict[str, Any], bool]]:
-    console = Console(stderr=True)
-    with worker_pool(min(workers, len(jobs))) as pool:
-        done = pool.map(_render_one, jobs, chunksize=1)
-        return list(track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()))
-
-
-def _render_one(job: _Job) -> tuple[dict[str, Any], bool]:
+def _render(job: _Job) -> tuple[dict[str, Any], bool]:
     """Make sure that a replica is there; returns its description, and whether it had to be rendered."""
     replica = plan_replica(job.label, job.settings.seed)
     new = not is_whole(job.path, job.label.num_frames)
@@ -194,7 +183,7 @@ def _note_provenance(out: Path, labels: Sequence[ReplicaLabel], num_listed: int,
         date = datetime.now(timezone.utc).date().isoformat()
         runs.append({"date": date, "rendered": num_new, "versions": versions, "machine": platform.machine()})
     content = {
-        "about": _NOT_RENDERED,
+        "about": _ABOUT,
         "labels": len(labels),
         "listed": num_listed,
         "takeoffs_completed": sum(label.completed for label in labels),

@@ -16,6 +16,7 @@ from mcore.data.finediving import read_finediving_labels
 from mcore.data.replica_labels import replica_labels
 from mcore.diving import DiveNumber, dive_score
 from mcore.synthetic.body import INDEX
+from mcore.synthetic.choreography import FlightStep, flight_steps
 from mcore.synthetic.panel import (
     ROUNDING_POINTS,
     PanelKind,
@@ -32,7 +33,6 @@ from mcore.synthetic.replica import (
     replica_nuisance,
     replica_verdict,
 )
-from mcore.synthetic.steps import FlightStep, flight_steps
 from mcore.synthetic.venue import VENUES, venue_colors
 
 SIZE = {"width": 64, "height": 48}

@@ -21,8 +21,9 @@ from mcore.data.manifest import read_manifest
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.synthetic import DEMO_NUMBERS, RenderSettings, plan_dive, render_dataset, render_dive, write_video
 from mcore.synthetic.body import INDEX
-from mcore.synthetic.faults import Faults, judge
-from mcore.synthetic.motion import GRAVITY
+from mcore.synthetic.faults import Faults
+from mcore.synthetic.motion import GRAVITY_M_S2
+from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import FPS
 
 SIZE = {"width": 64, "height": 48}
@@ -80,7 +81,7 @@ def test_flight_is_free_fall_between_the_transitions(number: str, seed: int) -> 
     flight, entry = plan.transition_frames
     height = plan.motion.center_m[flight:entry, 1]
     acceleration = np.diff(height, 2) * FPS**2
-    assert np.allclose(acceleration, -GRAVITY, atol=1e-6)
+    assert np.allclose(acceleration, -GRAVITY_M_S2, atol=1e-6)
     along = np.diff(plan.motion.center_m[flight:entry, 0])
     assert np.ptp(along) < 1e-9
 
