@@ -208,7 +208,7 @@ def test_labels_as_json_lines(tmp_path: Path) -> None:
     assert record_of(read[0]).path == tmp_path / "not there" / "01" / "1"
     assert record_of(read[0]).transition_frames == (3, 35)  # an event is the last frame of the step that ends
     assert [dive.record is None for dive in read] == [False, True, True, True, True, True]
-    assert "line 7: no 'frames'" in str(read[-1].problem)
+    assert "line 7: Object missing required field `frames`" in str(read[-1].problem)
     assert read_source(path).kind == "finediving-labels"
 
 
