@@ -1,10 +1,8 @@
-"""The subcommand ``mcore-data render``: dives made up from numbers, or one replica for each dive of a data set."""
+"""Subcommand ``mcore-data render``: dives made up from numbers, or a rendered replica of each dive of a data set."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +10,24 @@ from typing import Annotated
 import tyro
 
 from mcore.common.errors import UserError
-from mcore.data.manifest import SPLITS, DiveRecord, read_manifest
+from mcore.data.commands import print_left_out, split_counts
+from mcore.data.manifest import read_manifest
 from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
 from mcore.synthetic import RenderSettings, render_dataset
 from mcore.synthetic.replica_dataset import ReplicaSettings, render_replicas
 
-_SHOWN = 5
-
 
 @dataclass(frozen=True)
 class Render:
-    """Render dives to MP4 files with a list of labels; an interrupted rendering goes on where it was."""
+    """Render dives to MP4 files with a list of labels; an interrupted rendering goes on where it was.
+
+    Without --labels the dives are made up from dive numbers and a seed. With --labels each is the rendered replica of a
+    real one: its labels, and a drawn diver whose faults earn its score.
+
+        mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
+        mcore-data render --out replica --labels finediving_labels.jsonl
+    """
 
     out: Path
     """Folder of the data set."""
@@ -53,7 +57,7 @@ class Render:
         manifest = render_dataset(self.out, self.settings, workers=self.workers)
         records = read_manifest(manifest)
         size = sum(record.path.stat().st_size for record in records)
-        print(f"{manifest}: {_counts(records)}, {size / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s")
+        print(f"{manifest}: {split_counts(records)}, {size / 1e6:.1f} MB, {time.perf_counter() - began:.1f} s")
         return 0
 
     def _render_replicas(self, source: Path) -> int:
@@ -61,21 +65,13 @@ class Render:
         if (given.dive_numbers, given.dives_per_number) != (default.dive_numbers, default.dives_per_number):
             raise UserError("--dive-numbers and --dives-per-number do not go with --labels; give --only")
         labels, left_out = replica_labels(read_source(source).dives)
-        for name, reason in left_out[:_SHOWN]:
-            print(f"left out {name}: {reason}", file=sys.stderr)
-        if len(left_out) > _SHOWN:
-            print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
+        print_left_out(left_out)
         settings = ReplicaSettings(given.seed, given.width, given.height)
         done = render_replicas(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
         each = done.num_bytes / len(done.records)
         print(
-            f"{done.manifest}: {_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB ({each / 1e3:.0f} kB a dive); "
-            f"{done.num_new} rendered in {done.seconds:.1f} s ({60 * done.num_new / done.seconds:.0f} a minute), "
+            f"{done.manifest}: {split_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB "
+            f"({each / 1e3:.0f} kB a dive); {done.num_new} rendered in {done.seconds:.1f} s ({60 * done.num_new / done.seconds:.0f} a minute), "
             f"{len(done.records) - done.num_new} were there, {len(left_out)} left out"
         )
         return 0
-
-
-def _counts(records: Sequence[DiveRecord]) -> str:
-    splits = ", ".join(f"{sum(record.split == split for record in records)} {split}" for split in SPLITS)
-    return f"{len(records)} dives ({splits})"
