@@ -1,4 +1,4 @@
-"""What a reader hands over: the sampled frames of one clip, and what it knows about their source."""
+"""Records of the readers: the sampled frames of one clip, and what is known about their source."""
 
 from __future__ import annotations
 

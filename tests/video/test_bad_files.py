@@ -14,8 +14,7 @@ from PIL import Image
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.video import sample_clip
-from mcore.video.matroska import fault_position
-from mcore.video.truncation import missing_bytes
+from mcore.video.structure import matroska_fault, missing_bytes
 from tests.numbered_video import frame_numbers, write_numbered, write_silence
 
 CONFIG = ClipConfig(num_frames=16, resize_height=40, resize_width=48, crop_size=32)
@@ -95,12 +94,12 @@ def test_damage_in_the_middle_is_found(tmp_path: Path, name: str) -> None:
 def test_frames_lost_from_matroska_are_noticed(tmp_path: Path, at_share: float) -> None:
     """FFmpeg skips to the next cluster without a word where it cannot parse; here each cluster lasts 0.2 s."""
     path = write_numbered(tmp_path / "film.mkv", NUM_FRAMES, container_options={"cluster_time_limit": "200"})
-    assert fault_position(path) is None
+    assert matroska_fault(path) is None
     data = bytearray(path.read_bytes())
     start = data.index(b"\x1f\x43\xb6\x75", int(len(data) * at_share))
     data[start : start + 4] = b"\x55" * 4
     path.write_bytes(data)
-    assert fault_position(path) == start
+    assert matroska_fault(path) == start
     with pytest.raises(ClipError, match=r"is (damaged|truncated): .*\d\.\d\d s"):
         sample_clip(path, CONFIG)
 

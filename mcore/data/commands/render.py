@@ -69,9 +69,10 @@ class Render:
         settings = ReplicaSettings(given.seed, given.width, given.height)
         done = render_replicas(labels, self.out, settings, limit=self.limit, only=self.only, workers=self.workers)
         each = done.num_bytes / len(done.records)
+        per_minute = 60 * done.num_new / done.seconds
         print(
             f"{done.manifest}: {split_counts(done.records)}, {done.num_bytes / 1e6:.1f} MB "
-            f"({each / 1e3:.0f} kB a dive); {done.num_new} rendered in {done.seconds:.1f} s ({60 * done.num_new / done.seconds:.0f} a minute), "
-            f"{len(done.records) - done.num_new} were there, {len(left_out)} left out"
+            f"({each / 1e3:.0f} kB a dive); {done.num_new} rendered in {done.seconds:.1f} s "
+            f"({per_minute:.0f} a minute), {len(done.records) - done.num_new} were there, {len(left_out)} left out"
         )
         return 0
