@@ -1,4 +1,4 @@
-"""From the labels of a data set to what replicas are made from: board, panel, and steps that are all there."""
+"""Labels of rendered replicas, from those of a data set: board, panel, and steps that are all there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEIGHTS: tuple[HeightM, ...] = (3, 10)
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
 _ARMSTANDS = "6"
 _ARROW = " -> "
-_LEAST_STEP_FRAMES = 4
+_MIN_STEP_FRAMES = 4
 _CLEAR = 0.9
 """Share of an event's dives from one board from which the others, of older difficulty tables, are from it too."""
 
@@ -105,7 +105,7 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     if names[0].startswith(_TAKE_OFFS):
         return _Steps(frames, tuple(names[1:-1]))
     usual = frames[-1] - usual_flight_frames(dive, height_m)
-    taken_off = max(1, min(usual, frames[0] - _LEAST_STEP_FRAMES))
+    taken_off = max(1, min(usual, frames[0] - _MIN_STEP_FRAMES))
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 

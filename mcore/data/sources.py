@@ -1,4 +1,4 @@
-"""Any data set of dives this project can read, by what lies at a path; and its way into a list of dives."""
+"""Sources of labelled dives: every data set that can be read, and its way into a list of dives."""
 
 from __future__ import annotations
 

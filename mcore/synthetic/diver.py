@@ -18,7 +18,7 @@ _OVERSAMPLING = 3
 """Pillow draws shapes without smooth edges: they are drawn larger and reduced."""
 _MARGIN_M = 0.22
 _BOARD_LENGTH_M, _BOARD_THICKNESS_M = 4.8, 0.07
-# From joint, to joint, radius at either end in metres.
+# From joint, to joint, radius at either end in metres; the trunk and the head are drawn apart.
 _LIMBS = (
     ("hip", "knee", 0.086, 0.058), ("knee", "ankle", 0.056, 0.036), ("ankle", "toe", 0.036, 0.020),
     ("shoulder", "elbow", 0.050, 0.040), ("elbow", "hand", 0.040, 0.026),
@@ -82,7 +82,7 @@ def draw_diver(joints_px: Array, pixels_per_m: float, look: Look) -> tuple[Image
     image = Image.new("RGBA", ((right - left) * scale, (bottom - top) * scale), (*look.skin, 0))
     draw = ImageDraw.Draw(image)
     points = (joints_px - [left, top, 0]) * scale
-    unit = pixels_per_m * scale * look.build
+    unit = pixels_per_m * scale * look.build  # pixels of one metre of a limb's width
     for _, paint in sorted(_parts(points, unit, look), key=lambda part: part[0]):
         for shape, coordinates, color in paint:
             getattr(draw, shape)(coordinates, fill=(*color, 255))
@@ -90,12 +90,12 @@ def draw_diver(joints_px: Array, pixels_per_m: float, look: Look) -> tuple[Image
 
 
 def _parts(at: Array, unit: float, look: Look) -> list[tuple[float, list[tuple[str, list[float], Color]]]]:
-    """Each part of the body with its depth; the side away from the camera is darker."""
+    """List each part of the body: its depth, and the shapes to draw in order; the far side is darker."""
     parts = [
         (float(at[INDEX["pelvis"], 2]), _trunk(at, unit, look)),
         (float(at[INDEX["head"], 2]), _head(at, unit, look)),
     ]
-    middle = at[INDEX["pelvis"], 2]
+    middle = at[INDEX["pelvis"], 2]  # z grows towards the camera
     for side in ("l", "r"):
         for start, end, r0, r1 in _LIMBS:
             a, b = at[INDEX[f"{start}_{side}"]], at[INDEX[f"{end}_{side}"]]
@@ -143,7 +143,7 @@ def _capsule(a: Array, b: Array, ra: float, rb: float, color: Color) -> list[tup
     ]
     if length < 1e-6:
         return circles
-    nx, ny = -dy / length, dx / length
+    nx, ny = -dy / length, dx / length  # unit normal of the limb
     corners = [
         a[0] + nx * ra, a[1] + ny * ra, b[0] + nx * rb, b[1] + ny * rb,
         b[0] - nx * rb, b[1] - ny * rb, a[0] - nx * ra, a[1] - ny * ra,

@@ -102,6 +102,7 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
         speed: upward at take-off, m/s, so that the water is touched after ``timing.flight_s``.
     """
     dive, seconds = flight.dive, timing.flight_s
+    # Seconds after take-off (N,), negative before it: a frame shows the middle of its interval.
     middles = np.arange(timing.num_frames, dtype=np.float64) - timing.first_flight_frame + 0.5
     since = middles / timing.frames_per_second
     share = np.clip(since / seconds, 0.0, 1.0)
@@ -117,6 +118,7 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
     turned = body.turn(upright, somersault, twist, choreography.facing(dive))
 
     dip = choreography.board_dip_m(since, springboard=flight.height_m == 3)
+    # Speed away from the board, m/s: a diver travels 1.1 m in flight, further when the distance is a fault.
     drift = (1.1 + flight.faults.distance * MAX_DRIFT_M) / seconds + 0.1
     center = _center(dive, since, seconds, start, speed, drift, turned, flight.height_m - dip)
     joints = turned.copy()
@@ -130,7 +132,7 @@ def _base_deg(dive: DiveNumber) -> float:
 
 def _somersault(poses: choreography.Keys, share: Array, since: Array, final: float) -> Array:
     """Degrees turned: angular momentum is kept, so a compact body turns faster."""
-    fine = np.linspace(0.0, 1.0, 201)
+    fine = np.linspace(0.0, 1.0, 201)  # shares of the flight at which the body's inertia is known
     inertia = body.moment_of_inertia(body.joints(choreography.interpolate(poses, fine)))
     rate = 1 / inertia
     turned = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])

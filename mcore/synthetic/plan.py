@@ -35,11 +35,12 @@ class DivePlan:
     """Height of the board: 3 (springboard) or 10 (platform)."""
     difficulty: float
     awards: tuple[float, ...]
-    """Seven judges."""
+    """Of every judge, 0 to 10."""
     score: float
     """Points, by the rules."""
     faults: Faults
     fps: int
+    """Frames a second of the video."""
     num_frames: int
     transition_frames: tuple[int, int]
     """First frame of the flight, first frame in which the diver touches the water."""

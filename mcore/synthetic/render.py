@@ -1,4 +1,4 @@
-"""From a plan to pictures: a camera that follows the diver, the venue behind, the splash in front."""
+"""Frames of a rendered dive: a camera that follows the diver, the venue behind, the splash in front."""
 
 from __future__ import annotations
 

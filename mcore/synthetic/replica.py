@@ -98,6 +98,7 @@ def plan_replica(label: ReplicaLabel, seed: int) -> Replica:
     speed = _playback_speed(dive, label)
     rate = FPS / speed
 
+    # The label's frames fix how long the flight lasts, so the speed at take-off follows from it and not the other way.
     rng = _stream(label, seed, "motion")
     phase, opening = rng.uniform(0.1, 0.9), rng.uniform(0.70, 0.76)
     seconds = float((entry - first - 0.5 + phase) / rate)  # the water is touched between two frames' middles

@@ -114,6 +114,7 @@ def draw_venue(height_m: HeightM, look: Look, pixels_per_m: float, rng: np.rando
     def box(x0: float, y0: float, x1: float, y1: float, color: Color, **more: Any) -> None:
         draw.rectangle((px(x0, max(y0, y1)), px(x1, min(y0, y1))), fill=color, **more)
 
+    # From far to near; each part draws its own random numbers, so the order belongs to the pixels.
     _draw_wall(image, look, box, rng)
     _draw_stand(look, box, rng)
     # The camera focuses on the diver: what lies behind the pool is soft.
@@ -157,9 +158,9 @@ def _draw_stand(look: Look, box: Any, rng: np.random.Generator) -> None:
 
 
 def _draw_water(image: Image.Image, look: Look, pixels_per_m: float, rng: np.random.Generator) -> None:
-    top = round((TOP_M - FAR_EDGE_M) * pixels_per_m)
+    top = round((TOP_M - FAR_EDGE_M) * pixels_per_m)  # row of the far edge; the water is below it
     rows, columns = image.height - top, image.width
-    depth = np.linspace(1.25, 0.72, rows)[:, None]
+    depth = np.linspace(1.25, 0.72, rows)[:, None]  # lighter far away
     y, x = np.mgrid[0:rows, 0:columns] / pixels_per_m
     stretch = 1 + 2.2 * (1 - y / y.max())  # ripples look flatter far away
     ripple = sum(

@@ -67,6 +67,7 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
     """Draw a splash: an RGBA picture, and the pixel in it where the diver entered; None before it begins."""
     if seconds < 0:
         return None
+    # Metres that the picture shows beside, below and above the place of entry.
     reach, below, above = 1.2 + 2.4 * splash.severity, 0.5, 0.5 + 2.6 * splash.severity
     scale = _OVERSAMPLING * pixels_per_m
     size = (round(2 * reach * pixels_per_m), round((above + below) * pixels_per_m))
@@ -83,6 +84,7 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
 
 
 def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    # Foam spreads for half a second and fades over seconds; a worse entry leaves more of it.
     across = (0.22 + 1.35 * splash.severity) * min(1.0, 0.35 + seconds / 0.5) * scale
     alpha = int(205 * (0.35 + 0.65 * splash.severity) * np.exp(-seconds / 1.6))
     for share, strength in ((1.0, 0.45), (0.7, 0.8)):
@@ -94,6 +96,7 @@ def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin
 
 
 def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    # The column rises and falls on a parabola while it grows wider.
     lasts = 0.34 + 0.62 * splash.severity
     u = seconds / lasts
     if u >= 1:
@@ -108,7 +111,7 @@ def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, orig
 
 
 def _draw_droplets(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
-    t = seconds - splash.delay
+    t = seconds - splash.delay  # (D,) seconds that each droplet has flown
     height = splash.velocity[:, 1] * t - GRAVITY_M_S2 * t**2 / 2
     along = splash.velocity[:, 0] * t
     for i in np.flatnonzero((t > 0) & (height > 0)):

@@ -87,6 +87,7 @@ class PacketScan:
         times = [ticks for ticks in pts if ticks is not None]
         if len(times) < len(pts):
             return []
+        # A start is closed where all packets before it are shown earlier, and none after it is.
         latest_before = [min(times) - 1, *accumulate(times, max)]
         earliest_from = list(accumulate(reversed(times), min))[::-1]
         return [

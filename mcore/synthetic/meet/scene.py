@@ -38,6 +38,7 @@ class Scene:
         self._meet = meet
         self._look = draw_look(rng)
         self._scale = settings.height / view_height_m(meet, self._look)
+        # The order of these draws decides the pixels: look, venue, noise.
         venue = draw_venue(settings.height_m, self._look, self._scale, rng)
         self._side_px = round(_SIDE_M * self._scale)
         padding = ((0, 0), (self._side_px, self._side_px), (0, 0))
@@ -55,6 +56,7 @@ class Scene:
         settings = self._meet.settings
         patterns = stream(settings, "noise")
         glitter = stream(settings, "ripples")
+        # Actors by first frame, the next one last: each is taken once, and dropped when it has left.
         waiting, present = list(reversed(self._actors)), list[Actor]()
         for index in range(self._meet.num_frames):
             while waiting and waiting[-1].frames[0] <= index:
@@ -125,6 +127,7 @@ def _add_ripples(pixels: NDArray[np.int16], view: View, seconds: float, rng: np.
     rows, columns = water.shape[:2]
     y = np.arange(rows) / view.scale
     x = np.arange(columns) / view.scale + view.center[0]
+    # Three travelling waves; sin(a + b) is written as products, so that each is two vectors and not a picture.
     waves = np.zeros((rows, columns), np.float32)
     for along, across, per_s in ((1.1, 5.0, 3.1), (-2.3, 8.5, 4.4), (0.4, 12.0, 6.1)):
         a, b = (across * y + per_s * seconds)[:, None], (along * x)[None]
