@@ -6,7 +6,7 @@ Venues are numbered; each split has its own, so that test dives happen where no 
 from __future__ import annotations
 
 import colorsys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,16 +29,6 @@ class Nuisance:
     look: Look
     crf: int
     """x264's quality: higher is worse."""
-
-    def figures(self) -> dict[str, float]:
-        """Every nuisance as numbers, for statistics: colours as three."""
-        figures: dict[str, float] = {"venue": self.venue, "crf": self.crf}
-        for name, value in asdict(self.look).items():
-            if isinstance(value, tuple):
-                figures |= {f"{name}_{channel}": float(v) for channel, v in zip("rgb", value, strict=True)}
-            else:
-                figures[name] = float(value)
-        return figures
 
 
 def venue_stream(venue: int) -> np.random.Generator:

@@ -33,7 +33,7 @@ from mcore.synthetic.replica import (
     replica_nuisance,
     replica_verdict,
 )
-from mcore.synthetic.venue import VENUES, venue_colors
+from mcore.synthetic.venue import VENUES, Nuisance, venue_colors
 
 SIZE = {"width": 64, "height": 48}
 LABEL = ReplicaLabel(
@@ -230,11 +230,18 @@ def test_physics_hold_for_the_frames_of_real_labels(labels: list[ReplicaLabel]) 
     assert 0.3 < min(speeds) <= max(speeds) < 2
 
 
+def figures(nuisance: Nuisance) -> list[float]:
+    """Every nuisance as numbers: colours as three."""
+    found: list[float] = [nuisance.venue, nuisance.crf]
+    for value in dataclasses.asdict(nuisance.look).values():
+        found += value if isinstance(value, tuple) else [float(value)]
+    return found
+
+
 @pytest.fixture(scope="module")
 def facts(labels: list[ReplicaLabel]) -> dict[str, np.ndarray]:
     """Every nuisance of every replica, beside the awards, the score and each fault."""
     verdicts = [replica_verdict(label, 0) for label in labels]
-    figures = [replica_nuisance(label, 0).figures() for label in labels]
     quality = {
         "score": [label.score for label in labels],
         "award": [label.score / label.difficulty for label in labels],
@@ -243,7 +250,7 @@ def facts(labels: list[ReplicaLabel]) -> dict[str, np.ndarray]:
         "splash": [verdict.faults.splash for verdict in verdicts],
     }
     return {
-        "nuisance": np.array([list(row.values()) for row in figures]),
+        "nuisance": np.array([figures(replica_nuisance(label, 0)) for label in labels]),
         "quality": np.array(list(quality.values())).T,
         "split": np.array([label.split for label in labels]),
     }
