@@ -70,7 +70,7 @@ def test_other_data_sets_need_a_place(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (root / "FINADiving_MTL_256s" / EVENT).is_dir()
 
 
-def test_mistakes_exit_with_2(
+def test_errors_of_use_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = write_fake_dives(tmp_path, ("101A",))

@@ -219,7 +219,7 @@ def test_an_unexpected_failure_is_a_finding(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", ["nothing.jsonl", "dives.txt", "folder"])
-def test_mistakes_exit_with_2(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_use_exit_with_2(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "dives.txt").write_text("x")
     assert main(["check", str(tmp_path / name)]) == 2

@@ -171,7 +171,7 @@ def test_convert_gives_what_training_reads(tmp_path: Path, capsys: pytest.Captur
     assert sum(record.transition_frames is None for record in records) == 1
 
 
-def test_convert_refuses_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_refuses_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_finediving(tmp_path / "set", dives(), frames=None)
     for arguments, message in (
         ([str(root), "--out", "a.csv"], "ends in .jsonl"),

@@ -47,11 +47,16 @@ ROWS = [
 ]
 
 
+def render(folder: Path, labels: str, *more: str) -> int:
+    """Run the command on a folder that holds the labels and gets the data set."""
+    return main(["render", "--labels", str(folder / labels), "--out", str(folder / "set"), *SMALL, *more])
+
+
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replica")
-    labels = write_labels(folder / "labels.jsonl", ROWS)
-    assert main(["render", "--labels", str(labels), "--out", str(folder / "set"), *SMALL, "--workers", "2"]) == 0
+    write_labels(folder / "labels.jsonl", ROWS)
+    assert render(folder, "labels.jsonl", "--workers", "2") == 0
     return folder
 
 
@@ -93,17 +98,7 @@ def test_a_killed_rendering_goes_on_and_half_files_do_not_count(
     pixels, before = cut.read_bytes(), kept.stat().st_mtime_ns
     cut.write_bytes(pixels[: len(pixels) // 2])
     lost.unlink()
-    command = [
-        "render",
-        "--labels",
-        str(replica / "labels.jsonl"),
-        "--out",
-        str(replica / "set"),
-        *SMALL,
-        "--workers",
-        "1",
-    ]
-    assert main(command) == 0
+    assert render(replica, "labels.jsonl", "--workers", "1") == 0
     assert "2 rendered" in (printed := capsys.readouterr().out)
     assert "3 were there" in printed
     assert cut.read_bytes() == pixels  # and exactly as the first time
@@ -113,11 +108,18 @@ def test_a_killed_rendering_goes_on_and_half_files_do_not_count(
 
 
 def test_other_labels_or_settings_are_not_mixed(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = write_labels(replica / "other.jsonl", ROWS[:-1])
-    for labels, more in ((other, []), (replica / "labels.jsonl", ["--seed", "1"])):
-        assert main(["render", "--labels", str(labels), "--out", str(replica / "set"), *SMALL, *more]) == 2
+    write_labels(replica / "other.jsonl", ROWS[:-1])
+    for labels, more in (("other.jsonl", []), ("labels.jsonl", ["--seed", "1"])):
+        assert render(replica, labels, *more) == 2
         assert "other settings" in capsys.readouterr().err
     assert main(["render", "--out", str(replica / "set")]) == 2
+
+
+def test_a_folder_of_the_old_name_goes_on(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = replica / "set" / "settings.json"
+    settings.write_text(settings.read_text().replace("replica_version", "twin_version"))
+    assert render(replica, "labels.jsonl") == 0
+    assert "0 rendered" in capsys.readouterr().out
 
 
 def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:
@@ -134,12 +136,11 @@ def test_only_some_dive_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[st
     labels = write_labels(tmp_path / "labels.jsonl", ROWS)
     all_labels, _ = replica_labels(read_finediving_labels(labels))
     number = all_labels[-1].dive_number
-    render = ["render", "--labels", str(labels), "--out", str(tmp_path / "set"), *SMALL]
-    assert main([*render, "--only", number]) == 0
+    assert render(tmp_path, "labels.jsonl", "--only", number) == 0
     records = read_manifest(tmp_path / "set" / "manifest.jsonl")
     assert {record.dive_number for record in records} == {number}
     assert len(records) == sum(label.dive_number == number for label in all_labels)
-    assert main([*render, "--only", number, "101A"]) == 2
+    assert render(tmp_path, "labels.jsonl", "--only", number, "101A") == 2
     assert "no dive of number 101A" in capsys.readouterr().err
 
 
@@ -166,7 +167,7 @@ def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
         (["--labels", "nowhere.jsonl"], "cannot read nowhere.jsonl"),
     ],
 )
-def test_mistakes_exit_with_2(
+def test_errors_of_use_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     labels = write_labels(tmp_path / "labels.jsonl", ROWS)
