@@ -13,14 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.splits import SPLITS as SPLITS
+from mcore.common.splits import Split as Split
 from mcore.common.typed_json import convert, decode
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+MANIFEST = "manifest.jsonl"
+"""Name of the list in the folder of a data set."""
 _EXPECTED = (
     "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
     "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s and end_s"
@@ -88,7 +90,7 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give the list of dives in it, such as {path / 'manifest.jsonl'}")
+        raise UserError(f"{path} is a folder; give the list of dives in it, such as {path / MANIFEST}")
     if not path.is_file():
         raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
     if path.suffix not in (".jsonl", ".csv"):

@@ -19,7 +19,10 @@ from mcore.synthetic.faults import Faults, draw_faults
 from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace
 from mcore.synthetic.panel import judge
 
+DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
+"""Common dives that look different: every group but one, tuck, pike and free."""
 FPS = 25
+"""Frames a second of rendered dives."""
 TAKEOFF_SPEED: dict[HeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}
 """Upward speed at take-off, m/s: a springboard throws, a platform does not."""
 _ARMSTAND_SPEED = (0.7, 1.1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.data.manifest import Split
+from mcore.common.splits import Split
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
 from mcore.synthetic.choreography import flight_steps, step_poses

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcore.data.manifest import Split
+from mcore.common.splits import Split
 from mcore.synthetic.scene import Color, Look
 
 VENUES: dict[Split, range] = {"train": range(0, 40), "val": range(40, 50), "test": range(50, 70)}

@@ -17,10 +17,10 @@ from mcore.common.errors import UserError
 from mcore.data.commands.main import main
 from mcore.data.finediving import read_finediving_labels
 from mcore.data.manifest import read_manifest
+from mcore.data.rendered_folder import remove_abandoned
+from mcore.data.rendered_replicas import ReplicaSettings, render_replicas
 from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
-from mcore.synthetic.folder import remove_abandoned
-from mcore.synthetic.replica_dataset import ReplicaSettings, render_replicas
 from tests.mini_finediving import EVENT, dives, write_finediving
 
 SMALL = ["--width", "64", "--height", "48"]
@@ -150,7 +150,7 @@ def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
     left.write_bytes(b"half")
     remove_abandoned(tmp_path)
     assert left.exists()  # perhaps another process writes it now
-    monkeypatch.setattr("mcore.synthetic.folder.time.time", lambda: left.stat().st_mtime + 3600)
+    monkeypatch.setattr("mcore.data.rendered_folder.time.time", lambda: left.stat().st_mtime + 3600)
     remove_abandoned(tmp_path)
     assert not left.exists()
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from mcore.common.errors import UserError
 from mcore.data.commands.main import main
 from mcore.data.manifest import read_manifest
+from mcore.data.rendered_dives import RenderSettings, render_dataset
 from mcore.diving import DiveNumber, difficulty, dive_score
-from mcore.synthetic import DEMO_NUMBERS, RenderSettings, plan_dive, render_dataset, render_dive, write_video
+from mcore.synthetic import DEMO_NUMBERS, plan_dive, render_dive, write_video
 from mcore.synthetic.body import INDEX
 from mcore.synthetic.faults import Faults
 from mcore.synthetic.motion import GRAVITY_M_S2

@@ -12,10 +12,10 @@ import tyro
 from mcore.common.errors import UserError
 from mcore.data.commands import print_left_out, split_counts
 from mcore.data.manifest import read_manifest
+from mcore.data.rendered_dives import RenderSettings, render_dataset
+from mcore.data.rendered_replicas import ReplicaSettings, render_replicas
 from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
-from mcore.synthetic import RenderSettings, render_dataset
-from mcore.synthetic.replica_dataset import ReplicaSettings, render_replicas
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.data.manifest import DiveRecord, write_manifest
-from mcore.synthetic.folder import MANIFEST, claim, is_whole, remove_abandoned
+from mcore.data.manifest import MANIFEST, DiveRecord, write_manifest
+from mcore.data.rendered_folder import claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
 from mcore.synthetic.replica import REPLICA_VERSION, Replica, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video

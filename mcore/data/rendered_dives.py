@@ -6,16 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcore.common.errors import UserError
-from mcore.data.manifest import DiveRecord, Split, write_manifest
+from mcore.data.manifest import MANIFEST, DiveRecord, Split, write_manifest
+from mcore.data.rendered_folder import claim
 from mcore.diving import DiveNumber
-from mcore.synthetic.folder import MANIFEST, claim
-from mcore.synthetic.plan import plan_dive
+from mcore.synthetic.plan import DEMO_NUMBERS, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
 from mcore.synthetic.workers import render_all
 
-DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
-"""Common dives that look different: every group but one, tuck, pike and free."""
 _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _SEED_STRIDE = 1_000_003
 """Data sets of different seeds share no dive as long as none has this many of one number."""

@@ -13,8 +13,6 @@ import av
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 
-MANIFEST = "manifest.jsonl"
-"""List of the dives."""
 SETTINGS = "settings.json"
 """Everything that decided the pixels."""
 _ABANDONED_S = 600.0
