@@ -12,6 +12,7 @@ import av
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.typed_json import decode
 
 SETTINGS = "settings.json"
 """Everything that decided the pixels."""
@@ -27,9 +28,10 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: it holds a data set of other settings, or other files.
     """
-    path, wanted = out / SETTINGS, json.loads(json.dumps(settings))
+    path = out / SETTINGS
+    wanted: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists there
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = decode(dict[str, Any], path.read_bytes(), str(path))
         found = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
         if found != wanted:
             different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])

@@ -18,6 +18,7 @@ from typing import Any
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.typed_json import decode, encode
 from mcore.data.manifest import MANIFEST, DiveRecord, write_manifest
 from mcore.data.rendered_folder import claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
@@ -68,6 +69,27 @@ class _Job:
     label: ReplicaLabel
     settings: ReplicaSettings
     path: Path
+
+
+@dataclass(frozen=True)
+class _Rendering:
+    """One run that rendered replicas of a folder."""
+
+    date: str
+    rendered: int
+    versions: dict[str, str]
+    machine: str
+
+
+@dataclass(frozen=True)
+class _Provenance:
+    """How the videos of a folder came to be."""
+
+    about: str
+    labels: int
+    listed: int
+    takeoffs_completed: int
+    renderings: tuple[_Rendering, ...]
 
 
 def render_replicas(
@@ -176,17 +198,12 @@ def _record(job: _Job) -> DiveRecord:
 def _note_provenance(out: Path, labels: Sequence[ReplicaLabel], num_listed: int, num_new: int) -> None:
     """Add a rendering to what is known about how the videos came to be."""
     path = out / PROVENANCE
-    runs = json.loads(path.read_text(encoding="utf-8"))["renderings"] if path.exists() else []
+    renderings = decode(_Provenance, path.read_bytes(), str(path)).renderings if path.exists() else ()
     if num_new:
         versions = {"mcore": mcore.__version__, "python": platform.python_version()}
         versions |= {name: version(name) for name in _PACKAGES}
         date = datetime.now(timezone.utc).date().isoformat()
-        runs.append({"date": date, "rendered": num_new, "versions": versions, "machine": platform.machine()})
-    content = {
-        "about": _ABOUT,
-        "labels": len(labels),
-        "listed": num_listed,
-        "takeoffs_completed": sum(label.completed for label in labels),
-        "renderings": runs,
-    }
-    write_text(path, json.dumps(content, indent=2) + "\n")
+        renderings += (_Rendering(date, num_new, versions, platform.machine()),)
+    completed = sum(label.completed for label in labels)
+    provenance = _Provenance(_ABOUT, len(labels), num_listed, completed, renderings)
+    write_text(path, encode(provenance, indent=2) + "\n")

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
 from mcore.synthetic.faults import MAX_DRIFT_M, Faults
 
 Array = NDArray[np.float64]
 
-GRAVITY_M_S2 = 9.81
-"""Acceleration of free fall."""
 LEAN_DEG = 9.0
 """Lean in the direction of the somersault at take-off."""
 _SINK_RATE = 2.4

@@ -18,7 +18,7 @@ from mcore.common.splits import Split
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
 from mcore.synthetic.choreography import flight_steps, step_poses
-from mcore.synthetic.motion import GRAVITY_M_S2, Flight, Timing, fall, takeoff_speed, trace
+from mcore.synthetic.motion import Flight, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
 from mcore.synthetic.plan import FPS, DivePlan
 from mcore.synthetic.render import RenderedDive, check_size, render_look
@@ -182,7 +182,7 @@ def _speeds(dive: DiveNumber, height_m: HeightM) -> tuple[float, float]:
 
 def _flight_seconds(speed: float, height_m: HeightM) -> float:
     """Flight of a centre of mass that falls as far as the board is high."""
-    return (speed + math.sqrt(speed**2 + 2 * GRAVITY_M_S2 * height_m)) / GRAVITY_M_S2
+    return flight_seconds(float(height_m), 0.0, speed)
 
 
 def _stream(label: ReplicaLabel, seed: int, purpose: str) -> np.random.Generator:

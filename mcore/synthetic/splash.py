@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic.camera import View, paste
-from mcore.synthetic.motion import GRAVITY_M_S2
 
 Array = NDArray[np.float64]
 

@@ -20,10 +20,10 @@ from mcore.data.commands.main import main
 from mcore.data.manifest import read_manifest
 from mcore.data.rendered_dives import RenderSettings, render_dataset
 from mcore.diving import DiveNumber, difficulty, dive_score
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import DEMO_NUMBERS, plan_dive, render_dive, write_video
 from mcore.synthetic.body import INDEX
 from mcore.synthetic.faults import Faults
-from mcore.synthetic.motion import GRAVITY_M_S2
 from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import FPS
 

@@ -13,11 +13,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
 from mcore.synthetic.camera import Array, View
 from mcore.synthetic.diver import paste_diver
 from mcore.synthetic.meet.course import WALK_S, Meet, event_frames, stream
-from mcore.synthetic.motion import GRAVITY_M_S2, flight_seconds
+from mcore.synthetic.motion import flight_seconds
 from mcore.synthetic.scene import Look, draw_look
 from mcore.synthetic.splash import Splash, draw_splash_parameters, paste_splash
 
