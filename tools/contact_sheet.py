@@ -1,9 +1,9 @@
 """Film strips of rendered dives, one a row, for the documentation.
 
     python tools/contact_sheet.py docs/dives.jpg
-    python tools/contact_sheet.py docs/twin.jpg --labels finediving_labels.jsonl
+    python tools/contact_sheet.py docs/replica.jpg --labels finediving_labels.jsonl
 
-The second shows twins of real dives: below each picture the step that the real dive is labelled with there.
+The second shows replicas of real dives: below each picture the step that the real dive is labelled with there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
-from mcore.data.replica_labels import twin_labels
+from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
 from mcore.synthetic import RenderedDive, render_dive
-from mcore.synthetic.replica import Twin, plan_twin, render_twin
+from mcore.synthetic.replica import Replica, plan_replica, render_replica
 
 DIVES = (("407C", 2), ("205B", 5), ("6243D", 6), ("5337D", 9))
 CLIPS = (
@@ -64,10 +64,10 @@ def film_strip(dive: RenderedDive) -> Image8:
     return np.concatenate([_middle(dive.frames[i]) for i in chosen], axis=1)
 
 
-def twin_strip(twin: Twin) -> Image8:
-    """Frames of a twin side by side between a caption and its steps, each step in its colour."""
-    frames, label = render_twin(twin).frames, twin.label
-    flight, entry = twin.plan.transition_frames
+def replica_strip(replica: Replica) -> Image8:
+    """Frames of a replica side by side between a caption and its steps, each step in its colour."""
+    frames, label = render_replica(replica).frames, replica.label
+    flight, entry = replica.plan.transition_frames
     last = label.num_frames - 1
     chosen = [max(0, flight - 12), flight - 1, *np.linspace(flight + 2, entry - 2, 6).astype(int)]
     chosen += [min(last, entry + after) for after in (1, 5, 9)]
@@ -77,7 +77,7 @@ def twin_strip(twin: Twin) -> Image8:
         color = STEP_COLORS[-1] if step == len(label.step_frames) else STEP_COLORS[step]
         columns.append(np.concatenate([_middle(frames[i]), np.full((_BAR_PX, FRAME_WIDTH, 3), color, np.uint8)]))
     strip = np.concatenate(columns, axis=1)
-    judge = np.median(twin.plan.awards)
+    judge = np.median(replica.plan.awards)
     text = f"{label.dive_number}   difficulty {label.difficulty}   {label.score:.2f} points   median award {judge:.1f}"
     return np.concatenate([_caption(text, strip.shape[1]), strip])
 
@@ -93,11 +93,11 @@ def _caption(text: str, width: int) -> Image8:
     return np.asarray(image)
 
 
-def _twins(labels: Path) -> list[Twin]:
-    found = {label.clip: label for label in twin_labels(read_source(labels).dives)[0]}
+def _replicas(labels: Path) -> list[Replica]:
+    found = {label.clip: label for label in replica_labels(read_source(labels).dives)[0]}
     if missing := [clip for clip in CLIPS if clip not in found]:
         raise UserError(f"{labels} has no clip {', '.join(missing)}; give FineDiving's labels")
-    return [plan_twin(found[clip], 0) for clip in CLIPS]
+    return [plan_replica(found[clip], 0) for clip in CLIPS]
 
 
 def _write(arguments: Arguments) -> int:
@@ -105,7 +105,7 @@ def _write(arguments: Arguments) -> int:
     if labels is None:
         sheet = np.concatenate([film_strip(render_dive(number, seed)) for number, seed in DIVES])
     else:
-        sheet = np.concatenate([twin_strip(twin) for twin in _twins(labels)])
+        sheet = np.concatenate([replica_strip(replica) for replica in _replicas(labels)])
     Image.fromarray(sheet).save(out, quality=72 if labels else 85)
     print(f"{out}: {sheet.shape[1]} x {sheet.shape[0]}, {out.stat().st_size / 1e3:.0f} kB")
     return 0

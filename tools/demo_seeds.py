@@ -23,7 +23,8 @@ import torch
 import tyro
 
 from mcore.common.errors import UserError, run_command
-from mcore.synthetic import DEMO_NUMBERS, RenderSettings, render_dataset
+from mcore.data.rendered_dives import RenderSettings, render_dataset
+from mcore.synthetic import DEMO_NUMBERS
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _name(action: argparse.Action) -> str:
 
 def _sentence(text: str | None) -> str:
     """Join a help text's lines, without what says nothing."""
-    plain = " ".join((text or "").split()).replace("``", "")
+    plain = " ".join((text or "").split()).replace("``", "").replace("%%", "%")  # argparse escapes percent signs
     return re.sub(r" ?\((required|default: (None|True|False|))\)", "", plain)
 
 

@@ -52,7 +52,7 @@ def run_command(command: Callable[[], int]) -> int:
         command: returns the exit code of a run that went through.
 
     Returns:
-        The command's own code; 2 for a user's mistake, or a place that cannot be written or read (message on
+        The command's own code; 2 for an error of use, or a place that cannot be written or read (message on
         stderr, no traceback); 1 for a failed export; 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):

@@ -5,6 +5,7 @@ manifest = decode(BundleManifest, text, "bundle/manifest.json")
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,17 +28,19 @@ def decode(kind: type[Record], text: str | bytes, what: str, *, error: type[User
         UserError: not JSON, a field is missing, or a value has another type.
     """
     try:
-        return msgspec.json.decode(text, type=kind)
+        return msgspec.json.decode(text, type=kind, dec_hook=_decode_other)
     except UserError as refused:  # from a record's own checks
         raise error(f"{what}: {refused}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as refused:
         raise error(f"{what}: {_plain(refused)}") from None
 
 
-def convert(kind: type[Record], value: Any, what: str, *, error: type[UserError] = UserError) -> Record:
-    """Like ``decode``, for plain containers that are already read."""
+def convert(
+    kind: type[Record], value: Any, what: str, *, error: type[UserError] = UserError, strict: bool = True
+) -> Record:
+    """Like ``decode``, for plain containers that are already read; with ``strict`` off also numbers kept as text."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, strict=strict, dec_hook=_decode_other)
     except UserError as refused:
         raise error(f"{what}: {refused}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as refused:
@@ -48,6 +51,13 @@ def encode(value: Any, *, indent: int | None = None) -> str:
     """Write a record as JSON; numbers that are not finite become null."""
     text = msgspec.json.encode(value)
     return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
+
+
+def _decode_other(kind: type, value: Any) -> Any:
+    """Decode what msgspec leaves to us: paths."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(f"Expected `{kind.__name__.lower()}`, got `{type(value).__name__}`")
 
 
 def _plain(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""Dives as data: manifests (torch-free) and datasets (torch)."""
+"""Data sets of dives: lists, labels, checks and decoded clips. Torch-free."""

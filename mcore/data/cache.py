@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -25,6 +26,8 @@ from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.video import sample_clip
 
+CACHE = ".clips"
+"""Folder beside a list of dives in which training and evaluation look for decoded clips."""
 CACHE_VERSION = 1
 """Part of every key; raise it when sampling or resizing changes."""
 
@@ -61,14 +64,29 @@ def load_clip(record: DiveRecord, config: ClipConfig, cache_dir: Path | None = N
     return clip
 
 
+@dataclass(frozen=True)
+class CacheReport:
+    """What became of the clips of a data set."""
+
+    num_new: int
+    """Clips decoded now."""
+    num_there: int
+    """Clips that were in the cache already."""
+    unreadable: tuple[tuple[Path, str], ...]
+    """Clips that cannot be read, with the reason."""
+    seconds: float
+
+
 def fill_cache(
     records: Iterable[DiveRecord],
     config: ClipConfig,
     cache_dir: Path,
     *,
     workers: int = 1,
+    skip_unreadable: bool = False,
+    advice: str = "choose another folder with --cache DIR, or decode in every epoch with --no-cache",
     on_clip: Callable[[], object] = lambda: None,
-) -> None:
+) -> CacheReport:
     """Decode every dive that is not in the cache.
 
     Args:
@@ -76,32 +94,48 @@ def fill_cache(
         config: sampling contract.
         cache_dir: folder of the cache, made if needed.
         workers: threads; decoding and resizing release Python's lock.
+        skip_unreadable: go on after a video that cannot be read, and report it.
+        advice: end of the message where the disk is too small.
         on_clip: called after each dive.
 
     Raises:
         UserError: the clips do not fit on the disk.
         ClipError: a video cannot be read.
     """
-    records = list(records)
+    began = time.perf_counter()
     cache_dir.mkdir(parents=True, exist_ok=True)
-    missing = [record for record in records if not is_cached(record, config, cache_dir)]
-    check_space(
-        len(missing),
-        config,
-        cache_dir,
-        "choose another folder with --cache DIR, or decode in every epoch with --no-cache",
-    )
-    for _ in range(len(records) - len(missing)):
+    missing: list[DiveRecord] = []
+    unreadable: list[tuple[Path, str]] = []
+    num_there = 0
+    for record in records:
+        try:
+            if _read_cached(record, config, cache_dir) is None:
+                missing.append(record)
+                continue
+            num_there += 1
+        except ClipError as error:  # there is no such video
+            if not skip_unreadable:
+                raise
+            unreadable.append((record.path, str(error)))
         on_clip()
+    _check_space(len(missing), config, cache_dir, advice)
+    num_new = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        futures = [pool.submit(_store, record, config, cache_dir) for record in missing]
+        futures = {pool.submit(_store, record, config, cache_dir): record for record in missing}
         try:
             for future in as_completed(futures):
-                future.result()
+                try:
+                    future.result()
+                    num_new += 1
+                except ClipError as error:
+                    if not skip_unreadable:
+                        raise
+                    unreadable.append((futures[future].path, str(error)))
                 on_clip()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return CacheReport(num_new, num_there, tuple(sorted(unreadable)), time.perf_counter() - began)
 
 
 def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> None:
@@ -109,31 +143,22 @@ def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> None:
     load_clip(record, config, cache_dir)
 
 
-def is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
-    """Say whether a dive's frames lie in the cache, whole.
-
-    Raises:
-        ClipError: the video is missing.
-    """
-    return _read_cached(record, config, cache_dir) is not None
-
-
 def clip_bytes(config: ClipConfig) -> int:
     """Size of a clip's frames in the cache."""
     return int(np.prod(_frames_shape(config)))
 
 
-def check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: str) -> None:
+def _check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: str) -> None:
     """Refuse to begin what cannot end.
 
     Raises:
         UserError: so many clips do not fit on the disk; the message ends with ``advice``.
     """
-    needed = num_clips * clip_bytes(config)
-    if needed > (free := shutil.disk_usage(cache_dir).free):
+    needed, free = num_clips * clip_bytes(config), shutil.disk_usage(cache_dir).free
+    if needed > free:
         raise UserError(
-            f"the cache of {num_clips} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} "
-            f"GB free; {advice}"
+            f"the cache of {num_clips} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} GB free; "
+            f"{advice}"
         )
 
 

@@ -1,45 +1,25 @@
-"""Check a data set of dives before hours are spent on it; ``mcore-data check`` prints and saves the report."""
+"""Check of a data set of dives before hours are spent on it: labels, splits, rules, images and videos."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
-
-from mcore.common.errors import DiveNumberError
+from mcore.common.errors import ClipError
+from mcore.config import ClipConfig
 from mcore.data.findings import Finding, Report
-from mcore.data.image_checks import check_images
 from mcore.data.label_checks import check_labels, check_set, classify_difficulty, transition_figures
 from mcore.data.labels import LabelledDive
-from mcore.data.manifest import SPLITS
+from mcore.data.manifest import SPLITS, DiveRecord
 from mcore.data.sources import Source
-from mcore.diving import DiveNumber
+from mcore.video import sample_clip
+from mcore.video.image_folder import list_images, read_image
+from mcore.video.reader import IMAGE_FOLDER_FPS
 
-EXAMPLES = 3
-"""Findings of a kind that are printed; the JSON has all."""
-WORDS = {
-    "rule_book": "difficulty as in the rule book, 3 m or 10 m",
-    "synchro_2_0": "difficulty 2.0, as fixed in synchronised diving",
-    "unexplained": "difficulty not in the rule book",
-    "not_given": "difficulty not given",
-    "no_dive_number": "difficulty of no valid dive number",
-    "labelled": "with transitions",
-    "usable": "with transitions that training can use",
-    "published_first_past_middle": "first transition past the middle, published labels",
-    "published_last_before_middle": "last transition before the middle, published labels",
-    "sampled_first_past_middle": "first transition past the middle, sampled frames",
-    "sampled_last_before_middle": "last transition before the middle, sampled frames",
-    "clips": "clips",
-    "present": "clips on the disk",
-    "absent": "clips not on the disk",
-    "decoded": "clips decoded",
-}
-"""How the printed report names the figures of the JSON."""
+_SMALL = ClipConfig(num_frames=4, resize_height=8, resize_width=8, crop_size=8)
+"""A video is decoded to its end whatever is kept of it."""
 
 
 def check_source(
@@ -78,16 +58,6 @@ def check_source(
     )
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print a report's tables."""
-    console.print(f"{escape(report.dataset)} ({report.kind})")
-    console.print(_number_table(report))
-    console.print(_count_table(report))
-    if report.findings:
-        console.print(_finding_table(report.findings))
-    console.print(f"{report.errors} errors, {report.warnings} warnings")
-
-
 def _check_all_images(
     dives: Sequence[LabelledDive], decode: bool, workers: int, on_clip: Callable[[], object]
 ) -> tuple[dict[str, int], list[Finding]]:
@@ -100,7 +70,7 @@ def _check_all_images(
         return figures, [Finding("warning", "images", where, message)]
 
     def check(dive: LabelledDive) -> list[Finding]:
-        found = check_images(dive, decode=decode)
+        found = _check_images(dive, decode=decode)
         on_clip()
         return found
 
@@ -112,38 +82,68 @@ def _check_all_images(
     return figures, findings
 
 
-def _count_table(report: Report) -> Table:
-    table = Table("what", "dives")
-    for split, count in report.splits.items():
-        table.add_row(f"split {split}", str(count))
-    for figures in (report.difficulty, report.transitions, report.images):
-        for name, count in figures.items():
-            if count:
-                table.add_row(WORDS[name], str(count))
-    return table
-
-
-def _number_table(report: Report) -> Table:
-    splits = list(report.splits)
-    table = Table("dive number", *splits, "dive")
-    for number, counts in report.dive_numbers.items():
-        table.add_row(escape(number), *(str(counts.get(split, 0)) for split in splits), _describe(number))
-    return table
-
-
-def _describe(number: str) -> str:
+def _check_images(dive: LabelledDive, *, decode: bool) -> list[Finding]:
+    """Check a dive's video file or folder of images; no error escapes, whatever the file holds."""
+    record = dive.record
+    if record is None:
+        return []
     try:
-        return DiveNumber.parse(number).describe()
-    except DiveNumberError:
-        return "not a dive number"
+        if record.path.is_dir():
+            return list(_check_folder(dive.name, record, decode))
+        if not record.path.exists():
+            return [Finding("error", "images", dive.name, f"no {record.path}")]
+        if decode:
+            sample_clip(record.path, _SMALL, start_s=record.start_s, end_s=record.end_s)
+    except (ClipError, OSError) as error:
+        return [Finding("error", "unreadable", dive.name, str(error))]
+    except Exception as error:  # one damaged file must not end the check of three thousand
+        return [Finding("error", "unreadable", dive.name, f"{record.path}: {type(error).__name__}: {error}")]
+    return []
 
 
-def _finding_table(findings: Sequence[Finding]) -> Table:
-    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        groups[finding.severity, finding.check].append(finding)
-    table = Table("severity", "check", "count", Column("examples", overflow="fold"))
-    for (severity, check), found in sorted(groups.items()):
-        examples = [f"{finding.where}: {finding.message}" for finding in found[:EXAMPLES]]
-        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)))
-    return table
+def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Finding]:
+    try:
+        images = list_images(record.path)
+    except ClipError as error:
+        yield Finding("error", "images", name, str(error))
+        return
+    start, end = (None if time is None else round(time * IMAGE_FOLDER_FPS) for time in (record.start_s, record.end_s))
+    if end is not None and end > len(images):
+        yield Finding("error", "images", name, f"{len(images)} images in {record.path}; the clip ends at {end}")
+    clip = images[start:end]
+    if record.num_frames is not None and len(clip) != record.num_frames and end is None:
+        kind = "extra" if len(clip) > record.num_frames else "missing"
+        yield Finding(
+            "warning", "frame-count", name, f"{len(clip)} images and {record.num_frames} labels ({kind} images)"
+        )
+    if gaps := _gaps(clip):
+        yield Finding(
+            "warning", "frame-gap", name, f"{gaps} image(s) missing between {clip[0].name} and {clip[-1].name}"
+        )
+    if decode:
+        yield from _unreadable(name, clip)
+
+
+def _gaps(images: list[Path]) -> int:
+    """Count numbers that are missing between the first image's and the last one's; 0 where names are not numbers."""
+    numbers = [path.stem for path in images]
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        return 0
+    return int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers)
+
+
+def _unreadable(name: str, images: list[Path]) -> Iterator[Finding]:
+    read = [_size_or_error(path) for path in images]
+    yield from (Finding("error", "unreadable", name, str(found)) for found in read if isinstance(found, ClipError))
+    sizes = sorted({found for found in read if not isinstance(found, ClipError)})
+    if len(sizes) > 1:
+        text = ", ".join(f"{width} x {height}" for height, width in sizes)
+        yield Finding("error", "unreadable", name, f"images of several sizes: {text}")
+
+
+def _size_or_error(path: Path) -> tuple[int, int] | ClipError:
+    try:
+        height, width, _ = read_image(path).shape
+        return height, width
+    except ClipError as error:
+        return error

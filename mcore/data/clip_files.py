@@ -1,4 +1,4 @@
-"""What training and evaluation do before the network runs: check the places to write to, decode the clips."""
+"""Preparation of training and evaluation: places that can be written to, and decoded clips."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from rich.progress import Progress
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.data.cache import fill_cache
-from mcore.data.commands.cache import CACHE
+from mcore.data.cache import CACHE, fill_cache
 from mcore.data.manifest import DiveRecord
 
 

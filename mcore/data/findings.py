@@ -1,9 +1,39 @@
-"""What a check of a data set found: findings, figures, and the report as JSON."""
+"""Findings of a check of a data set, and its report: as JSON and as printed tables."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from mcore.common.errors import DiveNumberError
+from mcore.diving import DiveNumber
+
+_EXAMPLES = 3
+"""Findings of a kind that are printed; the JSON has all."""
+WORDS = {
+    "rule_book": "difficulty as in the rule book, 3 m or 10 m",
+    "synchro_2_0": "difficulty 2.0, as fixed in synchronised diving",
+    "unexplained": "difficulty not in the rule book",
+    "not_given": "difficulty not given",
+    "no_dive_number": "difficulty of no valid dive number",
+    "labelled": "with transitions",
+    "usable": "with transitions that training can use",
+    "published_first_past_middle": "first transition past the middle, published labels",
+    "published_last_before_middle": "last transition before the middle, published labels",
+    "sampled_first_past_middle": "first transition past the middle, sampled frames",
+    "sampled_last_before_middle": "last transition before the middle, sampled frames",
+    "clips": "clips",
+    "present": "clips on the disk",
+    "absent": "clips not on the disk",
+    "decoded": "clips decoded",
+}
+"""How the printed report names the figures of the JSON."""
 
 Severity = Literal["error", "warning"]
 
@@ -21,7 +51,7 @@ class Finding:
     message: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
     """Result of a check."""
 
@@ -54,3 +84,50 @@ class Report:
         return {"format": "mcore-data-check", "format_version": 1, "errors": self.errors, "warnings": self.warnings} | (
             asdict(self)
         )
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print a report's tables."""
+    console.print(f"{escape(report.dataset)} ({report.kind})")
+    console.print(_number_table(report))
+    console.print(_count_table(report))
+    if report.findings:
+        console.print(_finding_table(report.findings))
+    console.print(f"{report.errors} errors, {report.warnings} warnings")
+
+
+def _count_table(report: Report) -> Table:
+    table = Table("what", "dives")
+    for split, count in report.splits.items():
+        table.add_row(f"split {split}", str(count))
+    for figures in (report.difficulty, report.transitions, report.images):
+        for name, count in figures.items():
+            if count:
+                table.add_row(WORDS[name], str(count))
+    return table
+
+
+def _number_table(report: Report) -> Table:
+    splits = list(report.splits)
+    table = Table("dive number", *splits, "dive")
+    for number, counts in report.dive_numbers.items():
+        table.add_row(escape(number), *(str(counts.get(split, 0)) for split in splits), _describe(number))
+    return table
+
+
+def _describe(number: str) -> str:
+    try:
+        return DiveNumber.parse(number).describe()
+    except DiveNumberError:
+        return "not a dive number"
+
+
+def _finding_table(findings: Sequence[Finding]) -> Table:
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.severity, finding.check].append(finding)
+    table = Table("severity", "check", "count", Column("examples", overflow="fold"))
+    for (severity, check), found in sorted(groups.items()):
+        examples = [f"{finding.where}: {finding.message}" for finding in found[:_EXAMPLES]]
+        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)))
+    return table

@@ -1,4 +1,4 @@
-"""FineDiving (Xu et al., CVPR 2022) as its authors give it away, and its labels as JSON lines.
+"""FineDiving (Xu et al., CVPR 2022) as its authors publish it, and its labels as JSON lines.
 
 The official data set is three pickles and a folder of images:
 
@@ -17,14 +17,15 @@ frame of the step before); ours are the first frame of a step, as the rest of th
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from mcore.common.errors import UserError
+from mcore.common.typed_json import decode
 from mcore.data.labels import LabelledDive, transitions_of_steps
 from mcore.data.manifest import DiveRecord, Split
 from mcore.data.safe_pickle import load_pickle
@@ -41,6 +42,20 @@ event of 4k - 1, so that the new step begins at a multiple of 4, the annotators'
 """
 
 Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class _LabelsLine:
+    """One dive of the labels as JSON lines."""
+
+    clip: str
+    split: Split
+    dive_number: str
+    difficulty: float
+    score: float
+    frames: int
+    events: tuple[tuple[int, str], ...]
+    """Last frame of each step but the last one, counted from 0, with the change such as ``Inward -> 3.5 Soms.Tuck``."""
 
 
 def is_finediving(folder: Path) -> bool:
@@ -201,27 +216,19 @@ def _label_problem(labels: Sequence[object], splits: Sequence[Split]) -> str | N
     return f"listed {len(splits)} times in {SPLIT_FILES[splits[0]]}" if len(splits) > 1 else None
 
 
-def _labels_line(text: str, line: str, root: Path) -> LabelledDive:
-    name = line
+def _labels_line(text: str, where: str, root: Path) -> LabelledDive:
     try:
-        row = json.loads(text)
-        name = str(row["clip"])
-        step_frames = tuple(int(frame) + EVENT_OFFSET for frame, _ in row["events"])
-        step_changes = tuple(str(change) for _, change in row["events"])
-        split = row["split"]
-        if split not in ("train", "val", "test"):
-            raise ValueError(f"split is {split!r}; allowed: train, val, test")
-        record = DiveRecord(
-            path=root / name,
-            dive_number=str(row["dive_number"]),
-            score=float(row["score"]),
-            difficulty=float(row["difficulty"]),
-            split=split,
-            num_frames=int(row["frames"]),
-            transition_frames=transitions_of_steps(step_frames),
-        )
-    except KeyError as error:
-        return LabelledDive(name, None, problem=f"{line}: no {error.args[0]!r}")
-    except (TypeError, ValueError, AttributeError) as error:
-        return LabelledDive(name, None, problem=f"{line}: {error}")
-    return LabelledDive(name, record, step_frames, step_changes=step_changes)
+        row = decode(_LabelsLine, text, where)
+    except UserError as error:
+        return LabelledDive(where, None, problem=str(error))
+    step_frames = tuple(frame + EVENT_OFFSET for frame, _ in row.events)
+    record = DiveRecord(
+        path=root / row.clip,
+        dive_number=row.dive_number,
+        score=row.score,
+        difficulty=row.difficulty,
+        split=row.split,
+        num_frames=row.frames,
+        transition_frames=transitions_of_steps(step_frames),
+    )
+    return LabelledDive(row.clip, record, step_frames, step_changes=tuple(change for _, change in row.events))

@@ -58,7 +58,7 @@ def check_labels(dive: LabelledDive) -> Iterator[Finding]:
 
 
 def classify_difficulty(record: DiveRecord) -> DifficultyClass:
-    """Compare a dive's difficulty with the rule book's for 3 m and 10 m; data sets do not say the height."""
+    """Compare a dive's difficulty with the rule book's for 3 m and 10 m; data sets do not say the board's height."""
     if record.difficulty is None:
         return "not_given"
     try:

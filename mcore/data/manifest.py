@@ -11,15 +11,22 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.splits import SPLITS as SPLITS
+from mcore.common.splits import Split as Split
+from mcore.common.typed_json import convert, decode
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+MANIFEST = "manifest.jsonl"
+"""Name of the list in the folder of a data set."""
+_EXPECTED = (
+    "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
+    "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s and end_s"
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give the list of dives in it, such as {path / 'manifest.jsonl'}")
+        raise UserError(f"{path} is a folder; give the list of dives in it, such as {path / MANIFEST}")
     if not path.is_file():
         raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
     if path.suffix not in (".jsonl", ".csv"):
@@ -131,18 +138,8 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, str]]:
                 yield line, text
 
 
-def _parsed(text: str, path: Path, line: int) -> Mapping[str, Any]:
-    try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {line}: not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, line {line}: expected an object with path, dive_number, score")
-    return row
-
-
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a byte order mark
         reader = csv.DictReader(file)
         for row in reader:
             values: dict[str, Any] = {k: v for k, v in row.items() if k is not None and v not in (None, "")}
@@ -153,46 +150,15 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _record_or_error(row: str | Mapping[str, Any], path: Path, line: int) -> DiveRecord | UserError:
+    where = f"{path}, line {line}"
     try:
-        return _record(_parsed(row, path, line) if isinstance(row, str) else row, path, line)
+        values = decode(dict[str, Any], row, where) if isinstance(row, str) else row
+        record = convert(DiveRecord, values, where, strict=False)  # CSV holds text only
     except UserError as error:
-        return error
-
-
-def _record(row: Mapping[str, Any], path: Path, line: int) -> DiveRecord:
-    try:
-        transitions = row.get("transition_frames")
-        if transitions is not None:
-            flight, entry = transitions
-            if flight is None or entry is None:
-                raise ValueError("only one of flight_frame and entry_frame is given; give both or neither")
-            transitions = (int(flight), int(entry))
-        split = row.get("split")
-        if split is not None and split not in SPLITS:
-            raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
-        score = float(row["score"])
-        if not math.isfinite(score):
-            raise ValueError(f"the score is {score}; give points")
-        return DiveRecord(
-            path=path.parent / str(row["path"]),
-            dive_number=str(row["dive_number"]),
-            score=score,
-            difficulty=_optional_float(row, "difficulty"),
-            split=cast("Split | None", split),
-            num_frames=None if row.get("num_frames") is None else int(row["num_frames"]),
-            transition_frames=transitions,
-            start_s=_optional_float(row, "start_s"),
-            end_s=_optional_float(row, "end_s"),
-        )
-    except KeyError as error:
-        raise UserError(f"{path}, line {line}: no {error.args[0]!r}; needed: path, dive_number, score") from error
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}, line {line}: {error}") from error
-
-
-def _optional_float(row: Mapping[str, Any], name: str) -> float | None:
-    value = row.get(name)
-    return None if value is None else float(value)
+        return UserError(f"{error}; {_EXPECTED}")
+    if not math.isfinite(record.score):
+        return UserError(f"{where}: the score is {record.score}; give points")
+    return replace(record, path=path.parent / record.path)
 
 
 def dive_names(records: Sequence[DiveRecord], listing: Path) -> list[str]:

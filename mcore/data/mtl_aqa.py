@@ -1,4 +1,4 @@
-"""MTL-AQA (Parmar and Morris, CVPR 2019) as its authors and CoRe's give it away.
+"""MTL-AQA (Parmar and Morris, CVPR 2019) as its authors and CoRe's publish it.
 
     final_annotations_dict.pkl                    {(video, sample): {start_frame, end_frame, position, difficulty,
                                                   armstand, rotation_type, ss_no, tw_no, final_score, ...}}

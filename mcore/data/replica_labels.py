@@ -1,4 +1,4 @@
-"""From the labels of a data set to what twins are made from: board, panel, and steps that are all there."""
+"""Labels of rendered replicas, from those of a data set: board, panel, and steps that are all there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mcore.data.labels import VALIDATION_SHARE, LabelledDive, with_validation
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
-from mcore.synthetic.replica import TwinLabel, usual_flight_frames
+from mcore.synthetic.replica import ReplicaLabel, usual_flight_frames
 
 _BOARD = re.compile(r"(?<!\d)(3|10)m(?![a-z])")
 _HEIGHTS: tuple[HeightM, ...] = (3, 10)
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
 _ARMSTANDS = "6"
 _ARROW = " -> "
-_LEAST_STEP_FRAMES = 4
+_MIN_STEP_FRAMES = 4
 _CLEAR = 0.9
 """Share of an event's dives from one board from which the others, of older difficulty tables, are from it too."""
 
@@ -32,10 +32,10 @@ class _Steps:
     completed: bool = False
 
 
-def twin_labels(
+def replica_labels(
     dives: Sequence[LabelledDive], validation_share: float = VALIDATION_SHARE
-) -> tuple[list[TwinLabel], list[tuple[str, str]]]:
-    """Complete the labels of a data set for twins.
+) -> tuple[list[ReplicaLabel], list[tuple[str, str]]]:
+    """Complete the labels of a data set for replicas.
 
     The board is what the clip's name says (``10m``), or what the difficulty says by the rule book; where both boards
     give it, or none, or nearly all dives of the same event say another, that of most of them. A take-off whose end is
@@ -47,23 +47,23 @@ def twin_labels(
             ``mcore-data convert`` chooses it.
 
     Returns:
-        The labels in the order of the data set, and (name, reason) of each dive that can have no twin.
+        The labels in the order of the data set, and (name, reason) of each dive that can have no replica.
     """
     dives = with_validation(dives, validation_share)
     heights = _heights([(dive.name, dive.record) for dive in dives if dive.record is not None])
     found = [(dive.name, _label_or_reason(dive, heights.get(dive.name))) for dive in dives]
-    labels = [label for _, label in found if isinstance(label, TwinLabel)]
+    labels = [label for _, label in found if isinstance(label, ReplicaLabel)]
     return labels, [(name, reason) for name, reason in found if isinstance(reason, str)]
 
 
-def _label_or_reason(dive: LabelledDive, height_m: HeightM | None) -> TwinLabel | str:
+def _label_or_reason(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel | str:
     try:
         return _label(dive, height_m)
     except UserError as error:
         return str(error)
 
 
-def _label(dive: LabelledDive, height_m: HeightM | None) -> TwinLabel:
+def _label(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel:
     record = dive.record
     if record is None:
         raise UserError(dive.problem or "labels cannot be read")
@@ -71,12 +71,12 @@ def _label(dive: LabelledDive, height_m: HeightM | None) -> TwinLabel:
         raise UserError(f"{record.dive_number} of difficulty {record.difficulty} has no board by the rule book")
     missing = [name for name in ("difficulty", "split", "num_frames") if getattr(record, name) is None]
     if missing or dive.step_frames is None:
-        raise UserError(f"no {', '.join(missing) or 'steps'}; a twin needs them")
+        raise UserError(f"no {', '.join(missing) or 'steps'}; a replica needs them")
     assert record.difficulty is not None
     assert record.split is not None
     assert record.num_frames is not None
     steps = _complete_steps(DiveNumber.parse(record.dive_number), dive, height_m)
-    return TwinLabel(
+    return ReplicaLabel(
         clip=dive.name,
         split=record.split,
         dive_number=record.dive_number,
@@ -105,7 +105,7 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     if names[0].startswith(_TAKE_OFFS):
         return _Steps(frames, tuple(names[1:-1]))
     usual = frames[-1] - usual_flight_frames(dive, height_m)
-    taken_off = max(1, min(usual, frames[0] - _LEAST_STEP_FRAMES))
+    taken_off = max(1, min(usual, frames[0] - _MIN_STEP_FRAMES))
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 

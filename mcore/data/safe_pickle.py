@@ -1,8 +1,8 @@
-"""Read pickled labels without running what a pickle may hold: numbers, text, plain containers and numpy arrays only.
+"""Reading of pickled labels without running what a pickle may hold: numbers, text, containers and numpy arrays only.
 
 A pickle is a program: it names callables, and the unpickler calls them. Here every name but the few that numpy
-arrays and sets need is refused, and even these are stand-ins that check what they are given: numpy's own would let
-a forged array header read foreign memory. Pickles of protocol 0 to 5 and of Python 2 are read.
+arrays and sets need is refused, and even these stand for records that are checked before an array is made of them:
+numpy's own would let a forged array header read foreign memory. Pickles of protocol 0 to 5 and of Python 2 are read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mcore.common.errors import UserError
 ALLOWED = "numbers, text, bytes, None, lists, tuples, dictionaries, sets, numpy arrays and numpy numbers"
 
 _DTYPE = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f[248]|c(?:8|16)|[SU]\d{1,6}|O8?)")
-_PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None), np.generic)
-# What the C unpickler and the stand-ins raise on damaged or forged streams.
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+# What the C unpickler and the records raise on damaged or forged streams.
 _BROKEN = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -74,19 +74,21 @@ class _Unpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> object:
-        """Return the stand-in of an allowed global.
+        """Return what stands for an allowed name.
 
         Raises:
             UserError: any other.
         """
-        known = _GLOBALS.get((_canonical(module), name))
+        # Python 2 and older and newer numpy have other names of the same modules.
+        module = {"__builtin__": "builtins"}.get(module, module.replace("numpy._core.", "numpy.core."))
+        known = _NAMES.get((module, name))
         if known is None:
             raise UserError(
                 f"{self._path} is refused: loading it would call {module}.{name}, which is not data. Allowed: "
                 f"{ALLOWED}. Do not load this file with another tool unless you trust who made it"
             )
-        # A fresh one each time: a pickle can set attributes of what it was given.
-        return known if isinstance(known, type) else _Callable(known)
+        # A pickle can set attributes of what it is given: classes refuse that, a function is wrapped anew each time.
+        return known if isinstance(known, type) else _Call(known)
 
     def persistent_load(self, pid: object) -> object:
         """Refuse references to objects outside the pickle."""
@@ -104,7 +106,7 @@ def _check_sizes(raw: bytes) -> None:
             raise ValueError(f"{opcode.name} {argument} in a file of {len(raw)} bytes")
 
 
-class _Callable:
+class _Call:
     """One of the functions below, as the unpickler calls it."""
 
     __slots__ = ("_function",)
@@ -131,50 +133,48 @@ class _Dtype:
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Array(np.ndarray[Any, np.dtype[Any]]):
-    """An array that checks its pickled state before numpy sees it."""
+class _Array:
+    """Stands for an array: keeps its pickled state, of which ``build`` makes the array when all is read."""
 
-    def __setstate__(self, state: Any) -> None:
-        *_version, shape, dtype, fortran, data = state
-        real = _real_dtype(dtype)
-        count = _count(shape)
-        if real.hasobject:
+    def __init__(self, *_arguments: object) -> None:  # numpy begins with an empty array, and its state follows
+        self._state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._state = state
+
+    def build(self, done: dict[int, object]) -> NDArray[Any]:
+        """Make the array; its bytes or its objects must be there, as many as its shape says."""
+        *_version, shape, dtype, fortran, data = self._state
+        if not isinstance(dtype, _Dtype):
+            raise TypeError(f"{dtype!r} where an array's type belongs")
+        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"{shape!r} is no shape")
+        count, order = math.prod(shape), cast("Any", "F" if fortran else "C")
+        if dtype.dtype.hasobject:
             if not isinstance(data, list) or len(data) != count:
                 raise ValueError(f"an object array of shape {shape} without its {count} values")
-        else:
-            data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
-            if not isinstance(data, bytes) or len(data) != count * real.itemsize:
-                raise ValueError(f"an array of shape {shape} and type {real} without its bytes")
-        super().__setstate__(cast("Any", (1, shape, real, bool(fortran), data)))
+            array = np.fromiter((_plain(value, done) for value in data), object, count)
+            return array.reshape(shape, order=order)
+        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
+        if not isinstance(data, bytes | bytearray) or len(data) != count * dtype.dtype.itemsize:
+            raise ValueError(f"an array of shape {shape} and type {dtype.dtype} without its bytes")
+        return np.ndarray(shape, dtype.dtype, data, order=order).copy(order)
 
 
-def _reconstruct(subtype: object, shape: object, _code: object) -> NDArray[Any]:
-    """Stand for ``numpy.core.multiarray._reconstruct``: the empty array that a state then fills."""
-    if shape != (0,):
-        raise ValueError(f"an array that starts with shape {shape!r}")
-    empty: NDArray[Any] = np.zeros((0,), np.int8).view(_Array)
-    return empty
-
-
-def _from_buffer(data: object, dtype: object, shape: object, order: object, *_axes: object) -> NDArray[Any]:
-    """Stand for ``numpy.core.numeric._frombuffer`` (protocol 5)."""
-    real = _real_dtype(dtype)
-    if real.hasobject or not isinstance(data, bytes | bytearray) or order not in ("C", "F") or _axes:
-        raise ValueError(f"an array buffer of type {real} in order {order!r}")
-    if len(data) != _count(shape) * real.itemsize:
-        raise ValueError(f"an array of shape {shape} and type {real} without its bytes")
-    flat = np.frombuffer(bytes(data), real).copy()
-    array: NDArray[Any] = flat.reshape(cast("tuple[int, ...]", shape), order=cast("Any", order))
-    return array.view(_Array)  # a state that follows is checked too
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
+    """Stand for ``numpy.core.numeric._frombuffer``, which protocol 5 calls."""
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
 
 
 def _scalar(dtype: object, data: object = b"") -> np.generic:
     """Stand for ``numpy.core.multiarray.scalar``."""
-    real = _real_dtype(dtype)
-    data = data.encode("latin1") if isinstance(data, str) else data
-    if real.hasobject or not isinstance(data, bytes) or len(data) != real.itemsize:
-        raise ValueError(f"a number of type {real} without its bytes")
-    return cast("np.generic", np.frombuffer(data, real)[0]) if real.itemsize else real.type()
+    if isinstance(dtype, _Dtype) and not dtype.dtype.itemsize:  # an empty text
+        return cast("np.generic", dtype.dtype.type())
+    array = _Array()
+    array.__setstate__((1, (), dtype, False, data))
+    return cast("np.generic", array.build({})[()])
 
 
 def _encode(text: object, encoding: object) -> bytes:
@@ -184,56 +184,26 @@ def _encode(text: object, encoding: object) -> bytes:
     return text.encode("latin1")
 
 
-def _bytes(value: object = b"") -> bytes:
-    """Stand for ``bytes``; a number would ask for that many."""
-    if not isinstance(value, bytes | list):
-        raise TypeError(f"bytes made of a {type(value).__name__}")
-    return bytes(value)
+def _empty_bytes() -> bytes:
+    """Stand for ``bytes``, which protocols 0 to 2 call for empty ones; given a number it would make so many."""
+    return b""
 
 
-def _bytearray(value: object = b"", encoding: object = None) -> bytearray:
-    """Stand for ``bytearray``, kept as text by protocols 0 to 2."""
-    return bytearray(_bytes(value) if encoding is None else _encode(value, str(encoding).replace("-", "")))
-
-
-def _array_type(*_arguments: object) -> NDArray[Any]:
-    """Stand for ``numpy.ndarray``, which pickles only pass on: called, it could be given foreign memory."""
-    raise TypeError("an array made without its state")
-
-
-_GLOBALS: Mapping[tuple[str, str], Callable[..., object]] = {
+_NAMES: Mapping[tuple[str, str], Callable[..., object]] = {
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _array_type,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _encode,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
-    ("builtins", "bytes"): _bytes,
-    ("builtins", "bytearray"): _bytearray,
+    ("builtins", "bytes"): _empty_bytes,
 }
-"""Python 2 and older and newer numpy use other names of the same; see ``_canonical``."""
-
-
-def _canonical(module: str) -> str:
-    return {"__builtin__": "builtins"}.get(module, module.replace("numpy._core.", "numpy.core."))
-
-
-def _real_dtype(dtype: object) -> np.dtype[Any]:
-    if not isinstance(dtype, _Dtype):
-        raise TypeError(f"{dtype!r} where an array's type belongs")
-    return dtype.dtype
-
-
-def _count(shape: object) -> int:
-    if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{shape!r} is no shape")
-    return math.prod(shape)
 
 
 def _plain(value: object, done: dict[int, object]) -> object:
-    """Copy a value with real arrays in place of stand-ins; refuse whatever else is left.
+    """Copy a value with arrays in place of their records; refuse whatever else is left.
 
     ``done`` holds what was copied, by identity: values may share parts, and sharing must not multiply them.
     """
@@ -242,10 +212,8 @@ def _plain(value: object, done: dict[int, object]) -> object:
     if id(value) in done:
         return done[id(value)]
     copy: object
-    if isinstance(value, np.ndarray):
-        copy = np.array(value, subok=False)
-        if copy.dtype.hasobject:
-            copy.flat[:] = np.fromiter((_plain(item, done) for item in copy.flat), object, copy.size)
+    if type(value) is _Array:
+        copy = value.build(done)
     elif type(value) is dict:
         copy = {_plain(key, done): _plain(item, done) for key, item in value.items()}
     elif type(value) in (list, tuple, set, frozenset):

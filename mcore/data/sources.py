@@ -1,4 +1,4 @@
-"""Any data set of dives this project can read, by what lies at a path; and its way into a list of dives."""
+"""Sources of labelled dives: every data set that can be read, and its way into a list of dives."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Literal
 from mcore.common.errors import UserError
 from mcore.data.finediving import is_finediving, read_finediving, read_finediving_labels
 from mcore.data.labels import VALIDATION_SHARE, LabelledDive, with_validation
-from mcore.data.manifest import DiveRecord, scan_manifest
+from mcore.data.manifest import MANIFEST, DiveRecord, scan_manifest
 from mcore.data.mtl_aqa import is_mtl_aqa, read_mtl_aqa
 
 Kind = Literal["manifest", "finediving", "finediving-labels", "mtl-aqa"]
-MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,14 @@ from mcore.diving.dive_number import DiveNumber, Position
 
 HeightM = Literal[3, 10]
 
+_Table = tuple[tuple[float | None, ...], ...]
+
+
+def _table(text: str) -> _Table:
+    """Read a table of the rules: rows separated by bars, ``x`` where the rules have no such dive."""
+    return tuple(tuple(None if value == "x" else float(value) for value in row.split()) for row in text.split("|"))
+
+
 # A: by half somersaults.
 _SOMERSAULTS: dict[HeightM, dict[int, float]] = {
     3: {0: 1.0, 1: 1.3, 2: 1.3, 3: 1.5, 4: 1.8, 5: 2.2, 6: 2.3, 7: 2.8, 8: 2.9, 9: 3.5},
@@ -20,101 +28,38 @@ _SOMERSAULTS: dict[HeightM, dict[int, float]] = {
 }
 
 # B: rows are bands of half somersaults (0-2, 3-4, 5, 6-7, 8 and more), columns forward, back, reverse, inward and,
-# on the platform, armstand; None where the rules have no such dive.
-_Row = tuple[float | None, ...]
-_POSITION: dict[HeightM, dict[Position, tuple[_Row, ...]]] = {
+# on the platform, armstand.
+_POSITION: dict[HeightM, dict[Position, _Table]] = {
     3: {
-        "C": ((0.1, 0.1, 0.1, -0.3), (0, 0, 0, 0.1), (0, 0.1, 0, 0.2), (0, 0, 0, 0.3), (0, 0.1, 0.2, 0.4)),
-        "B": (
-            (0.2, 0.2, 0.2, -0.2),
-            (0.1, 0.3, 0.3, 0.3),
-            (0.2, 0.3, 0.2, 0.5),
-            (0.3, 0.3, 0.3, 0.6),
-            (0.4, 0.4, 0.5, 0.8),
-        ),
-        "A": ((0.3, 0.3, 0.3, 0.1), (0.4, 0.5, 0.6, 0.8), (0.6, 0.7, 0.6, None)),
-        "D": ((0.1, 0.1, 0.1, -0.1), (0, -0.1, -0.1, 0.2), (0, -0.1, -0.2, 0.4), (0, 0, 0, None)),
+        "C": _table("0.1 0.1 0.1 -0.3 | 0 0 0 0.1 | 0 0.1 0 0.2 | 0 0 0 0.3 | 0 0.1 0.2 0.4"),
+        "B": _table("0.2 0.2 0.2 -0.2 | 0.1 0.3 0.3 0.3 | 0.2 0.3 0.2 0.5 | 0.3 0.3 0.3 0.6 | 0.4 0.4 0.5 0.8"),
+        "A": _table("0.3 0.3 0.3 0.1 | 0.4 0.5 0.6 0.8 | 0.6 0.7 0.6 x"),
+        "D": _table("0.1 0.1 0.1 -0.1 | 0 -0.1 -0.1 0.2 | 0 -0.1 -0.2 0.4 | 0 0 0 x"),
     },
     10: {
-        "C": (
-            (0.1, 0.1, 0.1, -0.3, 0.1),
-            (0, 0, 0, 0.1, 0),
-            (0, 0.1, 0, 0.2, 0.1),
-            (0, 0, 0, 0.3, 0.2),
-            (0, 0.1, 0.3, 0.4, 0.3),
+        "C": _table("0.1 0.1 0.1 -0.3 0.1 | 0 0 0 0.1 0 | 0 0.1 0 0.2 0.1 | 0 0 0 0.3 0.2 | 0 0.1 0.3 0.4 0.3"),
+        "B": _table(
+            "0.2 0.2 0.2 -0.2 0.3 | 0.1 0.3 0.3 0.3 0.3 | 0.2 0.3 0.2 0.5 0 | 0.3 0.3 0.3 0.6 0.4 | 0.4 0.4 0.6 0.7 0.5"
         ),
-        "B": (
-            (0.2, 0.2, 0.2, -0.2, 0.3),
-            (0.1, 0.3, 0.3, 0.3, 0.3),
-            (0.2, 0.3, 0.2, 0.5, 0.0),
-            (0.3, 0.3, 0.3, 0.6, 0.4),
-            (0.4, 0.4, 0.6, 0.7, 0.5),
-        ),
-        "A": ((0.3, 0.3, 0.3, 0.1, 0.4), (0.4, 0.5, 0.6, 0.8, 0.5), (0.6, 0.7, 0.6, None, None)),
-        "D": (
-            (0.1, 0.1, 0.1, -0.1, 0),
-            (0, -0.1, -0.1, 0.2, 0),
-            (0, -0.1, -0.2, 0.4, 0),
-            (0, 0, 0, 0, None),
-        ),
+        "A": _table("0.3 0.3 0.3 0.1 0.4 | 0.4 0.5 0.6 0.8 0.5 | 0.6 0.7 0.6 x x"),
+        "D": _table("0.1 0.1 0.1 -0.1 0 | 0 -0.1 -0.1 0.2 0 | 0 -0.1 -0.2 0.4 0 | 0 0 0 0 x"),
     },
 }
 _ARMSTAND_COLUMN = 4
 
-# C: by half twists; four values are for the somersault bands of B (the last two together), two are for up to two
-# somersaults and for more.
-_Twists = dict[int, tuple[float, ...]]
-_FORWARD: _Twists = {
-    1: (0.4, 0.4, 0.4, 0.4),
-    2: (0.6,),
-    3: (0.8, 0.8),
-    4: (1.0,),
-    5: (1.2, 1.2),
-    6: (1.5,),
-    7: (1.6, 1.6),
-    8: (1.9,),
-    9: (2.0, 2.0),
+# C: rows are half twists from 1 on; four values are for the somersault bands of B (the last two together), two are for
+# up to two somersaults and for more.
+_FORWARD = "0.4 0.4 0.4 0.4 | 0.6 | 0.8 0.8 | 1.0 | 1.2 1.2 | 1.5 | 1.6 1.6 | 1.9 | 2.0 2.0"
+_INWARD = "0.2 0.4 0.2 0.4 | 0.4 | 0.8 0.8 | 0.8 | 1.2 1.2 | 1.5 | 1.6 1.6 | 1.9 | 2.0 2.0"
+_BACK_3 = "0.2 0.4 0 0 | 0.4 | 0.8 0.7 | 0.8 | 1.2 1.1 | 1.4 | 1.7 1.7 | 1.8 | 2.1 2.1"
+_REVERSE_3 = "0.2 0.4 0 0 | 0.4 | 0.8 0.6 | 0.8 | 1.2 1.0 | 1.4 | 1.8 1.8 | 1.8 | 2.1 2.1"
+_BACKWARD_10 = "0.2 0.4 0 0 | 0.4 | 0.8 0.6 | 0.8 | 1.2 1.0 | 1.4 | 1.7 1.5 | 1.8 | 2.1 1.9"
+_TWISTS: dict[HeightM, tuple[_Table, ...]] = {  # by direction, from 1 on
+    3: (_table(_FORWARD), _table(_BACK_3), _table(_REVERSE_3), _table(_INWARD)),
+    10: (_table(_FORWARD), _table(_BACKWARD_10), _table(_BACKWARD_10), _table(_INWARD)),
 }
-_INWARD: _Twists = {
-    1: (0.2, 0.4, 0.2, 0.4),
-    2: (0.4,),
-    3: (0.8, 0.8),
-    4: (0.8,),
-    5: (1.2, 1.2),
-    6: (1.5,),
-    7: (1.6, 1.6),
-    8: (1.9,),
-    9: (2.0, 2.0),
-}
-_BACK_3: _Twists = {
-    1: (0.2, 0.4, 0, 0),
-    2: (0.4,),
-    3: (0.8, 0.7),
-    4: (0.8,),
-    5: (1.2, 1.1),
-    6: (1.4,),
-    7: (1.7, 1.7),
-    8: (1.8,),
-    9: (2.1, 2.1),
-}
-_REVERSE_3: _Twists = _BACK_3 | {3: (0.8, 0.6), 5: (1.2, 1.0), 7: (1.8, 1.8)}
-_BACKWARD_10: _Twists = _BACK_3 | {3: (0.8, 0.6), 5: (1.2, 1.0), 7: (1.7, 1.5), 9: (2.1, 1.9)}
-_TWISTS: dict[HeightM, dict[int, _Twists]] = {
-    3: {1: _FORWARD, 2: _BACK_3, 3: _REVERSE_3, 4: _INWARD},
-    10: {1: _FORWARD, 2: _BACKWARD_10, 3: _BACKWARD_10, 4: _INWARD},
-}
-_ARMSTAND_BACKWARD: _Twists = {
-    1: (0.4, 0.5, 0.5, 0.5),
-    2: (1.2,),
-    3: (1.3, 1.3),
-    4: (1.3,),
-    5: (1.7, 1.7),
-    6: (1.9,),
-    7: (2.1, 2.1),
-    8: (2.3,),
-    9: (2.5, 2.5),
-}
-_ARMSTAND_FORWARD: _Twists = _ARMSTAND_BACKWARD | {1: (0.4, 0.5, 0.5, 0.4), 4: (1.5,)}
+_ARMSTAND_FORWARD = _table("0.4 0.5 0.5 0.4 | 1.2 | 1.3 1.3 | 1.5 | 1.7 1.7 | 1.9 | 2.1 2.1 | 2.3 | 2.5 2.5")
+_ARMSTAND_BACKWARD = _table("0.4 0.5 0.5 0.5 | 1.2 | 1.3 1.3 | 1.3 | 1.7 1.7 | 1.9 | 2.1 2.1 | 2.3 | 2.5 2.5")
 
 # E: by half somersaults; in the other direction the diver sees the water.
 _BLIND_FORWARD = {2: 0.1, 4: 0.2, 6: 0.2}
@@ -167,13 +112,13 @@ def _twists(dive: DiveNumber, height_m: HeightM) -> float:
     if dive.armstand:
         table = _ARMSTAND_FORWARD if dive.direction == 1 else _ARMSTAND_BACKWARD
     else:
-        table = _TWISTS[height_m][dive.direction]
-    values = table[dive.half_twists]
-    if len(values) == 1:
-        return values[0]
-    if len(values) == 2:
-        return values[int(dive.half_somersaults > 4)]
-    return values[min(_band(dive.half_somersaults), 3)]
+        table = _TWISTS[height_m][dive.direction - 1]
+    values = table[dive.half_twists - 1]
+    if len(values) == 4:
+        column = min(_band(dive.half_somersaults), 3)
+    else:
+        column = int(len(values) == 2 and dive.half_somersaults > 4)
+    return values[column] or 0.0
 
 
 def _approach(dive: DiveNumber, height_m: HeightM) -> float:

@@ -5,18 +5,15 @@ Example:
     >>> write_video("dive.mp4", dive.frames, dive.plan.fps)
 """
 
-from mcore.synthetic.dataset import DEMO_NUMBERS, RenderSettings, render_dataset
-from mcore.synthetic.plan import DivePlan, plan_dive
+from mcore.synthetic.plan import DEMO_NUMBERS, DivePlan, plan_dive
 from mcore.synthetic.render import RenderedDive, render_dive, render_plan
 from mcore.synthetic.video import write_video
 
 __all__ = [
     "DEMO_NUMBERS",
     "DivePlan",
-    "RenderSettings",
     "RenderedDive",
     "plan_dive",
-    "render_dataset",
     "render_dive",
     "render_plan",
     "write_video",

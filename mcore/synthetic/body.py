@@ -1,4 +1,4 @@
-"""An articulated diver: joint angles to joint positions in three dimensions, about the centre of mass.
+"""Body of a diver: joint angles to joint positions in three dimensions, about the centre of mass.
 
 Body axes: x to the front, y from pelvis to head, z to the diver's left. Lengths in metres, masses as shares
 (after Winter, "Biomechanics and Motor Control of Human Movement", table 4.1).

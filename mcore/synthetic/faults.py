@@ -1,4 +1,4 @@
-"""What a judge can see: faults drawn from a seed, and the awards that follow from them.
+"""Faults of a dive that a judge can see, and the award that they are worth.
 
 One latent quality makes a diver's faults go together; each also varies by itself, so that no single cue tells
 the score.
@@ -9,16 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-JUDGES = 7
-MOST_OFF_VERTICAL_DEG = 42.0
-MOST_DRIFT_M = 1.6
+MAX_OFF_VERTICAL_DEG = 42.0
+MAX_DRIFT_M = 1.6
 _WEIGHTS = {"entry": 0.30, "splash": 0.32, "knees": 0.13, "legs": 0.13, "distance": 0.06, "toes": 0.06}
 _BEST_AWARD, _WORST_AWARD = 9.9, 1.5
-JUDGE_NOISE = 0.3
-"""Standard deviation of one judge around the panel, points of an award."""
-_SPREAD = 0.13
+_FAULT_STD = 0.13
 """Standard deviation of one fault around a dive's badness."""
 _BISECTIONS = 48
 """Halvings of a span of a few units: exact to rounding."""
@@ -29,7 +25,7 @@ class Faults:
     """Severity of each visible fault: 0 none, 1 gross."""
 
     entry: float
-    """Body off the vertical at entry, as a share of ``MOST_OFF_VERTICAL_DEG``."""
+    """Body off the vertical at entry, as a share of ``MAX_OFF_VERTICAL_DEG``."""
     over_rotated: bool
     """Whether the entry is past the vertical, or short of it."""
     splash: float
@@ -39,19 +35,19 @@ class Faults:
     legs: float
     """Legs apart."""
     distance: float
-    """Too far from the board, as a share of ``MOST_DRIFT_M``."""
+    """Too far from the board, as a share of ``MAX_DRIFT_M``."""
     toes: float
     """Feet not pointed."""
 
     @property
     def off_vertical_deg(self) -> float:
         """Angle of the body past (positive) or short of (negative) the vertical at entry, degrees."""
-        angle = self.entry * MOST_OFF_VERTICAL_DEG
+        angle = self.entry * MAX_OFF_VERTICAL_DEG
         return angle if self.over_rotated else -angle
 
     @property
     def fair_award(self) -> float:
-        """What a judge without noise would give: 0 to 10, not rounded."""
+        """Award of a judge without noise: 0 to 10, not rounded."""
         deduction: float = sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items())
         return _BEST_AWARD - (_BEST_AWARD - _WORST_AWARD) * deduction
 
@@ -59,7 +55,7 @@ class Faults:
 def draw_faults(rng: np.random.Generator) -> Faults:
     """Draw a dive's faults; how badly dives go is spread evenly from flawless to failed."""
     badness = rng.uniform(-0.05, 1.0)
-    severity = {name: float(np.clip(badness + rng.normal(0.0, _SPREAD), 0.0, 1.0)) for name in _WEIGHTS}
+    severity = {name: float(np.clip(badness + rng.normal(0.0, _FAULT_STD), 0.0, 1.0)) for name in _WEIGHTS}
     return Faults(over_rotated=bool(rng.random() < 0.5), **severity)
 
 
@@ -70,9 +66,9 @@ def draw_faults_for(fair_award: float, rng: np.random.Generator) -> Faults:
         fair_award: what ``Faults.fair_award`` shall be; beyond what faults can express, the nearest they can.
         rng: decides which faults are worse than others.
     """
-    apart = rng.normal(0.0, _SPREAD, len(_WEIGHTS))
+    apart = rng.normal(0.0, _FAULT_STD, len(_WEIGHTS))
     over_rotated = bool(rng.random() < 0.5)
-
+    # The deduction grows with the common badness, so bisection finds the one that is worth the award.
     weights = np.array(list(_WEIGHTS.values()))
     wanted = (_BEST_AWARD - fair_award) / (_BEST_AWARD - _WORST_AWARD)
     low, high = -1.0 - float(np.abs(apart).max()), 1.0 + float(np.abs(apart).max())
@@ -82,14 +78,3 @@ def draw_faults_for(fair_award: float, rng: np.random.Generator) -> Faults:
         low, high = (middle, high) if deduction < wanted else (low, middle)
     severity = np.clip((low + high) / 2 + apart, 0.0, 1.0).tolist()
     return Faults(over_rotated=over_rotated, **dict(zip(_WEIGHTS, severity, strict=True)))
-
-
-def round_awards(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round what judges saw to awards: half points from 0 to 10."""
-    return np.clip(np.round(seen * 2) / 2, 0.0, 10.0)
-
-
-def judge(faults: Faults, rng: np.random.Generator) -> tuple[float, ...]:
-    """Give the awards of seven judges, each 0 to 10 by half points."""
-    seen = faults.fair_award + rng.normal(0.0, JUDGE_NOISE, JUDGES)
-    return tuple(float(award) for award in round_awards(seen))

@@ -1,4 +1,4 @@
-"""Where a diver and a board are in every frame: carried by the board, in free fall, then slowed by the water.
+"""Motion of a diver and a board: carried by the board, in free fall, then slowed by the water.
 
 The flight is physics: the centre of mass falls freely, and angular momentum is kept, so that a compact body turns
 faster. Take-off and entry poses decide how far the centre of mass falls.
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
-from mcore.synthetic.faults import MOST_DRIFT_M, Faults
+from mcore.synthetic.faults import MAX_DRIFT_M, Faults
 
 Array = NDArray[np.float64]
 
-GRAVITY = 9.81
 LEAN_DEG = 9.0
 """Lean in the direction of the somersault at take-off."""
 _SINK_RATE = 2.4
@@ -83,12 +83,12 @@ def fall(flight: Flight) -> tuple[Array, float]:
 
 def flight_seconds(start_m: float, reach_m: float, speed: float) -> float:
     """Time that a centre of mass takes from a height to another below, thrown up at a speed in m/s."""
-    return (speed + math.sqrt(speed**2 + 2 * GRAVITY * (start_m - reach_m))) / GRAVITY
+    return (speed + math.sqrt(speed**2 + 2 * GRAVITY_M_S2 * (start_m - reach_m))) / GRAVITY_M_S2
 
 
 def takeoff_speed(start_m: float, reach_m: float, seconds: float) -> float:
     """Upward speed, m/s, that makes a flight last this long: the inverse of ``flight_seconds``."""
-    return GRAVITY * seconds / 2 - (start_m - reach_m) / seconds
+    return GRAVITY_M_S2 * seconds / 2 - (start_m - reach_m) / seconds
 
 
 def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
@@ -101,6 +101,7 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
         speed: upward at take-off, m/s, so that the water is touched after ``timing.flight_s``.
     """
     dive, seconds = flight.dive, timing.flight_s
+    # Seconds after take-off (N,), negative before it: a frame shows the middle of its interval.
     middles = np.arange(timing.num_frames, dtype=np.float64) - timing.first_flight_frame + 0.5
     since = middles / timing.frames_per_second
     share = np.clip(since / seconds, 0.0, 1.0)
@@ -116,7 +117,8 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
     turned = body.turn(upright, somersault, twist, choreography.facing(dive))
 
     dip = choreography.board_dip_m(since, springboard=flight.height_m == 3)
-    drift = (1.1 + flight.faults.distance * MOST_DRIFT_M) / seconds + 0.1
+    # Speed away from the board, m/s: a diver travels 1.1 m in flight, further when the distance is a fault.
+    drift = (1.1 + flight.faults.distance * MAX_DRIFT_M) / seconds + 0.1
     center = _center(dive, since, seconds, start, speed, drift, turned, flight.height_m - dip)
     joints = turned.copy()
     joints[..., :2] += center[:, None]
@@ -129,12 +131,12 @@ def _base_deg(dive: DiveNumber) -> float:
 
 def _somersault(poses: choreography.Keys, share: Array, since: Array, final: float) -> Array:
     """Degrees turned: angular momentum is kept, so a compact body turns faster."""
-    fine = np.linspace(0.0, 1.0, 201)
+    fine = np.linspace(0.0, 1.0, 201)  # shares of the flight at which the body's inertia is known
     inertia = body.moment_of_inertia(body.joints(choreography.interpolate(poses, fine)))
     rate = 1 / inertia
     turned = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])
     in_flight = LEAN_DEG + (final - LEAN_DEG) * np.interp(share, fine, turned / turned[-1])
-    leaning = LEAN_DEG * _ease((since + 0.3) / 0.3)
+    leaning = LEAN_DEG * choreography.ease((since + 0.3) / 0.3)
     return np.where(since < 0, leaning, in_flight)
 
 
@@ -143,7 +145,7 @@ def _twist(flight: Flight, share: Array) -> Array:
     total = sum(end - begin for begin, end in flight.twists)
     turned = np.zeros_like(share)
     for begin, end in flight.twists:
-        turned = turned + (end - begin) / total * _ease((share - begin) / (end - begin))
+        turned = turned + (end - begin) / total * choreography.ease((share - begin) / (end - begin))
     return 180.0 * flight.dive.half_twists * turned
 
 
@@ -162,14 +164,9 @@ def _center(
     lowest = turned[..., 1].argmin(axis=1)
     foot = turned[np.arange(len(turned)), lowest]  # (N, 3)
     carried = np.stack([ahead - foot[:, 0], board + above - foot[:, 1]], -1)
-    flying = np.stack([start[0] + drift * since, start[1] + speed * since - GRAVITY * since**2 / 2], -1)
-    entry = np.array([start[0] + drift * seconds, start[1] + speed * seconds - GRAVITY * seconds**2 / 2])
-    velocity = np.array([drift, speed - GRAVITY * seconds])
+    flying = np.stack([start[0] + drift * since, start[1] + speed * since - GRAVITY_M_S2 * since**2 / 2], -1)
+    entry = np.array([start[0] + drift * seconds, start[1] + speed * seconds - GRAVITY_M_S2 * seconds**2 / 2])
+    velocity = np.array([drift, speed - GRAVITY_M_S2 * seconds])
     sunk = (1 - np.exp(-_SINK_RATE * np.maximum(since - seconds, 0.0))) / _SINK_RATE
     sinking = entry + velocity * sunk[:, None]
     return np.where((since < 0)[:, None], carried, np.where((since < seconds)[:, None], flying, sinking))
-
-
-def _ease(u: Array) -> Array:
-    u = np.clip(u, 0.0, 1.0)
-    return np.asarray(u * u * (3 - 2 * u))

@@ -1,4 +1,4 @@
-"""Awards that give a known score by the rules, and the faults that earn them: judging, read backwards.
+"""Panels of judges: awards for the faults of a dive, and faults and awards that give a known score.
 
 Seven judges see one diver; eleven see a synchronised pair (three for each diver's execution, five for the
 synchronisation), of whose awards five count, taken times 0.6 (FINA diving rules 2017-2021, D 8 and D 9).
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD, counted_awards
-from mcore.synthetic.faults import JUDGE_NOISE, Faults, draw_faults_for, round_awards
+from mcore.synthetic.faults import Faults, draw_faults_for
 
 PanelKind = Literal["individual", "synchronised"]
 JUDGES: dict[PanelKind, int] = {"individual": 7, "synchronised": 11}
@@ -23,7 +24,10 @@ FACTOR: dict[PanelKind, float] = {"individual": 1.0, "synchronised": 0.6}
 ROUNDING_POINTS = 0.0151
 """A score this close to one that the rules give is that one: some are published with fewer decimals."""
 _COUNTED: dict[PanelKind, int] = {"individual": COUNTED_AWARDS, "synchronised": 5}
+_JUDGE_STD = 0.3
+"""Standard deviation of one judge around the fair award."""
 _BISECTIONS = 36
+"""Halvings of a span of 16 awards: exact to rounding."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Verdict:
     score: float
     """Points, by the rules."""
     faults: Faults
+
+
+def judge(faults: Faults, rng: np.random.Generator) -> tuple[float, ...]:
+    """Give the awards of seven judges, each 0 to 10 by half points."""
+    seen = faults.fair_award + rng.normal(0.0, _JUDGE_STD, JUDGES["individual"])
+    return tuple(_round_awards(seen).tolist())
 
 
 def panel_score(awards: Sequence[float], difficulty: float, kind: PanelKind) -> float:
@@ -82,20 +92,20 @@ def verdict_for(score: float, difficulty: float, kind: PanelKind, rng: np.random
         rng: decides errors and faults.
     """
     target = _target_sum(score, difficulty, kind)
-    errors = rng.normal(0.0, JUDGE_NOISE, JUDGES[kind])
+    errors = rng.normal(0.0, _JUDGE_STD, JUDGES[kind])
     low = _smallest_award(errors, kind, target)
     high = _smallest_award(errors, kind, target + 0.5)
     fair = float(rng.uniform(max(low, -1.0), min(high, MAX_AWARD + 1.0)))
-    awards = tuple(float(award) for award in round_awards(fair + errors))
+    awards = tuple(_round_awards(fair + errors).tolist())
     return Verdict(kind, awards, panel_score(awards, difficulty, kind), draw_faults_for(fair, rng))
 
 
-def _smallest_award(errors: np.ndarray, kind: PanelKind, target: float) -> float:
+def _smallest_award(errors: NDArray[np.float64], kind: PanelKind, target: float) -> float:
     """Smallest fair award whose counted awards have at least a sum, to rounding upwards."""
     low, high = -3.0, MAX_AWARD + 3.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        enough = _counted_sum(round_awards(middle + errors).tolist(), kind) >= target
+        enough = _counted_sum(_round_awards(middle + errors).tolist(), kind) >= target
         low, high = (low, middle) if enough else (middle, high)
     return high
 
@@ -111,3 +121,8 @@ def _counted_sum(awards: Sequence[float], kind: PanelKind) -> float:
         return sum(counted_awards(awards))
     execution = sorted(awards[:3])[1] + sorted(awards[3:6])[1]
     return execution + sum(counted_awards(awards[6:]))
+
+
+def _round_awards(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round what judges saw to half points from 0 to 10."""
+    return np.clip(np.round(seen * 2) / 2, 0.0, MAX_AWARD)

@@ -1,4 +1,4 @@
-"""A dive without its pixels: what moves where in every frame, what is wrong with it, and what the judges give.
+"""Plan of a rendered dive, without pixels: motion in every frame, faults, awards and score.
 
 Everything follows from the dive number and a seed.
 """
@@ -15,10 +15,14 @@ from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.diving.difficulty import HeightM
 from mcore.synthetic import choreography
-from mcore.synthetic.faults import Faults, draw_faults, judge
+from mcore.synthetic.faults import Faults, draw_faults
 from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace
+from mcore.synthetic.panel import judge
 
+DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
+"""Common dives that look different: every group but one, tuck, pike and free."""
 FPS = 25
+"""Frames a second of rendered dives."""
 TAKEOFF_SPEED: dict[HeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}
 """Upward speed at take-off, m/s: a springboard throws, a platform does not."""
 _ARMSTAND_SPEED = (0.7, 1.1)
@@ -34,11 +38,12 @@ class DivePlan:
     """Height of the board: 3 (springboard) or 10 (platform)."""
     difficulty: float
     awards: tuple[float, ...]
-    """Seven judges."""
+    """Of every judge, 0 to 10."""
     score: float
     """Points, by the rules."""
     faults: Faults
     fps: int
+    """Frames a second of the video."""
     num_frames: int
     transition_frames: tuple[int, int]
     """First frame of the flight, first frame in which the diver touches the water."""

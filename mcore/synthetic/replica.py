@@ -1,6 +1,6 @@
-"""The twin of a labelled dive: another dive with the same number, difficulty, score, frames and steps, to be rendered.
+"""Rendered replicas: a dive for each label of a real one, with its number, difficulty, score, frames and steps.
 
-A twin is a pure function of a label and a seed. Its faults earn awards that give the label's score by the rules;
+A replica is a pure function of a label and a seed. Its faults earn awards that give the label's score by the rules;
 everything else that can be seen comes from a random stream that never meets the score.
 """
 
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.data.manifest import Split
+from mcore.common.splits import Split
 from mcore.diving import DiveNumber
 from mcore.diving.difficulty import HeightM
-from mcore.synthetic.motion import GRAVITY, Flight, Timing, fall, takeoff_speed, trace
+from mcore.synthetic.choreography import flight_steps, step_poses
+from mcore.synthetic.motion import Flight, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
 from mcore.synthetic.plan import FPS, DivePlan
 from mcore.synthetic.render import RenderedDive, check_size, render_look
-from mcore.synthetic.steps import flight_steps, step_poses
 from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
-TWIN_VERSION = 1
+REPLICA_VERSION = 1
 """Raise it when a label and a seed give other pixels: data sets of two versions are not mixed."""
 SPEEDS: dict[HeightM, tuple[float, float]] = {3: (3.6, 6.0), 10: (1.0, 3.6)}
 """Upward speeds at take-off that divers reach, m/s."""
@@ -32,8 +32,8 @@ ARMSTAND_SPEEDS = (0.3, 1.4)
 
 
 @dataclass(frozen=True)
-class TwinLabel:
-    """What a twin has in common with the real dive."""
+class ReplicaLabel:
+    """What a replica has in common with the real dive."""
 
     clip: str
     """Name of the real clip, such as ``01/1``; decides everything random, together with the seed."""
@@ -49,15 +49,15 @@ class TwinLabel:
     """Names of the steps between take-off and entry; None where they are not known."""
     height_m: HeightM
     synchronised: bool
-    """Whether the real dive was judged as one of a synchronised pair; its twin shows one diver."""
+    """Whether the real dive was judged as one of a synchronised pair; its replica shows one diver."""
     completed: bool = False
-    """Whether the take-off's end was not labelled and is a guess; in the twin it is exact nevertheless."""
+    """Whether the take-off's end was not labelled and is a guess; in the replica it is exact nevertheless."""
 
     def __post_init__(self) -> None:
         edges = (0, *self.step_frames, self.num_frames)
         if len(self.step_frames) < 2 or any(before >= after for before, after in itertools.pairwise(edges)):
             raise UserError(
-                f"{self.clip}: steps begin at frames {self.step_frames} of {self.num_frames}; a twin needs at least "
+                f"{self.clip}: steps begin at frames {self.step_frames} of {self.num_frames}; a replica needs at least "
                 "two, ascending, after the first frame and before the end"
             )
         if not (0 < self.difficulty < math.inf and math.isfinite(self.score)):
@@ -67,10 +67,10 @@ class TwinLabel:
 
 
 @dataclass(frozen=True, eq=False)
-class Twin:
-    """One planned twin."""
+class Replica:
+    """One planned replica."""
 
-    label: TwinLabel
+    label: ReplicaLabel
     seed: int
     plan: DivePlan
     """The dive; its score is the label's."""
@@ -82,8 +82,8 @@ class Twin:
     nuisance: Nuisance
 
 
-def plan_twin(label: TwinLabel, seed: int) -> Twin:
-    """Plan the twin of a dive; the same arguments give the same twin, anywhere.
+def plan_replica(label: ReplicaLabel, seed: int) -> Replica:
+    """Plan the replica of a dive; the same arguments give the same replica, anywhere.
 
     Args:
         label: of the real dive.
@@ -93,11 +93,12 @@ def plan_twin(label: TwinLabel, seed: int) -> Twin:
         DiveNumberError: not a dive number.
     """
     dive = DiveNumber.parse(label.dive_number)
-    verdict, nuisance = twin_verdict(label, seed), twin_nuisance(label, seed)
+    verdict, nuisance = replica_verdict(label, seed), replica_nuisance(label, seed)
     first, entry = label.step_frames[0], label.step_frames[-1]
     speed = _playback_speed(dive, label)
     rate = FPS / speed
 
+    # The label's frames fix how long the flight lasts, so the speed at take-off follows from it and not the other way.
     rng = _stream(label, seed, "motion")
     phase, opening = rng.uniform(0.1, 0.9), rng.uniform(0.70, 0.76)
     seconds = float((entry - first - 0.5 + phase) / rate)  # the water is touched between two frames' middles
@@ -122,25 +123,25 @@ def plan_twin(label: TwinLabel, seed: int) -> Twin:
         motion=motion,
         frames_per_second=rate,
     )
-    return Twin(label, seed, plan, verdict.kind, round(label.score - verdict.score, 2), speed, nuisance)
+    return Replica(label, seed, plan, verdict.kind, round(label.score - verdict.score, 2), speed, nuisance)
 
 
-def twin_verdict(label: TwinLabel, seed: int) -> Verdict:
-    """Decide the faults and awards of a twin."""
+def replica_verdict(label: ReplicaLabel, seed: int) -> Verdict:
+    """Decide the faults and awards of a replica."""
     kind = panel_of(label.score, label.difficulty, label.synchronised)
     return verdict_for(label.score, label.difficulty, kind, _stream(label, seed, "faults"))
 
 
-def twin_nuisance(label: TwinLabel, seed: int) -> Nuisance:
-    """Decide where and how a twin is filmed, and who dives."""
+def replica_nuisance(label: ReplicaLabel, seed: int) -> Nuisance:
+    """Decide where and how a replica is filmed, and who dives."""
     return draw_nuisance(label.split, _stream(label, seed, "look"))
 
 
-def render_twin(twin: Twin, *, width: int = 320, height: int = 180) -> RenderedDive:
-    """Render a planned twin; the same twin gives the same pixels.
+def render_replica(replica: Replica, *, width: int = 320, height: int = 180) -> RenderedDive:
+    """Render a planned replica; the same replica gives the same pixels.
 
     Args:
-        twin: from ``plan_twin``.
+        replica: from ``plan_replica``.
         width: of a frame, pixels, even.
         height: of a frame, pixels, even.
 
@@ -149,13 +150,13 @@ def render_twin(twin: Twin, *, width: int = 320, height: int = 180) -> RenderedD
     """
     check_size(width, height)
     return render_look(
-        twin.plan,
-        twin.nuisance.look,
+        replica.plan,
+        replica.nuisance.look,
         width=width,
         height=height,
-        venue_rng=venue_stream(twin.nuisance.venue),
-        splash_rng=_stream(twin.label, twin.seed, "splash"),
-        rng=_stream(twin.label, twin.seed, "pixels"),
+        venue_rng=venue_stream(replica.nuisance.venue),
+        splash_rng=_stream(replica.label, replica.seed, "splash"),
+        rng=_stream(replica.label, replica.seed, "pixels"),
     )
 
 
@@ -165,7 +166,7 @@ def usual_flight_frames(dive: DiveNumber, height_m: HeightM) -> int:
     return round(_flight_seconds((low + high) / 2, height_m) * FPS)
 
 
-def _playback_speed(dive: DiveNumber, label: TwinLabel) -> float:
+def _playback_speed(dive: DiveNumber, label: ReplicaLabel) -> float:
     """Speed at which a diver can have been in the air for the labelled frames; 1 wherever that is possible.
 
     It depends on the label alone, not on faults.
@@ -181,9 +182,9 @@ def _speeds(dive: DiveNumber, height_m: HeightM) -> tuple[float, float]:
 
 def _flight_seconds(speed: float, height_m: HeightM) -> float:
     """Flight of a centre of mass that falls as far as the board is high."""
-    return (speed + math.sqrt(speed**2 + 2 * GRAVITY * height_m)) / GRAVITY
+    return flight_seconds(float(height_m), 0.0, speed)
 
 
-def _stream(label: TwinLabel, seed: int, purpose: str) -> np.random.Generator:
+def _stream(label: ReplicaLabel, seed: int, purpose: str) -> np.random.Generator:
     """Random numbers that only a clip's name, a seed and a purpose decide: no stream knows the score."""
     return np.random.default_rng([seed, zlib.crc32(label.clip.encode()), zlib.crc32(purpose.encode())])

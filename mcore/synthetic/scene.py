@@ -1,4 +1,4 @@
-"""Where a dive happens: venue, camera and light, drawn from the seed and independent of how good the dive is."""
+"""Place and appearance of a rendered dive: venue, camera, light and diver, drawn independently of its quality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from mcore.synthetic.plan import DivePlan
+from mcore.diving.difficulty import HeightM
 
 Color = tuple[int, int, int]
 
@@ -92,8 +92,18 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def draw_venue(plan: DivePlan, look: Look, pixels_per_m: float, rng: np.random.Generator) -> Image.Image:
-    """Draw everything that stands still, as one picture that the camera moves over; RGB, y downwards."""
+def draw_venue(height_m: HeightM, look: Look, pixels_per_m: float, rng: np.random.Generator) -> Image.Image:
+    """Draw everything that stands still, as one picture that the camera moves over.
+
+    Args:
+        height_m: height of the board.
+        look: colours.
+        pixels_per_m: scale of the picture.
+        rng: decides where windows, spectators and ripples are.
+
+    Returns:
+        RGB, y downwards, from ``LEFT_M`` to ``RIGHT_M`` and from ``TOP_M`` down to ``BOTTOM_M``.
+    """
     width, height = round((RIGHT_M - LEFT_M) * pixels_per_m), round((TOP_M - BOTTOM_M) * pixels_per_m)
     image = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(image)
@@ -104,12 +114,13 @@ def draw_venue(plan: DivePlan, look: Look, pixels_per_m: float, rng: np.random.G
     def box(x0: float, y0: float, x1: float, y1: float, color: Color, **more: Any) -> None:
         draw.rectangle((px(x0, max(y0, y1)), px(x1, min(y0, y1))), fill=color, **more)
 
+    # From far to near; each part draws its own random numbers, so the order belongs to the pixels.
     _draw_wall(image, look, box, rng)
     _draw_stand(look, box, rng)
     # The camera focuses on the diver: what lies behind the pool is soft.
     image.paste(image.filter(ImageFilter.GaussianBlur(rng.uniform(0.04, 0.09) * pixels_per_m)))
     _draw_water(image, look, pixels_per_m, rng)
-    _draw_tower(plan, look, box)
+    _draw_tower(height_m, look, box)
     return image
 
 
@@ -147,9 +158,9 @@ def _draw_stand(look: Look, box: Any, rng: np.random.Generator) -> None:
 
 
 def _draw_water(image: Image.Image, look: Look, pixels_per_m: float, rng: np.random.Generator) -> None:
-    top = round((TOP_M - FAR_EDGE_M) * pixels_per_m)
+    top = round((TOP_M - FAR_EDGE_M) * pixels_per_m)  # row of the far edge; the water is below it
     rows, columns = image.height - top, image.width
-    depth = np.linspace(1.25, 0.72, rows)[:, None]
+    depth = np.linspace(1.25, 0.72, rows)[:, None]  # lighter far away
     y, x = np.mgrid[0:rows, 0:columns] / pixels_per_m
     stretch = 1 + 2.2 * (1 - y / y.max())  # ripples look flatter far away
     ripple = sum(
@@ -159,10 +170,10 @@ def _draw_water(image: Image.Image, look: Look, pixels_per_m: float, rng: np.ran
     image.paste(Image.fromarray(np.clip(water, 0, 255).astype(np.uint8)), (0, top))
 
 
-def _draw_tower(plan: DivePlan, look: Look, box: Any) -> None:
+def _draw_tower(height_m: HeightM, look: Look, box: Any) -> None:
     """The concrete that divers stand on; a springboard's own board moves and is drawn with the diver."""
     concrete = look.concrete
-    if plan.height_m == 10:
+    if height_m == 10:
         box(-5.6, -0.4, -4.2, 15.0, shade(concrete, 0.62))
         for level, tip in ((5.0, -2.6), (7.5, -3.2)):
             _draw_platform(level, tip, shade(concrete, 0.86), box)

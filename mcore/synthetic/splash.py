@@ -1,4 +1,4 @@
-"""The splash: a column, droplets in free fall, and foam that stays; larger for a worse entry."""
+"""Splash of an entry: a column, droplets in free fall, and foam that stays; larger for a worse entry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcore.diving.physics import GRAVITY_M_S2
+from mcore.synthetic.camera import View, paste
+
 Array = NDArray[np.float64]
 
-GRAVITY = 9.81
-OVERSAMPLING = 2
+_OVERSAMPLING = 2
 _WHITE = (238, 246, 250)
 
 
@@ -45,32 +47,44 @@ def draw_splash_parameters(severity: float, rng: np.random.Generator) -> Splash:
     )
 
 
-def render_splash(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.Image, tuple[int, int]] | None:
-    """Draw a splash.
+def paste_splash(image: Image.Image, view: View, splash: Splash, seconds: float, x_m: float, y_m: float = 0.0) -> None:
+    """Draw a splash into a frame; nothing before it begins.
 
     Args:
+        image: the frame, changed.
+        view: what it shows.
         splash: which one.
-        seconds: since the diver touched the water.
-        pixels_per_m: scale.
-
-    Returns:
-        An RGBA picture and the pixel in it where the diver entered; None before.
+        seconds: since the water was touched.
+        x_m: where the diver entered.
+        y_m: height of the water.
     """
+    drawn = _render(splash, seconds, view.scale)
+    if drawn is not None:
+        paste(image, drawn[0], view.pixel(x_m, y_m) - drawn[1])
+
+
+def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.Image, tuple[int, int]] | None:
+    """Draw a splash: an RGBA picture, and the pixel in it where the diver entered; None before it begins."""
     if seconds < 0:
         return None
+    # Metres that the picture shows beside, below and above the place of entry.
     reach, below, above = 1.2 + 2.4 * splash.severity, 0.5, 0.5 + 2.6 * splash.severity
-    scale = OVERSAMPLING * pixels_per_m
+    scale = _OVERSAMPLING * pixels_per_m
     size = (round(2 * reach * pixels_per_m), round((above + below) * pixels_per_m))
-    image = Image.new("RGBA", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING), (*_WHITE, 0))
+    image = Image.new("RGBA", (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), (*_WHITE, 0))
     draw = ImageDraw.Draw(image)
     origin = np.array([image.width / 2, above * scale])
     _draw_foam(draw, splash, seconds, origin, scale)
     _draw_column(draw, splash, seconds, origin, scale)
     _draw_droplets(draw, splash, seconds, origin, scale)
-    return image.resize(size, Image.Resampling.BOX), (round(origin[0] / OVERSAMPLING), round(origin[1] / OVERSAMPLING))
+    return image.resize(size, Image.Resampling.BOX), (
+        round(origin[0] / _OVERSAMPLING),
+        round(origin[1] / _OVERSAMPLING),
+    )
 
 
 def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    # Foam spreads for half a second and fades over seconds; a worse entry leaves more of it.
     across = (0.22 + 1.35 * splash.severity) * min(1.0, 0.35 + seconds / 0.5) * scale
     alpha = int(205 * (0.35 + 0.65 * splash.severity) * np.exp(-seconds / 1.6))
     for share, strength in ((1.0, 0.45), (0.7, 0.8)):
@@ -82,6 +96,7 @@ def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin
 
 
 def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
+    # The column rises and falls on a parabola while it grows wider.
     lasts = 0.34 + 0.62 * splash.severity
     u = seconds / lasts
     if u >= 1:
@@ -96,8 +111,8 @@ def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, orig
 
 
 def _draw_droplets(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
-    t = seconds - splash.delay
-    height = splash.velocity[:, 1] * t - GRAVITY * t**2 / 2
+    t = seconds - splash.delay  # (D,) seconds that each droplet has flown
+    height = splash.velocity[:, 1] * t - GRAVITY_M_S2 * t**2 / 2
     along = splash.velocity[:, 0] * t
     for i in np.flatnonzero((t > 0) & (height > 0)):
         x, y, r = origin[0] + along[i] * scale, origin[1] - height[i] * scale, splash.radius[i] * scale

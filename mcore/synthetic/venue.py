@@ -1,4 +1,4 @@
-"""What a twin's pictures show besides the dive: venue, camera, light, diver, compression; never how good the dive is.
+"""Appearance of a replica besides its dive: venue, camera, light, diver, compression; never how good the dive is.
 
 Venues are numbered; each split has its own, so that test dives happen where no training dive did.
 """
@@ -6,11 +6,11 @@ Venues are numbered; each split has its own, so that test dives happen where no 
 from __future__ import annotations
 
 import colorsys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from mcore.data.manifest import Split
+from mcore.common.splits import Split
 from mcore.synthetic.scene import Color, Look
 
 VENUES: dict[Split, range] = {"train": range(0, 40), "val": range(40, 50), "test": range(50, 70)}
@@ -23,22 +23,12 @@ _HAIRS: tuple[Color, ...] = ((34, 24, 20), (70, 46, 30), (120, 88, 50), (176, 14
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Everything visible in one twin that says nothing about its score."""
+    """Everything visible in one replica that says nothing about its score."""
 
     venue: int
     look: Look
     crf: int
     """x264's quality: higher is worse."""
-
-    def figures(self) -> dict[str, float]:
-        """Every nuisance as numbers, for statistics: colours as three."""
-        figures: dict[str, float] = {"venue": self.venue, "crf": self.crf}
-        for name, value in asdict(self.look).items():
-            if isinstance(value, tuple):
-                figures |= {f"{name}_{channel}": float(v) for channel, v in zip("rgb", value, strict=True)}
-            else:
-                figures[name] = float(value)
-        return figures
 
 
 def venue_stream(venue: int) -> np.random.Generator:

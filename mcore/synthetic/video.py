@@ -1,4 +1,4 @@
-"""Encodes frames to H.264 in MP4, the kind of file that cameras write."""
+"""Encoding of frames to H.264 in MP4, the kind of file that cameras write."""
 
 from __future__ import annotations
 

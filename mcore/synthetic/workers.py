@@ -1,13 +1,41 @@
-"""Worker processes, such as those that render: they leave Ctrl-C to their parent, and never outlive it."""
+"""Worker processes that render: they leave Ctrl-C to their parent, and never outlive it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def render_all(render: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None) -> list[Result]:
+    """Do jobs in worker processes, with a progress bar on a terminal.
+
+    Args:
+        render: a function of a module; called in another process.
+        jobs: its arguments.
+        workers: processes; None: one a core.
+
+    Returns:
+        The results in the jobs' order.
+    """
+    if not jobs:
+        return []
+    with worker_pool(min(workers or os.cpu_count() or 1, len(jobs))) as pool:
+        results = pool.map(render, jobs, chunksize=1)
+        console = Console(stderr=True)
+        return list(track(results, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()))
 
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:

@@ -1,4 +1,4 @@
-"""What a reader hands over: the sampled frames of one clip, and what it knows about their source."""
+"""Records of the readers: the sampled frames of one clip, and what is known about their source."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Reader = Literal["auto", "pyav", "decord", "images"]
-"""What reads the frames; auto is ``images`` for folders and ``pyav`` for files."""
+"""Name of a reader; auto is ``images`` for folders and ``pyav`` for files."""
 
 Choose = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 """From the presentation times (N,) of all frames of a source, the frames wanted: indices, never decreasing."""
 
 Keep = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""What to keep of a wanted frame (H, W, 3) while the others pass by: its resized picture."""
+"""From a wanted frame (H, W, 3), what is kept of it while the others pass by: its resized picture."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Opening video files with PyAV, and what its errors mean to a person."""
+"""Opening of video files with PyAV, and its errors in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
-from mcore.video.truncation import missing_bytes
+from mcore.video.structure import missing_bytes
 
 _NOT_VIDEO_FORMATS = ("tty", "image2", "jpeg_pipe", "png_pipe", "bmp_pipe", "webp_pipe", "tiff_pipe", "svg_pipe")
 """Formats that FFmpeg would render: text files (as a terminal's screen) and single pictures."""

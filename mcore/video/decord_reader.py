@@ -1,4 +1,4 @@
-"""The second reader: decord's random access, used only where it is provably exact.
+"""Reader by decord's random access, the second one: used only where it is provably exact.
 
 decord seeks to a keyframe and counts the frames that follow. That is right where decoding from a keyframe gives every
 later frame and no earlier one; elsewhere (open groups of pictures, HEVC as x265 writes it, intra refresh, MPEG-TS) it

@@ -1,4 +1,4 @@
-"""Resizing and normalising frames, in native code where it was built: the same numbers, many times faster.
+"""Resizing and normalising of frames, in native code where it was built: the same numbers, many times faster.
 
 The module ``mcore_native`` is built with the package where there is a C++ compiler. Without it, or with the environment
 variable ``MCORE_NATIVE=0``, Pillow and NumPy do the work and ``describe`` says so.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcore_native import Plan
 
 VARIABLE = "MCORE_NATIVE"
-_MOST_PLANS = 8
+_MAX_PLANS = 8
 """Geometries remembered in each thread; a process reads few sizes of video, and a plan takes about a megabyte."""
 
 
@@ -46,7 +46,7 @@ class _Plans(threading.local):
         key = (width, height, out_width, out_height)
         plan = self.known.pop(key, None)
         if plan is None:
-            if len(self.known) == _MOST_PLANS:
+            if len(self.known) == _MAX_PLANS:
                 del self.known[next(iter(self.known))]  # the one that was not used for longest
             plan = module.Plan(width, height, out_width, out_height, 0, 0, out_width, out_height)
         self.known[key] = plan

@@ -1,7 +1,8 @@
-"""What the packets of a video file say, read without decoding: presentation times, and whether the file is whole."""
+"""Packets of a video file, read without decoding: presentation times, and whether the file is whole."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
@@ -13,10 +14,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
-from mcore.video import matroska
 from mcore.video.container import describe_av_error, open_video, unreadable
-from mcore.video.nal import is_idr
-from mcore.video.truncation import missing_bytes
+from mcore.video.structure import matroska_fault, missing_bytes
 
 _SHORTAGE_S = 0.5
 """A stream may end this much before the duration in the header: muxers round and estimate."""
@@ -28,6 +27,10 @@ _DURATION_FROM_ZERO = ("matroska", "flv")
 
 _GAP_PERIODS = 1.6
 """A time between frames this much longer than usual may hide lost frames."""
+
+_IDR_SLICE = 5
+_SLICES = range(1, 6)
+"""Types of NAL units that hold a picture, and of one that starts a new sequence (ITU-T H.264, table 7-1)."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class PacketScan:
         times = [ticks for ticks in pts if ticks is not None]
         if len(times) < len(pts):
             return []
+        # A start is closed where all packets before it are shown earlier, and none after it is.
         latest_before = [min(times) - 1, *accumulate(times, max)]
         earliest_from = list(accumulate(reversed(times), min))[::-1]
         return [
@@ -189,7 +193,7 @@ def _damage_s(path: Path, scan: PacketScan) -> float | None:
     gaps = np.diff([*scan.pts, end])  # the last one is how long the last frame is shown
     wide = np.flatnonzero(gaps > _GAP_PERIODS * np.median(gaps))
     # A gap may also be a variable frame rate, or longer sound; it only makes the walk through the file worth its time.
-    if len(wide) and matroska.fault_position(path) is not None:
+    if len(wide) and matroska_fault(path) is not None:
         return scan.seconds(scan.pts[int(wide[0])])
     return None
 
@@ -209,3 +213,38 @@ def _truncated_message(path: Path, scan: PacketScan, what: str, readable_s: floa
         f"{path} is truncated: {what}, {readable_s:.2f} s{total} can be read. Copy or download it again, or choose "
         "an end within the readable part"
     )
+
+
+def is_idr(packet: bytes, extradata: bytes) -> bool:
+    """Say whether an H.264 packet holds an IDR picture: one that no later picture looks back beyond.
+
+    Containers also mark recovery points as keyframes: of open groups of pictures, and of a rolling intra refresh. See
+    ITU-T H.264, 7.3.1 and 7.4.1.2.4.
+
+    Args:
+        packet: one access unit.
+        extradata: the codec's configuration record; it tells how NAL units are separated.
+    """
+    units = _length_prefixed(packet, (extradata[4] & 3) + 1) if extradata[:1] == b"\x01" else _annex_b(packet)
+    for unit_type in units:
+        if unit_type in _SLICES:
+            return unit_type == _IDR_SLICE
+    return False
+
+
+def _length_prefixed(packet: bytes, length_bytes: int) -> Iterator[int]:
+    """Types of NAL units that follow their length, as in MP4 and Matroska."""
+    position = 0
+    while position + length_bytes < len(packet):
+        length = int.from_bytes(packet[position : position + length_bytes], "big")
+        position += length_bytes
+        yield packet[position] & 0x1F
+        position += length
+
+
+def _annex_b(packet: bytes) -> Iterator[int]:
+    """Types of NAL units that follow a start code, as in transport streams."""
+    position = packet.find(b"\0\0\1")
+    while 0 <= position < len(packet) - 3:
+        yield packet[position + 3] & 0x1F
+        position = packet.find(b"\0\0\1", position + 3)

@@ -1,4 +1,4 @@
-"""From a decoded frame to the picture as it is meant to be shown: RGB, upright."""
+"""Picture of a decoded frame as it is meant to be shown: RGB, upright."""
 
 from __future__ import annotations
 

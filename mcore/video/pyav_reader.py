@@ -1,4 +1,4 @@
-"""The default reader: PyAV, decoding from first to last frame, frames identified by their presentation time.
+"""Reader by PyAV, the default: decoding from first to last frame, frames identified by their presentation time.
 
 Two passes keep memory bounded on files of any length. The first reads packets without decoding and lists the
 presentation times; the second decodes and keeps the chosen frames only. Decoded frames that differ from the

@@ -1,4 +1,4 @@
-"""Read a clip from a video file or an image folder: the one way in, for training, export and scoring."""
+"""Reading of clips from video files and image folders: the one way in, for training, export and scoring."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.data.cache import load_clip
-from mcore.data.commands.cache import decode_all
+from mcore.data.cache import fill_cache, load_clip
 from mcore.data.commands.main import main
 from mcore.data.manifest import read_manifest
 from mcore.data.sources import read_source
@@ -38,11 +37,11 @@ def test_clips_lie_where_training_looks_and_equal_decoding(tmp_path: Path, capsy
 def test_a_killed_run_goes_on_and_half_files_do_not_count(tmp_path: Path) -> None:
     records = read_manifest(write_fake_dives(tmp_path, ("101A",)))
     cache = tmp_path / "cache"
-    assert decode_all(records[:5], CLIP, cache).num_new == 5
+    assert fill_cache(records[:5], CLIP, cache).num_new == 5
     cut = next(cache.glob("*.frames.npy"))
     cut.write_bytes(cut.read_bytes()[:200])
     seen: list[None] = []
-    report = decode_all(records, CLIP, cache, workers=2, on_clip=lambda: seen.append(None))
+    report = fill_cache(records, CLIP, cache, workers=2, on_clip=lambda: seen.append(None))
     assert (report.num_there, report.num_new, report.unreadable) == (4, 4, ())
     assert len(seen) == 8
 
@@ -71,7 +70,7 @@ def test_other_data_sets_need_a_place(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (root / "FINADiving_MTL_256s" / EVENT).is_dir()
 
 
-def test_mistakes_exit_with_2(
+def test_errors_of_use_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = write_fake_dives(tmp_path, ("101A",))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcore.data.check import WORDS, check_source
+from mcore.data.check import check_source
 from mcore.data.commands.main import main
-from mcore.data.findings import Report
+from mcore.data.findings import WORDS, Report
 from mcore.data.finediving import EVENT_OFFSET
 from mcore.data.label_checks import DifficultyClass, check_labels, classify_difficulty
 from mcore.data.labels import LabelledDive
@@ -211,7 +211,7 @@ def test_an_unexpected_failure_is_a_finding(tmp_path: Path, monkeypatch: pytest.
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("decoder bug")
 
-    monkeypatch.setattr("mcore.data.image_checks.sample_clip", explode)
+    monkeypatch.setattr("mcore.data.check.sample_clip", explode)
     (tmp_path / "a.mp4").write_bytes(b"x")
     write_manifest(tmp_path / "m.jsonl", [DiveRecord(tmp_path / "a.mp4", "407C", 60.0, 3.2, "train")] * 2)
     report = check_source(read_source(tmp_path / "m.jsonl"), decode=True)
@@ -219,7 +219,7 @@ def test_an_unexpected_failure_is_a_finding(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", ["nothing.jsonl", "dives.txt", "folder"])
-def test_mistakes_exit_with_2(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_of_use_exit_with_2(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "dives.txt").write_text("x")
     assert main(["check", str(tmp_path / name)]) == 2

@@ -171,7 +171,7 @@ def test_convert_gives_what_training_reads(tmp_path: Path, capsys: pytest.Captur
     assert sum(record.transition_frames is None for record in records) == 1
 
 
-def test_convert_refuses_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_refuses_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_finediving(tmp_path / "set", dives(), frames=None)
     for arguments, message in (
         ([str(root), "--out", "a.csv"], "ends in .jsonl"),
@@ -208,7 +208,7 @@ def test_labels_as_json_lines(tmp_path: Path) -> None:
     assert record_of(read[0]).path == tmp_path / "not there" / "01" / "1"
     assert record_of(read[0]).transition_frames == (3, 35)  # an event is the last frame of the step that ends
     assert [dive.record is None for dive in read] == [False, True, True, True, True, True]
-    assert "line 7: no 'frames'" in str(read[-1].problem)
+    assert "line 7: Object missing required field `frames`" in str(read[-1].problem)
     assert read_source(path).kind == "finediving-labels"
 
 

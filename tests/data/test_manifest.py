@@ -45,12 +45,12 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("a.mp4,407C,61.2,train,30,", "give both or neither"),
-        ("a.mp4,407C,61.2,train,,60", "give both or neither"),
+        ("a.mp4,407C,61.2,train,30,", "both or neither"),
+        ("a.mp4,407C,61.2,train,,60", "both or neither"),
         ("a.mp4,407C,nan,train,,", "the score is nan"),
-        ("a.mp4,407C,,train,,", "no 'score'"),
-        ("a.mp4,407C,good,train,,", "could not convert"),
-        ("a.mp4,407C,61.2,training,,", "allowed: train, val, test"),
+        ("a.mp4,407C,,train,,", "missing required field `score`"),
+        ("a.mp4,407C,good,train,,", "Expected `float`.*`score`"),
+        ("a.mp4,407C,61.2,training,,", "`split`.*train, val, test"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:

@@ -17,10 +17,10 @@ from mcore.common.errors import UserError
 from mcore.data.commands.main import main
 from mcore.data.finediving import read_finediving_labels
 from mcore.data.manifest import read_manifest
-from mcore.data.replica_labels import twin_labels
+from mcore.data.rendered_folder import remove_abandoned
+from mcore.data.rendered_replicas import ReplicaSettings, render_replicas
+from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
-from mcore.synthetic.folder import remove_abandoned
-from mcore.synthetic.replica_dataset import TwinSettings, render_twins
 from tests.mini_finediving import EVENT, dives, write_finediving
 
 SMALL = ["--width", "64", "--height", "48"]
@@ -47,16 +47,21 @@ ROWS = [
 ]
 
 
+def render(folder: Path, labels: str, *more: str) -> int:
+    """Run the command on a folder that holds the labels and gets the data set."""
+    return main(["render", "--labels", str(folder / labels), "--out", str(folder / "set"), *SMALL, *more])
+
+
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("twin")
-    labels = write_labels(folder / "labels.jsonl", ROWS)
-    assert main(["render", "--labels", str(labels), "--out", str(folder / "set"), *SMALL, "--workers", "2"]) == 0
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("replica")
+    write_labels(folder / "labels.jsonl", ROWS)
+    assert render(folder, "labels.jsonl", "--workers", "2") == 0
     return folder
 
 
-def test_the_list_is_what_the_labels_say_and_the_videos_hold(twin: Path) -> None:
-    records = {record.path.stem: record for record in read_manifest(twin / "set" / "manifest.jsonl")}
+def test_the_list_is_what_the_labels_say_and_the_videos_hold(replica: Path) -> None:
+    records = {record.path.stem: record for record in read_manifest(replica / "set" / "manifest.jsonl")}
     assert set(records) == {"Women10m_final_0", "Women10m_final_1", "01_1", "Men3mSynchronised_2", "01_2"}
     for given in ROWS:
         record = records[given["clip"].replace("/", "_")]
@@ -72,48 +77,56 @@ def test_the_list_is_what_the_labels_say_and_the_videos_hold(twin: Path) -> None
             assert sum(1 for _ in container.decode(video=0)) == record.num_frames == given["frames"]
 
 
-def test_what_each_twin_was_made_of_is_kept(twin: Path) -> None:
-    plans = [json.loads(line) for line in (twin / "set" / "plans.jsonl").read_text().splitlines()]
+def test_what_each_replica_was_made_of_is_kept(replica: Path) -> None:
+    plans = [json.loads(line) for line in (replica / "set" / "plans.jsonl").read_text().splitlines()]
     by_clip = {plan["label"]["clip"]: plan for plan in plans}
     assert by_clip["Men3mSynchronised/2"]["panel"] == "synchronised"
     assert len(by_clip["Men3mSynchronised/2"]["awards"]) == 11
     assert by_clip["Men3mSynchronised/2"]["label"]["height_m"] == 3
     assert all(abs(plan["residual_points"]) < 0.02 for plan in plans)
-    provenance = json.loads((twin / "set" / "provenance.json").read_text())
+    provenance = json.loads((replica / "set" / "provenance.json").read_text())
     assert "none shows a real dive" in provenance["about"]
     assert provenance["renderings"][0]["rendered"] == len(ROWS)
     assert {"mcore", "numpy", "Pillow", "av"} <= set(provenance["renderings"][0]["versions"])
 
 
-def test_a_killed_rendering_goes_on_and_half_files_do_not_count(twin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    videos = sorted((twin / "set").rglob("*.mp4"))
+def test_a_killed_rendering_goes_on_and_half_files_do_not_count(
+    replica: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = sorted((replica / "set").rglob("*.mp4"))
     kept, cut, lost = videos[0], videos[1], videos[2]
     pixels, before = cut.read_bytes(), kept.stat().st_mtime_ns
     cut.write_bytes(pixels[: len(pixels) // 2])
     lost.unlink()
-    command = ["render", "--labels", str(twin / "labels.jsonl"), "--out", str(twin / "set"), *SMALL, "--workers", "1"]
-    assert main(command) == 0
+    assert render(replica, "labels.jsonl", "--workers", "1") == 0
     assert "2 rendered" in (printed := capsys.readouterr().out)
     assert "3 were there" in printed
     assert cut.read_bytes() == pixels  # and exactly as the first time
     assert kept.stat().st_mtime_ns == before
     assert lost.exists()
-    assert len(json.loads((twin / "set" / "provenance.json").read_text())["renderings"]) == 2
+    assert len(json.loads((replica / "set" / "provenance.json").read_text())["renderings"]) == 2
 
 
-def test_other_labels_or_settings_are_not_mixed(twin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = write_labels(twin / "other.jsonl", ROWS[:-1])
-    for labels, more in ((other, []), (twin / "labels.jsonl", ["--seed", "1"])):
-        assert main(["render", "--labels", str(labels), "--out", str(twin / "set"), *SMALL, *more]) == 2
+def test_other_labels_or_settings_are_not_mixed(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels(replica / "other.jsonl", ROWS[:-1])
+    for labels, more in (("other.jsonl", []), ("labels.jsonl", ["--seed", "1"])):
+        assert render(replica, labels, *more) == 2
         assert "other settings" in capsys.readouterr().err
-    assert main(["render", "--out", str(twin / "set")]) == 2
+    assert main(["render", "--out", str(replica / "set")]) == 2
+
+
+def test_a_folder_of_the_old_name_goes_on(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = replica / "set" / "settings.json"
+    settings.write_text(settings.read_text().replace("replica_version", "twin_version"))
+    assert render(replica, "labels.jsonl") == 0
+    assert "0 rendered" in capsys.readouterr().out
 
 
 def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:
-    labels, _ = twin_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", ROWS)))
-    settings = TwinSettings(width=64, height=48)
-    two = render_twins(labels, tmp_path / "set", settings, limit=1, workers=1)
-    three = render_twins(labels, tmp_path / "set", settings, limit=2, workers=1)
+    labels, _ = replica_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", ROWS)))
+    settings = ReplicaSettings(width=64, height=48)
+    two = render_replicas(labels, tmp_path / "set", settings, limit=1, workers=1)
+    three = render_replicas(labels, tmp_path / "set", settings, limit=2, workers=1)
     assert (two.num_new, three.num_new) == (1, 1)
     assert two.records == three.records[:1]
     assert read_manifest(three.manifest) == three.records
@@ -121,14 +134,13 @@ def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:
 
 def test_only_some_dive_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = write_labels(tmp_path / "labels.jsonl", ROWS)
-    all_labels, _ = twin_labels(read_finediving_labels(labels))
+    all_labels, _ = replica_labels(read_finediving_labels(labels))
     number = all_labels[-1].dive_number
-    render = ["render", "--labels", str(labels), "--out", str(tmp_path / "set"), *SMALL]
-    assert main([*render, "--only", number]) == 0
+    assert render(tmp_path, "labels.jsonl", "--only", number) == 0
     records = read_manifest(tmp_path / "set" / "manifest.jsonl")
     assert {record.dive_number for record in records} == {number}
     assert len(records) == sum(label.dive_number == number for label in all_labels)
-    assert main([*render, "--only", number, "101A"]) == 2
+    assert render(tmp_path, "labels.jsonl", "--only", number, "101A") == 2
     assert "no dive of number 101A" in capsys.readouterr().err
 
 
@@ -138,7 +150,7 @@ def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
     left.write_bytes(b"half")
     remove_abandoned(tmp_path)
     assert left.exists()  # perhaps another process writes it now
-    monkeypatch.setattr("mcore.synthetic.folder.time.time", lambda: left.stat().st_mtime + 3600)
+    monkeypatch.setattr("mcore.data.rendered_folder.time.time", lambda: left.stat().st_mtime + 3600)
     remove_abandoned(tmp_path)
     assert not left.exists()
 
@@ -155,7 +167,7 @@ def test_a_killed_process_leaves_nothing_for_ever(tmp_path: Path, monkeypatch: p
         (["--labels", "nowhere.jsonl"], "cannot read nowhere.jsonl"),
     ],
 )
-def test_mistakes_exit_with_2(
+def test_errors_of_use_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     labels = write_labels(tmp_path / "labels.jsonl", ROWS)
@@ -165,9 +177,9 @@ def test_mistakes_exit_with_2(
     assert not (tmp_path / "set").exists()
 
 
-def test_the_official_folder_has_twins_too(tmp_path: Path) -> None:
+def test_the_official_folder_has_replicas_too(tmp_path: Path) -> None:
     """Its steps are numbers without names, so the dive number says which are twists."""
-    found, left_out = twin_labels(read_source(write_finediving(tmp_path / "set", dives(), frames=None)).dives)
+    found, left_out = replica_labels(read_source(write_finediving(tmp_path / "set", dives(), frames=None)).dives)
     assert not left_out
     assert {label.clip: label.step_frames for label in found}["01/1"] == (6, 13, 22)
     assert {label.step_names for label in found} == {None}
@@ -185,7 +197,7 @@ def test_boards_and_steps_are_completed(tmp_path: Path) -> None:
         row("08/2", "999Z"),
         row("08/3", difficulty=0.0),
     ]
-    found, left_out = twin_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", rows)))
+    found, left_out = replica_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", rows)))
     first, second = (label for label in found if label.clip.startswith("07"))
     assert first.completed
     assert first.step_names == ("2.5 Twists", "2.5 Soms.Pike")
@@ -197,9 +209,9 @@ def test_boards_and_steps_are_completed(tmp_path: Path) -> None:
 
 def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     rows = [row("a/b_1"), row("a_b/1")]
-    labels, _ = twin_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", rows)))
+    labels, _ = replica_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", rows)))
     with pytest.raises(UserError, match=r"a_b_1\.mp4"):
-        render_twins(labels, tmp_path / "set")
+        render_replicas(labels, tmp_path / "set")
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to see other processes")

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from mcore.common.errors import UserError
-from mcore.synthetic.meet.course import plan_meet
-from mcore.synthetic.meet.scene import Scene
-from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
+from mcore.synthetic.meet import DISTRACTORS, MeetSettings, Scene, plan_meet
+from mcore.synthetic.meet.settings import CameraKind, Distractor
 from mcore.synthetic.plan import plan_dive
 from mcore_runtime.sources import SourceError, open_source, parse_source
 from mcore_runtime.sources.rendered import settings_of
@@ -54,7 +53,7 @@ def test_options_make_the_settings() -> None:
         ("numbers=107B,&dives=1", "dive number"),
     ],
 )
-def test_mistakes_come_from_reading(query: str, words: str) -> None:
+def test_errors_come_from_reading(query: str, words: str) -> None:
     with open_source(f"synthetic://meet?{query}") as source, pytest.raises(UserError, match=words):
         source.read(10.0)
 

@@ -1,4 +1,4 @@
-"""Twins of real dives: the label's frames, steps and score, and nothing else that tells the score."""
+"""Replicas of real dives: the label's frames, steps and score, and nothing else that tells the score."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
 from mcore.data.finediving import read_finediving_labels
-from mcore.data.replica_labels import twin_labels
+from mcore.data.replica_labels import replica_labels
 from mcore.diving import DiveNumber, dive_score
 from mcore.synthetic.body import INDEX
+from mcore.synthetic.choreography import FlightStep, flight_steps
 from mcore.synthetic.panel import (
     ROUNDING_POINTS,
     PanelKind,
@@ -24,12 +25,18 @@ from mcore.synthetic.panel import (
     panel_score,
     verdict_for,
 )
-from mcore.synthetic.replica import Twin, TwinLabel, plan_twin, render_twin, twin_nuisance, twin_verdict
-from mcore.synthetic.steps import FlightStep, flight_steps
-from mcore.synthetic.venue import VENUES, venue_colors
+from mcore.synthetic.replica import (
+    Replica,
+    ReplicaLabel,
+    plan_replica,
+    render_replica,
+    replica_nuisance,
+    replica_verdict,
+)
+from mcore.synthetic.venue import VENUES, Nuisance, venue_colors
 
 SIZE = {"width": 64, "height": 48}
-LABEL = TwinLabel(
+LABEL = ReplicaLabel(
     clip="01/1",
     split="train",
     dive_number="5253B",
@@ -41,13 +48,13 @@ LABEL = TwinLabel(
     height_m=10,
     synchronised=False,
 )
-MOST_CORRELATION = 4.0
+MAX_CORRELATION = 4.0
 """In standard errors: one of some 250 independent coefficients passes this in 1 of 60 draws."""
 
 
 @pytest.fixture(scope="module")
-def labels(labels_file: Path) -> list[TwinLabel]:
-    found, left_out = twin_labels(read_finediving_labels(labels_file))
+def labels(labels_file: Path) -> list[ReplicaLabel]:
+    found, left_out = replica_labels(read_finediving_labels(labels_file))
     assert not left_out
     return found
 
@@ -93,11 +100,11 @@ def test_faults_reach_their_ends_at_failed_and_perfect_dives(score: float, sum_o
     assert verdict.faults.splash == (0.0 if score else 1.0)
 
 
-# --- One twin ----------------------------------------------------------------------------------------------------
+# --- One replica ----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_label_and_seed_give_the_same_twin() -> None:
-    one, two, other = plan_twin(LABEL, 3), plan_twin(LABEL, 3), plan_twin(LABEL, 4)
+def test_the_same_label_and_seed_give_the_same_replica() -> None:
+    one, two, other = plan_replica(LABEL, 3), plan_replica(LABEL, 3), plan_replica(LABEL, 4)
     assert (one.plan.faults, one.plan.awards, one.nuisance) == (two.plan.faults, two.plan.awards, two.nuisance)
     np.testing.assert_array_equal(one.plan.motion.joints_m, two.plan.motion.joints_m)
     assert other.plan.faults != one.plan.faults
@@ -106,17 +113,17 @@ def test_the_same_label_and_seed_give_the_same_twin() -> None:
 
 
 def test_pixels_have_the_labels_frames_and_repeat() -> None:
-    twin = plan_twin(LABEL, 0)
-    frames = render_twin(twin, **SIZE).frames
+    replica = plan_replica(LABEL, 0)
+    frames = render_replica(replica, **SIZE).frames
     assert frames.shape == (LABEL.num_frames, SIZE["height"], SIZE["width"], 3)
-    np.testing.assert_array_equal(frames, render_twin(plan_twin(LABEL, 0), **SIZE).frames)
+    np.testing.assert_array_equal(frames, render_replica(plan_replica(LABEL, 0), **SIZE).frames)
     with pytest.raises(UserError, match="even sizes"):
-        render_twin(twin, width=63, height=48)
+        render_replica(replica, width=63, height=48)
 
 
 def test_before_take_off_nothing_can_be_seen_of_the_score() -> None:
     late = dataclasses.replace(LABEL, num_frames=120, step_frames=(42, 58, 77))
-    best, worst = (render_twin(plan_twin(dataclasses.replace(late, score=3.2 * s), 0), **SIZE) for s in (29, 6))
+    best, worst = (render_replica(plan_replica(dataclasses.replace(late, score=3.2 * s), 0), **SIZE) for s in (29, 6))
     before = 42 - 16  # the operator's smooth hand knows half a second of what comes
     np.testing.assert_array_equal(best.frames[:before], worst.frames[:before])
     splash = slice(80, 92)
@@ -124,16 +131,16 @@ def test_before_take_off_nothing_can_be_seen_of_the_score() -> None:
 
 
 def test_only_the_score_decides_the_faults_and_only_the_rest_decides_the_rest() -> None:
-    good, bad = (plan_twin(dataclasses.replace(LABEL, score=3.2 * s), 0) for s in (28, 10))
+    good, bad = (plan_replica(dataclasses.replace(LABEL, score=3.2 * s), 0) for s in (28, 10))
     assert good.plan.faults.fair_award > bad.plan.faults.fair_award + 4
     assert good.nuisance == bad.nuisance
     assert good.playback_speed == bad.playback_speed
     assert good.plan.transition_frames == bad.plan.transition_frames
 
 
-def shoulder_depth(twin: Twin) -> np.ndarray:
+def shoulder_depth(replica: Replica) -> np.ndarray:
     """How far one shoulder is nearer to the camera in each frame: somersaults leave it, twists change it."""
-    joints = twin.plan.motion.joints_m
+    joints = replica.plan.motion.joints_m
     return np.asarray(np.abs(joints[:, INDEX["shoulder_l"], 2] - joints[:, INDEX["shoulder_r"], 2]))
 
 
@@ -152,7 +159,7 @@ def test_twists_are_turned_in_the_step_that_is_labelled_twists(
 ) -> None:
     frames = (12, 26, 38, 50) if number == "5154B" else (12, 30, 50)
     label = dataclasses.replace(LABEL, dive_number=number, step_names=names, step_frames=frames, score=80.0)
-    depth = shoulder_depth(plan_twin(label, 1))
+    depth = shoulder_depth(plan_replica(label, 1))
     begin, end = frames[twists], frames[twists + 1]
     assert np.allclose(depth[: begin + 1], depth[0], atol=0.03)
     assert np.allclose(depth[end:], depth[0], atol=0.03)
@@ -181,7 +188,7 @@ def test_steps_that_cannot_be_are_refused(change: dict[str, tuple[int, ...]]) ->
 # --- All labels --------------------------------------------------------------------------------------------------
 
 
-def test_all_labels_have_a_twin_with_the_official_split(labels: list[TwinLabel]) -> None:
+def test_all_labels_have_a_replica_with_the_official_split(labels: list[ReplicaLabel]) -> None:
     assert len(labels) == 3000
     assert sum(label.split == "test" for label in labels) == 749
     assert sum(label.split in ("train", "val") for label in labels) == 2251
@@ -193,7 +200,7 @@ def test_all_labels_have_a_twin_with_the_official_split(labels: list[TwinLabel])
 
 
 def test_what_labels_alone_tell_of_the_score_is_what_the_real_ones_tell(
-    labels: list[TwinLabel], labels_file: Path
+    labels: list[ReplicaLabel], labels_file: Path
 ) -> None:
     """Dive number, difficulty, frames and steps are the real dives', so no shortcut through them pays more."""
     real = [json.loads(line) for line in labels_file.read_text().splitlines()]
@@ -205,29 +212,36 @@ def test_what_labels_alone_tell_of_the_score_is_what_the_real_ones_tell(
         assert label.step_frames[int(label.completed) :] == frames
 
 
-def test_physics_hold_for_the_frames_of_real_labels(labels: list[TwinLabel]) -> None:
+def test_physics_hold_for_the_frames_of_real_labels(labels: list[ReplicaLabel]) -> None:
     speeds = []
     for label in labels[::40]:
-        twin = plan_twin(label, 0)
-        motion, (flight, entry) = twin.plan.motion, twin.plan.transition_frames
+        replica = plan_replica(label, 0)
+        motion, (flight, entry) = replica.plan.motion, replica.plan.transition_frames
         assert (flight, entry) == (label.step_frames[0], label.step_frames[-1])
         assert motion.joints_m.shape[0] == label.num_frames
         lowest = motion.joints_m[..., 1].min(1)
         assert lowest[entry] <= 1e-6
         assert (lowest[flight + 1 : entry] > 0).all()
         assert (lowest[:flight] >= motion.board_tip_m[:flight] - 1e-6).all()
-        fall = np.diff(motion.center_m[flight:entry, 1], 2) * twin.plan.frames_per_second**2
+        fall = np.diff(motion.center_m[flight:entry, 1], 2) * replica.plan.frames_per_second**2
         assert np.allclose(fall, -9.81, atol=1e-6)
-        speeds.append(twin.playback_speed)
+        speeds.append(replica.playback_speed)
     assert np.percentile(speeds, 10) == np.percentile(speeds, 50) == 1  # most flights last as long as real ones
     assert 0.3 < min(speeds) <= max(speeds) < 2
 
 
+def figures(nuisance: Nuisance) -> list[float]:
+    """Every nuisance as numbers: colours as three."""
+    found: list[float] = [nuisance.venue, nuisance.crf]
+    for value in dataclasses.asdict(nuisance.look).values():
+        found += value if isinstance(value, tuple) else [float(value)]
+    return found
+
+
 @pytest.fixture(scope="module")
-def facts(labels: list[TwinLabel]) -> dict[str, np.ndarray]:
-    """Every nuisance of every twin, beside the awards, the score and each fault."""
-    verdicts = [twin_verdict(label, 0) for label in labels]
-    figures = [twin_nuisance(label, 0).figures() for label in labels]
+def facts(labels: list[ReplicaLabel]) -> dict[str, np.ndarray]:
+    """Every nuisance of every replica, beside the awards, the score and each fault."""
+    verdicts = [replica_verdict(label, 0) for label in labels]
     quality = {
         "score": [label.score for label in labels],
         "award": [label.score / label.difficulty for label in labels],
@@ -236,13 +250,13 @@ def facts(labels: list[TwinLabel]) -> dict[str, np.ndarray]:
         "splash": [verdict.faults.splash for verdict in verdicts],
     }
     return {
-        "nuisance": np.array([list(row.values()) for row in figures]),
+        "nuisance": np.array([figures(replica_nuisance(label, 0)) for label in labels]),
         "quality": np.array(list(quality.values())).T,
         "split": np.array([label.split for label in labels]),
     }
 
 
-def test_awards_give_the_real_scores(labels: list[TwinLabel], facts: dict[str, np.ndarray]) -> None:
+def test_awards_give_the_real_scores(labels: list[ReplicaLabel], facts: dict[str, np.ndarray]) -> None:
     residual = np.abs(facts["quality"][:, 0] - facts["quality"][:, 2])
     assert (residual < ROUNDING_POINTS).sum() == 2915
     assert residual.max() < 0.86  # 85 scores that no awards give at the labelled difficulty
@@ -254,7 +268,7 @@ def test_awards_give_the_real_scores(labels: list[TwinLabel], facts: dict[str, n
 
 def test_nothing_that_can_be_seen_besides_the_dive_tells_the_score(facts: dict[str, np.ndarray]) -> None:
     nuisance, quality = facts["nuisance"], facts["quality"]
-    bound = MOST_CORRELATION / np.sqrt(len(nuisance))
+    bound = MAX_CORRELATION / np.sqrt(len(nuisance))
     correlation = np.corrcoef(nuisance.T, quality.T)[: nuisance.shape[1], nuisance.shape[1] :]
     assert nuisance.shape[1] > 30
     assert np.abs(correlation).max() < bound
@@ -269,8 +283,8 @@ def test_nothing_that_can_be_seen_besides_the_dive_tells_the_score(facts: dict[s
         assert 1 - left / np.square(target[test] - target[~test].mean()).sum() < 0.01
 
 
-def test_test_dives_happen_in_venues_of_their_own(labels: list[TwinLabel]) -> None:
-    seen = {split: {twin_nuisance(label, 0).venue for label in labels if label.split == split} for split in VENUES}
+def test_test_dives_happen_in_venues_of_their_own(labels: list[ReplicaLabel]) -> None:
+    seen = {split: {replica_nuisance(label, 0).venue for label in labels if label.split == split} for split in VENUES}
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["val"]
     assert {split: len(venues) for split, venues in seen.items()} == {"train": 40, "val": 10, "test": 20}

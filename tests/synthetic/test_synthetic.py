@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from mcore.common.errors import UserError
 from mcore.data.commands.main import main
 from mcore.data.manifest import read_manifest
+from mcore.data.rendered_dives import RenderSettings, render_dataset
 from mcore.diving import DiveNumber, difficulty, dive_score
-from mcore.synthetic import DEMO_NUMBERS, RenderSettings, plan_dive, render_dataset, render_dive, write_video
+from mcore.diving.physics import GRAVITY_M_S2
+from mcore.synthetic import DEMO_NUMBERS, plan_dive, render_dive, write_video
 from mcore.synthetic.body import INDEX
-from mcore.synthetic.faults import Faults, judge
-from mcore.synthetic.motion import GRAVITY
+from mcore.synthetic.faults import Faults
+from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import FPS
 
 SIZE = {"width": 64, "height": 48}
@@ -66,30 +68,17 @@ def test_another_seed_is_another_dive() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(numbers, seeds)
-def test_score_follows_from_the_awards_by_the_rules(number: str, seed: int) -> None:
+def test_dives_follow_the_rules_and_physics(number: str, seed: int) -> None:
     plan = plan_dive(number, seed)
     assert plan.difficulty == difficulty(number, plan.height_m)
     assert plan.score == dive_score(plan.awards, plan.difficulty)
     assert len(plan.awards) == 7
-
-
-@settings(deadline=None, max_examples=60)
-@given(numbers, seeds)
-def test_flight_is_free_fall_between_the_transitions(number: str, seed: int) -> None:
-    plan = plan_dive(number, seed)
+    # Free fall between the transitions.
     flight, entry = plan.transition_frames
-    height = plan.motion.center_m[flight:entry, 1]
-    acceleration = np.diff(height, 2) * FPS**2
-    assert np.allclose(acceleration, -GRAVITY, atol=1e-6)
-    along = np.diff(plan.motion.center_m[flight:entry, 0])
-    assert np.ptp(along) < 1e-9
-
-
-@settings(deadline=None, max_examples=60)
-@given(numbers, seeds)
-def test_transitions_are_when_the_feet_leave_and_the_water_is_touched(number: str, seed: int) -> None:
-    plan = plan_dive(number, seed)
-    flight, entry = plan.transition_frames
+    center = plan.motion.center_m[flight:entry]
+    assert np.allclose(np.diff(center[:, 1], 2) * FPS**2, -GRAVITY_M_S2, atol=1e-6)
+    assert np.ptp(np.diff(center[:, 0])) < 1e-9
+    # They are when the feet leave and when the water is touched.
     lowest = plan.motion.joints_m[..., 1].min(1)
     assert 0 < flight < entry < plan.num_frames - 10
     assert lowest[entry] <= 1e-6
@@ -152,13 +141,10 @@ def test_worse_splashes_are_whiter() -> None:
     assert np.corrcoef(white, splash)[0, 1] > 0.85
 
 
-@pytest.mark.parametrize(("width", "height"), [(63, 48), (64, 30)])
-def test_impossible_sizes_are_refused(width: int, height: int) -> None:
-    with pytest.raises(UserError, match="even sizes from 32 on"):
-        render_dive("107B", 0, width=width, height=height)
-
-
-def test_dives_without_a_difficulty_are_refused() -> None:
+def test_what_cannot_be_rendered_is_refused() -> None:
+    for width, height in ((63, 48), (64, 30)):
+        with pytest.raises(UserError, match="even sizes from 32 on"):
+            render_dive("107B", 0, width=width, height=height)
     with pytest.raises(UserError, match="no degree of difficulty"):
         plan_dive("113C", 0)
 
@@ -234,7 +220,7 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path, capsys: pytest.Ca
         (["--height", "181"], "even sizes"),
     ],
 )
-def test_mistakes_exit_with_2(
+def test_errors_of_use_exit_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     assert main(["render", "--out", str(tmp_path / "set"), *arguments]) == 2

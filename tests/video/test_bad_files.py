@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -14,8 +15,7 @@ from PIL import Image
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.video import sample_clip
-from mcore.video.matroska import fault_position
-from mcore.video.truncation import missing_bytes
+from mcore.video.structure import matroska_fault, missing_bytes
 from tests.numbered_video import frame_numbers, write_numbered, write_silence
 
 CONFIG = ClipConfig(num_frames=16, resize_height=40, resize_width=48, crop_size=32)
@@ -80,27 +80,39 @@ def test_whole_files_lack_nothing(tmp_path: Path, name: str) -> None:
     sample_clip(path, CONFIG)
 
 
+def damage(path: Path, start: int, num_bytes: int = 2_000) -> None:
+    """Overwrite bytes; a negative start counts from the end."""
+    data = bytearray(path.read_bytes())
+    start %= len(data)
+    data[start : start + num_bytes] = np.random.default_rng(3).integers(0, 256, num_bytes, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize("name", ["fast.mp4", "film.mkv", "film.ts"])
 def test_damage_in_the_middle_is_found(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 2_000] = np.random.default_rng(3).integers(0, 256, 2_000, dtype=np.uint8).tobytes()
-    path.write_bytes(data)
+    damage(path, path.stat().st_size // 2)
     with pytest.raises(ClipError, match=r"is (damaged|truncated): .*\d\.\d\d s"):
         sample_clip(path, CONFIG)
+
+
+def test_damage_after_the_window_does_not_matter(tmp_path: Path) -> None:
+    path = write(tmp_path, "fast.mp4")
+    damage(path, -3_000)
+    sampled = sample_clip(path, CONFIG, end_s=2.0)
+    np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
 
 
 @pytest.mark.parametrize("at_share", [0.3, 0.45, 0.6, 0.75, 0.9])
 def test_frames_lost_from_matroska_are_noticed(tmp_path: Path, at_share: float) -> None:
     """FFmpeg skips to the next cluster without a word where it cannot parse; here each cluster lasts 0.2 s."""
     path = write_numbered(tmp_path / "film.mkv", NUM_FRAMES, container_options={"cluster_time_limit": "200"})
-    assert fault_position(path) is None
+    assert matroska_fault(path) is None
     data = bytearray(path.read_bytes())
     start = data.index(b"\x1f\x43\xb6\x75", int(len(data) * at_share))
     data[start : start + 4] = b"\x55" * 4
     path.write_bytes(data)
-    assert fault_position(path) == start
+    assert matroska_fault(path) == start
     with pytest.raises(ClipError, match=r"is (damaged|truncated): .*\d\.\d\d s"):
         sample_clip(path, CONFIG)
 
@@ -130,48 +142,8 @@ def test_small_damage_rarely_passes_for_other_frames(tmp_path: Path) -> None:
     assert num_wrong <= 4
 
 
-def test_damage_after_the_window_does_not_matter(tmp_path: Path) -> None:
-    path = write(tmp_path, "fast.mp4")
-    data = bytearray(path.read_bytes())
-    last = len(data) - 3_000
-    data[last : last + 2_000] = np.random.default_rng(3).integers(0, 256, 2_000, dtype=np.uint8).tobytes()
-    path.write_bytes(data)
-    sampled = sample_clip(path, CONFIG, end_s=2.0)
-    np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match="there is no file or folder"):
-        sample_clip(tmp_path / "nothing.mp4", CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("empty.mp4", b"", r"empty \(0 bytes\)"),
-        ("text.mp4", b"just some text\n" * 100, "not a video file that FFmpeg reads"),
-        ("text.txt", b"just some text\n" * 100, "a text file, not a video"),
-        ("zeros.mkv", bytes(5_000), "not a video file that FFmpeg reads"),
-        ("head.mp4", b"\0\0\0\x20ftypisom", "truncated and cannot be read"),
-    ],
-)
-def test_files_that_are_no_videos(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(ClipError, match=message):
-        sample_clip(path, CONFIG)
-
-
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
-def test_a_picture_is_no_video(tmp_path: Path, name: str) -> None:
-    Image.new("RGB", (64, 48)).save(tmp_path / name)
-    (tmp_path / name).rename(tmp_path / "video.mp4")
-    with pytest.raises(ClipError, match="a single picture, not a video"):
-        sample_clip(tmp_path / "video.mp4", CONFIG)
-
-
-def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
-    path = tmp_path / "song.mp4"
+def write_cover(path: Path) -> None:
+    """A song with a picture, which is no video."""
     with av.open(str(path), "w") as container:
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
@@ -179,31 +151,47 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         write_silence(container, 0.5)
         container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
         container.mux(cover.encode(None))
-    with pytest.raises(ClipError, match="has no video stream"):
-        sample_clip(path, CONFIG)
 
 
-def test_sound_alone(tmp_path: Path) -> None:
-    path = tmp_path / "sound.mp4"
+def write_sound(path: Path) -> None:
     with av.open(str(path), "w") as container:
         write_silence(container, 1.0)
-    with pytest.raises(ClipError, match=r"no video stream \(streams: audio\)"):
-        sample_clip(path, CONFIG)
 
 
-def test_a_single_frame_is_no_clip(tmp_path: Path) -> None:
-    path = write_numbered(tmp_path / "one.mp4", 1)
-    with pytest.raises(ClipError, match="needs at least 2"):
-        sample_clip(path, CONFIG)
-
-
-def test_joined_recordings_whose_times_run_backwards(tmp_path: Path) -> None:
-    path = write_numbered(tmp_path / "joined.ts", 60)
+def write_joined(path: Path) -> None:
+    """Two recordings one after the other, each with times of its own."""
+    write_numbered(path, 60)
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(ClipError, match=r"run backwards after frame 59|data is missing at 1\.97 s"):
-        sample_clip(path, CONFIG)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match="is a folder"):
-        sample_clip(tmp_path, CONFIG, reader="pyav")
+def holding(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+def picture(kind: str) -> Callable[[Path], object]:
+    return lambda path: Image.new("RGB", (64, 48)).save(path, kind)
+
+
+TEXT = b"just some text\n" * 100
+NO_VIDEOS: list[tuple[str, Callable[[Path], object], str]] = [
+    ("nothing.mp4", lambda path: None, "there is no file or folder"),
+    ("folder.mp4", Path.mkdir, "is a folder"),
+    ("empty.mp4", holding(b""), r"empty \(0 bytes\)"),
+    ("text.mp4", holding(TEXT), "not a video file that FFmpeg reads"),
+    ("text.txt", holding(TEXT), "a text file, not a video"),
+    ("zeros.mkv", holding(bytes(5_000)), "not a video file that FFmpeg reads"),
+    ("head.mp4", holding(b"\0\0\0\x20ftypisom"), "truncated and cannot be read"),
+    ("jpeg.mp4", picture("JPEG"), "a single picture, not a video"),
+    ("png.mp4", picture("PNG"), "a single picture, not a video"),
+    ("song.mp4", write_cover, "has no video stream"),
+    ("sound.mp4", write_sound, r"no video stream \(streams: audio\)"),
+    ("one.mp4", lambda path: write_numbered(path, 1), "needs at least 2"),
+    ("joined.ts", write_joined, r"run backwards after frame 59|data is missing at 1\.97 s"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "message"), NO_VIDEOS, ids=[row[0] for row in NO_VIDEOS])
+def test_files_that_are_no_videos(tmp_path: Path, name: str, make: Callable[[Path], object], message: str) -> None:
+    make(tmp_path / name)
+    with pytest.raises(ClipError, match=message):
+        sample_clip(tmp_path / name, CONFIG, reader="pyav")

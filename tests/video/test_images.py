@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.video import read_source_frames, sample_clip
 from mcore.video.image_folder import IMAGE_SUFFIXES, list_images
-from tests.numbered_video import frame_numbers, numbered_frame, write_numbered
+from tests.numbered_video import frame_numbers, numbered_frame
 
 CONFIG = ClipConfig(num_frames=12, resize_height=40, resize_width=48, crop_size=32)
 
@@ -60,33 +61,35 @@ def test_any_colour_mode(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(frame_numbers(sample_clip(tmp_path, CONFIG).frames)[[0, 11]], [0, 2])
 
 
-def test_empty_folder(tmp_path: Path) -> None:
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:2_000])
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "message"),
+    [
+        (7, lambda path: path.write_bytes(b""), r"7\.png cannot be read as an image"),
+        (7, lambda path: path.write_bytes(b"no image at all"), r"7\.png cannot be read as an image"),
+        (7, cut_short, r"7\.png cannot be read as an image"),
+        (
+            5,
+            lambda path: Image.new("RGB", (20, 10)).save(path),
+            r"5\.png is 20 x 10 pixels, the frames before it are 96 x 64",
+        ),
+    ],
+)
+def test_a_bad_image_is_named(tmp_path: Path, number: int, change: Callable[[Path], object], message: str) -> None:
+    folder = write_images(tmp_path, [f"{number}.png" for number in range(12)])
+    change(folder / f"{number}.png")
+    with pytest.raises(ClipError, match=message):
+        sample_clip(folder, CONFIG)
+
+
+def test_no_clip(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="holds no images") as caught:
         sample_clip(tmp_path, CONFIG)
     assert all(suffix in str(caught.value) for suffix in IMAGE_SUFFIXES)
-
-
-@pytest.mark.parametrize("content", [b"", b"no image at all", None])
-def test_an_unreadable_image_is_named(tmp_path: Path, content: bytes | None) -> None:
-    folder = write_images(tmp_path, [f"{number}.png" for number in range(12)])
-    damaged = folder / "7.png"
-    damaged.write_bytes(damaged.read_bytes()[:2_000] if content is None else content)
-    with pytest.raises(ClipError, match=r"7\.png cannot be read as an image"):
-        sample_clip(folder, CONFIG)
-
-
-def test_frames_of_another_size_are_named(tmp_path: Path) -> None:
-    folder = write_images(tmp_path, [f"{number}.png" for number in range(12)])
-    Image.new("RGB", (20, 10)).save(folder / "5.png")
-    with pytest.raises(ClipError, match=r"5\.png is 20 x 10 pixels, the frames before it are 96 x 64"):
-        sample_clip(folder, CONFIG)
-
-
-def test_one_image_is_no_clip(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="needs at least 2"):
         sample_clip(write_images(tmp_path, ["1.png"]), CONFIG)
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="needs a folder of images"):
-        sample_clip(write_numbered(tmp_path / "video.mp4", 4), CONFIG, reader="images")
+        sample_clip(tmp_path / "1.png", CONFIG, reader="images")

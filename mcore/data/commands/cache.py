@@ -1,12 +1,9 @@
-"""The subcommand ``mcore-data cache``: decode every clip once, before training and evaluation need them."""
+"""Subcommand ``mcore-data cache``: decode every clip once, before training and evaluation need them."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,37 +12,24 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from mcore.common.errors import ClipError, UserError
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig, from_dict, to_dict
-from mcore.data.cache import check_space, clip_bytes, is_cached, load_clip
-from mcore.data.manifest import DiveRecord
+from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
+from mcore.data.commands import MAX_SHOWN, print_left_out
 from mcore.data.sources import Source, read_source
 from mcore.training.config import PRESETS, PresetName
 
-CACHE = ".clips"
-"""Folder beside a list of dives in which training and evaluation look for decoded clips."""
-_SHOWN = 5
 _SIZES = ("resize_height", "resize_width")
-
-
-@dataclass(frozen=True)
-class CacheReport:
-    """What became of each clip of a data set."""
-
-    num_new: int
-    """Clips decoded now."""
-    num_there: int
-    """Clips that were in the cache already."""
-    unreadable: tuple[tuple[Path, str], ...]
-    """Clips that cannot be read, with the reason."""
-    seconds: float
 
 
 @dataclass(frozen=True)
 class Cache:
     """Decode the clips of a data set to memory-mapped arrays, once; what is there already is kept.
 
-    Training and evaluation decode what is missing by themselves; this does it beforehand, and names bad clips.
+    Training and evaluation decode what is missing by themselves; this does it beforehand, and names bad clips. The exit
+    code is 1 where a clip cannot be read.
+
+        mcore-data cache finediving.jsonl --preset paper
     """
 
     dataset: Annotated[Path, tyro.conf.Positional]
@@ -76,10 +60,17 @@ class Cache:
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("decoding clips", total=len(records))
-            report = decode_all(records, config, out, workers=workers, on_clip=lambda: progress.advance(task))
+            report = fill_cache(
+                records,
+                config,
+                out,
+                workers=workers,
+                skip_unreadable=True,
+                advice="choose another folder with --out, or decode fewer frames or smaller ones",
+                on_clip=lambda: progress.advance(task),
+            )
         _print_report(report, config, out, workers)
-        for name, reason in [(dive.name, dive.problem) for dive in source.dives if dive.record is None][:_SHOWN]:
-            print(f"left out {name}: {reason}", file=sys.stderr)
+        print_left_out([(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
         return 1 if report.unreadable else 0
 
     def _clip_config(self) -> ClipConfig:
@@ -90,59 +81,6 @@ class Cache:
             raise UserError(f"{', '.join(f'{name} {value}' for name, value in bad.items())}; at least 1")
         smallest = min(preset.crop_size, *(changes.get(name, preset.crop_size) for name in _SIZES))
         return from_dict(ClipConfig, to_dict(preset) | changes | {"crop_size": smallest})  # kept uncropped
-
-
-def decode_all(
-    records: Sequence[DiveRecord],
-    config: ClipConfig,
-    cache_dir: Path,
-    *,
-    workers: int = 1,
-    on_clip: Callable[[], object] = lambda: None,
-) -> CacheReport:
-    """Decode every clip that is not in a cache; a clip that cannot be read does not stop the others.
-
-    Args:
-        records: dives.
-        config: number and size of frames.
-        cache_dir: folder of the cache, made if needed.
-        workers: threads; decoding and resizing release Python's lock.
-        on_clip: called after each clip.
-
-    Raises:
-        UserError: the clips do not fit on the disk.
-    """
-    began = time.perf_counter()
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    absent = sum(not _is_there(record, config, cache_dir) for record in records)
-    check_space(absent, config, cache_dir, "choose another folder with --out, or decode fewer frames or smaller ones")
-
-    def decode(record: DiveRecord) -> tuple[bool, str]:
-        try:
-            there = is_cached(record, config, cache_dir)
-            load_clip(record, config, cache_dir)
-        except ClipError as error:
-            return False, str(error)
-        finally:
-            on_clip()
-        return there, ""
-
-    pool = ThreadPoolExecutor(workers)
-    try:
-        done = list(pool.map(decode, records))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    unreadable = tuple((record.path, reason) for record, (_, reason) in zip(records, done, strict=True) if reason)
-    num_there = sum(there for there, _ in done)
-    num_new = len(records) - num_there - len(unreadable)
-    return CacheReport(num_new, num_there, unreadable, time.perf_counter() - began)
-
-
-def _is_there(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
-    try:
-        return is_cached(record, config, cache_dir)
-    except ClipError:  # named when its turn comes
-        return True
 
 
 def _default_folder(source: Source) -> Path:
@@ -157,10 +95,10 @@ def _default_folder(source: Source) -> Path:
 
 def _print_report(report: CacheReport, config: ClipConfig, out: Path, workers: int) -> None:
     clips = report.num_new + report.num_there
-    for path, reason in report.unreadable[:_SHOWN]:
+    for path, reason in report.unreadable[:MAX_SHOWN]:
         print(f"cannot be read: {path}: {reason}", file=sys.stderr)
-    if len(report.unreadable) > _SHOWN:
-        print(f"and {len(report.unreadable) - _SHOWN} more; mcore-data check --decode names them", file=sys.stderr)
+    if len(report.unreadable) > MAX_SHOWN:
+        print(f"and {len(report.unreadable) - MAX_SHOWN} more; mcore-data check --decode names them", file=sys.stderr)
     print(
         f"{out}: {clips} clips of {config.num_frames} frames, {config.resize_width} x {config.resize_height} pixels, "
         f"{clips * clip_bytes(config) / 1e6:.1f} MB ({clip_bytes(config) / 1e6:.2f} MB each); "

@@ -1,4 +1,4 @@
-"""The subcommands ``mcore-data check`` and ``mcore-data convert``."""
+"""Subcommands ``mcore-data check`` and ``mcore-data convert``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from rich.progress import Progress
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.data.check import check_source, print_report
+from mcore.data.check import check_source
+from mcore.data.commands import print_left_out, split_counts
+from mcore.data.findings import print_report
 from mcore.data.labels import VALIDATION_SHARE
-from mcore.data.manifest import SPLITS, write_manifest
+from mcore.data.manifest import write_manifest
 from mcore.data.sources import read_source, usable_records
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Check:
-    """Check a data set of dives: counts, labels, splits, rules, images. Exit code 1 where errors were found."""
+    """Check a data set of dives: counts, labels, splits, rules, images.
+
+    Errors make a dive wrong or unusable, and the exit code is 1. Warnings are worth knowing.
+
+        mcore-data check FineDiving --decode --json report.json
+    """
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """A list of dives (.jsonl, .csv), FineDiving's or MTL-AQA's folder, or FineDiving's labels as JSON lines."""
@@ -58,7 +63,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Convert:
-    """Write a list of dives that training takes, from FineDiving, MTL-AQA, or FineDiving's labels."""
+    """Write a list of dives that training takes, from FineDiving, MTL-AQA, or FineDiving's labels.
+
+    The test split stays as it is; a validation split is taken from the training dives where there is none.
+
+    mcore-data convert FineDiving --out finediving.jsonl
+    """
 
     source: Annotated[Path, tyro.conf.Positional]
     """The data set's folder, or FineDiving's labels as JSON lines."""
@@ -85,10 +95,7 @@ class Convert:
             raise UserError(f"no dive of {self.source} can be used: {left_out[0][0]}: {left_out[0][1]}")
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(self.out, records)
-        for name, reason in left_out[:_SHOWN]:
-            print(f"left out {name}: {reason}", file=sys.stderr)
-        if len(left_out) > _SHOWN:
-            print(f"left out {len(left_out) - _SHOWN} more; mcore-data check names them", file=sys.stderr)
+        print_left_out(left_out)
         absent = sum(not record.path.exists() for record in records)
         if absent:
             print(
@@ -96,6 +103,5 @@ class Convert:
             )
         if all(record.transition_frames is None for record in records):
             print("no dive has transitions: evaluation takes this list, training does not", file=sys.stderr)
-        counts = ", ".join(f"{sum(r.split == split for r in records)} {split}" for split in SPLITS)
-        print(f"{self.out}: {len(records)} dives ({counts}) from {source.kind}, {len(left_out)} left out")
+        print(f"{self.out}: {split_counts(records)} from {source.kind}, {len(left_out)} left out")
         return 0

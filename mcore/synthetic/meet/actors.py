@@ -1,4 +1,7 @@
-"""People and things that move through a meet and are not dives: each knows when it is there and draws itself."""
+"""Actors of a rendered meet: people and things besides the dives, which know when they are there and draw themselves.
+
+Positions are metres: x away from the board's tip, heights above the water.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ from functools import cache
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
+from mcore.synthetic.camera import Array, View
+from mcore.synthetic.diver import paste_diver
 from mcore.synthetic.meet.course import WALK_S, Meet, event_frames, stream
-from mcore.synthetic.render import View, paste, paste_diver
+from mcore.synthetic.motion import flight_seconds
 from mcore.synthetic.scene import Look, draw_look
-from mcore.synthetic.splash import Splash, draw_splash_parameters, render_splash
+from mcore.synthetic.splash import Splash, draw_splash_parameters, paste_splash
 
-Array = NDArray[np.float64]
-
-_GRAVITY = 9.81
 _STEP_S = 0.55
 _WALK_PHASES = 16
 _WHITE = (236, 244, 248)
@@ -57,10 +59,7 @@ class Walker:
         arrived = walked >= abs(self.to_x - self.from_x)
         x = self.to_x if arrived else self.from_x + away * walked
         pose = _standing(away) if arrived else _walking(away)[int(since_s / _STEP_S / 2 * _WALK_PHASES) % _WALK_PHASES]
-        joints = pose.copy()
-        joints[:, 0] += x
-        joints[:, 1] += self.ground_m - joints[:, 1].min()
-        paste_diver(image, view, joints, self.look)
+        paste_diver(image, view, _placed(pose, x, self.ground_m), self.look)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,52 +71,45 @@ class Jumper:
     from_m: float
     to_m: float
     speed: float
-    """Upward, metres a second; along it is a fifth of that where the jump ends lower."""
+    """Upward, metres a second."""
     look: Look
     splash: Splash | None
 
     def draw(self, image: Image.Image, view: View, since_s: float) -> None:
         """Draw the person, and the splash where there is one."""
-        fall = self.from_m - self.to_m
-        lands_s = (self.speed + (self.speed**2 + 2 * _GRAVITY * fall) ** 0.5) / _GRAVITY
+        lands_s = flight_seconds(self.from_m, self.to_m, self.speed)
         t = min(since_s, lands_s)
-        x = self.x + (0.8 * t if fall > 0 else 0.0)
-        feet = self.from_m + self.speed * t - _GRAVITY * t**2 / 2
+        x = self.x + (0.8 * t if self.from_m > self.to_m else 0.0)  # into the water, away from the edge
+        feet = self.from_m + self.speed * t - GRAVITY_M_S2 * t**2 / 2
         if self.splash is not None and since_s > lands_s:
-            feet -= 4.0 * (since_s - lands_s)
-        joints = _standing(1).copy()
-        joints[:, 0] += x
-        joints[:, 1] += feet - joints[:, 1].min()
-        paste_diver(image, view, joints, self.look)
+            feet -= 4.0 * (since_s - lands_s)  # sinks
+        paste_diver(image, view, _placed(_standing(1), x, feet), self.look)
         if self.splash is not None:
-            drawn = render_splash(self.splash, since_s - lands_s, view.scale)
-            if drawn is not None:
-                paste(image, drawn[0], view.pixel(x, self.to_m) - drawn[1])
+            paste_splash(image, view, self.splash, since_s - lands_s, x, self.to_m)
 
 
 @dataclass(frozen=True, eq=False)
 class Towel:
-    """Divers throw their towels down before they dive: a free fall without a diver."""
+    """A towel that a diver throws down before the dive: a free fall without a diver."""
 
     frames: tuple[int, int]
     from_m: float
     speed: float
+    """Away from the board, metres a second."""
     color: tuple[int, int, int]
     splash: Splash
 
     def draw(self, image: Image.Image, view: View, since_s: float) -> None:
         """Draw the towel, and its small splash."""
-        y = self.from_m + 1.0 * since_s - _GRAVITY * since_s**2 / 2
+        y = self.from_m + 1.0 * since_s - GRAVITY_M_S2 * since_s**2 / 2  # thrown up at 1 m/s
         x = -0.4 + self.speed * since_s
         if y > 0:
             half = np.array([0.16, 0.16]) * (1 + 0.4 * np.array([np.sin(9 * since_s), np.cos(9 * since_s)]))
             left, top = view.pixel(x - half[0], y + half[1])
             right, bottom = view.pixel(x + half[0], y - half[1])
             ImageDraw.Draw(image).ellipse([left, top, right, bottom], fill=self.color)
-        lands_s = (1.0 + (1.0 + 2 * _GRAVITY * self.from_m) ** 0.5) / _GRAVITY
-        drawn = render_splash(self.splash, since_s - lands_s, view.scale)
-        if drawn is not None:
-            paste(image, drawn[0], view.pixel(-0.4 + self.speed * lands_s, 0.0) - drawn[1])
+        lands_s = flight_seconds(self.from_m, 0.0, 1.0)
+        paste_splash(image, view, self.splash, since_s - lands_s, -0.4 + self.speed * lands_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +221,7 @@ def _bounces(meet: Meet, rng: np.random.Generator, looks: Callable[[], Look]) ->
     actors: list[Actor] = []
     for first in _between_dives(meet, rng, 0.4):
         speed = float(rng.uniform(2.5, 4.2) if height == 3 else rng.uniform(1.0, 2.0))
-        hop = round(2 * speed / _GRAVITY * rate)
+        hop = round(2 * speed / GRAVITY_M_S2 * rate)
         look = looks()
         for k in range(int(rng.integers(2, 4))):
             start = first + k * (hop + round(0.3 * rate))
@@ -279,6 +271,14 @@ def _standing(away: int) -> Array:
     """Joints (joints, 3) of a person who stands."""
     zero = np.zeros(1)
     joints: Array = body.turn(body.joints(choreography.STAND[None]), zero, zero, away)[0]
+    return joints
+
+
+def _placed(pose: Array, x: float, ground_m: float) -> Array:
+    """Stand a body (joints, 3) with its lowest joint at a height."""
+    joints: Array = pose.copy()
+    joints[:, 0] += x
+    joints[:, 1] += ground_m - joints[:, 1].min()
     return joints
 
 

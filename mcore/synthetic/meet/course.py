@@ -1,4 +1,4 @@
-"""The course of a rendered meet: which dive happens when, and what else moves; everything follows from the seed."""
+"""Course of a rendered meet: which dive happens when; everything follows from the seed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _AFTER_S = 3.0
 _STAND_S = (2.0, 5.0)
 """From standing still on the board to take-off; the approach itself takes 1.6 s."""
 _FIRST_PAUSE_S = 4.0
-_MOST_TRIES = 200
+_MAX_TRIES = 200
 
 
 @dataclass(frozen=True)
 class TrueDive:
-    """What really happens in one dive: the ground truth of a rendered meet."""
+    """Ground truth of one dive of a rendered meet."""
 
     index: int
     dive_number: str
@@ -56,7 +56,7 @@ class Meet:
 
     @property
     def truth(self) -> tuple[TrueDive, ...]:
-        """What really happens."""
+        """Ground truth of all dives."""
         return tuple(dive.truth for dive in self.dives)
 
 
@@ -95,7 +95,7 @@ def event_frames(rng: np.random.Generator, num_frames: int, rate: float, every_s
 
 def _draw_dive(settings: MeetSettings, rng: np.random.Generator) -> DivePlan:
     before_s = float(rng.uniform(*_STAND_S))
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         number = settings.dive_numbers[int(rng.integers(len(settings.dive_numbers)))]
         seed = int(rng.integers(2**31))
         if _height_of(number, seed) == settings.height_m:

@@ -1,4 +1,4 @@
-"""From a meet's plan to pictures: venue, camera, divers, everything that moves besides, and the sensor's noise."""
+"""Frames of a rendered meet: venue, camera, divers, everything that moves besides, and the sensor's noise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcore.synthetic.camera import Array, Sensor, View
+from mcore.synthetic.diver import draw_springboard, paste_diver
 from mcore.synthetic.meet.actors import Actor, cast_actors, dressed_like
 from mcore.synthetic.meet.camera import camera_path, view_height_m
 from mcore.synthetic.meet.course import Meet, MeetDive, event_frames, stream
-from mcore.synthetic.render import View, draw_springboard, light_table, paste, paste_diver
-from mcore.synthetic.scene import FAR_EDGE_M, Look, draw_look, draw_venue
-from mcore.synthetic.splash import Splash, draw_splash_parameters, render_splash
-
-Array = NDArray[np.float64]
+from mcore.synthetic.scene import FAR_EDGE_M, draw_look, draw_venue
+from mcore.synthetic.splash import draw_splash_parameters, paste_splash
 
 _NOISE_PATTERNS = 8
 _BOARD = (3.6, 4.3, 6.4, 5.5)
@@ -39,15 +38,14 @@ class Scene:
         self._meet = meet
         self._look = draw_look(rng)
         self._scale = settings.height / view_height_m(meet, self._look)
-        venue = draw_venue(meet.dives[0].plan, self._look, self._scale, rng)
+        # The order of these draws decides the pixels: look, venue, noise.
+        venue = draw_venue(settings.height_m, self._look, self._scale, rng)
         self._side_px = round(_SIDE_M * self._scale)
         padding = ((0, 0), (self._side_px, self._side_px), (0, 0))
         self._venue = Image.fromarray(np.pad(np.asarray(venue), padding, mode="edge"))
         self._camera = camera_path(meet, self._look)
         self._actors = cast_actors(meet)
-        self._table = light_table(self._look)
-        shape = (_NOISE_PATTERNS, settings.height, settings.width, 1)
-        self._noise = np.round(rng.normal(0.0, self._look.noise, shape)).astype(np.int16)
+        self._sensor = Sensor(self._look, settings.width, settings.height, _NOISE_PATTERNS, rng)
         people, splashes = stream(settings, "divers"), stream(settings, "splashes")
         self._divers = [dressed_like(self._look, draw_look(people)) for _ in meet.dives]
         self._splashes = [draw_splash_parameters(dive.plan.faults.splash, splashes) for dive in meet.dives]
@@ -58,6 +56,7 @@ class Scene:
         settings = self._meet.settings
         patterns = stream(settings, "noise")
         glitter = stream(settings, "ripples")
+        # Actors by first frame, the next one last: each is taken once, and dropped when it has left.
         waiting, present = list(reversed(self._actors)), list[Actor]()
         for index in range(self._meet.num_frames):
             while waiting and waiting[-1].frames[0] <= index:
@@ -65,53 +64,45 @@ class Scene:
             present = [actor for actor in present if index < actor.frames[1]]
             image, view = self._background(index)
             self._draw_people(image, view, index, present)
-            pixels = np.stack([self._table[:, c][np.asarray(image)[..., c]] for c in range(3)], -1)
+            pixels = self._sensor.expose(image)
             if "ripples" in settings.distractors:
                 _add_ripples(pixels, view, index / settings.rate, glitter)
             if self._light[index] != 1.0:
                 pixels = (pixels * self._light[index]).astype(np.int16)
-            pixels += self._noise[int(patterns.integers(_NOISE_PATTERNS))]
-            frame = np.clip(pixels, 0, 255).astype(np.uint8)
+            frame = self._sensor.record(pixels, patterns)
             yield np.ascontiguousarray(frame[:, ::-1]) if self._look.mirrored else frame
 
     def _background(self, index: int) -> tuple[Image.Image, View]:
         settings = self._meet.settings
-        center = self._camera[index]
-        view = View(center, self._scale, settings.width, settings.height)
-        shifted = View(
-            center + np.array([self._side_px / self._scale, 0.0]), self._scale, settings.width, settings.height
-        )
-        image = shifted.crop(self._venue, self._scale)
+        view = View(self._camera[index], self._scale, settings.width, settings.height)
+        image = view.crop(self._venue, self._scale, pad_m=self._side_px / self._scale)
         if "scoreboard" in settings.distractors:
             _draw_scoreboard(image, view, index / settings.rate)
         return image, view
 
-    def _draw_people(self, image: Image.Image, view: View, index: int, actors: list[Actor]) -> None:
-        settings = self._meet.settings
-        near = [dive for dive in self._meet.dives if self._shows(dive, index)]
-        if settings.height_m == 3:
-            plans = [(dive.plan, index - dive.first_frame) for dive in near]
-            tips = [float(plan.motion.board_tip_m[i]) for plan, i in plans if 0 <= i < plan.num_frames]
+    def _draw_people(self, image: Image.Image, view: View, index: int, present: list[Actor]) -> None:
+        rate = self._meet.settings.rate
+        shown = [(dive, i) for dive in self._meet.dives if 0 <= (i := index - dive.first_frame) < self._num_shown(dive)]
+        if self._meet.settings.height_m == 3:
+            tips = [float(dive.plan.motion.board_tip_m[i]) for dive, i in shown if i < dive.plan.num_frames]
             draw_springboard(image, view, min(tips, default=3.0), self._look)
-        for actor in actors:
-            actor.draw(image, view, (index - actor.frames[0] + 0.5) / settings.rate)
-        for dive in near:
-            i = dive.first_frame, dive.truth.index
-            self._draw_dive(image, view, dive, index - i[0], self._divers[i[1]], self._splashes[i[1]])
+        for actor in present:
+            actor.draw(image, view, (index - actor.frames[0] + 0.5) / rate)
+        for dive, i in shown:
+            self._draw_dive(image, view, dive, i)
 
-    def _shows(self, dive: MeetDive, index: int) -> bool:
-        longest = dive.plan.num_frames + round(_SPLASH_S * self._meet.settings.rate)
-        return 0 <= index - dive.first_frame < longest
+    def _num_shown(self, dive: MeetDive) -> int:
+        """Frames for which a dive, or what its splash leaves, is seen."""
+        return dive.plan.num_frames + round(_SPLASH_S * self._meet.settings.rate)
 
-    def _draw_dive(self, image: Image.Image, view: View, dive: MeetDive, i: int, look: Look, splash: Splash) -> None:
-        joints = dive.plan.motion.joints_m
+    def _draw_dive(self, image: Image.Image, view: View, dive: MeetDive, i: int) -> None:
+        """Draw frame ``i`` of a dive."""
+        joints, entry = dive.plan.motion.joints_m, dive.plan.transition_frames[1]
         if i < dive.plan.num_frames:
-            paste_diver(image, view, joints[i], look)
-        entry = dive.plan.transition_frames[1]
-        drawn = render_splash(splash, (i - entry + 0.5) / dive.plan.frames_per_second, view.scale)
-        if drawn is not None:
-            entry_x = float(joints[entry, joints[entry, :, 1].argmin(), 0])
-            paste(image, drawn[0], view.pixel(entry_x, 0.0) - drawn[1])
+            paste_diver(image, view, joints[i], self._divers[dive.truth.index])
+        entry_x = float(joints[entry, joints[entry, :, 1].argmin(), 0])
+        since_s = (i - entry + 0.5) / dive.plan.frames_per_second
+        paste_splash(image, view, self._splashes[dive.truth.index], since_s, entry_x)
 
 
 def _light(meet: Meet) -> Array:
@@ -136,6 +127,7 @@ def _add_ripples(pixels: NDArray[np.int16], view: View, seconds: float, rng: np.
     rows, columns = water.shape[:2]
     y = np.arange(rows) / view.scale
     x = np.arange(columns) / view.scale + view.center[0]
+    # Three travelling waves; sin(a + b) is written as products, so that each is two vectors and not a picture.
     waves = np.zeros((rows, columns), np.float32)
     for along, across, per_s in ((1.1, 5.0, 3.1), (-2.3, 8.5, 4.4), (0.4, 12.0, 6.1)):
         a, b = (across * y + per_s * seconds)[:, None], (along * x)[None]

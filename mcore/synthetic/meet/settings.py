@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from mcore.common.errors import UserError
 from mcore.diving.difficulty import HeightM
+from mcore.synthetic.plan import DEMO_NUMBERS
 
 CameraKind = Literal["follow", "fixed"]
 Distractor = Literal[
     "walkers", "swimmers", "ripples", "shake", "scoreboard", "light", "towels", "bounces", "jumpers", "pans"
 ]
 DISTRACTORS: tuple[Distractor, ...] = get_args(Distractor)
-DIVE_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 DEFAULT_SIZE = (320, 180)
 """Width and height of a frame, pixels."""
 DEFAULT_RATE = 25
@@ -35,7 +35,7 @@ class MeetSettings:
     on a tripod sees board and water at once."""
     distractors: frozenset[Distractor] = frozenset(DISTRACTORS)
     """What moves besides the divers."""
-    dive_numbers: tuple[str, ...] = DIVE_NUMBERS
+    dive_numbers: tuple[str, ...] = DEMO_NUMBERS
     """Dive numbers to draw from."""
     width: int = DEFAULT_SIZE[0]
     """Of a frame, pixels, even."""

@@ -1,28 +1,19 @@
-"""Renders a data set of dives to video files with a list of labels; resumable, one process a core."""
+"""Data sets of rendered dives: video files with a list of labels; resumable, one process a core."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from mcore.common.errors import UserError
-from mcore.data.manifest import DiveRecord, Split, write_manifest
+from mcore.data.manifest import MANIFEST, DiveRecord, Split, write_manifest
+from mcore.data.rendered_folder import claim
 from mcore.diving import DiveNumber
-from mcore.synthetic.folder import claim
-from mcore.synthetic.plan import DivePlan, plan_dive
+from mcore.synthetic.plan import DEMO_NUMBERS, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
-from mcore.synthetic.workers import worker_pool
+from mcore.synthetic.workers import render_all
 
-DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
-"""Common dives that look different: every group but one, tuck, pike and free."""
-MANIFEST = "manifest.jsonl"
 _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _SEED_STRIDE = 1_000_003
 """Data sets of different seeds share no dive as long as none has this many of one number."""
@@ -30,7 +21,7 @@ _SEED_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What decides the pixels of a data set."""
+    """Everything that decides the pixels of a data set."""
 
     dive_numbers: tuple[str, ...] = DEMO_NUMBERS
     """Dive numbers to render."""
@@ -59,6 +50,8 @@ class _Job:
     seed: int
     split: Split
     path: Path
+    width: int
+    height: int
 
 
 def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, workers: int | None = None) -> Path:
@@ -79,11 +72,10 @@ def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, w
     """
     out, settings = Path(out), settings or RenderSettings()
     jobs = [job for number in settings.dive_numbers for job in _jobs(out, number, settings)]
-    plans = [plan_dive(job.number, job.seed) for job in jobs]
+    records = [_record(job) for job in jobs]  # refuses dives that cannot be, before anything is written
     claim(out, asdict(settings))
-    missing = [job for job in jobs if not job.path.exists()]
-    _render_all(missing, settings, workers or os.cpu_count() or 1)
-    write_manifest(out / MANIFEST, [_record(job, plan) for job, plan in zip(jobs, plans, strict=True)])
+    render_all(_render, [job for job in jobs if not job.path.exists()], workers)
+    write_manifest(out / MANIFEST, records)
     return out / MANIFEST
 
 
@@ -93,7 +85,8 @@ def _jobs(out: Path, number: str, settings: RenderSettings) -> list[_Job]:
     for index in range(settings.dives_per_number):
         split = _split(index, settings.dives_per_number)
         path = out / split / f"{number}-{index:04d}.mp4"
-        jobs.append(_Job(number, settings.seed * _SEED_STRIDE + index, split, path))
+        seed = settings.seed * _SEED_STRIDE + index
+        jobs.append(_Job(number, seed, split, path, settings.width, settings.height))
     return jobs
 
 
@@ -107,24 +100,13 @@ def _split(index: int, count: int) -> Split:
     return _SHARES[-1][0]
 
 
-def _render_all(jobs: Sequence[_Job], settings: RenderSettings, workers: int) -> None:
-    if not jobs:
-        return
-    arguments = [(job, settings.width, settings.height) for job in jobs]
-    console = Console(stderr=True)
-    with worker_pool(min(workers, len(jobs))) as pool:
-        done = pool.map(_render_one, arguments, chunksize=1)
-        for _ in track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()):
-            pass
-
-
-def _render_one(arguments: tuple[_Job, int, int]) -> None:
-    job, width, height = arguments
-    dive = render_plan(plan_dive(job.number, job.seed), width=width, height=height)
+def _render(job: _Job) -> None:
+    dive = render_plan(plan_dive(job.number, job.seed), width=job.width, height=job.height)
     write_video(job.path, dive.frames, dive.plan.fps)
 
 
-def _record(job: _Job, plan: DivePlan) -> DiveRecord:
+def _record(job: _Job) -> DiveRecord:
+    plan = plan_dive(job.number, job.seed)
     return DiveRecord(
         path=job.path,
         dive_number=plan.dive_number,

@@ -1,13 +1,11 @@
-"""Renders the twins of a data set's dives to video files with a list of labels; resumable, one process a core."""
+"""Data sets of rendered replicas: video files with a list of labels; resumable, one process a core."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,29 +15,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.data.manifest import DiveRecord, write_manifest
-from mcore.synthetic.folder import claim, is_whole, remove_abandoned
+from mcore.common.typed_json import decode, encode
+from mcore.data.manifest import MANIFEST, DiveRecord, write_manifest
+from mcore.data.rendered_folder import claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
-from mcore.synthetic.replica import TWIN_VERSION, Twin, TwinLabel, plan_twin, render_twin
+from mcore.synthetic.replica import REPLICA_VERSION, Replica, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
-from mcore.synthetic.workers import worker_pool
+from mcore.synthetic.workers import render_all
 
-MANIFEST = "manifest.jsonl"
 PLANS = "plans.jsonl"
+"""What each replica was made of, a line each."""
 PROVENANCE = "provenance.json"
+"""Which renderings filled the folder, on which machines, with which packages."""
 _PACKAGES = ("numpy", "Pillow", "av")
-_NOT_RENDERED = "Every video is drawn by mcore.synthetic from labels and a seed; none shows a real dive."
+_ABOUT = "Every video is drawn by mcore.synthetic from labels and a seed; none shows a real dive."
 
 
 @dataclass(frozen=True)
-class TwinSettings:
-    """What decides the pixels of twins, besides the labels."""
+class ReplicaSettings:
+    """Everything that decides the pixels of replicas, besides the labels."""
 
     seed: int = 0
     width: int = 320
@@ -55,12 +52,12 @@ class TwinSettings:
 
 @dataclass(frozen=True)
 class RenderedSet:
-    """What a rendering left."""
+    """Result of a rendering."""
 
     manifest: Path
     records: list[DiveRecord]
     num_new: int
-    """Twins rendered now; the others were there."""
+    """Replicas rendered now; the others were there."""
     num_bytes: int
     """Of all videos."""
     seconds: float
@@ -69,31 +66,52 @@ class RenderedSet:
 
 @dataclass(frozen=True)
 class _Job:
-    label: TwinLabel
-    settings: TwinSettings
+    label: ReplicaLabel
+    settings: ReplicaSettings
     path: Path
 
 
-def render_twins(
-    labels: Sequence[TwinLabel],
+@dataclass(frozen=True)
+class _Rendering:
+    """One run that rendered replicas of a folder."""
+
+    date: str
+    rendered: int
+    versions: dict[str, str]
+    machine: str
+
+
+@dataclass(frozen=True)
+class _Provenance:
+    """How the videos of a folder came to be."""
+
+    about: str
+    labels: int
+    listed: int
+    takeoffs_completed: int
+    renderings: tuple[_Rendering, ...]
+
+
+def render_replicas(
+    labels: Sequence[ReplicaLabel],
     out: str | Path,
-    settings: TwinSettings | None = None,
+    settings: ReplicaSettings | None = None,
     *,
     limit: int | None = None,
     only: Sequence[str] = (),
     workers: int | None = None,
 ) -> RenderedSet:
-    """Render one twin for each label to an MP4 file, and list them with their labels.
+    """Render one replica for each label to an MP4 file, and list them with their labels.
 
     Videos that are already there whole are kept, so that a killed rendering goes on where it was. The order is
     random but fixed, so that the first dives are a sample of all, and a smaller ``limit`` a part of a larger one.
 
     Args:
         labels: of all dives, also where ``limit`` or ``only`` takes fewer.
-        out: folder; ``<split>/<clip>.mp4`` below it, the list ``manifest.jsonl``, ``plans.jsonl`` (what each twin
+        out: folder; ``<split>/<clip>.mp4`` below it, the list ``manifest.jsonl``, ``plans.jsonl`` (what each replica
             was made of), ``settings.json`` and ``provenance.json``.
         settings: size and seed.
-        limit: twins to have at the end; None: all.
+        limit: replicas to have at the end; None: all.
         only: dive numbers to render; empty: all.
         workers: processes; None: one a core.
 
@@ -101,7 +119,7 @@ def render_twins(
         UserError: the folder holds another data set, two clips have one name, or no dive has a number of ``only``.
     """
     began = time.perf_counter()
-    out, settings = Path(out), settings or TwinSettings()
+    out, settings = Path(out), settings or ReplicaSettings()
     if limit is not None and limit < 1:
         raise UserError(f"a limit of {limit} dives; at least 1")
     if not labels:
@@ -109,9 +127,9 @@ def render_twins(
     if missing := sorted(set(only) - {label.dive_number for label in labels}):
         raise UserError(f"no dive of number {', '.join(missing)} in the labels")
     jobs = [job for job in _jobs(labels, out, settings) if not only or job.label.dive_number in only][:limit]
-    claim(out, asdict(settings) | {"twin_version": TWIN_VERSION, "labels_sha256": labels_digest(labels)})
+    claim(out, asdict(settings) | {"replica_version": REPLICA_VERSION, "labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
-    done = _render_all(jobs, workers or os.cpu_count() or 1)
+    done = render_all(_render, jobs, workers)
     records = [_record(job) for job in jobs]
     write_text(out / PLANS, "".join(json.dumps(row) + "\n" for row, _ in done))
     write_manifest(out / MANIFEST, records)
@@ -121,28 +139,28 @@ def render_twins(
     return RenderedSet(out / MANIFEST, records, num_new, num_bytes, seconds)
 
 
-def labels_digest(labels: Sequence[TwinLabel]) -> str:
+def labels_digest(labels: Sequence[ReplicaLabel]) -> str:
     """Hash of all labels, whatever file they came from."""
     return hashlib.sha256(json.dumps([asdict(label) for label in labels]).encode()).hexdigest()
 
 
-def describe_twin(twin: Twin) -> dict[str, Any]:
-    """Everything that a twin was made of, as plain containers."""
-    plan = twin.plan
+def describe_replica(replica: Replica) -> dict[str, Any]:
+    """Everything that a replica was made of, as plain containers."""
+    plan = replica.plan
     return {
-        "label": asdict(twin.label),
-        "panel": twin.panel,
+        "label": asdict(replica.label),
+        "panel": replica.panel,
         "awards": plan.awards,
-        "residual_points": twin.residual_points,
+        "residual_points": replica.residual_points,
         "faults": asdict(plan.faults),
         "fair_award": plan.faults.fair_award,
-        "playback_speed": twin.playback_speed,
-        "nuisance": asdict(twin.nuisance),
+        "playback_speed": replica.playback_speed,
+        "nuisance": asdict(replica.nuisance),
     }
 
 
-def _jobs(labels: Sequence[TwinLabel], out: Path, settings: TwinSettings) -> list[_Job]:
-    """All twins, in their fixed random order."""
+def _jobs(labels: Sequence[ReplicaLabel], out: Path, settings: ReplicaSettings) -> list[_Job]:
+    """All replicas, in their fixed random order."""
     jobs = [_Job(label, settings, out / label.split / f"{_file_name(label.clip)}.mp4") for label in labels]
     counts = Counter(job.path.name for job in jobs)
     if twice := [name for name, count in counts.items() if count > 1]:
@@ -154,21 +172,14 @@ def _file_name(clip: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", clip).lstrip("._") or "dive"
 
 
-def _render_all(jobs: Sequence[_Job], workers: int) -> list[tuple[dict[str, Any], bool]]:
-    console = Console(stderr=True)
-    with worker_pool(min(workers, len(jobs))) as pool:
-        done = pool.map(_render_one, jobs, chunksize=1)
-        return list(track(done, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()))
-
-
-def _render_one(job: _Job) -> tuple[dict[str, Any], bool]:
-    """Make sure that a twin is there; returns its description, and whether it had to be rendered."""
-    twin = plan_twin(job.label, job.settings.seed)
+def _render(job: _Job) -> tuple[dict[str, Any], bool]:
+    """Make sure that a replica is there; returns its description, and whether it had to be rendered."""
+    replica = plan_replica(job.label, job.settings.seed)
     new = not is_whole(job.path, job.label.num_frames)
     if new:
-        dive = render_twin(twin, width=job.settings.width, height=job.settings.height)
-        write_video(job.path, dive.frames, dive.plan.fps, crf=twin.nuisance.crf)
-    return describe_twin(twin), new
+        dive = render_replica(replica, width=job.settings.width, height=job.settings.height)
+        write_video(job.path, dive.frames, dive.plan.fps, crf=replica.nuisance.crf)
+    return describe_replica(replica), new
 
 
 def _record(job: _Job) -> DiveRecord:
@@ -184,20 +195,15 @@ def _record(job: _Job) -> DiveRecord:
     )
 
 
-def _note_provenance(out: Path, labels: Sequence[TwinLabel], num_listed: int, num_new: int) -> None:
+def _note_provenance(out: Path, labels: Sequence[ReplicaLabel], num_listed: int, num_new: int) -> None:
     """Add a rendering to what is known about how the videos came to be."""
     path = out / PROVENANCE
-    runs = json.loads(path.read_text(encoding="utf-8"))["renderings"] if path.exists() else []
+    renderings = decode(_Provenance, path.read_bytes(), str(path)).renderings if path.exists() else ()
     if num_new:
         versions = {"mcore": mcore.__version__, "python": platform.python_version()}
         versions |= {name: version(name) for name in _PACKAGES}
         date = datetime.now(timezone.utc).date().isoformat()
-        runs.append({"date": date, "rendered": num_new, "versions": versions, "machine": platform.machine()})
-    content = {
-        "about": _NOT_RENDERED,
-        "labels": len(labels),
-        "listed": num_listed,
-        "takeoffs_completed": sum(label.completed for label in labels),
-        "renderings": runs,
-    }
-    write_text(path, json.dumps(content, indent=2) + "\n")
+        renderings += (_Rendering(date, num_new, versions, platform.machine()),)
+    completed = sum(label.completed for label in labels)
+    provenance = _Provenance(_ABOUT, len(labels), num_listed, completed, renderings)
+    write_text(path, encode(provenance, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Folders of rendered videos: one data set each, resumable, without anything half-written."""
+"""Folders of rendered videos: each holds one data set, can be continued, and keeps nothing half-written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import av
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.typed_json import decode
 
 SETTINGS = "settings.json"
+"""Everything that decided the pixels."""
 _ABANDONED_S = 600.0
 """Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
+_OLD_NAMES = {"twin_version": "replica_version"}
+"""Settings of folders that were rendered when replicas had another name."""
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
@@ -24,9 +28,11 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: it holds a data set of other settings, or other files.
     """
-    path, wanted = out / SETTINGS, json.loads(json.dumps(settings))
+    path = out / SETTINGS
+    wanted: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists there
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = decode(dict[str, Any], path.read_bytes(), str(path))
+        found = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
         if found != wanted:
             different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
             raise UserError(
