@@ -116,7 +116,7 @@ def summary(out: Path, seconds: float) -> None:
     console.rule("[bold]Done", align="left")
     console.print(
         f"SRCC on {report['num_dives']} unseen dives: network {_figure(srcc['model'])}, mean score of the dive number "
-        f"{_figure(srcc['yardstick'])}: {verdict}.\n"
+        f"{_figure(srcc['baseline'])}: {verdict}.\n"
         f"Stage boundaries: off by {_figure(boundaries['model'])} sampled frames on average.\n"
         f"Everything took {seconds:.0f} s and lies in {out}/. Open these:"
     )

@@ -97,14 +97,14 @@ def markdown(results: Sequence[Result], options: Options, command: str) -> str:
     numbers = " ".join(options.dive_numbers)
     cpu = f"{os.cpu_count()}-core CPU ({platform.machine()}), {options.threads or torch.get_num_threads()} threads"
     srcc = [result.metrics["srcc"]["model"]["value"] for result in results]
-    mean = [result.metrics["srcc"]["yardstick"]["value"] for result in results]
+    mean = [result.metrics["srcc"]["baseline"]["value"] for result in results]
     return "\n".join(
         [
             "# What the `tiny` preset reaches, by seed",
             "",
             f"{options.dives_per_number} rendered dives of each of {numbers}; {results[0].num_dives} held-out test "
             "dives a seed. Each seed renders other dives and starts from other weights. The checkpoint is the one "
-            "of the best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Yardsticks: "
+            "of the best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Baselines: "
             "mean training score of the dive number; median training transitions. Boundaries are in sampled "
             "frames. Times include whatever else the machine was doing.",
             "",
@@ -112,8 +112,8 @@ def markdown(results: Sequence[Result], options: Options, command: str) -> str:
             "",
             f"    {command}",
             "",
-            "| seed | SRCC | yardstick | MAE, points | yardstick | MAE, judge points | AIoU@0.5 | AIoU@0.75 | "
-            "boundaries, mean | yardstick | render, s | train, s |",
+            "| seed | SRCC | baseline | MAE, points | baseline | MAE, award (0 to 10) | AIoU@0.5 | AIoU@0.75 | "
+            "boundaries, mean | baseline | render, s | train, s |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|",
             *map(_row, results),
             "",
@@ -134,14 +134,14 @@ def _row(result: Result) -> str:
     cells = [
         str(result.seed),
         cell("srcc", "model"),
-        cell("srcc", "yardstick"),
+        cell("srcc", "baseline"),
         cell("mae_points", "model", 1),
-        cell("mae_points", "yardstick", 1),
-        cell("mae_judge_points", "model", 2),
+        cell("mae_points", "baseline", 1),
+        cell("mae_award", "model", 2),
         cell("aiou_50", "model", 2),
         cell("aiou_75", "model", 2),
         cell("boundary_error_mean_frames", "model", 2),
-        cell("boundary_error_mean_frames", "yardstick", 2),
+        cell("boundary_error_mean_frames", "baseline", 2),
         f"{result.render_s:.0f}",
         f"{result.train_s:.0f}",
     ]

@@ -29,12 +29,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from mcore.common.errors import UserError, first_line, run_command
 from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
-from mcore.data.dataset import PairBatch
 from mcore.devices.device import choose_device
 from mcore.network.model import MCoRe
 from mcore.training.compute import prepare_network
 from mcore.training.config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 from mcore.training.loop import TrainingStep, make_optimizer
+from mcore.training.pairs import PairBatch
 from mcore_bench.environment import processor
 
 PLAIN = "default"
@@ -42,8 +42,8 @@ OPTIONS = {
     PLAIN: ComputeConfig(),
     "--no-channels-last": ComputeConfig(channels_last=False),
     "--precision bf16": ComputeConfig(precision="bf16"),
-    "--recompute": ComputeConfig(recompute=True),
-    "--micro-batches 2": ComputeConfig(micro_batches=2),
+    "--activation-checkpointing": ComputeConfig(activation_checkpointing=True),
+    "--gradient-accumulation 2": ComputeConfig(gradient_accumulation=2),
 }
 CUDA_OPTIONS = {"--precision fp16": ComputeConfig(precision="fp16")}
 COMPILED = {"--compile": ComputeConfig(compile=True)}

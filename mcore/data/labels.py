@@ -38,7 +38,7 @@ class LabelledDive:
 
 
 def transitions_of_steps(step_frames: Sequence[int]) -> tuple[int, int] | None:
-    """Reduce a dive's steps to take-off, flight and entry (NETWORK: section 7).
+    """Reduce a dive's steps to take-off, flight and entry (docs/reference/network.md, section 7).
 
     Args:
         step_frames: first frame of every step after the first.

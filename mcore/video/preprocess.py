@@ -1,4 +1,4 @@
-"""From an RGB frame to network input: resize, crop, normalise (NETWORK: section 1)."""
+"""From an RGB frame to network input: resize, crop, normalise (docs/reference/network.md, section 1)."""
 
 from __future__ import annotations
 

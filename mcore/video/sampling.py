@@ -1,7 +1,7 @@
 """Which frames of a clip the network sees: the published rule, and its counterpart for variable frame rate.
 
-The published rule counts frames (NETWORK: section 1). It was made for frames extracted at a constant rate;
-where the time between frames varies, the same grid is laid over time instead.
+The published rule counts frames (docs/reference/network.md, section 1). It was made for frames extracted at a
+constant rate; where the time between frames varies, the same grid is laid over time instead.
 """
 
 from __future__ import annotations

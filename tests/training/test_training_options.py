@@ -35,7 +35,7 @@ def test_table_and_file_name_what_was_measured(tmp_path: Path, capsys: pytest.Ca
         assert row["kept_mb"] > 0
         assert row["peak_mb"] is None
     kept = {row["option"]: row["kept_mb"] for row in content["rows"]}
-    assert kept["--recompute"] < kept["--micro-batches 2"] < kept["default"]
+    assert kept["--activation-checkpointing"] < kept["--gradient-accumulation 2"] < kept["default"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| option | CPU s a step | pairs a CPU s | over the default | kept for the gradient, MB |"
     assert len(lines) == 2 + len(OPTIONS)
@@ -52,7 +52,7 @@ def test_an_option_that_does_not_run_is_left_out_and_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def step(preset: PresetName, pairs: int, compute: ComputeConfig, device: torch.device) -> TrainingStep:
-        if compute.recompute:
+        if compute.activation_checkpointing:
             raise torch.OutOfMemoryError("out of memory\nmore")
         return original(preset, pairs, compute, device)
 
@@ -60,7 +60,7 @@ def test_an_option_that_does_not_run_is_left_out_and_said(
     monkeypatch.setattr(training_options, "_step", step)
     assert main(["--preset", "tiny", "--pairs", "1", "--rounds", "1"]) == 0
     printed = capsys.readouterr()
-    assert printed.err.splitlines()[-1] == "left out: --recompute: out of memory"
+    assert printed.err.splitlines()[-1] == "left out: --activation-checkpointing: out of memory"
     assert len(printed.out.splitlines()) == 2 + len(OPTIONS) - 1
 
 

@@ -16,11 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mcore.common.errors import ClipError, UserError
-from mcore.config import ClipConfig, from_dict, to_dict
+from mcore.config import NETWORKS, ClipConfig, PresetName, from_dict, to_dict
 from mcore.data.cache import check_space, clip_bytes, is_cached, load_clip
 from mcore.data.manifest import DiveRecord
 from mcore.data.sources import Source, read_source
-from mcore.training.config import PRESETS, PresetName
 
 CACHE = ".clips"
 """Folder beside a list of dives in which training and evaluation look for decoded clips."""
@@ -83,7 +82,7 @@ class Cache:
         return 1 if report.unreadable else 0
 
     def _clip_config(self) -> ClipConfig:
-        preset = PRESETS[self.preset].model.clip
+        preset = NETWORKS[self.preset].clip
         given = {"num_frames": self.num_frames, "resize_height": self.resize_height, "resize_width": self.resize_width}
         changes = {name: value for name, value in given.items() if value is not None}
         if bad := {name: value for name, value in changes.items() if value < 1}:
