@@ -57,7 +57,8 @@ def srcc(predicted: ArrayLike, true: ArrayLike) -> float:
         if np.ptp(values) == 0:
             raise MetricError(f"SRCC is undefined: all {len(values)} {name} scores are {values[0]:g}")
     ranks = np.column_stack([_mean_ranks(predicted), _mean_ranks(true)])  # (N, 2)
-    return float(np.clip(np.corrcoef(ranks, rowvar=False)[1, 0], -1.0, 1.0))
+    correlations = np.asarray(np.corrcoef(ranks, rowvar=False))  # (2, 2)
+    return float(np.clip(correlations[1, 0], -1.0, 1.0))
 
 
 def relative_l2(predicted: ArrayLike, true: ArrayLike, *, score_range: float | None = None) -> float:

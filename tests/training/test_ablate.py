@@ -12,6 +12,7 @@ from mcore.ablate import main
 from mcore.evaluation import run as evaluation
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.report import Report
+from mcore.network.checkpoint import save_checkpoint
 from mcore.training import trainer
 from mcore.training.ablation import VARIANTS, markdown, over_seeds, table_rows
 from mcore.training.config import TrainingConfig
@@ -52,7 +53,7 @@ def test_two_variants_over_two_seeds_share_trainings_and_resume(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained, evaluated = [], []
-    save, evaluate = trainer.save_checkpoint, evaluation.evaluate
+    save, evaluate = save_checkpoint, evaluation.evaluate
 
     def counted_save(path: Path, *rest: Any, **more: Any) -> None:
         trained.append(path)

@@ -226,8 +226,8 @@ def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None
 
 def test_how_it_is_computed_is_recorded_resumed_and_may_change(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    flags = ("--batch-norm", "estimated", "--gradient-accumulation", "2", "--precision", "bf16")
-    flags += ("--activation-checkpointing",)
+    flags = ["--batch-norm", "estimated", "--gradient-accumulation", "2", "--precision", "bf16"]
+    flags += ["--activation-checkpointing"]
     argv = [*arguments(manifest, out, *flags)]
     assert main(arguments(manifest, tmp_path / "whole", *flags)) == 0
     assert train_until(argv, 5)
