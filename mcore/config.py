@@ -17,11 +17,14 @@ STAGES = ("take-off", "flight", "entry")
 """The three stages of a dive, in order; two transitions separate them."""
 
 ShiftKind = Literal["gated", "tsm", "none"]
+Decoding = Literal["published", "ordered", "thirds"]
+"""How transitions are found. published: each in its half of the clip; ordered: the most probable pair of the whole
+clip; thirds: not at all."""
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """How a video becomes network input: the sampling and preprocessing contract (NETWORK: section 1)."""
+    """Sampling and preprocessing: from a video to network input (docs/reference/network.md, section 1)."""
 
     num_frames: int = 96
     """Frames sampled from a clip, T."""
@@ -80,12 +83,23 @@ class BackboneConfig:
         return self.widths[-1]
 
 
-BackboneName = Literal["regnety_002", "regnety_008"]
-BACKBONES: dict[BackboneName, BackboneConfig] = {
-    "regnety_002": BackboneConfig(),
-    "regnety_008": BackboneConfig(widths=(64, 128, 320, 768), depths=(1, 3, 8, 2), group_width=16),
+@dataclass(frozen=True)
+class NamedBackbone:
+    """A backbone that ``--backbone`` takes by name."""
+
+    config: BackboneConfig
+    """Its shape."""
+    pretrained: str | None = None
+    """Hugging Face repository of its ImageNet weights (``--pretrained auto``); None: none are published."""
+
+
+BACKBONES: dict[str, NamedBackbone] = {
+    "regnety_002": NamedBackbone(BackboneConfig(), "timm/regnety_002.pycls_in1k"),
+    "regnety_008": NamedBackbone(
+        BackboneConfig(widths=(64, 128, 320, 768), depths=(1, 3, 8, 2), group_width=16), "timm/regnety_008.pycls_in1k"
+    ),
 }
-"""Named backbones, by timm's names."""
+"""Every named backbone, by timm's names: flags, ImageNet weights and published checkpoints follow from this table."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,17 @@ class ModelConfig:
         """Tokens of a dive: stages x tokens a stage."""
         return len(STAGES) * self.tokens_per_stage
 
+
+PresetName = Literal["paper", "tiny"]
+NETWORKS: dict[PresetName, ModelConfig] = {
+    "paper": ModelConfig(),
+    "tiny": ModelConfig(
+        clip=ClipConfig(num_frames=32, resize_height=80, resize_width=64, crop_size=64),
+        backbone=BackboneConfig(stem_width=16, widths=(16, 32, 64, 96), depths=(1, 1, 2, 2)),
+        decoder_layers=1,
+    ),
+}
+"""Network of each preset; ``mcore.training.config.PRESETS`` adds the recipe."""
 
 Config = TypeVar("Config")
 

@@ -1,6 +1,6 @@
-"""The figures a judge of dives is measured by (NETWORK: section 7): SRCC, R-l2, AIoU, errors in points.
+"""Metrics of predicted scores and transitions (docs/reference/network.md, section 7): SRCC, R-l2, AIoU, errors.
 
-NumPy and SciPy only. Every function checks what it is given: a metric of nan, or of numbers that do not
+NumPy only. Every function checks what it is given: a metric of nan, or of numbers that do not
 belong together, is worse than none.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcore.common.errors import UserError
-from mcore.common.optional import require
 from mcore.diving.judging import COUNTED_AWARDS
 
 
@@ -57,8 +56,9 @@ def srcc(predicted: ArrayLike, true: ArrayLike) -> float:
     for name, values in (("predicted", predicted), ("true", true)):
         if np.ptp(values) == 0:
             raise MetricError(f"SRCC is undefined: all {len(values)} {name} scores are {values[0]:g}")
-    statistics = require("scipy.stats", "train", "SRCC")
-    return float(np.clip(statistics.spearmanr(predicted, true).statistic, -1.0, 1.0))
+    ranks = np.column_stack([_mean_ranks(predicted), _mean_ranks(true)])  # (N, 2)
+    correlations = np.asarray(np.corrcoef(ranks, rowvar=False))  # (2, 2)
+    return float(np.clip(correlations[1, 0], -1.0, 1.0))
 
 
 def relative_l2(predicted: ArrayLike, true: ArrayLike, *, score_range: float | None = None) -> float:
@@ -89,8 +89,8 @@ def mean_absolute_error(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.mean(np.abs(predicted - true)))
 
 
-def judge_point_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLike) -> float:
-    """Compute the mean absolute error in judge points: of one award, on the judges' scale of 0 to 10.
+def award_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLike) -> float:
+    """Compute the mean absolute error of one award, on the judges' scale of 0 to 10.
 
     Args:
         predicted: (N,) scores, points.
@@ -105,8 +105,12 @@ def judge_point_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLi
     if difficulty.shape != true.shape:
         raise MetricError(f"expected one difficulty for each of {true.shape[0]} dives, got {difficulty.shape}")
     if not np.all(difficulty > 0):
-        raise MetricError("judge points need a known, positive difficulty for every dive")
+        raise MetricError("an award needs a known, positive difficulty for every dive")
     return float(np.mean(np.abs(predicted - true) / (COUNTED_AWARDS * difficulty)))
+
+
+judge_point_error = award_error
+"""Earlier name of ``award_error``."""
 
 
 def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
@@ -209,6 +213,14 @@ def bootstrap_interval(
         raise MetricError(f"the metric is defined on only {len(values)} of {num_resamples} resamples")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), level, len(values))
+
+
+def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1 of (N,) values; equal values share the mean of their ranks."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)  # (distinct values,): the highest rank of each
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[which]
+    return ranks
 
 
 def _scores(

@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 import mcore
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.network.model import Encoding, MCoRe
 
@@ -145,9 +146,9 @@ class Arguments:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print every figure beside its limit; returns 0 if all hold, 1 if not, 2 for a mistake."""
-    arguments = tyro.cli(Arguments, args=argv, description=__doc__)
-    return run_command(lambda: _report(compare(arguments.reference)))
+    """Print every figure beside its limit; returns 0 if all hold, 1 if not."""
+    prog = "python tools/check_published.py"
+    return run_command_line(Arguments, lambda a: _report(compare(a.reference)), prog=prog, doc=__doc__, argv=argv)
 
 
 def _report(figures: Sequence[Figure]) -> int:

@@ -6,21 +6,21 @@ is made anew. All of it lies in demo/.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-import tyro
 from rich.console import Console
 
-from mcore.common.errors import run_command
+from mcore.common.command_line import run_command_line
 from mcore.data.manifest import read_manifest, select_split
+from mcore.evaluation.assessment import Figure
+from mcore.evaluation.report import read_summary
 
 DIVE_NUMBERS = ("107B", "407C", "5253B")
 DIVES_PER_NUMBER = 80
@@ -28,17 +28,20 @@ SCORED = 4
 """Unseen videos that are scored one by one in the report."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """What to make."""
+
+    out: Path = Path("demo")
+    """Folder for everything the demo makes."""
+    seed: int = 0
+    """Seed of dives and training."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0, or the exit code of the first command that failed."""
-    out, seed = tyro.cli(_options, args=argv, description=__doc__)
-    return run_command(lambda: run(out, seed))
-
-
-def _options(
-    out: Annotated[Path, tyro.conf.arg(help="folder for everything the demo makes")] = Path("demo"),
-    seed: Annotated[int, tyro.conf.arg(help="seed of dives and training")] = 0,
-) -> tuple[Path, int]:
-    return out, seed
+    prog = "python tools/demo.py"
+    return run_command_line(Options, lambda o: run(o.out, o.seed), prog=prog, doc=__doc__, argv=argv)
 
 
 def run(out: Path, seed: int) -> int:
@@ -107,28 +110,27 @@ def step(number: int, title: str, command: Sequence[object]) -> int:
 
 
 def summary(out: Path, seconds: float) -> None:
-    """Say what came out, from the evaluation's own figures."""
-    report: dict[str, Any] = json.loads((out / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
-    srcc, boundaries = report["metrics"]["srcc"], report["metrics"]["boundary_error_mean_frames"]
-    ahead = srcc["difference"]["low"]
+    """Print what came out, from the evaluation's own figures."""
+    found = read_summary(out / "evaluation" / "metrics.json")
+    srcc, boundaries = found.metrics["srcc"], found.metrics["boundary_error_mean_frames"]
+    ahead = srcc.difference.low
     verdict = "clearly better" if ahead is not None and ahead > 0 else "NOT clearly better"
     console = Console(highlight=False)
     console.rule("[bold]Done", align="left")
     console.print(
-        f"SRCC on {report['num_dives']} unseen dives: network {_figure(srcc['model'])}, mean score of the dive number "
-        f"{_figure(srcc['yardstick'])}: {verdict}.\n"
-        f"Stage boundaries: off by {_figure(boundaries['model'])} sampled frames on average.\n"
+        f"SRCC on {found.num_dives} unseen dives: network {_figure(srcc.model)}, mean score of the dive number "
+        f"{_figure(srcc.baseline)}: {verdict}.\n"
+        f"Stage boundaries: off by {_figure(boundaries.model)} sampled frames on average.\n"
         f"Everything took {seconds:.0f} s and lies in {out}/. Open these:"
     )
     for name in ("report.html", "evaluation/scatter.png"):
         console.print(f"  {out / name}", soft_wrap=True)
 
 
-def _figure(figure: dict[str, float | None]) -> str:
-    value, low, high = figure["value"], figure["low"], figure["high"]
-    if value is None or low is None or high is None:
+def _figure(figure: Figure) -> str:
+    if figure.value is None or figure.low is None or figure.high is None:
         return "undefined"
-    return f"{value:.2f} (95 %: {low:.2f} to {high:.2f})"
+    return f"{figure.value:.2f} (95 %: {figure.low:.2f} to {figure.high:.2f})"
 
 
 def _command(name: str) -> list[str]:

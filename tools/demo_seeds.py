@@ -1,30 +1,42 @@
 """Repeat what ``make demo`` does (render, train ``tiny``, evaluate on held-out dives) with several seeds.
 
-Run it with ``python tools/demo_seeds.py --seeds 0 1 2 --threads 2 --write docs/tiny_seeds.md``: each seed
-renders other dives and trains from other weights. What an interrupted run finished is not done again.
+    python tools/demo_seeds.py --seeds 0 1 2 --write docs/results/tiny_seeds.md
+
+Each seed renders other dives and trains from other weights. What an interrupted run finished is not done again.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
-import tyro
 
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
 from mcore.data.rendered_dives import RenderSettings, render_dataset
+from mcore.evaluation.report import METRICS, EvaluationSummary, read_summary
+from mcore.evaluation.tables import markdown_table, with_interval
 from mcore.synthetic import DEMO_NUMBERS
+
+COLUMNS = {
+    "srcc": "SRCC",
+    "mae_points": "MAE, points",
+    "mae_award": "MAE, award",
+    "aiou_50": "AIoU@0.5",
+    "aiou_75": "AIoU@0.75",
+    "boundary_error_mean_frames": "boundaries, mean frames",
+}
+WITH_BASELINE = ("srcc", "mae_points", "boundary_error_mean_frames")
+"""Metrics whose baseline has a column of its own."""
 
 
 @dataclass(frozen=True)
@@ -41,131 +53,75 @@ class Options:
     """Dives of each number."""
     epochs: int | None = None
     """Epochs instead of the preset's."""
-    threads: int | None = None
-    """Threads of the training; None leaves the choice to torch."""
     write: Path | None = None
     """Markdown file for the table; it is always printed."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A seed's figures and times."""
-
-    seed: int
-    render_s: float
-    train_s: float
-    metrics: dict[str, Any]
-    num_dives: int
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return run_command(lambda: _main(argv))
+    given = sys.argv[1:] if argv is None else list(argv)
+    prog = "python tools/demo_seeds.py"
+    command = shlex.join([*prog.split(), *given])
+    return run_command_line(Options, lambda options: run(options, command), prog=prog, doc=__doc__, argv=given)
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    options = tyro.cli(Options, args=argv, prog="python tools/demo_seeds.py", description=__doc__)
-    results = []
-    for seed in options.seeds:
-        results.append(run_seed(seed, options))
-        print(_row(results[-1]), flush=True)
-    command = shlex.join(["python", "tools/demo_seeds.py", *(sys.argv[1:] if argv is None else argv)])
-    text = markdown(results, options, command)
+def run(options: Options, command: str) -> int:
+    """Repeat, print the table and write it; ``command`` stands above it."""
+    summaries = {seed: run_seed(seed, options) for seed in options.seeds}
+    text = markdown(summaries, options, command)
     print(text)
     if options.write is not None:
-        options.write.write_text(text, encoding="utf-8")
+        write_text(options.write, text)
     return 0
 
 
-def run_seed(seed: int, options: Options) -> Result:
+def run_seed(seed: int, options: Options) -> EvaluationSummary:
     """Render, train and evaluate with one seed; finished steps are read back, not repeated."""
     folder = options.out / str(seed)
-    settings = RenderSettings(options.dive_numbers, options.dives_per_number, seed)
-    render_s = _timed(folder / "render_s.json", lambda: render_dataset(folder / "dives", settings))
-    manifest = folder / "dives" / "manifest.jsonl"
-    run = folder / "run"
-    more = [] if options.epochs is None else ["--epochs", str(options.epochs)]
-    flags = ["--data", manifest, "--out", run, "--preset", "tiny", "--seed", seed, "--device", "cpu", *more]
-    train_s = _timed(folder / "train_s.json", lambda: _python("mcore.train", [*flags, "--overwrite"], options))
-    test = ["--data", manifest, "--out", run / "test", "--device", "cpu"]
-    _python("mcore.evaluate", [run / "best.pt", *test], options)
-    summary = json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8"))
-    return Result(seed, render_s, train_s, summary["metrics"], summary["num_dives"])
+    manifest, run_dir = folder / "dives" / "manifest.jsonl", folder / "run"
+    if not manifest.exists():
+        render_dataset(folder / "dives", RenderSettings(options.dive_numbers, options.dives_per_number, seed))
+    if not (run_dir / "test" / METRICS).exists():
+        epochs = [] if options.epochs is None else ["--epochs", options.epochs]
+        recipe = ["--preset", "tiny", "--seed", seed, "--device", "cpu", "--overwrite", *epochs]
+        _python("mcore.train", "--data", manifest, "--out", run_dir, *recipe)
+        _python("mcore.evaluate", run_dir / "best.pt", "--data", manifest, "--device", "cpu")
+    return read_summary(run_dir / "test" / METRICS)
 
 
-def markdown(results: Sequence[Result], options: Options, command: str) -> str:
+def markdown(summaries: dict[int, EvaluationSummary], options: Options, command: str) -> str:
     """The table, with what is needed to read and to repeat it."""
-    numbers = " ".join(options.dive_numbers)
-    cpu = f"{os.cpu_count()}-core CPU ({platform.machine()}), {options.threads or torch.get_num_threads()} threads"
-    srcc = [result.metrics["srcc"]["model"]["value"] for result in results]
-    mean = [result.metrics["srcc"]["yardstick"]["value"] for result in results]
-    return "\n".join(
-        [
-            "# What the `tiny` preset reaches, by seed",
-            "",
-            f"{options.dives_per_number} rendered dives of each of {numbers}; {results[0].num_dives} held-out test "
-            "dives a seed. Each seed renders other dives and starts from other weights. The checkpoint is the one "
-            "of the best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Yardsticks: "
-            "mean training score of the dive number; median training transitions. Boundaries are in sampled "
-            "frames. Times include whatever else the machine was doing.",
-            "",
-            f"{datetime.date.today().isoformat()}, {cpu}, torch {torch.__version__}:",
-            "",
-            f"    {command}",
-            "",
-            "| seed | SRCC | yardstick | MAE, points | yardstick | MAE, judge points | AIoU@0.5 | AIoU@0.75 | "
-            "boundaries, mean | yardstick | render, s | train, s |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|",
-            *map(_row, results),
-            "",
-            f"SRCC {min(srcc):.3f} to {max(srcc):.3f} against {min(mean):.3f} to {max(mean):.3f}; the smallest "
-            f"margin of a seed is {min(a - b for a, b in zip(srcc, mean, strict=True)):.3f}.",
-            "",
-        ]
-    )
-
-
-def _row(result: Result) -> str:
-    def cell(name: str, who: str, digits: int = 3) -> str:
-        figure = result.metrics[name][who]
-        if figure["low"] is None:
-            return "undefined" if figure["value"] is None else f"{figure['value']:.{digits}f}"
-        return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
-
-    cells = [
-        str(result.seed),
-        cell("srcc", "model"),
-        cell("srcc", "yardstick"),
-        cell("mae_points", "model", 1),
-        cell("mae_points", "yardstick", 1),
-        cell("mae_judge_points", "model", 2),
-        cell("aiou_50", "model", 2),
-        cell("aiou_75", "model", 2),
-        cell("boundary_error_mean_frames", "model", 2),
-        cell("boundary_error_mean_frames", "yardstick", 2),
-        f"{result.render_s:.0f}",
-        f"{result.train_s:.0f}",
+    head = ["seed"]
+    for name, title in COLUMNS.items():
+        head += [title, "baseline"] if name in WITH_BASELINE else [title]
+    rows = [[str(seed), *_cells(summary)] for seed, summary in summaries.items()]
+    dives = next(iter(summaries.values())).num_dives
+    cpu = f"{os.cpu_count()}-core CPU ({platform.machine()}), torch {torch.__version__}"
+    paragraphs = [
+        "# The `tiny` preset by seed",
+        f"{options.dives_per_number} rendered dives of each of {' '.join(options.dive_numbers)}; {dives} held-out test "
+        "dives a seed. Each seed renders other dives and starts from other weights. The checkpoint is the one of the "
+        "best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Baselines: mean training "
+        "score of the dive number; median training transitions. Boundaries are in sampled frames.",
+        f"{date.today().isoformat()}, {cpu}:",
+        f"    {command}",
+        "\n".join(markdown_table(head, rows)),
     ]
-    return f"| {' | '.join(cells)} |"
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def _timed(marker: Path, step: Any) -> float:
-    """Seconds a step takes; a marker beside its output says that it went through, and how long it took."""
-    if marker.exists():
-        return float(json.loads(marker.read_text(encoding="utf-8")))
-    started = time.monotonic()
-    step()
-    seconds = time.monotonic() - started
-    marker.write_text(json.dumps(seconds), encoding="utf-8")
-    return seconds
+def _cells(summary: EvaluationSummary) -> list[str]:
+    cells = []
+    for name in COLUMNS:
+        row = summary.metrics[name]
+        figures = [row.model, row.baseline] if name in WITH_BASELINE else [row.model]
+        cells += [with_interval(figure) for figure in figures]
+    return cells
 
 
-def _python(module: str, arguments: Sequence[object], options: Options) -> None:
-    environment = dict(os.environ)
-    if options.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(options.threads)
+def _python(module: str, *arguments: object) -> None:
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    code = subprocess.run(command, env=environment, check=False).returncode
+    code = subprocess.run(command, check=False).returncode
     if code:
         raise UserError(f"{shlex.join(command)} failed with exit code {code}")
 

@@ -27,7 +27,7 @@ from mcore.common.cli_help import description
 from mcore.common.errors import UserError, run_command
 from mcore.common.optional import require
 from mcore.data.clip_files import check_folder
-from mcore.devices.allocator import keep_freed_memory
+from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore_bench.account import VariantCost
 from mcore_bench.environment import cores, read_environment
 from mcore_bench.guard import Verdict, check, keep, read_baseline
@@ -140,7 +140,7 @@ def _run(arguments: BenchArguments, argv: Sequence[str]) -> int:
         require("matplotlib", "bench", "Drawing the page")
     if len(arguments.bundles) > 1:
         check_same_clips(arguments.bundles)
-    if arguments.keep_freed_memory and not keep_freed_memory():
+    if arguments.keep_freed_memory and not turn_malloc_trimming_off():
         raise UserError("the C library here cannot be told to keep freed memory (glibc can); leave out the flag")
     variants: tuple[VariantCost, ...] = ()
     if arguments.variants:

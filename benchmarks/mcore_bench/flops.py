@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mcore.common.optional import require
-from mcore.config import BACKBONES, ClipConfig, ModelConfig, ShiftKind
+from mcore.config import BACKBONES, NETWORKS, ClipConfig, ModelConfig, PresetName, ShiftKind
 from mcore.network.model import MCoRe
-from mcore.training.config import PRESETS, PresetName
 from mcore_bench.account import Account, Layer, NetworkCost, PartCost, VariantCost
 from mcore_bench.contenders import PUBLISHED_EXEMPLARS
 
@@ -131,8 +130,8 @@ def count_variant(backbone: str, shift: ShiftKind, frames: int, pixels: int) -> 
         frames: of a clip.
         pixels: side of a clip.
     """
-    known: dict[str, ModelConfig] = {name: ModelConfig(backbone=each) for name, each in BACKBONES.items()}
-    known[TINY] = PRESETS[TINY].model
+    known: dict[str, ModelConfig] = {name: ModelConfig(backbone=each.config) for name, each in BACKBONES.items()}
+    known[TINY] = NETWORKS[TINY]
     config = known[backbone]
     clip = ClipConfig(frames, max(200, pixels), max(112, pixels), pixels)
     network = dataclasses.replace(config.backbone, shift=shift)

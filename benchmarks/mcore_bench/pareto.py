@@ -25,7 +25,7 @@ from mcore.common.files import write_text
 from mcore.common.optional import require
 from mcore.config import ModelConfig, from_dict
 from mcore.data.clip_files import check_folder
-from mcore.evaluation.files import METRICS
+from mcore.evaluation.report import METRICS
 from mcore.evaluation.run_folders import CONFIG
 from mcore_bench.account import GIGA, VariantCost
 

@@ -34,7 +34,7 @@ from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.diving import DiveNumber
 from mcore.evaluation.assessment import Figure, bootstrap_figure
-from mcore.evaluation.files import with_interval
+from mcore.evaluation.tables import with_interval
 from mcore_export.exemplars.dive_scores import Scores, score_both_ways
 from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank

@@ -25,7 +25,7 @@ import torch
 import mcore
 from mcore.common.errors import UserError
 from mcore.data.manifest import DiveRecord
-from mcore.evaluation.scoring import DEAD_POINTS
+from mcore.evaluation.scoring import COLLAPSED_POINTS
 from mcore.network.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.network.model import MCoRe
 from mcore_export.backends import gate_backends
@@ -263,7 +263,7 @@ def _check_stages(checkpoint: Checkpoint, path: Path) -> None:
 def _check_alive(expected: Expected, path: Path) -> None:
     """Refuse a network that gives all pairs of dives the same difference: no comparison of it could fail."""
     apart = expected.deltas[~np.eye(len(expected.clips), dtype=bool)]
-    if np.ptp(apart) < DEAD_POINTS:
+    if np.ptp(apart) < COLLAPSED_POINTS:
         raise UserError(
             f"{path} predicts {apart.mean():+.3f} points for every pair of eight rendered dives, whatever it sees: its "
             "regression is dead, and a wrong graph of it would pass for a right one. Train it again with a lower "

@@ -1,6 +1,6 @@
 """Several processes that train as one: started by ``torchrun``, joined by gloo (CPU) or NCCL (CUDA).
 
-Without ``torchrun`` there is one process and nothing here talks to anybody. Small objects travel by gloo in
+Without ``torchrun`` there is a single process and nothing here talks to anybody. Small objects travel by gloo in
 either case; gradients travel by the device's own backend.
 """
 
@@ -24,6 +24,15 @@ Item = TypeVar("Item")
 
 TIMEOUT = timedelta(hours=2)
 """Longest wait for another process; the first decodes the clips while the others wait."""
+_LOST_PEER_WORDS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "NCCL",
+    "gloo",
+    "Timed out waiting",
+)
+"""What the backends say of a peer that does not answer any more; gloo raises plain RuntimeErrors."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Processes:
 
     rank: int = 0
     """Which one this is, from 0."""
-    count: int = 1
+    world_size: int = 1
     """How many there are."""
 
     @property
@@ -41,8 +50,8 @@ class Processes:
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This process's part of some items: every ``count``-th, from ``rank`` on."""
-        return items[self.rank :: self.count]
+        """This process's part of some items: every ``world_size``-th, from ``rank`` on."""
+        return items[self.rank :: self.world_size]
 
     def gather(self, item: Item) -> list[Item]:
         """Every process's item, by rank; all processes must call it.
@@ -50,10 +59,10 @@ class Processes:
         Raises:
             UserError: another process has ended.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return [item]
-        items: list[Item | None] = [None] * self.count
-        with telling_of_lost_processes():
+        items: list[Item | None] = [None] * self.world_size
+        with self.lost_peer_errors():
             distributed.all_gather_object(items, item)
         return items  # type: ignore[return-value]  # all of them are filled by now
 
@@ -65,24 +74,42 @@ class Processes:
         """Do the same work in all processes, and go on only if it went well in all.
 
         Raises:
-            UserError: a mistake; only the first process that met it raises it, so that it is said once.
+            UserError: the work's own; only the first process that met one raises it, so that it is said once.
             SystemExit: another process says what is wrong.
         """
-        result, error = None, None
+        result, refused = None, None
         try:
             result = work()
-        except UserError as mistake:
-            error = mistake
-        failed = [rank for rank, bad in enumerate(self.gather(error is not None)) if bad]
-        if error is not None and failed[0] == self.rank:
-            raise error
+        except UserError as error:
+            refused = error
+        failed = [rank for rank, bad in enumerate(self.gather(refused is not None)) if bad]
+        if refused is not None and failed[0] == self.rank:
+            raise refused
         if failed:
             raise SystemExit(2)
         return result  # type: ignore[return-value]  # no error: the work was done
 
+    @contextmanager
+    def lost_peer_errors(self) -> Iterator[None]:
+        """Turn what the backends say when a peer is gone into an error that a person can act on.
 
-ALONE = Processes()
-"""The only process."""
+        Raises:
+            UserError: another process has ended.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            lost = isinstance(error, distributed.DistError) or any(word in str(error) for word in _LOST_PEER_WORDS)
+            if self.world_size == 1 or not lost:
+                raise
+            raise UserError(
+                "another process of this training has ended, so this one ends too; its own message says why. The same "
+                f"command with --resume goes on from the last save ({first_line(error)})"
+            ) from error
+
+
+SINGLE_PROCESS = Processes()
+"""No others to talk to."""
 
 
 @contextmanager
@@ -96,11 +123,11 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
         UserError: fewer GPUs than processes, a single GPU named for several processes, or the others cannot be
             reached.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-    if count == 1:
-        yield ALONE, choose_device(device)
+    world_size = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    if world_size == 1:
+        yield SINGLE_PROCESS, choose_device(device)
         return
-    processes = Processes(int(os.environ["RANK"]), count)
+    processes = Processes(int(os.environ["RANK"]), world_size)
     chosen = _own_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -116,37 +143,6 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, torch.device]]:
     finally:
         gc.collect()  # a distributed network in a cycle would outlive its group and abort the process at its end
         distributed.destroy_process_group()
-
-
-@contextmanager
-def telling_of_lost_processes() -> Iterator[None]:
-    """Turn what the backends say when a peer is gone into an error that a person can act on.
-
-    Raises:
-        UserError: another process has ended.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # torch.distributed's errors, and gloo's plain ones
-        if not is_lost_process(error):
-            raise
-        raise UserError(
-            "another process of this training has ended, so this one ends too; its own message says why. The same "
-            f"command with --resume goes on from the last save ({first_line(error)})"
-        ) from error
-
-
-def is_lost_process(error: RuntimeError) -> bool:
-    """Whether an error is a backend's about a peer that does not answer any more."""
-    words = (
-        "Connection closed by peer",
-        "Connection reset by peer",
-        "Broken pipe",
-        "NCCL",
-        "gloo",
-        "Timed out waiting",
-    )
-    return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)
 
 
 def _own_device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""How good predictions are, with intervals, beside yardsticks that never look at the dive. Torch-free."""
+"""Metrics of predictions with intervals, beside baselines that never look at the dive. Torch-free."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric of the network and of the yardstick on the same dives."""
+    """A metric of the network and of the baseline on the same dives."""
 
     name: str
     """Key in the JSON file, with its unit."""
@@ -38,15 +38,15 @@ class MetricRow:
     """Direction."""
     model: Figure
     """The network."""
-    yardstick: Figure
+    baseline: Figure
     """Dive-number mean for scores, constant boundaries for transitions."""
     difference: Figure
-    """Network minus yardstick, on the same resamples: an interval without 0 is a real difference."""
+    """Network minus baseline, on the same resamples: an interval without 0 is a real difference."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of this page's tables."""
+    """A metric of the tables."""
 
     name: str
     """Key in the JSON file, with its unit."""
@@ -64,7 +64,7 @@ SCORE_METRICS = (
     Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
 )
 """Of (N,) scores."""
-JUDGE_METRIC = Metric("mae_judge_points", "MAE, judge points", False, metrics.judge_point_error)
+AWARD_METRIC = Metric("mae_award", "MAE, award (0 to 10)", False, metrics.award_error)
 """Of (N,) scores and difficulties."""
 TRANSITION_METRICS = (
     Metric("aiou_50", "AIoU@0.5", True, partial(metrics.aiou, threshold=0.5)),
@@ -88,7 +88,7 @@ class Outcome:
     """(N,) predicted points."""
     true_scores: NDArray[np.float64]
     """(N,) points."""
-    yardstick_scores: NDArray[np.float64]
+    baseline_scores: NDArray[np.float64]
     """(N,) mean training score of the same dive number; where two networks are compared, the other one's scores."""
     difficulties: NDArray[np.float64]
     """(N,) degrees of difficulty; nan where unknown."""
@@ -96,9 +96,9 @@ class Outcome:
     """(N, 2) predicted, sampled frames."""
     true_transitions: NDArray[np.int64]
     """(N, 2) labelled; -1 where unknown."""
-    yardstick_transitions: NDArray[np.int64] | None
+    baseline_transitions: NDArray[np.int64] | None
     """(2,) median training transitions, or (N, 2) the other network's; None where none are labelled."""
-    spread: NDArray[np.float64]
+    exemplar_std: NDArray[np.float64]
     """(N,) points: standard deviation of the predictions from the single exemplars."""
 
     def rows(self, start: int, stop: int | None) -> Outcome:
@@ -106,11 +106,11 @@ class Outcome:
         by_dive = (
             "scores",
             "true_scores",
-            "yardstick_scores",
+            "baseline_scores",
             "difficulties",
             "transitions",
             "true_transitions",
-            "spread",
+            "exemplar_std",
         )
         return replace(self, **{name: getattr(self, name)[start:stop] for name in by_dive})
 
@@ -141,36 +141,36 @@ def split_figures(
 
 
 @dataclass(frozen=True)
-class Calibrations:
+class ConformalIntervals:
     """Intervals around scores, from the errors on other dives than those they are for."""
 
     model: Calibration
     """Around the network's scores."""
-    yardstick: Calibration
+    baseline: Calibration
     """Around the dive-number means."""
 
     @classmethod
-    def of(cls, validation: Outcome) -> Calibrations | None:
-        """Calibrate on validation dives; None where there are too few."""
+    def of(cls, validation: Outcome) -> ConformalIntervals | None:
+        """Take the errors on validation dives; None where there are too few."""
         true = validation.true_scores
-        model, yardstick = calibrate(validation.scores, true), calibrate(validation.yardstick_scores, true)
-        return None if model is None or yardstick is None else cls(model, yardstick)
+        model, baseline = calibrate(validation.scores, true), calibrate(validation.baseline_scores, true)
+        return None if model is None or baseline is None else cls(model, baseline)
 
 
 def assess(
-    outcome: Outcome, *, calibrations: Calibrations | None = None, num_resamples: int = 1000, seed: int = 0
+    outcome: Outcome, *, intervals: ConformalIntervals | None = None, num_resamples: int = 1000, seed: int = 0
 ) -> list[MetricRow]:
     """Compute every metric that the labels allow.
 
     Args:
         outcome: predictions and labels.
-        calibrations: intervals whose coverage is to be measured.
+        intervals: those whose coverage is to be measured.
         num_resamples: resamples of each interval.
         seed: of the resampling.
 
     Returns:
-        Rows for a table: SRCC, R-l2, errors in points and judge points, AIoU at two thresholds, boundary error;
-        coverage and half width of the calibrated intervals.
+        Rows for a table: SRCC, R-l2, errors in points and in award, AIoU at two thresholds, boundary error;
+        coverage and half width of the conformal intervals.
     """
     true = outcome.true_scores
     span = float(np.ptp(true)) or float("nan")  # the split's range, not the resample's
@@ -195,21 +195,20 @@ def assess(
             figure(both, ours, theirs, *labels),
         )
 
-    scores, mean = outcome.scores, outcome.yardstick_scores
+    scores, mean = outcome.scores, outcome.baseline_scores
     rows = [row(metric, scores, mean, true) for metric in SCORE_METRICS]
     known = np.isfinite(outcome.difficulties)
     if known.any():
-        rows.append(row(JUDGE_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
+        rows.append(row(AWARD_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
     labelled = outcome.true_transitions[:, 0] >= 0
-    if labelled.any() and outcome.yardstick_transitions is not None:
-        theirs = np.broadcast_to(outcome.yardstick_transitions, outcome.transitions.shape)[labelled]
+    if labelled.any() and outcome.baseline_transitions is not None:
+        theirs = np.broadcast_to(outcome.baseline_transitions, outcome.transitions.shape)[labelled]
         wanted = outcome.true_transitions[labelled]
         rows += [row(metric, outcome.transitions[labelled], theirs, wanted) for metric in TRANSITION_METRICS]
-    if calibrations is not None:
-        intervals = calibrations.model, calibrations.yardstick
-        held = [np.abs(each - true) <= c.half_width_points for each, c in zip((scores, mean), intervals, strict=True)]
-        rows.append(row(_coverage_metric(intervals[0].level), *held))
-        rows.append(_half_width_row(*intervals))
+    if intervals is not None:
+        held = [np.abs(scores - true) <= intervals.model.half_width_points]
+        held.append(np.abs(mean - true) <= intervals.baseline.half_width_points)
+        rows += [row(_coverage_metric(intervals.model.level), *held), _half_width_row(intervals)]
     return rows
 
 
@@ -217,9 +216,9 @@ def _coverage_metric(level: float) -> Metric:
     return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, lambda held: float(np.mean(held)))
 
 
-def _half_width_row(ours: Calibration, theirs: Calibration) -> MetricRow:
-    """A calibration's own figure, the same for all dives: it has no interval over them."""
-    widths = ours.half_width_points, theirs.half_width_points
+def _half_width_row(intervals: ConformalIntervals) -> MetricRow:
+    """The same figure for all dives: it has no interval over them."""
+    widths = intervals.model.half_width_points, intervals.baseline.half_width_points
     figures = [Figure(value, None, None) for value in (*widths, widths[0] - widths[1])]
     return MetricRow("interval_half_width_points", "its half width, points", False, *figures)
 

@@ -1,4 +1,4 @@
-"""What a network must beat: predictions that never look at the dive.
+"""Baselines: predictions that never look at the dive, which a network must beat.
 
 Scores: the mean training score of the same dive number. Boundaries: the median training transitions, the same
 for every dive. Torch-free.
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
+from mcore.data.exemplars import by_dive_number
 from mcore.data.manifest import DiveRecord
-from mcore.data.pairs import by_dive_number
 from mcore.video import sample_indices, sampled_transitions
 
 

@@ -20,7 +20,7 @@ def scatter_plot(
     path: Path,
     predicted: NDArray[np.float64],
     true: NDArray[np.float64],
-    spread: NDArray[np.float64],
+    exemplar_std: NDArray[np.float64],
     dive_numbers: Sequence[str],
     title: str,
 ) -> None:
@@ -30,7 +30,7 @@ def scatter_plot(
         path: PNG file to write.
         predicted: (N,) points.
         true: (N,) points.
-        spread: (N,) points, drawn as error bars.
+        exemplar_std: (N,) points, drawn as error bars.
         dive_numbers: N of them.
         title: above the picture.
     """
@@ -44,7 +44,7 @@ def scatter_plot(
     for number, name in enumerate([*named, _OTHERS] if len(named) < len(frequent) else named):
         rows = [i for i, each in enumerate(dive_numbers) if each == name or (name == _OTHERS and each not in named)]
         style = {"color": f"C{number}", "fmt": "o", "markersize": 4.5, "elinewidth": 0.6, "alpha": 0.8}
-        axes.errorbar(true[rows], predicted[rows], yerr=spread[rows], label=name, **style)
+        axes.errorbar(true[rows], predicted[rows], yerr=exemplar_std[rows], label=name, **style)
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="true score, points", ylabel="predicted score, points")
     axes.set_aspect("equal")
     axes.set_title(title, fontsize=10)
@@ -54,17 +54,17 @@ def scatter_plot(
 
 
 def loss_curves(path: Path, history: Sequence[Mapping[str, float | int | None]], title: str) -> None:
-    """Draw each loss and the validation's SRCC over the epochs.
+    """Draw each loss and the validation's SRCC and AIoU over the epochs.
 
     Args:
         path: PNG file to write.
-        history: rows of metrics.csv; None where an epoch was not validated.
+        history: rows of metrics.csv, whose columns say which losses there are; None where an epoch was not validated.
         title: above the picture.
     """
     figure = _figure(7.2, 4.0)
     losses, validation = figure.subplots(1, 2)
-    for name in ("total", "regression", "transition", "contrastive"):
-        _curve(losses, history, f"loss_{name}", name)
+    for column in dict.fromkeys(name for row in history for name in row if name.startswith("loss_")):
+        _curve(losses, history, column, column.removeprefix("loss_"))
     losses.set_yscale("log")
     losses.set(title=f"{title}: losses", xlabel="epoch")
     losses.legend(fontsize=8)
@@ -134,7 +134,7 @@ def _figure(width_inches: float, height_inches: float) -> Any:
 
 
 def _curve(axes: Any, history: Sequence[Mapping[str, float | int | None]], column: str, label: str) -> None:
-    points = [(row["epoch"], row[column]) for row in history if row[column] is not None]
+    points = [(row["epoch"], row[column]) for row in history if row.get(column) is not None]
     if points:
         epochs, values = zip(*points, strict=True)
         axes.plot(epochs, values, marker=".", label=label)

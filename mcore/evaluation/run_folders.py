@@ -1,13 +1,10 @@
-"""What a run's folder says of its recipe and of each dive: read back for a comparison. Torch-free.
+"""Recipe and predictions of a run, read back from its folder for a comparison. Torch-free.
 
 A run is the folder of a training that holds its evaluation in a folder named after the split, or an evaluation alone.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +12,14 @@ from typing import Any
 
 from mcore.common.conformal import Calibration
 from mcore.common.errors import UserError
-from mcore.evaluation.files import METRICS, PREDICTION_COLUMNS, PREDICTIONS
+from mcore.common.typed_json import decode
+from mcore.evaluation.predictions import DivePrediction, read_predictions
+from mcore.evaluation.report import METRICS, PREDICTIONS, read_summary
 
 CONFIG = "config.json"
 """Recipe of a training, beside its checkpoints, which carry the same."""
+EVALUATION = "evaluation."
+"""How names of an evaluation's settings begin."""
 _EVALUATION_SETTINGS = (
     "checkpoint_sha256",
     "checkpoint_epoch",
@@ -28,24 +29,8 @@ _EVALUATION_SETTINGS = (
     "decoding",
     "seed",
 )
-EVALUATION = "evaluation."
-"""How names of an evaluation's settings begin."""
 _NOT_SETTINGS = ("data.manifest", "data.manifest_relative")
 """Where the list of dives lies differs between machines; ``data.sha256`` says which list it is."""
-
-
-@dataclass(frozen=True)
-class DivePrediction:
-    """What a run says of one dive."""
-
-    dive_number: str
-    difficulty: float | None
-    true_score: float
-    predicted_score: float
-    transitions: tuple[int, int]
-    """Predicted, sampled frames."""
-    true_transitions: tuple[int, int] | None
-    """None: not labelled."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ class Run:
     """Recipe and evaluation, by dotted names such as ``training.epochs``; without ``config.json``, evaluation only."""
     dives: Mapping[str, DivePrediction]
     """By name."""
-    calibration: Calibration | None
+    conformal_interval: Calibration | None
     """Interval around its scores; None: it has none."""
 
     def tells(self, setting: str) -> bool:
@@ -90,30 +75,20 @@ def _read_run(folder: Path, name: str, split: str) -> Run:
             f"{folder} holds no evaluation of the {split} dives ({split}/{METRICS}); make one with: "
             f"python -m mcore.evaluate {folder / 'best.pt'} --data MANIFEST --split {split}"
         )
-    summary = _read_json(evaluation / METRICS)
-    if summary.get("split") != split:
-        raise UserError(
-            f"{evaluation} is an evaluation of the {summary.get('split')} dives, not of {split}; see --split"
-        )
-    config = _read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    settings = {name: value for name, value in _flat(config).items() if name not in _NOT_SETTINGS}
-    settings |= {f"{EVALUATION}{name}": summary.get(name) for name in _EVALUATION_SETTINGS}
-    try:
-        known = summary.get("calibration")
-        calibration = None if known is None else Calibration(**known)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{evaluation / METRICS} is damaged ({error}); evaluate the run again") from error
-    return Run(name, folder, settings, _read_predictions(evaluation / PREDICTIONS), calibration)
+    summary = read_summary(evaluation / METRICS)
+    if summary.split != split:
+        raise UserError(f"{evaluation} is an evaluation of the {summary.split} dives, not of {split}; see --split")
+    config = _flat(_read_config(folder / CONFIG)) if (folder / CONFIG).is_file() else {}
+    settings = {name: value for name, value in config.items() if name not in _NOT_SETTINGS}
+    settings |= {f"{EVALUATION}{name}": getattr(summary, name) for name in _EVALUATION_SETTINGS}
+    return Run(name, folder, settings, read_predictions(evaluation / PREDICTIONS), summary.conformal_interval)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); evaluate the run again, or leave it out") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings; evaluate the run again, or leave it out")
-    return content
+        return decode(dict[str, Any], path.read_bytes(), f"{path} cannot be read; restore it, or leave the run out")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); restore it, or leave the run out") from error
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -122,33 +97,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
-
-
-def _read_predictions(path: Path) -> dict[str, DivePrediction]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error}); evaluate the run again") from error
-    if not rows or (missing := [column for column in PREDICTION_COLUMNS if column not in rows[0]]):
-        lacks = f"lacks {', '.join(missing)}" if rows else "is empty"
-        raise UserError(f"{path} {lacks}, as one of an earlier version; evaluate the run again")
-    try:
-        return {row["dive"]: _prediction(row) for row in rows}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); evaluate the run again") from error
-
-
-def _prediction(row: Mapping[str, str]) -> DivePrediction:
-    labelled = row["true_flight_frame"] != ""
-    score = float(row["predicted_score"])
-    if not math.isfinite(score):
-        raise ValueError(f"predicted_score is {score}")
-    return DivePrediction(
-        dive_number=row["dive_number"],
-        difficulty=float(row["difficulty"]) if row["difficulty"] else None,
-        true_score=float(row["true_score"]),
-        predicted_score=score,
-        transitions=(int(row["flight_frame"]), int(row["entry_frame"])),
-        true_transitions=(int(row["true_flight_frame"]), int(row["true_entry_frame"])) if labelled else None,
-    )

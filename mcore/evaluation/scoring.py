@@ -1,7 +1,7 @@
-"""Score listed dives against exemplars from another list: what validation and evaluation have in common.
+"""Scores of listed dives against exemplars from another list, for validation and evaluation.
 
 Every clip is encoded once and stored tokens are compared, where the published code encodes both videos again
-for each exemplar; the numbers are the same (NETWORK: section 5).
+for each exemplar; the numbers are the same (docs/reference/network.md, section 5).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mcore.common.errors import UserError
-from mcore.data.dataset import ClipBatch, ClipDataset, clip_loader
+from mcore.config import Decoding
+from mcore.data.exemplars import choose_exemplars
 from mcore.data.manifest import DiveRecord
-from mcore.data.pairs import choose_exemplars
-from mcore.devices.distributed import ALONE, Processes
-from mcore.network.decoding import Decoding, decode_with
+from mcore.devices.distributed import SINGLE_PROCESS, Processes
+from mcore.evaluation.clips import ClipBatch, ClipDataset, clip_loader, normalise
+from mcore.network.decoding import decode_with
 from mcore.network.model import MCoRe
 from mcore.network.stages import stage_tokens
-from mcore.training.loop import normalise
 
-CLIPS_A_BATCH = 8
-DEAD_POINTS = 1e-3
+CLIPS_PER_BATCH = 8
+COLLAPSED_POINTS = 1e-3
 """Predicted differences that vary less than this say nothing about the dives."""
 
 # Shapes: N dives, M exemplars, K tokens a stage, D features.
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which dives are scored, and against which."""
+class ScoringPlan:
+    """Dives to be scored, and the exemplars of each."""
 
     queries: list[DiveRecord]
     """Dives that have an exemplar."""
@@ -51,18 +51,18 @@ class Plan:
         """Clips to encode."""
         return len(self.queries) + len(self.pool)
 
-    def num_batches(self, processes: Processes = ALONE) -> int:
+    def num_batches(self, processes: Processes = SINGLE_PROCESS) -> int:
         """Batches in which ``predict`` encodes them, in this process."""
-        return sum(-(-len(processes.share(part)) // CLIPS_A_BATCH) for part in (self.queries, self.pool))
+        return sum(-(-len(processes.share(part)) // CLIPS_PER_BATCH) for part in (self.queries, self.pool))
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network says about the queries of a plan."""
+    """Predictions for the queries of a plan."""
 
     scores: NDArray[np.float64]
     """(N,) points."""
-    spread: NDArray[np.float64]
+    exemplar_std: NDArray[np.float64]
     """(N,) points: standard deviation over the exemplars."""
     transitions: NDArray[np.int64]
     """(N, 2) predicted, sampled frames."""
@@ -70,20 +70,20 @@ class Predictions:
     """(N, 2) labelled, sampled frames; -1 where unknown."""
 
 
-def dead_difference(predictions: Predictions, plan: Plan) -> float | None:
-    """The difference that a network predicts for all dives alike, points; None: it tells them apart.
+def collapsed_difference(predictions: Predictions, plan: ScoringPlan) -> float | None:
+    """The difference of a regression that has collapsed to a constant, points; None: it tells dives apart.
 
     Such a network still ranks dives, by the scores of their exemplars, and every graph of it passes every comparison.
     """
     known = [np.mean([plan.pool[at].score for at in exemplars]) for exemplars in plan.exemplars]
     differences = predictions.scores - np.array(known)
-    alike = len(differences) > 1 and np.ptp(differences) < DEAD_POINTS
+    alike = len(differences) > 1 and np.ptp(differences) < COLLAPSED_POINTS
     return float(differences.mean()) if alike else None
 
 
 @dataclass(frozen=True)
 class EncodedDives:
-    """What an evaluation keeps of its clips, in the loader's order."""
+    """Encodings that an evaluation keeps of its clips, in the loader's order."""
 
     tokens: Tensor
     """(N, 3K, D) float32 on the model's device, from the predicted transitions."""
@@ -93,16 +93,6 @@ class EncodedDives:
     """(N, 2) labelled; -1 where unknown."""
 
 
-@dataclass(frozen=True)
-class ScoredDives:
-    """Scores of dives against their exemplars."""
-
-    scores: NDArray[np.float64]
-    """(N,) points: mean over exemplars of exemplar score + predicted difference."""
-    spread: NDArray[np.float64]
-    """(N,) points: standard deviation over the exemplars."""
-
-
 def plan_scoring(
     queries: Sequence[DiveRecord],
     pool: Sequence[DiveRecord],
@@ -110,7 +100,7 @@ def plan_scoring(
     num_exemplars: int | None,
     seed: int,
     shared: bool = False,
-) -> Plan:
+) -> ScoringPlan:
     """Choose exemplars for each dive and keep only what is needed.
 
     Each split has a draw of its own, so that its dives meet the same exemplars whatever other splits are scored beside.
@@ -148,7 +138,7 @@ def plan_scoring(
         )
     used, positions = np.unique(np.concatenate([chosen[row] for row in kept]), return_inverse=True)
     ends = np.cumsum([len(chosen[row]) for row in kept])
-    return Plan(
+    return ScoringPlan(
         queries=[queries[row] for row in kept],
         skipped=[record for row, record in enumerate(queries) if not len(chosen[row])],
         pool=[pool[row] for row in used],
@@ -158,14 +148,14 @@ def plan_scoring(
 
 def predict(
     model: MCoRe,
-    plan: Plan,
+    plan: ScoringPlan,
     *,
     cache_dir: Path | None = None,
     workers: int = 0,
     after_batch: Callable[[], object] = lambda: None,
     decoding: Decoding = "published",
     nearest: int | None = None,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Predictions:
     """Encode each dive of a plan once and score the queries; boundaries are the predicted ones.
 
@@ -190,8 +180,8 @@ def predict(
     if nearest is not None:
         exemplars = nearest_exemplars(queries.tokens, pool.tokens, exemplars, nearest)
     pool_scores = np.array([record.score for record in plan.pool])
-    scored = score_dives(model, queries.tokens, pool.tokens, pool_scores, exemplars)
-    return Predictions(scored.scores, scored.spread, queries.transitions, queries.true_transitions)
+    scores, exemplar_std = score_dives(model, queries.tokens, pool.tokens, pool_scores, exemplars)
+    return Predictions(scores, exemplar_std, queries.transitions, queries.true_transitions)
 
 
 def encode_records(
@@ -202,14 +192,14 @@ def encode_records(
     workers: int = 0,
     after_batch: Callable[[], object] = lambda: None,
     decoding: Decoding = "published",
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> EncodedDives:
     """Encode dives in their order, each process its share; see ``predict``."""
     own, encoded = processes.share(records), None
     if own:
-        clips = clip_loader(ClipDataset(own, model.config.clip, cache_dir), CLIPS_A_BATCH, workers)
+        clips = clip_loader(ClipDataset(own, model.config.clip, cache_dir), CLIPS_PER_BATCH, workers)
         encoded = encode_dives(model, clips, len(own), after_batch, decoding=decoding)
-    if processes.count == 1 and encoded is not None:
+    if processes.world_size == 1 and encoded is not None:
         return encoded
     return _join(processes, encoded, len(records), next(model.parameters()).device)
 
@@ -256,7 +246,7 @@ def score_dives(
     exemplar_tokens: Tensor,
     exemplar_scores: NDArray[np.float64],
     exemplars: Sequence[NDArray[np.int64]],
-) -> ScoredDives:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Score encoded dives by their exemplars: mean of exemplar score + predicted difference.
 
     Args:
@@ -265,14 +255,17 @@ def score_dives(
         exemplar_tokens: (M, 3K, D).
         exemplar_scores: (M,) points.
         exemplars: for each dive the positions of its exemplars, at least one.
+
+    Returns:
+        (N,) points, and (N,) points: their standard deviation over the exemplars.
     """
-    scores, spread = [], []
+    scores, exemplar_stds = [], []
     for tokens, positions in zip(query_tokens, exemplars, strict=True):
         delta = model.compare(tokens[None], exemplar_tokens[torch.from_numpy(positions)])  # (E,)
         each = exemplar_scores[positions] + delta.double().cpu().numpy()
         scores.append(each.mean())
-        spread.append(each.std())
-    return ScoredDives(np.array(scores), np.array(spread))
+        exemplar_stds.append(each.std())
+    return np.array(scores), np.array(exemplar_stds)
 
 
 def nearest_exemplars(
@@ -309,6 +302,6 @@ def _join(processes: Processes, own: EncodedDives | None, total: int, device: to
     for rank, share in enumerate(shares):
         if share is not None:
             for whole, part in zip(joined, share, strict=True):
-                whole[rank :: processes.count] = part
+                whole[rank :: processes.world_size] = part
     tokens, transitions, true_transitions = joined
     return EncodedDives(torch.from_numpy(tokens).to(device), transitions, true_transitions)

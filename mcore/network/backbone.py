@@ -107,7 +107,7 @@ class RegNetY(nn.Module):
         # Set by mcore.training.compute, for training only: the compute dtype under autocast, and whether only each
         # block's input is kept and the rest computed again for the gradient.
         self.training_dtype: torch.dtype | None = None
-        self.recompute = False
+        self.activation_checkpointing = False
         self._initialise()
 
     def _initialise(self) -> None:
@@ -128,7 +128,7 @@ class RegNetY(nn.Module):
         """Extract one feature vector a frame.
 
         Args:
-            clips: (B, 3, T, H, W), float, normalised RGB (NETWORK: section 1).
+            clips: (B, 3, T, H, W), float, normalised RGB (docs/reference/network.md, section 1).
 
         Returns:
             (B, T, D), the same dtype.
@@ -146,7 +146,7 @@ class RegNetY(nn.Module):
     def _maps(self, clips: Tensor) -> Tensor:
         """Feature maps of every frame: (B, 3, T, H, W) -> (B*T, D, h, w)."""
         num_frames = clips.shape[2]
-        again = self.recompute and self.training and torch.is_grad_enabled()
+        again = self.activation_checkpointing and self.training and torch.is_grad_enabled()
         x = clips.transpose(1, 2).flatten(0, 1)  # (B*T, 3, H, W)
         x = self.stem(x)
         for name in self.stage_names:

@@ -39,7 +39,7 @@ _NUMPY_SCALARS: list[Any] = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """Content of a checkpoint file."""
 
     config: ModelConfig
     """The network's configuration."""

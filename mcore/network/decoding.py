@@ -1,4 +1,4 @@
-"""How transition logits become two transitions, where it is not the published rule.
+"""Decoding of transition logits to two transitions, by other rules than the published one.
 
 The published rule (``mcore.network.segmenter.decode_transitions``) looks for the first transition in the first half of
 the clip and for the second in the second half, which is wrong for dives that are not cut evenly. **Ordered**
@@ -7,15 +7,11 @@ decoding takes the most probable pair t1 < t2 of the whole clip.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from mcore.config import Decoding
 from mcore.network.segmenter import decode_transitions
-
-Decoding = Literal["published", "ordered", "thirds"]
-"""published: each transition in its half; ordered: the best pair of the whole clip; thirds: no segmentation."""
 
 
 def decode_with(decoding: Decoding, logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""MCoRe: backbone, segmenter, stage tokens and contrastive regression, put together (ICASSP 2024, arXiv 2401.02841).
+"""MCoRe: backbone, segmenter, stage tokens and contrastive regression (ICASSP 2024, arXiv 2401.02841).
 
 Training calls the module on pairs of clips; scoring calls ``encode`` once a clip and ``compare`` once a pair.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the network sees in a batch of clips."""
+    """Encodings of a batch of clips."""
 
     features: Tensor
     """(B, T, D) float: one vector a frame."""
@@ -41,7 +41,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class PairOutput:
-    """What a training step needs of a batch of pairs."""
+    """Output for a batch of pairs, as the losses need it."""
 
     logits: Tensor
     """(2B, T, 2): transition logits, queries first."""
@@ -170,7 +170,7 @@ class MCoRe(nn.Module):
     def freeze_batch_norm(self) -> None:
         """Keep the backbone's batch-norm statistics as they are; weights and biases still train.
 
-        Call it after every ``train()``, which would set them to be updated again (NETWORK: section 2).
+        Call it after every ``train()``, which would let them move again (docs/reference/network.md, section 2).
         """
         for module in self.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,12 @@ from mcore.config import BACKBONES
 from mcore.network.backbone import RegNetY
 from mcore.network.checkpoint import why_unreadable
 
-REPOSITORIES = {"regnety_002": "timm/regnety_002.pycls_in1k", "regnety_008": "timm/regnety_008.pycls_in1k"}
-"""Where timm publishes each backbone's ImageNet weights."""
-
 
 def load_pretrained(backbone: RegNetY, source: str | Path) -> str:
     """Load ImageNet weights into a backbone; its shifts keep their initial values.
 
     Args:
-        backbone: of the shape of ``regnety_002`` or ``regnety_008``, with any shift.
+        backbone: with any shift.
         source: a ``.safetensors``, ``.pth`` or ``.pt`` file with timm's parameter names, or ``"auto"`` to
             fetch timm's weights of the backbone's shape (cached by huggingface_hub).
 
@@ -51,15 +49,16 @@ def load_pretrained(backbone: RegNetY, source: str | Path) -> str:
 
 
 def _fetch(backbone: RegNetY) -> Path:
-    shape = (backbone.config.widths, backbone.config.depths)
-    name = next((name for name, config in BACKBONES.items() if (config.widths, config.depths) == shape), None)
-    if name is None:
+    shape = replace(backbone.config, shift="none")  # ImageNet has single pictures: the shift is ours alone
+    published = {name: named for name, named in BACKBONES.items() if named.pretrained is not None}
+    fitting = [named.pretrained for named in published.values() if replace(named.config, shift="none") == shape]
+    if not fitting:
         raise UserError(
             f"no ImageNet weights are published for widths {backbone.config.widths}; allowed: "
-            f"{', '.join(REPOSITORIES)}, or give a file: --pretrained WEIGHTS.safetensors"
+            f"{', '.join(published)}, or give a file: --pretrained WEIGHTS.safetensors"
         )
     hub = require("huggingface_hub", "train", "Fetching ImageNet weights")
-    file = (REPOSITORIES[name], "model.safetensors")
+    file = (fitting[0], "model.safetensors")
     if isinstance(cached := hub.try_to_load_from_cache(*file), str):
         return Path(cached)
     try:
@@ -68,7 +67,7 @@ def _fetch(backbone: RegNetY) -> Path:
         return Path(hub.hf_hub_download(*file))
     except Exception as error:  # the hub's client raises a dozen kinds, of several packages, when it is offline
         raise UserError(
-            f"cannot fetch {REPOSITORIES[name]} ({type(error).__name__}). Without a connection, download its "
+            f"cannot fetch {fitting[0]} ({type(error).__name__}). Without a connection, download its "
             "model.safetensors elsewhere and pass the file: --pretrained model.safetensors"
         ) from error
 

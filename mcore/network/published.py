@@ -1,4 +1,4 @@
-"""The published implementation's checkpoints, renamed to our names (NETWORK: sections 2 and 8)."""
+"""The published implementation's checkpoints, renamed to our names (docs/reference/network.md, sections 2 and 8)."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def _config_of(state: Mapping[str, Tensor], path: Path) -> ModelConfig:
         for stage in range(1, 5)
         if (tensor := state.get(f"backbone.s{stage}.b1.conv3.conv.weight")) is not None
     )
-    for backbone in BACKBONES.values():
-        if backbone.widths == widths:
-            return ModelConfig(backbone=backbone)
+    for named in BACKBONES.values():
+        if named.config.widths == widths:
+            return ModelConfig(backbone=named.config)
     raise CheckpointError(
         f"{path}: no known backbone has stages of widths {widths}; known: "
-        + ", ".join(f"{name} {backbone.widths}" for name, backbone in BACKBONES.items())
+        + ", ".join(f"{name} {named.config.widths}" for name, named in BACKBONES.items())
     )

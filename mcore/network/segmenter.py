@@ -1,4 +1,4 @@
-"""Procedure segmenter: where the flight begins and where the entry begins (MCoRe section 2.2).
+"""Procedure segmenter: first frames of the flight and of the entry (MCoRe section 2.2).
 
 A bidirectional GRU reads the frame features; each of two output channels is high at its transition's frame.
 """
@@ -35,7 +35,7 @@ class Segmenter(nn.Module):
 
 
 def decode_transitions(logits: Tensor) -> Tensor:
-    """Decode logits as the published network does (NETWORK: section 3).
+    """Decode logits as the published network does (docs/reference/network.md, section 3).
 
     The first transition is searched in the first half of the clip, the second in the second half; ties take
     the first frame, and a boundary of 0 counts as 1, so every stage has at least one frame.

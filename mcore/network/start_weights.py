@@ -26,7 +26,7 @@ _LONGEST_LIST = 6
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What a network was given from another checkpoint."""
+    """Weights that a network was given from another checkpoint."""
 
     source: dict[str, str]
     """``checkpoint`` (its path as given) and ``sha256``; recorded beside the run."""
@@ -86,7 +86,7 @@ def load_start_weights(model: MCoRe, path: Path) -> StartWeights:
 def _begin_as_shortcuts(decoder: Decoder, misfits: Container[str]) -> None:
     """Let decoder layers that are new pass on what they get: the trained layers behind them expect nothing else.
 
-    With random ones the regression was dead after two epochs: the same difference for all dives.
+    With random ones the regression collapsed to a constant within two epochs.
     """
     for number, layer in enumerate(decoder.layers):
         assert isinstance(layer, DecoderLayer)
@@ -126,7 +126,7 @@ def _prefixes(layer: str) -> list[str]:
 
 
 def _name(backbone: BackboneConfig) -> str | None:
-    named = (name for name, config in BACKBONES.items() if replace(config, shift=backbone.shift) == backbone)
+    named = (name for name, each in BACKBONES.items() if replace(each.config, shift=backbone.shift) == backbone)
     return next(named, None)
 
 

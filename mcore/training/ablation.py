@@ -1,4 +1,4 @@
-"""What an ablation varies, and the table it ends in. Torch-free.
+"""Variants of the method that an ablation compares, and the table of their figures. Torch-free.
 
 A variant is a training and a way to evaluate it; variants that differ only in evaluation share their training.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from mcore.config import Decoding
+from mcore.evaluation.config import ExemplarChoice
+from mcore.evaluation.tables import markdown_table
 
 BASE = "base"
 """The published method: the variant that the others are compared with."""
@@ -34,19 +38,19 @@ class Variant:
     """Flags of ``mcore.train``, where the training is the variant's own."""
     num_exemplars: int | Literal["all"] = 10
     """Exemplars of each dive."""
-    exemplars: Literal["random", "nearest"] = "random"
+    exemplars: ExemplarChoice = "random"
     """How they are chosen."""
-    decoding: Literal["published", "ordered", "thirds"] = "published"
+    decoding: Decoding = "published"
     """How transitions are found."""
 
 
 VARIANTS: dict[str, Variant] = {
     BASE: Variant("published method: 10 random exemplars, published decoding"),
-    "no-contrastive": Variant("without the contrastive loss", "no-contrastive", ("--contrastive-weight", "0")),
+    "no-contrastive": Variant("without the contrastive loss", "no-contrastive", ("--loss-weights.contrastive", "0")),
     "thirds": Variant(
         "without segmentation: equal thirds",
         "thirds",
-        ("--stages", "thirds", "--transition-weight", "0"),
+        ("--stages", "thirds", "--loss-weights.transition", "0"),
         decoding="thirds",
     ),
     "tsm": Variant("plain shift (TSM) instead of gated", "tsm", ("--model.backbone.shift", "tsm")),
@@ -62,12 +66,12 @@ VARIANTS: dict[str, Variant] = {
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedFigure:
     """A figure over seeds."""
 
     mean: float | None
     """Mean; None where the figure is undefined for a seed."""
-    deviation: float | None
+    seed_std: float | None
     """Sample standard deviation; None for fewer than two seeds."""
     values: tuple[float | None, ...]
     """By seed."""
@@ -81,19 +85,19 @@ class Row:
     """Name."""
     title: str
     """What is different."""
-    figures: dict[str, Spread]
+    figures: dict[str, SeedFigure]
     """By metric."""
-    srcc_gain: Spread | None
+    srcc_gain: SeedFigure | None
     """SRCC less that of the base of the same seed; None for the base, and where it was not run."""
 
 
-def spread(values: Sequence[float | None]) -> Spread:
+def over_seeds(values: Sequence[float | None]) -> SeedFigure:
     """Summarise a figure over seeds."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):
-        return Spread(None, None, tuple(values))
-    deviation = statistics.stdev(known) if len(known) > 1 else None
-    return Spread(statistics.fmean(known), deviation, tuple(values))
+        return SeedFigure(None, None, tuple(values))
+    seed_std = statistics.stdev(known) if len(known) > 1 else None
+    return SeedFigure(statistics.fmean(known), seed_std, tuple(values))
 
 
 def table_rows(results: Mapping[str, Sequence[Mapping[str, float | None]]]) -> list[Row]:
@@ -104,11 +108,11 @@ def table_rows(results: Mapping[str, Sequence[Mapping[str, float | None]]]) -> l
     """
     rows = []
     for name, by_seed in results.items():
-        figures = {metric: spread([each.get(metric) for each in by_seed]) for metric in COLUMNS}
+        figures = {metric: over_seeds([each.get(metric) for each in by_seed]) for metric in COLUMNS}
         gain = None
         if name != BASE and BASE in results:
             pairs = zip(figures["srcc"].values, (each.get("srcc") for each in results[BASE]), strict=True)
-            gain = spread([None if a is None or b is None else a - b for a, b in pairs])
+            gain = over_seeds([None if a is None or b is None else a - b for a, b in pairs])
         rows.append(Row(name, VARIANTS[name].title, figures, gain))
     return rows
 
@@ -116,21 +120,16 @@ def table_rows(results: Mapping[str, Sequence[Mapping[str, float | None]]]) -> l
 def markdown(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
     """Write the table: mean and, behind ±, the standard deviation over seeds."""
     titles = ["variant", *(title for title, _ in COLUMNS.values()), "SRCC - base"]
-    lines = [f"# {heading}", "", *notes, "", f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
+    lines = []
     for row in rows:
         cells = [_cell(row.figures[name], digits) for name, (_, digits) in COLUMNS.items()]
         gain = "" if row.srcc_gain is None else _cell(row.srcc_gain, 3, sign="+")
-        lines.append(f"| {row.title} (`{row.variant}`) | {' | '.join([*cells, gain])} |")
-    return "\n".join(lines) + "\n"
+        lines.append([f"{row.title} (`{row.variant}`)", *cells, gain])
+    return "\n".join([f"# {heading}", "", *notes, "", *markdown_table(titles, lines)]) + "\n"
 
 
-def as_json(rows: Sequence[Row], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The table as plain containers, with every seed's figures."""
-    return {**settings, "rows": [asdict(row) for row in rows]}
-
-
-def _cell(figure: Spread, digits: int, sign: str = "") -> str:
+def _cell(figure: SeedFigure, digits: int, sign: str = "") -> str:
     if figure.mean is None:
         return "undefined"
     text = f"{figure.mean:{sign}.{digits}f}"
-    return text if figure.deviation is None else f"{text} ± {figure.deviation:.{digits}f}"
+    return text if figure.seed_std is None else f"{text} ± {figure.seed_std:.{digits}f}"

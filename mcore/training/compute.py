@@ -1,4 +1,4 @@
-"""Makes a network compute as a ``ComputeConfig`` says: memory layout, half precision, compilation, recomputation."""
+"""Memory layout, compute dtype, compilation and activation checkpointing of a network in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mcore.network.model import MCoRe
 from mcore.training.config import ComputeConfig
 
 DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""Arithmetic of the backbone by its name; None is the weights' own."""
+"""Compute dtype of the backbone by its name; None is the weights' own."""
 
 
 def prepare_network(model: MCoRe, compute: ComputeConfig, device: torch.device) -> None:
@@ -23,7 +23,7 @@ def prepare_network(model: MCoRe, compute: ComputeConfig, device: torch.device) 
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     model.backbone.training_dtype = DTYPES[compute.precision]
-    model.backbone.recompute = compute.recompute
+    model.backbone.activation_checkpointing = compute.activation_checkpointing
     if compute.compile:
         check_compiler(device)
         model.backbone.compile()

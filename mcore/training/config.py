@@ -1,23 +1,27 @@
-"""How MCoRe is trained: one frozen dataclass, and the named presets of network and training together.
+"""Configuration of a training: recipe, way to compute it, presets, and the options of a run. Torch-free.
 
-``paper`` is the published recipe (NETWORK: section 6) and departs from it nowhere; every option that departs
-says why it exists. Nothing here needs torch.
+``paper`` is the published recipe (docs/reference/network.md, section 6) and departs from it nowhere; every option that
+departs says why it exists.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from mcore.common.errors import UserError
-from mcore.config import BackboneConfig, ClipConfig, ModelConfig
+from mcore.config import BACKBONES, NETWORKS, ModelConfig, PresetName, from_dict
+from mcore.training.losses import LOSSES, default_weights
 
-BatchNormMode = Literal["frozen", "calibrated", "trained"]
+BatchNormMode = Literal["frozen", "estimated", "trained"]
 Schedule = Literal["constant", "cosine"]
 StageSource = Literal["labelled", "thirds"]
 Precision = Literal["fp32", "bf16", "fp16"]
-PresetName = Literal["paper", "tiny"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,13 @@ class TrainingConfig:
     """Largest norm of the gradient; none as published."""
     batch_norm: BatchNormMode = "frozen"
     """Backbone's batch-norm statistics: frozen as loaded (published, right for pretrained weights);
-    calibrated once on training clips, then frozen; or trained. Random weights need one of the last two, because frozen
+    estimated once on training clips, then frozen; or trained. Random weights need one of the last two, because frozen
     statistics of 0 and 1 normalise nothing."""
     score_scale_points: float = 1.0
     """Points that count as 1 in the regression loss. The last layer starts, and learns, this much faster,
     which equals training on scores divided by it; the network still gives points. 1 as published."""
-    regression_weight: float = 1.0
-    """Weight of L_aqa."""
-    transition_weight: float = 1.0
-    """Weight of L_tas."""
-    contrastive_weight: float = 10.0
-    """Weight of L_cont."""
+    loss_weights: dict[str, float] = field(default_factory=default_weights)
+    """Weight of each loss in their sum."""
     stages: StageSource = "labelled"
     """Stages whose tokens are compared: the labelled ones as published, or equal thirds of the clip, which is
     the network without its segmentation."""
@@ -70,17 +70,19 @@ class TrainingConfig:
         for name in ("learning_rate", "backbone_learning_rate", "score_scale_points"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("warmup_steps", "regression_weight", "transition_weight", "contrastive_weight", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name, value in {**self.loss_weights, "warmup_steps": self.warmup_steps, "seed": self.seed}.items():
+            if value < 0:
+                raise UserError(f"{name} is {value}; it must not be negative")
+        if unknown := sorted(set(self.loss_weights) - set(LOSSES)):
+            raise UserError(f"no loss is named {', '.join(unknown)}; known: {', '.join(LOSSES)}")
         if self.gradient_clip_norm is not None and not self.gradient_clip_norm > 0:
             raise UserError(f"gradient_clip_norm is {self.gradient_clip_norm}; it must be above 0, or None")
         if not 0 <= self.flip_probability <= 1:
             raise UserError(f"flip_probability is {self.flip_probability}; allowed: 0 to 1")
         if self.schedule not in ("constant", "cosine"):
             raise UserError(f"schedule is {self.schedule!r}; allowed: constant, cosine")
-        if self.batch_norm not in ("frozen", "calibrated", "trained"):
-            raise UserError(f"batch_norm is {self.batch_norm!r}; allowed: frozen, calibrated, trained")
+        if self.batch_norm not in ("frozen", "estimated", "trained"):
+            raise UserError(f"batch_norm is {self.batch_norm!r}; allowed: frozen, estimated, trained")
         if self.stages not in ("labelled", "thirds"):
             raise UserError(f"stages is {self.stages!r}; allowed: labelled, thirds")
 
@@ -103,47 +105,47 @@ class TrainingConfig:
 class ComputeConfig:
     """How the same recipe is computed: faster, or in less memory. No field changes what is learned from what."""
 
-    micro_batches: int = 1
-    """Parts into which a step's pairs are divided; their gradients add up to the step's (gradient accumulation)."""
+    gradient_accumulation: int = 1
+    """Parts into which a step's pairs are divided, to save memory; their gradients add up to the step's."""
     precision: Precision = "fp32"
-    """Arithmetic of the backbone in training: fp32; bf16 or fp16 where torch's autocast allows it. fp16 needs CUDA
-    and scales its loss. Weights, heads, losses and validation stay float32."""
+    """Compute dtype of the backbone in training: fp32; bf16 or fp16 where torch's autocast allows it. fp16 needs CUDA
+    and scales its loss. Weights, all after the backbone, losses and validation stay float32."""
     channels_last: bool = True
     """Keep a pixel's channels together in memory, which convolutions prefer on most devices."""
     compile: bool = False
     """Compile the backbone by torch.compile; pays after minutes, needs a C++ compiler on a CPU and Triton on CUDA."""
-    recompute: bool = False
-    """Keep only the input of each backbone block and compute the rest again for the gradient (activation
-    checkpointing): less memory, a third more work."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each backbone block and compute the rest again for the gradient: less memory, a third
+    more work."""
 
     def __post_init__(self) -> None:
-        if self.micro_batches < 1:
-            raise UserError(f"micro_batches is {self.micro_batches}; it must be at least 1")
+        if self.gradient_accumulation < 1:
+            raise UserError(f"gradient_accumulation is {self.gradient_accumulation}; it must be at least 1")
         if self.precision not in ("fp32", "bf16", "fp16"):
             raise UserError(f"precision is {self.precision!r}; allowed: fp32, bf16, fp16")
 
-    def check(self, training: TrainingConfig, num_processes: int, device_type: str) -> None:
+    def check(self, training: TrainingConfig, world_size: int, device_type: str) -> None:
         """Refuse what cannot be computed, or would be another training.
 
         Raises:
-            UserError: statistics of parts of a batch, or an arithmetic that the device lacks.
+            UserError: statistics of parts of a batch, or a compute dtype that the device lacks.
         """
         if self.precision == "fp16" and device_type != "cuda":
             raise UserError(f"--precision fp16 needs CUDA, the device is {device_type}; allowed there: fp32, bf16")
-        if self.micro_batches * num_processes > training.batch_size:
+        if self.gradient_accumulation * world_size > training.batch_size:
             raise UserError(
-                f"a step of {training.batch_size} pairs cannot be divided among {num_processes} process(es) with "
-                f"{self.micro_batches} part(s) each: raise --batch-size, or lower --micro-batches"
+                f"a step of {training.batch_size} pairs cannot be divided among {world_size} process(es) with "
+                f"{self.gradient_accumulation} part(s) each: raise --batch-size, or lower --gradient-accumulation"
             )
         divided = {
-            "--micro-batches above 1": self.micro_batches > 1,
-            "--recompute": self.recompute,
-            "several processes": num_processes > 1,
+            "--gradient-accumulation above 1": self.gradient_accumulation > 1,
+            "--activation-checkpointing": self.activation_checkpointing,
+            "several processes": world_size > 1,
         }
         if training.batch_norm == "trained" and (names := [name for name, used in divided.items() if used]):
             raise UserError(
                 f"--batch-norm trained takes its statistics from whole batches, once a step; {' and '.join(names)} "
-                "would change them. Allowed: --batch-norm frozen or calibrated"
+                "would change them. Allowed: --batch-norm frozen or estimated"
             )
 
 
@@ -151,21 +153,17 @@ class ComputeConfig:
 class Preset:
     """A network and the training that suits it."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig
     """Network."""
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig
     """Training."""
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "paper": Preset(),
+    "paper": Preset(NETWORKS["paper"], TrainingConfig()),
     "tiny": Preset(
-        model=ModelConfig(
-            clip=ClipConfig(num_frames=32, resize_height=80, resize_width=64, crop_size=64),
-            backbone=BackboneConfig(stem_width=16, widths=(16, 32, 64, 96), depths=(1, 1, 2, 2)),
-            decoder_layers=1,
-        ),
-        training=TrainingConfig(
+        NETWORKS["tiny"],
+        TrainingConfig(
             epochs=16,
             batch_size=4,
             learning_rate=2e-3,
@@ -173,12 +171,85 @@ PRESETS: dict[PresetName, Preset] = {
             schedule="cosine",
             warmup_steps=20,
             gradient_clip_norm=1.0,
-            batch_norm="calibrated",
+            batch_norm="estimated",
             score_scale_points=10.0,
-            contrastive_weight=0.1,
+            loss_weights=default_weights(contrastive=0.1),
             validate_every=4,
         ),
     ),
 }
 """``paper``: the published network and recipe. ``tiny``: small enough to learn from nothing in minutes on two
-CPU cores (``make demo``); docs/tiny_seeds.md holds what it reaches."""
+CPU cores (``make demo``)."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of a run: its data, its folder and its weights, beside recipe and network."""
+
+    data: Path
+    """List of dives (.jsonl or .csv) with splits train and val."""
+    out: Path
+    """Folder of the run: config.json, last.pt, best.pt, metrics.csv, losses.png, tensorboard/."""
+    preset: PresetName = "paper"
+    """Network and recipe that the other flags override; a resumed run keeps its own."""
+    backbone: Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(BACKBONES)}}}")] = None
+    """Named backbone instead of the preset's; --model.backbone.* flags change single numbers of it."""
+    resume: bool = False
+    """Go on from last.pt in --out."""
+    overwrite: Annotated[bool, tyro.conf.arg(aliases=["--force"])] = False
+    """Delete the run that is in --out."""
+    pretrained: str | None = None
+    """ImageNet weights of the backbone: a .safetensors or .pth file, or "auto" to fetch them."""
+    start_from: Path | None = None
+    """Checkpoint whose weights the network begins with, where they fit: to go on learning from other dives, or
+    from larger clips. Network and recipe stay those of preset and flags."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    workers: int = 0
+    """Processes that read clips; they change the speed, nothing else."""
+    cache: Path | None = None
+    """Folder of decoded clips; default: .clips beside the list of dives."""
+    no_cache: bool = False
+    """Decode the videos in every epoch."""
+    save_every_steps: int = 200
+    """Steps between saves of last.pt within an epoch; 0: only at its end."""
+    training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=TrainingConfig)
+    """Recipe."""
+    compute: Annotated[ComputeConfig, tyro.conf.arg(name="")] = field(default_factory=ComputeConfig)
+    """How the recipe is computed; a resumed run keeps it unless told otherwise."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Network."""
+
+    def __post_init__(self) -> None:
+        if self.backbone is not None and self.backbone not in BACKBONES:
+            raise UserError(f"--backbone {self.backbone}; allowed: {', '.join(BACKBONES)}")
+        if self.start_from is None:
+            return
+        if self.resume:
+            raise UserError(
+                "--resume goes on with the weights of the run in --out: drop --start-from; or drop --resume and "
+                "choose another --out for a new run"
+            )
+        if self.pretrained is not None:
+            raise UserError(
+                "--start-from and --pretrained both give the backbone's weights: drop --pretrained to begin with those "
+                f"of {self.start_from}, or --start-from to begin with ImageNet's"
+            )
+
+
+def training_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
+    """Read a recipe as a checkpoint holds it; those of earlier versions had a field for each weight."""
+    known = dict(values)
+    if "loss_weights" not in known:
+        known["loss_weights"] = {name: known.pop(f"{name}_weight") for name in LOSSES if f"{name}_weight" in known}
+    if known.get("batch_norm") == "calibrated":
+        known["batch_norm"] = "estimated"
+    return from_dict(TrainingConfig, known)
+
+
+def compute_from_dict(values: Mapping[str, Any]) -> ComputeConfig:
+    """Read how a run was computed, as a checkpoint holds it; plainly where it began before there was a choice."""
+    renamed = {"micro_batches": "gradient_accumulation", "recompute": "activation_checkpointing"}
+    known = {renamed.get(name, name): value for name, value in values.items()}
+    known = {name: value for name, value in known.items() if name not in ("num_processes", "world_size", "device")}
+    return from_dict(ComputeConfig, known)

@@ -1,4 +1,4 @@
-"""What a training writes while it runs: a progress bar or lines, a CSV file, TensorBoard.
+"""Log of a training: a progress bar or lines, a CSV file, TensorBoard.
 
 The CSV holds only what seed, data and configuration decide, so that two runs of the same training can be
 compared byte by byte; times go to the terminal and to TensorBoard.
@@ -19,7 +19,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,32 +26,38 @@ from rich.progress import (
 
 from mcore.common.files import write_text
 from mcore.common.optional import require
+from mcore.training.losses import LOSSES, TOTAL
 
 Row = dict[str, float | int | None]
 """An epoch's figures; None where it was not validated."""
 
-COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "loss_total",
-    "loss_regression",
-    "loss_transition",
-    "loss_contrastive",
-    "val_srcc",
-    "val_relative_l2",
-    "val_mae_points",
-    "val_aiou_50",
-    "val_aiou_75",
-    "val_boundary_error_frames",
-)
-"""Columns of metrics.csv."""
+VALIDATION_COLUMNS = {
+    "val_srcc": "srcc",
+    "val_relative_l2": "relative_l2_x100",
+    "val_mae_points": "mae_points",
+    "val_aiou_50": "aiou_50",
+    "val_aiou_75": "aiou_75",
+    "val_boundary_error_frames": "boundary_error_mean_frames",
+}
+"""Columns of a validation and the metrics they hold (``mcore.evaluation.assessment``)."""
+
+
+def columns() -> list[str]:
+    """Columns of metrics.csv: a ``loss_`` for each loss that is registered."""
+    losses = [f"loss_{name}" for name in (TOTAL, *LOSSES)]
+    return ["epoch", "learning_rate", *losses, *VALIDATION_COLUMNS]
 
 
 class TrainLog:
-    """Follows a training; a context manager, because it owns a progress bar and an open event file."""
+    """Log of a training; a context manager, because it owns a progress bar and an open event file.
 
-    def __init__(self, run_dir: Path, *, total_steps: int, done_steps: int, first_epoch: int) -> None:
-        self._csv_path = run_dir / "metrics.csv"
+    Of several processes only the first writes: the log of the others is silent.
+    """
+
+    def __init__(
+        self, run_dir: Path, *, total_steps: int, done_steps: int, first_epoch: int, silent: bool = False
+    ) -> None:
+        self._csv_path, self._silent = run_dir / "metrics.csv", silent
         self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -62,13 +67,15 @@ class TrainLog:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=silent or not self._console.is_terminal,
         )
-        self._steps: TaskID = self._progress.add_task("training", total=total_steps, completed=done_steps)
-        self._clips: TaskID = self._progress.add_task("validating", visible=False)
+        self._steps = self._progress.add_task("training", total=total_steps, completed=done_steps)
+        self._clips = self._progress.add_task("validating", visible=False)
         self._epoch_started = time.monotonic()
-        tensorboard = require("torch.utils.tensorboard", "train", "Training")
-        self._events: Any = tensorboard.SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_epoch)
+        self._events: Any = None
+        if not silent:
+            tensorboard = require("torch.utils.tensorboard", "train", "Training")
+            self._events = tensorboard.SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_epoch)
 
     def __enter__(self) -> TrainLog:
         self._progress.start()
@@ -79,7 +86,8 @@ class TrainLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
     def step(self, epoch: int, epochs: int, losses: Mapping[str, float]) -> None:
         """Show one step: the epoch's mean losses so far."""
@@ -96,15 +104,18 @@ class TrainLog:
 
     def warn(self, text: str) -> None:
         """Say what is wrong, above the progress bars."""
-        self._progress.print(f"warning: {text}", soft_wrap=True, highlight=False, markup=False)
+        if not self._silent:
+            self._progress.print(f"warning: {text}", soft_wrap=True, highlight=False, markup=False)
 
     def epoch(self, history: Sequence[Row], epochs: int) -> None:
         """Write the last epoch of a history: CSV, TensorBoard and, away from a terminal, one line."""
         self._progress.update(self._clips, visible=False)
-        row = history[-1]
-        self.write_csv(history)
         seconds = time.monotonic() - self._epoch_started
         self._epoch_started = time.monotonic()
+        if self._silent:
+            return
+        self.write_csv(history)
+        row = history[-1]
         for name, value in row.items():
             if name != "epoch" and value is not None:
                 self._events.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
@@ -115,46 +126,19 @@ class TrainLog:
 
     def write_csv(self, history: Sequence[Row]) -> None:
         """Write the whole history, atomically: what an interrupted run wrote too much is gone."""
+        if self._silent:
+            return
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns(), lineterminator="\n")  # empty where a run began without a loss
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in history)
         write_text(self._csv_path, text.getvalue())
 
 
-class SilentLog:
-    """Stands in for a log in a process that neither prints nor writes."""
-
-    def __enter__(self) -> SilentLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
-
-    def step(self, epoch: int, epochs: int, losses: Mapping[str, float]) -> None:
-        """Leave it to the first process."""
-
-    def validating(self, num_batches: int) -> None:
-        """Leave it to the first process."""
-
-    def validation_batch(self) -> None:
-        """Leave it to the first process."""
-
-    def warn(self, text: str) -> None:
-        """Leave it to the first process."""
-
-    def epoch(self, history: Sequence[Row], epochs: int) -> None:
-        """Leave it to the first process."""
-
-    def write_csv(self, history: Sequence[Row]) -> None:
-        """Leave it to the first process."""
-
-
 def _line(row: Row, epochs: int, seconds: float) -> str:
     """An epoch in one line."""
-    names = ("regression", "transition", "contrastive")
-    losses = "  ".join(f"{name} {row[f'loss_{name}']:.3g}" for name in names)
-    text = f"epoch {row['epoch']}/{epochs}  {seconds:.1f} s  loss {row['loss_total']:.4g} ({losses})"
+    losses = "  ".join(f"{name} {row[f'loss_{name}']:.3g}" for name in LOSSES)
+    text = f"epoch {row['epoch']}/{epochs}  {seconds:.1f} s  loss {row[f'loss_{TOTAL}']:.4g} ({losses})"
     if row["val_mae_points"] is not None:
         srcc = "undefined" if row["val_srcc"] is None else f"{row['val_srcc']:.3f}"
         text += f"  val SRCC {srcc}, {row['val_mae_points']:.2f} points"

@@ -1,4 +1,4 @@
-"""One step and one epoch of training: tensors in, figures out; no paths, no command line, no logger."""
+"""The training loop: one step and one epoch, tensors in, figures out; no paths, no command line, no logger."""
 
 from __future__ import annotations
 
@@ -8,63 +8,46 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig
-from mcore.data.dataset import PairBatch
-from mcore.devices.distributed import ALONE, Processes
+from mcore.devices.distributed import SINGLE_PROCESS, Processes
+from mcore.evaluation.clips import normalise
 from mcore.network.decoding import thirds
 from mcore.network.model import MCoRe, PairOutput
-from mcore.training import losses
 from mcore.training.config import ComputeConfig, TrainingConfig
+from mcore.training.losses import TOTAL, PairTargets, loss_names, weighted_losses
+from mcore.training.pairs import PairBatch
 
 PLAIN = ComputeConfig()
 """Whole batches in float32."""
-LOSS_PARTS = ("regression", "transition", "contrastive", "total")
 
-# Shapes: B pairs, N clips, T frames, c crop size.
+# Shapes: B pairs, T frames, c crop size.
 
 
 @dataclass
 class LossMeter:
-    """Mean loss parts of an epoch so far; plain numbers, so that a checkpoint can hold them."""
+    """Mean losses of an epoch so far; plain numbers, so that a checkpoint can hold them."""
 
     num_steps: int = 0
     """Steps made in this epoch."""
     num_pairs: int = 0
     """Pairs seen in this epoch."""
-    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(LOSS_PARTS, 0.0))
-    """Sum over pairs of each part."""
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(loss_names(), 0.0))
+    """Sum over pairs of each loss, and of their weighted sum."""
 
-    def add(self, parts: Mapping[str, float], num_pairs: int) -> None:
+    def add(self, losses: Mapping[str, float], num_pairs: int) -> None:
         """Count one step."""
         self.num_steps += 1
         self.num_pairs += num_pairs
-        for name, value in parts.items():
-            self.sums[name] += value * num_pairs
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * num_pairs
 
     def means(self) -> dict[str, float]:
-        """Mean of each part over the pairs seen; 0 before the first."""
+        """Mean of each over the pairs seen; 0 before the first."""
         return {name: value / max(1, self.num_pairs) for name, value in self.sums.items()}
-
-
-def normalise(frames: Tensor, config: ClipConfig) -> Tensor:
-    """Turn frames into network input; ``mcore.video.normalise`` for batches, on the frames' device.
-
-    Args:
-        frames: (N, T, c, c, 3) uint8 RGB.
-        config: mean and standard deviation.
-
-    Returns:
-        (N, 3, T, c, c) float32 whose memory stays channels-last, which convolutions on CPUs prefer.
-    """
-    x = frames.to(torch.float32).div_(255)
-    x = x.sub_(x.new_tensor(config.mean)).div_(x.new_tensor(config.std))
-    return x.permute(0, 4, 1, 2, 3)
 
 
 def make_optimizer(model: MCoRe, config: TrainingConfig) -> torch.optim.Adam:
@@ -95,7 +78,7 @@ def scale_last_layer(model: MCoRe, config: TrainingConfig) -> None:
 class TrainingStep:
     """One optimiser step on a batch of pairs: in parts, in half precision, with other processes, or plainly.
 
-    The parts' and processes' losses are weighted by their pairs, so that the gradient is the whole batch's.
+    The losses of parts and of processes are weighted by their pairs, so that the gradient is the whole batch's.
     """
 
     def __init__(
@@ -104,7 +87,7 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         config: TrainingConfig,
         compute: ComputeConfig = PLAIN,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         """Prepare steps.
 
@@ -112,15 +95,15 @@ class TrainingStep:
             model: network, on the device to train on (``mcore.training.compute.prepare_network``).
             optimizer: from ``make_optimizer``.
             config: loss weights, gradient clipping.
-            compute: parts of a batch, precision, memory layout.
+            compute: gradient accumulation, precision, memory layout.
             processes: all of them must make the same steps.
         """
         self.model, self.optimizer, self.config, self.compute = model, optimizer, config, compute
         self.processes = processes
-        self.device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=compute.precision == "fp16")
+        device = next(model.parameters()).device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=compute.precision == "fp16")
         self.network: nn.Module = model
-        if processes.count > 1:
+        if processes.world_size > 1:
             self.network = _distributed(model)
 
     def __call__(self, batch: PairBatch, num_pairs: int | None = None) -> tuple[dict[str, float], int]:
@@ -132,32 +115,31 @@ class TrainingStep:
                 share of a short batch is given a pair that does not count.
 
         Returns:
-            Mean of each loss part over the step's pairs, and their number; the same in every process.
+            Mean of each loss over the step's pairs, and their number; the same in every process.
         """
         processes = self.processes
         total = batch.num_pairs if num_pairs is None else num_pairs
         own = len(processes.share(range(total)))
-        parts = split_pairs(batch, self.compute.micro_batches)
-        sums = torch.zeros(len(LOSS_PARTS), dtype=torch.float64)
+        parts = batch.split(self.compute.gradient_accumulation)
+        sums = torch.zeros(len(loss_names()), dtype=torch.float64)
         self.optimizer.zero_grad(set_to_none=True)
         for index, part in enumerate(parts):
             counted = part.num_pairs if own else 0
             with self._gradients_stay_here(index < len(parts) - 1):
-                losses_of_part = pair_losses(
-                    self.model, part, self.config, self.device,
-                    network=self.network, channels_last=self.compute.channels_last,
-                )  # fmt: skip
+                losses = pair_losses(
+                    self.model, part, self.config, network=self.network, channels_last=self.compute.channels_last
+                )
                 # Distributed gradients are averaged over the processes: hence times their number.
-                loss = losses_of_part["total"] * (counted * processes.count / total)
+                loss = losses[TOTAL] * (counted * processes.world_size / total)
                 torch.autograd.backward(self.scaler.scale(loss))
-            sums += torch.stack([losses_of_part[name].detach() for name in LOSS_PARTS]).double().cpu() * counted
+            sums += torch.stack([losses[name].detach() for name in loss_names()]).double().cpu() * counted
         if self.config.gradient_clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         values = [sum(each) / total for each in zip(*processes.gather(sums.tolist()), strict=True)]
-        return dict(zip(LOSS_PARTS, values, strict=True)), total
+        return dict(zip(loss_names(), values, strict=True)), total
 
     def _gradients_stay_here(self, more_parts: bool) -> AbstractContextManager[None]:
         """Leave sending gradients to a step's last part."""
@@ -175,25 +157,11 @@ def _distributed(model: MCoRe) -> DistributedDataParallel:
         return DistributedDataParallel(model, broadcast_buffers=False)
 
 
-def split_pairs(batch: PairBatch, num_parts: int) -> list[PairBatch]:
-    """Divide a batch of pairs into parts of nearly equal size; fewer parts where there are fewer pairs."""
-    if num_parts == 1:
-        return [batch]
-    parts = []
-    for rows in np.array_split(np.arange(batch.num_pairs), min(num_parts, batch.num_pairs)):
-        both = torch.from_numpy(np.concatenate([rows, rows + batch.num_pairs]))
-        parts.append(PairBatch(batch.frames[both], batch.transitions[both], batch.scores[both]))
-    return parts
-
-
 def train_one_epoch(
-    model: MCoRe,
+    step: TrainingStep,
     batches: Iterable[PairBatch],
-    optimizer: torch.optim.Optimizer,
-    config: TrainingConfig,
     meter: LossMeter,
     *,
-    step: TrainingStep | None = None,
     pairs_in_step: Callable[[int], int] | None = None,
     learning_rate_factor: Callable[[int], float] = lambda step: 1.0,
     after_step: Callable[[], bool] = lambda: False,
@@ -201,12 +169,9 @@ def train_one_epoch(
     """Train on batches of pairs.
 
     Args:
-        model: network, on the device to train on.
+        step: makes a step.
         batches: what is left of the epoch; of several processes, each its share.
-        optimizer: from ``make_optimizer``.
-        config: loss weights, batch-norm mode, gradient clipping.
         meter: counts on from an interrupted epoch's steps.
-        step: how a step is made; None makes it plainly.
         pairs_in_step: pairs of a step of this epoch in all processes together; None: those of the batch.
         learning_rate_factor: share of ``base_lr`` at a step of this epoch.
         after_step: called after each step; True stops.
@@ -217,12 +182,11 @@ def train_one_epoch(
     Raises:
         UserError: a loss is no longer a number; ``after_step`` is not called, so that nothing of it is saved.
     """
-    model.train()
-    if config.batch_norm != "trained":
-        model.freeze_batch_norm()
-    step = step or TrainingStep(model, optimizer, config)
+    step.model.train()
+    if step.config.batch_norm != "trained":
+        step.model.freeze_batch_norm()
     for batch in batches:
-        for group in optimizer.param_groups:
+        for group in step.optimizer.param_groups:
             group["lr"] = group["base_lr"] * learning_rate_factor(meter.num_steps)
         means, num_pairs = step(batch, None if pairs_in_step is None else pairs_in_step(meter.num_steps))
         if not all(map(math.isfinite, means.values())):
@@ -233,8 +197,8 @@ def train_one_epoch(
     return True
 
 
-def _divergence(parts: Mapping[str, float], step: int) -> str:
-    losses = ", ".join(f"{name} {value:g}" for name, value in parts.items())
+def _divergence(means: Mapping[str, float], step: int) -> str:
+    losses = ", ".join(f"{name} {value:g}" for name, value in means.items())
     return (
         f"training diverged at step {step + 1} of the epoch: the losses are {losses}. Start again with a lower "
         "--learning-rate and --backbone-learning-rate, or with --gradient-clip-norm 1"
@@ -245,50 +209,36 @@ def pair_losses(
     model: MCoRe,
     batch: PairBatch,
     config: TrainingConfig,
-    device: torch.device,
     *,
     network: nn.Module | None = None,
     channels_last: bool = True,
 ) -> dict[str, Tensor]:
-    """Run the network on a batch of pairs and weigh its losses (NETWORK: section 6).
+    """Run the network on a batch of pairs and weigh its losses (docs/reference/network.md, section 6).
 
     Args:
         model: network.
-        batch: pairs.
+        batch: pairs, on any device.
         config: loss weights, scale, where the stages are.
-        device: the network's.
-        network: what is called instead of ``model``: the same, wrapped.
+        network: called instead of ``model``: the same, wrapped.
         channels_last: memory layout of the network's input.
 
     Returns:
-        Scalars by LOSS_PARTS; ``regression`` in units of ``score_scale_points`` squared.
+        Scalars by ``loss_names()``; ``regression`` in units of ``score_scale_points`` squared.
     """
-    clips = normalise(batch.frames.to(device, non_blocking=True), model.config.clip)
+    device = next(model.parameters()).device
+    clips = normalise(batch.frames.to(device, non_blocking=True), model.config.clip)  # (2B, 3, T, c, c)
     if not channels_last:
         clips = clips.contiguous()
-    transitions = batch.transitions.to(device, non_blocking=True)
+    transitions = batch.transitions.to(device, non_blocking=True)  # (2B, 2)
     stages = transitions if config.stages == "labelled" else thirds(transitions, batch.frames.shape[1])
-    query_scores, exemplar_scores = (batch.scores.to(device) / config.score_scale_points).chunk(2)
+    query_scores, exemplar_scores = (batch.scores.to(device) / config.score_scale_points).chunk(2)  # (B,) both
     output: PairOutput = (network or model)(*clips.chunk(2), *stages.chunk(2))
-    parts = {
-        "regression": losses.regression_loss(
-            output.delta / config.score_scale_points,
-            output.reverse_delta / config.score_scale_points,
-            query_scores - exemplar_scores,
-        ),
-        "transition": losses.transition_loss(output.logits, transitions),
-        "contrastive": losses.contrastive_loss(output.query_tokens, output.exemplar_tokens),
-    }
-    parts["total"] = (
-        config.regression_weight * parts["regression"]
-        + config.transition_weight * parts["transition"]
-        + config.contrastive_weight * parts["contrastive"]
-    )
-    return parts
+    targets = PairTargets(transitions, query_scores - exemplar_scores, config.score_scale_points)
+    return weighted_losses(output, targets, config.loss_weights)
 
 
 @torch.no_grad()
-def calibrate_batch_norm(model: MCoRe, batches: Iterable[PairBatch]) -> None:
+def estimate_batch_norm(model: MCoRe, batches: Iterable[PairBatch]) -> None:
     """Set the backbone's batch-norm statistics to those of some batches: the mean over them.
 
     The layers normalise by each batch while they count, so that every layer sees normalised input.

@@ -1,15 +1,22 @@
-"""The three losses of MCoRe (NETWORK: section 6), each a function of tensors, and their weighted sum.
+"""The losses of a training (docs/reference/network.md, section 6) and the table that names them.
+
+A new loss is a function and its row in ``LOSSES``: flags, log, plots and checkpoints follow from the table.
 
 Legend: B pairs, C clips (2B: queries, then exemplars), T frames, S stages, K tokens a stage, D features.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mcore.config import STAGES
+
+if TYPE_CHECKING:  # configuration and --help read the table without torch
+    from torch import Tensor
+
+    from mcore.network.model import PairOutput
 
 TRANSITION_WEIGHTS = (1.0, 2.0)
 """Target weights of the two transitions; the published code's label values, kept."""
@@ -17,50 +24,98 @@ CONTRASTIVE_TEMPERATURE = 0.5
 """tau."""
 
 
-def regression_loss(query_minus_exemplar: Tensor, exemplar_minus_query: Tensor, score_differences: Tensor) -> Tensor:
-    """L_aqa: squared error of the predicted difference, in both directions.
+@dataclass(frozen=True)
+class PairTargets:
+    """What a batch of pairs should have given."""
 
-    Args:
-        query_minus_exemplar: (B,) predicted score(query) - score(exemplar).
-        exemplar_minus_query: (B,) predicted the other way round.
-        score_differences: (B,) true score(query) - score(exemplar), same unit.
+    transitions: Tensor
+    """(C, 2) int64, true frames in 0..T-1."""
+    score_differences: Tensor
+    """(B,) true score(query) - score(exemplar), in units of ``score_scale_points``."""
+    score_scale_points: float
+    """Points that count as 1 in the regression."""
 
-    Returns:
-        Scalar.
-    """
-    forth = F.mse_loss(query_minus_exemplar, score_differences)
-    back = F.mse_loss(exemplar_minus_query, -score_differences)
+
+@dataclass(frozen=True)
+class Loss:
+    """A part of the total loss."""
+
+    function: Callable[[PairOutput, PairTargets], Tensor]
+    """From the network's output and the labels to a scalar."""
+    weight: float
+    """Its share of the total, where the recipe names no other."""
+
+
+def regression_loss(output: PairOutput, targets: PairTargets) -> Tensor:
+    """L_aqa: squared error of the predicted difference, in both directions."""
+    from torch.nn import functional as F
+
+    forth = F.mse_loss(output.delta / targets.score_scale_points, targets.score_differences)  # (B,) both
+    back = F.mse_loss(output.reverse_delta / targets.score_scale_points, -targets.score_differences)
     return forth + back
 
 
-def transition_loss(logits: Tensor, transitions: Tensor) -> Tensor:
+def transition_loss(output: PairOutput, targets: PairTargets) -> Tensor:
     """L_tas: cross entropy over the frames, one distribution for each transition.
 
-    Args:
-        logits: (C, T, 2), one channel for each transition.
-        transitions: (C, 2) int64, true frames in 0..T-1.
-
-    Returns:
-        Scalar: the mean over clips and channels of -weight * log p(true frame).
+    It is the mean over clips and channels of -weight * log p(true frame).
     """
+    import torch
+    from torch.nn import functional as F
+
+    logits = output.logits  # (C, T, 2)
     weights = logits.new_tensor(TRANSITION_WEIGHTS).expand(logits.shape[0], 1, 2)
-    targets = torch.zeros_like(logits).scatter(1, transitions[:, None, :], weights)  # (C, T, 2)
-    return F.cross_entropy(logits, targets)  # dimension 1, the frames, are the classes
+    # Not one-hot: the published labels hold 1 and 2, so that the entry counts twice.
+    wanted = torch.zeros_like(logits).scatter(1, targets.transitions[:, None, :], weights)  # (C, T, 2)
+    return F.cross_entropy(logits, wanted)  # dimension 1, the frames, are the classes
 
 
-def contrastive_loss(query_tokens: Tensor, exemplar_tokens: Tensor) -> Tensor:
+def contrastive_loss(output: PairOutput, targets: PairTargets) -> Tensor:
     """L_cont: a token of the query and the same token of the exemplar attract, all others of the stage repel.
 
+    It is the mean over pairs, stages and tokens of both directions' mean.
+    """
+    from torch.nn import functional as F
+
+    z1 = F.normalize(_by_stage(output.query_tokens), dim=-1)  # (B, S, K, D)
+    z2 = F.normalize(_by_stage(output.exemplar_tokens), dim=-1)
+    return (_token_losses(z1, z2) + _token_losses(z2, z1)).mean() / 2
+
+
+LOSSES: dict[str, Loss] = {
+    "regression": Loss(regression_loss, weight=1.0),
+    "transition": Loss(transition_loss, weight=1.0),
+    "contrastive": Loss(contrastive_loss, weight=10.0),
+}
+"""Every loss by its name, with the published weights."""
+TOTAL = "total"
+"""Name of the weighted sum beside the losses."""
+
+
+def loss_names() -> tuple[str, ...]:
+    """Names of all figures of a training step: each loss, and their weighted sum."""
+    return (*LOSSES, TOTAL)
+
+
+def default_weights(**changed: float) -> dict[str, float]:
+    """Weight of each loss: the table's, but for those named."""
+    return {name: changed.get(name, loss.weight) for name, loss in LOSSES.items()}
+
+
+def weighted_losses(output: PairOutput, targets: PairTargets, weights: dict[str, float]) -> dict[str, Tensor]:
+    """Compute every loss and their weighted sum.
+
     Args:
-        query_tokens: (B, S*K, D), stage-major.
-        exemplar_tokens: (B, S*K, D).
+        output: of the network.
+        targets: labels of the same pairs.
+        weights: by name; a loss that a resumed run does not know weighs nothing.
 
     Returns:
-        Scalar: the mean over pairs, stages and tokens of both directions' mean.
+        Scalars by ``loss_names()``.
     """
-    z1 = F.normalize(_by_stage(query_tokens), dim=-1)  # (B, S, K, D)
-    z2 = F.normalize(_by_stage(exemplar_tokens), dim=-1)
-    return (_token_losses(z1, z2) + _token_losses(z2, z1)).mean() / 2
+    parts = {name: loss.function(output, targets) for name, loss in LOSSES.items()}
+    first, *others = [weights.get(name, 0.0) * part for name, part in parts.items()]
+    return {**parts, TOTAL: sum(others, start=first)}
 
 
 def _by_stage(tokens: Tensor) -> Tensor:
@@ -70,6 +125,8 @@ def _by_stage(tokens: Tensor) -> Tensor:
 
 def _token_losses(z1: Tensor, z2: Tensor) -> Tensor:
     """l(z1, z2)_i for unit tokens (..., K, D) -> (..., K)."""
+    import torch
+
     same = z1 @ z1.transpose(-1, -2) / CONTRASTIVE_TEMPERATURE  # (..., K, K)
     cross = z1 @ z2.transpose(-1, -2) / CONTRASTIVE_TEMPERATURE
     itself = torch.eye(z1.shape[-2], dtype=torch.bool, device=z1.device)

@@ -1,4 +1,4 @@
-"""A training as a thing that can be stopped, saved and taken up again at the same numbers.
+"""A training that can be stopped, saved and taken up again at the same numbers.
 
 Everything that decides the next number is in ``last.pt``: weights, optimiser, epoch, step, partial losses and
 torch's random state; data order, pairs and augmentation are functions of (seed, epoch, item) and need none.
@@ -7,8 +7,8 @@ torch's random state; data order, pairs and augmentation are functions of (seed,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +17,28 @@ import torch
 
 from mcore.common.errors import CheckpointError
 from mcore.config import to_dict
-from mcore.data.dataset import EpochBatches, PairDataset, pair_loader
 from mcore.data.manifest import DiveRecord
-from mcore.devices.distributed import ALONE, Processes, telling_of_lost_processes
+from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.evaluation.assessment import split_figures
-from mcore.evaluation.scoring import Plan, Predictions, dead_difference, plan_scoring, predict
+from mcore.evaluation.scoring import Predictions, ScoringPlan, collapsed_difference, plan_scoring, predict
 from mcore.network.checkpoint import Checkpoint, save_checkpoint
 from mcore.network.model import MCoRe
 from mcore.network.start_weights import StartWeights
 from mcore.training.config import ComputeConfig, TrainingConfig
-from mcore.training.log import Row, SilentLog, TrainLog
+from mcore.training.log import VALIDATION_COLUMNS, Row, TrainLog
 from mcore.training.loop import (
     LossMeter,
     TrainingStep,
-    calibrate_batch_norm,
+    estimate_batch_norm,
     make_optimizer,
     scale_last_layer,
     train_one_epoch,
 )
-from mcore.training.shared_batches import SharedBatches
+from mcore.training.pairs import EpochBatches, PairDataset, pair_loader
 
 LAST, BEST = "last.pt", "best.pt"
-VALIDATION_COLUMNS = {
-    "val_srcc": "srcc",
-    "val_relative_l2": "relative_l2_x100",
-    "val_mae_points": "mae_points",
-    "val_aiou_50": "aiou_50",
-    "val_aiou_75": "aiou_75",
-    "val_boundary_error_frames": "boundary_error_mean_frames",
-}
-"""Columns of metrics.csv and the metrics they hold (``mcore.evaluation.assessment``)."""
-CALIBRATION_STEPS = 16
-"""Batches of pairs whose statistics calibrate batch-norm."""
+ESTIMATION_STEPS = 16
+"""Batches of pairs from which batch-norm statistics are estimated."""
 
 
 class Stopped(Exception):
@@ -97,7 +87,7 @@ class Trainer:
         workers: int = 0,
         *,
         compute: ComputeConfig | None = None,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         """Prepare; ``start`` or ``resume`` comes next.
 
@@ -111,13 +101,11 @@ class Trainer:
             processes: those that train together; the first one writes.
 
         Raises:
-            UserError: the recipe cannot be computed so; dives without transitions or partners, or no validation
-                dive with an exemplar.
+            UserError: dives without transitions or partners, or no validation dive with an exemplar.
         """
         self.model, self.config, self.data, self.run_dir = model, config, data, run_dir
         self.workers, self.compute, self.processes = workers, compute or ComputeConfig(), processes
         self.device = next(model.parameters()).device
-        self.compute.check(config, processes.count, self.device.type)
         self.pairs = PairDataset(
             data.train,
             model.config.clip,
@@ -125,9 +113,9 @@ class Trainer:
             flip_probability=config.flip_probability,
             cache_dir=data.cache_dir,
         )
-        self.batches = SharedBatches(len(self.pairs), config.batch_size, config.seed, processes)
+        self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed, processes)
         self.loader = pair_loader(self.pairs, self.batches, workers)
-        self.validation: Plan = plan_scoring(
+        self.validation: ScoringPlan = plan_scoring(
             data.val, data.train, num_exemplars=config.num_exemplars, seed=config.seed, shared=True
         )
         self.optimizer = make_optimizer(model, config)
@@ -148,13 +136,13 @@ class Trainer:
         """What decides the run's numbers: recipe, how it is computed, on which dives, from whose weights."""
         return {
             "training": to_dict(self.config),
-            "compute": {**to_dict(self.compute), "num_processes": self.processes.count, "device": self.device.type},
+            "compute": {**to_dict(self.compute), "world_size": self.processes.world_size, "device": self.device.type},
             "data": self.data.source,
             **({} if self.start_from is None else {"start_from": self.start_from}),
         }
 
     def start(self, start_weights: StartWeights | None = None) -> None:
-        """Prepare a network for its first step: scale an untrained last layer and, if asked for, calibrate batch-norm.
+        """Prepare a network for its first step: scale an untrained last layer and, if asked for, estimate batch-norm.
 
         Args:
             start_weights: what the network was given from another checkpoint; None: nothing.
@@ -163,12 +151,10 @@ class Trainer:
             scale_last_layer(self.model, self.config)
         if start_weights is not None:
             self.start_from = start_weights.source
-        if self.config.batch_norm == "calibrated":
+        if self.config.batch_norm == "estimated":
+            # Whole batches in this process and in all others alike, so that all begin with the same statistics.
             order = EpochBatches(len(self.pairs), self.config.batch_size, self.config.seed)
-            loader = iter(pair_loader(self.pairs, order))
-            calibrate_batch_norm(
-                self.model, (batch for batch, _ in zip(loader, range(CALIBRATION_STEPS), strict=False))
-            )
+            estimate_batch_norm(self.model, islice(pair_loader(self.pairs, order), ESTIMATION_STEPS))
         if not self.processes.is_first:  # the others start from the same weights, but drop out other units
             self._seed_own_stream()
         self._begin()
@@ -193,13 +179,10 @@ class Trainer:
             raise CheckpointError(f"{self.run_dir / LAST} cannot be resumed: {error}") from error
 
     def _begin(self) -> None:
-        with self._told_of_lost_processes():
+        with self.processes.lost_peer_errors():
             self.step = TrainingStep(self.model, self.optimizer, self.config, self.compute, self.processes)
 
-    def _told_of_lost_processes(self) -> AbstractContextManager[None]:
-        return telling_of_lost_processes() if self.processes.count > 1 else nullcontext()
-
-    def run(self, log: TrainLog | SilentLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
+    def run(self, log: TrainLog, *, should_stop: Callable[[], bool], save_every_steps: int = 0) -> None:
         """Train to the last epoch.
 
         Args:
@@ -213,7 +196,7 @@ class Trainer:
             UserError: the losses are no longer numbers, or another process has ended.
         """
         log.write_csv(self.progress.history)
-        with self._told_of_lost_processes():
+        with self.processes.lost_peer_errors():
             while self.progress.epoch < self.config.epochs:
                 self._train_epoch(log, lambda: self.processes.any(should_stop()), save_every_steps)
                 row, improved = self._finish_epoch(log, should_stop)
@@ -224,7 +207,7 @@ class Trainer:
                 if self.processes.any(should_stop()) and self.progress.epoch < self.config.epochs:
                     raise Stopped
 
-    def _train_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
+    def _train_epoch(self, log: TrainLog, should_stop: Callable[[], bool], save_every_steps: int) -> None:
         progress = self.progress
         self.batches.epoch, self.batches.first_step = progress.epoch, progress.meter.num_steps
         first_step = progress.epoch * len(self.batches)
@@ -238,12 +221,9 @@ class Trainer:
             return False
 
         finished = train_one_epoch(
-            self.model,
+            self.step,
             self.loader,
-            self.optimizer,
-            self.config,
             progress.meter,
-            step=self.step,
             pairs_in_step=self.batches.pairs_in_step,
             learning_rate_factor=lambda step: self._learning_rate_factor(first_step + step),
             after_step=after_step,
@@ -251,7 +231,7 @@ class Trainer:
         if not finished:
             self._save_and_stop()
 
-    def _finish_epoch(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
+    def _finish_epoch(self, log: TrainLog, should_stop: Callable[[], bool]) -> tuple[Row, bool]:
         """Validate if it is time to, write the epoch down; says whether it is the best so far."""
         progress, config = self.progress, self.config
         number = progress.epoch + 1
@@ -266,10 +246,11 @@ class Trainer:
         if number % config.validate_every == 0 or number == config.epochs:
             predictions = self._validate(log, should_stop)
             row.update(validation_figures(predictions, self.validation))
-            if (difference := dead_difference(predictions, self.validation)) is not None:
+            if (difference := collapsed_difference(predictions, self.validation)) is not None:
                 log.warn(
                     f"the network predicts {difference:+.3f} points for every validation dive, whatever it sees: its "
-                    "regression is dead, and more epochs seldom revive it. Start again with a lower --learning-rate"
+                    "regression has collapsed to a constant, and more epochs seldom bring it back. Start again with a "
+                    "lower --learning-rate"
                 )
             srcc = row["val_srcc"]
             improved = progress.best_epoch == 0 or (
@@ -281,10 +262,10 @@ class Trainer:
         progress.epoch, progress.meter = number, LossMeter()
         return row, improved
 
-    def _validate(self, log: TrainLog | SilentLog, should_stop: Callable[[], bool]) -> Predictions:
+    def _validate(self, log: TrainLog, should_stop: Callable[[], bool]) -> Predictions:
         def after_batch() -> None:
             log.validation_batch()
-            if self.processes.count == 1 and should_stop():
+            if self.processes.world_size == 1 and should_stop():
                 self._save_and_stop()
 
         log.validating(self.validation.num_batches(self.processes))
@@ -334,7 +315,7 @@ class Trainer:
             kept = [[state["torch_rng"], *all_gpus[self.device.index or 0 :][:1]]]
         else:
             kept = state["random"]
-        if len(kept) != self.processes.count:
+        if len(kept) != self.processes.world_size:
             self._seed_own_stream()
             return
         on_cpu, *on_gpu = kept[self.processes.rank]
@@ -343,11 +324,11 @@ class Trainer:
             torch.cuda.set_rng_state(on_gpu[0], self.device)
 
     def _seed_own_stream(self) -> None:
-        entropy = (self.config.seed, self.processes.rank, self.processes.count, self.done_steps)
+        entropy = (self.config.seed, self.processes.rank, self.processes.world_size, self.done_steps)
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
-def validation_figures(predictions: Predictions | None, plan: Plan) -> Row:
+def validation_figures(predictions: Predictions | None, plan: ScoringPlan) -> Row:
     """Figures of a validation by their CSV names; None stands for a validation that was not made."""
     if predictions is None:
         return dict.fromkeys(VALIDATION_COLUMNS)

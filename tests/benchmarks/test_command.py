@@ -244,7 +244,7 @@ def test_the_processors_engines_are_left_out_side_by_side_too(monkeypatch: pytes
 def test_a_c_library_without_the_setting_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mcore_bench.cli.keep_freed_memory", lambda: False)
+    monkeypatch.setattr("mcore_bench.cli.turn_malloc_trimming_off", lambda: False)
     assert main(["nowhere", "--keep-freed-memory"]) == 2
     assert "the C library here cannot be told to keep freed memory" in capsys.readouterr().err
 

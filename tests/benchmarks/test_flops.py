@@ -88,7 +88,7 @@ def test_the_committed_counts_are_those_of_today() -> None:
                                     (8, 112, "none")]
 )  # fmt: skip
 def test_other_configurations_too(frames: int, pixels: int, shift: str) -> None:
-    backbone = dataclasses.replace(BACKBONES["regnety_002"], shift=shift)  # type: ignore[arg-type]
+    backbone = dataclasses.replace(BACKBONES["regnety_002"].config, shift=shift)  # type: ignore[arg-type]
     config = ModelConfig(clip=ClipConfig(frames, 300, 300, pixels), backbone=backbone)
     assert count_model(MCoRe(config).eval()).backbone.macs == backbone_macs(frames, pixels, shift=shift == "gated")
 

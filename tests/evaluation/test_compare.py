@@ -19,9 +19,9 @@ from mcore import metrics
 from mcore.common.conformal import Calibration
 from mcore.compare import main
 from mcore.data.manifest import DiveRecord, dive_names
-from mcore.evaluation.assessment import Calibrations, Outcome, assess
-from mcore.evaluation.files import Report, write_evaluation
-from mcore.evaluation.run_comparison import compare_runs
+from mcore.evaluation.assessment import ConformalIntervals, Outcome, assess
+from mcore.evaluation.comparison import compare_runs
+from mcore.evaluation.report import EvaluationSummary, Report, write_evaluation
 from mcore.evaluation.run_folders import read_runs
 
 NUM_DIVES = 60
@@ -38,29 +38,38 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
     outcome = Outcome(
         scores=scores,
         true_scores=TRUE,
-        yardstick_scores=np.full(NUM_DIVES, 60.0),
+        baseline_scores=np.full(NUM_DIVES, 60.0),
         difficulties=np.full(NUM_DIVES, 3.0),
         transitions=TRANSITIONS + (np.arange(NUM_DIVES) % 3 == 0)[:, None],
         true_transitions=TRANSITIONS,
-        yardstick_transitions=np.array([10, 22]),
-        spread=np.full(NUM_DIVES, 2.0),
+        baseline_transitions=np.array([10, 22]),
+        exemplar_std=np.full(NUM_DIVES, 2.0),
     )
-    calibrations = Calibrations(Calibration(0.8, half_width, 40), Calibration(0.8, 20.0, 40))
+    intervals = ConformalIntervals(Calibration(0.8, half_width, 40), Calibration(0.8, 20.0, 40))
     dives = [  # all of one video
         DiveRecord(Path("/dives/meet.mp4"), "407C" if i % 2 else "107B", TRUE[i], 3.0, start_s=i, end_s=i + 1)
         for i in range(NUM_DIVES)
     ]
-    report = Report(
-        rows=assess(outcome, calibrations=calibrations, num_resamples=2),
-        dives=dives,
-        names=dive_names(dives, Path("/dives/list.jsonl")),
-        skipped=[],
-        outcome=outcome,
-        calibrations=calibrations,
-        checkpoint_epoch=epochs,
+    summary = EvaluationSummary(
+        checkpoint="best.pt",
+        checkpoint_sha256="a",
+        data="list.jsonl",
+        data_sha256="b",
+        split="test",
+        num_exemplars=10,
+        exemplars="random",
         decoding="published",
+        seed=0,
+        num_resamples=2,
+        interval_level=0.95,
+        checkpoint_epoch=epochs,
+        num_dives=NUM_DIVES,
+        num_skipped=0,
+        conformal_interval=intervals.model,
+        metrics={row.name: row for row in assess(outcome, intervals=intervals, num_resamples=2)},
     )
-    write_evaluation(report, folder / "test", "test", {"split": "test", "exemplars": "random"})
+    names = dive_names(dives, Path("/dives/list.jsonl"))
+    write_evaluation(Report(summary, dives, names, [], outcome, intervals), folder / "test")
     config = {"training": {"epochs": epochs, "seed": 0}, "data": {"sha256": "a", "manifest": f"/{folder.name}"}}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

@@ -1,4 +1,4 @@
-"""Evaluation: its figures, intervals, yardsticks and files."""
+"""Evaluation: its figures, intervals, baselines and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_m
 from mcore.evaluate import main
 from mcore.evaluation.assessment import Outcome, assess, split_figures
 from mcore.evaluation.baselines import constant_transitions, dive_number_means
-from mcore.evaluation.files import EVALUATION_FILES
+from mcore.evaluation.report import EVALUATION_FILES
 from mcore.network.checkpoint import save_checkpoint
 from mcore.network.model import MCoRe
 from tests.fake_dives import CLIP, MODEL, write_fake_dives
@@ -46,12 +46,12 @@ def outcome(num_dives: int = 40) -> Outcome:
     return Outcome(
         scores=true + rng.normal(0, 3, num_dives),
         true_scores=true,
-        yardstick_scores=np.where(true > 60, 75.0, 45.0),
+        baseline_scores=np.where(true > 60, 75.0, 45.0),
         difficulties=np.full(num_dives, 2.0),
         transitions=transitions + 1,
         true_transitions=transitions,
-        yardstick_transitions=np.array([6, 22]),
-        spread=np.full(num_dives, 2.0),
+        baseline_transitions=np.array([6, 22]),
+        exemplar_std=np.full(num_dives, 2.0),
     )
 
 
@@ -59,36 +59,36 @@ def test_assess_uses_the_metrics_on_the_same_dives() -> None:
     data = outcome()
     rows = {row.name: row for row in assess(data, num_resamples=200)}
     assert rows["srcc"].model.value == metrics.srcc(data.scores, data.true_scores)
-    assert rows["srcc"].yardstick.value == metrics.srcc(data.yardstick_scores, data.true_scores)
-    assert rows["mae_judge_points"].model.value == pytest.approx(rows["mae_points"].model.value / 6)  # type: ignore[operator]
+    assert rows["srcc"].baseline.value == metrics.srcc(data.baseline_scores, data.true_scores)
+    assert rows["mae_award"].model.value == pytest.approx(rows["mae_points"].model.value / 6)  # type: ignore[operator]
     assert rows["boundary_error_mean_frames"].model.value == 1.0
     assert rows["boundary_error_median_frames"].model.value == 1.0
     wanted = np.abs(data.true_transitions - [6, 22]).mean()
-    assert rows["boundary_error_mean_frames"].yardstick.value == pytest.approx(wanted)
+    assert rows["boundary_error_mean_frames"].baseline.value == pytest.approx(wanted)
     for row in rows.values():
-        for figure in (row.model, row.yardstick, row.difference):
+        for figure in (row.model, row.baseline, row.difference):
             assert figure.value is not None
             assert figure.low is not None
             assert figure.high is not None
             assert figure.low <= figure.value <= figure.high
-        assert row.difference.value == pytest.approx(row.model.value - row.yardstick.value)  # type: ignore[operator]
+        assert row.difference.value == pytest.approx(row.model.value - row.baseline.value)  # type: ignore[operator]
 
 
 def test_undefined_figures_stay_undefined() -> None:
     data = dataclasses.replace(
         outcome(),
-        yardstick_scores=np.full(40, 60.0),
+        baseline_scores=np.full(40, 60.0),
         difficulties=np.full(40, np.nan),
         true_transitions=np.full((40, 2), -1),
     )
     rows = {row.name: row for row in assess(data, num_resamples=20)}
-    assert rows["srcc"].yardstick.value is None
+    assert rows["srcc"].baseline.value is None
     assert rows["srcc"].difference.value is None
     assert rows["srcc"].model.value is not None
     assert set(rows) == {"srcc", "relative_l2_x100", "mae_points"}
 
 
-def test_yardsticks_by_hand(manifest: Path) -> None:
+def test_baselines_by_hand(manifest: Path) -> None:
     records = read_manifest(manifest)
     training, queries = select_split(records, "train"), select_split(records, "test")
     for record, mean in zip(queries, dive_number_means(queries, training), strict=True):
@@ -116,7 +116,7 @@ def test_split_figures_are_those_of_the_table() -> None:
     data = outcome()
     figures = split_figures(data.scores, data.true_scores, data.transitions, data.true_transitions)
     rows = {row.name: row.model.value for row in assess(data, num_resamples=2)}
-    del rows["mae_judge_points"]
+    del rows["mae_award"]
     assert figures == rows
     assert list(figures) == list(rows)
 
@@ -129,7 +129,7 @@ def test_command_writes_table_json_csv_and_picture(
     printed = capsys.readouterr().out
     assert "4 test dives" in printed
     assert "epoch 7" in printed
-    for title in ("SRCC", "R-l2 x100", "MAE, points", "MAE, judge points", "AIoU@0.5", "AIoU@0.75", "boundaries"):
+    for title in ("SRCC", "R-l2 x100", "MAE, points", "MAE, award (0 to 10)", "AIoU@0.5", "AIoU@0.75", "boundaries"):
         assert title in printed
     summary = json.loads((tmp_path / "metrics.json").read_text())
     assert summary["num_dives"] == 4
@@ -155,7 +155,7 @@ def test_same_seed_same_figures(checkpoint: Path, manifest: Path, tmp_path: Path
     assert texts[0] == texts[1]
 
 
-def test_validation_dives_calibrate_intervals_whose_coverage_is_reported(
+def test_validation_dives_give_intervals_whose_coverage_is_reported(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng, records = np.random.default_rng(0), read_manifest(manifest)
@@ -166,9 +166,9 @@ def test_validation_dives_calibrate_intervals_whose_coverage_is_reported(
     assert main([*argv, "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "in the 80 % interval" in printed
-    assert f"calibrated on {len(validation) + 4} val dives" in printed
+    assert f"conformal, by the errors on {len(validation) + 4} val dives" in printed
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    half_width = summary["calibration"]["half_width_points"]
+    half_width = summary["conformal_interval"]["half_width_points"]
     with (tmp_path / "out" / "predictions.csv").open() as file:
         rows = [
             {name: float(row[name]) for name in ("true_score", "predicted_score", "low", "high")}

@@ -51,7 +51,7 @@ def test_errors_in_points_by_hand() -> None:
     assert metrics.mean_absolute_error(predicted, true) == pytest.approx(14 / 3)
     assert metrics.relative_l2(predicted, true) == pytest.approx(100 * (100 + 0 + 16) / 1600 / 3)
     assert metrics.relative_l2(predicted, true, score_range=80) == pytest.approx(100 * 116 / 6400 / 3)
-    assert metrics.judge_point_error(predicted, true, [2.0, 3.0, 4.0]) == pytest.approx((10 / 6 + 4 / 12) / 3)
+    assert metrics.award_error(predicted, true, [2.0, 3.0, 4.0]) == pytest.approx((10 / 6 + 4 / 12) / 3)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_aiou_counts_dives_at_the_threshold() -> None:
         (lambda: metrics.relative_l2([1, 2], [3, 3]), "range"),
         (lambda: metrics.relative_l2([], []), "at least 1"),
         (lambda: metrics.mean_absolute_error([np.inf], [1]), "not finite"),
-        (lambda: metrics.judge_point_error([1, 2], [1, 2], [1]), "difficulty for each of 2"),
-        (lambda: metrics.judge_point_error([1, 2], [1, 2], [1, np.nan]), "positive difficulty"),
+        (lambda: metrics.award_error([1, 2], [1, 2], [1]), "difficulty for each of 2"),
+        (lambda: metrics.award_error([1, 2], [1, 2], [1, np.nan]), "positive difficulty"),
         (lambda: metrics.aiou([[1, 2, 3]], [[1, 2, 3]]), "(N, 2)"),
         (lambda: metrics.aiou([[5, 5]], [[1, 2]]), "predicted transitions of dive 0"),
         (lambda: metrics.aiou([[1, 2]], [[1, 2], [1, 2]]), "1 predicted and 2 true"),

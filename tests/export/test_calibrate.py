@@ -91,7 +91,9 @@ def test_evaluation_with_shared_exemplars_is_the_bundles(
     assert found is not None
     assert found.same_number is not None
     summary = json.loads((tmp_path / "metrics.json").read_text())
-    assert summary["calibration"]["half_width_points"] == pytest.approx(found.same_number.half_width_points, abs=POINTS)
+    assert summary["conformal_interval"]["half_width_points"] == pytest.approx(
+        found.same_number.half_width_points, abs=POINTS
+    )
     with Scorer(calibrated) as scorer, (tmp_path / "predictions.csv").open() as file:
         for row in csv.DictReader(file):
             result = scorer.score(row["path"], row["dive_number"])

@@ -150,7 +150,7 @@ def timm_weights(backbone: RegNetY) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_imagenet_weights_load_and_leave_the_shift_alone(tmp_path: Path, suffix: str) -> None:
-    backbone = RegNetY(BACKBONES["regnety_002"])
+    backbone = RegNetY(BACKBONES["regnety_002"].config)
     weights = timm_weights(backbone)
     path = tmp_path / f"regnety_002{suffix}"
     if suffix == ".safetensors":
@@ -167,11 +167,11 @@ def test_imagenet_weights_load_and_leave_the_shift_alone(tmp_path: Path, suffix:
 
 
 def test_imagenet_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    torch.save(timm_weights(RegNetY(BACKBONES["regnety_008"])), tmp_path / "x.pth")
+    torch.save(timm_weights(RegNetY(BACKBONES["regnety_008"].config)), tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="does not fit this backbone"):
-        load_pretrained(RegNetY(BACKBONES["regnety_002"]), tmp_path / "x.pth")
+        load_pretrained(RegNetY(BACKBONES["regnety_002"].config), tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="no weights at"):
-        load_pretrained(RegNetY(BACKBONES["regnety_002"]), tmp_path / "missing.pth")
+        load_pretrained(RegNetY(BACKBONES["regnety_002"].config), tmp_path / "missing.pth")
 
 
 def test_fetching_offline_says_what_to_do_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,12 +187,12 @@ def test_fetching_offline_says_what_to_do_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub, "get_hf_file_metadata", offline)
     monkeypatch.setattr(hub, "hf_hub_download", download)
     with pytest.raises(UserError, match=r"ConnectionError.*pass the file: --pretrained model.safetensors"):
-        load_pretrained(RegNetY(BACKBONES["regnety_002"]), "auto")
+        load_pretrained(RegNetY(BACKBONES["regnety_002"].config), "auto")
 
 
 def test_weights_fetched_before_need_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
-    backbone = RegNetY(BACKBONES["regnety_002"])
+    backbone = RegNetY(BACKBONES["regnety_002"].config)
     cached = tmp_path / "model.pth"
     torch.save({name: tensor for name, tensor in backbone.state_dict().items() if ".shift." not in name}, cached)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: str(cached))
@@ -243,4 +243,4 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
 def test_weights_that_are_no_weights_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"hello" * 10)
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        load_pretrained(RegNetY(BACKBONES["regnety_002"]), tmp_path / name)
+        load_pretrained(RegNetY(BACKBONES["regnety_002"].config), tmp_path / name)

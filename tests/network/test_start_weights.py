@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from mcore.network.checkpoint import read_checkpoint, save_checkpoint
 from mcore.network.model import MCoRe
 from mcore.network.start_weights import load_start_weights
 from mcore.train import main
-from mcore.training import command as command
-from mcore.training.trainer import Trainer
+from mcore.training.run import command_to_resume
 from tests.fake_dives import MODEL, MODEL_FLAGS, write_fake_dives
 from tests.reference_network import random_model
+from tests.training.command_line import prepared
 
 RECIPE = ["--epochs", "1", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
 SCALE = 10.0
@@ -40,10 +41,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(manifest: Path, out: Path, *more: str) -> list[str]:
     return ["--data", str(manifest), "--out", str(out), *RECIPE, *MODEL_FLAGS, *more]
-
-
-def prepared(argv: list[str]) -> Trainer:
-    return command.prepare(*command.parse(argv))
 
 
 def test_every_weight_is_taken_and_the_last_layer_not_scaled_again(
@@ -90,19 +87,24 @@ def test_new_decoder_layers_begin_as_their_shortcut(trained: Path) -> None:
         torch.testing.assert_close(deeper.token_deltas(*tokens), difference)
 
 
-def test_a_dead_regression_is_said(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_regression_that_has_collapsed_is_said(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its ReLUs are off, so that only the last bias still learns."""
     model = random_model(MCoRe(MODEL))
     with torch.no_grad():
         model.regressor.layer2.weight.zero_()
         model.regressor.layer2.bias.fill_(-1)
-    save_checkpoint(tmp_path / "dead.pt", model)
-    assert main(arguments(manifest, tmp_path / "run", "--start-from", str(tmp_path / "dead.pt"))) == 0
-    assert "points for every validation dive, whatever it sees: its regression is dead" in capsys.readouterr().err
+    save_checkpoint(tmp_path / "collapsed.pt", model)
+    assert main(arguments(manifest, tmp_path / "run", "--start-from", str(tmp_path / "collapsed.pt"))) == 0
+    assert (
+        "points for every validation dive, whatever it sees: its regression has collapsed to a constant"
+        in capsys.readouterr().err
+    )
 
 
-def test_calibrated_statistics_are_those_of_the_new_clips(manifest: Path, trained: Path, tmp_path: Path) -> None:
-    argv = arguments(manifest, tmp_path / "run", "--start-from", str(trained), "--batch-norm", "calibrated")
+def test_estimated_statistics_are_those_of_the_new_clips(manifest: Path, trained: Path, tmp_path: Path) -> None:
+    argv = arguments(manifest, tmp_path / "run", "--start-from", str(trained), "--batch-norm", "estimated")
     started, expected = prepared(argv).model.state_dict(), read_checkpoint(trained).state_dict
     changed = {name for name, value in started.items() if not torch.equal(value, expected[name])}
     assert changed == {name for name in started if name.endswith(("running_mean", "running_var", "_tracked"))}
@@ -112,22 +114,21 @@ def test_a_resumed_run_keeps_its_origin(manifest: Path, trained: Path, tmp_path:
     argv = arguments(manifest, tmp_path / "run", "--start-from", str(trained))
     assert main(argv) == 0
     origin = read_checkpoint(tmp_path / "run" / "best.pt").extra["start_from"]
-    again = [*command.without_start_from(argv), "--resume", "--epochs", "2"]
-    assert main(again) == 0
+    again = shlex.split(command_to_resume(argv, 1))[3:]
+    assert again == [*(each for each in argv if each not in ("--start-from", str(trained))), "--resume"]
+    assert main([*again, "--epochs", "2"]) == 0
     assert read_checkpoint(tmp_path / "run" / "last.pt").extra["start_from"] == origin
     assert json.loads((tmp_path / "run" / "config.json").read_text())["start_from"] == origin
-
-
-def test_the_command_to_resume_names_no_start() -> None:
-    for given in (["--start-from", "a.pt"], ["--start-from=a.pt"]):
-        argv = ["--data", "dives.jsonl", *given, "--out", "runs/b"]
-        assert command.without_start_from(argv) == ["--data", "dives.jsonl", "--out", "runs/b"]
 
 
 @pytest.mark.parametrize(
     ("checkpoint", "own", "words"),
     [
-        (BACKBONES["regnety_008"], BACKBONES["regnety_002"], "Take the checkpoint's backbone (--backbone regnety_008)"),
+        (
+            BACKBONES["regnety_008"].config,
+            BACKBONES["regnety_002"].config,
+            "Take the checkpoint's backbone (--backbone regnety_008)",
+        ),
         (
             replace(MODEL.backbone, widths=(24, 48)),
             MODEL.backbone,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mcore.ablate import main
-from mcore.evaluation import command as evaluate_command
-from mcore.evaluation.files import Report
-from mcore.training import command as train_command
-from mcore.training.ablation import VARIANTS, markdown, spread, table_rows
+from mcore.evaluation import run as evaluation
+from mcore.evaluation.config import EvaluationOptions
+from mcore.evaluation.report import Report
+from mcore.network.checkpoint import save_checkpoint
+from mcore.training import trainer
+from mcore.training.ablation import VARIANTS, markdown, over_seeds, table_rows
 from mcore.training.config import TrainingConfig
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
+from tests.training.command_line import parse
 
 RECIPE = ["--", "--epochs", "1", "--batch-size", "4", *MODEL_FLAGS]
 
@@ -23,7 +27,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_fake_dives(tmp_path_factory.mktemp("dives"))
 
 
-def test_table_of_means_and_spreads_by_hand() -> None:
+def test_table_of_means_over_seeds_by_hand() -> None:
     results: dict[str, list[dict[str, float | None]]] = {
         "base": [{"srcc": 0.5, "mae_points": 2.0}, {"srcc": 0.7, "mae_points": 4.0}],
         "ordered": [{"srcc": 0.6, "mae_points": 1.0}, {"srcc": 0.8, "mae_points": 1.0}],
@@ -32,11 +36,11 @@ def test_table_of_means_and_spreads_by_hand() -> None:
     base, ordered, tsm = table_rows(results)
     assert base.srcc_gain is None
     assert base.figures["srcc"].mean == pytest.approx(0.6)
-    assert base.figures["srcc"].deviation == pytest.approx(0.02**0.5)
+    assert base.figures["srcc"].seed_std == pytest.approx(0.02**0.5)
     assert ordered.srcc_gain is not None
-    assert (ordered.srcc_gain.mean, ordered.srcc_gain.deviation) == pytest.approx((0.1, 0.0))
+    assert (ordered.srcc_gain.mean, ordered.srcc_gain.seed_std) == pytest.approx((0.1, 0.0))
     assert tsm.figures["srcc"].mean is None
-    assert spread([1.0]).deviation is None
+    assert over_seeds([1.0]).seed_std is None
     lines = markdown([base, ordered, tsm], "Ablations", ["note"]).splitlines()
     assert lines[6] == f"| {VARIANTS['base'].title} (`base`) | 0.600 ± 0.141 | undefined | 3.00 ± 1.41 " + (
         "| undefined | undefined |  |"
@@ -49,28 +53,28 @@ def test_two_variants_over_two_seeds_share_trainings_and_resume(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained, evaluated = [], []
-    train, evaluate = train_command.run_arguments, evaluate_command.evaluate_checkpoint
+    save, evaluate = save_checkpoint, evaluation.evaluate
 
-    def counted_training(argv: list[str]) -> int:
-        trained.append(argv)
-        return train(argv)
+    def counted_save(path: Path, *rest: Any, **more: Any) -> None:
+        trained.append(path)
+        save(path, *rest, **more)
 
-    def counted_evaluation(options: evaluate_command.Options) -> Report:
+    def counted_evaluation(options: EvaluationOptions) -> Report:
         evaluated.append(options)
         return evaluate(options)
 
-    monkeypatch.setattr(train_command, "run_arguments", counted_training)
-    monkeypatch.setattr(evaluate_command, "evaluate_checkpoint", counted_evaluation)
+    monkeypatch.setattr(trainer, "save_checkpoint", counted_save)  # best.pt and last.pt of each training's only epoch
+    monkeypatch.setattr(evaluation, "evaluate", counted_evaluation)
     out = tmp_path / "ablation"
     argv = ["--data", str(manifest), "--out", str(out), "--device", "cpu", "--num-resamples", "2"]
     assert main([*argv, "--seeds", "0", "--variants", "base", "ordered", *RECIPE]) == 0
-    assert (len(trained), len(evaluated)) == (1, 2)
+    assert (len(trained), len(evaluated)) == (2, 2)
     (out / "evaluations" / "ordered" / "seed0" / "metrics.json").write_text("{")  # cut short
     argv = [*argv, "--seeds", "0", "1", "--variants", "base", "ordered", *RECIPE]
     assert main(argv) == 0
-    assert (len(trained), len(evaluated)) == (2, 5)
+    assert (len(trained), len(evaluated)) == (4, 5)
     assert main(argv) == 0
-    assert (len(trained), len(evaluated)) == (2, 5)
+    assert (len(trained), len(evaluated)) == (4, 5)
     table = json.loads((out / "ablation.json").read_text())
     assert [row["variant"] for row in table["rows"]] == ["base", "ordered"]
     assert table["seeds"] == [0, 1]
@@ -87,7 +91,7 @@ def test_two_variants_over_two_seeds_share_trainings_and_resume(
     other = write_fake_dives(tmp_path / "other", seed=1)
     cases = [
         ([*argv, "--batch-size", "2"], "batch_size"),
-        (["--data", str(other), *argv[2:]], "another list of dives"),
+        (["--data", str(other), *argv[2:]], "is not the list of dives this run began with"),
         ([*argv, "--seed", "3"], "decided by the ablation"),
         (["--data", str(manifest), "--out", str(out), "--variants", "nothing"], "no variant nothing; allowed: base"),
         (["--data", str(manifest), "--out", str(manifest / "x")], "is a file"),
@@ -102,10 +106,10 @@ def test_variants_are_what_they_say(tmp_path: Path) -> None:
         assert variant.training in (name, "base")
         assert not variant.train_flags or variant.training == name
         argv = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run"), *variant.train_flags]
-        options, _ = train_command.parse(argv)
+        options, _ = parse(argv)
         changed = {
-            "no-contrastive": options.training.contrastive_weight == 0,
-            "thirds": (options.training.stages, options.training.transition_weight) == ("thirds", 0),
+            "no-contrastive": options.training.loss_weights["contrastive"] == 0,
+            "thirds": (options.training.stages, options.training.loss_weights["transition"]) == ("thirds", 0),
             "tsm": options.model.backbone.shift == "tsm",
             "no-shift": options.model.backbone.shift == "none",
         }

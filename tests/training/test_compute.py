@@ -13,12 +13,12 @@ from torch import nn
 
 from mcore.common.errors import UserError
 from mcore.config import BackboneConfig
-from mcore.data.dataset import EpochBatches, PairBatch, PairDataset, pair_loader
 from mcore.data.manifest import read_manifest, select_split
 from mcore.network.model import MCoRe
 from mcore.training.compute import prepare_network
 from mcore.training.config import ComputeConfig, Precision, TrainingConfig
-from mcore.training.loop import LossMeter, TrainingStep, make_optimizer, pair_losses, split_pairs, train_one_epoch
+from mcore.training.loop import LossMeter, TrainingStep, make_optimizer, pair_losses, train_one_epoch
+from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
 from tests.fake_dives import CLIP, MODEL, write_fake_dives
 from tests.reference_network import random_model
 
@@ -52,9 +52,7 @@ def gradients(model: MCoRe) -> dict[str, torch.Tensor]:
 def stepped(batch: PairBatch, compute: ComputeConfig, recipe: TrainingConfig = RECIPE) -> tuple[MCoRe, LossMeter]:
     model, meter = network(compute), LossMeter()
     optimizer = make_optimizer(model, recipe)
-    train_one_epoch(
-        model, [batch], optimizer, recipe, meter, step=TrainingStep(model, optimizer, recipe, compute)
-    )  # fmt: skip
+    train_one_epoch(TrainingStep(model, optimizer, recipe, compute), [batch], meter)
     return model, meter
 
 
@@ -78,14 +76,14 @@ def test_the_default_is_the_plain_loop_bit_for_bit(batch: PairBatch) -> None:
     optimizer = make_optimizer(by_hand, recipe)
     totals = []
     for _ in range(3):
-        parts = pair_losses(by_hand, batch, recipe, CPU)
+        parts = pair_losses(by_hand, batch, recipe)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(parts["total"])
         nn.utils.clip_grad_norm_(by_hand.parameters(), 1.0)
         optimizer.step()
         totals.append(float(parts["total"].detach()) * batch.num_pairs)
     ours, meter = network(), LossMeter()
-    train_one_epoch(ours, [batch] * 3, make_optimizer(ours, recipe), recipe, meter)
+    train_one_epoch(TrainingStep(ours, make_optimizer(ours, recipe), recipe), [batch] * 3, meter)
     assert meter.sums["total"] == sum(totals)
     for (name, values), wanted in zip(ours.state_dict().items(), by_hand.state_dict().values(), strict=True):
         assert torch.equal(values, wanted), name
@@ -94,24 +92,24 @@ def test_the_default_is_the_plain_loop_bit_for_bit(batch: PairBatch) -> None:
 @pytest.mark.parametrize("parts", [2, 3, 9])
 def test_parts_of_a_batch_add_up_to_it(batch: PairBatch, parts: int) -> None:
     whole, whole_meter = stepped(batch, ComputeConfig())
-    divided, meter = stepped(batch, ComputeConfig(micro_batches=parts))
+    divided, meter = stepped(batch, ComputeConfig(gradient_accumulation=parts))
     assert_close(gradients(divided), gradients(whole))
     assert meter.num_pairs == whole_meter.num_pairs == 5
     assert meter.means() == pytest.approx(whole_meter.means(), rel=1e-5)
 
 
 def test_parts_keep_pairs_together(batch: PairBatch) -> None:
-    parts = split_pairs(batch, 2)
+    parts = batch.split(2)
     assert [part.num_pairs for part in parts] == [3, 2]
     queries = torch.cat([part.scores[: part.num_pairs] for part in parts])
     exemplars = torch.cat([part.scores[part.num_pairs :] for part in parts])
     assert torch.equal(torch.cat([queries, exemplars]), batch.scores)
-    assert len(split_pairs(batch, 7)) == 5
+    assert len(batch.split(7)) == 5
 
 
 def test_recomputed_activations_give_the_same_gradients(batch: PairBatch) -> None:
     kept, _ = stepped(batch, ComputeConfig())
-    again, _ = stepped(batch, ComputeConfig(recompute=True))
+    again, _ = stepped(batch, ComputeConfig(activation_checkpointing=True))
     for name, values in gradients(again).items():
         assert torch.equal(values, gradients(kept)[name]), name
 
@@ -126,11 +124,11 @@ def test_recomputing_keeps_less(batch: PairBatch) -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-            held = pair_losses(model, batch, RECIPE, CPU)
+            held = pair_losses(model, batch, RECIPE)
         assert held["total"].requires_grad
         return sum(storages.values())
 
-    assert kept_bytes(ComputeConfig(recompute=True)) < 0.6 * kept_bytes(ComputeConfig())
+    assert kept_bytes(ComputeConfig(activation_checkpointing=True)) < 0.6 * kept_bytes(ComputeConfig())
 
 
 def test_memory_layout_changes_rounding_only(batch: PairBatch) -> None:
@@ -152,12 +150,12 @@ def test_bf16_is_used_in_training_only_and_for_the_backbone_only(batch: PairBatc
 
     for name in ("backbone.s1.b1.conv2", "backbone", "segmenter", "regressor"):
         note(name)
-    parts = pair_losses(model, batch, RECIPE, CPU)
+    parts = pair_losses(model, batch, RECIPE)
     assert seen.pop("backbone.s1.b1.conv2") == torch.bfloat16
     assert set(seen.values()) == {torch.float32}
     plain = network().train()
     plain.freeze_batch_norm()
-    exact = pair_losses(plain, batch, RECIPE, CPU)
+    exact = pair_losses(plain, batch, RECIPE)
     totals = [float(each["total"].detach()) for each in (parts, exact)]
     assert totals[0] == pytest.approx(totals[1], rel=0.05)
     assert totals[0] != totals[1]
@@ -222,10 +220,10 @@ def test_a_compiler_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatc
     ("compute", "recipe", "processes", "words"),
     [
         (ComputeConfig(precision="fp16"), {}, 1, "fp16 needs CUDA"),
-        (ComputeConfig(micro_batches=2), {"batch_norm": "trained"}, 1, "--micro-batches above 1"),
-        (ComputeConfig(recompute=True), {"batch_norm": "trained"}, 1, "--recompute"),
+        (ComputeConfig(gradient_accumulation=2), {"batch_norm": "trained"}, 1, "--gradient-accumulation above 1"),
+        (ComputeConfig(activation_checkpointing=True), {"batch_norm": "trained"}, 1, "--activation-checkpointing"),
         (ComputeConfig(), {"batch_norm": "trained"}, 2, "several processes"),
-        (ComputeConfig(micro_batches=3), {"batch_size": 5}, 2, "cannot be divided among 2"),
+        (ComputeConfig(gradient_accumulation=3), {"batch_size": 5}, 2, "cannot be divided among 2"),
     ],
 )
 def test_what_would_be_another_training_is_refused(
@@ -237,7 +235,7 @@ def test_what_would_be_another_training_is_refused(
 
 def test_values_are_checked() -> None:
     mistakes: Iterable[tuple[dict[str, object], str]] = [
-        ({"micro_batches": 0}, "at least 1"),
+        ({"gradient_accumulation": 0}, "at least 1"),
         ({"precision": "fp8"}, "bf16"),
     ]
     for values, words in mistakes:
@@ -248,6 +246,6 @@ def test_values_are_checked() -> None:
 def test_thirds_compare_equal_thirds_and_still_learn_transitions(batch: PairBatch, tmp_path: Path) -> None:
     model, recipe = network(), dataclasses.replace(RECIPE, stages="thirds")
     thirds = dataclasses.replace(batch, transitions=torch.tensor([[2, 5]]).expand(10, 2))
-    parts, moved = pair_losses(model, batch, recipe, CPU), pair_losses(model, thirds, RECIPE, CPU)
+    parts, moved = pair_losses(model, batch, recipe), pair_losses(model, thirds, RECIPE)
     assert torch.equal(parts["regression"], moved["regression"])
-    assert torch.equal(parts["transition"], pair_losses(model, batch, RECIPE, CPU)["transition"])
+    assert torch.equal(parts["transition"], pair_losses(model, batch, RECIPE)["transition"])

@@ -13,21 +13,20 @@ import pytest
 import torch
 
 from mcore.common.errors import UserError
-from mcore.data.dataset import EpochBatches
 from mcore.data.manifest import read_manifest, select_split
 from mcore.devices.distributed import Processes, joined_processes
 from mcore.network.checkpoint import read_checkpoint
 from mcore.network.model import MCoRe
 from mcore.train import main
 from mcore.training.config import TrainingConfig
-from mcore.training.shared_batches import SharedBatches
+from mcore.training.pairs import EpochBatches
 from mcore.training.trainer import Trainer, TrainingData
 from tests.fake_dives import MODEL, MODEL_FLAGS, write_fake_dives
 
 # Two processes add the same float32 gradients in another order, and Adam divides by their small second moments.
 WEIGHT_TOLERANCE = 2e-4
 RECIPE = [
-    *("--epochs", "2", "--batch-size", "3", "--batch-norm", "calibrated", "--device", "cpu"),
+    *("--epochs", "2", "--batch-size", "3", "--batch-norm", "estimated", "--device", "cpu"),
     *("--model.segmenter-dropout", "0", "--gradient-clip-norm", "10"),  # each process drops out other units
 ]
 
@@ -75,7 +74,7 @@ def assert_close(one: Path, two: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_processes_together_see_what_one_sees(count: int) -> None:
     alone = EpochBatches(11, 4, seed=3)
-    shares = [SharedBatches(11, 4, 3, Processes(rank, count)) for rank in range(count)]
+    shares = [EpochBatches(11, 4, 3, Processes(rank, count)) for rank in range(count)]
     seen = []
     for step, parts in enumerate(zip(alone, *shares, strict=True)):
         whole, *own = parts
@@ -98,7 +97,7 @@ def test_two_processes_go_on_to_the_numbers_of_one(manifest: Path, tmp_path: Pat
     assert "2 processes" in errors
     assert "Warning" not in errors
     saved = read_checkpoint(tmp_path / "two" / "last.pt").extra
-    assert saved["compute"]["num_processes"] == len(saved["state"]["random"]) == 2
+    assert saved["compute"]["world_size"] == len(saved["state"]["random"]) == 2
     assert_close(tmp_path / "one" / "last.pt", tmp_path / "two" / "last.pt")
     one, two = ((tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("one", "two"))
     for a, b in zip(one[1:], two[1:], strict=True):

@@ -11,26 +11,26 @@ import torch
 from torch import nn
 
 from mcore.common.errors import UserError
-from mcore.data.dataset import EpochBatches, PairBatch, PairDataset, pair_loader
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.evaluation.clips import normalise
 from mcore.evaluation.scoring import plan_scoring, predict
 from mcore.network.model import MCoRe
 from mcore.training.config import PRESETS, BatchNormMode, TrainingConfig
 from mcore.training.loop import (
-    LOSS_PARTS,
     LossMeter,
-    calibrate_batch_norm,
+    TrainingStep,
+    estimate_batch_norm,
     make_optimizer,
-    normalise,
     pair_losses,
     scale_last_layer,
     train_one_epoch,
 )
+from mcore.training.losses import default_weights, loss_names
+from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
 from mcore.video import read_clip
 from tests.fake_dives import CLIP, MODEL, write_fake_dives
 
 PUBLISHED = TrainingConfig()
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_paper_is_the_published_recipe() -> None:
     published = {
         "epochs": 200, "batch_size": 8, "learning_rate": 1e-3, "backbone_learning_rate": 1e-4,
         "schedule": "constant", "warmup_steps": 0, "gradient_clip_norm": None, "batch_norm": "frozen",
-        "score_scale_points": 1.0, "regression_weight": 1.0, "transition_weight": 1.0,
-        "contrastive_weight": 10.0, "flip_probability": 0.5, "num_exemplars": 10,
+        "score_scale_points": 1.0, "loss_weights": {"regression": 1.0, "transition": 1.0, "contrastive": 10.0},
+        "flip_probability": 0.5, "num_exemplars": 10,
     }  # fmt: skip
     assert {name: getattr(recipe, name) for name in published} == published
     assert PRESETS["paper"].model.clip.num_frames == 96
@@ -72,10 +72,10 @@ def test_optimizer_has_the_published_rates_and_every_parameter_once(model: MCoRe
 
 
 def test_total_loss_is_the_weighted_sum(model: MCoRe, batches: list[PairBatch]) -> None:
-    parts = pair_losses(model.eval(), batches[0], PUBLISHED, CPU)
+    parts = pair_losses(model.eval(), batches[0], PUBLISHED)
     expected = parts["regression"] + parts["transition"] + 10 * parts["contrastive"]
     torch.testing.assert_close(parts["total"], expected)
-    assert set(parts) == set(LOSS_PARTS)
+    assert set(parts) == set(loss_names())
     half = batches[0].num_pairs
     scores = batches[0].scores
     clips = normalise(batches[0].frames, CLIP)
@@ -98,7 +98,7 @@ def test_score_scale_equals_training_on_scaled_scores(model: MCoRe, batches: lis
         optimizer = make_optimizer(network, recipe)
         for group in optimizer.param_groups:
             group["eps"] = 1e-14  # Adam's eps is the one thing that sees the scale
-        train_one_epoch(network, data, optimizer, recipe, LossMeter())
+        train_one_epoch(TrainingStep(network, optimizer, recipe), data, LossMeter())
     tokens = torch.randn(5, 6, 16)
     torch.testing.assert_close(
         in_points.compare(tokens, tokens.flip(0)),
@@ -108,7 +108,7 @@ def test_score_scale_equals_training_on_scaled_scores(model: MCoRe, batches: lis
     )
 
 
-@pytest.mark.parametrize("mode", ["frozen", "calibrated", "trained"])
+@pytest.mark.parametrize("mode", ["frozen", "estimated", "trained"])
 def test_batch_norm_statistics_move_only_when_trained(
     model: MCoRe, batches: list[PairBatch], mode: BatchNormMode
 ) -> None:
@@ -116,14 +116,14 @@ def test_batch_norm_statistics_move_only_when_trained(
     norms = [module for module in model.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     means = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
     weights = [norm.weight.detach().clone() for norm in norms]
-    train_one_epoch(model, batches, make_optimizer(model, recipe), recipe, LossMeter())
+    train_one_epoch(TrainingStep(model, make_optimizer(model, recipe), recipe), batches, LossMeter())
     moved = [not torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, means, strict=True)]  # type: ignore[arg-type]
     assert moved == [mode == "trained"] * len(norms)
     assert any(not torch.equal(norm.weight, weight) for norm, weight in zip(norms, weights, strict=True))
 
 
-def test_calibrated_batch_norm_normalises(model: MCoRe, batches: list[PairBatch]) -> None:
-    calibrate_batch_norm(model, batches[:1])
+def test_estimated_batch_norm_normalises(model: MCoRe, batches: list[PairBatch]) -> None:
+    estimate_batch_norm(model, batches[:1])
     seen: list[torch.Tensor] = []
     hook = model.backbone.stem.bn.register_forward_hook(lambda module, args, out: seen.append(out))
     model.eval().features(normalise(batches[0].frames, CLIP))
@@ -137,14 +137,14 @@ def test_calibrated_batch_norm_normalises(model: MCoRe, batches: list[PairBatch]
 def test_training_learns_what_can_be_learned(model: MCoRe, batches: list[PairBatch]) -> None:
     recipe = TrainingConfig(
         learning_rate=3e-3, backbone_learning_rate=3e-3, batch_norm="trained", score_scale_points=10,
-        contrastive_weight=0,
+        loss_weights=default_weights(contrastive=0),
     )  # fmt: skip
     scale_last_layer(model, recipe)
     optimizer = make_optimizer(model, recipe)
     history = []
     for _ in range(40):
         meter = LossMeter()
-        assert train_one_epoch(model, batches, optimizer, recipe, meter)
+        assert train_one_epoch(TrainingStep(model, optimizer, recipe), batches, meter)
         history.append(meter.means())
     assert history[-1]["regression"] < 0.2 * history[0]["regression"]
     assert history[-1]["transition"] < 0.5 * history[0]["transition"]
@@ -159,16 +159,17 @@ def test_divergence_is_an_error_and_is_not_saved(model: MCoRe, batches: list[Pai
         steps.append(1)
         return False
 
+    step = TrainingStep(model, make_optimizer(model, PUBLISHED), PUBLISHED)
     with pytest.raises(UserError, match=r"diverged at step 1 .*regression inf.*--learning-rate"):
-        train_one_epoch(model, batches, make_optimizer(model, PUBLISHED), PUBLISHED, LossMeter(), after_step=save)
+        train_one_epoch(step, batches, LossMeter(), after_step=save)
     assert steps == []
 
 
 def test_meter_is_the_mean_over_pairs() -> None:
     meter = LossMeter()
-    meter.add(dict.fromkeys(LOSS_PARTS, 1.0), 3)
-    meter.add(dict.fromkeys(LOSS_PARTS, 5.0), 1)
-    assert meter.means() == dict.fromkeys(LOSS_PARTS, 2.0)
+    meter.add(dict.fromkeys(loss_names(), 1.0), 3)
+    meter.add(dict.fromkeys(loss_names(), 5.0), 1)
+    assert meter.means() == dict.fromkeys(loss_names(), 2.0)
     assert meter.num_steps == 2
 
 
@@ -176,7 +177,7 @@ def test_gradient_clipping_bounds_the_step(model: MCoRe, batches: list[PairBatch
     recipe = dataclasses.replace(PUBLISHED, gradient_clip_norm=1e-3)
     optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 1.0, "base_lr": 1.0}])
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    train_one_epoch(model, batches[:1], optimizer, recipe, LossMeter())
+    train_one_epoch(TrainingStep(model, optimizer, recipe), batches[:1], LossMeter())
     moved = sum(float((a - b).detach().square().sum()) for a, b in zip(model.parameters(), before, strict=True))
     assert moved**0.5 <= 1.01e-3
 
@@ -206,7 +207,7 @@ def test_one_pass_scores_equal_pairwise_scores(model: MCoRe, records: list[DiveR
             tokens = model.encode(read_clip(exemplar.path, CLIP)[None]).tokens
             each.append(exemplar.score + float(model.compare(query.tokens, tokens)))
         assert predictions.scores[row] == pytest.approx(np.mean(each), abs=1e-3)
-        assert predictions.spread[row] == pytest.approx(np.std(each), abs=1e-3)
+        assert predictions.exemplar_std[row] == pytest.approx(np.std(each), abs=1e-3)
         assert predictions.transitions[row].tolist() == query.transitions[0].tolist()
 
 

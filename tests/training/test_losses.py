@@ -1,4 +1,4 @@
-"""Each loss against a second implementation: loops over scalars, written from NETWORK.md section 6."""
+"""Each loss against a second implementation: loops over scalars, written from docs/reference/network.md, section 6."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcore.training import losses
+from mcore.network.model import PairOutput
+from mcore.training.losses import PairTargets, contrastive_loss, regression_loss, transition_loss
 
 TOLERANCE = 1e-10
 """Both sides compute in float64."""
@@ -46,18 +47,23 @@ def loop_transition(logits: Tensor, transitions: Tensor) -> float:
     return total / (2 * len(logits))
 
 
+NOTHING = torch.zeros(0)
+
+
+def contrast(query: Tensor, exemplar: Tensor) -> Tensor:
+    return contrastive_loss(PairOutput(NOTHING, query, exemplar, NOTHING, NOTHING), PairTargets(NOTHING, NOTHING, 1.0))
+
+
 @pytest.mark.parametrize(("pairs", "tokens_per_stage"), [(1, 1), (2, 5), (3, 4)])
 def test_contrastive_loss(pairs: int, tokens_per_stage: int) -> None:
     generator = torch.Generator().manual_seed(pairs)
     query, exemplar = torch.randn(2, pairs, 3 * tokens_per_stage, 8, generator=generator, dtype=torch.float64)
-    expected = loop_contrastive(query, exemplar)
-    assert losses.contrastive_loss(query, exemplar).item() == pytest.approx(expected, abs=TOLERANCE)
+    assert contrast(query, exemplar).item() == pytest.approx(loop_contrastive(query, exemplar), abs=TOLERANCE)
 
 
 def test_contrastive_loss_prefers_the_same_token_of_the_other_dive() -> None:
     query = torch.eye(15).reshape(1, 15, 15)
-    shuffled = query.roll(1, dims=1)
-    assert losses.contrastive_loss(query, query) < losses.contrastive_loss(query, shuffled)
+    assert contrast(query, query) < contrast(query, query.roll(1, dims=1))
 
 
 @pytest.mark.parametrize(("clips", "num_frames"), [(1, 4), (6, 33)])
@@ -65,17 +71,20 @@ def test_transition_loss(clips: int, num_frames: int) -> None:
     generator = torch.Generator().manual_seed(clips)
     logits = torch.randn(clips, num_frames, 2, generator=generator, dtype=torch.float64)
     transitions = torch.randint(0, num_frames, (clips, 2), generator=generator)
-    expected = loop_transition(logits, transitions)
-    assert losses.transition_loss(logits, transitions).item() == pytest.approx(expected, abs=TOLERANCE)
+    output = PairOutput(logits, NOTHING, NOTHING, NOTHING, NOTHING)
+    loss = transition_loss(output, PairTargets(transitions, NOTHING, 1.0)).item()
+    assert loss == pytest.approx(loop_transition(logits, transitions), abs=TOLERANCE)
 
 
 def test_regression_loss_by_hand() -> None:
-    forth, back, true = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 2.0]), torch.tensor([3.0, -2.0])
-    assert losses.regression_loss(forth, back, true).item() == pytest.approx((4 + 0) / 2 + (9 + 0) / 2)
+    forth, back, true = torch.tensor([2.0, -4.0]), torch.tensor([0.0, 4.0]), torch.tensor([3.0, -2.0])
+    output = PairOutput(NOTHING, NOTHING, NOTHING, forth, back)
+    loss = regression_loss(output, PairTargets(NOTHING, true, score_scale_points=2.0)).item()
+    assert loss == pytest.approx((4 + 0) / 2 + (9 + 0) / 2)
 
 
 def test_losses_have_gradients_even_where_tokens_are_zero() -> None:
-    """A dead frame gives a zero token; normalising it must not give nan."""
+    """A frame of nothing gives a zero token; normalising it must not give nan."""
     query = torch.zeros(1, 15, 4, requires_grad=True)
-    (gradient,) = torch.autograd.grad(losses.contrastive_loss(query, torch.randn(1, 15, 4)), [query])
+    (gradient,) = torch.autograd.grad(contrast(query, torch.randn(1, 15, 4)), [query])
     assert torch.isfinite(gradient).all()

@@ -23,11 +23,12 @@ from mcore.data.manifest import read_manifest, select_split
 from mcore.evaluation.scoring import Predictions, plan_scoring
 from mcore.network.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
 from mcore.train import main
-from mcore.training import command as command
-from mcore.training.config import PRESETS, TrainingConfig
-from mcore.training.log import COLUMNS
+from mcore.training import run
+from mcore.training.config import PRESETS, ComputeConfig, TrainingConfig, compute_from_dict, training_from_dict
+from mcore.training.log import columns
 from mcore.training.trainer import Stopped, validation_figures
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
+from tests.training.command_line import parse
 
 RECIPE = ["--epochs", "3", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
 
@@ -72,8 +73,8 @@ class StopAfter:
 def train_until(argv: list[str], questions: int) -> bool:
     """Train, stopping at a question; says whether it was stopped."""
     try:
-        options, checkpoint = command.parse(argv)
-        command.run(command.prepare(options, checkpoint), options, StopAfter(questions))
+        options, checkpoint = parse(argv)
+        run.run(run.prepare(options, checkpoint), options, StopAfter(questions))
     except Stopped:
         return True
     return False
@@ -196,7 +197,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(
         (arguments(manifest, tmp_path / "new", "--device", "quantum"), "quantum"),
         (arguments(manifest, tmp_path / "new", "--epochs", "0"), "epochs is 0"),
         (arguments(manifest, tmp_path / "new", "--precision", "fp16"), "fp16 needs CUDA"),
-        (arguments(manifest, tmp_path / "new", "--recompute"), "--batch-norm trained"),
+        (arguments(manifest, tmp_path / "new", "--activation-checkpointing"), "--batch-norm trained"),
         (arguments(manifest, manifest / "run"), "is a file"),
         (arguments(manifest, tmp_path / "new", "--cache", str(manifest)), "--no-cache"),
         (arguments(manifest, tmp_path / "new", "--pretrained", "auto"), "no ImageNet weights"),
@@ -225,17 +226,18 @@ def test_a_resumed_run_may_become_longer(manifest: Path, tmp_path: Path) -> None
 
 def test_how_it_is_computed_is_recorded_resumed_and_may_change(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    flags = ("--batch-norm", "calibrated", "--micro-batches", "2", "--precision", "bf16", "--recompute")
+    flags = ["--batch-norm", "estimated", "--gradient-accumulation", "2", "--precision", "bf16"]
+    flags += ["--activation-checkpointing"]
     argv = [*arguments(manifest, out, *flags)]
     assert main(arguments(manifest, tmp_path / "whole", *flags)) == 0
     assert train_until(argv, 5)
     assert read_checkpoint(out / "last.pt").extra["compute"] == {
-        "micro_batches": 2, "precision": "bf16", "channels_last": True, "compile": False, "recompute": True,
-        "num_processes": 1, "device": "cpu",
+        "gradient_accumulation": 2, "precision": "bf16", "channels_last": True, "compile": False,
+        "activation_checkpointing": True, "world_size": 1, "device": "cpu",
     }  # fmt: skip
     bare = ["--data", str(manifest), "--out", str(out), "--device", "cpu", "--resume"]
-    options, _ = command.parse([*bare, "--micro-batches", "1"])
-    assert (options.compute.micro_batches, options.compute.precision) == (1, "bf16")
+    options, _ = parse([*bare, "--gradient-accumulation", "1"])
+    assert (options.compute.gradient_accumulation, options.compute.precision) == (1, "bf16")
     assert main(bare) == 0
     assert same_weights(tmp_path / "whole" / "last.pt", out / "last.pt")
 
@@ -249,7 +251,7 @@ def test_a_constant_network_keeps_its_relative_l2(manifest: Path) -> None:
     assert row["val_relative_l2"] == metrics.relative_l2([50.0] * 4, [record.score for record in records])
     assert row["val_boundary_error_frames"] == 0
     assert set(validation_figures(None, plan).values()) == {None}
-    assert row.keys() < set(COLUMNS)
+    assert row.keys() < set(columns())
 
 
 def test_resuming_reads_the_checkpoint_once(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,12 +263,12 @@ def test_resuming_reads_the_checkpoint_once(manifest: Path, tmp_path: Path, monk
         reads.append(path)
         return read_checkpoint(path)
 
-    monkeypatch.setattr(command, "read_checkpoint", counted)
+    monkeypatch.setattr(run, "read_checkpoint", counted)
     assert main([*argv, "--epochs", "2", "--resume"]) == 0
     assert reads == [tmp_path / "run" / "last.pt"]
 
 
-def test_runs_saved_before_there_were_several_processes_resume(finished: Path, manifest: Path, tmp_path: Path) -> None:
+def test_runs_of_earlier_versions_resume(finished: Path, manifest: Path, tmp_path: Path) -> None:
     argv = arguments(manifest, tmp_path / "run")
     assert train_until(argv, 2)
     path = tmp_path / "run" / "last.pt"
@@ -274,16 +276,27 @@ def test_runs_saved_before_there_were_several_processes_resume(finished: Path, m
     state = extra["state"]
     state["torch_rng"], state["cuda_rng"] = state.pop("random")[0][0], []
     del state["scaler"], extra["compute"], extra["training"]["stages"]
+    weights = extra["training"].pop("loss_weights")
+    extra["training"] |= {f"{name}_weight": weight for name, weight in weights.items()}
     save_checkpoint(path, load_checkpoint(path), extra=extra)
     assert main([*argv, "--resume"]) == 0
     assert same_weights(finished / "last.pt", path)
 
 
-def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(tmp_path: Path) -> None:
+def test_words_of_earlier_versions_are_read() -> None:
+    recipe = training_from_dict({"batch_norm": "calibrated", "contrastive_weight": 0.1, "regression_weight": 1.0})
+    assert recipe.batch_norm == "estimated"
+    assert recipe.loss_weights == {"regression": 1.0, "contrastive": 0.1}
+    compute = compute_from_dict({"micro_batches": 2, "recompute": True, "num_processes": 1, "device": "cpu"})
+    assert compute == ComputeConfig(gradient_accumulation=2, activation_checkpointing=True)
+
+
+def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run")]
-    options, _ = command.parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
-    assert options.model.backbone == replace(BACKBONES["regnety_008"], shift="tsm")
+    options, _ = parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
+    assert options.model.backbone == replace(BACKBONES["regnety_008"].config, shift="tsm")
     assert options.model.clip == PRESETS["paper"].model.clip
-    with pytest.raises(SystemExit) as stopped:
-        command.parse([*base, "--backbone", "resnet50"])
-    assert stopped.value.code == 2
+    assert main([*base, "--backbone", "resnet50"]) == 2
+    assert "allowed: regnety_002, regnety_008" in capsys.readouterr().err

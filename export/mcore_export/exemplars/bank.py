@@ -21,8 +21,8 @@ from rich.progress import track
 from mcore.common.conformal import CALIBRATION_SPLIT
 from mcore.common.errors import ClipError, UserError
 from mcore.config import ClipConfig, ModelConfig
+from mcore.data.exemplars import shared_exemplars
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
-from mcore.data.pairs import shared_exemplars
 from mcore.diving import DiveNumber
 from mcore.video import crop, normalise, sample_clip
 from mcore_export.exemplars.conformal import calibrate_banks

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig, from_dict, to_dict
+from mcore.config import NETWORKS, ClipConfig, PresetName, from_dict, to_dict
 from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
 from mcore.data.commands import MAX_SHOWN, print_left_out
 from mcore.data.sources import Source, read_source
-from mcore.training.config import PRESETS, PresetName
 
 _SIZES = ("resize_height", "resize_width")
 
@@ -74,7 +73,7 @@ class Cache:
         return 1 if report.unreadable else 0
 
     def _clip_config(self) -> ClipConfig:
-        preset = PRESETS[self.preset].model.clip
+        preset = NETWORKS[self.preset].clip
         given = {"num_frames": self.num_frames, "resize_height": self.resize_height, "resize_width": self.resize_width}
         changes = {name: value for name, value in given.items() if value is not None}
         if bad := {name: value for name, value in changes.items() if value < 1}:

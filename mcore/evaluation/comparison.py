@@ -1,4 +1,4 @@
-"""Runs against the first of them, on the dives that all of them scored. Torch-free."""
+"""Comparison of runs with the first of them, on the dives that all of them scored. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.evaluation.assessment import Calibrations, Figure, MetricRow, Outcome, assess
+from mcore.evaluation.assessment import ConformalIntervals, Figure, MetricRow, Outcome, assess
 from mcore.evaluation.run_folders import Run
 
 
 @dataclass(frozen=True)
-class Metric:
+class ComparedMetric:
     """One metric of all runs."""
 
     title: str
@@ -34,7 +34,7 @@ class RunComparison:
     """Dives that all of them scored."""
     settings: Mapping[str, tuple[Any, ...]]
     """Those that differ, by run; None: a run does not say."""
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, ComparedMetric]
     """By the names of metrics.json."""
 
 
@@ -90,26 +90,26 @@ def _check_labels(first: Run, other: Run, common: Sequence[str]) -> None:
 
 
 def _against(run: Run, first: Run, common: Sequence[str], num_resamples: int, seed: int) -> list[MetricRow]:
-    """The metrics of a run beside those of the first, which stands in the yardstick's place."""
+    """The metrics of a run beside those of the first, which stands in the baseline's place."""
     ours, theirs = ([each.dives[dive] for dive in common] for each in (run, first))
     # Sampled frames mean the same only if both runs sample alike.
     alike = all(a.true_transitions == b.true_transitions for a, b in zip(ours, theirs, strict=True))
     outcome = Outcome(
         scores=np.array([dive.predicted_score for dive in ours]),
         true_scores=np.array([dive.true_score for dive in ours]),
-        yardstick_scores=np.array([dive.predicted_score for dive in theirs]),
+        baseline_scores=np.array([dive.predicted_score for dive in theirs]),
         difficulties=np.array([dive.difficulty or np.nan for dive in ours]),
-        transitions=np.array([dive.transitions for dive in ours]),
+        transitions=np.array([(dive.flight_frame, dive.entry_frame) for dive in ours]),
         true_transitions=np.array([(alike and dive.true_transitions) or (-1, -1) for dive in ours]),
-        yardstick_transitions=np.array([dive.transitions for dive in theirs]),
-        spread=np.zeros(len(ours)),
+        baseline_transitions=np.array([(dive.flight_frame, dive.entry_frame) for dive in theirs]),
+        exemplar_std=np.zeros(len(ours)),
     )
     intervals = None
-    if run.calibration is not None and first.calibration is not None:
-        intervals = Calibrations(run.calibration, first.calibration)
-    return assess(outcome, calibrations=intervals, num_resamples=num_resamples, seed=seed)
+    if run.conformal_interval is not None and first.conformal_interval is not None:
+        intervals = ConformalIntervals(run.conformal_interval, first.conformal_interval)
+    return assess(outcome, intervals=intervals, num_resamples=num_resamples, seed=seed)
 
 
-def _metric(rows: Sequence[MetricRow]) -> Metric:
-    figures = (rows[0].yardstick, *(row.model for row in rows))
-    return Metric(rows[0].title, rows[0].higher_is_better, figures, tuple(row.difference for row in rows))
+def _metric(rows: Sequence[MetricRow]) -> ComparedMetric:
+    figures = (rows[0].baseline, *(row.model for row in rows))
+    return ComparedMetric(rows[0].title, rows[0].higher_is_better, figures, tuple(row.difference for row in rows))

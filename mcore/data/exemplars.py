@@ -1,7 +1,7 @@
-"""Which dives are compared with which: training pairs, and the exemplars of a dive to be scored.
+"""Exemplars of dives to be scored: other dives of the same number, drawn at random.
 
-Every choice is a pure function of the seed and of what it is for, never of what was drawn before it, so that
-workers, restarts and the order of calls change nothing. Torch-free.
+Every draw is a pure function of the seed and of what it is for, never of what was drawn before it, so that workers,
+restarts and the order of calls change nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-# What a random stream is for; part of its seed, so that no two uses share numbers.
-_ORDER, _PARTNER, _EXEMPLARS, _AUGMENT, _SHARED = range(5)
+
+class Stream(IntEnum):
+    """What random numbers are for; a part of their seed, so that no two uses share numbers."""
+
+    EPOCH_ORDER = 0
+    TRAINING_PARTNER = 1
+    EXEMPLARS_OF_DIVE = 2
+    AUGMENTATION = 3
+    EXEMPLARS_OF_NUMBER = 4
 
 
 def by_dive_number(dive_numbers: Sequence[str]) -> dict[str, list[int]]:
@@ -24,29 +31,6 @@ def by_dive_number(dive_numbers: Sequence[str]) -> dict[str, list[int]]:
     for position, dive_number in enumerate(dive_numbers):
         groups[dive_number].append(position)
     return dict(groups)
-
-
-def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Order of the training dives in an epoch: a permutation of 0..num_items - 1."""
-    return np.random.default_rng((seed, _ORDER, epoch)).permutation(num_items)
-
-
-def training_partner(candidates: Sequence[int], query: int, seed: int, epoch: int) -> int:
-    """Draw the exemplar of a training query.
-
-    Args:
-        candidates: training dives of the query's dive number, the query among them, at least two.
-        query: the query's position.
-        seed: of the training.
-        epoch: each epoch pairs anew.
-    """
-    others = [candidate for candidate in candidates if candidate != query]
-    return int(np.random.default_rng((seed, _PARTNER, epoch, query)).choice(others))
-
-
-def augmentation_stream(seed: int, epoch: int, query: int, role: Literal[0, 1]) -> np.random.Generator:
-    """Random numbers for one clip of a pair: role 0 is the query, 1 its exemplar."""
-    return np.random.default_rng((seed, _AUGMENT, epoch, query, role))
 
 
 def shared_exemplars(pool_numbers: Sequence[str], count: int, seed: int) -> dict[str, NDArray[np.int64]]:
@@ -64,7 +48,7 @@ def shared_exemplars(pool_numbers: Sequence[str], count: int, seed: int) -> dict
     """
     chosen = {}
     for dive_number, candidates in by_dive_number(pool_numbers).items():
-        rng = np.random.default_rng((seed, _SHARED, zlib.crc32(dive_number.encode())))
+        rng = np.random.default_rng((seed, Stream.EXEMPLARS_OF_NUMBER, zlib.crc32(dive_number.encode())))
         chosen[dive_number] = np.sort(rng.permutation(np.asarray(candidates, dtype=np.int64))[:count])
     return chosen
 
@@ -97,6 +81,6 @@ def choose_exemplars(
     chosen: list[NDArray[np.int64]] = []
     for query, dive_number in enumerate(query_numbers):
         candidates = np.asarray(pool.get(dive_number, none), dtype=np.int64)
-        rng = np.random.default_rng((seed, _EXEMPLARS, query))
+        rng = np.random.default_rng((seed, Stream.EXEMPLARS_OF_DIVE, query))
         chosen.append(np.sort(rng.permutation(candidates)[:count]))
     return chosen

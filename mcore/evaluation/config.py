@@ -1,0 +1,58 @@
+"""Options of an evaluation. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mcore.common.errors import UserError
+from mcore.config import Decoding
+
+ExemplarChoice = Literal["random", "shared", "nearest"]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate, and against which exemplars."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Checkpoint: ours or the published layout."""
+    data: Path
+    """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars."""
+    out: Path | None = None
+    """Folder for metrics.json, predictions.csv, scatter.png and boundaries.png; default: one named after the split,
+    beside the checkpoint."""
+    split: Literal["val", "test"] = "test"
+    """Dives to score; those of train are the exemplars."""
+    num_exemplars: int | Literal["all"] = 10
+    """Exemplars of each dive, fewer where its number has fewer; all takes every training dive of the number."""
+    exemplars: ExemplarChoice = "random"
+    """Which: random as published; shared, the same for all dives of a number, which are those that mcore-export stores
+    for the same number and seed; or nearest, those that look most like the dive."""
+    decoding: Decoding | None = None
+    """How transitions are found: published (each in its half of the clip, the default), ordered (the most probable
+    pair of the whole clip), or thirds (not at all; the default for a network trained with --stages thirds)."""
+    num_resamples: int = 1000
+    """Resamples of each interval."""
+    seed: int = 0
+    """Decides exemplars and resamples."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    workers: int = 0
+    """Processes that read clips."""
+    cache: Path | None = None
+    """Folder of decoded clips; default: .clips beside the list of dives."""
+    no_cache: bool = False
+    """Decode the videos and keep nothing."""
+
+    def __post_init__(self) -> None:
+        if self.num_resamples < 1 or (self.num_exemplars != "all" and self.num_exemplars < 1):
+            raise UserError("--num-exemplars and --num-resamples must be at least 1")
+
+    @property
+    def folder(self) -> Path:
+        """Where the files go."""
+        return self.out or self.checkpoint.parent / self.split

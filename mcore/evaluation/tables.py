@@ -1,0 +1,32 @@
+"""Figures as text, and tables of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcore.evaluation.assessment import Figure
+
+
+def number(value: float | None) -> str:
+    """Three digits after the point for shares, fewer for points."""
+    if value is None:
+        return "undefined"
+    return f"{value:.{3 if abs(value) < 1 else 2 if abs(value) < 10 else 1}f}"
+
+
+def with_interval(figure: Figure) -> str:
+    """A figure with its 95 % interval behind it."""
+    if figure.low is None or figure.high is None:
+        return number(figure.value)
+    return f"{number(figure.value)} [{number(figure.low)}, {number(figure.high)}]"
+
+
+def with_arrow(title: str, higher_is_better: bool) -> str:
+    """A metric's title with its direction."""
+    return f"{title} {'↑' if higher_is_better else '↓'}"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table: the first column left, the others right."""
+    body = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}", *body]

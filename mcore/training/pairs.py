@@ -1,0 +1,198 @@
+"""Pairs of dives to learn from: each training dive as a query, with another dive of its number, both augmented.
+
+Every random choice is a pure function of (seed, epoch, query), so that workers and restarts change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mcore.common.errors import UserError
+from mcore.config import ClipConfig
+from mcore.data.cache import load_clip
+from mcore.data.exemplars import Stream, by_dive_number
+from mcore.data.manifest import DiveRecord
+from mcore.devices.distributed import SINGLE_PROCESS, Processes
+from mcore.evaluation.clips import ignore_interrupts, label_transitions
+from mcore.video import crop
+
+# Shapes: B pairs, T frames, c crop size.
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs to learn from; queries first, then their exemplars in the same order."""
+
+    frames: Tensor
+    """(2B, T, c, c, 3) uint8 RGB."""
+    transitions: Tensor
+    """(2B, 2) int64."""
+    scores: Tensor
+    """(2B,) float32 points."""
+
+    @property
+    def num_pairs(self) -> int:
+        """B."""
+        return len(self.scores) // 2
+
+    def split(self, num_parts: int) -> list[PairBatch]:
+        """Divide into parts of nearly equal size; fewer parts where there are fewer pairs."""
+        if num_parts == 1:
+            return [self]
+        parts = []
+        for rows in np.array_split(np.arange(self.num_pairs), min(num_parts, self.num_pairs)):
+            both = torch.from_numpy(np.concatenate([rows, rows + self.num_pairs]))  # queries, then their exemplars
+            parts.append(PairBatch(self.frames[both], self.transitions[both], self.scores[both]))
+        return parts
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Training dives, each as a query with a random other dive of its number."""
+
+    def __init__(
+        self,
+        records: Sequence[DiveRecord],
+        config: ClipConfig,
+        *,
+        seed: int,
+        flip_probability: float,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Keep the dives that have a partner.
+
+        Raises:
+            UserError: no dive number has two dives, or a dive has no transitions.
+        """
+        _check_labelled(records)
+        groups = by_dive_number([record.dive_number for record in records])
+        self.single_numbers = sorted(number for number, group in groups.items() if len(group) == 1)
+        self.records = [record for record in records if len(groups[record.dive_number]) > 1]
+        if not self.records:
+            raise UserError(f"none of {len(records)} training dives has another dive of its number to be compared with")
+        self.config, self.cache_dir = config, cache_dir
+        self.seed, self.flip_probability = seed, flip_probability
+        self._groups = by_dive_number([record.dive_number for record in self.records])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> PairBatch:
+        """Read the pair (epoch, query position) as a batch of one."""
+        epoch, query = key
+        partner = self._partner(epoch, query)
+        clips, transitions = [], []
+        for role, position in enumerate((query, partner)):
+            record = self.records[position]
+            clip = load_clip(record, self.config, self.cache_dir)
+            rng = np.random.default_rng((self.seed, Stream.AUGMENTATION, epoch, query, role))
+            clips.append(augment(clip.frames, self.config, rng, self.flip_probability))
+            transitions.append(label_transitions(record, clip))
+        scores = [self.records[query].score, self.records[partner].score]
+        return PairBatch(
+            torch.from_numpy(np.stack(clips)),  # (2, T, c, c, 3)
+            torch.tensor(transitions),
+            torch.tensor(scores, dtype=torch.float32),
+        )
+
+    def _partner(self, epoch: int, query: int) -> int:
+        """Draw the query's exemplar; each epoch pairs anew."""
+        others = [other for other in self._groups[self.records[query].dive_number] if other != query]
+        return int(np.random.default_rng((self.seed, Stream.TRAINING_PARTNER, epoch, query)).choice(others))
+
+
+def augment(
+    frames: NDArray[np.uint8], config: ClipConfig, rng: np.random.Generator, flip_probability: float
+) -> NDArray[np.uint8]:
+    """Crop at one random position and flip the whole clip left to right with a probability.
+
+    Args:
+        frames: (T, resize_height, resize_width, 3).
+        config: crop size.
+        rng: source of the three random numbers.
+        flip_probability: 0..1.
+
+    Returns:
+        (T, crop, crop, 3), contiguous.
+    """
+    top = int(rng.integers(0, config.resize_height - config.crop_size + 1))
+    left = int(rng.integers(0, config.resize_width - config.crop_size + 1))
+    cropped = crop(frames, config, top, left)
+    if rng.random() < flip_probability:
+        cropped = cropped[:, :, ::-1]
+    return np.ascontiguousarray(cropped)
+
+
+class EpochBatches:
+    """Batch sampler: (epoch, query) keys in the epoch's order, from any step on (for resuming).
+
+    Of several processes each gets its share of every batch, so that together they see each dive once an epoch.
+    """
+
+    def __init__(self, num_items: int, batch_size: int, seed: int, processes: Processes = SINGLE_PROCESS) -> None:
+        """Begin with the first epoch.
+
+        Args:
+            num_items: training dives.
+            batch_size: pairs of a step, of all processes together.
+            seed: of the order.
+            processes: those that share the batches.
+        """
+        self.num_items, self.batch_size, self.seed, self.processes = num_items, batch_size, seed, processes
+        self.epoch, self.first_step = 0, 0
+
+    def __len__(self) -> int:
+        """Steps of a whole epoch; the last batch may be smaller."""
+        return -(-self.num_items // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng((self.seed, Stream.EPOCH_ORDER, self.epoch)).permutation(self.num_items)
+        for start in range(self.first_step * self.batch_size, self.num_items, self.batch_size):
+            keys = [(self.epoch, int(query)) for query in order[start : start + self.batch_size]]
+            # A process must make every step; where a short batch has no pair for it, it gets one not to be counted.
+            yield list(self.processes.share(keys)) or keys[:1]
+
+    def pairs_in_step(self, step: int) -> int:
+        """Pairs of a step of an epoch in all processes together; the last step may have fewer."""
+        return min(self.batch_size, self.num_items - step * self.batch_size)
+
+
+def pair_loader(dataset: PairDataset, batches: EpochBatches, workers: int = 0) -> DataLoader[PairBatch]:
+    """Batches of pairs in the order of ``batches``; workers change their speed, nothing else."""
+    # A generator of its own: otherwise every iteration draws from the global one, and a resumed run,
+    # which starts one iteration more, would drop out other units than an uninterrupted one.
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=_join,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=ignore_interrupts,
+        generator=torch.Generator(),
+    )
+
+
+def _check_labelled(records: Sequence[DiveRecord]) -> None:
+    """Refuse dives without transitions, all at once."""
+    if bare := [record for record in records if record.transition_frames is None]:
+        raise UserError(
+            f"{len(bare)} of {len(records)} dives have no transition_frames (the first: {bare[0].path}); "
+            "training needs the first frame of the flight and of the entry: add them to the list of dives"
+        )
+
+
+def _join(pairs: Sequence[PairBatch]) -> PairBatch:
+    """All queries, then all exemplars."""
+
+    def join(name: str) -> Tensor:
+        columns = [getattr(pair, name) for pair in pairs]
+        return torch.cat([column[:1] for column in columns] + [column[1:] for column in columns])
+
+    return PairBatch(join("frames"), join("transitions"), join("scores"))
