@@ -35,7 +35,7 @@ from mcore.network.model import MCoRe
 from mcore.training.compute import prepare_network
 from mcore.training.config import PRESETS, ComputeConfig, PresetName, TrainingConfig
 from mcore.training.loop import TrainingStep, make_optimizer
-from mcore_bench.environment import processor
+from mcore_bench.machine import processor
 
 PLAIN = "default"
 OPTIONS = {
