@@ -186,8 +186,8 @@ VARIANT_COLUMNS = (
     Column("GMAC a dive", ".3f"),
 )
 _NOTE = (
-    "I3D is the backbone of USDL, CoRe and TSA, on our input. They feed it overlapping snippets of 16 frames of 224 x 224 "
-    "pixels, so this is not the cost of those methods."
+    "I3D is the backbone of USDL, CoRe and TSA, on our input. They feed it overlapping snippets of 16 frames of "
+    "224 x 224 pixels, so this is not the cost of those methods."
 )
 
 
@@ -222,7 +222,9 @@ def variants_table() -> Table:
 class VariantsArguments(JsonFile):
     """Count operations and parameters of other configurations.
 
-    mcore-bench variants --json benchmarks/results/variants.json
+        mcore-bench variants --json benchmarks/results/variants.json
+
+    It takes half a minute, and the counts change with the networks only.
     """
 
 

@@ -42,8 +42,10 @@ _ACCURACY_SUFFIX = "accuracy/*_bundle.json"
 class ReportArguments:
     """Write results as a page of Markdown.
 
-    mcore-bench report benchmarks/results -o docs/results/benchmarks.md
-    mcore-bench report benchmarks/results --readme-table
+        mcore-bench report benchmarks/results -o docs/results/benchmarks.md
+        mcore-bench report benchmarks/results --readme-table
+
+    Two results of one bundle, with and without --keep-freed-memory, become one section.
     """
 
     results: Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -23,9 +23,10 @@ from mcore_runtime.bundle.records import PARTS, EngineRecord, GraphSet
 class EnginesArguments(JsonFile):
     """Print sizes and build times of engines.
 
-    mcore-bench engines bundle
+        mcore-bench engines bundle
+        mcore-bench engines bundle --targets sm75 sm89
 
-    mcore-bench engines bundle --targets sm75 sm89
+    With --targets, engines are built only to be measured, and the bundle stays as it is.
     """
 
     bundle: Annotated[Path, tyro.conf.Positional]

@@ -40,7 +40,9 @@ SIZE = (CONFIG.resize_width, CONFIG.resize_height)
 class PreprocessingArguments(JsonFile):
     """Time what turns a video frame into network input.
 
-    mcore-bench preprocessing --json benchmarks/results/preprocessing.json
+        mcore-bench preprocessing --json benchmarks/results/preprocessing.json
+
+    Only native code and Pillow compute what the network was trained with; each candidate says how far off it is.
     """
 
     width: int = 1920

@@ -33,7 +33,9 @@ _WHOLE = "whole clip"
 class SplitArguments(JsonFile):
     """Time a backbone in two parts for several sizes of the second, against the whole.
 
-    mcore-bench split-sizes runs/first/best.pt --suffixes 8 12 16 24 --threads 2
+        mcore-bench split-sizes runs/first/best.pt --suffixes 8 12 16 24 --threads 2
+
+    All graphs are exported anew and have their turns in the same rounds.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
