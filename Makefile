@@ -15,15 +15,14 @@ demo:
 test:
 	@tools/test.sh
 
-# On a calm machine, RATIOS="--keep benchmarks/baseline.json" makes the ratios anew that are held from then on.
-RATIOS ?= --guard benchmarks/baseline.json
+# On a calm machine, RATIOS="--save-baseline benchmarks/baseline.json" measures anew what later runs are checked against.
+RATIOS ?= --check-baseline benchmarks/baseline.json
 # glibc gives PyTorch's memory back after each operation, in one run more than in the next.
 MEMORY := $(if $(filter Linux,$(shell uname -s)),--keep-freed-memory)
 
 bench:
-	@"$$(tools/environment.sh train export runtime bench)" -m mcore_bench.cli demo/bundle --checkpoint demo/run/best.pt \
-		--threads 1 $(MEMORY) --no-compile --no-throughput --no-memory --no-limits --dives 0 \
-		$(RATIOS) --html demo/bench.html
+	@"$$(tools/environment.sh train export runtime bench)" -m mcore_bench.command demo/bundle --checkpoint demo/run/best.pt \
+		--threads 1 $(MEMORY) --no-compile --no-throughput --no-limits --dives 0 $(RATIOS) --json demo/bench.json
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

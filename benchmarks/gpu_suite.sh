@@ -54,9 +54,8 @@ steps() {
     step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
     step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
     step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
-    step frames "$python" -m mcore_bench.gpu_frames --json "$out/frames.json"
-    step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
-        --html "$out/bench.html"
+    step frames "$python" -m mcore_bench.command gpu-frames --json "$out/frames.json"
+    step bench "$python" -m mcore_bench.command "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json"
     step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
     for precision in fp32 bf16 fp16; do
         step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \

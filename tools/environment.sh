@@ -16,7 +16,7 @@ has_everything() {
             train) modules+=" torch scipy tensorboard matplotlib huggingface_hub safetensors" ;;
             export) modules+=" mcore_export torch onnx onnx_ir onnxscript onnxruntime" ;;
             runtime) modules+=" onnxruntime" ;;
-            bench) modules+=" mcore_bench fvcore matplotlib" ;;
+            bench) modules+=" mcore_bench fvcore psutil" ;;
             test) modules+=" pytest xdist fvcore hypothesis ruff mypy openvino" ;;
         esac
     done

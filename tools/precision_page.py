@@ -20,7 +20,8 @@ import tyro
 
 from mcore.common.cli_help import description
 from mcore.common.errors import run_command
-from mcore_bench.engine_table import engine_table
+from mcore_bench.cases.engines import engine_table
+from mcore_bench.report import format_table
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import GateRow, Precision, VariantRecord
 
@@ -103,7 +104,7 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
     for bundle in bundles:
         if bundle.manifest.engines:
             yield from ("", "Engines, built on this machine's CPU for GPUs that it does not have:", "")
-            yield engine_table(bundle.path, bundle.manifest.engines)
+            yield from format_table(engine_table(bundle.path, bundle.manifest.engines))
 
 
 def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:

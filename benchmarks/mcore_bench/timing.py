@@ -1,34 +1,37 @@
-"""What a benchmark says about time: every call in every round counts, nothing is dropped.
+"""Times of candidates that have their turns in the same rounds: every call counts, nothing is dropped.
 
-Milliseconds depend on the machine's mood; the ratio within a round does not, so that is what is compared.
+Milliseconds depend on what else the machine does; the ratio within a round does not, so that is what is compared.
+
+    group = compare("backbone", {"plain": plain, "folded": folded}, TimingSettings())
+    print(group.row("folded").speedup)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
-from mcore_bench.conditions import Conditions, Watch
+from mcore_bench.machine import Conditions, Watch
 from mcore_export.speed import in_turns
 
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Effort:
+class TimingSettings:
     """How long to measure."""
 
     runs: int = 50
-    """Least number of rounds, in each of which every contender has one turn."""
+    """Fewest rounds, in each of which every candidate has one turn."""
     seconds: float = 3.0
-    """Least time for each contender."""
+    """Least time for each candidate."""
     warm_up_s: float = 1.0
-    """Least time for each contender before anything counts; two rounds at least."""
+    """Least time for each candidate before anything counts; two rounds at least."""
 
     def __post_init__(self) -> None:
         if self.runs < 4 or self.seconds < 0 or self.warm_up_s < 0:
@@ -45,7 +48,7 @@ class Timing:
     p90_ms: float
     p95_ms: float
     p99_ms: float
-    least_ms: float
+    min_ms: float
     variation: float
     """Coefficient of variation: standard deviation over mean."""
     cpu_cores: float
@@ -64,65 +67,86 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One contender."""
+class TimingRow:
+    """One candidate."""
 
     name: str
-    about: str
-    """What it is and, where that is not plain, what it is not."""
     timing: Timing
     speedup: Ratio | None
     """Baseline's time over this one's; None for the baseline itself."""
+    about: str = ""
+    """What it is and, where that is not plain, what it is not."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Contenders that were measured in turns, so that their ratios mean something."""
+class TimingGroup:
+    """Candidates that were measured in turns, so that their ratios mean something."""
 
     title: str
     baseline: str
-    rows: tuple[Row, ...]
-    effort: Effort | None = None
-    """What was asked for; None: rounds of another kind, or not recorded."""
-    conditions: Conditions | None = None
-    """Of the machine while this group was measured, its warm-up included; None: not recorded."""
+    rows: tuple[TimingRow, ...]
+    conditions: Conditions | None
+    """Of the machine meanwhile, the warm-up included; None: not recorded."""
 
-    def row(self, name: str) -> Row:
-        """Return one contender's row."""
+    def row(self, name: str) -> TimingRow:
+        """Return one candidate's row."""
         return next(row for row in self.rows if row.name == name)
 
 
 def compare(
     title: str,
     calls: Mapping[str, Call],
-    effort: Effort,
+    settings: TimingSettings,
     *,
     about: Mapping[str, str] | None = None,
     baseline: str = "",
     every: Mapping[str, int] | None = None,
-) -> Group:
+) -> TimingGroup:
     """Time calls in turns: A B, B A, B A, A B, ...
 
     Args:
         title: what they all do.
         calls: by name.
-        effort: how long.
+        settings: how long.
         about: what each is; may leave out some.
         baseline: what the others are compared with; default: the first.
         every: by name, those that take so long that they have a turn in every n-th round only.
     """
-    baseline = baseline or next(iter(calls))
-    cpu_s: dict[str, list[float]] = {name: [] for name in calls}
-    metered = {name: _metered(call, cpu_s[name]) for name, call in calls.items()}
+    cpu_ms: dict[str, list[float]] = {name: [] for name in calls}
+    metered = {name: _metered(call, cpu_ms[name]) for name, call in calls.items()}
     with Watch() as watch:
-        wall_ms = in_turns(metered, effort.runs, at_least_s=effort.seconds, warm_up_s=effort.warm_up_s, every=every)
+        wall_ms = in_turns(
+            metered, settings.runs, at_least_s=settings.seconds, warm_up_s=settings.warm_up_s, every=every
+        )
+    return group_of(title, wall_ms, cpu_ms, about or {}, watch.conditions, baseline)
+
+
+def group_of(
+    title: str,
+    wall_ms: Mapping[str, NDArray[np.floating]],
+    cpu_ms: Mapping[str, Sequence[float]],
+    about: Mapping[str, str],
+    conditions: Conditions,
+    baseline: str = "",
+) -> TimingGroup:
+    """Summarise rounds that were timed elsewhere.
+
+    Args:
+        title: what was timed.
+        wall_ms: (N,) of each candidate, NaN where it had no turn in a round.
+        cpu_ms: the processor's, of the turns; what precedes them, such as a warm-up, does not count.
+        about: what each candidate is.
+        conditions: of the machine meanwhile.
+        baseline: what the others are compared with; default: the first.
+    """
+    baseline = baseline or next(iter(wall_ms))
     rows = []
     for name, times_ms in wall_ms.items():
-        speedup = None if name == baseline else ratio(wall_ms[baseline], times_ms)
         own_ms = times_ms[~np.isnan(times_ms)]
-        timing = summarise(own_ms, np.array(cpu_s[name][-len(own_ms) :]) * 1e3)
-        rows.append(Row(name, (about or {}).get(name, ""), timing, speedup))
-    return Group(title, baseline, tuple(rows), effort, watch.conditions)
+        timing = summarise(own_ms, np.array(cpu_ms[name][-len(own_ms) :]))
+        speedup = None if name == baseline else ratio(wall_ms[baseline], times_ms)
+        rows.append(TimingRow(name, timing, speedup, about.get(name, "")))
+    return TimingGroup(title, baseline, tuple(rows), conditions)
 
 
 def supports(runs: int, percentile: int) -> bool:
@@ -139,7 +163,7 @@ def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Ti
     """Summarise the times of all runs (N,), on the clock and of the processor."""
     wall = wall_ms.astype(np.float64)
     median, p90, p95, p99 = np.percentile(wall, (50, 90, 95, 99)).tolist()
-    mean = float(wall.mean())
+    mean, total = float(wall.mean()), float(wall.sum())
     return Timing(
         runs=len(wall),
         median_ms=median,
@@ -147,9 +171,9 @@ def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Ti
         p90_ms=p90,
         p95_ms=p95,
         p99_ms=p99,
-        least_ms=float(wall.min()),
+        min_ms=float(wall.min()),
         variation=float(wall.std()) / mean if mean else 0.0,
-        cpu_cores=float(cpu_ms.sum() / wall.sum()) if wall.sum() else 0.0,
+        cpu_cores=float(cpu_ms.sum()) / total if total else 0.0,
     )
 
 
@@ -159,10 +183,10 @@ def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> 
     return Ratio(median, low, high)
 
 
-def _metered(call: Call, cpu_s: list[float]) -> Call:
+def _metered(call: Call, cpu_ms: list[float]) -> Call:
     def run() -> None:
-        began = time.process_time()
+        began_s = time.process_time()
         call()
-        cpu_s.append(time.process_time() - began)
+        cpu_ms.append((time.process_time() - began_s) * 1e3)
 
     return run

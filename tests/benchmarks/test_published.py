@@ -11,7 +11,7 @@ import torch
 
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_bench.peers import plain_export
+from mcore_bench.cases.peers import plain_export
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_runtime.backends.ort import OrtSessions
 from tests.reference_network import random_model
@@ -52,7 +52,8 @@ def test_the_plain_export_is_plain_and_right(tiny_config: ModelConfig, tmp_path:
     record = plain_export(model, tmp_path / "plain.onnx")
     operators = [node.op_type for node in onnx.load(tmp_path / "plain.onnx").graph.node]
     assert operators.count("ScatterND") >= sum(tiny_config.backbone.depths)
-    records = {"backbone": dataclasses.replace(record, file="plain.onnx")}
-    (got,) = OrtSessions(tmp_path, records, "onnxruntime", 1).run("backbone", {"clip": x.numpy()}, ["features"])
+    (got,) = OrtSessions(tmp_path, {"backbone": record}, "onnxruntime", 1).run(
+        "backbone", {"clip": x.numpy()}, ["features"]
+    )
     expected = model.features(x)
     assert np.abs(got - expected.numpy()).max() < 1e-4 * float(expected.abs().max())

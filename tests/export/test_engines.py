@@ -18,8 +18,9 @@ import pytest
 from mcore.common.errors import MissingDependencyError, UserError
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_bench.engine_table import engine_table
-from mcore_bench.engine_table import main as engine_table_command
+from mcore_bench.cases.engines import engine_table
+from mcore_bench.command import main as bench_command
+from mcore_bench.report import format_table
 from mcore_export.engines.build import build_engines
 from mcore_export.graphs.onnx import export_graphs
 from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
@@ -380,19 +381,20 @@ def test_the_table_for_the_docs(
 ) -> None:
     records = [build_engines(tiny[p], "tensorrt", tmp_path, say=said.append) for p in ("fp32", "fp16")]
     megabytes = sum((tmp_path / name).stat().st_size for name in records[1].files.values()) / 1e6
-    header, _, fp32, fp16 = engine_table(tmp_path, records).splitlines()
-    assert header == "| engine | backbone | segmenter | regressor | all three |"
+    header, _, fp32, fp16 = format_table(engine_table(tmp_path, records))
+    assert header.startswith("| engine | backbone, MB | segmenter, MB | regressor, MB | all three, MB | backbone, s |")
     assert fp32.startswith("| tensorrt-10.3.0-sm87-fp32 | ")
-    assert fp16.endswith(f" | {megabytes:.1f} MB, {sum(records[1].build_s.values()):.1f} s |")
+    assert f" | {megabytes:.1f} | " in fp16
+    assert fp16.endswith(f" | {sum(records[1].build_s.values()):.1f} |")
 
 
 @pytest.mark.usefixtures("rtx")
 def test_the_table_can_be_measured_without_a_gpu(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files_below(bundle)
-    assert engine_table_command([str(bundle), "--targets", "sm75", "sm89"]) == 0
+    assert bench_command(["engines", str(bundle), "--targets", "sm75", "sm89"]) == 0
     printed = capsys.readouterr().out
     assert "fp32 for sm75: TensorRT-RTX" in printed
-    assert printed.splitlines()[-1].startswith(f"| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | ")
+    assert f"\n| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | " in printed
     assert files_below(bundle) == before
-    assert engine_table_command([str(bundle)]) == 2
-    assert "holds no engines. Build some with: mcore-export" in capsys.readouterr().err
+    assert bench_command(["engines", str(bundle)]) == 2
+    assert "holds no engines. Build some with: mcore-bundle engine" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +16,9 @@ from mcore.synthetic.meet.course import TrueDive, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import MeetSettings
 from mcore.video import resize_frame
-from mcore_bench.live.detector import Measurement, main, match, measure, most_events, recall_interval, summary
+from mcore_bench.cases.detector import Measurement, match, measure, most_events, recall_interval, summary
+from mcore_bench.command import main
+from mcore_bench.result import read_result
 from mcore_runtime.detector import BallisticDetector, DetectedDive, DetectorConfig
 from mcore_runtime.detector.config import FallConfig
 
@@ -297,21 +298,20 @@ def test_the_summary_counts_by_dive_and_by_hour() -> None:
 def test_the_command_prints_and_writes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     common = ["--dives", "1", "--seed", "11", "--cameras", "follow", "--heights-m", "3", "--pause-s", "0"]
-    assert main([*common, "--distractors", "light", "--json", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert "recall 100.0 %" in out
-    assert '"false_alarms": []' in path.read_text()
-    assert main([*common, "--json", "figures.txt"]) == 2
+    assert main(["detector", *common, "--distractors", "light", "--json", str(path)]) == 0
+    assert "recall 100.0 %" in capsys.readouterr().out
+    (table,) = read_result(path).tables
+    assert dict(zip([column.heading for column in table.columns], table.rows[0], strict=True))["false alarms"] == 0
+    assert main(["detector", *common, "--json", "figures.txt"]) == 2
 
 
 def test_further_meets_have_further_seeds_and_the_size_is_the_sources(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     common = ["--dives", "1", "--seed", "11", "--cameras", "follow", "--heights-m", "3", "--pause-s", "0"]
-    assert main([*common, "--meets", "2", "--size", "240", "180", "--json", str(path)]) == 0
-    document = json.loads(path.read_text())
-    assert [meet["seed"] for meet in document["measurements"]] == [11, 12]
-    assert document["arguments"]["size"] == [240, 180]
-    assert "2 of 2 dives" in document["summary"]
+    assert main(["detector", *common, "--meets", "2", "--size", "240", "180", "--json", str(path)]) == 0
+    (table,) = read_result(path).tables
+    assert [row[2] for row in table.rows] == [11, 12]
+    assert "2 of 2 dives" in table.note
 
 
 def test_the_size_it_was_made_for_is_the_scorers() -> None:

@@ -1,0 +1,142 @@
+"""Check against lost speed: ratios of one machine, kept beside the code, compared by ``make bench``.
+
+Checked are the bundle's own engines against the plain export of the same network on ONNX Runtime, in turns in one run.
+Ratios to PyTorch move with the C library's memory, so they are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcore.common.errors import UserError
+from mcore.common.files import write_text
+from mcore.common.typed_json import decode, encode
+from mcore_bench.candidates import BACKBONE_PEERS, DIVE_PEERS, PLAIN
+from mcore_bench.machine import Environment
+from mcore_bench.result import Result
+from mcore_bench.timing import TimingGroup
+from mcore_runtime.backends.select import BACKENDS
+
+FORMAT = "mcore-bench baseline 3"
+REGRESSION = 0.93
+"""Share of its old value below which a ratio is a regression: two calm runs of the same code differed by 3.4 % at most,
+and the smallest step that was worth its code gained 7 %."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Ratios of a calm run."""
+
+    format: str
+    environment: Environment
+    command: str
+    ratios: Mapping[str, float]
+    """By group and candidate, how many times as fast as the plain export on ONNX Runtime."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run against a baseline."""
+
+    regressions: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What could not be compared, such as on another processor, and what else differs."""
+
+
+def save_baseline(path: Path, result: Result) -> None:
+    """Write a run's ratios as the baseline.
+
+    Raises:
+        UserError: the run has no peers, or the place cannot be written to.
+    """
+    if not (ratios := baseline_ratios(result)):
+        raise UserError(f"no ratios to save: {PLAIN} and the bundle's engines are peers, which --checkpoint measures")
+    write_text(path, encode(Baseline(FORMAT, result.environment, result.command, ratios), indent=2) + "\n")
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline; cheap, so do it before measuring.
+
+    Raises:
+        UserError: the file cannot be read, is something else, or of an older format.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the baseline {path}: {error}") from error
+    advice = "measure it anew on a calm machine: make bench RATIOS='--save-baseline benchmarks/baseline.json'"
+    baseline = decode(Baseline, text, f"{path} is no baseline of this mcore-bench, {advice}")
+    if baseline.format != FORMAT:
+        raise UserError(f"{path} is of format {baseline.format!r}, not {FORMAT!r}; {advice}")
+    return baseline
+
+
+def baseline_ratios(result: Result) -> dict[str, float]:
+    """How many times as fast as the plain export the bundle's engines are, by group and candidate."""
+    return {
+        f"{group.title}: {row.name} over {PLAIN}": _over_plain(group, row.name)
+        for group in result.groups
+        if group.title in (DIVE_PEERS, BACKBONE_PEERS) and any(row.name == PLAIN for row in group.rows)
+        for row in group.rows
+        if row.name.split(" ")[0] in BACKENDS
+    }
+
+
+def check_baseline(baseline: Baseline, result: Result) -> Comparison:
+    """Compare a run with the baseline.
+
+    Raises:
+        UserError: the run has none of its ratios.
+    """
+    if differing := list(_other_setting(baseline.environment, result.environment)):
+        note = f"nothing was checked, because the baseline is of another setting: {'; '.join(differing)}"
+        return Comparison((), (f"{note}. --save-baseline makes one of this setting",))
+    measured = baseline_ratios(result)
+    if not measured.keys() & baseline.ratios.keys():
+        raise UserError("no ratio of the baseline was measured: peers are measured with --checkpoint")
+    regressions, notes = [], list(_other_software(baseline.environment, result.environment))
+    for name, ratio in baseline.ratios.items():
+        if name not in measured:
+            notes.append(f"{name}: was x{ratio:.2f}, was not measured here")
+        elif measured[name] < REGRESSION * ratio:
+            regressions.append(f"{name}: was x{ratio:.2f}, is x{measured[name]:.2f}, {measured[name] / ratio - 1:.0%}")
+    if regressions:
+        warnings = [(g.title, w) for g in result.groups if g.conditions is not None for w in g.conditions.warnings]
+        notes += [f"measure again before believing a regression: {title}: {line}" for title, line in warnings]
+    return Comparison(tuple(regressions), tuple(notes))
+
+
+def _over_plain(group: TimingGroup, name: str) -> float:
+    """Of rounds where the plain export is the group's own baseline, else of medians: rounds alternate, so both hold."""
+    row = group.row(name)
+    if group.baseline == PLAIN and row.speedup is not None:
+        return row.speedup.median
+    return group.row(PLAIN).timing.median_ms / row.timing.median_ms
+
+
+def _other_setting(old: Environment, new: Environment) -> Iterator[str]:
+    """Yield differences with which ratios differ without a change of the code."""
+    yield from _differences(
+        {
+            "processor": (f"{old.processor} {old.processor_id}", f"{new.processor} {new.processor_id}"),
+            "threads": (old.threads, new.threads),
+            "GPU": (old.gpu or "none", new.gpu or "none"),
+            "malloc trimming": tuple("on" if e.malloc_trimming else "off" for e in (old, new)),
+        }
+    )
+
+
+def _other_software(old: Environment, new: Environment) -> Iterator[str]:
+    """Yield differences that a change of a ratio may come from."""
+    names = dict.fromkeys([*old.versions, *new.versions])
+    yield from _differences({n: tuple(e.versions.get(n, "not installed") for e in (old, new)) for n in names})
+    if max(old.threads, new.threads) > 1:  # one thread waits for none
+        yield from _differences(
+            {"OMP_WAIT_POLICY": (old.omp_wait_policy or "not set", new.omp_wait_policy or "not set")}
+        )
+
+
+def _differences(pairs: Mapping[str, tuple[object, ...]]) -> Iterator[str]:
+    return (f"{name}: was {old}, is {new}" for name, (old, new) in pairs.items() if old != new)

@@ -1,0 +1,208 @@
+"""The detector of dives on rendered meets: dives found, false alarms, errors of the boundaries, cost."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mcore.config import ClipConfig
+from mcore.diving.difficulty import HeightM
+from mcore.synthetic.meet.course import Meet, TrueDive, plan_meet
+from mcore.synthetic.meet.scene import Scene
+from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
+from mcore.video import resize_frame
+from mcore_bench.output import JsonFile, begin_result, finish_result
+from mcore_bench.result import Column, Table, Value
+from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
+
+MATCH_S = 0.5
+"""A detection belongs to a dive when their entries are this close, seconds."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a detector did in one rendered meet."""
+
+    camera: CameraKind
+    height_m: HeightM
+    seed: int
+    rate: int
+    dives: int
+    found: int
+    false_alarms: tuple[float, ...]
+    """Entry times of detections that are no dives, seconds."""
+    missed: tuple[float, ...]
+    """Entry times of dives that were not found, seconds."""
+    takeoff_errors_s: tuple[float, ...]
+    """Detected minus true, for the dives found."""
+    entry_errors_s: tuple[float, ...]
+    delays_s: tuple[float, ...]
+    """From the true entry to the frame at which the detector was certain."""
+    duration_s: float
+    cpu_ms: float
+    """Mean processor time of the detector for a frame."""
+
+
+@dataclass(frozen=True)
+class DetectorArguments(JsonFile):
+    """Measure the detector of dives on rendered meets.
+
+        mcore-bench detector --dives 50 --seed 100
+
+    Everything that can move beside a pool does, unless --distractors says otherwise. A dive counts as found when a
+    detection's entry lies within half a second of the true one; every other detection is a false alarm.
+    """
+
+    dives: int = 50
+    """Dives in each meet."""
+    meets: int = 1
+    """Meets of each camera and height."""
+    seed: int = 100
+    """Seed of the first meet; each further one has the next."""
+    cameras: tuple[CameraKind, ...] = ("follow", "fixed")
+    """Kinds of camera."""
+    heights_m: tuple[HeightM, ...] = (3, 10)
+    """Heights of the board."""
+    rate: int = 25
+    """Frames a second."""
+    pause_s: float = 8.0
+    """Pause between dives, seconds."""
+    distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
+    """What moves besides the divers."""
+    size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
+    """Width and height of the frames, pixels; they show as much in height."""
+
+
+def measure_detector(arguments: DetectorArguments) -> int:
+    """Run ``mcore-bench detector``."""
+    result = begin_result("Detector of dives")
+    measurements = []
+    kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
+    for number, (camera, height) in enumerate(kinds * arguments.meets):
+        settings = MeetSettings(
+            seed=arguments.seed + number,
+            dives=arguments.dives,
+            pause_s=arguments.pause_s,
+            height_m=height,
+            camera=camera,
+            distractors=frozenset(arguments.distractors),
+            rate=arguments.rate,
+            width=arguments.size[0],
+            height=arguments.size[1],
+        )
+        detector = BallisticDetector(settings.width / settings.height)
+        measurements.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
+    finish_result(replace(result, tables=(detector_table(measurements),)), arguments.json)
+    return 0
+
+
+def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measurement:
+    """Show a rendered meet to a detector and compare with the truth.
+
+    Args:
+        meet: what happens.
+        detector: a fresh one.
+        progress: show a bar on a terminal.
+    """
+    settings, config = meet.settings, ClipConfig()
+    seen: list[tuple[DetectedDive, float]] = []
+    cpu_s = 0.0
+    label = f"{settings.camera} camera, {settings.height_m} m"
+    frames = enumerate(Scene(meet).frames())
+    for index, rgb in track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress):
+        frame = resize_frame(rgb, config)
+        began_s = time.thread_time()
+        dives = detector.update(frame, index / settings.rate)
+        cpu_s += time.thread_time() - began_s
+        seen += [(dive, index / settings.rate) for dive in dives]
+    pairs, alarms = match(meet.truth, [dive for dive, _ in seen])
+    certain_s = {id(dive): time_s for dive, time_s in seen}
+    found = {true.index for true, _ in pairs}
+    return Measurement(
+        camera=settings.camera,
+        height_m=settings.height_m,
+        seed=settings.seed,
+        rate=settings.rate,
+        dives=len(meet.truth),
+        found=len(pairs),
+        false_alarms=tuple(dive.entry_s for dive in alarms),
+        missed=tuple(true.entry_s for true in meet.truth if true.index not in found),
+        takeoff_errors_s=tuple(dive.takeoff_s - true.takeoff_s for true, dive in pairs),
+        entry_errors_s=tuple(dive.entry_s - true.entry_s for true, dive in pairs),
+        delays_s=tuple(certain_s[id(dive)] - true.entry_s for true, dive in pairs),
+        duration_s=meet.num_frames / settings.rate,
+        cpu_ms=cpu_s / meet.num_frames * 1e3,
+    )
+
+
+def match(
+    truth: Sequence[TrueDive], detected: Sequence[DetectedDive]
+) -> tuple[list[tuple[TrueDive, DetectedDive]], list[DetectedDive]]:
+    """Give each dive the detection whose entry is closest to its own; what is left are false alarms."""
+    left = list(detected)
+    pairs = []
+    for true in truth:
+        near = [dive for dive in left if abs(dive.entry_s - true.entry_s) <= MATCH_S]
+        if near:
+            best = min(near, key=lambda dive: abs(dive.entry_s - true.entry_s))
+            left.remove(best)
+            pairs.append((true, best))
+    return pairs, left
+
+
+def recall_interval(found: int, dives: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    z, n, p = 1.96, dives, found / dives
+    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+
+
+def most_events(seen: int) -> float:
+    """Return the 95 % upper limit of the number of events to expect, by Poisson's law, where so many were seen."""
+    low, high = 0.0, 10.0 + 3.0 * seen
+    for _ in range(60):
+        middle = (low + high) / 2
+        at_most_seen = math.exp(-middle) * sum(middle**k / math.factorial(k) for k in range(seen + 1))
+        low, high = (middle, high) if at_most_seen > 0.05 else (low, middle)
+    return high
+
+
+def detector_table(measurements: Sequence[Measurement]) -> Table:
+    """Return one row for each meet."""
+    rows: list[tuple[Value, ...]] = [
+        (m.camera, m.height_m, m.seed, m.dives, m.found, len(m.false_alarms), *_errors_ms(m.takeoff_errors_s),
+         *_errors_ms(m.entry_errors_s), *_errors_ms(m.delays_s), m.duration_s / 60, m.cpu_ms)
+        for m in measurements
+    ]  # fmt: skip
+    errors = [f"{what} ms, {p}" for what in ("take-off", "entry", "delay") for p in ("median", "p95")]
+    headings = ["board, m", "seed", "dives", "found", "false alarms", *errors, "minutes", "CPU ms a frame"]
+    formats = [*["d"] * 5, *[".0f"] * 6, ".1f", ".2f"]
+    columns = (Column("camera"), *(Column(h, f) for h, f in zip(headings, formats, strict=True)))
+    return Table("dives found in rendered meets", columns, tuple(rows), summary(measurements))
+
+
+def summary(measurements: Sequence[Measurement]) -> str:
+    """Return recall with its interval, and false alarms, over all meets."""
+    dives, found = sum(m.dives for m in measurements), sum(m.found for m in measurements)
+    alarms, hours = sum(len(m.false_alarms) for m in measurements), sum(m.duration_s for m in measurements) / 3600
+    low, high = recall_interval(found, dives)
+    return (
+        f"recall {100 * found / dives:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f}), {found} of {dives} dives; "
+        f"{alarms} false alarms in {hours:.2f} hours: {100 * alarms / dives:.2f} for 100 dives "
+        f"(95 %: at most {100 * most_events(alarms) / dives:.2f}), {alarms / hours:.2f} an hour"
+    )
+
+
+def _errors_ms(errors_s: Sequence[float]) -> tuple[float | None, float | None]:
+    """Median and 95th percentile of absolute values."""
+    if not errors_s:
+        return None, None
+    median, p95 = (np.percentile(np.abs(errors_s), [50, 95]) * 1e3).tolist()
+    return median, p95

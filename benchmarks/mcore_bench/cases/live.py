@@ -1,0 +1,298 @@
+"""Live sessions of rendered meets, run by ``mcore-run`` itself: hours of them, and with and without a head start.
+
+Each session is a process of its own, watched from outside: its dives are lines of JSON, its memory is the system's
+figure. So what is measured is what a user runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from mcore.common.errors import UserError
+from mcore.common.typed_json import decode
+from mcore.synthetic.meet.course import Meet, plan_meet
+from mcore_bench.cases.detector import match
+from mcore_bench.output import JsonFile, begin_result, finish_result
+from mcore_bench.result import Column, Table, Value
+from mcore_runtime.backends import BackendName
+from mcore_runtime.detector import DetectedDive
+from mcore_runtime.sources import parse_source
+from mcore_runtime.sources.rendered import settings_of
+
+_SETTLED_SHARE = 0.25
+"""Of the session, after which nothing should be filled any more: caches, pools of the engine."""
+_MIN_SAMPLES = 8
+"""Of the later part: fewer say nothing of growth."""
+
+
+@dataclass(frozen=True)
+class DiveTiming:
+    """What of a dive's result is needed."""
+
+    timing_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class DiveLine:
+    """What of a line of ``mcore-run --json`` is needed."""
+
+    number: int
+    status: str
+    takeoff_s: float
+    entry_s: float
+    dropped: int
+    time_to_score_ms: float | None = None
+    result: DiveTiming | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run of ``mcore-run``."""
+
+    dives: tuple[DiveLine, ...]
+    wall_s: float
+    memory: tuple[tuple[float, float], ...]
+    """Seconds since the beginning, and megabytes resident."""
+
+    @property
+    def scored(self) -> int:
+        """Dives with a score."""
+        return sum(dive.status == "scored" for dive in self.dives)
+
+    @property
+    def time_to_score_ms(self) -> list[float]:
+        """From the arrival of a clip's last frame to its score, of every scored dive."""
+        return [dive.time_to_score_ms for dive in self.dives if dive.time_to_score_ms is not None]
+
+    @property
+    def settled_mb(self) -> list[float]:
+        """Memory in the later part of the session."""
+        return [megabytes for at_s, megabytes in self.memory if at_s >= _SETTLED_SHARE * self.wall_s]
+
+
+@dataclass(frozen=True)
+class _SessionArguments(JsonFile):
+    """What every live session needs."""
+
+    bundle: Path
+    """Folder made by mcore-export."""
+    backend: BackendName = "auto"
+    """Inference engine."""
+    threads: int | None = None
+    """CPU threads; default: the engine's choice."""
+    seed: int = 1
+    """Seed of the meet."""
+
+    def run(self, address: str, *flags: str, sample_s: float = 0.5) -> Session:
+        """Run a session to its end."""
+        given = ["--backend", self.backend, *([] if self.threads is None else ["--threads", str(self.threads)])]
+        return run_session([address, "--bundle", str(self.bundle), *given, *flags], sample_s)
+
+
+@dataclass(frozen=True)
+class SoakArguments(_SessionArguments):
+    """Run a whole session for hours, as fast as the machine can, and watch memory, dives and scores.
+
+        mcore-bench soak --bundle demo/bundle --hours 2
+
+    Exit code: 0; 1 where memory grew by more than allowed, or a dive has no score; 2 for a mistake.
+    """
+
+    hours: float = 2.0
+    """Length of the stream."""
+    pause_s: float = 8.0
+    """Mean pause between dives, seconds."""
+    max_growth_mb: float = 32.0
+    """Most that memory may grow over the last three quarters of the session, megabytes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.01 <= self.hours <= 1000:
+            raise UserError(f"--hours is {self.hours}; allowed: 0.01 to 1000")
+
+
+@dataclass(frozen=True)
+class HeadStartArguments(_SessionArguments):
+    """Measure live what a head start is worth: time from a dive's last frame to its score.
+
+        mcore-bench head-start --bundle demo/bundle --backend openvino --dives 40
+
+    A rendered meet runs at its own pace, in sessions that by turns begin dives before they are over and compute them
+    from the whole clip.
+    """
+
+    dives: int = 40
+    """Of each kind; about fourteen seconds each."""
+    sessions: int = 2
+    """Of each kind, in turns."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sessions < 1 or self.dives < self.sessions:
+            raise UserError(f"{self.dives} dives in {self.sessions} sessions; at least one of one")
+
+
+def run_session(arguments: Sequence[str], sample_s: float) -> Session:
+    """Run ``mcore-run`` to its end, and look at its memory meanwhile.
+
+    Args:
+        arguments: of the command, without a session's folder.
+        sample_s: seconds between two looks.
+
+    Raises:
+        UserError: the command refuses its arguments; says what it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
+        command = [sys.executable, "-m", "mcore_runtime.live.command", *arguments, "--json", "--headless", "--quiet",
+                   "--session", str(Path(folder) / "session")]  # fmt: skip
+        began_s = time.monotonic()
+        with (Path(folder) / "errors").open("w+") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            with _Sampler(process.pid, sample_s) as memory:
+                lines, _ = process.communicate()
+            errors.seek(0)
+            if process.returncode not in (0, 1):  # 1: a dive has no score, which the caller counts
+                raise UserError(f"mcore-run ended with code {process.returncode}: {errors.read().strip()}")
+        # A later line of the same number takes the place of an earlier one.
+        dives = {dive.number: dive for dive in (decode(DiveLine, line, "mcore-run") for line in lines.splitlines())}
+        return Session(tuple(dives.values()), time.monotonic() - began_s, tuple(memory.samples))
+
+
+class _Sampler:
+    """A context manager that looks at a process' memory."""
+
+    def __init__(self, pid: int, every_s: float) -> None:
+        self.samples: list[tuple[float, float]] = []
+        self._process, self._every_s = psutil.Process(pid), every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="memory", daemon=True)
+
+    def __enter__(self) -> _Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        began_s = time.monotonic()
+        while not self._over.wait(self._every_s):
+            with suppress(psutil.Error):  # it has ended
+                self.samples.append((time.monotonic() - began_s, self._process.memory_info().rss / 1e6))
+
+
+def plan_soak(seed: int, stream_s: float, pause_s: float) -> tuple[str, Meet]:
+    """Return address and truth of a meet that lasts at least this long.
+
+    Args:
+        seed: of the meet.
+        stream_s: seconds.
+        pause_s: mean pause between dives, seconds.
+    """
+    dives = max(2, round(stream_s / (pause_s + 12)))
+    while True:
+        address = f"synthetic://meet?seed={seed}&dives={dives}&pause={pause_s:g}&pace=fast"
+        meet = plan_meet(settings_of(parse_source(address)))
+        if meet.num_frames >= stream_s * meet.settings.rate:
+            return address, meet
+        dives += max(1, dives // 10)
+
+
+def growth_mb(session: Session) -> float:
+    """Return how much memory grew over the later part: the straight line through its samples.
+
+    Raises:
+        UserError: there are too few of them.
+    """
+    settled = np.array([sample for sample in session.memory if sample[0] >= _SETTLED_SHARE * session.wall_s])  # (N, 2)
+    if len(settled) < _MIN_SAMPLES:
+        raise UserError("the session was too short to say anything of its memory: try --hours 0.1")
+    return float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0] * np.ptp(settled[:, 0]))
+
+
+def measure_soak(arguments: SoakArguments) -> int:
+    """Run ``mcore-bench soak``; returns 1 where memory grew or a dive has no score."""
+    address, meet = plan_soak(arguments.seed, 3600 * arguments.hours, arguments.pause_s)
+    result = begin_result("Hours of a live session", threads=arguments.threads or 0)
+    session = arguments.run(address)
+    finish_result(replace(result, tables=(soak_table(session, meet),)), arguments.json)
+    unscored = len(session.dives) - session.scored
+    return 0 if growth_mb(session) <= arguments.max_growth_mb and unscored == 0 else 1
+
+
+def soak_table(session: Session, meet: Meet) -> Table:
+    """Return a long session in figures."""
+    detected = [DetectedDive(dive.takeoff_s, dive.entry_s, 1.0, "body") for dive in session.dives]  # whoever found it
+    pairs, alarms = match(meet.truth, detected)
+    settled_mb = session.settled_mb
+    figures: dict[str, tuple[Value, str]] = {
+        "stream, hours": (meet.num_frames / meet.settings.rate / 3600, ".2f"),
+        "took, minutes": (session.wall_s / 60, ".0f"),
+        "dives": (len(meet.truth), "d"),
+        "found": (len(pairs), "d"),
+        "false alarms": (len(alarms), "d"),
+        "scored": (session.scored, "d"),
+        "frames dropped": (sum(dive.dropped for dive in session.dives), "d"),
+        **{f"time to score ms, {name}": (ms, ".0f") for name, ms in _percentiles(session.time_to_score_ms).items()},
+        "memory at first, MB": (session.memory[0][1], ".0f"),
+        "later, least": (min(settled_mb), ".0f"),
+        "later, most": (max(settled_mb), ".0f"),
+        "growth, MB": (growth_mb(session), "+.1f"),
+    }
+    columns = tuple(Column(heading, form) for heading, (_, form) in figures.items())
+    note = "Memory is of the last three quarters of the session; growth is the straight line through its samples."
+    return Table("a long live session", columns, (tuple(value for value, _ in figures.values()),), note)
+
+
+def measure_head_start(arguments: HeadStartArguments) -> int:
+    """Run ``mcore-bench head-start``."""
+    result = begin_result("Head start of live scores", threads=arguments.threads or 0)
+    flags = {"begun before the dive is over": (), "from the whole clip": ("--exact",)}
+    dives: dict[str, list[DiveLine]] = {name: [] for name in flags}
+    for number in range(arguments.sessions):
+        seed, each = arguments.seed + number, arguments.dives // arguments.sessions
+        address = f"synthetic://meet?seed={seed}&dives={each}&pause=2"
+        for name in flags if number % 2 == 0 else reversed(flags):
+            dives[name] += arguments.run(address, *flags[name]).dives
+    finish_result(replace(result, tables=(head_start_table(dives),)), arguments.json)
+    return 0
+
+
+def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
+    """Set dives of the two kinds of sessions side by side.
+
+    Raises:
+        UserError: one kind has no scored dive.
+    """
+    rows: list[tuple[Value, ...]] = []
+    for name, lines in dives.items():
+        scored = [line.time_to_score_ms for line in lines if line.time_to_score_ms is not None]
+        if not scored:
+            raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
+        timings = [line.result.timing_ms for line in lines if line.result is not None]
+        begun = sum("backbone_head" in timing for timing in timings)
+        backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
+        rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
+    counts = [Column(heading, "d") for heading in ("dives", "scored", "begun early")]
+    times = [Column(f"last frame to score ms, {name}", ".0f") for name in _percentiles([0.0])]
+    columns = (Column("computed"), *counts, *times, Column("backbone after the last frame, median ms", ".1f"))
+    return Table("time from a dive's last frame to its score, live", columns, tuple(rows))
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    p50, p90, p99 = np.percentile(values, (50, 90, 99)).tolist()
+    return {"p50": p50, "p90": p90, "p99": p99, "max": max(values)}

@@ -1,0 +1,120 @@
+"""Where a backbone is best cut in two."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from mcore.common.errors import UserError
+from mcore.network.checkpoint import load_checkpoint
+from mcore.network.model import MCoRe
+from mcore_bench.output import JsonFile, begin_result, finish_result
+from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
+from mcore_export.backends import cpu_backends
+from mcore_export.graphs.onnx import BackboneGraph, write_onnx
+from mcore_export.graphs.streaming import held_frames
+from mcore_export.graphs.streaming_graphs import write_parts
+from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_graphs, open_split
+from mcore_runtime.bundle.records import GraphSet, standard_graphs
+
+_WHOLE = "whole clip"
+
+
+@dataclass(frozen=True)
+class SplitArguments(JsonFile):
+    """Time a backbone in two parts for several sizes of the second, against the whole.
+
+        mcore-bench split-sizes runs/first/best.pt --suffixes 8 12 16 24 --threads 2
+
+    All graphs are exported anew and have their turns in the same rounds.
+    """
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Ours or published."""
+    suffixes: tuple[int, ...] = (8, 12, 16, 24)
+    """Sampled frames of the second part."""
+    settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
+        default_factory=lambda: TimingSettings(runs=12, seconds=0.0)
+    )
+    """How long to measure."""
+    threads: int | None = None
+    """CPU threads; default: the engine's choice."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.suffixes:
+            raise UserError("no sizes to measure: give at least one with --suffixes")
+
+
+def measure_split_sizes(arguments: SplitArguments) -> int:
+    """Run ``mcore-bench split-sizes``."""
+    model = load_checkpoint(arguments.checkpoint)
+    check_suffixes(model, arguments.suffixes)
+    result = begin_result("Sizes of a backbone's second part", threads=arguments.threads or 0)
+    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
+        graphs = write_graphs(model, Path(folder), arguments.suffixes)
+        groups = tuple(
+            measure(graphs, backend, arguments.settings, arguments.threads)
+            for backend in cpu_backends()
+            if backend in SPLIT_BACKENDS
+        )
+    finish_result(replace(result, groups=groups), arguments.json)
+    return 0
+
+
+def check_suffixes(model: MCoRe, suffixes: Sequence[int]) -> None:
+    """Raise UserError where the first part would finish no frame, or the second would have none."""
+    most = model.config.clip.num_frames - held_frames(model.config.backbone) - 1
+    if wrong := [size for size in suffixes if not 1 < size <= most]:
+        raise UserError(f"suffixes of {', '.join(map(str, wrong))} frames; this network allows 2 to {most}")
+
+
+def write_graphs(model: MCoRe, folder: Path, suffixes: Sequence[int]) -> dict[str, GraphSet]:
+    """Export the whole backbone, and its two parts for every size."""
+    config, record = model.config, standard_graphs(model.config)["backbone"]
+    inputs = (torch.zeros(1, 3, config.clip.num_frames, config.clip.crop_size, config.clip.crop_size),)
+    write_onnx(BackboneGraph(model).eval(), inputs, record, folder / record.file, 18)
+    graphs = {_WHOLE: GraphSet(folder, {"backbone": record}, {"backbone": "fp32"})}
+    for size in suffixes:
+        below = folder / f"suffix{size}"
+        below.mkdir()
+        split = write_parts(model, below, 18, "fp32", config.clip.num_frames - size, lambda line: None)
+        graphs[f"two parts, suffix of {size}"] = GraphSet(below, {}, {}, split=split)
+    return graphs
+
+
+def measure(graphs: Mapping[str, GraphSet], backend: str, settings: TimingSettings, threads: int | None) -> TimingGroup:
+    """Run every graph in turns on noise; of two parts the second alone, which a score waits for, and both."""
+    rng = np.random.default_rng(0)
+
+    def noise(shape: Sequence[int | str]) -> Any:
+        return rng.standard_normal([int(extent) for extent in shape], np.float32)
+
+    with ExitStack() as stack:
+        calls: dict[str, Call] = {}
+        for name, each in graphs.items():
+            if each.split is None:
+                opened = stack.enter_context(closing(open_graphs(each.folder, each.records, backend, threads)))
+                inputs = {"clip": noise(each.records["backbone"].inputs[0].shape)}
+                calls[name] = partial(opened.run, "backbone", inputs, ["features"])
+                continue
+            parts = stack.enter_context(closing(open_split(each, backend, threads=threads)))
+            first = noise(each.split.graphs["backbone_head"].inputs[0].shape)
+            rest = [noise(tensor.shape) for tensor in each.split.graphs["backbone_tail"].inputs]
+            calls[f"{name}: suffix"] = partial(parts.tail, *rest)
+            calls[f"{name}: both"] = partial(_both, parts, first, rest)
+        return compare(f"backbone in parts, {backend}", calls, settings, baseline=_WHOLE)
+
+
+def _both(parts: SplitBackbone, first: Any, rest: Sequence[Any]) -> None:
+    parts.head(first)
+    parts.tail(*rest)

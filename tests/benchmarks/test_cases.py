@@ -1,0 +1,143 @@
+"""The benchmarks beside the bundle's: accuracy against operations, sizes of two parts, frames to network input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcore.common.errors import UserError
+from mcore.config import ModelConfig, to_dict
+from mcore_bench.cases.pareto import pareto_table
+from mcore_bench.cases.preprocessing import as_nv12, draw_frames, split_nv12
+from mcore_bench.command import main
+from mcore_bench.result import read_result
+from tests.hardware import needs_gpu
+
+pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
+
+SHORT = ("--runs", "4", "--seconds", "0", "--warm-up-s", "0")
+
+
+def write_run(folder: Path, config: ModelConfig, srcc: float | None, **changes: object) -> Path:
+    (folder / "test").mkdir(parents=True)
+    recipe = {"model": to_dict(config), "training": {"epochs": 3}}
+    (folder / "config.json").write_text(json.dumps(recipe), encoding="utf-8")
+    interval = {"value": srcc, "low": srcc and srcc - 0.1, "high": srcc and srcc + 0.1}
+    metrics = {"srcc": {"model": interval}, "mae_points": {"model": {"value": 5.0, "low": 4.9, "high": 5.1}}}
+    summary = {"data_sha256": "a" * 64, "num_dives": 9, "num_skipped": 0, "metrics": metrics}
+    summary |= {"num_exemplars": 10, "exemplars": "random", "decoding": "published"}
+    (folder / "test" / "metrics.json").write_text(json.dumps(summary | changes), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, tiny_config: ModelConfig) -> tuple[Path, ...]:
+    shorter = dataclasses.replace(tiny_config, clip=dataclasses.replace(tiny_config.clip, num_frames=6))
+    plain = dataclasses.replace(tiny_config, backbone=dataclasses.replace(tiny_config.backbone, shift="none"))
+    return (
+        write_run(tmp_path / "gated", tiny_config, 0.8),
+        write_run(tmp_path / "short", shorter, 0.7),
+        write_run(tmp_path / "none", plain, 0.6),
+    )
+
+
+def test_the_front_is_what_nothing_cheaper_beats(runs: tuple[Path, ...]) -> None:
+    table = pareto_table(runs, "test")
+    assert [(row[0], row[5]) for row in table.rows] == [("short", "yes"), ("none", ""), ("gated", "yes")]
+    assert table.rows[2][1:5] == ("16, 32", "gated", "0.800 [0.700, 0.900]", "5.00 [4.90, 5.10]")
+    assert "9 test dives, list aaaaaaaaaaaa" in table.note
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data_sha256": "b" * 64}, "data_sha256 differ"),
+        ({"decoding": "ordered"}, "decoding differ"),
+        ({"metrics": {}}, "srcc is undefined"),
+        ({"num_dives": "nine"}, "cannot be used"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(
+    runs: tuple[Path, ...], tmp_path: Path, tiny_config: ModelConfig, changes: dict[str, object], words: str
+) -> None:
+    other = write_run(tmp_path / "other", tiny_config, 0.5, **changes)
+    with pytest.raises(UserError, match=words):
+        pareto_table((runs[0], other), "test")
+
+
+def test_few_dives_one_run_and_no_evaluation_are_named(
+    runs: tuple[Path, ...], tmp_path: Path, tiny_config: ModelConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    undefined = write_run(tmp_path / "few", tiny_config, None)
+    for arguments, words in (
+        ([runs[0], undefined], "srcc is undefined"),
+        ([runs[0]], "1 run(s); at least two"),
+        ([runs[0], runs[1], "--split", "val"], "python -m mcore.evaluate"),
+    ):
+        assert main(["pareto", *map(str, arguments)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_two_parts_are_timed_against_the_whole(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sizes.json"
+    common = ["--suffixes", "2", "--threads", "1", *SHORT]
+    assert main(["split-sizes", str(checkpoint), *common, "--json", str(path)]) == 0
+    group = read_result(path).groups[0]
+    assert (group.title, group.baseline) == ("backbone in parts, onnxruntime", "whole clip")
+    assert [row.name for row in group.rows] == ["whole clip", "two parts, suffix of 2: suffix",
+                                                "two parts, suffix of 2: both"]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["6", "1"])
+def test_sizes_that_cannot_be_are_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str], size: str) -> None:
+    assert main(["split-sizes", str(checkpoint), "--suffixes", size]) == 2
+    assert "this network allows 2 to 5" in capsys.readouterr().err
+
+
+def test_native_code_is_exact_and_the_others_say_how_far_off_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "preprocessing.json"
+    assert (
+        main(["preprocessing", "--width", "320", "--height", "180", "--frames", "2", *SHORT, "--json", str(path)]) == 0
+    )
+    rgb, nv12 = read_result(path).groups
+    native = [row for row in rgb.rows if row.name.startswith("native")]
+    assert native
+    assert all(row.about == "off by at most 0.0 of 255 grey levels" for row in native)
+    assert rgb.baseline == "Pillow + NumPy"
+    assert [row.name for row in nv12.rows][-1] == "native"
+
+
+def test_frames_are_planes_and_back() -> None:
+    (frame,) = draw_frames(64, 32, 1)
+    luma, chroma = split_nv12(as_nv12(frame))
+    assert (frame.shape, luma.shape, chroma.shape) == ((32, 64, 3), (32, 64), (16, 32, 2))
+    assert np.array_equal(luma, frame[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["preprocessing", "--width", "8"], "at least 16 pixels"),
+        (["gpu-frames", "--width", "65"], "sides are even"),
+        (["gpu-frames"], "finds no NVIDIA GPU; nothing was run"),
+    ],
+)
+def test_mistakes_are_named(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+@needs_gpu()
+def test_kernels_on_the_gpu_equal_the_processors(tmp_path: Path) -> None:
+    path = tmp_path / "frames.json"
+    assert main(["gpu-frames", "--width", "320", "--height", "180", "--frames", "4", *SHORT, "--json", str(path)]) == 0
+    assert [len(group.rows) for group in read_result(path).groups] == [3, 3]
