@@ -3,7 +3,7 @@
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
 mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89 sm120
-mcore-export half --engine tensorrt-rtx --target sm80 sm86 sm89 sm120 --precision fp32
+mcore-bundle engine half --kind tensorrt-rtx --target sm80 sm86 sm89 sm120 --precision fp32
 mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
 python tools/precision_page.py half int8 --write docs/precision.md
 """
@@ -18,11 +18,10 @@ from typing import Annotated
 
 import tyro
 
-from mcore.common.cli_help import description
-from mcore.common.errors import run_command
+from mcore.common.command_line import run_command_line
 from mcore_bench.engine_table import engine_table
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import GateRow, Precision, VariantRecord
+from mcore_runtime.bundle.records import ParityRow, Precision, VariantRecord
 
 SHOWN = 8
 """Lines about what stayed in float32; the costliest come first."""
@@ -52,8 +51,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tools/precision_page.py``; returns 0, or 2 for a mistake."""
-    options = tyro.cli(Options, args=argv, prog="precision_page.py", description=description(__doc__))
-    return run_command(lambda: _run(options))
+    return run_command_line(Options, _run, prog="precision_page.py", doc=__doc__, argv=argv)
 
 
 def _run(options: Options) -> int:
@@ -111,8 +109,8 @@ def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
     yield f"| precision | engine | {' | '.join(headings)} | flipped transitions | at near-ties |"
     yield f"|---|---|{'---:|' * (len(headings) + 2)}"
     for name, variant in variants.items():
-        for engine in dict.fromkeys(row.backend for row in variant.gate):
-            rows = [row for row in variant.gate if row.backend == engine]
+        for engine in dict.fromkeys(row.backend for row in variant.parity):
+            rows = [row for row in variant.parity if row.backend == engine]
             figures = [_figure(rows, part, measure) for measure, (part, _) in COLUMNS.items()]
             clear, tied = (_count(rows, measure) for measure in ("flips", "ties"))
             yield f"| {name} | {engine} | {' | '.join(figures)} | {clear} | {tied or '0'} |"
@@ -122,12 +120,12 @@ def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
         yield f"| *limit, {name}* | | {shares}{points}| at least {limits.srcc:g} | {limits.flips:.0%} | |"
 
 
-def _count(rows: Sequence[GateRow], measure: str) -> str:
+def _count(rows: Sequence[ParityRow], measure: str) -> str:
     found = [row.case.rpartition(", ")[2] for row in rows if (row.part, row.measure) == ("whole chain", measure)]
     return found[0] if found else ""
 
 
-def _figure(rows: Sequence[GateRow], part: str, measure: str) -> str:
+def _figure(rows: Sequence[ParityRow], part: str, measure: str) -> str:
     found = [row.figure for row in rows if (row.part, row.measure) == (part, measure)]
     if measure == "srcc":
         return f"{found[0]:.6f}"

@@ -30,9 +30,9 @@ from mcore.network.model import MCoRe
 from mcore_export.backends import cpu_backends
 from mcore_export.graphs.onnx import BackboneGraph, write_onnx
 from mcore_export.graphs.streaming import held_frames
-from mcore_export.graphs.streaming_graphs import write_parts
+from mcore_export.graphs.streaming_export import write_parts
 from mcore_export.speed import in_turns
-from mcore_runtime.backends.split import SPLIT_BACKENDS, open_graphs, open_split
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS, open_graphs, open_streaming
 from mcore_runtime.bundle.records import GraphRecord, GraphSet, standard_graphs
 
 Calls = dict[str, Callable[[], object]]
@@ -104,10 +104,10 @@ def measure(
         calls: Calls = {}
         for name, each in graphs.items():
             if each.split is not None:
-                parts = stack.enter_context(closing(open_split(each, backend, threads=threads)))
+                parts = stack.enter_context(closing(open_streaming(each, backend, threads=threads)))
                 first, (last, state) = (
-                    each.split.graphs["backbone_head"].inputs[0],
-                    each.split.graphs["backbone_tail"].inputs,
+                    each.split.graphs["backbone_prefix"].inputs[0],
+                    each.split.graphs["backbone_suffix"].inputs,
                 )
                 calls[f"{name}: head"] = _call(parts.head, noise(first.shape))
                 calls[f"{name}: tail"] = _call(parts.tail, noise(last.shape), noise(state.shape))
@@ -154,7 +154,7 @@ def _run(arguments: SizesArguments) -> int:
     console = Console(soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
         graphs = write_graphs(model, Path(folder), arguments.tails)
-        for backend in (name for name in cpu_backends() if name in SPLIT_BACKENDS):
+        for backend in (name for name in cpu_backends() if name in STREAMING_BACKENDS):
             console.print(table(measure(graphs, backend, arguments.rounds, arguments.threads), backend))
     return 0
 

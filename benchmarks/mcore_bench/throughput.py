@@ -19,7 +19,7 @@ from mcore.common.errors import UserError
 from mcore_bench.contenders import contender_name
 from mcore_bench.timing import Call, Effort, Group, compare
 from mcore_export.batched import write_batched
-from mcore_runtime.backends.split import open_graphs
+from mcore_runtime.backends.streaming import open_graphs
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import GraphSet, Precision
 from mcore_runtime.scoring.scorer import Scorer
@@ -46,7 +46,7 @@ def measure_batches(graphs: GraphSet, backend: str, threads: int, effort: Effort
 
     Args:
         graphs: one precision of a bundle; gets a batch axis in a folder of its own.
-        backend: one of ``SPLIT_BACKENDS``.
+        backend: one of ``STREAMING_BACKENDS``.
         threads: CPU threads.
         effort: how long.
     """

@@ -136,7 +136,7 @@ def constants_of(graphs: GraphSet) -> dict[str, Any]:
 
 def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphSet, tmp_path: Path) -> None:
     gate, said = FeaturesGate(graphs, clips(9)[-1]), list[str]()
-    result = quantise(graphs, tmp_path, clips(8), gate, say=said.append)
+    result = quantise(graphs, tmp_path, clips(8), gate, log=said.append)
     assert [layer.name for layer in result.kept] == ["outlier"]
     assert result.kept[0].error > LIMIT > result.feature_error
     assert result.graphs.precision == {
@@ -209,7 +209,7 @@ def test_the_method_with_the_smallest_error_is_taken(tmp_path: Path, monkeypatch
     monkeypatch.setattr(int8, "calibrate", misled)
     said: list[str] = []
     (tmp_path / "fp32").mkdir()
-    result = quantise(build_graphs(tmp_path / "fp32", loud=1.0), tmp_path, clips(4), always, say=said.append)
+    result = quantise(build_graphs(tmp_path / "fp32", loud=1.0), tmp_path, clips(4), always, log=said.append)
     told = {line.split()[3]: float(line.split()[-1].rstrip("%")) for line in said if "calibrated by" in line}
     assert result.method == "entropy"
     assert told["entropy"] < told["percentile"] < told["minmax"]

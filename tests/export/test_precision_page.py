@@ -24,7 +24,7 @@ def test_every_engine_of_every_precision_has_its_row(
     text = page.read_text()
     assert text == capsys.readouterr().out
     rows = [cells(line) for line in text.splitlines() if line.startswith("| fp32 |")]
-    gate = Bundle.open(bundle).manifest.variants["fp32"].gate
+    gate = Bundle.open(bundle).manifest.variants["fp32"].parity
     assert [row[1] for row in rows] == list(dict.fromkeys(row.backend for row in gate))
     for row in rows:
         worst = max(r.figure for r in gate if (r.backend, r.measure) == (row[1], "delta"))

@@ -9,7 +9,7 @@ Time, full size, two busy cores: calibration takes 1 s a clip by minmax, 1.4 s b
 ``accuracy`` then runs at most 1 + 2 log2(convolutions) times, else once. Beyond 8 clips ranges hardly changed.
 
 Example:
-    >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=gate, say=print)
+    >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=gate, log=print)
     >>> result.graphs.precision["backbone"]
     'int8 (14 of 83 convolutions fp32)'
 """
@@ -29,6 +29,7 @@ import onnx
 from mcore.common.errors import ExportError, UserError
 from mcore.common.optional import require
 from mcore_export.folder import appearing_folder
+from mcore_export.log import Log
 from mcore_export.quantise.qdq import (
     METHODS,
     Activations,
@@ -114,7 +115,7 @@ def quantise(
     accuracy: Callable[[GraphSet], Accuracy],
     options: Int8Options | None = None,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Int8Graphs:
     """Make int8 graphs that pass the gate, with as many convolutions in int8 as it allows.
 
@@ -126,7 +127,7 @@ def quantise(
         accuracy: runs a set of graphs against the checkpoint; on every engine that will run them, because engines
             differ in how they compute the same int8 graph.
         options: activations and calibration methods.
-        say: gets one line for each step.
+        log: gets one line for each step.
 
     Raises:
         ExportError: not accurate enough even with a single convolution in int8.
@@ -138,7 +139,7 @@ def quantise(
             f"{len(calibration)} clips to calibrate on; at least 2, better 16 or more, of the training split"
         )
     with appearing_folder(folder / VARIANT) as new:
-        search = _Search(graphs, new, calibration, accuracy, options, say)
+        search = _Search(graphs, new, calibration, accuracy, options, log)
         kept, verdict = search.run()
         method, error = search.method, search.features_error(search.quantised(kept))
     trial = search.graphs
@@ -158,7 +159,7 @@ class _Search:
         clips: Sequence[FloatArray],
         accuracy: Callable[[GraphSet], Accuracy],
         options: Int8Options,
-        say: Callable[[str], None],
+        log: Log,
     ) -> None:
         records = {part: dataclasses.replace(source.records[part], file=f"{part}.onnx") for part in PARTS}
         self.graphs = GraphSet(folder, records, dict(source.precision), VARIANT)
@@ -168,7 +169,7 @@ class _Search:
         self.layers = convolutions(self.model)
         if not self.layers:
             raise ExportError(f"the {_QUANTISED} has no convolution, so there is nothing to quantise")
-        self._source, self._accuracy, self._options, self._say = source.path(_QUANTISED), accuracy, options, say
+        self._source, self._accuracy, self._options, self._log = source.path(_QUANTISED), accuracy, options, log
         self._seen = [clip for i, clip in enumerate(clips) if i % _HELD_OUT != 1]
         self._held_out = [clip for i, clip in enumerate(clips) if i % _HELD_OUT == 1]
         self._expected = _features(self.model, self._held_out)
@@ -220,7 +221,7 @@ class _Search:
             ranges = calibrate(self._source, self._seen, method)
             error = self.features_error(insert_pairs(self.model, ranges, names, self._options.activations))
             found[method] = error, ranges
-            self._say(f"int8 calibrated by {method} on {len(self._seen)} clips: features off by {error:.2%}")
+            self._log(f"int8 calibrated by {method} on {len(self._seen)} clips: features off by {error:.2%}")
         best = min(found, key=lambda method: found[method][0])
         return best, found[best][1]
 
@@ -231,14 +232,14 @@ class _Search:
             self._alone[layer.node] = self.features_error(model)
         ranked = sorted(self.layers, key=lambda layer: -self._alone[layer.node])
         worst = ", ".join(f"{layer.name} {self._alone[layer.node]:.2%}" for layer in ranked[:3])
-        self._say(f"int8 one convolution at a time, features off by: {worst}, ...")
+        self._log(f"int8 one convolution at a time, features off by: {worst}, ...")
         return ranked
 
     def _try(self, kept: Sequence[Convolution]) -> Accuracy:
         self._write(kept)
         verdict = self._accuracy(self.graphs)
         told = "passes" if verdict.passed else "fails"
-        self._say(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {told}: {verdict.summary}")
+        self._log(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {told}: {verdict.summary}")
         return verdict
 
     def _write(self, kept: Sequence[Convolution]) -> None:

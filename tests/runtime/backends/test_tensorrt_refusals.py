@@ -53,7 +53,7 @@ def test_an_engine_of_something_else_is_never_touched(
     with pytest.raises(BackendError, match=message) as caught:
         jetson.open(bundle_copy, **changes)
     assert str(caught.value).endswith(
-        f"Build it here with: mcore-export {bundle_copy} --engine tensorrt --precision fp32"
+        f"Build it here with: mcore-bundle engine {bundle_copy} --kind tensorrt --precision fp32"
     )
     assert jetson.trt.loads == 0
     assert jetson.gpu.leaks() == {}
