@@ -76,7 +76,8 @@ def _run(arguments: Arguments) -> int:
         return 0
     if not bundle.manifest.engines:
         raise UserError(
-            f"{arguments.bundle} holds no engines. Build some with: mcore-bundle engine {arguments.bundle} --kind tensorrt; "
+            f"{arguments.bundle} holds no engines. Build some with: mcore-bundle engine "
+            f"{arguments.bundle} --kind tensorrt; "
             "or measure TensorRT-RTX without a GPU: --targets sm80 sm89 sm120"
         )
     print(engine_table(bundle.path, bundle.manifest.engines))

@@ -21,7 +21,7 @@ from mcore.network.model import MCoRe
 from mcore_bench.engine_table import engine_table
 from mcore_bench.engine_table import main as engine_table_command
 from mcore_export.engines.build import build_engines
-from mcore_export.graphs.onnx import export_graphs
+from mcore_export.exporter import write_graphs
 from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
 from mcore_export.quantise.qdq import Activations
 from mcore_runtime.backends.base import BackendError
@@ -31,7 +31,7 @@ from mcore_runtime.backends.tensorrt.devices import find_gpu
 from mcore_runtime.backends.tensorrt.engine import load_engine
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.bundle.records import PARTS, GraphSet, Precision
 from tests.reference_network import random_model
 from tests.runtime.fake_drivers import FakeCudaPython
 from tests.runtime.fake_gpu import FakeGpu
@@ -48,10 +48,7 @@ BUILDS: list[tuple[Precision, str]] = [
 
 def export(config: ModelConfig, precision: Precision, folder: Path) -> GraphSet:
     """Export a network with random weights and gates."""
-    records = standard_graphs(config, "" if precision == "fp32" else precision)
-    for _ in export_graphs(random_model(MCoRe(config)), records, folder, 18, precision):
-        pass
-    return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision)
+    return write_graphs(random_model(MCoRe(config)), folder, 18, precision)
 
 
 @pytest.fixture(scope="module")

@@ -43,8 +43,8 @@ def test_both_precisions_are_there_with_their_proof_and_exemplars(half_bundle: P
     bundle = Bundle.open(half_bundle)
     assert set(bundle.variants) == {"fp32", "fp16"}
     half = bundle.manifest.variants["fp16"]
-    assert half.split is not None
-    assert half.split.graphs["backbone_prefix"].file == "fp16/backbone_prefix.onnx"
+    assert half.streaming is not None
+    assert half.streaming.graphs["backbone_prefix"].file == "fp16/backbone_prefix.onnx"
     assert "in two parts" in {row.part for row in half.parity}
     assert {row.backend for row in half.parity} >= {"pytorch", "onnxruntime"}
     assert half.limits.points == 0.5

@@ -31,7 +31,7 @@ MODEL = ModelConfig(
 LOUD = 2000.0
 """Gain of one channel before ``outlier``: with one scale for all channels, the others fall below its steps."""
 LIMIT = 0.03
-"""Relative error of features that the test's gate allows: eight bits cost 1 %, the loud channel far more."""
+"""Relative error of features that the test allows: eight bits cost 1 %, the loud channel far more."""
 
 
 def build_graphs(folder: Path, more: int = 0, loud: float = LOUD) -> GraphSet:
@@ -115,8 +115,8 @@ def relative(actual: Any, expected: Any) -> float:
     return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
-class FeaturesGate:
-    """A gate that compares features, and remembers what it was asked."""
+class FeaturesAccuracy:
+    """Compares features, and remembers what it was asked."""
 
     def __init__(self, source: GraphSet, clip: Any) -> None:
         self.clip, self.expected = clip, features(source.path("backbone"), clip)
@@ -135,8 +135,8 @@ def constants_of(graphs: GraphSet) -> dict[str, Any]:
 
 
 def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphSet, tmp_path: Path) -> None:
-    gate, said = FeaturesGate(graphs, clips(9)[-1]), list[str]()
-    result = quantise(graphs, tmp_path, clips(8), gate, log=said.append)
+    accuracy, said = FeaturesAccuracy(graphs, clips(9)[-1]), list[str]()
+    result = quantise(graphs, tmp_path, clips(8), accuracy, log=said.append)
     assert [layer.name for layer in result.kept] == ["outlier"]
     assert result.kept[0].error > LIMIT > result.feature_error
     assert result.graphs.precision == {
@@ -144,9 +144,9 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
         "segmenter": "fp32",
         "regressor": "fp32",
     }
-    assert gate.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
+    assert accuracy.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
     assert result.accuracy.passed
-    assert gate(result.graphs) == result.accuracy  # what was returned is what was measured
+    assert accuracy(result.graphs) == result.accuracy  # what was returned is what was measured
     assert result.describe_kept()[0].startswith("outlier: alone in int8 it moves features by ")
     assert any("1 of 3 convolutions in fp32 passes: features off by" in line for line in said)
 
@@ -154,11 +154,11 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
 def test_where_all_may_be_int8_the_gate_runs_once(graphs: GraphSet, tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def gate(trial: GraphSet) -> Accuracy:
+    def accuracy(trial: GraphSet) -> Accuracy:
         asked.append(trial.precision["backbone"])
         return always(trial)
 
-    result = quantise(graphs, tmp_path, clips(2), gate)
+    result = quantise(graphs, tmp_path, clips(2), accuracy)
     assert asked == ["int8"]
     assert (result.kept, result.num_convolutions) == ((), 3)
     assert result.graphs.precision["backbone"] == "int8"
@@ -204,13 +204,13 @@ def test_the_method_with_the_smallest_error_is_taken(tmp_path: Path, monkeypatch
     scales = {"minmax": 0.1, "entropy": 1.0, "percentile": 0.3}
 
     def misled(path: Path, seen: Sequence[Any], method: Any) -> Any:
-        return qdq.calibrate(path, [scales[method] * clip for clip in seen], method)
+        return qdq.observe_ranges(path, [scales[method] * clip for clip in seen], method)
 
-    monkeypatch.setattr(int8, "calibrate", misled)
+    monkeypatch.setattr(int8, "observe_ranges", misled)
     said: list[str] = []
     (tmp_path / "fp32").mkdir()
     result = quantise(build_graphs(tmp_path / "fp32", loud=1.0), tmp_path, clips(4), always, log=said.append)
-    told = {line.split()[3]: float(line.split()[-1].rstrip("%")) for line in said if "calibrated by" in line}
+    told = {line.split()[3]: float(line.split()[-1].rstrip("%")) for line in said if "ranges by" in line}
     assert result.method == "entropy"
     assert told["entropy"] < told["percentile"] < told["minmax"]
     assert result.feature_error == pytest.approx(told["entropy"] / 100, abs=1e-4)
@@ -222,14 +222,14 @@ def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp
     (tmp_path / "fp32").mkdir()
     counts: list[int] = []
 
-    def gate(trial: GraphSet) -> Accuracy:
+    def accuracy(trial: GraphSet) -> Accuracy:
         count = sum("weight_quantized" in name for name in constants_of(trial))
         counts.append(count)
         return Accuracy(count <= allowed, f"{count} in int8")
 
-    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), gate)
+    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), accuracy)
     assert counts == [6, 5, 4, 2, 3]
-    assert gate(result.graphs) == result.accuracy == Accuracy(True, f"{allowed} in int8")
+    assert accuracy(result.graphs) == result.accuracy == Accuracy(True, f"{allowed} in int8")
     assert result.graphs.precision["backbone"] == f"int8 ({6 - allowed} of 6 convolutions fp32)"
     errors = [layer.error for layer in result.kept]
     assert len(errors) == 6 - allowed
@@ -237,8 +237,8 @@ def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp
 
 
 def test_the_same_clips_give_the_same_graphs(graphs: GraphSet, tmp_path: Path) -> None:
-    gate = FeaturesGate(graphs, clips(9)[-1])
-    one, two = (quantise(graphs, tmp_path / name, clips(6), gate) for name in ("one", "two"))
+    accuracy = FeaturesAccuracy(graphs, clips(9)[-1])
+    one, two = (quantise(graphs, tmp_path / name, clips(6), accuracy) for name in ("one", "two"))
     assert one.graphs.path("backbone").read_bytes() == two.graphs.path("backbone").read_bytes()
     assert one.kept == two.kept
 
@@ -277,7 +277,7 @@ def test_a_quantiser_that_ignores_an_option_is_found_out(
 
 
 def test_what_cannot_be_asked_for(graphs: GraphSet, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="1 clips to calibrate on; at least 2"):
+    with pytest.raises(UserError, match="1 clips to take ranges from; at least 2"):
         quantise(graphs, tmp_path, clips(1), always)
     for methods in (("guess",), ()):
         with pytest.raises(UserError, match="at least one of minmax, entropy, percentile"):

@@ -1,4 +1,4 @@
-"""How far a bundle's scores can be off: its graphs and exemplars on dives that are neither learned from nor exemplars.
+"""Conformal intervals of a bundle's scores, from dives that are neither learned from nor exemplars.
 
 Nothing here needs torch. ``mcore.common.conformal`` says what the intervals promise.
 """
@@ -37,7 +37,7 @@ def fit_intervals(
         clip_config: the network's input contract.
         dives: list of dives that the exemplars were chosen from.
         split: part of it that they were chosen from.
-        log: gets a line for each calibration, or one that says why there is none.
+        log: gets a line for each precision, or one that says why there is none.
 
     Returns:
         By precision; empty where the list has too few validation dives.
@@ -45,26 +45,26 @@ def fit_intervals(
     records = [record for record in read_manifest(dives) if record.split == CALIBRATION_SPLIT]
     if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
         why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
-        log(f"no calibrated interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
+        log(f"no conformal interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
         return {}
     began = time.perf_counter()
     with ExitStack() as stack:
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        scores = score_same_and_other_numbers(backends, banks, clip_config, records, "calibrating", log)
+        scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
     took, found = time.perf_counter() - began, {}
     for name, ways in scores.items():
         measured = calibrate(ways.same_number.predicted, ways.same_number.true)
         wider = at_least_as_wide(calibrate(ways.other_numbers.predicted, ways.other_numbers.true), measured)
         found[name] = ConformalIntervals(measured, wider, dives.name, CALIBRATION_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
-        log(f"{'calibration':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
+        log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
     return found
 
 
 def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Calibration | None:
-    """Return the calibration for dives without exemplars of their number, never narrower than that for the others.
+    """Return the interval for dives without exemplars of their number, never narrower than that for the others.
 
     With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
     """

@@ -52,7 +52,7 @@ class FoldedBackbone(nn.Module):
         x = self.stem(self.frames(clips))  # (T*B, C, h, w)
         for block in self.blocks:
             x = block(x, count)
-        features = pool(x)  # (T*B, D)
+        features: Tensor = pool(x)  # (T*B, D)
         if not self.batched:
             return features[None]
         return features.unflatten(0, (-1, count)).transpose(0, 1)  # (B, T, D)

@@ -1,4 +1,4 @@
-"""The backbone in two parts, written to a bundle for live streams; ``split`` holds the network."""
+"""Export of the streaming backbone; ``streaming`` holds the network."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mcore_runtime.bundle.folder import variant_folder
 from mcore_runtime.bundle.records import STREAMING_PARTS, Precision, StreamingRecord, streaming_graphs
 
 SUFFIX_SHARE = 6
-"""The tail is one part in this many of the clip: of 96 frames 16, 0.7 s of a dive, in which the head has to be done. A
-tail of 8 is a tenth of a whole pass less work, but leaves slow or busy machines too little time (docs/streaming.md)."""
+"""The suffix is one part in this many of the clip: of 96 frames 16, 0.7 s of a dive, in which the prefix has to be done.
+A suffix of 8 is a tenth of a whole pass less work, but leaves slow or busy machines too little time."""
 MIN_SUFFIX_FRAMES = 2
 
 
 def prefix_frames_of(config: ModelConfig) -> int | None:
-    """How many of a clip's frames the head takes; None: the clip is too short to be split.
+    """How many of a clip's frames the prefix takes; None: the clip is too short.
 
-    A shorter tail is less work after the last frame, but leaves less time for the head before it.
+    A shorter suffix is less work after the last frame, but leaves less time for the prefix before it.
     """
     frames = config.clip.num_frames
-    head = frames - max(MIN_SUFFIX_FRAMES, frames // SUFFIX_SHARE)
-    return head if head > held_frames(config.backbone) else None
+    prefix = frames - max(MIN_SUFFIX_FRAMES, frames // SUFFIX_SHARE)
+    return prefix if prefix > held_frames(config.backbone) else None
 
 
 def streaming_modules(model: MCoRe, precision: Precision, prefix_frames: int) -> tuple[dict[str, nn.Module], int]:
@@ -40,22 +40,22 @@ def streaming_modules(model: MCoRe, precision: Precision, prefix_frames: int) ->
     Args:
         model: in evaluation mode, float32, on the CPU; not touched.
         precision: ``fp32`` or ``fp16``.
-        prefix_frames: sampled frames that the head takes.
+        prefix_frames: sampled frames that the prefix takes.
 
     Returns:
-        The modules by part, and how many numbers the head hands over.
+        The modules by part, and how many numbers the prefix hands over.
     """
     side = model.config.clip.crop_size
     backbone = half_backbone(model) if precision == "fp16" else folded_backbone(model.backbone)
-    head = BackbonePrefix(backbone).eval()
+    prefix = BackbonePrefix(backbone).eval()
     with torch.no_grad():
-        shapes = [part.shape for part in head.parts(torch.zeros(1, 3, prefix_frames, side, side))]
-    modules = (head, BackboneSuffix(backbone, shapes).eval())
+        shapes = [part.shape for part in prefix.parts(torch.zeros(1, 3, prefix_frames, side, side))]
+    modules = (prefix, BackboneSuffix(backbone, shapes).eval())
     return dict(zip(STREAMING_PARTS, modules, strict=True)), sum(shape.numel() for shape in shapes)
 
 
 def write_streaming(model: MCoRe, folder: Path, opset: int, precision: Precision, log: Log) -> StreamingRecord | None:
-    """Export the backbone in two parts below the folder of a bundle.
+    """Export prefix and suffix below the folder of a bundle.
 
     Args:
         model: in evaluation mode, float32, on the CPU.
@@ -65,12 +65,12 @@ def write_streaming(model: MCoRe, folder: Path, opset: int, precision: Precision
         log: gets one line for each file, or the reason why there is none.
 
     Returns:
-        What the manifest says of it; None: the clip is too short to be split.
+        What the manifest says of it; None: the clip is too short.
     """
     config, prefix_frames = model.config, prefix_frames_of(model.config)
     if prefix_frames is None:
         log(
-            f"no backbone in two parts: a frame reaches {held_frames(config.backbone)} others each way, and a clip has "
+            f"no streaming backbone: a frame reaches {held_frames(config.backbone)} others each way, and a clip has "
             f"{config.clip.num_frames}"
         )
         return None
@@ -80,7 +80,7 @@ def write_streaming(model: MCoRe, folder: Path, opset: int, precision: Precision
 def write_parts(
     model: MCoRe, folder: Path, opset: int, precision: Precision, prefix_frames: int, log: Log
 ) -> StreamingRecord:
-    """Export both parts for a head of a given size; otherwise as ``write_streaming``."""
+    """Export both parts for a prefix of a given size; otherwise as ``write_streaming``."""
     config = model.config
     modules, state_size = streaming_modules(model, precision, prefix_frames)
     records = streaming_graphs(config, prefix_frames, state_size, variant_folder(precision))

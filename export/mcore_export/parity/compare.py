@@ -1,4 +1,4 @@
-"""How an artefact is compared with what PyTorch computed in float32: one set of rows for the gate and for ``--verify``.
+"""Comparison of an artefact with PyTorch in float32: the same rows at the export and for ``mcore-bundle verify``.
 
 Each graph alone gets PyTorch's inputs, so that a disagreement names the part that caused it; then the whole
 chain scores dives against each other. A flipped transition is counted apart from rounding, because it moves a
@@ -28,7 +28,7 @@ EXEMPLAR_COUNTS = (1, 2, 10, 37)
 """Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
 CHAIN = "whole chain"
 IN_TWO_PARTS = "in two parts"
-"""The whole chain once more, with the backbone in two parts."""
+"""The whole chain once more, with the streaming backbone."""
 MEASURES = {
     "features": "features, relative",
     "logits": "logits, relative",
@@ -102,7 +102,7 @@ def mixed_tokens(tokens: FloatArray, count: int) -> FloatArray:
 
 
 def compare(
-    backend: Backend, expected: Expected, limits: ParityLimits, split: StreamingBackbone | None = None
+    backend: Backend, expected: Expected, limits: ParityLimits, streaming: StreamingBackbone | None = None
 ) -> tuple[ParityRow, ...]:
     """Compare an artefact with PyTorch, part by part and as a whole.
 
@@ -110,7 +110,7 @@ def compare(
         backend: runs the artefact.
         expected: what PyTorch computed, from clips that were not used for tracing.
         limits: what is allowed.
-        split: the artefact's backbone in two parts, held to the same limits; None: it has none.
+        streaming: the artefact's streaming backbone, held to the same limits; None: it has none.
 
     Returns:
         One row for each comparison, passed or not.
@@ -121,8 +121,8 @@ def compare(
     _segmenter_rows(table, backend, expected)
     _regressor_rows(table, backend, expected)
     _chain_rows(table, CHAIN, backend, expected, encoded)
-    if split is not None:
-        _split_rows(table, backend, split, expected)
+    if streaming is not None:
+        _streaming_rows(table, backend, streaming, expected)
     return tuple(table.rows)
 
 
@@ -219,12 +219,12 @@ def _regressor_rows(table: _Table, backend: Backend, expected: Expected) -> None
         table.add("regressor", "delta", worst, f"E = {count}")
 
 
-def _split_rows(table: _Table, backend: Backend, split: StreamingBackbone, expected: Expected) -> None:
-    """Compare features and scores that come from the backbone in two parts."""
+def _streaming_rows(table: _Table, backend: Backend, streaming: StreamingBackbone, expected: Expected) -> None:
+    """Compare features and scores that come from the streaming backbone."""
     encoded = []
     for clip in expected.clips:
-        head = encode_prefix(split, clip.frames[: split.prefix_frames], expected.clip_config)
-        encoded.append(encode_suffix(backend, split, head, clip.frames, expected.clip_config))
+        prefix = encode_prefix(streaming, clip.frames[: streaming.prefix_frames], expected.clip_config)
+        encoded.append(encode_suffix(backend, streaming, prefix, clip.frames, expected.clip_config))
     off = _worst([_relative(got.features, clip.features) for got, clip in _pairs(encoded, expected)])
     table.add(IN_TWO_PARTS, "features", off)
     _chain_rows(table, IN_TWO_PARTS, backend, expected, encoded)

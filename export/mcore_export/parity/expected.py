@@ -1,4 +1,4 @@
-"""The gate: what PyTorch in float32 expects of every artefact; ``compare`` holds the comparisons.
+"""Expected values: what PyTorch in float32 makes of clips; ``compare`` holds artefacts against them.
 
 PyTorch is the network as it was loaded, not the copy that was rearranged for export.
 """
@@ -33,12 +33,12 @@ PARITY_DIVES = (
     ("407C", 1007),
     ("205B", 1008),
 )
-"""Rendered dives (dive number, seed) that every gate compares on, and that a bundle carries to its device."""
+"""Rendered dives (dive number, seed) that every artefact is compared on, and that a bundle carries to its device."""
 
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """Real clips that the gate compares on, besides the rendered ones."""
+    """Real clips to compare on, besides the rendered ones."""
 
     dives: Path
     """List of dives (.jsonl or .csv)."""
@@ -63,7 +63,7 @@ class ParityClip:
 
 
 def rendered_clips(config: ClipConfig) -> list[ParityClip]:
-    """Render the gate's own dives."""
+    """Render the dives that every artefact is compared on."""
     clips = []
     for dive_number, seed in PARITY_DIVES:
         dive = render_dive(dive_number, seed)
@@ -78,7 +78,7 @@ def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[Par
 
     Raises:
         UserError: the list cannot be read or has no dive of the split.
-        ClipError: a video cannot be read: a gate that leaves clips out would pass on what it did not see.
+        ClipError: a video cannot be read: a comparison that leaves clips out would pass on what it did not see.
     """
     records = select_split(read_manifest(options.dives), options.split)
     picked = np.linspace(0, len(records) - 1, min(options.most, len(records))).round().astype(int)

@@ -1,4 +1,4 @@
-"""``mcore-export BUNDLE --verify``: the gate once more, on the device where the bundle will run, without torch.
+"""``mcore-bundle verify``: the comparison once more, on the device where the bundle will run, without torch.
 
 Example:
     >>> rows = verify_bundle(Bundle.open("bundle"), "onnxruntime", log=print)
@@ -51,22 +51,22 @@ def verify_bundle(
 def compare_with_streaming(
     backend: Backend, graphs: GraphSet, expected: Expected, limits: ParityLimits, log: Log
 ) -> tuple[ParityRow, ...]:
-    """Compare an artefact with PyTorch, its backbone in two parts too where it has one and the engine runs it."""
-    has_split = graphs.streaming is not None and backend.name in STREAMING_BACKENDS
-    opened = closing(open_streaming(graphs, backend.name)) if has_split else nullcontext()
-    with opened as split:
-        return compare_aloud(backend, expected, limits, log, split)
+    """Compare an artefact with PyTorch, its streaming backbone too where it has one and the engine runs it."""
+    has_streaming = graphs.streaming is not None and backend.name in STREAMING_BACKENDS
+    opened = closing(open_streaming(graphs, backend.name)) if has_streaming else nullcontext()
+    with opened as streaming:
+        return compare_aloud(backend, expected, limits, log, streaming)
 
 
 def compare_aloud(
-    backend: Backend, expected: Expected, limits: ParityLimits, log: Log, split: StreamingBackbone | None = None
+    backend: Backend, expected: Expected, limits: ParityLimits, log: Log, streaming: StreamingBackbone | None = None
 ) -> tuple[ParityRow, ...]:
     """Compare an artefact with PyTorch and say so: which engine, which arithmetic, and each figure."""
     precision = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
     log(f"{backend.name} ({backend.provider}): {precision}")
     for note in backend.notes:
         log(f"note: {note}")
-    rows = compare(backend, expected, limits, split)
+    rows = compare(backend, expected, limits, streaming)
     for row in rows:
         log(describe_row(row))
     return rows

@@ -1,4 +1,4 @@
-"""Eight bits as a variant of a bundle: quantised on training clips, held to the gate, kept only if it is faster."""
+"""Eight bits as a variant of a bundle: quantised on training clips, held to its limits, kept only if it is faster."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def quantise_within(
     source: GraphSet,
     for_tensorrt: bool,
 ) -> Int8Graphs:
-    """Quantise as many convolutions as the gate allows on every engine of this machine.
+    """Quantise as many convolutions as the limits allow on every engine of this machine.
 
     Args:
         graphs: the bundle's fp32 graphs; the int8 ones share those that are not quantised, as files.

@@ -183,7 +183,7 @@ def test_a_score_that_is_not_a_number_is_an_error(
             return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
 
         monkeypatch.setattr(scorer.backend, "regressor", overflow)
-        with pytest.raises(BackendError, match=rf"not numbers.*--verify --backend {scorer.backend.name}"):
+        with pytest.raises(BackendError, match=rf"not numbers.*mcore-bundle verify .* --backend {scorer.backend.name}"):
             scorer.score(dive_video, "407C")
 
 
