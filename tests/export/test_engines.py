@@ -18,8 +18,6 @@ import pytest
 from mcore.common.errors import MissingDependencyError, UserError
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_bench.engine_table import engine_table
-from mcore_bench.engine_table import main as engine_table_command
 from mcore_export.engines.build import build_engines
 from mcore_export.exporter import write_graphs
 from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
@@ -129,7 +127,7 @@ def test_rtx_builds_the_network_as_published(tmp_path: Path, said: list[str]) ->
 @pytest.mark.usefixtures("rtx")
 def test_rtx_says_why_turing_takes_no_fp32(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     advice = (
-        r"no float32 matrix products on Turing \(sm75\).*BUNDLE --engine tensorrt-rtx --precision fp16 --target sm75$"
+        r"no float32 matrix products on Turing \(sm75\).*BUNDLE --kind tensorrt-rtx --precision fp16 --target sm75$"
     )
     with pytest.raises(BackendError, match=rf"cannot build the segmenter: .*FP32 GEMM is not supported.*{advice}"):
         build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target="sm75", log=said.append)
@@ -370,26 +368,3 @@ def test_a_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert files_below(tmp_path) == []
-
-
-def test_the_table_for_the_docs(
-    tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
-) -> None:
-    records = [build_engines(tiny[p], "tensorrt", tmp_path, log=said.append) for p in ("fp32", "fp16")]
-    megabytes = sum((tmp_path / name).stat().st_size for name in records[1].files.values()) / 1e6
-    header, _, fp32, fp16 = engine_table(tmp_path, records).splitlines()
-    assert header == "| engine | backbone | segmenter | regressor | all three |"
-    assert fp32.startswith("| tensorrt-10.3.0-sm87-fp32 | ")
-    assert fp16.endswith(f" | {megabytes:.1f} MB, {sum(records[1].build_s.values()):.1f} s |")
-
-
-@pytest.mark.usefixtures("rtx")
-def test_the_table_can_be_measured_without_a_gpu(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = files_below(bundle)
-    assert engine_table_command([str(bundle), "--targets", "sm75", "sm89"]) == 0
-    printed = capsys.readouterr().out
-    assert "fp32 for sm75: TensorRT-RTX" in printed
-    assert printed.splitlines()[-1].startswith(f"| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | ")
-    assert files_below(bundle) == before
-    assert engine_table_command([str(bundle)]) == 2
-    assert "holds no engines. Build some with: mcore-export" in capsys.readouterr().err

@@ -19,8 +19,8 @@ from mcore_runtime.bundle.folder import variant_folder
 from mcore_runtime.bundle.records import STREAMING_PARTS, Precision, StreamingRecord, streaming_graphs
 
 SUFFIX_SHARE = 6
-"""The suffix is one part in this many of the clip: of 96 frames 16, 0.7 s of a dive, in which the prefix has to be done.
-A suffix of 8 is a tenth of a whole pass less work, but leaves slow or busy machines too little time."""
+"""The suffix is one part in this many of the clip: of 96 frames 16, 0.7 s of a dive, in which the prefix has to be
+done. A suffix of 8 is a tenth of a whole pass less work, but leaves slow or busy machines too little time."""
 MIN_SUFFIX_FRAMES = 2
 
 
