@@ -189,8 +189,8 @@ def _batches(bundle: Bundle, backends: Sequence[str], plan: Plan, absent: list[s
             absent.append(f"batches on {backend}: its engines were built for single clips")
             continue
         try:
-            yield measure_batches(bundle.graphs("fp32"), backend, plan.threads, plan.effort)
-        except UserError as error:  # once: graphs in tiles have no batch axis
+            yield measure_batches(bundle.batched_graphs("fp32"), backend, plan.threads, plan.effort)
+        except UserError as error:  # once: exported without them
             absent.append(f"batches: {first_line(error)}")
             return
 

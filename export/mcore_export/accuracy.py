@@ -166,11 +166,11 @@ def measure(options: Options) -> BundleAccuracy:
     if len(records) - len(left_out) < LEAST_DIVES:
         raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {LEAST_DIVES} are needed")
     rows, variants = [], {str(name): variant for name, variant in bundle.manifest.variants.items()}
-    for name, ways in scores.items():
+    for name, both in scores.items():
         record = variants["fp32" if name == _BF16 else name].exemplars
         known = None if record is None else record.conformal
         for same in (True, False):
-            mine, exact = ((w.same_number if same else w.other_numbers) for w in (ways, scores["fp32"]))
+            mine, exact = ((w.same_number if same else w.other_numbers) for w in (both, scores["fp32"]))
             calibration = None if known is None else known.same_number if same else known.other_numbers
             if len(mine.true) >= LEAST_DIVES:
                 rows.append(_row(name, same, mine, exact, calibration, options.num_resamples))

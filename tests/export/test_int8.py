@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mcore.common.errors import ExportError, UserError
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 from mcore_export.quantise import int8, qdq
-from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
+from mcore_export.quantise.int8 import Accuracy, quantise
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
@@ -151,7 +151,7 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
     assert any("1 of 3 convolutions in fp32 passes: features off by" in line for line in said)
 
 
-def test_where_all_may_be_int8_the_gate_runs_once(graphs: GraphSet, tmp_path: Path) -> None:
+def test_where_all_may_be_int8_accuracy_is_asked_once(graphs: GraphSet, tmp_path: Path) -> None:
     asked: list[str] = []
 
     def accuracy(trial: GraphSet) -> Accuracy:
@@ -176,7 +176,7 @@ def test_where_all_may_be_int8_the_gate_runs_once(graphs: GraphSet, tmp_path: Pa
 def test_weights_are_per_channel_and_activations_as_asked(
     graphs: GraphSet, tmp_path: Path, activations: Any, dtype: type
 ) -> None:
-    result = quantise(graphs, tmp_path, clips(4), always, Int8Options(activations=activations))
+    result = quantise(graphs, tmp_path, clips(4), always, activations=activations)
     values = constants_of(result.graphs)
     assert values["backbone.last.weight_quantized"].dtype == np.int8
     assert values["backbone.last.weight_scale"].shape == (DIM,)
@@ -188,8 +188,7 @@ def test_weights_are_per_channel_and_activations_as_asked(
 
 def test_ranges_come_from_the_clips_that_are_not_held_out(graphs: GraphSet, tmp_path: Path) -> None:
     def input_scale(calibration: Sequence[Any]) -> float:
-        options = Int8Options(methods=("minmax",))
-        result = quantise(graphs, tmp_path, calibration, always, options)
+        result = quantise(graphs, tmp_path, calibration, always, methods=("minmax",))
         return float(constants_of(result.graphs)["frames_scale"])
 
     quiet, loud = clips(4), clips(4, scale=10)
@@ -251,7 +250,7 @@ def test_without_accuracy_nothing_is_written_and_the_layers_are_named(graphs: Gr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_gate_that_breaks_leaves_the_older_graphs(graphs: GraphSet, tmp_path: Path) -> None:
+def test_what_breaks_leaves_the_older_graphs(graphs: GraphSet, tmp_path: Path) -> None:
     before = quantise(graphs, tmp_path, clips(2), always).graphs.digest()
 
     def broken(_: GraphSet) -> Accuracy:
@@ -279,11 +278,6 @@ def test_a_quantiser_that_ignores_an_option_is_found_out(
 def test_what_cannot_be_asked_for(graphs: GraphSet, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1 clips to take ranges from; at least 2"):
         quantise(graphs, tmp_path, clips(1), always)
-    for methods in (("guess",), ()):
-        with pytest.raises(UserError, match="at least one of minmax, entropy, percentile"):
-            Int8Options(methods=methods)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="activations 'int4'; allowed: uint8, int8"):
-        Int8Options(activations="int4")  # type: ignore[arg-type]
 
 
 def test_it_needs_no_torch() -> None:
@@ -297,7 +291,7 @@ def test_tensorrt_reads_int8_activations_and_refuses_uint8(
 ) -> None:
     """The reason why there are two kinds of activations; parsing needs no GPU."""
     trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
-    result = quantise(graphs, tmp_path, clips(4), always, Int8Options(activations=activations))
+    result = quantise(graphs, tmp_path, clips(4), always, activations=activations)
     logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
     network = trt.Builder(logger).create_network(0)
     parser = trt.OnnxParser(network, logger)
@@ -316,7 +310,7 @@ def test_a_real_network_in_int8_scores_on_both_engines(bundle: Path, tmp_path: P
     rng = np.random.default_rng(0)
     shape = (3, clip.num_frames, clip.crop_size, clip.crop_size)
     calibration = [rng.standard_normal(shape, np.float32) for _ in range(4)]
-    result = quantise(source, tmp_path, calibration, always, Int8Options(methods=("minmax",)))
+    result = quantise(source, tmp_path, calibration, always, methods=("minmax",))
     engines: list[Callable[[GraphSet], Any]] = [
         lambda graphs: OrtBackend(graphs, "onnxruntime", threads=1),
         lambda graphs: OpenVinoBackend(graphs, threads=1),

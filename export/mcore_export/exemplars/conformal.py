@@ -54,9 +54,9 @@ def fit_intervals(
         }
         scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
     took, found = time.perf_counter() - began, {}
-    for name, ways in scores.items():
-        measured = calibrate(ways.same_number.predicted, ways.same_number.true)
-        wider = at_least_as_wide(calibrate(ways.other_numbers.predicted, ways.other_numbers.true), measured)
+    for name, both in scores.items():
+        measured = calibrate(both.same_number.predicted, both.same_number.true)
+        wider = at_least_as_wide(calibrate(both.other_numbers.predicted, both.other_numbers.true), measured)
         found[name] = ConformalIntervals(measured, wider, dives.name, CALIBRATION_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")

@@ -89,10 +89,10 @@ def score_same_and_other_numbers(
         for name, backend in backends.items():
             bank = banks[name]
             is_same = bank.dive_numbers == number  # (E,)
-            ways = [(is_same, scores[name].same_number)]
+            both = [(is_same, scores[name].same_number)]
             if others_too:
-                ways.append((~is_same, scores[name].other_numbers))
-            met = np.any([chosen for chosen, _ in ways], axis=0)
+                both.append((~is_same, scores[name].other_numbers))
+            met = np.any([chosen for chosen, _ in both], axis=0)
             if not met.any():
                 continue
             encoded = encode_clip(backend, clip)
@@ -102,7 +102,7 @@ def score_same_and_other_numbers(
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted[met] = bank.scores[met] + delta
             transitions = tuple(encoded.transitions.tolist())
-            for chosen, part in ways:
+            for chosen, part in both:
                 if chosen.any():
                     part.add(float(predicted[chosen].mean()), record.score, transitions)
     return scores

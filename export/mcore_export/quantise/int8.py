@@ -21,7 +21,6 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import onnx
@@ -60,22 +59,6 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Int8Options:
-    """How to quantise."""
-
-    activations: Activations = "uint8"
-    """``uint8``: half the error, for ONNX Runtime and OpenVINO; ``int8``: what TensorRT reads."""
-    methods: tuple[Method, ...] = METHODS
-    """Ways to choose ranges; the one with the smallest error of the features is taken."""
-
-    def __post_init__(self) -> None:
-        if not self.methods or any(method not in METHODS for method in self.methods):
-            raise UserError(f"range methods {list(self.methods)}; at least one of {', '.join(METHODS)}")
-        if self.activations not in get_args(Activations):
-            raise UserError(f"activations {self.activations!r}; allowed: {', '.join(get_args(Activations))}")
-
-
-@dataclass(frozen=True)
 class LayerError:
     """What a convolution costs."""
 
@@ -91,7 +74,6 @@ class Int8Graphs:
 
     graphs: GraphSet
     """Variant ``int8``; files below ``int8/``."""
-    activations: Activations
     method: Method
     """How ranges were chosen."""
     feature_error: float
@@ -113,8 +95,9 @@ def quantise(
     folder: Path,
     clips: Sequence[FloatArray],
     accuracy: Callable[[GraphSet], Accuracy],
-    options: Int8Options | None = None,
     *,
+    activations: Activations = "uint8",
+    methods: Sequence[Method] = METHODS,
     log: Log = lambda line: None,
 ) -> Int8Graphs:
     """Make int8 graphs within the limits, with as many convolutions in int8 as they allow.
@@ -126,25 +109,25 @@ def quantise(
             accuracy is reported on must not give ranges. Every fourth is held out to compare features.
         accuracy: runs a set of graphs against the checkpoint; on every engine that will run them, because engines
             differ in how they compute the same int8 graph.
-        options: activations and range methods.
+        activations: ``uint8`` has half the error, for ONNX Runtime and OpenVINO; ``int8`` is what TensorRT reads.
+        methods: ways to choose ranges; the one with the smallest error of the features is taken.
         log: gets one line for each step.
 
     Raises:
         ExportError: not accurate enough even with a single convolution in int8.
         UserError: too few clips.
     """
-    options = options or Int8Options()
     if len(clips) < 2:
         raise UserError(f"{len(clips)} clips to take ranges from; at least 2, better 16 or more, of the training split")
     with appearing_folder(folder / VARIANT) as new:
-        search = _Search(graphs, new, clips, accuracy, options, log)
+        search = _Search(graphs, new, clips, accuracy, activations, methods, log)
         kept, verdict = search.run()
         method, error = search.method, search.features_error(search.quantised(kept))
     trial = search.graphs
     records = {part: dataclasses.replace(trial.records[part], file=f"{VARIANT}/{part}.onnx") for part in PARTS}
     result = GraphSet(folder, records, trial.precision, VARIANT)
     total = len(search.layers)
-    return Int8Graphs(result, options.activations, method, error, total, search.errors(kept), verdict)
+    return Int8Graphs(result, method, error, total, search.errors(kept), verdict)
 
 
 class _Search:
@@ -156,7 +139,8 @@ class _Search:
         folder: Path,
         clips: Sequence[FloatArray],
         accuracy: Callable[[GraphSet], Accuracy],
-        options: Int8Options,
+        activations: Activations,
+        methods: Sequence[Method],
         log: Log,
     ) -> None:
         records = {part: dataclasses.replace(source.records[part], file=f"{part}.onnx") for part in PARTS}
@@ -167,12 +151,13 @@ class _Search:
         self.layers = convolutions(self.model)
         if not self.layers:
             raise ExportError(f"the {_QUANTISED} has no convolution, so there is nothing to quantise")
-        self._source, self._accuracy, self._options, self._log = source.path(_QUANTISED), accuracy, options, log
+        self._source, self._accuracy, self._log = source.path(_QUANTISED), accuracy, log
+        self._activations = activations
         self._seen = [clip for i, clip in enumerate(clips) if i % _HELD_OUT != 1]
         self._held_out = [clip for i, clip in enumerate(clips) if i % _HELD_OUT == 1]
         self._expected = _features(self.model, self._held_out)
         self._alone: dict[str, float] = {}
-        self.method, self._ranges = self._observe()
+        self.method, self._ranges = self._observe(methods)
 
     def run(self) -> tuple[list[Convolution], Accuracy]:
         """Find the shortest list of costliest layers that must stay float32; its graphs are then in the folder."""
@@ -201,7 +186,7 @@ class _Search:
     def quantised(self, kept: Collection[Convolution]) -> onnx.ModelProto:
         """The backbone with all but some convolutions in int8."""
         names = {layer.node for layer in self.layers} - {layer.node for layer in kept}
-        return insert_pairs(self.model, self._ranges, names, self._options.activations)
+        return insert_pairs(self.model, self._ranges, names, self._activations)
 
     def features_error(self, model: onnx.ModelProto) -> float:
         """Relative L2 error of the features of the clips that were held out."""
@@ -212,12 +197,12 @@ class _Search:
         """What the ranking measured of some layers."""
         return tuple(LayerError(layer.name, self._alone[layer.node]) for layer in layers)
 
-    def _observe(self) -> tuple[Method, object]:
+    def _observe(self, methods: Sequence[Method]) -> tuple[Method, object]:
         found = {}
         names = [layer.node for layer in self.layers]
-        for method in self._options.methods:
+        for method in methods:
             ranges = observe_ranges(self._source, self._seen, method)
-            error = self.features_error(insert_pairs(self.model, ranges, names, self._options.activations))
+            error = self.features_error(insert_pairs(self.model, ranges, names, self._activations))
             found[method] = error, ranges
             self._log(f"int8 ranges by {method} on {len(self._seen)} clips: features off by {error:.2%}")
         best = min(found, key=lambda method: found[method][0])
@@ -226,7 +211,7 @@ class _Search:
     def _rank(self) -> list[Convolution]:
         """Quantise each layer alone; the costliest first."""
         for layer in self.layers:
-            model = insert_pairs(self.model, self._ranges, [layer.node], self._options.activations)
+            model = insert_pairs(self.model, self._ranges, [layer.node], self._activations)
             self._alone[layer.node] = self.features_error(model)
         ranked = sorted(self.layers, key=lambda layer: -self._alone[layer.node])
         worst = ", ".join(f"{layer.name} {self._alone[layer.node]:.2%}" for layer in ranked[:3])

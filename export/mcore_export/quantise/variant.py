@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,9 @@ from mcore.video import normalise, read_clip
 from mcore_export.backends import cpu_backends, parity_backends
 from mcore_export.log import Log
 from mcore_export.parity.compare import CHAIN, Expected, FloatArray, compare
-from mcore_export.quantise.int8 import Accuracy, Int8Graphs, Int8Options, quantise
-from mcore_export.speed import SpeedRow, compare_speed, describe_ratio, describe_speed
+from mcore_export.quantise.int8 import Accuracy, Int8Graphs, quantise
+from mcore_export.quantise.qdq import Activations
+from mcore_export.speed import SpeedRow, compare_speed
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, ParityRow
 
@@ -82,8 +83,8 @@ def quantise_within(
                 rows += compare(backend, expected, limits)
         return Accuracy(all(row.passed for row in rows), _summary(rows))
 
-    options = Int8Options(activations="int8" if for_tensorrt else "uint8")
-    made = quantise(source, graphs.folder, clips, accuracy, options, log=log)
+    activations: Activations = "int8" if for_tensorrt else "uint8"
+    made = quantise(source, graphs.folder, clips, accuracy, activations=activations, log=log)
     copies = [part for part in PARTS if made.graphs.precision[part] == graphs.precision[part]]
     for part in copies:
         made.graphs.path(part).unlink()
@@ -106,15 +107,11 @@ def measure_speed(
     exemplars = np.resize(expected.tokens, (SPEED_EXEMPLARS, *expected.tokens.shape[1:]))
     rows: list[SpeedRow] = []
     for name in cpu_backends():
-        with ExitStack() as stack:
-            pair = {
-                variant: stack.enter_context(closing(open_backend(graphs, name)))
-                for variant, graphs in (("fp32", fp32), ("int8", int8))
-            }
-            rows += compare_speed(pair, clip, exemplars)
-    for row in rows:
-        log(describe_speed(row))
-    lines = tuple(describe_ratio(row) for row in rows)
+        with closing(open_backend(fp32, name)) as before, closing(open_backend(int8, name)) as after:
+            rows += compare_speed(before, after, clip, exemplars)
+    lines = tuple(row.text for row in rows)
+    for line in lines:
+        log(line)
     if not keep_slower and not any(row.faster for row in rows if row.part == CHAIN):
         raise ExportError(
             f"int8 is not faster than fp32 on this machine ({'; '.join(lines)}), so nothing was written. Use fp32 or "
