@@ -139,7 +139,7 @@ def measure(options: Options) -> BundleAccuracy:
     """Score the dives of a list.
 
     Raises:
-        UserError: too few dives, the bundle has no exemplars, or these dives are among them or calibrated its interval.
+        UserError: too few dives, the bundle has no exemplars, or these dives are among them or gave its intervals.
     """
     bundle = Bundle.open(options.bundle)
     records = select_split(read_manifest(options.data), options.split)
@@ -171,10 +171,10 @@ def measure(options: Options) -> BundleAccuracy:
         known = None if record is None else record.conformal
         for same in (True, False):
             mine, exact = ((w.same_number if same else w.other_numbers) for w in (both, scores["fp32"]))
-            calibration = None if known is None else known.same_number if same else known.other_numbers
+            interval = None if known is None else known.same_number if same else known.other_numbers
             if len(mine.true) >= LEAST_DIVES:
-                rows.append(_row(name, same, mine, exact, calibration, options.num_resamples))
-    levels = [known.level for known in _calibrations(bundle)]
+                rows.append(_row(name, same, mine, exact, interval, options.num_resamples))
+    levels = [known.level for known in _intervals(bundle)]
     return BundleAccuracy(
         bundle_sha256=bundle.sha256,
         checkpoint=bundle.manifest.checkpoint.name,
@@ -218,7 +218,7 @@ def table(found: BundleAccuracy) -> Table:
 
 
 def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], options: Options) -> None:
-    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its calibration."""
+    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its intervals."""
 
     def key(name: str, number: str, score: float) -> tuple[str, str, float]:
         return PurePosixPath(name).name, number, score
@@ -235,19 +235,19 @@ def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveReco
         known = None if variant.exemplars is None else variant.exemplars.conformal
         if known is not None and (known.source, known.split) == (options.data.name, options.split):
             raise UserError(
-                f"the bundle's intervals were calibrated on the {known.split} dives of {known.source}: that would "
+                f"the bundle's intervals come from the {known.split} dives of {known.source}: that would "
                 "flatter them. Give another --split or list"
             )
 
 
-def _calibrations(bundle: Bundle) -> list[Calibration]:
+def _intervals(bundle: Bundle) -> list[Calibration]:
     records = (variant.exemplars for variant in bundle.manifest.variants.values())
     known = [record.conformal for record in records if record is not None and record.conformal is not None]
     return [each for pair in known for each in (pair.same_number, pair.other_numbers) if each is not None]
 
 
 def _row(
-    precision: str, same: bool, scores: Scores, exact: Scores, calibration: Calibration | None, resamples: int
+    precision: str, same: bool, scores: Scores, exact: Scores, interval: Calibration | None, resamples: int
 ) -> Row:
     predicted, true = np.array(scores.predicted), np.array(scores.true)
     span = float(np.ptp(true)) or float("nan")
@@ -256,8 +256,8 @@ def _row(
         return bootstrap_figure(metric, columns, resamples, 0)
 
     coverage = None
-    if calibration is not None:
-        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= calibration.half_width_points)
+    if interval is not None:
+        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= interval.half_width_points)
     apart = np.abs(predicted - np.array(exact.predicted))
     same_cut = np.array([a == b for a, b in zip(scores.transitions, exact.transitions, strict=True)])
     return Row(
@@ -267,7 +267,7 @@ def _row(
         srcc=of(metrics.srcc, predicted, true),
         relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
         mae_points=of(metrics.mean_absolute_error, predicted, true),
-        half_width_points=None if calibration is None else calibration.half_width_points,
+        half_width_points=None if interval is None else interval.half_width_points,
         coverage=coverage,
         from_fp32_mean_points=float(apart.mean()),
         from_fp32_largest_points=float(apart.max()),

@@ -78,8 +78,8 @@ def test_intervals_are_those_of_the_way_that_was_scored(
     variant = opened.manifest.variants["fp32"]
     assert variant.exemplars is not None
     record = replace(variant, exemplars=replace(variant.exemplars, conformal=intervals))
-    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
-    monkeypatch.setattr(Bundle, "open", lambda path: calibrated)
+    changed = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    monkeypatch.setattr(Bundle, "open", lambda path: changed)
     found = measure(Options(bundle, dives, num_resamples=5))
     rows = [(row.same_number, row.half_width_points, row.coverage) for row in found.rows]
     assert found.level == 0.8
@@ -89,8 +89,8 @@ def test_intervals_are_those_of_the_way_that_was_scored(
     ]
     known = replace(intervals, source=dives.name, split="test")
     record = replace(variant, exemplars=replace(variant.exemplars, conformal=known))
-    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
-    with pytest.raises(UserError, match="intervals were calibrated on the test dives of"):
+    changed = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    with pytest.raises(UserError, match="intervals come from the test dives of"):
         measure(Options(bundle, dives))
 
 

@@ -344,16 +344,6 @@ def test_a_library_that_builds_nothing_is_quoted(
     assert files_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_few_exemplars_can_be_wished_for(
-    tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str], most: int
-) -> None:
-    """The number that kernels are chosen for is then no larger than the most."""
-    assert build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=most, log=said.append).max_exemplars == most
-    with pytest.raises(UserError, match=r"0 exemplars at once \(--max-exemplars\); allowed: 1 to 1024"):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=0, log=said.append)
-
-
 def test_a_full_disk_leaves_nothing(
     tiny: dict[str, GraphSet], jetson: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: list[str]
 ) -> None:

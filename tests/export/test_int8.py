@@ -285,21 +285,6 @@ def test_it_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("activations", "readable"), [("int8", True), ("uint8", False)])
-def test_tensorrt_reads_int8_activations_and_refuses_uint8(
-    graphs: GraphSet, tmp_path: Path, activations: Any, readable: bool
-) -> None:
-    """The reason why there are two kinds of activations; parsing needs no GPU."""
-    trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx-cu13")
-    result = quantise(graphs, tmp_path, clips(4), always, activations=activations)
-    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
-    network = trt.Builder(logger).create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(result.graphs.path("backbone").read_bytes()) is readable
-    if not readable:
-        assert "zero point" in parser.get_error(0).desc()
-
-
 def test_a_real_network_in_int8_scores_on_both_engines(bundle: Path, tmp_path: Path) -> None:
     """Random weights amplify rounding, so that this is about engines reading the graphs and about their agreement."""
     from mcore_runtime.backends.openvino import OpenVinoBackend
