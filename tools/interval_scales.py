@@ -116,14 +116,15 @@ def read(folder: Path) -> Dives:
     try:
         with (folder / "predictions.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+        deviation = "exemplar_std" if rows and "exemplar_std" in rows[0] else "exemplar_spread"  # of older versions
         columns = {
             name: np.array([float(row[name]) for row in rows])
-            for name in ("predicted_score", "true_score", "difficulty", "exemplar_spread")
+            for name in ("predicted_score", "true_score", "difficulty", deviation)
         }
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{folder} is no evaluation whose dives all have a difficulty ({error})") from error
     errors = np.abs(columns["predicted_score"] - columns["true_score"])
-    return Dives(errors, columns["difficulty"], columns["exemplar_spread"], columns["true_score"])
+    return Dives(errors, columns["difficulty"], columns[deviation], columns["true_score"])
 
 
 def measure(scale: str, first: Dives, second: Dives) -> Row:

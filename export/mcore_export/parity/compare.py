@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore import metrics
 from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
@@ -265,11 +266,12 @@ def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]
     return predicted
 
 
-def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's correlation without SciPy, which a device need not have; equal scores share their mean rank."""
-    a, b = (np.sign(x[:, None] - x).sum(1) for x in (first, second))  # ranks around 0, doubled
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm else float(np.array_equal(first, second))
+def _rank_correlation(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Spearman's correlation; of scores that have none, being constant or not numbers: whether they are the same."""
+    try:
+        return metrics.srcc(found, expected)
+    except metrics.MetricError:
+        return float(np.array_equal(found, expected))
 
 
 def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
