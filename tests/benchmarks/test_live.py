@@ -15,7 +15,7 @@ from mcore_bench.result import read_result
 
 def dive(number: int = 1, status: str = "scored", ms: float | None = 20.0, **timing_ms: float) -> DiveLine:
     result = DiveTiming({"backbone": 10.0, **timing_ms}) if status == "scored" else None
-    return DiveLine(number, status, 1.0, 2.5, "body", 0, ms, result)
+    return DiveLine(number, status, 1.0, 2.5, 0, ms, result)
 
 
 def session(memory_mb: list[float], *dives: DiveLine) -> Session:
@@ -82,7 +82,7 @@ def test_sessions_with_and_without_a_head_start_alternate(
 
     def run(arguments: list[str], _: float) -> Session:
         order.append("--exact" in arguments)
-        return session([1.0], dive(ms=90.0) if "--exact" in arguments else dive(ms=30.0, backbone_head=50.0))
+        return session([1.0], dive(ms=90.0) if "--exact" in arguments else dive(ms=30.0, backbone_prefix=50.0))
 
     monkeypatch.setattr(live, "run_session", run)
     assert main(["head-start", "--bundle", "any", "--dives", "2"]) == 0

@@ -75,7 +75,7 @@ def _build(bundle: Bundle, targets: Sequence[str], folder: Path, absent: list[st
 
     def build(graphs: GraphSet, target: str) -> Iterator[EngineRecord]:
         try:
-            yield build_engines(graphs, "tensorrt-rtx", folder, target=target, say=lambda line: None)
+            yield build_engines(graphs, "tensorrt-rtx", folder, target=target, log=lambda line: None)
         except BackendError as error:
             absent.append(f"{graphs.variant} for {target}: {error}")
 

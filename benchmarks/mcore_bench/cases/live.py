@@ -27,6 +27,7 @@ from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 from mcore_runtime.backends import BackendName
 from mcore_runtime.detector import DetectedDive
+from mcore_runtime.scoring.streaming import was_begun_early
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
 
@@ -282,7 +283,7 @@ def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
         if not scored:
             raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
         timings = [line.result.timing_ms for line in lines if line.result is not None]
-        begun = sum("backbone_head" in timing for timing in timings)
+        begun = sum(was_begun_early(timing) for timing in timings)
         backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
         rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
     counts = [Column(heading, "d") for heading in ("dives", "scored", "begun early")]
