@@ -19,7 +19,7 @@ from mcore_runtime.session.database import is_begun
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "deploy" / "mcore-service"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ def test_a_killed_service_goes_on_with_its_session(tiny_bundle: Path, tmp_path: 
         MCORE_OPTIONS="--headless --quiet --no-clips",
     )
     process = subprocess.Popen([SERVICE], env=settings, stderr=subprocess.PIPE, text=True)
-    end_s = time.monotonic() + PATIENCE_S
+    end_s = time.monotonic() + TIMEOUT_S
     while not is_begun(session):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end_s
@@ -44,7 +44,7 @@ def test_a_killed_service_goes_on_with_its_session(tiny_bundle: Path, tmp_path: 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     started = read_session(session).started
-    done = subprocess.run([SERVICE], env=settings, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run([SERVICE], env=settings, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode in (0, 1), done.stderr  # 1: the tiny bundle may not score it
     assert read_session(session).started == started
 
@@ -61,7 +61,7 @@ def test_a_service_killed_before_its_session_was_begun_begins_it(tiny_bundle: Pa
         MCORE_SESSION=str(session),
         MCORE_OPTIONS="--headless --quiet --no-clips",
     )
-    done = subprocess.run([SERVICE], env=settings, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run([SERVICE], env=settings, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode in (0, 1), done.stderr
     assert is_begun(session)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from mcore_runtime import health as health_module
 from mcore_runtime.health import HealthReader
 from mcore_runtime.live.snapshot import MACHINE
 from mcore_runtime.nvml import GpuSensors
@@ -39,17 +39,36 @@ def jetson(root: Path, rails: dict[str, tuple[int, int]]) -> Path:
     return write(root, files)
 
 
-def test_this_machine_says_what_it_can(tmp_path: Path) -> None:
+class Clock:
+    """Time as ``health`` reads it, so that no mean depends on how busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now_s = self.cpu_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def process_time(self) -> float:
+        return self.cpu_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(health_module, "time", clock)
+    return clock
+
+
+def test_this_machine_says_what_it_can(tmp_path: Path, clock: Clock) -> None:
     reader = HealthReader()
-    time.sleep(0.1)
-    used_s = time.process_time() + 0.05
-    while time.process_time() < used_s:  # use the processor, however busy the machine is
-        pass
+    clock.now_s += 2.0
+    clock.cpu_s += 0.5
     health = reader.read(tmp_path)
     assert set(health) == set(MACHINE)
     assert 5 < health["memory_mb"] < 100_000
     assert health["disk_free_mb"] > 0
-    assert health["cpu_percent"] > 0
+    assert health["cpu_percent"] == pytest.approx(25.0)
+    assert reader.read(tmp_path)["cpu_percent"] is None  # at once: a mean over no time
     assert (health["power_w"] is None) == (health["power_source"] is None)
 
 
@@ -66,7 +85,7 @@ def test_rails_are_added_where_none_is_the_whole_board(tmp_path: Path) -> None:
     assert health["power_source"] == "INA3221, VDD_GPU_SOC + VDD_CPU_CV"
 
 
-def test_a_desktop_tells_through_hwmon_and_rapl(tmp_path: Path) -> None:
+def test_a_desktop_tells_through_hwmon_and_rapl(tmp_path: Path, clock: Clock) -> None:
     energy = "sys/class/powercap/intel-rapl:0/energy_uj"
     files = {
         "sys/class/hwmon/hwmon0/name": "k10temp",
@@ -75,14 +94,14 @@ def test_a_desktop_tells_through_hwmon_and_rapl(tmp_path: Path) -> None:
         "sys/class/powercap/intel-rapl:0:0/energy_uj": 999_999_999,  # a part of the package: not counted twice
     }
     reader = HealthReader(write(tmp_path, files))
-    time.sleep(0.1)
+    clock.now_s += 0.5
     write(tmp_path, {energy: 3_000_000})
     health = reader.read(tmp_path)
     assert health["temperature_c"] == 62.5
-    assert 1 < health["power_w"] <= 20  # two joules in a tenth of a second or a little more
+    assert health["power_w"] == pytest.approx(4.0)  # two joules in half a second
     assert health["power_source"] == "processor, RAPL"
     write(tmp_path, {energy: 5})  # the counter began anew
-    time.sleep(0.06)
+    clock.now_s += 0.5
     assert reader.read(tmp_path)["power_w"] is None
 
 
@@ -127,16 +146,18 @@ class FakeNvml:
         return 2520 if gpu else 1980
 
 
-def test_gpus_tell_through_nvml_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_tell_through_nvml_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     energy = "sys/class/powercap/intel-rapl:0/energy_uj"
     reader = HealthReader(write(tmp_path, {energy: 1_000_000}), GpuSensors())
     assert (reader.read(tmp_path)["temperature_c"], reader.read(tmp_path)["power_w"]) == (70.0, 75.5)
-    time.sleep(0.1)
+    clock.now_s += 0.5
     write(tmp_path, {energy: 2_000_000})
     health = reader.read(tmp_path)
     assert health["power_source"] == "processor, RAPL + GPU, NVML"
-    assert 75.5 < health["power_w"] <= 85.5
+    assert health["power_w"] == pytest.approx(75.5 + 2.0)
 
 
 def test_a_board_that_measures_itself_needs_no_nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

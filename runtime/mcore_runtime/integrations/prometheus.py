@@ -20,8 +20,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from mcore.common.errors import UserError
-from mcore_runtime.web.address import host_name, is_loopback, listen, local_names, parse_address, url_of
-from mcore_runtime.web.tokens import AccessToken
+from mcore_runtime.access_token import AccessToken
+from mcore_runtime.address import host_name, is_loopback, listen, local_names, parse_address, url_of
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"

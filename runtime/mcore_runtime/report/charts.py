@@ -38,7 +38,7 @@ def share_chart(stage_deltas: Sequence[float]) -> Markup:
     )
 
 
-def spread_chart(result: DiveScore, true_score: float | None) -> Markup:
+def predictions_chart(result: DiveScore, true_score: float | None) -> Markup:
     """Draw each exemplar's prediction as a dot, the score as a line, its interval as a band, the judges' a diamond."""
     predicted = [exemplar.predicted_score for exemplar in result.exemplars]
     ends = [end for end in (result.low, result.high) if end is not None]

@@ -55,6 +55,16 @@ class DiveSection:
         return " · ".join(filter(None, words))
 
     @property
+    def interval(self) -> str:
+        """The calibrated interval and the exemplars' range, or the range alone."""
+        if self.result is None:
+            return ""
+        text, ends = self.result.interval_text, self.result.exemplar_range
+        if self.result.interval_level is None or ends is None:
+            return text
+        return f"{text}; exemplars say {ends[0]:.1f} to {ends[1]:.1f}"
+
+    @property
     def mean_award(self) -> float | None:
         """The score in the unit in which judges think, 0 to 10; None: the difficulty is not known."""
         if self.result is None or not self.result.difficulty:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mcore.config import STAGES
-from mcore_runtime.report.charts import share_chart, signed, spread_chart, times_chart
+from mcore_runtime.report.charts import predictions_chart, share_chart, signed, times_chart
 from mcore_runtime.report.filmstrip import data_uri
 from mcore_runtime.scoring.result import percent
 
@@ -46,6 +46,6 @@ def _environment() -> Environment:
         local_time=local_time,
     )
     environment.globals.update(
-        STAGES=STAGES, share_chart=share_chart, spread_chart=spread_chart, times_chart=times_chart
+        STAGES=STAGES, share_chart=share_chart, predictions_chart=predictions_chart, times_chart=times_chart
     )
     return environment

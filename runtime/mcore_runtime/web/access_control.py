@@ -12,10 +12,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcore_runtime.web.address import host_name
+from mcore_runtime.access_token import AccessToken
+from mcore_runtime.address import host_name
 from mcore_runtime.web.limits import RateLimit, Refusal, client_of, read_body
 from mcore_runtime.web.login import PUBLIC, Login
-from mcore_runtime.web.tokens import AccessToken
 
 _SAFE = ("GET", "HEAD")
 HEADERS = {

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from mcore_runtime.access_token import COOKIE_SECONDS, AccessToken
 from mcore_runtime.web.limits import RateLimit, Refusal, read_body
-from mcore_runtime.web.tokens import COOKIE_SECONDS, AccessToken
 
 PUBLIC = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 """What anybody may see."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import uvicorn
 
 from mcore.common.errors import UserError
+from mcore_runtime.access_token import AccessToken
 from mcore_runtime.web.access_control import AccessControl
 from mcore_runtime.web.app import Service, make_app
 from mcore_runtime.web.protocols import Session
-from mcore_runtime.web.tokens import AccessToken
 
 _START_TIMEOUT_S, _STOP_TIMEOUT_S = 15.0, 5.0
 _MAX_CONNECTIONS = 160

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mcore.common.optional import require
-from mcore_runtime.web.address import Address, is_loopback, listen, local_names, parse_address, url_of
+from mcore_runtime.access_token import AccessToken, make_token
+from mcore_runtime.address import Address, is_loopback, listen, local_names, parse_address, url_of
 from mcore_runtime.web.protocols import Session
-from mcore_runtime.web.tokens import AccessToken, make_token
 
 
 @dataclass(frozen=True)

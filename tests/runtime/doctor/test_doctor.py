@@ -11,10 +11,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from mcore_runtime.backends import BACKENDS
 from mcore_runtime.doctor import bundles, disk, hardware, software, sources
 from mcore_runtime.doctor.command import examine, main
-from mcore_runtime.doctor.engines import library
 from mcore_runtime.doctor.findings import Finding, ok, split_advice
 from tests.runtime.doctor.made import Made, of_level
 
@@ -187,11 +185,3 @@ def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "ERROR" in printed
     assert main(["--source", "ftp://x"]) == 2
-
-
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "auto"])
-def test_every_backend_has_a_probe_of_its_own_library(backend: str) -> None:
-    (finding,) = library(backend)
-    name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "tensorrt"}[backend.partition("-")[0]]
-    assert name.lower() in finding.text.lower()
-    assert "no engines of kind" not in finding.text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mcore_runtime import Bundle, DiveScore, Scorer
-from mcore_runtime.report.charts import share_chart, signed, spread_chart
+from mcore_runtime.report.charts import predictions_chart, share_chart, signed
 from mcore_runtime.report.filmstrip import choose_frames, clip_strip, data_uri, scored_frames
 from mcore_runtime.report.page import render_report
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
@@ -65,25 +65,29 @@ def test_signed_points(points: float, text: str) -> None:
     assert signed(points) == text
 
 
-def test_spread_chart_leaves_out_what_is_unknown(scored: DiveScore) -> None:
+def test_predictions_chart_leaves_out_what_is_unknown(scored: DiveScore) -> None:
     alone = dataclasses.replace(scored, low=None, high=None, exemplars=scored.exemplars[:1])
-    assert 'class="band"' in spread_chart(scored, None)
-    assert 'class="band"' not in spread_chart(alone, None)
-    assert "judges 66.0" in spread_chart(alone, 66.0)
-    assert spread_chart(scored, None).count("<circle") == 3
+    assert 'class="band"' in predictions_chart(scored, None)
+    assert 'class="band"' not in predictions_chart(alone, None)
+    assert "judges 66.0" in predictions_chart(alone, 66.0)
+    assert predictions_chart(scored, None).count("<circle") == 3
 
 
-def test_a_calibrated_interval_is_said_beside_the_spread(scored: DiveScore, tiny_bundle: Path) -> None:
+def test_a_calibrated_interval_comes_with_the_range(scored: DiveScore, tiny_bundle: Path) -> None:
     calibrated = dataclasses.replace(scored, low=scored.score - 40, high=scored.score + 40, interval_level=0.8)
-    spread = f"exemplars say {scored.low:.1f} to {scored.high:.1f}"
+    exemplar_range = f"exemplars say {scored.low:.1f} to {scored.high:.1f}"
     for result, said, band in (
-        (scored, spread, "the band is the exemplars' spread"),
-        (calibrated, f"80 %: {calibrated.low:.1f} to {calibrated.high:.1f}; {spread}", "the band is the 80 % interval"),
+        (scored, exemplar_range, "the band is the exemplars' range"),
+        (
+            calibrated,
+            f"80 %: {calibrated.low:.1f} to {calibrated.high:.1f}; {exemplar_range}",
+            "the band is the 80 % interval",
+        ),
     ):
         page = render_report(Bundle.open(tiny_bundle), [DiveOutcome(DiveRequest(Path("dive.mp4")), result=result)])
-        assert f'<p class="spread">{said}</p>' in page
+        assert f'<p class="interval">{said}</p>' in page
         assert band in page
-    drawn = re.search(r'<rect x="([-\d.]+)" y="28" width="([\d.]+)"', spread_chart(calibrated, None))
+    drawn = re.search(r'<rect x="([-\d.]+)" y="28" width="([\d.]+)"', predictions_chart(calibrated, None))
     assert drawn is not None
     assert float(drawn[1]) >= 0
     assert float(drawn[1]) + float(drawn[2]) <= 420  # the whole interval is in the picture

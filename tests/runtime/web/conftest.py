@@ -21,9 +21,9 @@ from mcore_runtime.web import Page, serve
 from tests.runtime.web.fake_session import FakeSession
 
 TOKEN = "correct-horse-battery"
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 CHROMIUM = os.environ.get("MCORE_CHROMIUM", "chromium")
-PATIENCE_MS = 8000
+TIMEOUT_MS = 8000
 DESK = {"width": 1440, "height": 900}
 
 
@@ -54,7 +54,7 @@ class Served:
         self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
         """Send one request, with no header but Host, Content-Length and those given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         given = {name.lower() for name in headers or {}}
         try:
             connection.putrequest(method, path, skip_host="host" in given, skip_accept_encoding=True)
@@ -114,7 +114,7 @@ class Tab:
         self.page = page
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
@@ -127,11 +127,11 @@ class Tab:
     def waits_for(self, selector: str, text: str | re.Pattern[str]) -> None:
         from playwright.sync_api import expect
 
-        expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
+        expect(self.page.locator(selector).first).to_contain_text(text, timeout=TIMEOUT_MS)
 
     def until(self, script: str) -> None:
         """Wait for a condition; the page's policy forbids the way in which the browser's driver would."""
-        deadline = time.monotonic() + PATIENCE_MS / 1000
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
         while not self.page.evaluate(script):
             assert time.monotonic() < deadline, script
             self.page.wait_for_timeout(50)

@@ -19,7 +19,7 @@ from mcore_runtime.session import SessionStore
 from mcore_runtime.sources import open_source
 from mcore_runtime.web import serve
 from mcore_runtime.web.protocols import Session
-from tests.runtime.web.conftest import PATIENCE_S, opened
+from tests.runtime.web.conftest import TIMEOUT_S, opened
 
 pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
 
@@ -60,7 +60,7 @@ def test_a_meet_is_watched_and_its_results_are_worked_with(browser: Any, tiny_bu
             tab.waits_for("#now-entry", "Athlete 1")
             tab.waits_for("#dive", "No dive yet")
             begin.set()
-            tab.page.set_default_timeout(6 * PATIENCE_S * 1000)
+            tab.page.set_default_timeout(6 * TIMEOUT_S * 1000)
             tab.page.locator(".chip.scored").nth(DIVES - 1).wait_for()
             tab.until("document.getElementById('picture').naturalWidth === 320")
             assert [row["status"] for row in session.snapshot()["dives"]] == ["scored"] * DIVES

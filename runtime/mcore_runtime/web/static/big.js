@@ -43,12 +43,12 @@ export function showBig() {
 }
 
 function scored(row) {
-  const spread = row.low === null ? "" : intervalWords(row);
+  const interval = row.low === null ? "" : intervalWords(row);
   return [
     el("p", { class: "big-athlete" }, row.athlete || `Dive ${row.number}`),
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),
     el("p", { class: "big-points" }, points(row.score)),
-    el("p", { class: "big-spread" }, row.same_dive_number === false ? `${spread}; compared with other dives` : spread),
+    el("p", { class: "big-interval" }, row.same_dive_number === false ? `${interval}; compared with other dives` : interval),
   ];
 }
 

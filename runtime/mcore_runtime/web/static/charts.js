@@ -7,7 +7,7 @@ const MIN_SHARE = 2; // points at the end of the axis at least: tenths should no
 const WIDTH = 420;
 
 /** Each exemplar's prediction as a dot, the interval as a band, the score as a line. */
-export function spreadChart(result) {
+export function predictionsChart(result) {
   const predicted = result.exemplars.map((exemplar) => exemplar.predicted_score);
   const ends = result.low === null ? [] : [result.low, result.high];
   const least = Math.min(...predicted, ...ends, result.score);
@@ -19,7 +19,7 @@ export function spreadChart(result) {
     label(x(result.low), points(result.low), "end"),
     label(x(result.high), points(result.high), "start"),
   ];
-  return svg("svg", { viewBox: `0 0 ${WIDTH} 62`, role: "img", class: "spread", "aria-label": `Scores predicted from ${predicted.length} exemplars` },
+  return svg("svg", { viewBox: `0 0 ${WIDTH} 62`, role: "img", class: "predictions", "aria-label": `Scores predicted from ${predicted.length} exemplars` },
     svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: 28, y2: 28 }), band,
     predicted.map((value) => svg("circle", { class: "mark", cx: x(value), cy: 28, r: 4.5 })),
     svg("line", { class: "score-line", x1: x(result.score), x2: x(result.score), y1: 8, y2: 48 }));

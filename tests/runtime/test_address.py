@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mcore.common.errors import MissingDependencyError, UserError
+from mcore_runtime.access_token import COOKIE_SECONDS, AccessToken, make_token
+from mcore_runtime.address import is_loopback, listen, url_of
 from mcore_runtime.web import Address, parse_address, read_token, serve
-from mcore_runtime.web.address import is_loopback, listen, url_of
-from mcore_runtime.web.tokens import COOKIE_SECONDS, AccessToken, make_token
 from tests.runtime.web.fake_session import FakeSession
 
 NOW_S = 1_800_000_000.0
