@@ -92,7 +92,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._writer.announce,
-            prefixes=None if split is None else PrefixScheduler(split.head_frames, scorer.offer),
+            prefixes=None if split is None else PrefixScheduler(split.prefix_frames, scorer.offer),
             detector=detector,
         )
         self._stopped = threading.Event()
