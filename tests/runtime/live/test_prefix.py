@@ -27,7 +27,7 @@ from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
-from tests.runtime.conftest import HEAD_FRAMES, MODEL
+from tests.runtime.conftest import PREFIX_FRAMES, MODEL
 from tests.runtime.live.at import At
 
 RATES = (24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0, 119.88)
@@ -141,7 +141,7 @@ def test_a_job_that_was_refused_is_offered_again() -> None:
 
 
 def test_what_is_taken_before_it_ran_never_runs(split_bundle: Path) -> None:
-    first = np.zeros((HEAD_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
+    first = np.zeros((PREFIX_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         late, early = PrefixJob(first), PrefixJob(first)
         assert late.take() is None
