@@ -161,7 +161,7 @@ def measure(engine: EngineThread, address: str, *, on_dive: Callable[[LiveDive],
     return Latency(
         backend=scorer.backend.name,
         provider=scorer.backend.provider,
-        precision=scorer.arithmetic,
+        precision=scorer.compute_dtype,
         bundle_sha256=scorer.bundle.sha256,
         source=source.uri.public,
         prefix_frames=scorer.split.prefix_frames,

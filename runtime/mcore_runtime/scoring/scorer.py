@@ -1,4 +1,4 @@
-"""Scores dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
+"""Scoring of dives with an exported bundle: one pass over the video, then a comparison with each stored exemplar.
 
 Example:
     >>> with Scorer("demo/bundle", backend="auto") as scorer:
@@ -35,14 +35,14 @@ _HEAD_UNUSED = "the dive did not begin with the frames that were computed before
 class Scorer:
     """Scores dives with one bundle on one backend; a context manager.
 
-    On a CPU threads may share it: the engine's calls wait for each other. On a GPU it belongs to the thread that opened
-    it, and other threads get an error.
+    On a CPU threads may share it: the backend's calls wait for each other. On a GPU it belongs to the thread that
+    opened it, and other threads get an error.
 
     Args:
         bundle: folder of a bundle, verified here, or an opened one.
         backend: one of ``mcore_runtime.backends.BACKENDS``; ``self.backend`` says what really runs.
         precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
-        threads: CPU threads; None: the engine's choice.
+        threads: CPU threads; None: the backend's choice.
         num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
         streaming: load the backbone in two parts too, where bundle and backend have it, so that a clip can be begun
             before it is over; ``self.split`` is it, or ``self.no_split`` says why there is none.
@@ -89,7 +89,7 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """Free the engine; the scorer cannot be used after that."""
+        """Free the backend; the scorer cannot be used after that."""
         if self.split is not None:
             self.split.close()
         self.backend.close()
@@ -191,7 +191,7 @@ class Scorer:
                 does not. ``timing_ms`` has ``backbone_prefix`` if it was used: milliseconds spent beforehand.
 
         Raises:
-            BackendError: the engine computed something that is not a number.
+            BackendError: the backend computed something that is not a number.
         """
         began = time.perf_counter() if began is None else began
         decoded = time.perf_counter()
@@ -202,6 +202,7 @@ class Scorer:
         ended = time.perf_counter()
 
         predicted = comparison.predict(delta)  # (E,)
+        # Half precision can overflow on a clip unlike all that were measured; a NaN must not become a score.
         if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
             raise BackendError(
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
@@ -266,7 +267,7 @@ class Scorer:
 
     @property
     def compute_dtype(self) -> str:
-        """What the engine really computes in, such as ``fp32``; by part where they differ."""
+        """Precision that the backend really computes in, such as ``fp32``; by part where they differ."""
         kinds = set(self.backend.precision.values())
         mixed = ", ".join(f"{part} {kind}" for part, kind in self.backend.precision.items())
         return kinds.pop() if len(kinds) == 1 else mixed

@@ -27,7 +27,7 @@ from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
-from tests.runtime.conftest import PREFIX_FRAMES, MODEL
+from tests.runtime.conftest import MODEL, PREFIX_FRAMES
 from tests.runtime.live.at import At
 
 RATES = (24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0, 119.88)

@@ -16,8 +16,8 @@ from mcore.common.conformal import Calibration
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.records import ConformalIntervals
+from mcore_runtime.score import main
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
-from mcore_runtime.scoring.command import main
 from mcore_runtime.scoring.table import print_scores
 from tests.runtime.scoring.test_scorer import calibrated
 

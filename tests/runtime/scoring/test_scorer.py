@@ -139,6 +139,18 @@ def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
                 np.testing.assert_array_equal(encoded.tokens, tokens)
 
 
+@pytest.mark.parametrize(
+    "change", [{"score": "high"}, {"stage_deltas": {"take-off": 1.0}}, {"exemplars": [{}]}, {"transitions": [1]}, None]
+)
+def test_a_stored_result_that_is_damaged_is_refused(
+    tiny_bundle: Path, dive_video: Path, change: dict[str, Any] | None
+) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        stored: Any = json.loads(json.dumps(scorer.score(dive_video, "407C").to_json()))
+    with pytest.raises(UserError, match="no result of this version"):
+        DiveScore.from_json([] if change is None else {**stored, **change})  # type: ignore[arg-type]
+
+
 def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:
     with Scorer(tiny_bundle) as scorer:
         with pytest.raises(UserError, match="no dive number given"):
@@ -276,7 +288,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import mcore, mcore_runtime
 assert "onnxruntime" not in sys.modules and "av" not in sys.modules, "importing the packages must be light"
-from mcore_runtime.scoring.command import main
+from mcore_runtime.score import main
 code = main([{str(tiny_bundle)!r}, {str(dive_video)!r}, "--dive", "407C"])
 for heavy in ("scipy", "matplotlib", "onnx"):
     assert heavy not in sys.modules, heavy

@@ -14,7 +14,7 @@ from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError
 from mcore_runtime.backends.streaming import open_streaming
 from mcore_runtime.bundle.folder import Bundle
-from tests.runtime.conftest import PREFIX_FRAMES, MODEL
+from tests.runtime.conftest import MODEL, PREFIX_FRAMES
 
 ENGINES = ("onnxruntime", "openvino")
 
