@@ -98,14 +98,14 @@ class RunArguments:
     backend: BackendName | None = None
     """Backend; default: auto, the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Compute dtype of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Compute dtype of the graphs, one that the bundle was exported with; default: the backend's, else fp32."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
     exact: bool = False
     """Compute every score from the whole clip, bit for bit as mcore-score does from a file. Default: most of it is
-    computed before the clip is over, where bundle and engine allow it; scores then differ by rounding."""
+    computed before the clip is over, where bundle and backend allow it; scores then differ by rounding."""
 
     def __post_init__(self) -> None:
         if self.source is not None:

@@ -169,7 +169,7 @@ class _Lossy:
 
 
 def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame], bool] | None = None) -> DiveScore:
-    """Score the dive of a file, with the engine waiting for nothing, as it does at a pool."""
+    """Score the dive of a file, with the scorer waiting for nothing, as it does at a pool."""
     cuts: list[CutDive] = []
     with Scorer(bundle, "onnxruntime", threads=1, streaming=streaming) as scorer, open_source(str(video)) as source:
 
