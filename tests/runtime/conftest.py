@@ -34,7 +34,7 @@ from mcore_runtime.bundle.records import (
 )
 
 FRAMES, DIM, TOKENS, SIDE = 8, 8, 6, 12
-HEAD_FRAMES = 6
+PREFIX_FRAMES = 6
 MODEL = ModelConfig(
     clip=ClipConfig(num_frames=FRAMES, resize_height=20, resize_width=SIDE, crop_size=SIDE),
     backbone=BackboneConfig(stem_width=8, widths=(DIM,), depths=(1,)),
@@ -148,7 +148,7 @@ def _save_split(folder: Path) -> StreamingRecord:
     from onnx import helper
 
     node = helper.make_node
-    records = streaming_graphs(MODEL, HEAD_FRAMES, HEAD_FRAMES * DIM)
+    records = streaming_graphs(MODEL, PREFIX_FRAMES, PREFIX_FRAMES * DIM)
     mean = {"pixels": np.array([3, 4]), "mix": np.full((3, DIM), 1 / 3, np.float32)}
     transposed = node("Transpose", ["colour"], ["by_frame"], perm=[0, 2, 1])
     head = [
@@ -169,7 +169,7 @@ def _save_split(folder: Path) -> StreamingRecord:
         ("backbone_suffix", tail, {"by_frame_again": np.array([1, -1, DIM])}),
     ):
         _save(folder / f"{part}.onnx", part, nodes, mean | shape, records[part])
-    return StreamingRecord(HEAD_FRAMES, records)
+    return StreamingRecord(PREFIX_FRAMES, records)
 
 
 @pytest.fixture

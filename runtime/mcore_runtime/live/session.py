@@ -300,7 +300,7 @@ class LiveSession:
             "provider": scorer.backend.provider,
             "precision": scorer.compute_dtype,
             "folder": "" if folder is None else str(folder),
-            "problem": self._writer.problem or (None if problem is None else f"the engine failed: {problem}"),
+            "problem": self._writer.problem or (None if problem is None else f"the scorer failed: {problem}"),
         }
 
     def _detector_state(self) -> str:

@@ -215,7 +215,7 @@ def _rescored(state: SessionState, new: LiveDive) -> Change:
 def _rescore_failed(state: SessionState, event: RescoreFailed) -> Change:
     old = state.dives[event.number]
     settled = replace(state, with_scorer=state.with_scorer - {event.number})
-    log = Logged("engine", f"dive {event.number} could not be scored again: {event.reason}")
+    log = Logged("scorer", f"dive {event.number} could not be scored again: {event.reason}")
     if old.status is not DiveStatus.FAILED:
         return Change(settled, log=log)
     return replace(_changed(settled, replace(old, reasons=(event.reason,))), log=log)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from fastapi import APIRouter, Body, FastAPI, Request, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,12 +16,12 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.staticfiles import StaticFiles
 
 from mcore.common.errors import UserError
-from mcore.common.typed_json import encode
+from mcore.common.typed_json import decode, encode
 from mcore_runtime.integrations import prometheus
+from mcore_runtime.live.commands import Command, parse_command
 from mcore_runtime.web.broadcaster import Broadcaster, Viewer
 from mcore_runtime.web.pictures import BOUNDARY, Pictures
 from mcore_runtime.web.protocols import Session
-from mcore_runtime.web.request_bodies import Command, arguments_of, validation_message
 from mcore_runtime.web.serialisation import comparison_times, with_dive_words
 
 _FOLDER = Path(__file__).parent
@@ -182,8 +182,12 @@ def _live(service: Service) -> APIRouter:
         return StreamingResponse(pictures.stream(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     @router.post("/command")
-    def command(wanted: Command = Body()) -> Response:  # noqa: B008, how FastAPI is told
-        session.command(wanted.name, **arguments_of(wanted))
+    async def command(request: Request) -> Response:
+        try:
+            wanted = _read_command(await request.body())
+        except UserError as error:
+            raise HTTPException(422, str(error)) from None
+        await asyncio.to_thread(session.do, wanted)
         return _json({"ok": True, "revision": session.snapshot()["revision"]})
 
     @router.websocket("/events")
@@ -191,6 +195,15 @@ def _live(service: Service) -> APIRouter:
         await service.send_events(socket)
 
     return router
+
+
+def _read_command(body: bytes) -> Command:
+    """Read ``{"name": NAME, ...arguments}``; the session's own records check names and types."""
+    arguments = decode(dict[str, Any], body, "the command")
+    name = arguments.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError("a command has a name")
+    return parse_command(name, arguments)
 
 
 async def _send(socket: WebSocket, viewer: Viewer) -> None:
@@ -240,7 +253,8 @@ def _refused(_: Request, error: Exception) -> Response:
 
 def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"error": validation_message(list(error.errors()))}, 422)
+    places = ", ".join(str(fault["loc"][-1]) for fault in error.errors())
+    return JSONResponse({"error": f"the address has a part that cannot be: {places}"}, 422)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore_runtime.live.broadcast import News
+from mcore_runtime.live.commands import Command
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
 from mcore_runtime.session.dive import LiveDive
 
@@ -52,5 +53,5 @@ class Session(Protocol):
     def clip_path(self, number: int) -> Path | None:
         """MP4 file of a dive; None: there is none."""
 
-    def command(self, name: str, **arguments: Any) -> None:
+    def do(self, command: Command) -> None:
         """Do what an operator asks; raises ``UserError`` where it cannot be done."""

@@ -1,4 +1,4 @@
-"""A stream to scores: every dive is reported once, with what was wrong, whatever happens to source and engine."""
+"""A stream to scores: every dive is reported once, with what was wrong, whatever happens to source and scorer."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def watch(
     dive_number: str | None = "407C",
 ) -> tuple[list[LiveDive], RunSummary]:
     with (
-        ScorerThread(lambda: Scorer(bundle, backend="onnxruntime", threads=1)) as engine,
+        ScorerThread(lambda: Scorer(bundle, backend="onnxruntime", threads=1)) as thread,
         open_source(address, first_delay_s=0.05) as source,
-        LiveSession(source, engine, settings, dive_number=dive_number, detector=detector) as session,
+        LiveSession(source, thread, settings, dive_number=dive_number, detector=detector) as session,
     ):
         if during is not None:
             threading.Thread(target=during, args=(session,), daemon=True).start()

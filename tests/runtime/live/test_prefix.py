@@ -27,7 +27,7 @@ from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
-from tests.runtime.conftest import HEAD_FRAMES, MODEL
+from tests.runtime.conftest import MODEL, PREFIX_FRAMES
 from tests.runtime.live.at import At
 
 RATES = (24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0, 119.88)
@@ -141,7 +141,7 @@ def test_a_job_that_was_refused_is_offered_again() -> None:
 
 
 def test_what_is_taken_before_it_ran_never_runs(split_bundle: Path) -> None:
-    first = np.zeros((HEAD_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
+    first = np.zeros((PREFIX_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         late, early = PrefixJob(first), PrefixJob(first)
         assert late.take() is None
@@ -169,7 +169,7 @@ class _Lossy:
 
 
 def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame], bool] | None = None) -> DiveScore:
-    """Score the dive of a file, with the engine waiting for nothing, as it does at a pool."""
+    """Score the dive of a file, with the scorer waiting for nothing, as it does at a pool."""
     cuts: list[CutDive] = []
     with Scorer(bundle, "onnxruntime", threads=1, streaming=streaming) as scorer, open_source(str(video)) as source:
 

@@ -285,7 +285,7 @@ def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_
     assert not (here / "sessions").exists()
 
 
-def test_a_second_ctrl_c_does_not_wait_for_an_engine_that_hangs(meet: Path, tiny_bundle: Path, here: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_for_a_scorer_that_hangs(meet: Path, tiny_bundle: Path, here: Path) -> None:
     hangs = (
         SEES_DIVES
         + """

@@ -14,7 +14,7 @@ from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError
 from mcore_runtime.backends.streaming import open_streaming
 from mcore_runtime.bundle.folder import Bundle
-from tests.runtime.conftest import HEAD_FRAMES, MODEL
+from tests.runtime.conftest import MODEL, PREFIX_FRAMES
 
 ENGINES = ("onnxruntime", "openvino")
 
@@ -44,13 +44,13 @@ def test_a_clip_that_was_begun_scores_the_same(engine: str, split_bundle: Path, 
 def test_the_head_of_another_clip_is_not_used(split_bundle: Path, clip: SampledClip) -> None:
     """One pixel within the crop is enough; one outside is not looked at."""
     inside, outside = clip.frames.copy(), clip.frames.copy()
-    inside[HEAD_FRAMES - 1, 10, 5, 1] ^= 1
+    inside[PREFIX_FRAMES - 1, 10, 5, 1] ^= 1
     outside[0, 0, 0, 0] ^= 1
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         comparison = scorer.select("407C")
         whole = scorer.score_clip(clip, comparison)
-        wrong = scorer.score_clip(clip, comparison, head=scorer.begin(inside[:HEAD_FRAMES]))
-        right = scorer.score_clip(clip, comparison, head=scorer.begin(outside[:HEAD_FRAMES]))
+        wrong = scorer.score_clip(clip, comparison, head=scorer.begin(inside[:PREFIX_FRAMES]))
+        right = scorer.score_clip(clip, comparison, head=scorer.begin(outside[:PREFIX_FRAMES]))
     assert wrong.score == whole.score
     assert any("computed again" in note for note in wrong.notes)
     assert "backbone_prefix" not in wrong.timing_ms
@@ -61,7 +61,7 @@ def test_the_tail_goes_on_from_the_head(split_bundle: Path, clip: SampledClip) -
     """What the head computed is used and not computed again: another state gives another score."""
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         comparison = scorer.select("407C")
-        head = scorer.begin(clip.frames[:HEAD_FRAMES])
+        head = scorer.begin(clip.frames[:PREFIX_FRAMES])
         usual = scorer.score_clip(clip, comparison, head=head)
         brighter = dataclasses.replace(head, state=head.state + 1)
         assert scorer.score_clip(clip, comparison, head=brighter).score > usual.score + 1
@@ -72,7 +72,7 @@ def test_a_scorer_says_why_it_cannot_begin_early(tiny_bundle: Path, split_bundle
         assert scorer.split is None
         assert scorer.no_split == "the bundle has no fp32 backbone in two parts"
         with pytest.raises(RuntimeError, match="no fp32 backbone in two parts"):
-            scorer.begin(clip.frames[:HEAD_FRAMES])
+            scorer.begin(clip.frames[:PREFIX_FRAMES])
     with Scorer(split_bundle, "onnxruntime") as scorer:
         assert (scorer.split, scorer.no_split) == (None, "it was not asked for")
 
@@ -93,6 +93,6 @@ def test_a_closed_backbone_says_so(engine: str, split_bundle: Path) -> None:
     pytest.importorskip(engine)
     with closing(open_streaming(Bundle.open(split_bundle).graphs(), engine, threads=1)) as split:
         shape = (1, 3, split.prefix_frames, MODEL.clip.crop_size, MODEL.clip.crop_size)
-        assert split.prefix(np.zeros(shape, np.float32)).shape == (1, HEAD_FRAMES * 8)
+        assert split.prefix(np.zeros(shape, np.float32)).shape == (1, PREFIX_FRAMES * 8)
     with pytest.raises(RuntimeError, match="closed"):
         split.prefix(np.zeros(shape, np.float32))

@@ -87,7 +87,7 @@ def test_invalid_and_void_dives_stay_as_they_are(session: Path, capsys: pytest.C
     assert read_session(session).revisions == before
 
 
-def test_an_engine_that_fails_again_changes_nothing(
+def test_a_backend_that_fails_again_changes_nothing(
     session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = Scorer.score_clip

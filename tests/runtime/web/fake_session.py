@@ -17,7 +17,7 @@ from PIL import Image
 from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, Subscription
-from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void, parse_command
+from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger
 from mcore_runtime.live.snapshot import state_part
 from mcore_runtime.live.state import SessionState, apply
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
@@ -46,7 +46,7 @@ class FakeSession:
         self.competition = Competition.begin(entries)
         self.records: dict[int, LiveDive] = {}
         self.news = Broadcast()
-        self.commands: list[tuple[str, dict[str, Any]]] = []
+        self.commands: list[Command] = []
         self.state: dict[str, Any] = {"problem": None, "detector": "watching", "default": None, "state": "streaming"}
         self.source: dict[str, Any] = {"error": None, "silent_s": 0.04}
         self.health: dict[str, Any] = {"disk_free_mb": 50_000.0, "temperature_c": 61.2}
@@ -123,13 +123,11 @@ class FakeSession:
         record = self.records.get(number)
         return None if record is None or record.recording is None else self.folder / record.recording
 
-    def command(self, name: str, **arguments: Any) -> None:
+    def do(self, command: Command) -> None:
         """Do what the page's buttons ask; the rest is only remembered."""
-        self.commands.append((name, arguments))
-        if name not in ("trigger", "rescore", "stop"):
+        self.commands.append(command)
+        if not isinstance(command, Trigger | Rescore | Stop):
             state = SessionState(self.competition, self.state["default"], self.records)
-            command = parse_command(name, arguments)
-            assert isinstance(command, Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore)
             after = apply(state, command).state
             self.competition, self.records = after.competition, dict(after.dives)
             self.state["default"] = after.default_dive_number

@@ -7,6 +7,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcore_runtime.live.commands import (
+    Assign,
+    Back,
+    Edit,
+    GoTo,
+    Rescore,
+    Restore,
+    SetDive,
+    Skip,
+    Stop,
+    Trigger,
+    Void,
+)  # fmt: skip
 from mcore_runtime.web import serve
 from tests.runtime.web.conftest import DESK, TOKEN, Served, Tab, opened
 from tests.runtime.web.fake_session import FakeSession, write_video
@@ -125,15 +138,8 @@ def test_the_operators_buttons(browser: Any, served: Served) -> None:
         tab.press("Save", "#assign-dialog")
         tab.page.locator("#assign-dialog").wait_for(state="hidden")
         assert served.session.commands == [
-            ("trigger", {}),
-            ("skip", {}),
-            ("back", {}),
-            ("go_to", {"order": 3}),
-            ("void", {"number": 1}),
-            ("restore", {"number": 1}),
-            ("rescore", {"number": 1}),
-            ("assign", {"number": 1, "order": 2}),
-        ]
+            Trigger(), Skip(), Back(), GoTo(3), Void(1), Restore(1), Rescore(1), Assign(1, 2),
+        ]  # fmt: skip
 
 
 def test_an_entry_is_edited(browser: Any, served: Served) -> None:
@@ -149,7 +155,7 @@ def test_an_entry_is_edited(browser: Any, served: Served) -> None:
         tab.press("Save", "#edit-dialog")
         form.wait_for(state="hidden")
         tab.waits_for("#start-list", "205B · 3.6")
-        assert served.session.commands[-1][0] == "edit"
+        assert isinstance(served.session.commands[-1], Edit)
         assert served.session.competition.entries[1].athlete == "Bo Sample"
         # A refused command is an answer of 409, which Chromium reports; nothing else may be there.
         refused = [line for line in tab.complaints if "409" in line]
@@ -175,7 +181,7 @@ def test_stopping_asks_first(browser: Any, served: Served) -> None:
         tab.press("Stop…")
         tab.press("Stop the run", "#stop-dialog")
         tab.page.locator("#stop-dialog").wait_for(state="hidden")
-        assert served.session.commands == [("stop", {})]
+        assert served.session.commands == [Stop()]
 
 
 def test_without_a_start_list_the_number_is_set_here(browser: Any, tmp_path: Path) -> None:
@@ -189,7 +195,7 @@ def test_without_a_start_list_the_number_is_set_here(browser: Any, tmp_path: Pat
         tab.page.get_by_label("Dive number").first.fill("")
         tab.page.keyboard.press("Enter")
         tab.waits_for("#now-entry", "Dive number unknown")
-        assert session.commands == [("set_dive", {"dive_number": "407C"}), ("set_dive", {"dive_number": None})]
+        assert session.commands == [SetDive("407C"), SetDive(None)]
 
 
 def test_a_video_is_played_from_where_a_stage_begins(browser: Any, served: Served, tmp_path: Path) -> None:
@@ -216,7 +222,7 @@ def test_what_is_wrong_is_said_loudly_and_only_while_it_is(browser: Any, served:
             {"problem": "No space left on device"},
             "Results are not on the disk. No space left on device.",
         ),
-        (session.state, {"problem": "the engine failed: no GPU"}, "The engine failed. The engine failed: no GPU."),
+        (session.state, {"problem": "the scorer failed: no GPU"}, "The scorer failed. The scorer failed: no GPU."),
         (
             session.source,
             {"state": "retrying", "error": "no route", "silent_s": 12.0},

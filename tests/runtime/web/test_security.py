@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from mcore_runtime.access_token import AccessToken
+from mcore_runtime.live.commands import Skip
 from mcore_runtime.web import serve
 from mcore_runtime.web.access_control import HEADERS, AccessControl
 from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Answer, Served, begin
@@ -94,7 +95,7 @@ def test_another_origin_commands_nothing(served: Served, origin: str) -> None:
 def test_our_own_page_and_programs_may(served: Served, headers: dict[str, str]) -> None:
     sent = {name: f"http://{served.host}" if value == "own" else value for name, value in headers.items()}
     assert served.ask("/api/command", "POST", {**JSON, **sent}, SKIP).status == 200
-    assert served.session.commands == [("skip", {})]
+    assert served.session.commands == [Skip()]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
