@@ -138,7 +138,7 @@ def test_clips_are_read_in_parts(served: Served, tmp_path: Path) -> None:
 
 def test_files_of_the_page_are_sent_once(served: Served) -> None:
     answer = served.ask("/static/app.js")
-    assert answer.headers["content-type"].endswith("javascript; charset=utf-8")
+    assert "javascript" in answer.headers["content-type"]
     again = served.ask("/static/app.js", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
 
