@@ -51,9 +51,9 @@ steps() {
     step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
     step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
     step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
-    step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
-    step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
-    step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
+    step verify-onnxruntime-cuda "$python" -m mcore_export.bundle_command verify "$bundle" --backend onnxruntime-cuda
+    step verify-tensorrt "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt
+    step verify-tensorrt-rtx "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt-rtx
     step frames "$python" -m mcore_bench.gpu_frames --json "$out/frames.json"
     step bench "$python" -m mcore_bench.cli "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json" \
         --html "$out/bench.html"

@@ -146,7 +146,7 @@ def _ways(scorer: Scorer) -> Iterator[Way]:
     name = contender_name(scorer.backend.name, scorer.precision)
     yield Way(f"{name}, {WHOLE}", "all of the network after the last frame", scorer, False)
     if scorer.split is not None:
-        head, frames = scorer.split.head_frames, scorer.clip_config.num_frames
+        head, frames = scorer.split.prefix_frames, scorer.clip_config.num_frames
         told = f"{head} of {frames} frames are through the backbone before the last one comes"
         yield Way(f"{name}, {BEGUN}", told, scorer, True)
 
@@ -155,11 +155,11 @@ def _time(way: Way, dive: _Handed) -> tuple[float, float]:
     """Milliseconds on the clock and of the processor from the last frame to the score."""
     comparison = way.scorer.select(dive.dive_number)  # live, a dive's number is known before the dive
     split = way.scorer.split if way.begun else None
-    head = None if split is None else way.scorer.begin(dive.clip.frames[: split.head_frames])
+    head = None if split is None else way.scorer.begin(dive.clip.frames[: split.prefix_frames])
     began, cpu_began = time.perf_counter(), time.process_time()
     result = way.scorer.score_clip(dive.clip, comparison, head=head)
     took = (time.perf_counter() - began) * 1e3, (time.process_time() - cpu_began) * 1e3
-    if ("backbone_head" in result.timing_ms) is not way.begun:
+    if ("backbone_prefix" in result.timing_ms) is not way.begun:
         raise RuntimeError(f"{way.name}: the head start was {'not ' * way.begun}used")
     return took
 

@@ -76,7 +76,8 @@ def _run(arguments: Arguments) -> int:
         return 0
     if not bundle.manifest.engines:
         raise UserError(
-            f"{arguments.bundle} holds no engines. Build some with: mcore-export {arguments.bundle} --engine tensorrt; "
+            f"{arguments.bundle} holds no engines. Build some with: mcore-bundle engine "
+            f"{arguments.bundle} --kind tensorrt; "
             "or measure TensorRT-RTX without a GPU: --targets sm80 sm89 sm120"
         )
     print(engine_table(bundle.path, bundle.manifest.engines))
@@ -91,7 +92,7 @@ def _build(bundle: Bundle, targets: Sequence[str], folder: Path) -> list[EngineR
 
 def _build_one(graphs: GraphSet, target: str, folder: Path) -> EngineRecord | None:
     try:
-        return build_engines(graphs, "tensorrt-rtx", folder, target=target, say=lambda line: None)
+        return build_engines(graphs, "tensorrt-rtx", folder, target=target, log=lambda line: None)
     except BackendError as error:
         print(f"{graphs.variant} for {target}: {error}\n")
         return None

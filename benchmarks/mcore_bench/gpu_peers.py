@@ -28,7 +28,7 @@ from mcore_bench.peers import BASELINE, OTHERS_ABOUT, PeerGroups, graph_dive, ot
 from mcore_bench.published import PublishedProcedure
 from mcore_bench.timing import Call, Effort, compare
 from mcore_runtime.backends import Backend
-from mcore_runtime.backends.split import open_graphs
+from mcore_runtime.backends.streaming import open_graphs
 
 OnGpu = Callable[[Tensor], Tensor]
 """A clip (1, 3, T, c, c) on the GPU to differences or features there."""

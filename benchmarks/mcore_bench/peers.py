@@ -28,7 +28,7 @@ from mcore_bench.video_networks import I3D, X3D, MobileNetV2TSM
 from mcore_export.backends import cpu_backends
 from mcore_export.graphs.onnx import write_onnx
 from mcore_runtime.backends import Backend
-from mcore_runtime.backends.split import LoadedGraphs, open_graphs
+from mcore_runtime.backends.streaming import LoadedGraphs, open_graphs
 from mcore_runtime.bundle.records import GraphRecord, standard_graphs
 
 BASELINE = "published procedure, PyTorch eager"

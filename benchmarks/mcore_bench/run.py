@@ -30,7 +30,7 @@ from mcore_bench.timing import Call, Effort, Group, Row, compare
 from mcore_runtime.backends import Backend, StepwiseBackend
 from mcore_runtime.backends.base import COMPUTE
 from mcore_runtime.backends.select import BACKENDS, BackendName
-from mcore_runtime.backends.split import SPLIT_BACKENDS
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS
 from mcore_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
@@ -185,12 +185,12 @@ def _camera(folder: Path, dive_number: str, config: ClipConfig) -> Dive:
 
 def _batches(bundle: Bundle, backends: Sequence[str], plan: Plan, absent: list[str]) -> Iterator[Group]:
     for backend in backends:
-        if backend not in SPLIT_BACKENDS:
+        if backend not in STREAMING_BACKENDS:
             absent.append(f"batches on {backend}: its engines were built for single clips")
             continue
         try:
-            yield measure_batches(bundle.graphs("fp32"), backend, plan.threads, plan.effort)
-        except UserError as error:  # once: graphs in tiles have no batch axis
+            yield measure_batches(bundle.batched_graphs("fp32"), backend, plan.threads, plan.effort)
+        except UserError as error:  # once: exported without them
             absent.append(f"batches: {first_line(error)}")
             return
 

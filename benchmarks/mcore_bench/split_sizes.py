@@ -28,11 +28,12 @@ from mcore.common.errors import UserError, run_command
 from mcore.network.checkpoint import build_model, read_checkpoint
 from mcore.network.model import MCoRe
 from mcore_export.backends import cpu_backends
-from mcore_export.graphs.onnx import BackboneGraph, write_onnx
+from mcore_export.graphs.folded import folded_backbone
+from mcore_export.graphs.onnx import write_onnx
 from mcore_export.graphs.streaming import held_frames
-from mcore_export.graphs.streaming_graphs import write_parts
+from mcore_export.graphs.streaming_export import write_parts
 from mcore_export.speed import in_turns
-from mcore_runtime.backends.split import SPLIT_BACKENDS, open_graphs, open_split
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS, open_graphs, open_streaming
 from mcore_runtime.bundle.records import GraphRecord, GraphSet, standard_graphs
 
 Calls = dict[str, Callable[[], object]]
@@ -76,7 +77,7 @@ def write_graphs(model: MCoRe, folder: Path, tails: Sequence[int]) -> dict[str, 
             (replace(features, shape=(1, frames, features.shape[2])),),
         )
         inputs = (torch.zeros(1, 3, frames, config.clip.crop_size, config.clip.crop_size),)
-        write_onnx(BackboneGraph(model).eval(), inputs, record, folder / record.file, 18)
+        write_onnx(folded_backbone(model.backbone), inputs, record, folder / record.file, 18)
         return GraphSet(folder, {"backbone": record}, {"backbone": "fp32"})
 
     graphs = {"whole clip": clip_of(config.clip.num_frames)}
@@ -103,11 +104,11 @@ def measure(
     with ExitStack() as stack:
         calls: Calls = {}
         for name, each in graphs.items():
-            if each.split is not None:
-                parts = stack.enter_context(closing(open_split(each, backend, threads=threads)))
+            if each.streaming is not None:
+                parts = stack.enter_context(closing(open_streaming(each, backend, threads=threads)))
                 first, (last, state) = (
-                    each.split.graphs["backbone_head"].inputs[0],
-                    each.split.graphs["backbone_tail"].inputs,
+                    each.streaming.graphs["backbone_prefix"].inputs[0],
+                    each.streaming.graphs["backbone_suffix"].inputs,
                 )
                 calls[f"{name}: head"] = _call(parts.head, noise(first.shape))
                 calls[f"{name}: tail"] = _call(parts.tail, noise(last.shape), noise(state.shape))
@@ -116,7 +117,7 @@ def measure(
                 inputs = {"clip": noise(each.records["backbone"].inputs[0].shape)}
                 calls[name] = _call(opened.run, "backbone", inputs, ["features"])
         times_ms = in_turns(calls, rounds)
-    for name in (name for name, each in graphs.items() if each.split is not None):
+    for name in (name for name, each in graphs.items() if each.streaming is not None):
         times_ms[f"{name}: both"] = times_ms[f"{name}: head"] + times_ms[f"{name}: tail"]
     return times_ms
 
@@ -154,7 +155,7 @@ def _run(arguments: SizesArguments) -> int:
     console = Console(soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
         graphs = write_graphs(model, Path(folder), arguments.tails)
-        for backend in (name for name in cpu_backends() if name in SPLIT_BACKENDS):
+        for backend in (name for name in cpu_backends() if name in STREAMING_BACKENDS):
             console.print(table(measure(graphs, backend, arguments.rounds, arguments.threads), backend))
     return 0
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,7 @@ import numpy as np
 from mcore.common.errors import UserError
 from mcore_bench.contenders import contender_name
 from mcore_bench.timing import Call, Effort, Group, compare
-from mcore_export.batched import write_batched
-from mcore_runtime.backends.split import open_graphs
+from mcore_runtime.backends.streaming import open_graphs
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import GraphSet, Precision
 from mcore_runtime.scoring.scorer import Scorer
@@ -41,32 +38,30 @@ class Streams:
     """Of all together."""
 
 
-def measure_batches(graphs: GraphSet, backend: str, threads: int, effort: Effort) -> Group:
+def measure_batches(batched: GraphSet, backend: str, threads: int, effort: Effort) -> Group:
     """Time the backbone on the same clips in batches of different sizes, in turns.
 
     Args:
-        graphs: one precision of a bundle; gets a batch axis in a folder of its own.
-        backend: one of ``SPLIT_BACKENDS``.
+        batched: graphs with a batch axis.
+        backend: one of ``STREAMING_BACKENDS``.
         threads: CPU threads.
         effort: how long.
     """
     most = max(BATCHES)
-    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
-        batched = write_batched(graphs, Path(folder))
-        record = batched.records["backbone"]
-        with closing(open_graphs(batched.folder, {"backbone": record}, backend, threads)) as opened:
-            shape = [int(extent) for extent in record.inputs[0].shape[1:]]
-            clips = np.random.default_rng(0).standard_normal((most, *shape), np.float32)
+    record = batched.records["backbone"]
+    with closing(open_graphs(batched.folder, {"backbone": record}, backend, threads)) as opened:
+        shape = [int(extent) for extent in record.inputs[0].shape[1:]]
+        clips = np.random.default_rng(0).standard_normal((most, *shape), np.float32)
 
-            def batches_of(batch: int) -> Call:
-                def run() -> None:
-                    for first in range(0, most, batch):
-                        opened.run("backbone", {"clip": clips[first : first + batch]}, ["features"])
+        def batches_of(batch: int) -> Call:
+            def run() -> None:
+                for first in range(0, most, batch):
+                    opened.run("backbone", {"clip": clips[first : first + batch]}, ["features"])
 
-                return run
+            return run
 
-            title = f"{BATCHES_TITLE}, {contender_name(backend, graphs.variant)}"
-            return compare(title, {f"{batch} at a time": batches_of(batch) for batch in BATCHES}, effort)
+        title = f"{BATCHES_TITLE}, {contender_name(backend, batched.variant)}"
+        return compare(title, {f"{batch} at a time": batches_of(batch) for batch in BATCHES}, effort)
 
 
 def measure_streams(

@@ -86,8 +86,8 @@ void horizontal(const Axis& axis, const Taps& taps, const Layout& layout, const 
         fetch_ahead(rows, offset);
         __m256i low[kPairs] = {}, high[kPairs] = {};
         for (int group = 0; group < taps.groups; ++group, weights += 2 * kGroup, offset += kGroup * layout.pixel) {
-            const __m256i low_first = spread(weights), low_last = spread(weights + 2);
-            const __m256i high_first = spread(weights + 4), high_last = spread(weights + 6);
+            const __m256i low_first = broadcast(weights), low_last = broadcast(weights + 2);
+            const __m256i high_first = broadcast(weights + 4), high_last = broadcast(weights + 6);
             for (int n = 0; n < kPairs; ++n) {
                 const __m256i pixels = load_pair(rows[2 * n] + offset, rows[2 * n + 1] + offset);
                 const __m256i a = _mm256_shuffle_epi8(pixels, first_two), b = _mm256_shuffle_epi8(pixels, last_two);

@@ -36,7 +36,7 @@ inline __m256i load_pair(const uint8_t* upper, const uint8_t* lower) {
 }
 
 // Four bytes of weights, everywhere.
-inline __m256i spread(const void* weights) {
+inline __m256i broadcast(const void* weights) {
     int32_t value;
     std::memcpy(&value, weights, sizeof value);
     return _mm256_set1_epi32(value);

@@ -24,7 +24,7 @@ from mcore_bench.history import changes, ratios
 from mcore_bench.result import Result, read_result, write_result
 from mcore_bench.timing import Effort, Ratio
 from mcore_export.graphs import cpu_layout as tiles
-from mcore_export.graphs.onnx import export_graphs
+from mcore_export.graphs.onnx import export_graphs, graph_modules
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import standard_graphs
 
@@ -123,7 +123,8 @@ def test_an_arrangement_for_cpus_adds_no_operations_to_the_floor(
     monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
     model = load_checkpoint(checkpoint).eval()
     records = {"backbone": standard_graphs(model.config)["backbone"]}
-    ((_, path),) = export_graphs(model, records, tmp_path, 17, tiled=True)
+    modules = graph_modules(model, "fp32", for_cpu=True)
+    ((_, path),) = export_graphs(modules, records, tmp_path, 17)
     unique = {id(layer): layer for layer in _convolutions(path).values()}
     moving = {layer.macs for layer in unique.values() if layer.group.startswith("moving data")}
     assert moving == {0}

@@ -13,7 +13,7 @@ import pytest
 from mcore_bench.layers import LayerTime, _convolutions, _used, profile_layers
 from mcore_bench.limit import KINDS, LayerReport, Limits, Peak, group_layers, kind_of
 from mcore_bench.show import DASH, groups_table, kinds_table, limit_tables, plain_cells, profile_note
-from mcore_export.quantise.qdq import calibrate, convolutions, insert_pairs, load_graph
+from mcore_export.quantise.qdq import convolutions, insert_pairs, load_graph, observe_ranges
 from mcore_runtime.bundle.folder import Bundle
 
 LIMITS = Limits(1, (Peak("fp32", 100, "a", 8), Peak("bf16", 200, "a", 8), Peak("int8", 400, "b", 8)), 10.0, (), ())
@@ -27,7 +27,7 @@ def quantised(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_graph(source)
     chosen = [each.node for each in convolutions(model) if "stem" not in each.name]
     path = tmp_path_factory.mktemp("int8") / "backbone.onnx"
-    onnx.save(insert_pairs(model, calibrate(source, list(clips), "minmax"), chosen, "uint8"), path)
+    onnx.save(insert_pairs(model, observe_ranges(source, list(clips), "minmax"), chosen, "uint8"), path)
     return path
 
 

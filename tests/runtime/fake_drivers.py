@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -165,57 +166,8 @@ class FakePyCuda:
         pass
 
     def __init__(self, gpu: FakeGpu | None) -> None:
-        fake = gpu
-
-        class Context:
-            def push(self) -> None:
-                assert fake is not None
-                fake.push()
-
-            @staticmethod
-            def pop() -> None:
-                assert fake is not None
-                fake.pop()
-
-            def detach(self) -> None:
-                assert fake is not None
-                fake.retained -= 1
-
-        class Stream:
-            def __init__(self, flags: int = 0) -> None:
-                assert fake is not None
-                fake.require_context()
-                self.handle = fake.handle()
-                fake.streams[self.handle] = FakeStream()
-
-            def synchronize(self) -> None:
-                assert fake is not None
-                fake.require_context()
-                if fake.is_lost:
-                    raise FakePyCuda.Error("cuStreamSynchronize failed: unspecified launch failure")
-                fake.streams[self.handle].synchronise()
-
-            def __del__(self) -> None:
-                assert fake is not None
-                del fake.streams[self.handle]
-
-        class Device:
-            def __init__(self, ordinal: int) -> None:
-                assert fake is not None
-                self._gpu = fake
-
-            def name(self) -> str:
-                return self._gpu.name
-
-            def compute_capability(self) -> tuple[int, int]:
-                return self._gpu.capability
-
-            def retain_primary_context(self) -> Context:
-                self._gpu.retained += 1
-                return Context()
-
-        self.Context, self.Stream, self.Device = Context, Stream, Device
         self._gpu_or_none = gpu
+        self.Context = SimpleNamespace(pop=lambda: self._gpu.pop())
 
     @property
     def _gpu(self) -> FakeGpu:
@@ -226,6 +178,20 @@ class FakePyCuda:
         if self._gpu_or_none is None:
             raise self.Error("cuInit failed: no CUDA-capable device is detected")
 
+    def Device(self, ordinal: int) -> Any:
+        def retain() -> Any:
+            self._gpu.retained += 1
+            return SimpleNamespace(push=self._gpu.push, detach=self._release)
+
+        return SimpleNamespace(
+            name=lambda: self._gpu.name,
+            compute_capability=lambda: self._gpu.capability,
+            retain_primary_context=retain,
+        )
+
+    def Stream(self, flags: int = 0) -> Any:
+        return _Stream(self._gpu)
+
     def mem_alloc(self, num_bytes: int) -> Any:
         try:
             return _Allocation(self._gpu, self._gpu.allocate(num_bytes))
@@ -233,8 +199,7 @@ class FakePyCuda:
             raise self.Error("cuMemAlloc failed: out of memory") from error
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
-        memory = self._gpu.allocate_pinned(int(np.prod(shape)) * np.dtype(dtype).itemsize)
-        return _PinnedArray.over(self._gpu, memory, shape, dtype)
+        return np.asarray(_PinnedMemory(self._gpu, shape, np.dtype(dtype)))
 
     def memcpy_htod_async(self, dest: int, src: NDArray[Any], stream: Any) -> None:
         assert src.flags.c_contiguous
@@ -243,6 +208,27 @@ class FakePyCuda:
     def memcpy_dtoh_async(self, dest: NDArray[Any], src: int, stream: Any) -> None:
         assert dest.flags.c_contiguous
         self._gpu.download(dest.ctypes.data, src, dest.nbytes, stream.handle)
+
+    def _release(self) -> None:
+        self._gpu.retained -= 1
+
+
+class _Stream:
+    """A stream that is destroyed with its last reference, as pycuda's is."""
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        gpu.require_context()
+        self._gpu, self.handle = gpu, gpu.handle()
+        gpu.streams[self.handle] = FakeStream()
+
+    def synchronize(self) -> None:
+        self._gpu.require_context()
+        if self._gpu.is_lost:
+            raise FakePyCuda.Error("cuStreamSynchronize failed: unspecified launch failure")
+        self._gpu.streams[self.handle].synchronise()
+
+    def __del__(self) -> None:
+        del self._gpu.streams[self.handle]
 
 
 class _Allocation:
@@ -259,23 +245,10 @@ class _Allocation:
 class _PinnedMemory:
     """Owner of page-locked memory: what ``base`` of an array of pycuda is."""
 
-    def __init__(self, gpu: FakeGpu, memory: NDArray[np.uint8]) -> None:
-        self._gpu, self._memory = gpu, memory
-        self.__array_interface__ = memory.__array_interface__
+    def __init__(self, gpu: FakeGpu, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._gpu, self._memory = gpu, gpu.allocate_pinned(int(np.prod(shape)) * dtype.itemsize)
+        described = {"shape": shape, "typestr": dtype.str, "descr": [("", dtype.str)]}
+        self.__array_interface__ = {**self._memory.__array_interface__, **described}
 
     def free(self) -> None:
         self._gpu.free_pinned(self._memory.ctypes.data)
-
-
-class _PinnedArray:
-    @staticmethod
-    def over(gpu: FakeGpu, memory: NDArray[np.uint8], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        owner = _PinnedMemory(gpu, memory)
-        owner.__array_interface__ = {
-            **memory.__array_interface__,
-            "shape": shape,
-            "typestr": np.dtype(dtype).str,
-            "descr": [("", np.dtype(dtype).str)],
-        }
-        array: NDArray[Any] = np.asarray(owner)
-        return array

@@ -16,7 +16,7 @@ from tests.runtime.fake_drivers import FakeCudaPython, FakePyCuda
 from tests.runtime.fake_gpu import FakeGpu
 from tests.runtime.fake_tensorrt import FakeTensorRt
 
-MOST = 4
+MAX_EXEMPLARS = 4
 """Exemplars that the engines take at once."""
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 MACHINES = [
@@ -36,7 +36,7 @@ class Machine:
         monkeypatch.setitem(sys.modules, MODULES[kind], self.trt)
         use_driver(monkeypatch, driver, self.gpu)
 
-    def graphs(self, folder: Path, *, most: int = MOST, target: str = "sm87", **changes: Any) -> GraphSet:
+    def graphs(self, folder: Path, *, most: int = MAX_EXEMPLARS, target: str = "sm87", **changes: Any) -> GraphSet:
         """A bundle's graphs with engines that were built for this machine, unless told otherwise."""
         graphs = Bundle.open(folder).graphs()
         record = EngineRecord(

@@ -36,7 +36,7 @@ from mcore_runtime.live.scoring import failed, new_record, scored
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import open_source
 
-_PARTS = ("decode_preprocess", "backbone_head", "backbone", "segmenter", "regressor", "total")
+_PARTS = ("decode_preprocess", "backbone_prefix", "backbone", "segmenter", "regressor", "total")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Latency:
     precision: str
     bundle_sha256: str
     source: str
-    head_frames: int
+    prefix_frames: int
     """Sampled frames that were computed before a clip was over."""
     num_frames: int
     """Sampled frames of a clip."""
@@ -112,8 +112,8 @@ class LatencyArguments:
 class EveryOther(HeadStart):
     """Begins every second clip only."""
 
-    def __init__(self, head_frames: int, offer: Callable[[Callable[[Scorer], None]], bool]) -> None:
-        super().__init__(head_frames, offer)
+    def __init__(self, prefix_frames: int, offer: Callable[[Callable[[Scorer], None]], bool]) -> None:
+        super().__init__(prefix_frames, offer)
         self._number: dict[Window, int] = {}
 
     def update(self, ring: FrameRing, windows: Iterable[Window]) -> None:
@@ -152,7 +152,7 @@ def measure(engine: EngineThread, address: str, *, on_dive: Callable[[LiveDive],
         engine.submit(lambda scorer: keep(scored(scorer, record, cut)), lambda error: keep(failed(record, error)))
 
     with open_source(address) as source:
-        start = EveryOther(scorer.split.head_frames, engine.offer)
+        start = EveryOther(scorer.split.prefix_frames, engine.offer)
         LivePipeline(source, scorer.clip_config, LiveSettings(), take, head_start=start).run()
         engine.drain()
     results = [dive for dive in dives if dive.result is not None]
@@ -161,10 +161,10 @@ def measure(engine: EngineThread, address: str, *, on_dive: Callable[[LiveDive],
     return Latency(
         backend=scorer.backend.name,
         provider=scorer.backend.provider,
-        precision=scorer.arithmetic,
+        precision=scorer.compute_dtype,
         bundle_sha256=scorer.bundle.sha256,
         source=source.uri.public,
-        head_frames=scorer.split.head_frames,
+        prefix_frames=scorer.split.prefix_frames,
         num_frames=scorer.clip_config.num_frames,
         whole=_side(whole, "computed from their whole clip"),
         begun=_side(begun, "begun early"),
@@ -175,7 +175,7 @@ def measure(engine: EngineThread, address: str, *, on_dive: Callable[[LiveDive],
 
 
 def _was_begun(dive: LiveDive) -> bool:
-    return dive.result is not None and "backbone_head" in dive.result.timing_ms
+    return dive.result is not None and "backbone_prefix" in dive.result.timing_ms
 
 
 def _side(dives: Sequence[LiveDive], what: str) -> Side:
@@ -192,7 +192,9 @@ def _side(dives: Sequence[LiveDive], what: str) -> Side:
 
 def table(latency: Latency) -> Table:
     """Both ways side by side."""
-    shown = Table(title=f"{latency.backend} {latency.precision}, {latency.head_frames} of {latency.num_frames} frames")
+    shown = Table(
+        title=f"{latency.backend} {latency.precision}, {latency.prefix_frames} of {latency.num_frames} frames"
+    )
     for heading in ("", "from whole clips", "begun early"):
         shown.add_column(heading, justify="left" if not heading else "right")
     whole, begun = latency.whole, latency.begun

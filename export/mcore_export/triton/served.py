@@ -1,13 +1,13 @@
 """Model ``mcore`` of Triton Inference Server: scores dives, by way of the other models in this repository.
 
-mcore-export writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
+mcore-bundle writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
 arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inference engine).
 
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
 ``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in
-empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are NaN too
-where there is a single exemplar.
+empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the range of the exemplars; those are NaN
+too where there is a single exemplar.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found,
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore.common.typed_json import decode
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.manifest import calibration_from_json
+from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import Comparison
 from mcore_runtime.scoring.result import ExemplarComparison
 
@@ -60,7 +61,8 @@ class TritonPythonModel:
         """Load the exemplars; ``args`` as Triton's Python backend documents them."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._max_pairs = int(parameters["max_pairs"]["string_value"])
-        self._calibration = calibration_from_json(json.loads(parameters["calibration"]["string_value"]))
+        exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
+        self._conformal = exemplars.conformal
         self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -93,7 +95,7 @@ class TritonPythonModel:
         try:
             return [
                 Comparison.choose(
-                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._calibration
+                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._conformal
                 )
                 for number, flag in zip(numbers, flags, strict=True)
             ]
@@ -133,7 +135,7 @@ def _judge(
     """The same steps as ``mcore_runtime.Scorer.score_clip``."""
     predicted = dive.predict(delta)  # (E,)
     if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
-        raise ServingError("the models computed a score that is not a number; check them with: mcore-export --verify")
+        raise ServingError("the models computed a score that is not a number; check them with: mcore-bundle verify")
     interval = [np.nan if value is None else value for value in dive.interval(predicted)]
     return Verdict(
         score=float(predicted.mean()),

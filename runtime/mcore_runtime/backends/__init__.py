@@ -1,4 +1,4 @@
-"""Inference engines behind one small interface; each is imported when it is asked for."""
+"""Inference backends (ONNX Runtime, OpenVINO, TensorRT) behind one interface; each is imported when it is asked for."""
 
 from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError, StepwiseBackend
 from mcore_runtime.backends.select import BACKENDS, BackendName, open_backend, open_variant

@@ -1,4 +1,4 @@
-"""The interface of inference engines: three graphs as three calls, and what really runs them."""
+"""Interface of inference backends: three graphs as three calls, and what really runs them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UPLOAD, COMPUTE, DOWNLOAD = "host to device", "compute", "device to host"
 
 
 class BackendError(UserError):
-    """The engine that was asked for cannot run here, or would run elsewhere than asked."""
+    """The backend that was asked for cannot run here, or would run elsewhere than asked."""
 
 
 class Backend(Protocol):
@@ -40,7 +40,7 @@ class Backend(Protocol):
 
     @property
     def provider(self) -> str:
-        """The engine's own name of what really runs the graphs, read back after they were loaded."""
+        """The library's own name of what really runs the graphs, read back after they were loaded."""
 
     @property
     def precision(self) -> Mapping[str, str]:
@@ -60,7 +60,7 @@ class Backend(Protocol):
         """Compare tokens (1, 3K, D) with (E, 3K, D): delta (E,) and its shares by stage (E, 3), points."""
 
     def close(self) -> None:
-        """Free the engine's memory; no call may follow."""
+        """Free the backend's memory; no call may follow."""
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ class StepwiseBackend(Protocol):
 
 
 class NamedGraphsBackend(ABC):
-    """The three calls of ``Backend`` for engines that take and give arrays by the names in the graphs."""
+    """The three calls of ``Backend`` for libraries that take and give arrays by the names in the graphs."""
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c) into features (1, T, D)."""

@@ -90,7 +90,7 @@ class OpenVinoBackend(NamedGraphsBackend):
             self._rest = OpenVinoModels(graphs.folder, rest, threads, wanted_by)
 
     def close(self) -> None:
-        """Drop the compiled graphs, and with them the engines' memory and threads."""
+        """Drop the compiled graphs, and with them their memory and threads."""
         self._models.close()
         self._rest.close()
 
@@ -189,10 +189,10 @@ def _compile(openvino: Any, core: Any, path: Path, options: Mapping[str, str]) -
 def _reason(error: Exception) -> str:
     """The cause in OpenVINO's message, whose first lines name places in its source."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [
+    causes = [
         line for line in lines if line and not line.startswith(("Exception from", "Check '", "FrontEnd API failed"))
     ]
-    return told[0] if told else first_line(error)
+    return causes[0] if causes else first_line(error)
 
 
 def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
@@ -203,7 +203,7 @@ def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
         if (devices, precision) != ([DEVICE], asked):
             raise BackendError(
                 f"asked OpenVINO for {asked} on {DEVICE}, got {precision} on {', '.join(devices)} for "
-                f"the {part}: scores would not be those that were verified. Use another engine: --backend onnxruntime"
+                f"the {part}: scores would not be those that were verified. Use another backend: --backend onnxruntime"
             )
     name = str(core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
     return f"{name}, {asked}"

@@ -39,7 +39,6 @@ class OrtBackend(NamedGraphsBackend):
         name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
         threads: CPU threads of one operator; None: one for each physical core.
         notes: what a person should know about this choice.
-        cuda_graphs: on CUDA, launch the backbone and the segmenter as one CUDA graph each, where that can be done.
 
     Raises:
         BackendError: the provider is not there, was not used, or cannot load a graph; or a graph's inputs and
@@ -53,13 +52,12 @@ class OrtBackend(NamedGraphsBackend):
         *,
         threads: int | None = None,
         notes: tuple[str, ...] = (),
-        cuda_graphs: bool = True,
     ) -> None:
         self.name = name
         self.precision: Mapping[str, str] = dict(graphs.precision)
         self.provider = PROVIDERS[name]
         records = {part: graphs.records[part] for part in PARTS}
-        self._sessions = OrtSessions(graphs.folder, records, name, threads, cuda_graphs=cuda_graphs)
+        self._sessions = OrtSessions(graphs.folder, records, name, threads)
         arranged = (_FOR_CPU,) if graphs.for_cpu and name == "onnxruntime-cuda" else ()
         self.notes = (*notes, *arranged, *self._sessions.notes)
 
@@ -83,7 +81,6 @@ class OrtSessions:
         records: the graphs.
         name: ``onnxruntime`` (CPU) or ``onnxruntime-cuda``.
         threads: CPU threads of one operator; None: one for each physical core.
-        cuda_graphs: see ``OrtBackend``.
 
     Raises:
         BackendError: see ``OrtBackend``.
@@ -95,8 +92,6 @@ class OrtSessions:
         records: Mapping[str, GraphRecord],
         name: str,
         threads: int | None,
-        *,
-        cuda_graphs: bool = True,
     ) -> None:
         ort, provider = _import(name), PROVIDERS[name]
         available = ort.get_available_providers()
@@ -121,9 +116,7 @@ class OrtSessions:
                 self._sessions[part] = session
                 continue
             plain = BoundSession(ort, session, record, "cuda")
-            captured = None
-            if cuda_graphs and not plain.is_dynamic:
-                captured = self._capture(ort, path, record, options, plain)
+            captured = None if plain.is_dynamic else self._capture(ort, path, record, options, plain)
             self._bound[part] = captured or plain  # the other's memory goes with it
 
     def _capture(

@@ -1,4 +1,4 @@
-"""Choice of the engine and of the precision by name; ``auto`` takes the best that works here and says which."""
+"""Choice of the backend and of the precision by name; ``auto`` takes the best that works here and says which."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def open_variant(
         variants: the graphs of a bundle by precision; ``fp32`` is always there.
         backend: one of ``BACKENDS``; ``auto``: an engine that was built for this machine, else CUDA, else the CPU.
         precision: ``fp32``, ``fp16`` or ``int8``; None: that of the engine where one is run, else fp32.
-        threads: CPU threads of one operator; None: the engine's own choice.
+        threads: CPU threads of one operator; None: the library's own choice.
 
     Returns:
         The backend, and the precision whose exemplars belong to it.
 
     Raises:
-        BackendError: the engine asked for cannot run here, or cannot load the graphs.
-        MissingDependencyError: the engine is not installed.
+        BackendError: the backend asked for cannot run here, or cannot load the graphs.
+        MissingDependencyError: its library is not installed.
         UserError: no backend or precision of this name, or the bundle was exported without it.
     """
     if precision is not None and precision not in variants:
@@ -76,26 +76,26 @@ def open_backend(
     notes: tuple[str, ...] = (),
     mixed: bool = True,
 ) -> Backend:
-    """Load one precision's graphs into an inference engine.
+    """Load one precision's graphs into a backend.
 
     Args:
         graphs: the files; they are loaded as they are, verified or not.
         backend: one of ``BACKENDS``; ``auto``: CUDA where it works, else OpenVINO where it is installed, else ONNX
             Runtime on the CPU.
-        threads: CPU threads of one operator; None: the engine's own choice, one for each physical core.
+        threads: CPU threads of one operator; None: the library's own choice, one for each physical core.
         notes: what a person should know about this choice.
-        mixed: let OpenVINO leave to ONNX Runtime what that runs faster; without it each engine stands alone.
+        mixed: let OpenVINO leave to ONNX Runtime what that runs faster; without it each backend stands alone.
 
     Raises:
-        BackendError: the engine asked for cannot run here, or cannot load the graphs.
-        MissingDependencyError: the engine is not installed.
+        BackendError: the backend asked for cannot run here, or cannot load the graphs.
+        MissingDependencyError: its library is not installed.
         UserError: no backend of this name, or ``threads`` below 1.
     """
     if backend not in BACKENDS:
         raise UserError(f"no backend {backend!r}; allowed: {', '.join(BACKENDS)}")
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}; at least 1")
-    # Each engine is imported only when chosen: the base install has none.
+    # Each library is imported only when chosen: the base install has none.
     if backend in ENGINE_BACKENDS:
         from mcore_runtime.backends.tensorrt.backend import TensorRtBackend
 

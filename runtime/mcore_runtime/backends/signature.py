@@ -1,4 +1,4 @@
-"""A graph's inputs and outputs as an engine reports them, compared with the bundle's contract."""
+"""A graph's inputs and outputs as a backend reports them, compared with the bundle's contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_signature(
     Args:
         record: what the bundle promises.
         source: the graph's file, for the message.
-        inputs: what the engine found in it.
+        inputs: what the backend found in it.
         outputs: likewise.
         is_engine: TensorRT reports it. Then the order is TensorRT's own, and it knows the extent of every axis.
 

@@ -1,4 +1,4 @@
-"""Trials of backends: every engine of a bundle is really loaded, because only that tells what runs here."""
+"""Trials of backends: the graphs are really loaded, because only that tells what runs on this machine."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def try_backend(bundle: Bundle, backend: BackendName) -> Iterator[Trial]:
 
 def _try(graphs: GraphSet, backend: BackendName) -> tuple[bool, str]:
     try:
-        engine = open_backend(graphs, backend)
+        opened = open_backend(graphs, backend)
     except UserError as error:  # not installed, no device, no engine that fits: each says what to do
         return False, first_line(error)
-    engine.close()
-    return True, f"runs ({engine.provider})"
+    opened.close()
+    return True, f"runs ({opened.provider})"

@@ -6,10 +6,9 @@ does, with the times of their moments; ``0007/03.jpg`` is moment 3 of exemplar 7
 
 from __future__ import annotations
 
+import functools
 import json
-import threading
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mcore.config import STAGES
 from mcore_runtime.bundle.moments import Moment
 
 _INDEX = "index.json"
-_MOST_KEPT = 16
+_MAX_KEPT = 16
 """Exemplars whose pictures, some 100 kB each, stay in memory: as many dives are looked at at once."""
 _ADVICE = "copy the bundle again, or export it again"
 
@@ -37,8 +36,7 @@ class ExemplarPictures:
     def __init__(self, path: str | Path, bundle_sha256: str) -> None:
         self.bundle_sha256 = bundle_sha256
         self._path = Path(path)
-        self._lock = threading.Lock()
-        self._read_last: OrderedDict[str, tuple[Moment, ...]] = OrderedDict()
+        self._read_cached = functools.lru_cache(_MAX_KEPT)(self._read)  # whoever asks for one picture asks for the next
         try:
             with zipfile.ZipFile(self._path) as file:
                 self._index = file.read(_INDEX)
@@ -65,15 +63,7 @@ class ExemplarPictures:
         Raises:
             BundleError: the file has changed since it was opened.
         """
-        if name not in self._places:
-            return None
-        with self._lock:  # whoever asks for one picture asks for the next
-            if name not in self._read_last:
-                self._read_last[name] = self._read(name)
-                if len(self._read_last) > _MOST_KEPT:
-                    self._read_last.popitem(last=False)
-            self._read_last.move_to_end(name)
-            return self._read_last[name]
+        return self._read_cached(name) if name in self._places else None
 
     def _read(self, name: str) -> tuple[Moment, ...]:
         try:

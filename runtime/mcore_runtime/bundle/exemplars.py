@@ -73,7 +73,7 @@ class ExemplarBank:
         Args:
             dive_number: the dive's number, in the spelling of ``DiveNumber.text``; None: unknown.
             any_exemplar: where the number is unknown or has no exemplar, take the whole bank instead.
-            limit: at most this many, spread evenly over the bank's order; None: all.
+            limit: at most this many, evenly over the bank's order; None: all.
 
         Raises:
             UserError: no exemplar of this number, and ``any_exemplar`` is not set; or ``limit`` below 1.

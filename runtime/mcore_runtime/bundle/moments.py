@@ -61,9 +61,9 @@ def draw_moments(clip: SampledClip, transitions: Sequence[int], tokens_per_stage
     return tuple(Moment(float(clip.pts_seconds[frame]), to_jpeg(clip.frames[frame], size)) for frame in frames)
 
 
-def fit(width: int, height: int, most_width: int, most_height: int) -> tuple[int, int]:
+def fit(width: int, height: int, max_width: int, max_height: int) -> tuple[int, int]:
     """Return the size at which a picture fits, in its own aspect ratio and never enlarged, pixels."""
-    scale = min(most_width / width, most_height / height, 1.0)
+    scale = min(max_width / width, max_height / height, 1.0)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

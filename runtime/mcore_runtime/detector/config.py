@@ -1,7 +1,7 @@
 """Configuration of the detector: every number that it decides by, with its unit, and why it is what it is.
 
-A value that names no other source was chosen on rendered meets (``python -m mcore_bench.live.detector``, seeds 100 to
-137); published figures come from other seeds. Rows are those of a picture of 200 rows.
+A value that names no other source was chosen on rendered meets (``mcore-bench detector``, seeds 100 to 137); published
+figures come from other seeds. Rows are those of a picture of 200 rows.
 
 Example:
     >>> config = DetectorConfig(fall=FallConfig(min_mean_evidence=0.7))
@@ -38,7 +38,7 @@ class ForegroundConfig:
     min_deviation_levels: float = 1.5
     """Smallest deviation learned."""
     max_deviation_levels: float = 40.0
-    """Largest deviation learned, so that one flash does not hide a pixel for long."""
+    """Largest deviation learned."""
     band_width_share: float = 0.25
     """Width of a vertical band, as a share of the picture's width. A diver moves along while falling."""
     band_step_share: float = 0.125
@@ -107,7 +107,7 @@ class CameraConfig:
     operator_lag_s: float = 0.1
     """An operator smooths the diver's path; so the flight shows this much later and ends this much earlier."""
     quiet_after_dive_s: float = 1.0
-    """No further dive is looked for in this time, while the operator pulls back to the board."""
+    """No further dive is looked for in this time after one was found."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class FallSearch:
         combinations = []  # rows per metre, and speed at the water in metres a second
         for speed in config.entry_speeds_m_per_s:
             fall_m = speed**2 / 2 / GRAVITY_M_S2
-            # From the smallest body that shows to one that fills a fifth of the picture, or to the fall that fills it.
+            # From the fewest rows a metre at which a body shows, to where one metre fills a fifth of the picture.
             scale = max(6.5, 9 / (fall_m / 4.2) ** 0.5) * rows / 200
             while scale * fall_m <= config.max_picture_share * rows and scale <= 0.22 * rows:
                 combinations.append((scale, speed))

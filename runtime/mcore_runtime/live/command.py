@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -98,14 +98,14 @@ class RunArguments:
     backend: BackendName | None = None
     """Backend; default: auto, the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Compute dtype of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Compute dtype of the graphs, one that the bundle was exported with; default: the backend's, else fp32."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
     exact: bool = False
     """Compute every score from the whole clip, bit for bit as mcore-score does from a file. Default: most of it is
-    computed before the clip is over, where bundle and engine allow it; scores then differ by rounding."""
+    computed before the clip is over, where bundle and backend allow it; scores then differ by rounding."""
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -165,20 +165,21 @@ def _run(arguments: RunArguments) -> int:
     start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
     for warning in start_list.warnings:
         log.warning(f"{arguments.start_list}: {warning}")
-    with _resumed(arguments.resume) as before:
+    with ExitStack() as stack:
+        before = None if arguments.resume is None else stack.enter_context(SessionStore.open(arguments.resume))
         settings = arguments.settings(None if before is None else before.facts)
-        with ScorerThread(settings.open_scorer) as scorer:
-            _check(arguments, scorer.scorer, start_list, log)
-            log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
-            store = _begun(arguments, settings, scorer.scorer) if before is None else before
-            try:
-                if before is not None:
-                    _compare(before, settings, scorer.scorer, log)
-                log.info(f"session in {store.folder}")
-                summary = _watch(arguments, settings, scorer, store, start_list, log)
-            finally:
-                problem = store.close()
-            log.info(summary_line(summary))
+        scorer = stack.enter_context(ScorerThread(settings.open_scorer))
+        _check(arguments, scorer.scorer, start_list, log)
+        log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
+        store = _begun(arguments, settings, scorer.scorer) if before is None else before
+        try:
+            if before is not None:
+                _compare(before, settings, scorer.scorer, log)
+            log.info(f"session in {store.folder}")
+            summary = _watch(arguments, settings, scorer, store, start_list, log)
+        finally:
+            problem = store.close()
+        log.info(summary_line(summary))
     if problem is not None:
         raise UserError(f"results are missing on the disk: {problem}")
     return 0 if summary.scored + summary.void == summary.dives else 1
@@ -193,45 +194,40 @@ def _watch(
     log: RunLog,
 ) -> RunSummary:
     """Run the session until its source ends, or somebody stops it."""
-    with open_source(settings.address) as source, Terminal(log) as terminal, _webhooks(arguments, store, log) as hooks:
-        competition = Competition.begin(start_list.entries)
-        with LiveSession(
-            source,
-            scorer,
-            settings.live,
-            store=store,
-            competition=competition,
-            dive_number=arguments.dive,
-            read_health=HealthReader().read,
-        ) as session:
-            terminal.listen(session.subscribe(1024))
-            hooks.listen(session.subscribe)
-            page, figures = _page(arguments, session, log), _metrics(arguments, session, log)
-            service = watched(session.is_working, session.describe)
-            with (
-                stop_on_signal(say_so=False, on_stop=session.stop),
-                page,
-                figures,
-                service,
-                _keys(arguments, session, log),
-            ):
-                summary = session.run()
-                if arguments.web is not None and not session.is_stopped:
-                    log.info("the source has ended; the page stays until Ctrl-C")
-                    session.wait_for_stop()
-                    session.drain()
-                    summary = session.summary()
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(settings.address))
+        terminal = stack.enter_context(Terminal(log))
+        webhooks = stack.enter_context(_webhooks(arguments, store, log))
+        session = stack.enter_context(
+            LiveSession(
+                source,
+                scorer,
+                settings.live,
+                store=store,
+                competition=Competition.begin(start_list.entries),
+                dive_number=arguments.dive,
+                read_health=HealthReader().read,
+            )
+        )
+        terminal.listen(session.subscribe(1024))
+        webhooks.listen(session.subscribe)
+        stack.enter_context(stop_on_signal(say_so=False, on_stop=session.stop))
+        if arguments.web is not None:
+            stack.enter_context(serve(session, arguments.web, token=token, log=log.always))
+        if arguments.metrics is not None:
+            url = stack.enter_context(serve_metrics(session.snapshot, arguments.metrics, token=token))
+            log.always(f"metrics: {url}")
+        stack.enter_context(watched(session.is_working, session.describe))
+        if not arguments.headless and stack.enter_context(keys(session, log.warning)):
+            log.info(HELP)
+        summary = session.run()
+        if arguments.web is not None and not session.is_stopped:
+            log.info("the source has ended; the page stays until Ctrl-C")
+            session.wait_for_stop()
+            session.drain()
+            summary = session.summary()
     return summary
-
-
-@contextmanager
-def _resumed(folder: Path | None) -> Iterator[SessionStore | None]:
-    """Open the session that is to go on."""
-    if folder is None:
-        yield None
-        return
-    with SessionStore.open(folder) as store:
-        yield store
 
 
 def _begun(arguments: RunArguments, settings: RunSettings, scorer: Scorer) -> SessionStore:
@@ -265,24 +261,6 @@ def _described(scorer: Scorer) -> str:
     return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.compute_dtype}, {how}"
 
 
-def _page(arguments: RunArguments, session: LiveSession, log: RunLog) -> AbstractContextManager[Any]:
-    if arguments.web is None:
-        return nullcontext()
-    token = None if arguments.token_file is None else read_token(arguments.token_file)
-    return serve(session, arguments.web, token=token, log=log.always)
-
-
-@contextmanager
-def _metrics(arguments: RunArguments, session: LiveSession, log: RunLog) -> Iterator[None]:
-    if arguments.metrics is None:
-        yield
-        return
-    token = None if arguments.token_file is None else read_token(arguments.token_file)
-    with serve_metrics(session.snapshot, arguments.metrics, token=token) as url:
-        log.always(f"metrics: {url}")
-        yield
-
-
 def _targets(arguments: RunArguments) -> tuple[list[WebhookTarget], bytes | None]:
     """Read where dives are sent, and what signs them."""
     return [parse_target(url) for url in arguments.webhook], read_secret() if arguments.webhook else None
@@ -293,17 +271,6 @@ def _webhooks(arguments: RunArguments, store: SessionStore, log: RunLog) -> Webh
     for target in targets:
         log.info(f"dives go to {target}, {'not signed' if secret is None else 'signed'}")
     return Webhooks(store, targets, secret, log.always)
-
-
-@contextmanager
-def _keys(arguments: RunArguments, session: LiveSession, log: RunLog) -> Iterator[None]:
-    if arguments.headless:
-        yield
-        return
-    with keys(session, log.warning) as there:
-        if there:
-            log.info(HELP)
-        yield
 
 
 if __name__ == "__main__":

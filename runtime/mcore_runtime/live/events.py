@@ -76,7 +76,7 @@ class Logged:
     """Something happened besides dives, which is kept and changes nothing."""
 
     kind: str
-    """Such as ``source``, ``operator`` or ``engine``."""
+    """Such as ``source``, ``operator`` or ``scorer``."""
     text: str
 
 

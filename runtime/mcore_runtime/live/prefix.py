@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcore_runtime.live.ring import FrameRing
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.scoring.streaming import Head
+from mcore_runtime.scoring.streaming import EncodedPrefix
 
 Window = tuple[float | None, float | None]
 """Start and end of a clip on the stream's clock, as ``FrameRing.cut`` takes them."""
@@ -29,7 +29,7 @@ class PrefixJob:
 
     def __init__(self, first: NDArray[np.uint8]) -> None:
         self._first: NDArray[np.uint8] | None = first
-        self._prefix: Head | None = None
+        self._prefix: EncodedPrefix | None = None
 
     def run(self, scorer: Scorer) -> None:
         """Compute it, unless it is not wanted any more."""
@@ -40,7 +40,7 @@ class PrefixJob:
     def failed(self, error: Exception) -> None:
         """Nobody needs to know: the whole clip will be computed."""
 
-    def take(self) -> Head | None:
+    def take(self) -> EncodedPrefix | None:
         """Return what has been computed; what has not, never will be."""
         prefix, self._first, self._prefix = self._prefix, None, None
         return prefix

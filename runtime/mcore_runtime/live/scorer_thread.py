@@ -179,7 +179,7 @@ class ScorerThread:
         failure: Exception | None = None
         try:
             if self._retry_s is not None and not self._reopen():
-                raise ScorerGone(f"there is no engine: {self._problem}")
+                raise ScorerGone(f"there is no scorer: {self._problem}")
             event = job.run(self.scorer)
         except ScorerGone as error:
             event = job.failed(error)
@@ -207,12 +207,12 @@ class ScorerThread:
         self._retry_s, self._delay_s = None, self._first_delay_s
         self._problem = None
         backend = self.scorer.backend
-        self.on_event(Logged("engine", f"open again: {backend.name}, {backend.provider}"))
+        self.on_event(Logged("scorer", f"open again: {backend.name}, {backend.provider}"))
         return True
 
     def _lose(self, error: Exception) -> None:
         self._problem = f"{type(error).__name__}: {error}"
-        self.on_event(Logged("engine", self._problem))
+        self.on_event(Logged("scorer", self._problem))
 
     def _close_scorer(self) -> None:
         with suppress(Exception):  # a broken scorer may not even close

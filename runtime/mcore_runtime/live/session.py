@@ -92,7 +92,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._writer.announce,
-            prefixes=None if split is None else PrefixScheduler(split.head_frames, scorer.offer),
+            prefixes=None if split is None else PrefixScheduler(split.prefix_frames, scorer.offer),
             detector=detector,
         )
         self._stopped = threading.Event()
@@ -167,15 +167,16 @@ class LiveSession:
         """Return all that a page shows, as plain JSON; cheap. Not to be written to."""
         writer = self._writer
         revision, shown = writer.revision, writer.shown  # in this order: a newer state is announced once more
-        if self._view[0] is not shown:
-            self._view = (shown, state_part(shown))
+        view = self._view
+        if view[0] is not shown:
+            view = self._view = (shown, state_part(shown))
         return {
             "version": 1,
             "revision": revision,
             "session": self._session_part(),
             "source": source_part(self._source.status()),
             "detector": {"state": self._detector_state()},
-            **self._view[1],
+            **view[1],
             "health": self._health.read(shown.dives.values(), self._scorer.waiting),
         }
 
@@ -299,7 +300,7 @@ class LiveSession:
             "provider": scorer.backend.provider,
             "precision": scorer.compute_dtype,
             "folder": "" if folder is None else str(folder),
-            "problem": self._writer.problem or (None if problem is None else f"the engine failed: {problem}"),
+            "problem": self._writer.problem or (None if problem is None else f"the scorer failed: {problem}"),
         }
 
     def _detector_state(self) -> str:

@@ -215,7 +215,7 @@ def _rescored(state: SessionState, new: LiveDive) -> Change:
 def _rescore_failed(state: SessionState, event: RescoreFailed) -> Change:
     old = state.dives[event.number]
     settled = replace(state, with_scorer=state.with_scorer - {event.number})
-    log = Logged("engine", f"dive {event.number} could not be scored again: {event.reason}")
+    log = Logged("scorer", f"dive {event.number} could not be scored again: {event.reason}")
     if old.status is not DiveStatus.FAILED:
         return Change(settled, log=log)
     return replace(_changed(settled, replace(old, reasons=(event.reason,))), log=log)
@@ -251,10 +251,13 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             dive = _find(state, number)
             if dive.status is not DiveStatus.VOID:
                 raise UserError(f"dive {number} is {dive.status.value}, not void")
-            change = _compete(state, competition.restore(number), f"restored dive {number}")
             assert dive.status_before is not None
-            restored = replace(dive, status=dive.status_before, status_before=None)
-            return replace(_changed(change.state, restored), log=change.log)
+            restored = _with_dive(state, replace(dive, status=dive.status_before, status_before=None))
+            change = _compete(restored, competition.restore(number), f"restored dive {number}")
+            if change.state.competition.entry_of(number) is not None:
+                change = _follow_entries(change, numbers=[number])  # it may have been corrected meanwhile
+            # Saved also where it waits for its first score: its newest record says that it is void.
+            return replace(change, dives=(change.state.dives[number],))
 
 
 def _went(state: SessionState, competition: Competition, text: str) -> Change:
@@ -285,8 +288,8 @@ def _follow_entries(change: Change, orders: Container[int | None] = (), numbers:
     """Bring the dives of some entries, and some other dives, up to date with the start list."""
     state, changed, rescore = change.state, list[LiveDive](), list[int]()
     for number, before in change.state.dives.items():
-        if before.order not in orders and number not in numbers:
-            continue
+        if before.status is DiveStatus.VOID or (before.order not in orders and number not in numbers):
+            continue  # a void dive has no entry until it is restored
         after = _as_its_entry_says(state, before)
         state = _with_dive(state, after)
         # A dive that is with the scorer for the first time is saved once it is scored.

@@ -1,4 +1,4 @@
-"""Several dives in a row: a dive that cannot be scored is reported, and the rest still are."""
+"""Scores of several dives in a row: a dive that cannot be scored is reported, and the rest still are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DiveRequest:
 
 @dataclass(frozen=True)
 class DiveOutcome:
-    """What became of a request: exactly one of result and error is set."""
+    """Outcome of a request: exactly one of result and error is set."""
 
     request: DiveRequest
     result: DiveScore | None = None

@@ -12,7 +12,7 @@ from mcore.common.conformal import Calibration
 from mcore.common.exemplar_scores import exemplar_range, predict_by_exemplars
 from mcore.diving import DiveNumber
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import ExemplarComparison
 
 
@@ -43,7 +43,7 @@ class Comparison:
         *,
         any_exemplar: bool = False,
         limit: int | None = None,
-        calibration: BankCalibration | None = None,
+        calibration: ConformalIntervals | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 

@@ -1,4 +1,4 @@
-"""One pass of the network over one clip: what is known of a dive before it is compared with others."""
+"""One pass of the network over one clip: everything about a dive before it is compared with others."""
 
 from __future__ import annotations
 

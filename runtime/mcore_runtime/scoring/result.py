@@ -56,7 +56,7 @@ class BackendFacts:
     name: str
     """Backend, such as ``onnxruntime``."""
     provider: str
-    """The engine's own name of what ran the graphs."""
+    """The backend's own name of what ran the graphs."""
     precision: str
     """Compute dtype, such as ``fp32``."""
     bundle_sha256: str
@@ -132,7 +132,7 @@ class DiveScore:
         Raises:
             UserError: it is something else, or of a version with other fields.
         """
-        shares = values.get("stage_deltas")
+        shares = values.get("stage_deltas") if isinstance(values, Mapping) else None
         if isinstance(shares, Mapping):
             values = {**values, "stage_deltas": [shares.get(stage) for stage in STAGES]}
         return convert(cls, values, "this is no result of this version")

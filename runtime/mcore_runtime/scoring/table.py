@@ -58,7 +58,8 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     table.add_column("dive")
     table.add_column("score", justify="right", style="bold")
     kinds = _kinds([result for _, result in scored])
-    table.add_column(kinds[0] if len(kinds) == 1 else "from, to", justify="right", no_wrap=True)
+    heading = kinds[0] if len(kinds) == 1 else "from, to"
+    table.add_column(heading.replace("exemplar ", "exemplar\n"), justify="right", no_wrap=True)  # fits 80 columns
     if judged:
         table.add_column("judges", justify="right")
     table.add_column("flight\nfrom s", justify="right")

@@ -39,7 +39,7 @@ class Event:
     time: str
     """ISO 8601, UTC."""
     kind: str
-    """Such as ``source``, ``operator`` or ``engine``."""
+    """Such as ``source``, ``operator`` or ``scorer``."""
     text: str
 
 

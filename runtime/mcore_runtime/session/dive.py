@@ -14,6 +14,7 @@ from typing import Any
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert, decode, encode
 from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.streaming import was_begun_early
 
 ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 """Fields that come from the dive's entry in the start list."""
@@ -109,7 +110,7 @@ class LiveDive:
     @property
     def was_begun_early(self) -> bool:
         """Whether its score was begun before its clip was over."""
-        return self.result is not None and "backbone_head" in self.result.timing_ms
+        return self.result is not None and was_begun_early(self.result.timing_ms)
 
     def to_text(self) -> str:
         """Return one line of JSON; numbers that are not finite become null."""

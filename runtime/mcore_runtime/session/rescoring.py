@@ -10,7 +10,7 @@ from typing import Any
 from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.scoring.scorer import Scorer, video_facts
-from mcore_runtime.scoring.streaming import Head
+from mcore_runtime.scoring.streaming import EncodedPrefix
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 
 _AGAIN = "scored again"
@@ -91,11 +91,11 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
         )
 
 
-def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> Head | None:
+def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> EncodedPrefix | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
     if scorer.split is None or not dive.was_begun_early:
         return None
-    return scorer.begin(clip.frames[: scorer.split.head_frames])
+    return scorer.begin(clip.frames[: scorer.split.prefix_frames])
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""One connection to a source, and which reader makes it."""
+"""Interface of a connection to a source, and the choice of its reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a source; no text here ever contains more of an address than its public form."""
+"""Errors of sources; no text of theirs contains more of an address than its public form."""
 
 from __future__ import annotations
 

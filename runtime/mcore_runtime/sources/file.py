@@ -1,4 +1,4 @@
-"""Video files as a stream: every frame, in order, at the times that ``mcore.video`` gives them."""
+"""Video files as streams: every frame, in order, at the times that ``mcore.video`` gives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source hands over: one upright RGB picture, when it was taken, and whether something is missing before it."""
+"""Frames of a source: an upright RGB picture, when it was taken, and whether something is missing before it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """GStreamer pipelines through its Python bindings: ``gst://`` as given, ``csi://`` for cameras on a Jetson's board.
 
-GStreamer's messages quote properties, and those may be credentials; so errors are told by their kind and element only.
+GStreamer's messages quote properties, and those may be credentials; so an error is reported by its kind and element
+only.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ _NO_CLOCK = ("mpjpeg", "mjpeg", "jpeg_pipe", "h264", "hevc")
 """Formats without times: FFmpeg would count 25 frames a second, whatever the camera does."""
 _WITH_END = ("mov", "matroska", "avi", "flv")
 """Formats of which a server may send a whole file; then the end is an end."""
-_SHORTAGE_S = 1.0
-_MOST_DAMAGED = 100
+_MAX_SHORTAGE_S = 1.0
+"""A file from a server that ends this much before its announced length is cut off."""
+_MAX_DAMAGED = 100
 """Damaged packets in a row after which a stream counts as lost."""
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "500000"}
@@ -60,7 +61,7 @@ class StreamConnection:
                 reached_s = media_s - float((self._stream.start_time or 0) * base)
             yield Picture(to_rgb(frame), received_s, media_s, self._take_damage())
         # A server that was killed looks like the end of the stream.
-        if self._length_s is None or reached_s < self._length_s - _SHORTAGE_S:
+        if self._length_s is None or reached_s < self._length_s - _MAX_SHORTAGE_S:
             raise StreamLost("the stream ended")
 
     def _frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -87,7 +88,8 @@ class StreamConnection:
                         yield now_s, frame
             if packet is None:
                 return
-            if damaged_in_a_row >= _MOST_DAMAGED:
+            # A stream that never becomes a picture, and one that only sends sound, would otherwise look alive for ever.
+            if damaged_in_a_row >= _MAX_DAMAGED:
                 raise StreamLost("all it sends is damaged")
             if time.monotonic() - last_s > self._timeout_s:
                 raise StreamLost(f"no picture for {self._timeout_s:g} s")

@@ -1,4 +1,4 @@
-"""Options of a source, as they follow its address: ``key=value&key=value``."""
+"""Options of a source, which follow its address: ``key=value&key=value``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ ALLOWED: Mapping[Kind, frozenset[str]] = {
 }
 """Options that every source of a kind understands; synthetic sources have more of their own."""
 
-_MOST_QUEUED = 1024
-_LONGEST_S = 3600.0
+_MAX_QUEUED = 1024
+_MAX_TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def _read_format(key: str, text: str) -> str:
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "name": _read_name,
     "rotation": lambda key, text: int(read_choice(key, text, tuple(str(r) for r in get_args(Rotation)))),
-    "queue": lambda key, text: read_integer(key, text, 1, _MOST_QUEUED),
+    "queue": lambda key, text: read_integer(key, text, 1, _MAX_QUEUED),
     "size": read_size,
     "rate": lambda key, text: read_number(key, text, 1.0, 1000.0),
     "format": _read_format,
     "transport": lambda key, text: read_choice(key, text, get_args(Transport)),
-    "open_timeout": lambda key, text: read_number(key, text, 0.1, _LONGEST_S),
-    "timeout": lambda key, text: read_number(key, text, 0.1, _LONGEST_S),
+    "open_timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
+    "timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
     "pace": lambda key, text: read_choice(key, text, get_args(Pace)),
 }

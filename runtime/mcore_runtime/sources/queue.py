@@ -1,4 +1,4 @@
-"""The queue between the thread that receives frames and the one that uses them, with a policy for when it is full."""
+"""Queue between the thread that receives frames and the one that uses them; it says what happens when it is full."""
 
 from __future__ import annotations
 

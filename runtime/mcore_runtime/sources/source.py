@@ -28,12 +28,14 @@ from mcore_runtime.sources.queue import FrameQueue
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from mcore_runtime.sources.uri import SourceURI, parse_source
 
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 15.0
+_FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 15.0
+"""Pause before the first attempt to connect again, and the longest one: it doubles with each."""
 _STEADY_S = 5.0
 """A connection that held this long starts the next back-off anew."""
 _RATE_FRAMES = 60
 """Frames over which the rate is measured."""
-_JOIN_S = 3.0
+_JOIN_TIMEOUT_S = 3.0
+"""``close`` waits this long for the thread, which a camera's driver may hold."""
 
 
 class SourceState(str, Enum):
@@ -86,7 +88,7 @@ class Source:
 
     Args:
         uri: its address.
-        first_delay_s: pause before the first attempt to connect again, seconds; doubles with each up to 15 s.
+        first_delay_s: pause before the first attempt to connect again, seconds; doubles with each, up to 15 s.
     """
 
     def __init__(self, uri: SourceURI, *, first_delay_s: float = _FIRST_DELAY_S) -> None:
@@ -120,7 +122,7 @@ class Source:
         """Stop receiving. A thread that waits for a camera ends when that wait does."""
         self._stop.set()
         self._queue.end(discard=True)
-        self._thread.join(_JOIN_S)
+        self._thread.join(_JOIN_TIMEOUT_S)
         with self._lock:
             if self._state not in (SourceState.ENDED, SourceState.FAILED):
                 self._state = SourceState.CLOSED
@@ -178,16 +180,16 @@ class Source:
 
     def _run(self) -> None:
         try:
-            self._connect_again_and_again()
+            self._stream_until_over()
             self._set_state(SourceState.ENDED)
         except UserError as error:
             self._fail(error)
-        except Exception as error:  # a fault of this program: the consumer must hear of it, not wait for ever
+        except Exception as error:  # an error of this program: the consumer must hear of it, not wait for ever
             self._fail(error)
         finally:
             self._queue.end()
 
-    def _connect_again_and_again(self) -> None:
+    def _stream_until_over(self) -> None:
         delay_s = self._first_delay_s
         while not self._stop.is_set():
             began_s = time.monotonic()
@@ -200,10 +202,10 @@ class Source:
                 delay_s = self._first_delay_s
             # Cameras behind one switch come back together; they should not all be asked in the same instant.
             self._stop.wait(delay_s * random.uniform(0.8, 1.2))
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            delay_s = min(2 * delay_s, _MAX_DELAY_S)
 
     def _stream_once(self) -> bool:
-        """Connect and pass frames on; True when the source is over."""
+        """Connect and deliver frames; True when the source is over."""
         connection = connect(self.uri, first=self._connections == 0)
         with closing(connection):
             with self._lock:
@@ -219,7 +221,7 @@ class Source:
             self._timeline = timeline
             try:
                 for picture in connection.pictures():
-                    if self._stop.is_set() or not self._pass_on(picture, timeline, wait=not connection.is_live):
+                    if self._stop.is_set() or not self._deliver(picture, timeline, wait=not connection.is_live):
                         return True
             except StreamLost as lost:
                 if connection.is_live:
@@ -228,7 +230,7 @@ class Source:
                 raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
         return True
 
-    def _pass_on(self, picture: Picture, timeline: LiveTimeline | FileTimeline, *, wait: bool) -> bool:
+    def _deliver(self, picture: Picture, timeline: LiveTimeline | FileTimeline, *, wait: bool) -> bool:
         rgb = picture.rgb
         if self.uri.options.rotation:
             rgb = np.ascontiguousarray(np.rot90(rgb, -self.uri.options.rotation // 90))

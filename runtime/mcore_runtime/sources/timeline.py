@@ -1,4 +1,4 @@
-"""Places pictures on one time axis that survives reconnections, jumping clocks and cameras without a clock."""
+"""Time axis of a stream, which survives reconnections, jumping clocks and cameras without a clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ seconds in a day, while a network's jitter of 0.1 s moves a picture by no more t
 _JUMP_S = 2.0
 """A camera's clock this far off ours has jumped."""
 _TICK_S = 1e-6
-"""Least distance of two pictures."""
+"""Smallest distance of two pictures: times must increase."""
 
 
 class LiveTimeline:

@@ -1,4 +1,4 @@
-"""One address for every kind of source, and the part of it that may be shown.
+"""Addresses of sources, of every kind, and the part of an address that may be shown.
 
     /videos/heat.mp4                       a file; with options: file:/videos/heat.mp4?pace=realtime
     camera://0?size=1280x720&rate=60       /dev/video0 (V4L2); camera:///dev/v4l/by-id/... names one for good

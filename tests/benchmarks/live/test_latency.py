@@ -67,11 +67,11 @@ def test_dives_are_begun_in_turns_told_apart_and_written(
     assert "times sooner" in printed
     found = json.loads(out.read_text())
     assert (found["whole"]["dives"], found["begun"]["dives"], found["missed"], found["unscored"]) == (2, 2, 0, 0)
-    assert "backbone_head" in found["begun"]["median_ms"]
-    assert "backbone_head" not in found["whole"]["median_ms"]
+    assert "backbone_prefix" in found["begun"]["median_ms"]
+    assert "backbone_prefix" not in found["whole"]["median_ms"]
     assert set(found["begun"]["time_to_score_ms"]) == {"p50", "p90", "p99", "max"}
     assert found["speedup"] > 0
-    assert (found["head_frames"], found["num_frames"]) == (6, 8)
+    assert (found["prefix_frames"], found["num_frames"]) == (6, 8)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,6 @@ def test_every_other_clip_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_speedup_is_that_of_the_medians() -> None:
     whole = Side(1, {"p50": 90.0}, {"backbone": 60.0})
-    begun = Side(1, {"p50": 30.0}, {"backbone_head": 50.0, "backbone": 16.0})
+    begun = Side(1, {"p50": 30.0}, {"backbone_prefix": 50.0, "backbone": 16.0})
     found = latency.Latency("", "", "", "", "", 6, 8, whole, begun, 0, 0, "")
     assert found.speedup == 3.0

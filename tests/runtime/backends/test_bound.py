@@ -117,9 +117,9 @@ class Cuda:
 def backends(graphs: GraphSet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     opened: list[OrtBackend] = []
 
-    def make(cuda: Cuda, *, cuda_graphs: bool = True) -> OrtBackend:
+    def make(cuda: Cuda) -> OrtBackend:
         monkeypatch.setattr(ort, "_import", lambda name: cuda.module)
-        opened.append(OrtBackend(graphs, "onnxruntime-cuda", cuda_graphs=cuda_graphs))
+        opened.append(OrtBackend(graphs, "onnxruntime-cuda"))
         return opened[-1]
 
     yield make
@@ -165,12 +165,6 @@ def test_another_thread_than_the_one_that_opened_it_is_refused(backends: Any, gr
         pool.submit(backend.backbone, clip).result()
 
 
-def test_without_cuda_graphs_nothing_is_captured(backends: Any, graphs: GraphSet) -> None:
-    cuda = Cuda()
-    check_whole_chain(backends(cuda, cuda_graphs=False), graphs)
-    assert not any(session.captured for _, session in cuda.opened)
-
-
 @pytest.mark.parametrize(("fault", "reason"), [("refused", "not all nodes are on CUDA"), ("stale", "other values")])
 def test_a_capture_that_fails_or_repeats_itself_is_dropped_and_said(
     backends: Any, graphs: GraphSet, fault: str, reason: str
@@ -183,9 +177,8 @@ def test_a_capture_that_fails_or_repeats_itself_is_dropped_and_said(
 
 
 @needs_gpu(onnxruntime_gpu=True)
-@pytest.mark.parametrize("cuda_graphs", [True, False])
-def test_a_gpu_computes_the_same(graphs: GraphSet, cuda_graphs: bool) -> None:
-    backend = OrtBackend(graphs, "onnxruntime-cuda", cuda_graphs=cuda_graphs)
+def test_a_gpu_computes_the_same(graphs: GraphSet) -> None:
+    backend = OrtBackend(graphs, "onnxruntime-cuda")
     assert backend.notes == ()
     check_whole_chain(backend, graphs)
     backend.close()

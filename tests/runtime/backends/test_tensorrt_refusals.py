@@ -20,19 +20,8 @@ from mcore_runtime.backends.tensorrt.flavours import APIS, load_flavour
 from mcore_runtime.bundle.folder import Bundle
 from tests.runtime import fake_tensorrt, fake_tensorrt_build, fake_tensorrt_types
 from tests.runtime.fake_drivers import FakeCudaPython
-from tests.runtime.fake_machine import MACHINES, MODULES, Machine, use_driver
+from tests.runtime.fake_machine import MODULES, Machine, use_driver
 from tests.runtime.fake_tensorrt import FakeTensorRt
-
-
-@pytest.fixture(params=MACHINES, ids=["-".join(machine) for machine in MACHINES])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch, *request.param)
-
-
-@pytest.fixture
-def jetson(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch, "tensorrt", "cuda-python", "10.3.0")
-
 
 # What must never be loaded, and what is said instead
 

@@ -18,7 +18,8 @@ from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import MeetSettings
 from mcore.video import resize_frame
 from mcore_bench.live.detector import Measurement, main, match, measure, most_events, recall_interval, summary
-from mcore_runtime.detector import BallisticDetector, DetectedDive
+from mcore_runtime.detector import BallisticDetector, DetectedDive, DetectorConfig
+from mcore_runtime.detector.config import FallConfig
 
 ROWS, COLUMNS = 200, 112
 GRAVITY = 9.81
@@ -89,6 +90,14 @@ def test_a_dive_is_found_at_any_rate(rate: float) -> None:
 def test_a_dive_is_found_where_frames_come_irregularly() -> None:
     (dive,) = watch(still_scene(dive_of(2.5, 4.8, 3.2), rate=25.0, jitter_s=0.03))
     assert dive.entry_s == pytest.approx(entry_of(2.5, 4.8, 3.2), abs=BOUNDARY_S)
+
+
+def test_the_configuration_decides() -> None:
+    later = BallisticDetector(aspect=COLUMNS / ROWS, config=DetectorConfig(fall=FallConfig(entry_bias_s=0.3)))
+    frames = list(still_scene(dive_of(2.5, 4.8, 3.2)))
+    (usual,) = watch(iter(frames))
+    (dive,) = (dive for picture, time_s in frames for dive in later.update(picture, time_s))
+    assert dive.entry_s - usual.entry_s == pytest.approx(0.3 - FallConfig().entry_bias_s)
 
 
 @pytest.mark.parametrize(("rows_per_m", "up", "fall_m"), [(13.0, 2.6, 10.2), (30.0, 5.0, 3.4), (18.0, 3.0, 7.4)])

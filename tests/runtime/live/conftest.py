@@ -66,10 +66,10 @@ def begin(
         store = SessionStore.open(folder) if there else SessionStore.create(folder, FACTS)
     try:
         with (
-            ScorerThread(open_scorer, first_delay_s=0.05) as engine,
+            ScorerThread(open_scorer, first_delay_s=0.05) as thread,
             open_source(str(video)) as source,
             LiveSession(
-                source, engine, settings, store=store, competition=Competition.begin(entries), dive_number=dive_number,
+                source, thread, settings, store=store, competition=Competition.begin(entries), dive_number=dive_number,
                 detector=At(*dives), **others,
             ) as session,
         ):  # fmt: skip

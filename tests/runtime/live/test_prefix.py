@@ -27,7 +27,7 @@ from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import Source, open_source
 from mcore_runtime.sources.frame import Frame
-from tests.runtime.conftest import HEAD_FRAMES, MODEL
+from tests.runtime.conftest import MODEL, PREFIX_FRAMES
 from tests.runtime.live.at import At
 
 RATES = (24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60.0, 119.88)
@@ -141,7 +141,7 @@ def test_a_job_that_was_refused_is_offered_again() -> None:
 
 
 def test_what_is_taken_before_it_ran_never_runs(split_bundle: Path) -> None:
-    first = np.zeros((HEAD_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
+    first = np.zeros((PREFIX_FRAMES, MODEL.clip.resize_height, MODEL.clip.resize_width, 3), np.uint8)
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         late, early = PrefixJob(first), PrefixJob(first)
         assert late.take() is None
@@ -169,7 +169,7 @@ class _Lossy:
 
 
 def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame], bool] | None = None) -> DiveScore:
-    """Score the dive of a file, with the engine waiting for nothing, as it does at a pool."""
+    """Score the dive of a file, with the scorer waiting for nothing, as it does at a pool."""
     cuts: list[CutDive] = []
     with Scorer(bundle, "onnxruntime", threads=1, streaming=streaming) as scorer, open_source(str(video)) as source:
 
@@ -177,7 +177,7 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
             job.run(scorer)
             return True
 
-        prefixes = None if scorer.split is None else PrefixScheduler(scorer.split.head_frames, at_once)
+        prefixes = None if scorer.split is None else PrefixScheduler(scorer.split.prefix_frames, at_once)
         pipeline = LivePipeline(
             source if shown is None else cast("Source", _Lossy(source, shown)),
             scorer.clip_config,
@@ -193,7 +193,7 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
 
 def test_a_dive_in_a_stream_is_begun_early_and_scores_the_same(video: Path, split_bundle: Path) -> None:
     early, whole = (watch(video, split_bundle, streaming=streaming) for streaming in (True, False))
-    assert early.timing_ms["backbone_head"] > 0
+    assert early.timing_ms["backbone_prefix"] > 0
     assert early.notes == whole.notes == ()
     assert early.score == pytest.approx(whole.score, abs=1e-4)
     assert early.transitions_s == whole.transitions_s
@@ -205,7 +205,7 @@ def test_a_dive_whose_last_frames_are_lost_is_computed_whole(video: Path, split_
     lost = (147, 148, 149)
     result = watch(video, split_bundle, streaming=True, shown=lambda frame: frame.sequence not in lost)
     whole = watch(video, split_bundle, streaming=False, shown=lambda frame: frame.sequence not in lost)
-    assert "backbone_head" not in result.timing_ms
+    assert "backbone_prefix" not in result.timing_ms
     assert any("computed again" in note for note in result.notes)
     assert result.score == whole.score
 
@@ -213,7 +213,7 @@ def test_a_dive_whose_last_frames_are_lost_is_computed_whole(video: Path, split_
 def test_a_frame_lost_on_the_way_moves_no_sample_before_it(video: Path, split_bundle: Path) -> None:
     """The clip is then sampled by time, and the head stays what it was."""
     result = watch(video, split_bundle, streaming=True, shown=lambda frame: frame.sequence != 140)
-    assert "backbone_head" in result.timing_ms
+    assert "backbone_prefix" in result.timing_ms
 
 
 def test_the_clip_is_over_with_its_last_frame(video: Path, tiny_bundle: Path) -> None:

@@ -52,7 +52,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, from which processes find these tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]), prepend=os.pathsep)
     return tmp_path
 
 
@@ -285,7 +285,7 @@ def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_
     assert not (here / "sessions").exists()
 
 
-def test_a_second_ctrl_c_does_not_wait_for_an_engine_that_hangs(meet: Path, tiny_bundle: Path, here: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_for_a_scorer_that_hangs(meet: Path, tiny_bundle: Path, here: Path) -> None:
     hangs = (
         SEES_DIVES
         + """

@@ -67,7 +67,7 @@ def boom(scorer: Scorer) -> None:
 
 
 BOOM, NOTHING = Job(boom), Job(lambda scorer: None)
-BACK = Logged("engine", "open again: fake, none")
+BACK = Logged("scorer", "open again: fake, none")
 
 
 def test_a_failed_scorer_is_opened_again_for_the_next_job() -> None:
@@ -81,7 +81,7 @@ def test_a_failed_scorer_is_opened_again_for_the_next_job() -> None:
     assert events == [
         Logged("done", ""),
         Logged("failed", "the device is gone"),
-        Logged("engine", "RuntimeError: the device is gone"),
+        Logged("scorer", "RuntimeError: the device is gone"),
         BACK,
         Logged("done", ""),
     ]
@@ -102,7 +102,7 @@ def test_jobs_fail_at_once_while_there_is_no_scorer_and_it_comes_back_with_growi
 
     def keep(event: Event) -> None:
         events.append(event)
-        if isinstance(event, Logged) and event.kind == "engine":
+        if isinstance(event, Logged) and event.kind == "scorer":
             attempts.append(time.monotonic())
         if event == BACK:
             back.set()
@@ -113,7 +113,7 @@ def test_jobs_fail_at_once_while_there_is_no_scorer_and_it_comes_back_with_growi
         thread.submit(BOOM)
         thread.submit(NOTHING)
         thread.drain()
-        assert Logged("failed", "there is no engine: OSError: no device") in events
+        assert Logged("failed", "there is no scorer: OSError: no device") in events
         assert back.wait(PATIENCE_S)
         thread.submit(NOTHING)
         thread.drain()

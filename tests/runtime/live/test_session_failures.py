@@ -19,7 +19,7 @@ from tests.runtime.live.conftest import ENTRIES, PATIENCE_S, THREE, begin, dive_
 
 
 def fails_at(*calls: int) -> Callable[[Scorer], None]:
-    """Break the regressor at these calls, counted over all engines that are opened."""
+    """Break the regressor at these calls, counted over all scorers that are opened."""
     count = iter(range(1, 100))
 
     def spoil(scorer: Scorer) -> None:
@@ -35,7 +35,7 @@ def fails_at(*calls: int) -> Callable[[Scorer], None]:
     return spoil
 
 
-def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(
+def test_a_scorer_that_fails_costs_one_dive_which_can_be_scored_again(
     video: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES, spoil=fails_at(2)) as session:
@@ -51,8 +51,8 @@ def test_an_engine_that_fails_costs_one_dive_which_can_be_scored_again(
         reference = scorer.score(video, "5253B", start_s=3.5 - 1.2, end_s=4.2 + 1.5)
     assert score == reference.score
     events = [(event.kind, event.text) for event in read_session(tmp_path / "s").events]
-    assert ("engine", "RuntimeError: the device is gone") in events
-    assert any(kind == "engine" and text.startswith("open again: onnxruntime") for kind, text in events)
+    assert ("scorer", "RuntimeError: the device is gone") in events
+    assert any(kind == "scorer" and text.startswith("open again: onnxruntime") for kind, text in events)
 
 
 def test_a_rescore_that_fails_leaves_the_score_there_was(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -114,6 +114,14 @@ def test_a_void_dive_counts_no_more_until_it_is_restored() -> None:
             apply(void.state, event)
 
 
+def test_a_restored_dive_follows_what_was_corrected_while_it_was_void() -> None:
+    void = after(OPENED, scored(), Void(1), Edit(1, athlete="Zoë", dive_number="5253B"))
+    assert (void.state.dives[1].athlete, void.dives) == ("Ada", ())
+    restored = apply(void.state, Restore(1))
+    assert [(dive.athlete, dive.dive_number) for dive in restored.dives] == [("Zoë", "5253B")]
+    assert restored.rescore == (1,)
+
+
 def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> None:
     assert after(OPENED, Void(1), Restore(1), scored()).dives[0].status is DiveStatus.SCORED
 

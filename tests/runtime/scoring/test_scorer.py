@@ -21,7 +21,7 @@ from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserErr
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import DiveScore
 from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
 
@@ -71,7 +71,7 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
     assert any("exemplar range is unknown" in note for note in result.notes)
 
 
-CALIBRATION = BankCalibration(
+CALIBRATION = ConformalIntervals(
     same_number=Calibration(0.8, 4.0, 30), other_numbers=Calibration(0.8, 9.0, 30), source="dives.jsonl", split="val"
 )
 
@@ -94,7 +94,7 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     tmp_path: Path,
     dive_number: str | None,
     num_exemplars: int | None,
-    calibration: BankCalibration,
+    calibration: ConformalIntervals,
     half_width: float | None,
 ) -> None:
     folder = calibrated(tiny_bundle, tmp_path / "bundle", calibration)
@@ -113,13 +113,13 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path:
+def calibrated(bundle: Path, folder: Path, calibration: ConformalIntervals) -> Path:
     """A copy of a bundle with a calibration."""
     shutil.copytree(bundle, folder)
     manifest = Bundle.open(folder).manifest
     fp32 = manifest.variants["fp32"]
     assert fp32.exemplars is not None
-    exemplars = dataclasses.replace(fp32.exemplars, calibration=calibration)
+    exemplars = dataclasses.replace(fp32.exemplars, conformal=calibration)
     write_manifest(
         folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
     )
@@ -137,6 +137,18 @@ def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
         for _ in range(100):
             for encoded, tokens in zip(pool.map(scorer.encode, clips), expected, strict=True):
                 np.testing.assert_array_equal(encoded.tokens, tokens)
+
+
+@pytest.mark.parametrize(
+    "change", [{"score": "high"}, {"stage_deltas": {"take-off": 1.0}}, {"exemplars": [{}]}, {"transitions": [1]}, None]
+)
+def test_a_stored_result_that_is_damaged_is_refused(
+    tiny_bundle: Path, dive_video: Path, change: dict[str, Any] | None
+) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        stored: Any = json.loads(json.dumps(scorer.score(dive_video, "407C").to_json()))
+    with pytest.raises(UserError, match="no result of this version"):
+        DiveScore.from_json([] if change is None else {**stored, **change})  # type: ignore[arg-type]
 
 
 def test_unknown_numbers_use_all_exemplars_only_when_told_to(tiny_bundle: Path, dive_video: Path) -> None:
@@ -209,7 +221,7 @@ def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_vi
     write_manifest(bundle_copy, manifest)
     with Scorer(bundle_copy) as scorer:
         assert scorer.encode(np.zeros((3, 8, 12, 12), np.float32)).tokens.shape == (6, 8)
-        with pytest.raises(BundleError, match=r"no exemplars.*mcore-export .* --exemplars"):
+        with pytest.raises(BundleError, match=r"no exemplars.*mcore-bundle exemplars"):
             scorer.score(dive_video, "407C")
 
 
@@ -260,11 +272,10 @@ def test_graphs_of_another_signature_are_refused(bundle_copy: Path) -> None:
 
 def _rehash(bundle: Path) -> Path:
     """Make a changed bundle consistent again, as a careless exporter would."""
-    import json
 
     from mcore_runtime.bundle.manifest import BundleManifest
 
-    write_manifest(bundle, BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text())))
+    write_manifest(bundle, BundleManifest.from_json((bundle / "manifest.json").read_bytes()))
     return bundle
 
 
@@ -277,7 +288,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import mcore, mcore_runtime
 assert "onnxruntime" not in sys.modules and "av" not in sys.modules, "importing the packages must be light"
-from mcore_runtime.scoring.command import main
+from mcore_runtime.score import main
 code = main([{str(tiny_bundle)!r}, {str(dive_video)!r}, "--dive", "407C"])
 for heavy in ("scipy", "matplotlib", "onnx"):
     assert heavy not in sys.modules, heavy

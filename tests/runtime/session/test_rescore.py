@@ -87,7 +87,7 @@ def test_invalid_and_void_dives_stay_as_they_are(session: Path, capsys: pytest.C
     assert read_session(session).revisions == before
 
 
-def test_an_engine_that_fails_again_changes_nothing(
+def test_a_backend_that_fails_again_changes_nothing(
     session: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = Scorer.score_clip
@@ -171,7 +171,7 @@ def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
     ):
         assert scorer.split is not None
         clip = noise(1)
-        head = scorer.begin(clip.frames[: scorer.split.head_frames])
+        head = scorer.begin(clip.frames[: scorer.split.prefix_frames])
         result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), head=head)
         assert store.save_dive(record(1, status="scored", result=result, start_s=1.0, end_s=4.0), clip) is None
     assert main([str(tmp_path / "s"), "--all"]) == 0

@@ -222,7 +222,7 @@ def test_what_is_wrong_is_said_loudly_and_only_while_it_is(browser: Any, served:
             {"problem": "No space left on device"},
             "Results are not on the disk. No space left on device.",
         ),
-        (session.state, {"problem": "the engine failed: no GPU"}, "The engine failed. The engine failed: no GPU."),
+        (session.state, {"problem": "the scorer failed: no GPU"}, "The scorer failed. The scorer failed: no GPU."),
         (
             session.source,
             {"state": "retrying", "error": "no route", "silent_s": 12.0},

@@ -20,7 +20,8 @@ LEAST_CONTRAST, LEAST_LARGE_CONTRAST = 4.5, 3.0
 
 @pytest.mark.parametrize("viewport", [PHONE, {"width": 320, "height": 640}])
 def test_a_phone_needs_no_sideways_scrolling(browser: Any, served: Served, viewport: dict[str, int]) -> None:
-    served.session.competition.edit(2, {"athlete": "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh"})
+    longest = {"athlete": "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh"}
+    served.session.competition = served.session.competition.edit(2, longest)
     for score in (71.2, 64.0, 55.0):
         served.session.add_dive(score)
     with opened(browser, served.page.url, viewport, has_touch=True) as tab:
@@ -132,7 +133,7 @@ def test_nothing_moves_for_those_who_do_not_want_it(browser: Any, served: Served
 def test_a_long_start_list_shows_whose_turn_it_is(browser: Any, tmp_path: Path) -> None:
     entries = tuple(replace(ENTRIES[i % 3], order=i + 1, athlete=f"Athlete {i + 1}") for i in range(60))
     session = FakeSession(tmp_path, entries)
-    session.competition.go_to(45)
+    session.competition = session.competition.go_to(45)
     with serve(session, "127.0.0.1:0", log=lambda _: None) as page, opened(browser, page.url) as tab:
         tab.waits_for("#now-entry", "45 of 60")
         from playwright.sync_api import expect

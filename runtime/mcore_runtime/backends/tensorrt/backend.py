@@ -30,13 +30,13 @@ class TensorRtBackend:
     """The three graphs as engines; see ``Backend`` for the calls.
 
     Belongs to the thread that made it, as CUDA contexts and TensorRT's execution contexts do. All memory is
-    reserved at the start.
+    reserved at the start. The backbone and the segmenter are launched as one CUDA graph each, where that can be done;
+    ``notes`` says where not.
 
     Args:
         graphs: one precision's graphs, and the engines that were built from them.
         kind: ``tensorrt`` or ``tensorrt-rtx``.
         notes: what a person should know about this choice.
-        cuda_graphs: launch the backbone and the segmenter as one CUDA graph each, where that can be done.
 
     Raises:
         BackendError: no GPU, no engine that was built for this machine from these graphs, or one that TensorRT
@@ -44,7 +44,7 @@ class TensorRtBackend:
         MissingDependencyError: TensorRT, or what reaches the GPU, is not installed.
     """
 
-    def __init__(self, graphs: GraphSet, kind: str, *, notes: tuple[str, ...] = (), cuda_graphs: bool = True) -> None:
+    def __init__(self, graphs: GraphSet, kind: str, *, notes: tuple[str, ...] = ()) -> None:
         flavour = load_flavour(kind)
         self.name = kind
         self.precision: Mapping[str, str] = dict(graphs.precision)
@@ -56,8 +56,8 @@ class TensorRtBackend:
             record = choose_engine(graphs, kind, flavour.version, cuda.target)
             self._max_exemplars = record.max_exemplars
             with cuda.active():
-                self._load(flavour, graphs, record, cuda, cuda_graphs)
-                self.notes = (*notes, *(_capture(flavour, self._runners) if cuda_graphs else ()))
+                self._load(flavour, graphs, record, cuda)
+                self.notes = (*notes, *_capture(flavour, self._runners))
         except BaseException as error:
             with cuda.active():  # engines that the error's frames still hold must go before the context does
                 traceback.clear_frames(error.__traceback__)
@@ -122,13 +122,13 @@ class TensorRtBackend:
         finally:
             cuda.close()
 
-    def _load(self, flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda, cuda_graphs: bool) -> None:
+    def _load(self, flavour: Flavour, graphs: GraphSet, record: EngineRecord, cuda: Cuda) -> None:
         runtime = flavour.new_runtime()
         for part in PARTS:
             graph = graphs.records[part]
             engine = load_engine(flavour, runtime, graphs.folder / record.files[part], graph, record.max_exemplars)
             options: tuple[Any, ...] = ()
-            if cuda_graphs and flavour.api.own_cuda_graphs:
+            if flavour.api.own_cuda_graphs:
                 config: Any = engine.create_runtime_config()
                 config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
                 options = (config,)

@@ -47,8 +47,8 @@ function ofSource(source) {
 
 function ofSession({ session, dives, health }) {
   const found = [];
-  if (session.problem?.startsWith("the engine failed")) {
-    found.push(["engine", "bad", "The engine failed.", `${session.problem}. Dives are kept and can be scored again.`]);
+  if (session.problem?.startsWith("the scorer failed")) {
+    found.push(["scorer", "bad", "The scorer failed.", `${session.problem}. Dives are kept and can be scored again.`]);
   } else if (session.problem) {
     const text = `${session.problem}. They are kept in memory and tried again: do not switch off.`;
     found.push(["disk", "bad", "Results are not on the disk.", text]);

@@ -4,7 +4,7 @@
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for a mistake in the command.
+Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for an error in the command.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ class ScoreArguments:
     report: Path | None = None
     """Write a report with pictures to this .html file."""
     backend: BackendName = "auto"
-    """Inference engine; auto: the best that the bundle and this machine have."""
+    """Inference backend; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Precision of the graphs, one that the bundle was exported with; default: that of the engine, else fp32."""
+    """Precision of the graphs, one that the bundle was exported with; default: that of the engine built for this
+    machine, else fp32."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
 
@@ -104,7 +105,7 @@ def _run(arguments: ScoreArguments) -> int:
         threads=arguments.threads,
         num_exemplars=arguments.num_exemplars,
     ) as scorer:
-        if arguments.list_file is None:  # a wrong number is a mistake in the command, not in each video
+        if arguments.list_file is None:  # a wrong number is an error in the command, not in each video
             scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
         outcomes = _score_with_progress(scorer, requests, arguments.any_exemplar)
         _write_outputs(arguments, scorer, outcomes)
