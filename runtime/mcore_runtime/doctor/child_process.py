@@ -1,4 +1,4 @@
-"""Probes that load other people's native code, each in a process of its own.
+"""Probes that load other people's native code or may hang, each in a process of its own.
 
 A driver that does not fit its library can end a process with a signal, or hang in a call that no thread can leave:
 neither must end the doctor, who is asked exactly then.
@@ -19,10 +19,10 @@ from mcore.common.errors import UserError
 from mcore.common.typed_json import decode, encode
 from mcore_runtime.doctor.findings import Finding, error
 
-TIMEOUT_S = 60.0
+_TIMEOUT_S = 60.0
 
 
-def in_child(name: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> list[Finding]:
+def in_child(name: str, *, timeout_s: float = _TIMEOUT_S, **arguments: Any) -> list[Finding]:
     """Run a probe in a new process; that it crashes or hangs is a finding.
 
     Args:
@@ -53,12 +53,13 @@ def in_child(name: str, *, timeout_s: float = TIMEOUT_S, **arguments: Any) -> li
 
 def probes() -> Mapping[str, Callable[..., list[Finding]]]:
     """What can be asked for in a process of its own."""
-    from mcore_runtime.doctor import bundles, engines, hardware, software, sources
+    from mcore_runtime.doctor import bundles, disk, engines, hardware, software, sources
 
     return {
         "cuda": hardware.cuda,
         "video": software.video,
         "gstreamer": software.gstreamer,
+        "disk": lambda folder: disk.disk(Path(folder)),
         "library": engines.library,
         "trial": lambda path, backend: bundles.trial(Path(path), backend),
         "chosen": lambda path: bundles.chosen(Path(path)),

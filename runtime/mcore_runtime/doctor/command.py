@@ -10,7 +10,6 @@ Nothing is changed. Exit code: 0 when all is well, 1 when something will not wor
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,8 +26,8 @@ from mcore.common.errors import UserError
 from mcore.common.typed_json import encode
 from mcore_runtime.backends import BACKENDS
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.doctor import bundles, disk, hardware, jetson, software, sources
-from mcore_runtime.doctor.child_process import TIMEOUT_S, in_child
+from mcore_runtime.doctor import bundles, hardware, jetson, software, sources
+from mcore_runtime.doctor.child_process import in_child
 from mcore_runtime.doctor.findings import Finding, Level, error, split_advice
 from mcore_runtime.doctor.machine import Machine
 from mcore_runtime.sources import parse_source
@@ -87,7 +86,7 @@ def probes(arguments: DoctorArguments, machine: Machine) -> list[tuple[str, Prob
         ("video", partial(in_child, "gstreamer")),
         ("cameras", partial(sources.cameras, machine)),
         ("clocks", partial(hardware.clocks, machine)),
-        ("disk", partial(disk.disk, arguments.folder)),
+        ("disk", partial(in_child, "disk", folder=str(arguments.folder))),  # one across a network may hang
     ]
     backends = [name for name in BACKENDS if name != "auto"]
     if arguments.bundle is None:
@@ -111,27 +110,14 @@ def _of_bundle(folder: Path, backends: Sequence[str]) -> list[tuple[str, Probe]]
     return [("bundle", partial(bundles.bundle, folder)), *tried, ("engines", partial(in_child, "chosen", path=path))]
 
 
-def examine(
-    probes: Sequence[tuple[str, Probe]], *, timeout_s: float = TIMEOUT_S + 5.0
-) -> Iterator[tuple[str, Finding]]:
-    """Run every probe; one that fails or hangs is itself a finding, and the others go on."""
+def examine(probes: Sequence[tuple[str, Probe]]) -> Iterator[tuple[str, Finding]]:
+    """Run every probe; one that fails is itself a finding, and the others go on."""
     for topic, probe in probes:
-        found: list[Finding] = []
-
-        def attempt(probe: Probe = probe, found: list[Finding] = found) -> None:
-            try:
-                found.extend(probe())
-            except Exception as failed:  # a fault of a driver's or of ours must not hide the rest
-                found.append(error(f"could not be looked at: {type(failed).__name__}: {failed}"))
-
-        # A thread and not a pool: one that hangs, such as on a network disk, must not keep the doctor from ending.
-        thread = threading.Thread(target=attempt, daemon=True, name=f"doctor {topic}")
-        thread.start()
-        thread.join(timeout_s)
-        if thread.is_alive():
-            yield topic, error(f"did not answer within {timeout_s:.0f} s")
-        else:
-            yield from ((topic, finding) for finding in found)
+        try:
+            found = probe()
+        except Exception as failed:  # a fault of a driver's or of ours must not hide the rest
+            found = [error(f"could not be looked at: {type(failed).__name__}: {failed}")]
+        yield from ((topic, finding) for finding in found)
 
 
 def show(console: Console, findings: Sequence[tuple[str, Finding]]) -> None:

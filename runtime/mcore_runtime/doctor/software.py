@@ -37,7 +37,7 @@ def packages(machine: Machine) -> list[Finding]:
             found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
         found.append(error("no inference engine", "pip install '.[runtime]', see the README's table"))
-    missing = [name for name in ("fastapi", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
         found.append(hint(f"mcore-run --web needs {', '.join(missing)}", "pip install '.[web]'"))
     said = native.describe()

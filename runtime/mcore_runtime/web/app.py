@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, WebSocket, WebSocketDisconnect
-from fastapi import Path as InPath
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode, encode
@@ -30,8 +32,6 @@ _CACHED = "private, max-age=86400"
 """Cache-Control of what is asked for by its version."""
 _GOING_AWAY, _TRY_LATER, _POLICY_VIOLATION = 1001, 1013, 1008
 """Codes with which a WebSocket is closed, as RFC 6455 and its registry name them."""
-_NUMBER = InPath(ge=1, le=1_000_000)
-_PICTURE = InPath(ge=0, le=9999)
 
 
 class Service:
@@ -51,7 +51,7 @@ class Service:
         self._sockets: set[WebSocket] = set()
 
     @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Listen to the session while the application runs."""
         self.loop = asyncio.get_running_loop()
         self.broadcaster = Broadcaster(self.session, self.loop)
@@ -92,96 +92,47 @@ class _PageFiles(StaticFiles):
         return response
 
 
-def make_app(session: Session) -> FastAPI:
+def make_app(session: Session) -> Starlette:
     """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``."""
     service = Service(session)
-    # The pages that describe an interface load their scripts from elsewhere, which must not be.
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=service.lifespan)
+    routes = [
+        Route("/", _index),
+        Mount("/static", _PageFiles(directory=_FOLDER / "static")),
+        WebSocketRoute("/api/events", service.send_events),
+        *_live_routes(service),
+        *_dive_routes(session),
+    ]
+    handlers = {UserError: _refused, HTTPException: _http_error}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan)
     app.state.service = service
-    app.include_router(_page(session))
-    app.mount("/static", _PageFiles(directory=_FOLDER / "static"))
-    app.include_router(_reading(session), prefix="/api")
-    app.include_router(_live(service), prefix="/api")
-    app.add_exception_handler(UserError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
     return app
 
 
-def _page(session: Session) -> APIRouter:
-    router = APIRouter()
-
-    @router.api_route("/", methods=["GET", "HEAD"])
-    def index() -> Response:
-        return FileResponse(_FOLDER / "pages" / "index.html", headers={"cache-control": "no-cache"})
-
-    @router.get(prometheus.PATH)
-    def metrics() -> Response:
-        return Response(prometheus.metrics_text(session.snapshot()), media_type=prometheus.CONTENT_TYPE)
-
-    return router
+def _index(_: Request) -> Response:
+    return FileResponse(_FOLDER / "pages" / "index.html", headers={"cache-control": "no-cache"})
 
 
-def _reading(session: Session) -> APIRouter:
-    router = APIRouter()
+def _live_routes(service: Service) -> list[Route]:
+    """The session as it is now, and commands."""
+    session, pictures = service.session, service.pictures
 
-    @router.get("/snapshot")
-    def snapshot() -> Response:
+    def snapshot(_: Request) -> Response:
         return _json(with_dive_words(session.snapshot()))
 
-    @router.get("/dives/{number}")
-    def dive(number: int = _NUMBER) -> Response:
-        found = session.dive(number)
-        if found is None:
-            raise HTTPException(404, f"there is no dive {number}")
-        pictures = len(session.strip(number) or ())
-        comparison = comparison_times(session.exemplar_comparison(number))
-        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
+    def metrics(_: Request) -> Response:
+        return Response(prometheus.metrics_text(session.snapshot()), media_type=prometheus.CONTENT_TYPE)
 
-    @router.get("/dives/{number}/strip/{index}.jpg")
-    def strip(request: Request, number: int = _NUMBER, index: int = _PICTURE) -> Response:
-        pictures = session.strip(number)
-        if pictures is None or index >= len(pictures):
-            raise HTTPException(404, f"there is no picture {index} of dive {number}")
-        return Response(pictures[index], media_type="image/jpeg", headers=_caching(request))
-
-    @router.get("/dives/{number}/comparison/{which}/{index}.jpg")
-    def moment(
-        request: Request, which: Literal["dive", "exemplar"], number: int = _NUMBER, index: int = _PICTURE
-    ) -> Response:
-        comparison = session.exemplar_comparison(number)
-        moments = () if comparison is None else comparison.dive if which == "dive" else comparison.exemplar
-        if index >= len(moments):
-            raise HTTPException(404, f"there is no moment {index} of dive {number} and an exemplar")
-        return Response(moments[index].jpeg, media_type="image/jpeg", headers=_caching(request))
-
-    @router.get("/dives/{number}/clip.mp4")
-    def clip(request: Request, number: int = _NUMBER) -> Response:
-        path = session.clip_path(number)
-        if path is None or not _is_within(path, Path(session.snapshot()["session"]["folder"])):
-            raise HTTPException(404, f"there is no video of dive {number}")
-        return FileResponse(path, media_type="video/mp4", headers=_caching(request))  # answers ranges too
-
-    return router
-
-
-def _live(service: Service) -> APIRouter:
-    router, session, pictures = APIRouter(), service.session, service.pictures
-
-    @router.get("/picture.jpg")
-    def picture() -> Response:
+    def picture(_: Request) -> Response:
         newest = pictures.newest()
         if newest is None:
             raise HTTPException(404, "there is no picture yet")
         return Response(newest[1], media_type="image/jpeg", headers={"x-frame": str(newest[0])})
 
-    @router.get("/stream")
-    async def stream() -> Response:
+    async def stream(_: Request) -> Response:
         if pictures.viewers >= _MAX_STREAMS:
             raise HTTPException(503, "too many look at the live picture")
         return StreamingResponse(pictures.stream(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
-    @router.post("/command")
     async def command(request: Request) -> Response:
         try:
             wanted = _read_command(await request.body())
@@ -190,11 +141,72 @@ def _live(service: Service) -> APIRouter:
         await asyncio.to_thread(session.do, wanted)
         return _json({"ok": True, "revision": session.snapshot()["revision"]})
 
-    @router.websocket("/events")
-    async def events(socket: WebSocket) -> None:
-        await service.send_events(socket)
+    return [
+        Route("/api/snapshot", snapshot),
+        Route(prometheus.PATH, metrics),
+        Route("/api/picture.jpg", picture),
+        Route("/api/stream", stream),
+        Route("/api/command", command, methods=["POST"]),
+    ]
 
-    return router
+
+def _dive_routes(session: Session) -> list[Route]:
+    """One dive: its record, its pictures, its video."""
+
+    def record(request: Request) -> Response:
+        number: int = request.path_params["number"]
+        found = session.dive(number)
+        if found is None:
+            raise HTTPException(404, f"there is no dive {number}")
+        pictures = len(session.strip(number) or ())
+        comparison = comparison_times(session.exemplar_comparison(number))
+        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
+
+    def strip(request: Request) -> Response:
+        return _jpeg(request, session.strip(request.path_params["number"]) or ())
+
+    def comparison(request: Request) -> Response:
+        moments = session.exemplar_comparison(request.path_params["number"])
+        which = {} if moments is None else {"dive": moments.dive, "exemplar": moments.exemplar}
+        return _jpeg(request, [moment.jpeg for moment in which.get(request.path_params["which"], ())])
+
+    def clip(request: Request) -> Response:
+        number: int = request.path_params["number"]
+        path = session.clip_path(number)
+        if path is None or not _is_within(path, Path(session.snapshot()["session"]["folder"])):
+            raise HTTPException(404, f"there is no video of dive {number}")
+        return FileResponse(path, media_type="video/mp4", headers=_caching(request))  # answers ranges too
+
+    dive = "/api/dives/{number:number}"
+    return [
+        Route(dive, record),
+        Route(f"{dive}/strip/{{index:number}}.jpg", strip),
+        Route(f"{dive}/comparison/{{which}}/{{index:number}}.jpg", comparison),
+        Route(f"{dive}/clip.mp4", clip),
+    ]
+
+
+class _Number(Convertor[int]):
+    """A number in an address; Starlette's own may be so long that Python refuses to read it."""
+
+    regex = "[0-9]{1,7}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
+
+
+def _jpeg(request: Request, pictures: Sequence[bytes]) -> Response:
+    """Answer with the picture that the address names."""
+    index: int = request.path_params["index"]
+    if index >= len(pictures):
+        raise HTTPException(404, f"there is no picture {index} of dive {request.path_params['number']}")
+    return Response(pictures[index], media_type="image/jpeg", headers=_caching(request))
 
 
 def _read_command(body: bytes) -> Command:
@@ -249,12 +261,6 @@ def _json(value: Any) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 409)
-
-
-def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    places = ", ".join(str(fault["loc"][-1]) for fault in error.errors())
-    return JSONResponse({"error": f"the address has a part that cannot be: {places}"}, 422)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

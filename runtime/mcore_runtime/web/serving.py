@@ -29,7 +29,7 @@ def check_page(address: str | Address) -> Address:
     Raises:
         UserError: not an address, or packages are missing.
     """
-    for package in ("fastapi", "uvicorn", "websockets"):
+    for package in ("starlette", "uvicorn", "websockets"):
         require(package, "web", "The page")
     return parse_address(address)
 

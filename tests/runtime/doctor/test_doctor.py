@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,18 +153,13 @@ def test_a_bundle_that_is_none(tmp_path: Path) -> None:
     assert [finding.level for finding in bundles.bundle(tmp_path)] == ["error"]
 
 
-def test_probes_that_fail_or_hang_are_findings() -> None:
+def test_a_probe_that_fails_is_a_finding() -> None:
     def broken() -> list[Finding]:
         raise RuntimeError("a driver")
 
-    def hanging() -> list[Finding]:
-        time.sleep(30)
-        return []
-
-    found = list(examine([("a", broken), ("b", hanging), ("c", lambda: [ok("fine")])], timeout_s=0.2))
-    assert [(topic, finding.level) for topic, finding in found] == [("a", "error"), ("b", "error"), ("c", "ok")]
+    found = list(examine([("a", broken), ("b", lambda: [ok("fine")])]))
+    assert [(topic, finding.level) for topic, finding in found] == [("a", "error"), ("b", "ok")]
     assert "RuntimeError: a driver" in found[0][1].text
-    assert "did not answer" in found[1][1].text
 
 
 def test_advice_begins_after_the_first_sentence_but_not_within_brackets() -> None:

@@ -140,7 +140,7 @@ def test_a_port_in_use_is_one_line(session: FakeSession) -> None:
 
 
 def test_the_page_has_them_too(session: FakeSession) -> None:
-    pytest.importorskip("fastapi", reason="needs the extra web")
+    pytest.importorskip("starlette", reason="needs the extra web")
     with serve(session, "127.0.0.1:0", log=lambda text: None) as page:
         status, text = get(page.url, "/metrics")
     assert status == 200

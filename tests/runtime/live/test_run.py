@@ -252,7 +252,7 @@ def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here
 
 
 def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'mcore-edge[web]'")
+    pytest.importorskip("starlette", reason="the page needs starlette: pip install 'mcore-edge[web]'")
     process = subprocess.Popen(
         command(
             meet, "--bundle", tiny_bundle, "--web", "127.0.0.1:0", "--session", "s", "--no-clips", prelude=SEES_DIVES
@@ -277,7 +277,7 @@ def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_
     tiny_bundle: Path, here: Path
 ) -> None:
     process = subprocess.run(
-        command("camera://0", "--bundle", tiny_bundle, "--web", prelude="sys.modules['fastapi'] = None"),
+        command("camera://0", "--bundle", tiny_bundle, "--web", prelude="sys.modules['starlette'] = None"),
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert process.returncode == 2

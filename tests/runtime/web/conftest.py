@@ -75,7 +75,7 @@ class Served:
 
 
 def begin(folder: Path, address: str = "127.0.0.1:0", token: str | None = None) -> Iterator[Served]:
-    for package in ("fastapi", "uvicorn", "websockets"):
+    for package in ("starlette", "uvicorn", "websockets"):
         pytest.importorskip(package, reason="the page's packages are not installed (extra: web)")
     session = FakeSession(folder)
     said: list[str] = []

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
+pytest.importorskip("starlette", reason="the page's packages are not installed (extra: web)")
 pytest.importorskip("websockets", reason="the page's packages are not installed (extra: web)")
 
 from websockets.exceptions import ConnectionClosed
@@ -82,27 +82,27 @@ def test_a_dive_is_told_whole(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    "path",
     [
-        ("/api/dives/9", 404),
-        ("/api/dives/0", 422),
-        ("/api/dives/-1", 422),
-        ("/api/dives/1e3", 422),
-        ("/api/dives/99999999999999999999", 422),
-        ("/api/dives/1/strip/12.jpg", 404),
-        ("/api/dives/1/strip/-1.jpg", 422),
-        ("/api/dives/9/strip/0.jpg", 404),
-        ("/api/dives/1/comparison/dive/15.jpg", 404),
-        ("/api/dives/9/comparison/exemplar/0.jpg", 404),
-        ("/api/dives/1/comparison/judge/0.jpg", 422),
-        ("/api/dives/1/clip.mp4", 404),
-        ("/api/nothing", 404),
+        "dives/9",
+        "dives/0",
+        "dives/-1",
+        "dives/1e3",
+        "dives/" + 5000 * "9",
+        "dives/1/strip/12.jpg",
+        "dives/1/strip/-1.jpg",
+        "dives/9/strip/0.jpg",
+        "dives/1/comparison/dive/15.jpg",
+        "dives/9/comparison/exemplar/0.jpg",
+        "dives/1/comparison/judge/0.jpg",
+        "dives/1/clip.mp4",
+        "nothing",
     ],
 )
-def test_what_is_not_there_is_said_as_json(served: Served, path: str, status: int) -> None:
+def test_what_is_not_there_is_said_as_json(served: Served, path: str) -> None:
     served.session.add_dive()
-    answer = served.ask(path)
-    assert answer.status == status
+    answer = served.ask(f"/api/{path}")
+    assert answer.status == 404
     assert answer.json()["error"]
 
 
@@ -138,7 +138,7 @@ def test_clips_are_read_in_parts(served: Served, tmp_path: Path) -> None:
 
 def test_files_of_the_page_are_sent_once(served: Served) -> None:
     answer = served.ask("/static/app.js")
-    assert answer.headers["content-type"].endswith("javascript; charset=utf-8")
+    assert "javascript" in answer.headers["content-type"]
     again = served.ask("/static/app.js", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
 

@@ -21,7 +21,7 @@ from mcore_runtime.web import serve
 from mcore_runtime.web.protocols import Session
 from tests.runtime.web.conftest import TIMEOUT_S, opened
 
-pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
+pytest.importorskip("starlette", reason="the page's packages are not installed (extra: web)")
 
 DIVES = 3
 MEET = f"synthetic://meet?seed=5&dives={DIVES}&pause=0&numbers=407C&distractors=none&pace=fast"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi", reason="the page's packages are not installed (extra: web)")
+pytest.importorskip("starlette", reason="the page's packages are not installed (extra: web)")
 pytest.importorskip("websockets", reason="the page's packages are not installed (extra: web)")
 
 from websockets.exceptions import InvalidStatus
