@@ -104,13 +104,14 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     names = [parts[0][0], *(after for _, after in parts)]
     if names[0].startswith(_TAKE_OFFS):
         return _Steps(frames, tuple(names[1:-1]))
+    # The first label is within the flight already: nobody marked where the take-off ends.
     usual = frames[-1] - usual_flight_frames(dive, height_m)
     taken_off = max(1, min(usual, frames[0] - _MIN_STEP_FRAMES))
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 
 def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
-    """Board of each dive."""
+    """Board of each dive; a dive alone may leave it open, its event rarely does."""
     found: dict[str, HeightM | None] = {}
     events: dict[str, Counter[HeightM]] = defaultdict(Counter)
     for name, record in records:
@@ -123,6 +124,7 @@ def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
         height = found[name]
         counts = events[_event(name)] or everywhere
         usual, count = counts.most_common(1)[0] if counts else (None, 0)
+        # Older tables of difficulty name the other board now and then; only armstands are certain by themselves.
         if height is None or (count >= _CLEAR * counts.total() and not record.dive_number.startswith(_ARMSTANDS)):
             height = usual
         if height is not None:
