@@ -137,18 +137,18 @@ def _decode_all(
         futures = {pool.submit(_store, record, config, cache_dir): record for record in records}
         try:
             for future in as_completed(futures):
-                try:
-                    future.result()
-                    yield futures[future], None
-                except ClipError as error:
-                    yield futures[future], error
+                yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> None:
+def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> ClipError | None:
     """Put a clip into the cache, and nothing into the future: it would keep the frames until all are done."""
-    load_clip(record, config, cache_dir)
+    try:
+        load_clip(record, config, cache_dir)
+    except ClipError as error:
+        return error
+    return None
 
 
 def clip_bytes(config: ClipConfig) -> int:
