@@ -11,10 +11,10 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.progress import progress_bar
 from mcore.data.check import check_source
 from mcore.data.commands import print_left_out, split_counts
 from mcore.data.findings import print_report
@@ -46,15 +46,9 @@ class Check:
     def run(self) -> int:
         """Check, print, and save."""
         source = read_source(self.dataset, self.frames)
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("clips", total=len(source.dives))
-            report = check_source(
-                source,
-                decode=self.decode,
-                workers=self.workers or os.cpu_count() or 1,
-                on_clip=lambda: progress.advance(task),
-            )
+        workers = self.workers or os.cpu_count() or 1
+        with progress_bar("checking clips", len(source.dives)) as on_clip:
+            report = check_source(source, decode=self.decode, workers=workers, on_clip=on_clip)
         print_report(report, Console())
         if self.json is not None:
             write_text(self.json, json.dumps(report.to_dict(), indent=1) + "\n")
