@@ -15,6 +15,7 @@ from mcore.common.progress import progress_bar
 from mcore.config import ClipConfig, from_dict, to_dict
 from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
 from mcore.data.commands import MAX_SHOWN, print_left_out
+from mcore.data.labels import LeftOut
 from mcore.data.sources import Source, read_source
 from mcore.training.config import PRESETS, PresetName
 
@@ -67,7 +68,7 @@ class Cache:
                 on_clip=on_clip,
             )
         _print_report(report, config, out, workers)
-        print_left_out([(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
+        print_left_out([LeftOut(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
         return 1 if report.unreadable else 0
 
     def _clip_config(self) -> ClipConfig:

@@ -86,7 +86,7 @@ class Convert:
             raise UserError(f"{self.source} is a list of dives already; use it as it is")
         records, left_out = usable_records(source.dives, self.validation_share, self.seed)
         if not records:
-            raise UserError(f"no dive of {self.source} can be used: {left_out[0][0]}: {left_out[0][1]}")
+            raise UserError(f"no dive of {self.source} can be used: {left_out[0].name}: {left_out[0].reason}")
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(self.out, records)
         print_left_out(left_out)
