@@ -1,6 +1,6 @@
 """Sampled clips, decoded once and kept on disk as memory-mappable arrays.
 
-A clip's file is named by a hash of everything its pixels depend on (the video's path, size and time of
+A clip's file is named by a hash of everything that its pixels depend on (the video's path, size and time of
 change, the clip's limits, the sampling contract), so a changed video or contract simply never meets an old
 file. Torch-free.
 """
@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,43 +104,51 @@ def fill_cache(
     """
     began = time.perf_counter()
     cache_dir.mkdir(parents=True, exist_ok=True)
+    records = list(records)
     missing: list[DiveRecord] = []
     unreadable: list[tuple[Path, str]] = []
-    num_there = 0
     for record in records:
         try:
-            if _read_cached(record, config, cache_dir) is None:
+            if not _is_cached(record, config, cache_dir):
                 missing.append(record)
                 continue
-            num_there += 1
-        except ClipError as error:  # there is no such video
+        except ClipError as error:
             if not skip_unreadable:
                 raise
             unreadable.append((record.path, str(error)))
         on_clip()
+    num_there = len(records) - len(missing) - len(unreadable)
     _check_space(len(missing), config, cache_dir, advice)
-    num_new = 0
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        futures = {pool.submit(_store, record, config, cache_dir): record for record in missing}
-        try:
-            for future in as_completed(futures):
-                try:
-                    future.result()
-                    num_new += 1
-                except ClipError as error:
-                    if not skip_unreadable:
-                        raise
-                    unreadable.append((futures[future].path, str(error)))
-                on_clip()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for record, problem in _decode_all(missing, config, cache_dir, workers):
+        if problem is not None:
+            if not skip_unreadable:
+                raise problem
+            unreadable.append((record.path, str(problem)))
+        on_clip()
+    num_new = len(records) - num_there - len(unreadable)
     return CacheReport(num_new, num_there, tuple(sorted(unreadable)), time.perf_counter() - began)
 
 
-def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> None:
+def _decode_all(
+    records: Sequence[DiveRecord], config: ClipConfig, cache_dir: Path, workers: int
+) -> Iterator[tuple[DiveRecord, ClipError | None]]:
+    """Put clips into the cache by several threads; yields each as it is done, with what kept it from being read."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = {pool.submit(_store, record, config, cache_dir): record for record in records}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _store(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> ClipError | None:
     """Put a clip into the cache, and nothing into the future: it would keep the frames until all are done."""
-    load_clip(record, config, cache_dir)
+    try:
+        load_clip(record, config, cache_dir)
+    except ClipError as error:
+        return error
+    return None
 
 
 def clip_bytes(config: ClipConfig) -> int:
@@ -160,6 +168,15 @@ def _check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: st
             f"the cache of {num_clips} clips needs {needed / 1e9:.1f} GB, {cache_dir} has {free / 1e9:.1f} GB free; "
             f"{advice}"
         )
+
+
+def _is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
+    """Say whether a dive's frames lie in the cache, whole.
+
+    Raises:
+        ClipError: there is no such video.
+    """
+    return _read_cached(record, config, cache_dir) is not None
 
 
 def _read_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> LoadedClip | None:

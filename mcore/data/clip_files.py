@@ -6,10 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from mcore.common.errors import UserError
+from mcore.common.progress import progress_bar
 from mcore.config import ClipConfig
 from mcore.data.cache import CACHE, fill_cache
 from mcore.data.manifest import DiveRecord
@@ -55,7 +53,5 @@ def decode_missing(records: Sequence[DiveRecord], config: ClipConfig, cache_dir:
         cache_dir: folder of the cache.
         workers: threads, two at least.
     """
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("decoding clips", total=len(records))
-        fill_cache(records, config, cache_dir, workers=max(2, workers), on_clip=lambda: progress.advance(task))
+    with progress_bar("decoding clips", len(records)) as on_clip:
+        fill_cache(records, config, cache_dir, workers=max(2, workers), on_clip=on_clip)

@@ -37,6 +37,15 @@ class LabelledDive:
     """What each of ``step_frames`` changes, such as ``Back -> 1.5 Twists``; None where steps have no names."""
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A dive that cannot be used."""
+
+    name: str
+    """How its data set calls it."""
+    reason: str
+
+
 def transitions_of_steps(step_frames: Sequence[int]) -> tuple[int, int] | None:
     """Reduce a dive's steps to take-off, flight and entry (docs/reference/network.md, section 7).
 

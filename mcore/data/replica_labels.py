@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcore.common.errors import DiveNumberError, UserError
-from mcore.data.labels import VALIDATION_SHARE, LabelledDive, with_validation
+from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
@@ -34,7 +34,7 @@ class _Steps:
 
 def replica_labels(
     dives: Sequence[LabelledDive], validation_share: float = VALIDATION_SHARE
-) -> tuple[list[ReplicaLabel], list[tuple[str, str]]]:
+) -> tuple[list[ReplicaLabel], list[LeftOut]]:
     """Complete the labels of a data set for replicas.
 
     The board is what the clip's name says (``10m``), or what the difficulty says by the rule book; where both boards
@@ -47,20 +47,17 @@ def replica_labels(
             ``mcore-data convert`` chooses it.
 
     Returns:
-        The labels in the order of the data set, and (name, reason) of each dive that can have no replica.
+        The labels in the order of the data set, and the dives that can have no replica.
     """
     dives = with_validation(dives, validation_share)
     heights = _heights([(dive.name, dive.record) for dive in dives if dive.record is not None])
-    found = [(dive.name, _label_or_reason(dive, heights.get(dive.name))) for dive in dives]
-    labels = [label for _, label in found if isinstance(label, ReplicaLabel)]
-    return labels, [(name, reason) for name, reason in found if isinstance(reason, str)]
-
-
-def _label_or_reason(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel | str:
-    try:
-        return _label(dive, height_m)
-    except UserError as error:
-        return str(error)
+    labels, left_out = [], []
+    for dive in dives:
+        try:
+            labels.append(_label(dive, heights.get(dive.name)))
+        except UserError as error:  # noqa: PERF203 - one dive must not hide the others
+            left_out.append(LeftOut(dive.name, str(error)))
+    return labels, left_out
 
 
 def _label(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel:
@@ -69,12 +66,8 @@ def _label(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel:
         raise UserError(dive.problem or "labels cannot be read")
     if height_m is None:
         raise UserError(f"{record.dive_number} of difficulty {record.difficulty} has no board by the rule book")
-    missing = [name for name in ("difficulty", "split", "num_frames") if getattr(record, name) is None]
-    if missing or dive.step_frames is None:
-        raise UserError(f"no {', '.join(missing) or 'steps'}; a replica needs them")
-    assert record.difficulty is not None
-    assert record.split is not None
-    assert record.num_frames is not None
+    if record.difficulty is None or record.split is None or record.num_frames is None or dive.step_frames is None:
+        raise UserError("a replica needs a difficulty, a split, the number of frames and the first frame of each step")
     steps = _complete_steps(DiveNumber.parse(record.dive_number), dive, height_m)
     return ReplicaLabel(
         clip=dive.name,
@@ -104,13 +97,14 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     names = [parts[0][0], *(after for _, after in parts)]
     if names[0].startswith(_TAKE_OFFS):
         return _Steps(frames, tuple(names[1:-1]))
+    # The first label is within the flight already: nobody marked where the take-off ends.
     usual = frames[-1] - usual_flight_frames(dive, height_m)
     taken_off = max(1, min(usual, frames[0] - _MIN_STEP_FRAMES))
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 
 def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
-    """Board of each dive."""
+    """Board of each dive; a dive alone may leave it open, its event rarely does."""
     found: dict[str, HeightM | None] = {}
     events: dict[str, Counter[HeightM]] = defaultdict(Counter)
     for name, record in records:
@@ -123,6 +117,7 @@ def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
         height = found[name]
         counts = events[_event(name)] or everywhere
         usual, count = counts.most_common(1)[0] if counts else (None, 0)
+        # Older tables of difficulty name the other board now and then; only armstands are certain by themselves.
         if height is None or (count >= _CLEAR * counts.total() and not record.dive_number.startswith(_ARMSTANDS)):
             height = usual
         if height is not None:

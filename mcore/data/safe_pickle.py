@@ -153,14 +153,13 @@ class _Array:
         if dtype.dtype.hasobject:
             if not isinstance(data, list) or len(data) != count:
                 raise ValueError(f"an object array of shape {shape} without its {count} values")
-            array: NDArray[Any] = np.fromiter((_plain(value, done) for value in data), object, count)
-            return array.reshape(shape, order=order)
+            objects: NDArray[Any] = np.fromiter((_plain(value, done) for value in data), object, count)
+            return objects.reshape(shape, order=order)
         data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
         if not isinstance(data, bytes | bytearray) or len(data) != count * dtype.dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and type {dtype.dtype} without its bytes")
-        values: NDArray[Any] = np.ndarray(shape, dtype.dtype, data, order=order)
-        copied: NDArray[Any] = values.copy(order)
-        return copied
+        array: NDArray[Any] = np.ndarray(shape, dtype.dtype, data, order=order).copy(order)
+        return array
 
 
 def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from mcore.common.errors import UserError
 from mcore.data.finediving import is_finediving, read_finediving, read_finediving_labels
-from mcore.data.labels import VALIDATION_SHARE, LabelledDive, with_validation
+from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
 from mcore.data.manifest import MANIFEST, DiveRecord, scan_manifest
 from mcore.data.mtl_aqa import is_mtl_aqa, read_mtl_aqa
 
@@ -58,7 +58,7 @@ def read_source(path: str | Path, frames: str | Path | None = None) -> Source:
 
 def usable_records(
     dives: Sequence[LabelledDive], validation_share: float = VALIDATION_SHARE, seed: int = 0
-) -> tuple[list[DiveRecord], list[tuple[str, str]]]:
+) -> tuple[list[DiveRecord], list[LeftOut]]:
     """Choose what training and evaluation can use, and a validation split where there is none.
 
     Test dives always stay, so that figures are about the whole split; training and validation dives without
@@ -70,14 +70,14 @@ def usable_records(
         seed: of the choice of validation dives.
 
     Returns:
-        The records with absolute paths, and (name, reason) of each dive left out.
+        The records with absolute paths, and the dives left out.
     """
     labelled = any(dive.record is not None and dive.record.transition_frames is not None for dive in dives)
     reasons = [(dive, _reason_to_leave_out(dive, labelled)) for dive in dives]
     usable = with_validation((dive for dive, reason in reasons if reason is None), validation_share, seed)
     records = [dive.record for dive in usable if dive.record is not None]
     absolute = [replace(record, path=Path(os.path.abspath(record.path))) for record in records]
-    return absolute, [(dive.name, reason) for dive, reason in reasons if reason is not None]
+    return absolute, [LeftOut(dive.name, reason) for dive, reason in reasons if reason is not None]
 
 
 def _reason_to_leave_out(dive: LabelledDive, labelled: bool) -> str | None:

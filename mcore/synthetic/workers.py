@@ -5,15 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
+from mcore.common.progress import progress_bar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -32,10 +30,15 @@ def render_all(render: Callable[[Job], Result], jobs: Sequence[Job], workers: in
     """
     if not jobs:
         return []
-    with worker_pool(min(workers or os.cpu_count() or 1, len(jobs))) as pool:
-        results = pool.map(render, jobs, chunksize=1)
-        console = Console(stderr=True)
-        return list(track(results, "rendering dives", len(jobs), console=console, disable=not sys.stderr.isatty()))
+    results = []
+    with (
+        worker_pool(min(workers or os.cpu_count() or 1, len(jobs))) as pool,
+        progress_bar("rendering dives", len(jobs)) as on_dive,
+    ):
+        for result in pool.map(render, jobs, chunksize=1):
+            results.append(result)
+            on_dive()
+    return results
 
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_there_and_back() -> None:
     assert decode(Whole, encode(whole, indent=2), "x") == whole
     assert convert(Whole, {"parts": [], "count": 0}, "x") == Whole((), 0)
     assert encode([float("nan"), 1.5]) == "[null,1.5]"
+
+
+def test_paths_and_numbers_kept_as_text() -> None:
+    assert decode(dict[str, Path], '{"a": "b/c"}', "x") == {"a": Path("b/c")}
+    with pytest.raises(UserError, match="Expected `path`, got `int`"):
+        convert(Path, 3, "x")
+    assert convert(Part, {"name": "a", "length_mm": "2.5"}, "x", strict=False) == Part("a", 2.5)
+    with pytest.raises(UserError, match="`length_mm`"):
+        convert(Part, {"name": "a", "length_mm": "2.5"}, "x")
 
 
 @pytest.mark.parametrize(

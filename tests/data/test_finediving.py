@@ -215,7 +215,7 @@ def test_labels_as_json_lines(tmp_path: Path) -> None:
 def test_the_real_labels_can_be_trained_on(labels_file: Path) -> None:
     dives_read = read_source(labels_file, "nowhere").dives
     records, left_out = usable_records(dives_read)
-    assert [name for name, _ in left_out] == ["03/24", "03/67"]
+    assert [dive.name for dive in left_out] == ["03/24", "03/67"]
     assert Counter(record.split for record in records) == {"train": 2022, "val": 227, "test": 749}
     for record in records:
         if record.transition_frames is not None and record.num_frames is not None:

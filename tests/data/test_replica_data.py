@@ -204,7 +204,7 @@ def test_boards_and_steps_are_completed(tmp_path: Path) -> None:
     assert 1 <= first.step_frames[0] < 20
     assert first.step_frames[1:] == (36, 52)
     assert second.height_m == 10
-    assert {name for name, _ in left_out} == {"08/1", "08/2", "08/3"}
+    assert {dive.name for dive in left_out} == {"08/1", "08/2", "08/3"}
 
 
 def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -56,18 +56,10 @@ def test_resize_is_antialiased_and_ignores_the_aspect_ratio() -> None:
     assert np.abs(small[:, 2:-2].astype(int) - 127).max() <= 4
 
 
-def test_crop_takes_rows_44_to_155() -> None:
-    rows = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None, None], (2, 200, 112, 3))
-    square = crop(rows, CONFIG)
-    assert square.shape == (2, 112, 112, 3)
-    assert square[0, 0, 0, 0] == 44
-    assert square[0, -1, 0, 0] == 155
-
-
-@pytest.mark.parametrize(("top", "left"), [(0, 0), (88, 0), (13, 0)])
-def test_crop_at_a_position(top: int, left: int) -> None:
+@pytest.mark.parametrize(("place", "first_row"), [((), 44), ((0, 0), 0), ((88, 0), 88), ((13, 0), 13)])
+def test_crop(place: tuple[int, ...], first_row: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 200, 112, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(crop(frames, CONFIG, top, left), frames[:, top : top + 112, left : left + 112])
+    np.testing.assert_array_equal(crop(frames, CONFIG, *place), frames[:, first_row : first_row + 112])
 
 
 @pytest.mark.parametrize(("top", "left"), [(-1, 0), (89, 0), (0, 1)])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from mcore.data.labels import LeftOut
 from mcore.data.manifest import SPLITS, DiveRecord
 
 MAX_SHOWN = 5
 """Problems that are printed; the rest is counted."""
 
 
-def print_left_out(left_out: Sequence[tuple[str, str]]) -> None:
-    """Print which dives were left out, and why: (name, reason) each."""
-    for name, reason in left_out[:MAX_SHOWN]:
-        print(f"left out {name}: {reason}", file=sys.stderr)
+def print_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Print which dives were left out, and why."""
+    for dive in left_out[:MAX_SHOWN]:
+        print(f"left out {dive.name}: {dive.reason}", file=sys.stderr)
     if len(left_out) > MAX_SHOWN:
         print(f"left out {len(left_out) - MAX_SHOWN} more; mcore-data check names them", file=sys.stderr)
 

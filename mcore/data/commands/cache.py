@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
 from mcore.common.errors import UserError
+from mcore.common.progress import progress_bar
 from mcore.config import NETWORKS, ClipConfig, PresetName, from_dict, to_dict
 from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
 from mcore.data.commands import MAX_SHOWN, print_left_out
+from mcore.data.labels import LeftOut
 from mcore.data.sources import Source, read_source
 
 _SIZES = ("resize_height", "resize_width")
@@ -56,9 +56,7 @@ class Cache:
         out = self.out or _default_folder(source)
         records = [dive.record for dive in source.dives if dive.record is not None]
         workers = self.workers or os.cpu_count() or 1
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("decoding clips", total=len(records))
+        with progress_bar("decoding clips", len(records)) as on_clip:
             report = fill_cache(
                 records,
                 config,
@@ -66,10 +64,10 @@ class Cache:
                 workers=workers,
                 skip_unreadable=True,
                 advice="choose another folder with --out, or decode fewer frames or smaller ones",
-                on_clip=lambda: progress.advance(task),
+                on_clip=on_clip,
             )
         _print_report(report, config, out, workers)
-        print_left_out([(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
+        print_left_out([LeftOut(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
         return 1 if report.unreadable else 0
 
     def _clip_config(self) -> ClipConfig:

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.progress import progress_bar
 from mcore.data.check import check_source
 from mcore.data.commands import print_left_out, split_counts
 from mcore.data.findings import print_report
@@ -46,15 +46,9 @@ class Check:
     def run(self) -> int:
         """Check, print, and save."""
         source = read_source(self.dataset, self.frames)
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("clips", total=len(source.dives))
-            report = check_source(
-                source,
-                decode=self.decode,
-                workers=self.workers or os.cpu_count() or 1,
-                on_clip=lambda: progress.advance(task),
-            )
+        workers = self.workers or os.cpu_count() or 1
+        with progress_bar("checking clips", len(source.dives)) as on_clip:
+            report = check_source(source, decode=self.decode, workers=workers, on_clip=on_clip)
         print_report(report, Console())
         if self.json is not None:
             write_text(self.json, json.dumps(report.to_dict(), indent=1) + "\n")
@@ -92,7 +86,7 @@ class Convert:
             raise UserError(f"{self.source} is a list of dives already; use it as it is")
         records, left_out = usable_records(source.dives, self.validation_share, self.seed)
         if not records:
-            raise UserError(f"no dive of {self.source} can be used: {left_out[0][0]}: {left_out[0][1]}")
+            raise UserError(f"no dive of {self.source} can be used: {left_out[0].name}: {left_out[0].reason}")
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(self.out, records)
         print_left_out(left_out)
