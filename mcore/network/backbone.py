@@ -20,7 +20,7 @@ from mcore.network.gated_shift import GatedShift, TemporalShift
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch-norm, and a ReLU unless told otherwise."""
+    """Convolution without bias, batch-norm, and a ReLU or none."""
 
     def __init__(
         self,

@@ -210,7 +210,7 @@ def test_predictions_that_cannot_be_compared(
         (["{worse}", "{better}", "--num-resamples", "0"], "at least 1"),
     ],
 )
-def test_mistakes_exit_with_2(
+def test_errors_exit_with_2(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     (tmp_path / "empty").mkdir()

@@ -28,14 +28,14 @@ from mcore.training.loop import (
 from mcore.training.losses import default_weights, loss_names
 from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
 from mcore.video import read_clip
-from tests.fake_dives import CLIP, MODEL, write_fake_dives
+from tests.fake_dives import CLIP, MODEL
 
 PUBLISHED = TrainingConfig()
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[DiveRecord]:
-    return read_manifest(write_fake_dives(tmp_path_factory.mktemp("dives")))
+def records(manifest: Path) -> list[DiveRecord]:
+    return read_manifest(manifest)
 
 
 @pytest.fixture(scope="module")
