@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,8 +218,3 @@ def test_errors_exit_with_2(
     argv = [argument.format(**folders) for argument in arguments]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert reason in capsys.readouterr().err
-
-
-def test_comparing_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import mcore.compare"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import warnings
 from typing import Any
 
@@ -13,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import mcore
-from mcore.common.errors import MissingDependencyError, UserError
+from mcore.common.errors import UserError
 from mcore.config import BACKBONES, BackboneConfig, ModelConfig, ShiftKind
 from mcore.network.backbone import RegNetY
 from mcore.network.gated_shift import GatedShift, TemporalShift, num_shifted_channels
@@ -265,9 +263,3 @@ def test_compare_refuses_foreign_tokens(
 def test_impossible_backbones_are_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         dataclasses.replace(BackboneConfig(widths=(16, 32), depths=(1, 1)), **values)  # type: ignore[arg-type]
-
-
-def test_without_torch_loading_a_checkpoint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingDependencyError, match=r"mcore-edge\[train\]"):
-        _ = mcore.load_checkpoint
