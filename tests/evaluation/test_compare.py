@@ -205,6 +205,7 @@ def test_predictions_that_cannot_be_compared(
         (["{worse}", "{better}", "--split", "val"], "holds no evaluation of the val dives"),
         (["{better}/test", "{worse}/test", "--split", "val"], "is an evaluation of the test dives, not of val"),
         (["{worse}", "{damaged}"], "cannot be read"),
+        (["{worse}", "{old}"], "is of an earlier version; evaluate the run again"),
         (["{worse}", "{better}", "--num-resamples", "0"], "at least 1"),
     ],
 )
@@ -214,7 +215,11 @@ def test_errors_exit_with_2(
     (tmp_path / "empty").mkdir()
     damaged = shutil.copytree(runs / "better", tmp_path / "damaged")
     (damaged / "config.json").write_text("{")
-    folders = {"worse": runs / "worse", "better": runs / "better", "empty": tmp_path / "empty", "damaged": damaged}
+    old = shutil.copytree(runs / "better", tmp_path / "old")
+    text = (old / "test" / "metrics.json").read_text()
+    (old / "test" / "metrics.json").write_text(text.replace('"baseline"', '"yardstick"'))
+    folders = {name: runs / name for name in ("worse", "better")} | {"damaged": damaged, "old": old}
+    folders["empty"] = tmp_path / "empty"
     argv = [argument.format(**folders) for argument in arguments]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert reason in capsys.readouterr().err

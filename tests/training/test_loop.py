@@ -165,14 +165,6 @@ def test_divergence_is_an_error_and_is_not_saved(model: MCoRe, batches: list[Pai
     assert steps == []
 
 
-def test_meter_is_the_mean_over_pairs() -> None:
-    meter = LossMeter()
-    meter.add(dict.fromkeys(loss_names(), 1.0), 3)
-    meter.add(dict.fromkeys(loss_names(), 5.0), 1)
-    assert meter.means() == dict.fromkeys(loss_names(), 2.0)
-    assert meter.num_steps == 2
-
-
 def test_gradient_clipping_bounds_the_step(model: MCoRe, batches: list[PairBatch]) -> None:
     recipe = dataclasses.replace(PUBLISHED, gradient_clip_norm=1e-3)
     optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 1.0, "base_lr": 1.0}])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.config import ClipConfig
+from mcore.metrics import MetricError, srcc
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.split import SplitBackbone
@@ -266,10 +267,11 @@ def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]
 
 
 def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's correlation without SciPy, which a device need not have; equal scores share their mean rank."""
-    a, b = (np.sign(x[:, None] - x).sum(1) for x in (first, second))  # ranks around 0, doubled
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm else float(np.array_equal(first, second))
+    """Spearman's correlation; where all scores are the same there are no ranks, and equal ones agree."""
+    try:
+        return srcc(first, second)
+    except MetricError:
+        return float(np.array_equal(first, second))
 
 
 def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
