@@ -18,8 +18,8 @@ STAGES = ("take-off", "flight", "entry")
 
 ShiftKind = Literal["gated", "tsm", "none"]
 Decoding = Literal["published", "ordered", "thirds"]
-"""How transitions are found. published: each in its half of the clip; ordered: the most probable pair of the whole
-clip; thirds: not at all."""
+"""Rule of transitions. published: each in its half of the clip; ordered: the most probable pair of the whole clip;
+thirds: not looked for."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,14 @@ def golden(reference_dir: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """List of eight fake dives of each of two numbers; the clips that one test decodes serve the others."""
+    from tests.fake_dives import write_fake_dives
+
+    return write_fake_dives(tmp_path_factory.mktemp("dives"))
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> ModelConfig:
     """The whole network, small enough for tests."""
     return ModelConfig(

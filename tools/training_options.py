@@ -123,7 +123,7 @@ def run(arguments: Arguments) -> int:
     rows = [_row(name, seconds, arguments.pairs, memory_mb[name]) for name in steps]
     _print(rows, device)
     if arguments.write is not None:
-        about = {"torch": torch.__version__, "date": date.today().isoformat(), "machine": platform.machine()}
+        about = {"torch": str(torch.__version__), "date": date.today().isoformat(), "machine": platform.machine()}
         about |= {"device": device.type, "preset": arguments.preset}
         write_text(arguments.write, encode({**about, "pairs": arguments.pairs, "rows": rows}, indent=2) + "\n")
     return 0

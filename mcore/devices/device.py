@@ -1,4 +1,4 @@
-"""Where tensors live: the one place that turns ``--device`` into a torch device."""
+"""Choice of the torch device that ``--device`` names."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _LOST_PEER_WORDS = (
     "gloo",
     "Timed out waiting",
 )
-"""What the backends say of a peer that does not answer any more; gloo raises plain RuntimeErrors."""
+"""Words of the backends' errors about a peer that does not answer any more; gloo's are plain RuntimeErrors."""
 
 
 @dataclass(frozen=True)

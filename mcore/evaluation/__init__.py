@@ -1,1 +1,4 @@
-"""Evaluation of predictions: metrics with intervals, baselines, files and plots. Torch-free but for ``scoring``."""
+"""Evaluation of predictions: metrics with intervals, baselines, files and plots.
+
+Only ``clips``, ``scoring`` and ``run`` need torch.
+"""

@@ -73,10 +73,10 @@ def different_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     """Find the settings in which runs differ, in the order of their files; None where a run has no such setting."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     values = {name: tuple(run.settings.get(name) for run in runs) for name in names}
-    told = {
+    known = {
         name: [value for run, value in zip(runs, each, strict=True) if run.tells(name)] for name, each in values.items()
     }
-    return {name: each for name, each in values.items() if any(value != told[name][0] for value in told[name])}
+    return {name: each for name, each in values.items() if any(value != known[name][0] for value in known[name])}
 
 
 def _check_labels(first: Run, other: Run, common: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from mcore.evaluation.report import METRICS, PREDICTIONS, read_summary
 CONFIG = "config.json"
 """Recipe of a training, beside its checkpoints, which carry the same."""
 EVALUATION = "evaluation."
-"""How names of an evaluation's settings begin."""
+"""Prefix of the names of an evaluation's settings."""
 _EVALUATION_SETTINGS = (
     "checkpoint_sha256",
     "checkpoint_epoch",
@@ -30,7 +30,7 @@ _EVALUATION_SETTINGS = (
     "seed",
 )
 _NOT_SETTINGS = ("data.manifest", "data.manifest_relative")
-"""Where the list of dives lies differs between machines; ``data.sha256`` says which list it is."""
+"""The list's path differs between machines; ``data.sha256`` says which list it is."""
 
 
 @dataclass(frozen=True)

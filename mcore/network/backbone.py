@@ -20,7 +20,7 @@ from mcore.network.gated_shift import GatedShift, TemporalShift
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch-norm, and a ReLU unless told otherwise."""
+    """Convolution without bias, batch-norm, and a ReLU or none."""
 
     def __init__(
         self,
@@ -68,8 +68,10 @@ class Block(nn.Module):
         self.shift: GatedShift | TemporalShift | None = None
         if config.shift != "none":
             self.shift = (GatedShift if config.shift == "gated" else TemporalShift)(channels_in)
+        # RegNet's bottleneck ratio is 1: all three convolutions have the stage's width.
         self.conv1 = ConvNorm(channels_in, channels, 1)
         self.conv2 = ConvNorm(channels, channels, 3, stride=stride, groups=groups)
+        # Of the block's input, not of its output: a stage's first block squeezes to fewer channels (as in timm).
         self.se = SqueezeExcite(channels, round(channels_in * config.se_ratio))
         self.conv3 = ConvNorm(channels, channels, 1, relu=False)
         self.downsample: ConvNorm | None = None
@@ -82,9 +84,10 @@ class Block(nn.Module):
         if self.shift is None:
             x = self.conv1(x)
         else:
+            # The published shift also permutes channels; here the next weight's columns are permuted instead.
             weight = self.shift.fold_channel_order(self.conv1.conv.weight)
             x = self.conv1(self.shift(x, num_frames), weight)
-        x = self.conv3(self.se(self.conv2(x)))
+        x = self.conv3(self.se(self.conv2(x)))  # (B*T, C, H/stride, W/stride)
         return F.relu(x + shortcut)
 
 
@@ -99,6 +102,7 @@ class RegNetY(nn.Module):
         channels = config.stem_width
         for number, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True), start=1):
             stage = nn.ModuleDict()
+            # The first block of each stage halves the maps and changes the width.
             for block in range(1, depth + 1):
                 stage[f"b{block}"] = Block(channels, width, 2 if block == 1 else 1, config)
                 channels = width
@@ -148,7 +152,7 @@ class RegNetY(nn.Module):
         num_frames = clips.shape[2]
         again = self.activation_checkpointing and self.training and torch.is_grad_enabled()
         x = clips.transpose(1, 2).flatten(0, 1)  # (B*T, 3, H, W)
-        x = self.stem(x)
+        x = self.stem(x)  # (B*T, stem width, H/2, W/2)
         for name in self.stage_names:
             for block in self.get_submodule(name).children():
                 if again:  # no block draws random numbers, so none need restoring

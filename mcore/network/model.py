@@ -84,7 +84,9 @@ class MCoRe(nn.Module):
         features = self.features(torch.cat([queries, exemplars]))  # (2B, T, D)
         transitions = torch.cat([query_transitions, exemplar_transitions])
         tokens = stage_tokens(features, transitions, self.config.tokens_per_stage)  # (2B, P, D)
-        q, e = tokens.chunk(2)
+        q, e = tokens.chunk(2)  # (B, P, D) both
+        # Both directions in one pass: the regression loss wants score(query) - score(exemplar) and its negative, which
+        # the decoder does not give by itself.
         both = self.token_deltas(tokens, torch.cat([e, q])).mean(1)  # (2B,)
         delta, reverse_delta = both.chunk(2)
         return PairOutput(self.segmenter(features), q, e, delta, reverse_delta)

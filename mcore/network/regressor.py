@@ -33,7 +33,7 @@ class CrossAttention(nn.Module):
         # Written out: with a handful of tokens a fused kernel gains nothing, and exported it is three times the nodes.
         queries = split(self.q_map(q)) * (q.shape[2] // self.heads) ** -0.5
         keys = self.k_map(v).unflatten(2, (self.heads, -1)).permute(0, 2, 3, 1)  # (N, H, D/H, K)
-        mixed = (queries @ keys).softmax(-1) @ split(self.v_map(v))
+        mixed = (queries @ keys).softmax(-1) @ split(self.v_map(v))  # (N, H, K, K) @ (N, H, K, D/H)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))  # (N, K, D)
         return out
 
@@ -65,6 +65,7 @@ class DecoderLayer(nn.Module):
 
     def forward(self, q: Tensor, v: Tensor) -> Tensor:
         """Refine q (N, K, D) by v (N, K, D)."""
+        # Each layer normalises the exemplar anew but never refines it: only the query's tokens change.
         q = q + self.attn(self.norm_q(q), self.norm_v(v))
         out: Tensor = q + self.mlp(self.norm2(q))
         return out

@@ -29,7 +29,7 @@ class Segmenter(nn.Module):
         Returns:
             (B, T, 2) raw logits: channel 0 take-off -> flight, channel 1 flight -> entry.
         """
-        hidden, _ = self.gru(features)  # (B, T, 2D)
+        hidden, _ = self.gru(features)  # (B, T, 2D): forwards, backwards
         logits: Tensor = self.output(self.dropout(hidden))
         return logits
 
@@ -47,6 +47,6 @@ def decode_transitions(logits: Tensor) -> Tensor:
         (B, 2) int64: first frame of the flight and first frame of the entry, 0 < t1 < t2 < T.
     """
     half = logits.shape[1] // 2
-    flight = logits[:, :half, 0].argmax(dim=1).clamp(min=1)
-    entry = logits[:, half:, 1].argmax(dim=1) + half
+    flight = logits[:, :half, 0].argmax(dim=1).clamp(min=1)  # (B,); a flight from frame 0 would leave no take-off
+    entry = logits[:, half:, 1].argmax(dim=1) + half  # (B,); later than the flight by construction
     return torch.stack([flight, entry], dim=1)

@@ -31,6 +31,8 @@ def interpolation_matrix(transitions: Tensor, num_frames: int, tokens_per_stage:
     token = torch.arange(tokens_per_stage, dtype=torch.float32, device=transitions.device)  # (K,)
     position = (start[:, :, None] + token * step[:, :, None]).flatten(1)  # (B, 3K)
     frame = torch.arange(num_frames, dtype=torch.float32, device=transitions.device)  # (T,)
+    # Linear interpolation is a hat around the position: 1 there, 0 from the neighbouring frames on. No gather, so that
+    # the exported graph has the same shape for all boundaries.
     return torch.relu(1 - (frame - position[:, :, None]).abs())  # (B, 3K, T)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -66,9 +66,8 @@ def load_start_weights(model: MCoRe, path: Path) -> StartWeights:
     taken = [layer for layer in layers if layer not in misfits]
     if not any(_is_of_a_block(layer) for layer in taken):
         raise CheckpointError(
-            f"{path} has another backbone: {_describe(checkpoint.config.backbone)}; this network's is "
-            f"{_describe(model.config.backbone)}, and nothing of its blocks fits. Take the checkpoint's backbone "
-            f"({_flags(checkpoint.config.backbone, model.config.backbone)}), or another checkpoint"
+            f"{path} has another backbone, and nothing of its blocks fits this network. Take the checkpoint's "
+            f"({_describe(checkpoint.config.backbone)}), or another checkpoint"
         )
     fitting = {name: given[name] for name in own if _layer(name) not in misfits}
     model.load_state_dict(fitting, strict=False)
@@ -125,28 +124,10 @@ def _prefixes(layer: str) -> list[str]:
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
-def _name(backbone: BackboneConfig) -> str | None:
-    named = (name for name, each in BACKBONES.items() if replace(each.config, shift=backbone.shift) == backbone)
-    return next(named, None)
-
-
 def _describe(backbone: BackboneConfig) -> str:
-    numbers = f"stem {backbone.stem_width}, widths {_words(backbone.widths)}, depths {_words(backbone.depths)}"
-    name = _name(backbone)
-    return numbers if name is None else f"{name} ({numbers})"
-
-
-def _flags(wanted: BackboneConfig, own: BackboneConfig) -> str:
-    """The training's flags that turn one backbone into another."""
-    if (name := _name(wanted)) is not None:
-        return f"--backbone {name}"
-    changed = {each.name: getattr(wanted, each.name) for each in fields(wanted) if each.name != "shift"}
-    return " ".join(
-        f"--model.backbone.{name.replace('_', '-')} {_words(value)}"
-        for name, value in changed.items()
-        if value != getattr(own, name)
-    )
-
-
-def _words(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """The flags of a training that name this backbone."""
+    for name, each in BACKBONES.items():
+        if replace(each.config, shift=backbone.shift) == backbone:
+            return f"--backbone {name}"
+    numbers = {"stem-width": (backbone.stem_width,), "widths": backbone.widths, "depths": backbone.depths}
+    return " ".join(f"--model.backbone.{flag} {' '.join(map(str, value))}" for flag, value in numbers.items())

@@ -216,7 +216,7 @@ class TrainingOptions:
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=TrainingConfig)
     """Recipe."""
     compute: Annotated[ComputeConfig, tyro.conf.arg(name="")] = field(default_factory=ComputeConfig)
-    """How the recipe is computed; a resumed run keeps it unless told otherwise."""
+    """How the recipe is computed; a resumed run keeps what no flag changes."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Network."""
 

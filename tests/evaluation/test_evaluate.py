@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 import re
 import shutil
 from pathlib import Path
@@ -20,15 +18,11 @@ from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_m
 from mcore.evaluate import main
 from mcore.evaluation.assessment import Outcome, assess, split_figures
 from mcore.evaluation.baselines import constant_transitions, dive_number_means
-from mcore.evaluation.report import EVALUATION_FILES
+from mcore.evaluation.predictions import read_predictions
+from mcore.evaluation.report import EVALUATION_FILES, read_summary
 from mcore.network.checkpoint import save_checkpoint
 from mcore.network.model import MCoRe
-from tests.fake_dives import CLIP, MODEL, write_fake_dives
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dives(tmp_path_factory.mktemp("dives"))
+from tests.fake_dives import CLIP, MODEL
 
 
 @pytest.fixture(scope="module")
@@ -121,38 +115,33 @@ def test_split_figures_are_those_of_the_table() -> None:
     assert list(figures) == list(rows)
 
 
-def test_command_writes_table_json_csv_and_picture(
+def test_command_writes_table_json_csv_and_pictures(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = [str(checkpoint), "--data", str(manifest), "--out", str(tmp_path), "--num-resamples", "50"]
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(checkpoint, run / "best.pt")
+    argv = [str(run / "best.pt"), "--data", str(manifest), "--num-resamples", "20"]
     assert main(argv) == 0
     printed = capsys.readouterr().out
-    assert "4 test dives" in printed
-    assert "epoch 7" in printed
-    for title in ("SRCC", "R-l2 x100", "MAE, points", "MAE, award (0 to 10)", "AIoU@0.5", "AIoU@0.75", "boundaries"):
-        assert title in printed
-    summary = json.loads((tmp_path / "metrics.json").read_text())
-    assert summary["num_dives"] == 4
-    with (tmp_path / "predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    predicted, true = ([float(row[name]) for row in rows] for name in ("predicted_score", "true_score"))
-    assert summary["metrics"]["srcc"]["model"]["value"] == pytest.approx(metrics.srcc(predicted, true))
-    assert summary["metrics"]["mae_points"]["model"]["value"] == pytest.approx(
-        metrics.mean_absolute_error(predicted, true), abs=1e-3
-    )
-    with Image.open(tmp_path / "scatter.png") as picture:
+    titles = ("SRCC", "R-l2 x100", "MAE, points", "MAE, award (0 to 10)", "AIoU@0.5", "AIoU@0.75", "boundaries")
+    for text in ("4 test dives", "epoch 7", "baseline", *titles):
+        assert text in printed
+    out = run / "test"
+    assert {path.name for path in out.iterdir()} == set(EVALUATION_FILES)
+    summary = read_summary(out / "metrics.json")
+    assert summary.num_dives == 4
+    dives = read_predictions(out / "predictions.csv").values()
+    predicted, true = [dive.predicted_score for dive in dives], [dive.true_score for dive in dives]
+    assert summary.metrics["srcc"].model.value == pytest.approx(metrics.srcc(predicted, true))
+    error = metrics.mean_absolute_error(predicted, true)
+    assert summary.metrics["mae_points"].model.value == pytest.approx(error, abs=1e-3)
+    with Image.open(out / "scatter.png") as picture:
         assert picture.size[0] > 600
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
-
-
-def test_same_seed_same_figures(checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
-    texts = []
-    for name in ("one", "two"):
-        out = tmp_path / name
-        argv = [str(checkpoint), "--data", str(manifest), "--out", str(out), "--num-resamples", "20"]
-        assert main(argv) == 0
-        texts.append((out / "metrics.json").read_text() + (out / "predictions.csv").read_text())
-    assert texts[0] == texts[1]
+    assert main([*argv, "--out", str(tmp_path / "again")]) == 0
+    for name in ("metrics.json", "predictions.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
 
 
 def test_validation_dives_give_intervals_whose_coverage_is_reported(
@@ -167,27 +156,16 @@ def test_validation_dives_give_intervals_whose_coverage_is_reported(
     printed = capsys.readouterr().out
     assert "in the 80 % interval" in printed
     assert f"conformal, by the errors on {len(validation) + 4} val dives" in printed
-    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    half_width = summary["conformal_interval"]["half_width_points"]
-    with (tmp_path / "out" / "predictions.csv").open() as file:
-        rows = [
-            {name: float(row[name]) for name in ("true_score", "predicted_score", "low", "high")}
-            for row in csv.DictReader(file)
-        ]
-    held = [row["low"] <= row["true_score"] <= row["high"] for row in rows]
-    assert all(row["high"] - row["predicted_score"] == pytest.approx(half_width, abs=1e-3) for row in rows)
-    assert summary["metrics"]["interval_coverage"]["model"]["value"] == np.mean(held)
-    assert summary["num_dives"] == len(rows) == 4  # the validation dives are not among them
+    summary = read_summary(tmp_path / "out" / "metrics.json")
+    assert summary.conformal_interval is not None
+    dives = read_predictions(tmp_path / "out" / "predictions.csv").values()
+    assert summary.num_dives == len(dives) == 4  # the validation dives are not among them
+    held = [(dive.low or 0) <= dive.true_score <= (dive.high or 0) for dive in dives]
+    assert summary.metrics["interval_coverage"].model.value == np.mean(held)
+    half_width = pytest.approx(summary.conformal_interval.half_width_points, abs=1e-3)
+    assert all((dive.high or 0) - dive.predicted_score == half_width for dive in dives)
     assert main([*argv, "--out", str(tmp_path / "val"), "--split", "val"]) == 0
     assert "interval" not in capsys.readouterr().out  # no dives may judge the intervals that they made
-
-
-def test_files_lie_in_the_runs_folder(checkpoint: Path, manifest: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    shutil.copyfile(checkpoint, run / "best.pt")
-    assert main([str(run / "best.pt"), "--data", str(manifest), "--num-resamples", "2"]) == 0
-    assert {path.name for path in (run / "test").iterdir()} == set(EVALUATION_FILES)
 
 
 def test_unlabelled_and_unmatched_dives(
@@ -204,7 +182,7 @@ def test_unlabelled_and_unmatched_dives(
     assert re.search(r"skipped 1 dives .*5253B", printed)
 
 
-def test_mistakes_exit_with_2(
+def test_errors_exit_with_2(
     checkpoint: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = select_split(read_manifest(manifest), "train")

@@ -20,13 +20,8 @@ from mcore.network.decoding import decode_ordered, decode_with, thirds
 from mcore.network.model import MCoRe
 from mcore.network.segmenter import decode_transitions
 from mcore.training.config import TrainingConfig
-from tests.fake_dives import MODEL, write_fake_dives
+from tests.fake_dives import MODEL
 from tests.reference_network import random_model
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dives(tmp_path_factory.mktemp("dives"))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,6 @@ def test_every_figure_is_within_its_limit(reference_dir: Path) -> None:
     assert [f for f in figures if not f.passed] == []
 
 
-def test_a_folder_without_golden_values_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_golden_values_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "no golden.py in" in capsys.readouterr().err

@@ -22,11 +22,6 @@ from tests.training.command_line import parse
 RECIPE = ["--", "--epochs", "1", "--batch-size", "4", *MODEL_FLAGS]
 
 
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dives(tmp_path_factory.mktemp("dives"))
-
-
 def test_table_of_means_over_seeds_by_hand() -> None:
     results: dict[str, list[dict[str, float | None]]] = {
         "base": [{"srcc": 0.5, "mae_points": 2.0}, {"srcc": 0.7, "mae_points": 4.0}],

@@ -21,7 +21,7 @@ from mcore.train import main
 from mcore.training.config import TrainingConfig
 from mcore.training.pairs import EpochBatches
 from mcore.training.trainer import Trainer, TrainingData
-from tests.fake_dives import MODEL, MODEL_FLAGS, write_fake_dives
+from tests.fake_dives import MODEL, MODEL_FLAGS
 
 # Two processes add the same float32 gradients in another order, and Adam divides by their small second moments.
 WEIGHT_TOLERANCE = 2e-4
@@ -29,11 +29,6 @@ RECIPE = [
     *("--epochs", "2", "--batch-size", "3", "--batch-norm", "estimated", "--device", "cpu"),
     *("--model.segmenter-dropout", "0", "--gradient-clip-norm", "10"),  # each process drops out other units
 ]
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dives(tmp_path_factory.mktemp("dives"))
 
 
 def arguments(manifest: Path, out: Path, *more: str) -> list[str]:
@@ -142,7 +137,7 @@ def test_a_process_that_dies_ends_the_others(manifest: Path, tmp_path: Path) -> 
     assert main([*argv, "--resume", "--epochs", str(epoch + 1)]) == 0  # alone, from the last save
 
 
-def test_a_mistake_is_said_once(manifest: Path, tmp_path: Path) -> None:
+def test_an_error_is_said_once(manifest: Path, tmp_path: Path) -> None:
     _, errors = finish(process := launch(arguments(manifest, tmp_path / "run", "--batch-norm", "trained")))
     assert process.returncode != 0
     assert errors.count("error: --batch-norm trained takes its statistics from whole batches") == 1

@@ -28,14 +28,14 @@ from mcore.training.loop import (
 from mcore.training.losses import default_weights, loss_names
 from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
 from mcore.video import read_clip
-from tests.fake_dives import CLIP, MODEL, write_fake_dives
+from tests.fake_dives import CLIP, MODEL
 
 PUBLISHED = TrainingConfig()
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[DiveRecord]:
-    return read_manifest(write_fake_dives(tmp_path_factory.mktemp("dives")))
+def records(manifest: Path) -> list[DiveRecord]:
+    return read_manifest(manifest)
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +163,6 @@ def test_divergence_is_an_error_and_is_not_saved(model: MCoRe, batches: list[Pai
     with pytest.raises(UserError, match=r"diverged at step 1 .*regression inf.*--learning-rate"):
         train_one_epoch(step, batches, LossMeter(), after_step=save)
     assert steps == []
-
-
-def test_meter_is_the_mean_over_pairs() -> None:
-    meter = LossMeter()
-    meter.add(dict.fromkeys(loss_names(), 1.0), 3)
-    meter.add(dict.fromkeys(loss_names(), 5.0), 1)
-    assert meter.means() == dict.fromkeys(loss_names(), 2.0)
-    assert meter.num_steps == 2
 
 
 def test_gradient_clipping_bounds_the_step(model: MCoRe, batches: list[PairBatch]) -> None:

@@ -13,7 +13,6 @@ from mcore.network.checkpoint import read_checkpoint
 from mcore.network.model import PairOutput
 from mcore.train import main
 from mcore.training.losses import LOSSES, Loss, PairTargets
-from tests.fake_dives import write_fake_dives
 
 CLIP_FLAGS = [
     *("--model.clip.num-frames", "8", "--model.clip.resize-height", "20"),
@@ -27,12 +26,12 @@ def token_size(output: PairOutput, targets: PairTargets) -> Tensor:
 
 
 def test_a_registered_loss_and_backbone_train_log_and_plot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(LOSSES, "token_size", Loss(token_size, weight=0.5))
     small = NamedBackbone(BackboneConfig(stem_width=8, widths=(8, 16), depths=(1, 1)))
     monkeypatch.setitem(BACKBONES, "small", small)
-    manifest, out = write_fake_dives(tmp_path / "dives"), tmp_path / "run"
+    out = tmp_path / "run"
     argv = ["--data", str(manifest), "--out", str(out), "--epochs", "1", "--backbone", "small", *CLIP_FLAGS]
     assert main([*argv, "--device", "cpu", "--loss-weights.token-size", "0.25"]) == 0
     assert "token_size" in capsys.readouterr().err
