@@ -129,16 +129,13 @@ def _part_row(
 
 
 def _products(device: str, threads: int) -> Iterator[tuple[str, str, int, Call]]:
-    """Yield matrix products to time: compute dtype, library, size, and the call."""
+    """Yield matrix products to time: compute dtype, library, size, and the call. OpenVINO's are oneDNN, as torch's."""
     rng = np.random.default_rng(0)
     for size in SIZES[device]:
         square = rng.standard_normal((size, size), np.float32)
         yield from _torch_products(square, device)
         if device == "cpu" and importlib.util.find_spec("onnxruntime") is not None:
             yield "fp32", "onnxruntime", size, _onnxruntime_product(square, threads)
-        if device == "cpu" and importlib.util.find_spec("openvino") is not None:
-            for dtype, hint in (("fp32", "f32"), ("bf16", "bf16")):
-                yield dtype, "openvino", size, _openvino_product(square, threads, hint)
 
 
 def _torch_products(square: NDArray[np.float32], device: str) -> Iterator[tuple[str, str, int, Call]]:
@@ -171,20 +168,6 @@ def _onnxruntime_product(square: NDArray[np.float32], threads: int) -> Call:
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"x": square})
-
-
-def _openvino_product(square: NDArray[np.float32], threads: int, hint: str) -> Call:
-    import openvino
-    from openvino import opset13
-
-    from mcore_runtime.backends.openvino import the_core
-
-    x = opset13.parameter(square.shape, np.float32)
-    model = openvino.Model([opset13.matmul(x, opset13.constant(square), False, False)], [x])
-    options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1"}
-    options["ENABLE_CPU_PINNING"] = "NO"
-    request = the_core(openvino).compile_model(model, "CPU", options).create_infer_request()
-    return lambda: request.infer([square])
 
 
 def _min_s(call: Call, device: str) -> float:

@@ -77,9 +77,9 @@ class Session:
         return [dive.time_to_score_ms for dive in self.dives if dive.time_to_score_ms is not None]
 
     @property
-    def settled_mb(self) -> list[float]:
+    def settled(self) -> list[tuple[float, float]]:
         """Memory in the later part of the session."""
-        return [megabytes for at_s, megabytes in self.memory if at_s >= _SETTLED_SHARE * self.wall_s]
+        return [sample for sample in self.memory if sample[0] >= _SETTLED_SHARE * self.wall_s]
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,9 @@ class _Sampler:
         began_s = time.monotonic()
         while not self._over.wait(self._every_s):
             with suppress(psutil.Error):  # it has ended
-                self.samples.append((time.monotonic() - began_s, self._process.memory_info().rss / 1e6))
+                memory_mb = self._process.memory_info().rss / 1e6
+                if memory_mb:  # nothing of one that has ended and that nobody waited for yet
+                    self.samples.append((time.monotonic() - began_s, memory_mb))
 
 
 def plan_soak(seed: int, stream_s: float, pause_s: float) -> tuple[str, Meet]:
@@ -217,9 +219,9 @@ def growth_mb(session: Session) -> float:
     Raises:
         UserError: there are too few of them.
     """
-    settled = np.array([sample for sample in session.memory if sample[0] >= _SETTLED_SHARE * session.wall_s])  # (N, 2)
-    if len(settled) < _MIN_SAMPLES:
+    if len(session.settled) < _MIN_SAMPLES:
         raise UserError("the session was too short to say anything of its memory: try --hours 0.1")
+    settled = np.array(session.settled)  # (N, 2)
     return float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0] * np.ptp(settled[:, 0]))
 
 
@@ -237,7 +239,7 @@ def soak_table(session: Session, meet: Meet) -> Table:
     """Return a long session in figures."""
     detected = [DetectedDive(dive.takeoff_s, dive.entry_s, 1.0, "body") for dive in session.dives]  # whoever found it
     pairs, alarms = match(meet.truth, detected)
-    settled_mb = session.settled_mb
+    settled_mb = [memory_mb for _, memory_mb in session.settled]
     figures: dict[str, tuple[Value, str]] = {
         "stream, hours": (meet.num_frames / meet.settings.rate / 3600, ".2f"),
         "took, minutes": (session.wall_s / 60, ".0f"),
@@ -247,10 +249,9 @@ def soak_table(session: Session, meet: Meet) -> Table:
         "scored": (session.scored, "d"),
         "frames dropped": (sum(dive.dropped for dive in session.dives), "d"),
         **{f"time to score ms, {name}": (ms, ".0f") for name, ms in _percentiles(session.time_to_score_ms).items()},
-        "memory at first, MB": (session.memory[0][1], ".0f"),
-        "later, least": (min(settled_mb), ".0f"),
-        "later, most": (max(settled_mb), ".0f"),
-        "growth, MB": (growth_mb(session), "+.1f"),
+        "least memory, MB": (min(settled_mb), ".0f"),
+        "most": (max(settled_mb), ".0f"),
+        "growth": (growth_mb(session), "+.1f"),
     }
     columns = tuple(Column(heading, form) for heading, (_, form) in figures.items())
     note = "Memory is of the last three quarters of the session; growth is the straight line through its samples."
