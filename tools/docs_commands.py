@@ -1,0 +1,100 @@
+"""Help texts of all commands, as the site shows them and as the tests of the documentation check flags against.
+
+MkDocs loads this file as a hook (``mkdocs.yml``): in a page, ``<!-- help of all scripts -->`` becomes one section for each
+command of ``pyproject.toml``, and ``<!-- help: python -m mcore.train -->`` becomes that module's help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = "100"
+"""Width of the help texts: what fits into a page without scrolling."""
+_MARKER = re.compile(r"<!-- help(?:: (?P<command>[^>]+?)| of all scripts) -->")
+_LISTED = re.compile(r"^  ([a-z][a-z-]*) ", re.MULTILINE)
+_SCRIPT = re.compile(r'^([\w-]+) = "([\w.:]+)"$', re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the markers of a page by help texts; MkDocs calls this for each page."""
+    return _MARKER.sub(lambda found: _expand(found["command"]), markdown)
+
+
+def scripts() -> dict[str, str]:
+    """Return the entry point of each console script, by the script's name."""
+    # Python 3.10 has no reader of TOML, and these lines need none.
+    _, _, following = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.scripts]\n")
+    return dict(_SCRIPT.findall(following.partition("\n[")[0]))
+
+
+def help_of(command: str, subcommand: str | None = None) -> str:
+    """Return what a command prints for ``--help``.
+
+    Args:
+        command: a script such as ``mcore-score``, or ``python -m`` and a module.
+        subcommand: first word of a command that has several.
+
+    Raises:
+        KeyError: there is no such script.
+        ModuleNotFoundError: there is no such module.
+    """
+    return _help(command, subcommand)
+
+
+def subcommands(command: str) -> list[str]:
+    """Return the words that a command takes as its first one; empty for a command with one job."""
+    _, found, listed = help_of(command).partition("\ncommands:\n")
+    return _LISTED.findall(listed) if found else []
+
+
+@functools.cache
+def _help(command: str, subcommand: str | None) -> str:
+    printed = io.StringIO()
+    words = [*([subcommand] if subcommand else []), "--help"]
+    with (
+        mock.patch.dict(os.environ, COLUMNS=COLUMNS, NO_COLOR="1"),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        _main_of(command)(words)
+    return printed.getvalue().strip()
+
+
+def _main_of(command: str) -> Callable[[list[str]], int]:
+    if command.startswith("python -m "):
+        name, function = command.removeprefix("python -m "), "main"
+        module = importlib.import_module(name)
+        if hasattr(module, "__path__"):  # a package: what python -m runs is its __main__
+            module = importlib.import_module(f"{name}.__main__")
+    else:
+        name, _, function = scripts()[command].partition(":")
+        module = importlib.import_module(name)
+    main: Callable[[list[str]], int] = getattr(module, function)
+    return main
+
+
+def _expand(command: str | None) -> str:
+    if command is not None:
+        return _fenced(help_of(command))
+    return "\n\n".join(_section(name) for name in scripts())
+
+
+def _section(command: str) -> str:
+    parts = [f"## {command}", _fenced(help_of(command))]
+    for name in subcommands(command):
+        parts += [f"### {command} {name}", _fenced(help_of(command, name))]
+    return "\n\n".join(parts)
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text}\n```"
