@@ -1,4 +1,4 @@
-"""The documentation: builds strictly, its links lead somewhere, its commands and files exist, and the README stays short."""
+"""The documentation: builds strictly, links and commands that work, files that exist, and a README that stays short."""
 
 from __future__ import annotations
 

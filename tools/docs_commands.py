@@ -1,7 +1,7 @@
 """Help texts of all commands, as the site shows them and as the tests of the documentation check flags against.
 
-MkDocs loads this file as a hook (``mkdocs.yml``): in a page, ``<!-- help of all scripts -->`` becomes one section for each
-command of ``pyproject.toml``, and ``<!-- help: python -m mcore.train -->`` becomes that module's help.
+MkDocs loads this file as a hook (``mkdocs.yml``). In a page, ``<!-- help of all scripts -->`` becomes one section for
+each command of ``pyproject.toml``, and ``<!-- help: python -m mcore.train -->`` becomes that module's help.
 """
 
 from __future__ import annotations
