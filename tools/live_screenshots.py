@@ -1,6 +1,6 @@
 """Run a rendered meet, open its page and its report in a headless browser, and keep what they look like for the docs.
 
-    python tools/live_screenshots.py demo/bundle --out docs
+    python tools/live_screenshots.py demo/bundle --out docs/images
 
 Needs the extras web and runtime, Python's playwright, and Chromium.
 """
@@ -58,7 +58,7 @@ class ScreenshotArguments:
 
     bundle: tyro.conf.Positional[Path]
     """Folder made by mcore-export."""
-    out: Path = Path("docs")
+    out: Path = Path("docs/images")
     """Folder for the pictures."""
     dives: int = 7
     """Scored dives on the page."""
