@@ -18,8 +18,8 @@ from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = "100"
-"""Width of the help texts: what fits into a page without scrolling."""
+COLUMNS = "88"
+"""Width of the help texts: what fits into a page of the site on a desktop."""
 _MARKER = re.compile(r"<!-- help(?:: (?P<command>[^>]+?)| of all scripts) -->")
 _LISTED = re.compile(r"^  ([a-z][a-z-]*) ", re.MULTILINE)
 _SCRIPT = re.compile(r'^([\w-]+) = "([\w.:]+)"$', re.MULTILINE)
