@@ -1,4 +1,4 @@
-"""Write docs/results/precision.md from bundles: how far each precision is from PyTorch on each engine, and what engines cost.
+"""Write docs/results/precision.md from bundles: how far each precision is from PyTorch, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
