@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,7 +185,7 @@ def _resolves(name: str) -> bool:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         if _is_installed(".".join(parts[:length])):
-            found = importlib.import_module(".".join(parts[:length]))
+            found: Any = importlib.import_module(".".join(parts[:length]))
             for attribute in parts[length:]:
                 if not hasattr(found, attribute) and attribute not in getattr(found, "__dataclass_fields__", {}):
                     return False
