@@ -33,7 +33,7 @@ FLAG = re.compile(r"(?<![\w-])(--[a-z][\w.-]*)")
 REPOSITORY_PATH = re.compile(r"(?:mcore|export|runtime|benchmarks|tools|tests|deploy|docs|\.ci)/[\w./*-]+")
 PYTHON_NAME = re.compile(r"(mcore(?:_export|_runtime|_bench)?(?:\.\w+)+)(?:\(.*\))?")
 PAGE_IN_CODE = re.compile(r"\bdocs/[\w/.-]+\.(?:md|jpg|png|svg)")
-NETWORK_SECTION = re.compile(r"NETWORK: sections? (\d)(?: and (\d))?")
+NETWORK_SECTION = re.compile(r"(?:NETWORK:|network\.md,) sections? (\d)(?: and (\d))?")
 OTHER_PROGRAMS = {"--restart", "--gpus", "--model-repository", "--system-site-packages"}
 """Flags that are not ours and stand alone in a sentence."""
 
@@ -119,7 +119,7 @@ def test_code_points_to_pages_that_exist() -> None:
         for name in PAGE_IN_CODE.findall(text):
             assert (ROOT / name).exists(), f"{path}: {name}"
         for numbers in NETWORK_SECTION.findall(text):
-            assert {number for number in numbers if number} <= sections, f"{path}: NETWORK: section {numbers}"
+            assert {number for number in numbers if number} <= sections, f"{path}: section {numbers} of network.md"
 
 
 @pages()
