@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 COLUMNS = "88"
 """Width of the help texts: what fits into a page of the site on a desktop."""
 _MARKER = re.compile(r"<!-- help(?:: (?P<command>[^>]+?)| of all scripts) -->")
-_LISTED = re.compile(r"^  ([a-z][a-z-]*) ", re.MULTILINE)
+_LIST = re.compile(r"\bcommands\b[^:]*:\n")
+_LISTED = re.compile(r"^ {2,4}([a-z][a-z-]*) {2,}\S", re.MULTILINE)
 _SCRIPT = re.compile(r'^([\w-]+) = "([\w.:]+)"$', re.MULTILINE)
 
 
@@ -53,8 +54,8 @@ def help_of(command: str, subcommand: str | None = None) -> str:
 
 def subcommands(command: str) -> list[str]:
     """Return the words that a command takes as its first one; empty for a command with one job."""
-    _, found, listed = help_of(command).partition("\ncommands:\n")
-    return _LISTED.findall(listed) if found else []
+    text = help_of(command)
+    return _LISTED.findall(text, found.end()) if (found := _LIST.search(text)) else []
 
 
 @functools.cache
