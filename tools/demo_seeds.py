@@ -1,6 +1,6 @@
 """Repeat what ``make demo`` does (render, train ``tiny``, evaluate on held-out dives) with several seeds.
 
-Run it with ``python tools/demo_seeds.py --seeds 0 1 2 --threads 2 --write docs/results/tiny_seeds.md``: each seed
+Run it with ``python tools/demo_seeds.py --seeds 0 1 2 --threads 2 --write docs/tiny_seeds.md``: each seed
 renders other dives and trains from other weights. What an interrupted run finished is not done again.
 """
 
