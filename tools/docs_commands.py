@@ -1,7 +1,8 @@
 """Help texts of all commands, as the site shows them and as the tests of the documentation check flags against.
 
 MkDocs loads this file as a hook (``mkdocs.yml``). In a page, ``<!-- help of all scripts -->`` becomes one section for
-each command of ``pyproject.toml``, and ``<!-- help: python -m mcore.train -->`` becomes that module's help.
+each command of ``pyproject.toml``, and ``<!-- help: python -m mcore.train -->`` becomes that module's help. Links to
+files of the repository that the site does not hold become plain text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import importlib
 import io
 import os
+import posixpath
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +23,27 @@ ROOT = Path(__file__).parents[1]
 COLUMNS = "88"
 """Width of the help texts: what fits into a page of the site on a desktop."""
 _MARKER = re.compile(r"<!-- help(?:: (?P<command>[^>]+?)| of all scripts) -->")
+_RELATIVE_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
 _LIST = re.compile(r"\bcommands\b[^:]*:\n")
 _LISTED = re.compile(r"^ {2,4}([a-z][a-z-]*) {2,}\S", re.MULTILINE)
 _SCRIPT = re.compile(r'^([\w-]+) = "([\w.:]+)"$', re.MULTILINE)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace the markers of a page by help texts; MkDocs calls this for each page."""
-    return _MARKER.sub(lambda found: _expand(found["command"]), markdown)
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Expand the markers of a page, and drop its links out of the site; MkDocs calls this for each page."""
+    folder = posixpath.dirname(page.file.src_uri)
+    inside = _RELATIVE_LINK.sub(lambda link: link[1] if leaves_site(folder, link[2]) else link[0], markdown)
+    return _MARKER.sub(lambda found: _expand(found["command"]), inside)
+
+
+def leaves_site(folder: str, target: str) -> bool:
+    """Whether a relative link of a page leads out of ``docs/``, to another file of the repository.
+
+    Args:
+        folder: of the page, below ``docs/``.
+        target: of the link.
+    """
+    return posixpath.normpath(posixpath.join(folder, target)).startswith("..")
 
 
 def scripts() -> dict[str, str]:
