@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_code_points_to_pages_that_exist() -> None:
 def test_python_examples_compile(page: Path) -> None:
     for _, _, language, body in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "python":
-            compile(body, str(page), "exec")
+            compile(textwrap.dedent(body), str(page), "exec")
 
 
 def _sentences(markdown: str) -> Iterator[str]:
