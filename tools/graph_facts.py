@@ -1,6 +1,6 @@
 """Count the nodes of each exported graph by operator, and say why each operator that is not obvious is there.
 
-Run it with ``python tools/graph_facts.py --write docs/graphs.md``: it exports the default network with random
+Run it with ``python tools/graph_facts.py --write docs/results/graphs.md``: it exports the default network with random
 weights. ``python tools/graph_facts.py BUNDLE`` counts in a bundle instead.
 """
 
@@ -111,7 +111,7 @@ def _command(options: Options) -> str:
         words.append(options.bundle.name)
     elif options.opset != Options.opset:
         words += ["--opset", str(options.opset)]
-    return " ".join([*words, "--write", "docs/graphs.md"])
+    return " ".join([*words, "--write", "docs/results/graphs.md"])
 
 
 def count_default(opset: int) -> dict[str, Counter[str]]:

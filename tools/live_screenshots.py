@@ -1,6 +1,6 @@
 """Screenshots for the docs: a rendered meet's page and report, in a headless browser.
 
-    python tools/live_screenshots.py demo/bundle --out docs
+    python tools/live_screenshots.py demo/bundle --out docs/images
 
 Needs the extras web and runtime, Python's playwright, and Chromium.
 """
@@ -72,7 +72,7 @@ class Arguments:
 
     bundle: tyro.conf.Positional[Path]
     """Folder made by mcore-export."""
-    out: Path = Path("docs")
+    out: Path = Path("docs/images")
     """Folder for the pictures."""
     dives: int = 7
     """Scored dives on the page, from 2."""
