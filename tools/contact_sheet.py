@@ -1,7 +1,7 @@
 """Film strips of rendered dives, one a row, for the documentation.
 
-    python tools/contact_sheet.py docs/dives.jpg
-    python tools/contact_sheet.py docs/replica.jpg --labels finediving_labels.jsonl
+    python tools/contact_sheet.py docs/images/dives.jpg
+    python tools/contact_sheet.py docs/images/replica.jpg --labels finediving_labels.jsonl
 
 The second shows replicas of real dives: below each picture the step that the real dive is labelled with there.
 """

@@ -145,7 +145,7 @@ def _triton(arguments: TritonArguments) -> int:
     plans = plan_builder(print) if arguments.tensorrt else None
     bundle = Bundle.open(arguments.bundle)
     write_triton_repository(bundle, arguments.out, arguments.server, overwrite=arguments.force, log=print, plans=plans)
-    print(f"{arguments.out}: serve it with: tritonserver --model-repository={arguments.out} (docs/triton.md)")
+    print(f"{arguments.out}: serve it with: tritonserver --model-repository={arguments.out} (docs/guides/triton.md)")
     return 0
 
 

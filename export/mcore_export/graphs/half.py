@@ -3,7 +3,7 @@
 Exported, they are strongly typed: the casts are in the graph, so that every engine rounds at the same places.
 ``ISLANDS`` names what stays in float32 and why. None of it is a matrix product, which TensorRT-RTX does not have
 in float32 on Turing; the GRU may be half because its rounding was measured to move neither logits nor
-transitions more than that of the features does (docs/decisions.md).
+transitions more than that of the features does (docs/explanation/decisions/export.md).
 """
 
 from __future__ import annotations

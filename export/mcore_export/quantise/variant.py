@@ -22,7 +22,7 @@ from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, ParityRow
 
 QUANTISATION_CLIPS = 8
-"""Clips that ranges are taken from; 24 gave the same error of the features (docs/decisions.md)."""
+"""Clips that ranges are taken from; 24 gave the same error of the features (docs/explanation/decisions/export.md)."""
 SPEED_EXEMPLARS = 10
 """The published number."""
 

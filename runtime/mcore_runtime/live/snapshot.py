@@ -1,4 +1,4 @@
-"""The snapshot of a session, as plain JSON: all that the page and the metrics show; docs/http-api.md lists its keys."""
+"""The snapshot of a session as plain JSON: all that page and metrics show; keys: docs/reference/http-api.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's HTTP interface on top of a live session; docs/http-api.md describes it for other programs."""
+"""The page's HTTP interface on top of a live session; docs/reference/http-api.md describes it for other programs."""
 
 from __future__ import annotations
 

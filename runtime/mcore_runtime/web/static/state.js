@@ -1,7 +1,7 @@
 // What the page knows. The scorer is the only source; nothing here is kept when the page is closed.
 
 export const state = {
-  snapshot: null, // the scorer's own, see docs/http-api.md
+  snapshot: null, // the scorer's own, see docs/reference/http-api.md
   connected: false,
   isOver: false, // the scorer said good-bye
   heardAt: null, // when it was last heard, ms
