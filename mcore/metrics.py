@@ -126,9 +126,7 @@ def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     Raises:
         MetricError: shapes differ or are not (N, 2), nan, or an interval is empty.
     """
-    predicted, true = _intervals(predicted, "predicted"), _intervals(true, "true")
-    if predicted.shape != true.shape:
-        raise MetricError(f"{predicted.shape[0]} predicted and {true.shape[0]} true pairs of transitions")
+    predicted, true = _transitions(predicted, true)
     overlap = np.minimum(predicted[:, 1], true[:, 1]) - np.maximum(predicted[:, 0], true[:, 0])
     overlap = np.maximum(overlap, 0.0)
     union = np.ptp(predicted, axis=1) + np.ptp(true, axis=1) - overlap
@@ -168,9 +166,7 @@ def boundary_error(predicted: ArrayLike, true: ArrayLike, statistic: Literal["me
     Raises:
         MetricError: shapes differ or are not (N, 2), nan, or an interval is empty.
     """
-    predicted, true = _intervals(predicted, "predicted"), _intervals(true, "true")
-    if predicted.shape != true.shape:
-        raise MetricError(f"{predicted.shape[0]} predicted and {true.shape[0]} true pairs of transitions")
+    predicted, true = _transitions(predicted, true)
     errors = np.abs(predicted - true)
     return float(errors.mean() if statistic == "mean" else np.median(errors))
 
@@ -238,12 +234,17 @@ def _scores(
     return predicted, true
 
 
-def _intervals(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    """(N, 2) float64 with t1 < t2 in every row."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 2 or not len(array):
-        raise MetricError(f"expected {name} transitions of shape (N, 2), N at least 1, got {array.shape}")
-    if not np.all(array[:, 0] < array[:, 1]):  # also catches nan
-        row = int(np.argmin(array[:, 0] < array[:, 1]))
-        raise MetricError(f"{name} transitions of dive {row} are {tuple(array[row])}; the first must come first")
-    return array
+def _transitions(predicted: ArrayLike, true: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as (N, 2) float64 with t1 < t2 in every row, checked."""
+    arrays = []
+    for name, values in (("predicted", predicted), ("true", true)):
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+            raise MetricError(f"expected {name} transitions of shape (N, 2), N at least 1, got {array.shape}")
+        if not np.all(array[:, 0] < array[:, 1]):  # also catches nan
+            row = int(np.argmin(array[:, 0] < array[:, 1]))
+            raise MetricError(f"{name} transitions of dive {row} are {tuple(array[row])}; the first must come first")
+        arrays.append(array)
+    if len(arrays[0]) != len(arrays[1]):
+        raise MetricError(f"{len(arrays[0])} predicted and {len(arrays[1])} true pairs of transitions")
+    return arrays[0], arrays[1]

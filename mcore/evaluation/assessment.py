@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -97,22 +97,14 @@ class Outcome:
     true_transitions: NDArray[np.int64]
     """(N, 2) labelled; -1 where unknown."""
     baseline_transitions: NDArray[np.int64] | None
-    """(2,) median training transitions, or (N, 2) the other network's; None where none are labelled."""
+    """(N, 2) median training transitions, or the other network's; None where none are labelled."""
     exemplar_std: NDArray[np.float64]
     """(N,) points: standard deviation of the predictions from the single exemplars."""
 
     def rows(self, start: int, stop: int | None) -> Outcome:
         """Return the dives of a range."""
-        by_dive = (
-            "scores",
-            "true_scores",
-            "baseline_scores",
-            "difficulties",
-            "transitions",
-            "true_transitions",
-            "exemplar_std",
-        )
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in by_dive})
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Outcome(**{name: None if rows is None else rows[start:stop] for name, rows in columns.items()})
 
 
 def split_figures(
@@ -202,9 +194,8 @@ def assess(
         rows.append(row(AWARD_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))
     labelled = outcome.true_transitions[:, 0] >= 0
     if labelled.any() and outcome.baseline_transitions is not None:
-        theirs = np.broadcast_to(outcome.baseline_transitions, outcome.transitions.shape)[labelled]
-        wanted = outcome.true_transitions[labelled]
-        rows += [row(metric, outcome.transitions[labelled], theirs, wanted) for metric in TRANSITION_METRICS]
+        every = (outcome.transitions, outcome.baseline_transitions, outcome.true_transitions)
+        rows += [row(metric, *(each[labelled] for each in every)) for metric in TRANSITION_METRICS]
     if intervals is not None:
         held = [np.abs(scores - true) <= intervals.model.half_width_points]
         held.append(np.abs(mean - true) <= intervals.baseline.half_width_points)

@@ -126,7 +126,9 @@ def _outcome(
     config: ClipConfig,
     cache_dir: Path | None,
 ) -> Outcome:
-    labelled = any(record.transition_frames is not None for record in training)
+    constant = None
+    if any(record.transition_frames is not None for record in training):
+        constant = np.tile(constant_transitions(training, config, cache_dir), (len(plan.queries), 1))  # (N, 2)
     return Outcome(
         scores=predictions.scores,
         true_scores=np.array([record.score for record in plan.queries]),
@@ -134,6 +136,6 @@ def _outcome(
         difficulties=np.array([record.difficulty or np.nan for record in plan.queries]),
         transitions=predictions.transitions,
         true_transitions=predictions.true_transitions,
-        baseline_transitions=constant_transitions(training, config, cache_dir) if labelled else None,
+        baseline_transitions=constant,
         exemplar_std=predictions.exemplar_std,
     )

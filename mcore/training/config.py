@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -79,12 +79,9 @@ class TrainingConfig:
             raise UserError(f"gradient_clip_norm is {self.gradient_clip_norm}; it must be above 0, or None")
         if not 0 <= self.flip_probability <= 1:
             raise UserError(f"flip_probability is {self.flip_probability}; allowed: 0 to 1")
-        if self.schedule not in ("constant", "cosine"):
-            raise UserError(f"schedule is {self.schedule!r}; allowed: constant, cosine")
-        if self.batch_norm not in ("frozen", "estimated", "trained"):
-            raise UserError(f"batch_norm is {self.batch_norm!r}; allowed: frozen, estimated, trained")
-        if self.stages not in ("labelled", "thirds"):
-            raise UserError(f"stages is {self.stages!r}; allowed: labelled, thirds")
+        for name, allowed in (("schedule", Schedule), ("batch_norm", BatchNormMode), ("stages", StageSource)):
+            if getattr(self, name) not in get_args(allowed):
+                raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(allowed))}")
 
     def learning_rate_factor(self, step: int, total_steps: int) -> float:
         """Learning rate at a step, as a share of its highest value.
@@ -121,8 +118,8 @@ class ComputeConfig:
     def __post_init__(self) -> None:
         if self.gradient_accumulation < 1:
             raise UserError(f"gradient_accumulation is {self.gradient_accumulation}; it must be at least 1")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise UserError(f"precision is {self.precision!r}; allowed: fp32, bf16, fp16")
+        if self.precision not in get_args(Precision):
+            raise UserError(f"precision is {self.precision!r}; allowed: {', '.join(get_args(Precision))}")
 
     def check(self, training: TrainingConfig, world_size: int, device_type: str) -> None:
         """Refuse what cannot be computed, or would be another training.

@@ -40,7 +40,7 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
         difficulties=np.full(NUM_DIVES, 3.0),
         transitions=TRANSITIONS + (np.arange(NUM_DIVES) % 3 == 0)[:, None],
         true_transitions=TRANSITIONS,
-        baseline_transitions=np.array([10, 22]),
+        baseline_transitions=np.tile([10, 22], (NUM_DIVES, 1)),
         exemplar_std=np.full(NUM_DIVES, 2.0),
     )
     intervals = ConformalIntervals(Calibration(0.8, half_width, 40), Calibration(0.8, 20.0, 40))

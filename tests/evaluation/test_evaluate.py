@@ -44,7 +44,7 @@ def outcome(num_dives: int = 40) -> Outcome:
         difficulties=np.full(num_dives, 2.0),
         transitions=transitions + 1,
         true_transitions=transitions,
-        baseline_transitions=np.array([6, 22]),
+        baseline_transitions=np.tile([6, 22], (num_dives, 1)),
         exemplar_std=np.full(num_dives, 2.0),
     )
 

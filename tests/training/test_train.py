@@ -262,7 +262,9 @@ def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run")]
-    options, _ = parse([*base, "--backbone", "regnety_008", "--model.backbone.shift", "tsm"])
+    flags = ["--backbone", "regnety_008", "--model.backbone.shift", "tsm", "--contrastive-weight", "0"]
+    options, _ = parse([*base, *flags])
+    assert options.training.loss_weights == {"regression": 1.0, "transition": 1.0, "contrastive": 0.0}
     assert options.model.backbone == replace(BACKBONES["regnety_008"].config, shift="tsm")
     assert options.model.clip == PRESETS["paper"].model.clip
     assert main([*base, "--backbone", "resnet50"]) == 2
