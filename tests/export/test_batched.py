@@ -15,6 +15,7 @@ from mcore.common.errors import ExportError
 from mcore.config import ModelConfig, ShiftKind
 from mcore.network.model import MCoRe
 from mcore_export.graphs import folded
+from mcore_export.graphs import onnx as onnx_graphs
 from mcore_export.graphs.onnx import export_graphs, graph_modules
 from mcore_export.parity.batched import require_batched_parity
 from mcore_export.parity.golden import load_golden
@@ -57,7 +58,10 @@ def one_row(x: Tensor, clips: int = 1) -> Tensor:
     [
         (lambda patch: patch.setattr(folded, "later", one_row), "the backbone with a batch axis does not compute"),
         # An axis that the exporter fixes, as it does where a module branches on its extent.
-        (lambda patch: patch.setattr("mcore_export.graphs.onnx._dynamic_shapes", lambda record: None), "this batch"),
+        (
+            lambda patch: patch.setattr(onnx_graphs, "_dynamic_shapes", lambda record: None),
+            "does not take such a batch",
+        ),
     ],
 )
 def test_what_mixes_clips_is_found(
