@@ -17,7 +17,7 @@ has_everything() {
             export) modules+=" mcore_export torch onnx onnx_ir onnxscript onnxruntime" ;;
             runtime) modules+=" onnxruntime" ;;
             bench) modules+=" mcore_bench fvcore psutil" ;;
-            test) modules+=" pytest xdist fvcore hypothesis ruff mypy openvino" ;;
+            test) modules+=" pytest xdist fvcore hypothesis ruff mypy importlinter openvino" ;;
             docs) modules+=" mkdocs material mkdocstrings_handlers" ;;
         esac
     done

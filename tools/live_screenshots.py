@@ -126,7 +126,7 @@ def _running_meet(arguments: Arguments, folder: Path) -> Iterator[str]:
             athlete = ATHLETES[index % len(ATHLETES)]
             plan = dive.plan
             rows.writerow([index + 1, *athlete, plan.dive_number, plan.difficulty, index // len(ATHLETES) + 1])
-    command = [sys.executable, "-m", "mcore_runtime.live.command", source, "--bundle", str(arguments.bundle)]
+    command = [sys.executable, "-m", "mcore_runtime.run", source, "--bundle", str(arguments.bundle)]
     command += ["--session", str(folder / "autumn-cup"), "--start-list", str(folder / "list.csv"), "--threads", "1"]
     run = subprocess.Popen([*command, "--web", ADDRESS, "--headless", "--quiet"])
     try:

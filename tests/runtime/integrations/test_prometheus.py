@@ -11,7 +11,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime.integrations.prometheus import metrics_text, serve_metrics
-from mcore_runtime.live.command import main
+from mcore_runtime.run import main
 from mcore_runtime.web import serve
 from tests.runtime.web.fake_session import FakeSession
 

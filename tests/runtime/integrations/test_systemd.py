@@ -14,10 +14,10 @@ import pytest
 
 from mcore_runtime.integrations.systemd import watched
 from mcore_runtime.live import session as live_session
-from mcore_runtime.live.command import main
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
+from mcore_runtime.run import main
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import open_source
 from tests.numbered_video import write_numbered

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mcore_runtime.live.command import _with_address, main
+from mcore_runtime.run import _with_address, main
 from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
 from mcore_runtime.web import DEFAULT_ADDRESS
 from tests.numbered_video import write_numbered
@@ -57,7 +57,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(*arguments: object, prelude: str = "") -> list[str]:
-    code = f"import sys\n{prelude}\nfrom mcore_runtime.live.command import main\nsys.exit(main(sys.argv[1:]))"
+    code = f"import sys\n{prelude}\nfrom mcore_runtime.run import main\nsys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime import Scorer
-from mcore_runtime.live.command import main as run
+from mcore_runtime.run import main as run
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import video_facts
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, read_session

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from mcore_runtime import Scorer
-from mcore_runtime.live.command import main as run
 from mcore_runtime.report.filmstrip import Picture, clip_strip
+from mcore_runtime.run import main as run
 from mcore_runtime.session import LiveDive, SessionData, SessionStore, read_session
 from mcore_runtime.session.overview import overview
 from mcore_runtime.session.pictures import dive_frames

@@ -8,7 +8,7 @@ import pytest
 
 from mcore_runtime.integrations.webhooks import SECRET_VARIABLE
 from mcore_runtime.integrations.webhooks.__main__ import main as send_rest
-from mcore_runtime.live.command import main
+from mcore_runtime.run import main
 from mcore_runtime.session import read_session
 from tests.numbered_video import write_numbered
 from tests.runtime.integrations.webhooks.receiver import receiving
