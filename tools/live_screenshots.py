@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 import signal
 import socket
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +40,6 @@ from mcore_runtime.sources.rendered import settings_of
 ATHLETES = (("Ada Lindqvist", "Northshore DC"), ("Mei Tanaka", "Harbour SC"), ("Rosa Okafor", "City Divers"))
 """Nobody: names for drawn figures."""
 MAX_BYTES = 200_000
-ADDRESS = "127.0.0.1:8765"
 _TIMEOUT_S = 60.0
 
 
@@ -103,7 +100,7 @@ def _run(arguments: Arguments) -> int:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with _running_meet(arguments, folder) as url:
             tabs = [_open(browser, url, shot, arguments.light) for shot in PAGE_SHOTS]
-            _wait_for_dive(url, tabs[0], arguments.dives)
+            _wait_for_dive(tabs[0], arguments.dives)
             for tab, shot in zip(tabs, PAGE_SHOTS, strict=True):
                 _save(tab.screenshot(), arguments.out / shot.file)
         write_session_report(folder / "report.html", overview(read_session(folder / "autumn-cup")))
@@ -128,24 +125,25 @@ def _running_meet(arguments: Arguments, folder: Path) -> Iterator[str]:
             rows.writerow([index + 1, *athlete, plan.dive_number, plan.difficulty, index // len(ATHLETES) + 1])
     command = [sys.executable, "-m", "mcore_runtime.run", source, "--bundle", str(arguments.bundle)]
     command += ["--session", str(folder / "autumn-cup"), "--start-list", str(folder / "list.csv"), "--threads", "1"]
-    run = subprocess.Popen([*command, "--web", ADDRESS, "--headless", "--quiet"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run = subprocess.Popen([*command, "--web", f"127.0.0.1:{port}", "--quiet"], stdin=subprocess.DEVNULL)
     try:
-        _wait_for_page(run)
-        yield f"http://{ADDRESS}/"
+        _wait_for_page(run, port)
+        yield f"http://127.0.0.1:{port}/"
     finally:
         run.send_signal(signal.SIGINT)
         run.wait()
 
 
-def _wait_for_page(run: subprocess.Popen[bytes]) -> None:
-    host, _, port = ADDRESS.partition(":")
+def _wait_for_page(run: subprocess.Popen[bytes], port: int) -> None:
     end_s = time.monotonic() + _TIMEOUT_S
     while run.poll() is None and time.monotonic() < end_s:
         with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.2)
-    raise UserError(f"mcore-run serves no page at {ADDRESS}; what it says above is why")
+    raise UserError("mcore-run serves no page; what it says above is why")
 
 
 def _open(browser: Any, url: str, shot: Shot, light: bool) -> Any:
@@ -158,13 +156,12 @@ def _open(browser: Any, url: str, shot: Shot, light: bool) -> Any:
     return tab
 
 
-def _wait_for_dive(url: str, tab: Any, num_scored: int) -> None:
-    """Wait until so many dives are scored and the next has just been seen, on the page too."""
+def _wait_for_dive(tab: Any, num_scored: int) -> None:
+    """Wait until so many dives are scored and the next has just been seen."""
     end_s = time.monotonic() + 30.0 * num_scored + _TIMEOUT_S
     while time.monotonic() < end_s:
-        with urllib.request.urlopen(f"{url}api/snapshot") as answer:
-            scored = sum(row["status"] == "scored" for row in json.load(answer)["dives"])
-        if scored >= num_scored and tab.locator("#detector-pill").inner_text() == "Dive seen":
+        seen = tab.locator("#detector-pill").inner_text() == "Dive seen"
+        if seen and tab.locator(".chip.scored").count() >= num_scored:
             return
         time.sleep(0.05)
     raise UserError("the meet did not come so far in time; is the machine busy? Try fewer --dives")
