@@ -49,11 +49,11 @@ steps() {
     step tests-engines "$python" -m pytest tests/runtime/backends/test_bound.py tests/runtime/backends/test_backends.py \
         tests/runtime/backends/test_tensorrt_backend.py -ra
     step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
-    step engine-tensorrt "$python" -m mcore_export.cli "$bundle" --engine tensorrt
-    step engine-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --engine tensorrt-rtx
-    step verify-onnxruntime-cuda "$python" -m mcore_export.cli "$bundle" --verify --backend onnxruntime-cuda
-    step verify-tensorrt "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt
-    step verify-tensorrt-rtx "$python" -m mcore_export.cli "$bundle" --verify --backend tensorrt-rtx
+    step engine-tensorrt "$python" -m mcore_export.bundle_command engine "$bundle"
+    step engine-tensorrt-rtx "$python" -m mcore_export.bundle_command engine "$bundle" --kind tensorrt-rtx
+    step verify-onnxruntime-cuda "$python" -m mcore_export.bundle_command verify "$bundle" --backend onnxruntime-cuda
+    step verify-tensorrt "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt
+    step verify-tensorrt-rtx "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt-rtx
     step frames "$python" -m mcore_bench.command gpu-frames --json "$out/frames.json"
     step bench "$python" -m mcore_bench.command "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json"
     step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"

@@ -19,10 +19,11 @@ import onnx
 import torch
 import tyro
 
-from mcore.common.errors import UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_export.graphs.onnx import export_graphs
+from mcore_export.graphs.onnx import export_graphs, graph_modules
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, Precision, standard_graphs
 
@@ -82,8 +83,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tools/graph_facts.py``; returns 0, or 2 for a mistake."""
-    options = tyro.cli(Options, args=argv, prog="graph_facts.py", description=__doc__)
-    return run_command(lambda: _run(options))
+    return run_command_line(Options, _run, prog="graph_facts.py", doc=__doc__, argv=argv)
 
 
 def _run(options: Options) -> int:
@@ -122,7 +122,9 @@ def count_default(opset: int) -> dict[str, Counter[str]]:
         return {
             _column(part, precision): count_operators(path)
             for precision in precisions
-            for part, path in export_graphs(model, standard_graphs(model.config), Path(folder), opset, precision)
+            for part, path in export_graphs(
+                graph_modules(model, precision), standard_graphs(model.config), Path(folder), opset
+            )
         }
 
 

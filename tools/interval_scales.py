@@ -1,9 +1,9 @@
-"""What a calibrated interval's width should follow: nothing, the difficulty, or the exemplars' spread.
+"""Widths of conformal intervals: the same for all dives, by the difficulty, or by the exemplars' standard deviation.
 
-Calibrates each kind on one evaluation and measures it on another, over random halves of both together too, because a
+Each kind is fitted on one evaluation and measured on another, over random halves of both together too, because a
 single split of so few dives says little. Run it after both evaluations of a checkpoint:
 
-python tools/interval_scales.py runs/twin/val runs/twin/test
+    python tools/interval_scales.py runs/replica/val runs/replica/test
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from mcore.common.command_line import run_command_line
 from mcore.common.conformal import LEVEL, calibrate
-from mcore.common.errors import UserError, run_command
+from mcore.common.errors import UserError
 
 NUM_HALVES = 500
 _FLOOR_POINTS = 1.0
-"""Added to the spread, so that exemplars that agree by chance do not promise certainty."""
+"""Added to the deviation, so that exemplars that agree by chance do not promise certainty."""
 
 Floats = NDArray[np.float64]
 
@@ -36,19 +37,19 @@ class Dives:
 
     errors: Floats
     difficulties: Floats
-    spread: Floats
+    exemplar_std: Floats
     true: Floats
 
     def rows(self, chosen: NDArray[np.int64]) -> Dives:
         """Return some of the dives."""
-        return Dives(self.errors[chosen], self.difficulties[chosen], self.spread[chosen], self.true[chosen])
+        return Dives(self.errors[chosen], self.difficulties[chosen], self.exemplar_std[chosen], self.true[chosen])
 
     def scales(self) -> dict[str, Floats]:
         """Return what the width could follow, by name."""
         return {
             "none": np.ones_like(self.errors),
             "difficulty": self.difficulties,
-            "spread": self.spread + _FLOOR_POINTS,
+            "exemplar std": self.exemplar_std + _FLOOR_POINTS,
         }
 
 
@@ -65,38 +66,44 @@ class Row:
     halves_half_width_points: float
     by_difficulty: tuple[float, ...]
     """Coverage over the halves for the third of dives of least, middle and highest difficulty."""
-    by_spread: tuple[float, ...]
-    """The same by the exemplars' spread."""
+    by_exemplar_std: tuple[float, ...]
+    """The same by the exemplars' standard deviation."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which evaluations, and where the figures go."""
+
+    fit: Annotated[Path, tyro.conf.Positional]
+    """Folder of the evaluation that the intervals are fitted on."""
+    test: Annotated[Path, tyro.conf.Positional]
+    """Folder of the evaluation that they are measured on."""
+    write: Path | None = None
+    """JSON file; the table is always printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table and write it beside the second evaluation."""
-    return run_command(lambda: run(*tyro.cli(_options, args=argv, description=__doc__)))
+    """Run ``tools/interval_scales.py``; returns 0, or 2 for a mistake."""
+    return run_command_line(
+        Options, lambda o: run(o.fit, o.test, o.write), prog="interval_scales.py", doc=__doc__, argv=argv
+    )
 
 
-def _options(
-    calibration: Annotated[Path, tyro.conf.Positional],
-    test: Annotated[Path, tyro.conf.Positional],
-    write: Path | None = None,
-) -> tuple[Path, Path, Path | None]:
-    return calibration, test, write
-
-
-def run(calibration: Path, test: Path, write: Path | None) -> int:
+def run(fit: Path, test: Path, write: Path | None) -> int:
     """Measure each kind; ``write`` is a JSON file."""
-    first, second = read(calibration), read(test)
+    first, second = read(fit), read(test)
     rows = [measure(scale, first, second) for scale in first.scales()]
-    print("| width follows | coverage | half width | halves: coverage | half width | by difficulty | by spread |")
+    print("| width follows | coverage | half width | halves: coverage | half width | by difficulty | by exemplar std |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
-        parts = [" ".join(f"{value:.2f}" for value in part) for part in (row.by_difficulty, row.by_spread)]
+        parts = [" ".join(f"{value:.2f}" for value in part) for part in (row.by_difficulty, row.by_exemplar_std)]
         print(
             f"| {row.scale} | {row.coverage:.3f} | {row.mean_half_width_points:.1f} | {row.halves_coverage:.3f} | "
             f"{row.halves_half_width_points:.1f} | {parts[0]} | {parts[1]} |"
         )
     if write is not None:
         content = {
-            "calibration_dives": len(first.errors),
+            "fit_dives": len(first.errors),
             "test_dives": len(second.errors),
             "rows": [asdict(row) for row in rows],
         }
@@ -109,21 +116,22 @@ def read(folder: Path) -> Dives:
     try:
         with (folder / "predictions.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+        deviation = "exemplar_std" if rows and "exemplar_std" in rows[0] else "exemplar_spread"  # of older versions
         columns = {
             name: np.array([float(row[name]) for row in rows])
-            for name in ("predicted_score", "true_score", "difficulty", "exemplar_spread")
+            for name in ("predicted_score", "true_score", "difficulty", deviation)
         }
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{folder} is no evaluation whose dives all have a difficulty ({error})") from error
     errors = np.abs(columns["predicted_score"] - columns["true_score"])
-    return Dives(errors, columns["difficulty"], columns["exemplar_spread"], columns["true_score"])
+    return Dives(errors, columns["difficulty"], columns[deviation], columns["true_score"])
 
 
 def measure(scale: str, first: Dives, second: Dives) -> Row:
-    """Calibrate on the first, measure on the second; then on random halves of both."""
+    """Fit on the first, measure on the second; then on random halves of both."""
     held, widths = _apply(scale, first, second)
     both = Dives(*(np.concatenate([a, b]) for a, b in zip(vars(first).values(), vars(second).values(), strict=True)))
-    thirds = {name: _thirds(getattr(both, name)) for name in ("difficulties", "spread")}
+    thirds = {name: _thirds(getattr(both, name)) for name in ("difficulties", "exemplar_std")}
     rng, halves = np.random.default_rng(0), []
     for _ in range(NUM_HALVES):
         order = rng.permutation(len(both.errors))
@@ -139,7 +147,7 @@ def measure(scale: str, first: Dives, second: Dives) -> Row:
         halves_coverage=means[0],
         halves_half_width_points=means[1],
         by_difficulty=tuple(means[2:5]),
-        by_spread=tuple(means[5:8]),
+        by_exemplar_std=tuple(means[5:8]),
     )
 
 

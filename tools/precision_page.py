@@ -1,11 +1,11 @@
-"""Write docs/precision.md from bundles: how far each precision is from PyTorch on each engine, and what engines cost.
+"""Page about precisions from bundles: how far each is from PyTorch on each engine, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
-mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89 sm120
-mcore-export half --engine tensorrt-rtx --target sm80 sm86 sm89 sm120 --precision fp32
-mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
-python tools/precision_page.py half int8 --write docs/precision.md
+    mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89
+    mcore-bundle engine half --kind tensorrt-rtx --target sm80 sm86 sm89 --precision fp32
+    mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
+    python tools/precision_page.py half int8 --write docs/precision.md
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from typing import Annotated
 
 import tyro
 
-from mcore.common.cli_help import description
-from mcore.common.errors import run_command
-from mcore_bench.cases.engines import engine_table
-from mcore_bench.report import format_table
+from mcore.common.command_line import run_command_line
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import GateRow, Precision, VariantRecord
+from mcore_runtime.bundle.records import PARTS, ParityRow, Precision, VariantRecord
 
 SHOWN = 8
 """Lines about what stayed in float32; the costliest come first."""
@@ -53,8 +50,7 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tools/precision_page.py``; returns 0, or 2 for a mistake."""
-    options = tyro.cli(Options, args=argv, prog="precision_page.py", description=description(__doc__))
-    return run_command(lambda: _run(options))
+    return run_command_line(Options, _run, prog="precision_page.py", doc=__doc__, argv=argv)
 
 
 def _run(options: Options) -> int:
@@ -90,7 +86,7 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
     yield from ("", f"## RegNetY of widths {widths}; {model.clip.num_frames} frames of {side} x {side}", "")
     yield f"Exported {manifest.created[:10]} with {tools}."
     yield ""
-    yield from _gate_table(variants)
+    yield from _parity_table(variants)
     for name, variant in variants.items():
         if variant.kept:
             yield from ("", f"In float32, though the rest is {name}:", "")
@@ -104,16 +100,16 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
     for bundle in bundles:
         if bundle.manifest.engines:
             yield from ("", "Engines, built on this machine's CPU for GPUs that it does not have:", "")
-            yield from format_table(engine_table(bundle.path, bundle.manifest.engines))
+            yield from _engine_table(bundle)
 
 
-def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
+def _parity_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
     headings = [heading for _, heading in COLUMNS.values()]
     yield f"| precision | engine | {' | '.join(headings)} | flipped transitions | at near-ties |"
     yield f"|---|---|{'---:|' * (len(headings) + 2)}"
     for name, variant in variants.items():
-        for engine in dict.fromkeys(row.backend for row in variant.gate):
-            rows = [row for row in variant.gate if row.backend == engine]
+        for engine in dict.fromkeys(row.backend for row in variant.parity):
+            rows = [row for row in variant.parity if row.backend == engine]
             figures = [_figure(rows, part, measure) for measure, (part, _) in COLUMNS.items()]
             clear, tied = (_count(rows, measure) for measure in ("flips", "ties"))
             yield f"| {name} | {engine} | {' | '.join(figures)} | {clear} | {tied or '0'} |"
@@ -123,12 +119,23 @@ def _gate_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
         yield f"| *limit, {name}* | | {shares}{points}| at least {limits.srcc:g} | {limits.flips:.0%} | |"
 
 
-def _count(rows: Sequence[GateRow], measure: str) -> str:
+def _engine_table(bundle: Bundle) -> Iterator[str]:
+    """Megabytes and seconds of each engine's parts, and of all."""
+    yield f"| engine | {' | '.join(PARTS)} | all three |"
+    yield f"|---|{'---:|' * (len(PARTS) + 1)}"
+    for engine in bundle.manifest.engines:
+        megabytes = [bundle.manifest.files[engine.files[part]].bytes / 1e6 for part in PARTS]
+        seconds = [engine.build_s[part] for part in PARTS]
+        both = zip((*megabytes, sum(megabytes)), (*seconds, sum(seconds)), strict=True)
+        yield f"| {engine.name} | {' | '.join(f'{size:.1f} MB, {took:.1f} s' for size, took in both)} |"
+
+
+def _count(rows: Sequence[ParityRow], measure: str) -> str:
     found = [row.case.rpartition(", ")[2] for row in rows if (row.part, row.measure) == ("whole chain", measure)]
     return found[0] if found else ""
 
 
-def _figure(rows: Sequence[GateRow], part: str, measure: str) -> str:
+def _figure(rows: Sequence[ParityRow], part: str, measure: str) -> str:
     found = [row.figure for row in rows if (row.part, row.measure) == (part, measure)]
     if measure == "srcc":
         return f"{found[0]:.6f}"

@@ -1,6 +1,6 @@
-"""How good a bundle is, as deployed: its graphs and exemplars on labelled dives, in every precision that it holds.
+"""Accuracy of a bundle as deployed: its graphs and exemplars on labelled dives, in every precision that it holds.
 
-python -m mcore_export.accuracy bundle --data dives.jsonl --split test
+    mcore-bundle accuracy bundle --data dives.jsonl --split test
 
 Scores each dive against the exemplars of its number, and once more as if the bundle had none of it: the network has
 learned from dives of the number all the same. Says how well scores agree with the judges, what share of them the
@@ -26,16 +26,15 @@ from rich.console import Console
 from rich.table import Table
 
 from mcore import metrics
-from mcore.common.cli_help import description
 from mcore.common.conformal import Calibration
-from mcore.common.errors import UserError, run_command
+from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.diving import DiveNumber
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.files import with_interval
-from mcore_export.exemplars.dive_scores import Scores, score_both_ways
+from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
 from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
@@ -95,7 +94,7 @@ class BundleAccuracy:
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a bundle's accuracy on labelled dives."""
+    """Measure a bundle's accuracy on labelled dives, in every precision that it holds."""
 
     bundle: Annotated[Path, tyro.conf.Positional]
     """Folder made by mcore-export, with exemplars."""
@@ -125,19 +124,8 @@ class Options:
             raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return run_command(
-        lambda: _run(
-            tyro.cli(
-                Options, prog="python -m mcore_export.accuracy", args=argv, description=description(__doc__),
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-        )
-    )  # fmt: skip
-
-
-def _run(options: Options) -> int:
+def run(options: Options) -> int:
+    """Measure, print a table, and write the figures where that is asked for; returns 0."""
     if options.json is not None:
         check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
@@ -151,7 +139,7 @@ def measure(options: Options) -> BundleAccuracy:
     """Score the dives of a list.
 
     Raises:
-        UserError: too few dives, the bundle has no exemplars, or these dives are among them or calibrated its interval.
+        UserError: too few dives, the bundle has no exemplars, or these dives are among them or gave its intervals.
     """
     bundle = Bundle.open(options.bundle)
     records = select_split(read_manifest(options.data), options.split)
@@ -168,7 +156,7 @@ def measure(options: Options) -> BundleAccuracy:
             backends[_BF16] = stack.enter_context(closing(open_backend(bundle.graphs("fp32"), BFLOAT16)))
             banks[_BF16] = banks["fp32"]
         left_out: list[str] = []
-        scores = score_both_ways(
+        scores = score_same_and_other_numbers(
             backends, banks, bundle.model.clip, records, "scoring", left_out.append,
             others_too=not options.same_number_only,
         )  # fmt: skip
@@ -178,15 +166,15 @@ def measure(options: Options) -> BundleAccuracy:
     if len(records) - len(left_out) < LEAST_DIVES:
         raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {LEAST_DIVES} are needed")
     rows, variants = [], {str(name): variant for name, variant in bundle.manifest.variants.items()}
-    for name, ways in scores.items():
+    for name, both in scores.items():
         record = variants["fp32" if name == _BF16 else name].exemplars
-        known = None if record is None else record.calibration
+        known = None if record is None else record.conformal
         for same in (True, False):
-            mine, exact = ((w.same_number if same else w.other_numbers) for w in (ways, scores["fp32"]))
-            calibration = None if known is None else known.same_number if same else known.other_numbers
+            mine, exact = ((w.same_number if same else w.other_numbers) for w in (both, scores["fp32"]))
+            interval = None if known is None else known.same_number if same else known.other_numbers
             if len(mine.true) >= LEAST_DIVES:
-                rows.append(_row(name, same, mine, exact, calibration, options.num_resamples))
-    levels = [known.level for known in _calibrations(bundle)]
+                rows.append(_row(name, same, mine, exact, interval, options.num_resamples))
+    levels = [known.level for known in _intervals(bundle)]
     return BundleAccuracy(
         bundle_sha256=bundle.sha256,
         checkpoint=bundle.manifest.checkpoint.name,
@@ -230,7 +218,7 @@ def table(found: BundleAccuracy) -> Table:
 
 
 def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], options: Options) -> None:
-    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its calibration."""
+    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its intervals."""
 
     def key(name: str, number: str, score: float) -> tuple[str, str, float]:
         return PurePosixPath(name).name, number, score
@@ -244,22 +232,22 @@ def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveReco
             "Give dives that it does not hold"
         )
     for variant in bundle.manifest.variants.values():
-        known = None if variant.exemplars is None else variant.exemplars.calibration
+        known = None if variant.exemplars is None else variant.exemplars.conformal
         if known is not None and (known.source, known.split) == (options.data.name, options.split):
             raise UserError(
-                f"the bundle's intervals were calibrated on the {known.split} dives of {known.source}: that would "
+                f"the bundle's intervals come from the {known.split} dives of {known.source}: that would "
                 "flatter them. Give another --split or list"
             )
 
 
-def _calibrations(bundle: Bundle) -> list[Calibration]:
+def _intervals(bundle: Bundle) -> list[Calibration]:
     records = (variant.exemplars for variant in bundle.manifest.variants.values())
-    known = [record.calibration for record in records if record is not None and record.calibration is not None]
+    known = [record.conformal for record in records if record is not None and record.conformal is not None]
     return [each for pair in known for each in (pair.same_number, pair.other_numbers) if each is not None]
 
 
 def _row(
-    precision: str, same: bool, scores: Scores, exact: Scores, calibration: Calibration | None, resamples: int
+    precision: str, same: bool, scores: Scores, exact: Scores, interval: Calibration | None, resamples: int
 ) -> Row:
     predicted, true = np.array(scores.predicted), np.array(scores.true)
     span = float(np.ptp(true)) or float("nan")
@@ -268,8 +256,8 @@ def _row(
         return bootstrap_figure(metric, columns, resamples, 0)
 
     coverage = None
-    if calibration is not None:
-        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= calibration.half_width_points)
+    if interval is not None:
+        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= interval.half_width_points)
     apart = np.abs(predicted - np.array(exact.predicted))
     same_cut = np.array([a == b for a, b in zip(scores.transitions, exact.transitions, strict=True)])
     return Row(
@@ -279,7 +267,7 @@ def _row(
         srcc=of(metrics.srcc, predicted, true),
         relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
         mae_points=of(metrics.mean_absolute_error, predicted, true),
-        half_width_points=None if calibration is None else calibration.half_width_points,
+        half_width_points=None if interval is None else interval.half_width_points,
         coverage=coverage,
         from_fp32_mean_points=float(apart.mean()),
         from_fp32_largest_points=float(apart.max()),
@@ -287,7 +275,3 @@ def _row(
         same_transitions_mean_points=float(apart[same_cut].mean()) if same_cut.any() else None,
         same_transitions_largest_points=float(apart[same_cut].max()) if same_cut.any() else None,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from mcore_export.log import Log
 from mcore_runtime.backends import Backend, BackendError, open_backend
 from mcore_runtime.backends.ort import cuda_is_listed
 from mcore_runtime.bundle.records import GraphSet
@@ -15,12 +16,12 @@ def cpu_backends() -> tuple[str, ...]:
     return ("onnxruntime",) if importlib.util.find_spec("openvino") is None else ("onnxruntime", "openvino")
 
 
-def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Backend]:
+def parity_backends(graphs: GraphSet, log: Log) -> Iterator[Backend]:
     """Open, one after the other, every engine that runs here, alone; ONNX Runtime on the CPU must.
 
     Args:
         graphs: what they load.
-        say: gets a line for each engine that is left out, with its reason.
+        log: gets a line for each engine that is left out, with its reason.
 
     Raises:
         BackendError: ONNX Runtime cannot load the graphs on the CPU, or OpenVINO is installed and cannot.
@@ -31,4 +32,4 @@ def gate_backends(graphs: GraphSet, say: Callable[[str], None]) -> Iterator[Back
         try:
             yield open_backend(graphs, "onnxruntime-cuda")
         except BackendError as error:  # it is listed on machines without a GPU too
-            say(f"not compared on onnxruntime-cuda: {error}")
+            log(f"not compared on onnxruntime-cuda: {error}")

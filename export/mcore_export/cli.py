@@ -1,49 +1,44 @@
-"""``mcore-export``: a checkpoint becomes a bundle that is known to score as the checkpoint does.
+"""Export a checkpoint to a bundle: ONNX graphs that are known to score as the checkpoint does.
 
-mcore-export runs/tiny/best.pt --out bundle --fp16
+Every graph is compared with PyTorch on each engine of this machine, and nothing is written where one disagrees. What
+is done to a finished bundle, without torch, is the command mcore-bundle.
 
-mcore-export published.pth --out bundle --exemplars dives.jsonl --validate dives.jsonl
+Examples:
+    mcore-export runs/tiny/best.pt --out bundle --fp16
 
-mcore-export bundle --out bundle2 --exemplars dives.jsonl (another exemplar bank; needs no torch)
-
-mcore-export bundle --engine tensorrt (build engines for this machine's GPU; needs no torch)
-
-mcore-export bundle --triton models (a model repository for Triton Inference Server; needs no torch)
-
-mcore-export bundle --verify (do the graphs compute the same on this machine? needs no torch)
-
-mcore-export bundle --list (what does the bundle hold, and what of it runs on this machine?)
+    mcore-export published.pth --out bundle --exemplars dives.jsonl --validate dives.jsonl
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
-from mcore.common.cli_help import description
-from mcore.common.errors import ExportError, UserError, run_command
+from mcore.common.command_line import run_command_line
+from mcore.common.errors import UserError
 from mcore.common.optional import require
 from mcore.data.manifest import Split
-from mcore_export.engines.add import EngineOptions, add_engines
-from mcore_export.exemplars.bank import BankOptions, add_exemplars
-from mcore_export.flags import refuse_idle
-from mcore_export.listing import list_bundle
-from mcore_export.parity.compare import DEFAULT_LIMITS, describe_failures
-from mcore_export.parity.verify import verify_bundle
-from mcore_export.triton.options import TritonOptions
-from mcore_runtime.backends import BackendName
+from mcore_export.engines.add import EngineOptions
+from mcore_export.exemplars.bank import BankOptions
+from mcore_export.parity.compare import DEFAULT_LIMITS
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
-from mcore_runtime.bundle.folder import MANIFEST_FILE, Bundle
-from mcore_runtime.bundle.records import GateLimits, Precision
+from mcore_runtime.bundle.records import ParityLimits, Precision
 
-if TYPE_CHECKING:
-    from mcore_export.exporter import ExportOptions
+_MOVED = {
+    "--verify": "verify BUNDLE",
+    "--list": "show BUNDLE",
+    "--triton": "triton BUNDLE --out MODELS",
+    "--engine": "engine BUNDLE",
+    "--exemplars": "exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE",
+}
+"""What mcore-export did to a bundle, as mcore-bundle does it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class LimitArguments:
             if value is not None and not 0 <= value < float("inf"):
                 raise UserError(f"--{name.replace('_', '-')} is {value}; allowed: 0 or more")
 
-    def over(self, limits: GateLimits) -> GateLimits:
+    def over(self, limits: ParityLimits) -> ParityLimits:
         """Return limits with what was given in place of the defaults."""
         given = {
             "points": self.max_score_difference,
@@ -79,26 +74,28 @@ class LimitArguments:
 class Arguments:
     """Export a checkpoint to a bundle of ONNX graphs, compare them with PyTorch, and add exemplars."""
 
-    source: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint (ours or published), or a bundle."""
-    out: Path | None = None
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Checkpoint, ours or the published layout."""
+    out: Path
     """Folder of the new bundle."""
     fp16: bool = False
     """Export half-precision graphs too: half the size, for GPUs."""
     int8: bool = False
-    """Export eight-bit graphs too, calibrated on the exemplars' dives: kept only if they are faster than fp32 on this
-    machine, and within the limits."""
+    """Export eight-bit graphs too, with ranges from the exemplars' dives: kept only if they are faster than fp32 on
+    this machine, and within the limits."""
     keep_slower: bool = False
     """Keep int8 graphs that are not faster here, for another device."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
     for_cpu: bool = False
-    """Rearrange the fp32 and int8 backbone for CPUs, to the same numbers sooner: first blocks in tiles of frames that
-    fit into a cache, groups as wide as AVX-512. On a GPU it would be more and smaller steps. Measure both bundles side
-    by side with mcore-bench."""
-    no_split: bool = False
-    """Leave out the backbone in two parts, which live streams use to score sooner after a dive's last frame: 24 MB and
-    half a minute less for the published network."""
+    """Arrange the fp32 and int8 backbone for CPUs, to the same numbers sooner: first blocks in tiles of frames that fit
+    into a cache, groups as wide as AVX-512. On a GPU it would be more and smaller steps. Measure both bundles side by
+    side with mcore-bench."""
+    no_streaming: bool = False
+    """Leave out the streaming backbone, with which live streams score sooner after a dive's last frame: 24 MB and half
+    a minute less for the published network."""
+    batched: bool = False
+    """Export fp32 and fp16 graphs with a batch axis too, which mcore-bundle triton needs."""
     exemplars: Path | None = None
     """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was
     trained on, where they still lie where they did."""
@@ -120,211 +117,90 @@ class Arguments:
     limits: tyro.conf.OmitArgPrefixes[LimitArguments] = dataclasses.field(default_factory=LimitArguments)
     """What the graphs of the asked precision are held to; the fp32 graphs beside them keep their defaults."""
     engine: EngineKind | None = None
-    """Build TensorRT engines too, for this machine's GPU; from a bundle this needs no torch, and without --out the
-    bundle itself gets them."""
+    """Build TensorRT engines of the asked precision too, for this machine's GPU."""
     target: tuple[str, ...] = ()
     """GPU architectures such as sm86 sm89 to build for ahead of time, without such a GPU (tensorrt-rtx only)."""
-    max_exemplars: int = 64
+    max_exemplars: int = EngineOptions.max_exemplars
     """Most exemplars that the engines compare with at once; more take several runs."""
-    triton: Path | None = None
-    """Write a model repository of Triton Inference Server for a bundle to this folder; needs no torch."""
-    serve: Annotated[TritonOptions, tyro.conf.arg(name="triton")] = dataclasses.field(default_factory=TritonOptions)
-    """How --triton serves."""
-    verify: bool = False
-    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in the bundle; writes nothing and
-    needs no torch. Exit code 0: all within the limits of the export (openvino-bf16: those of int8); 1: not."""
-    list: bool = False
-    """Show what a bundle holds and what this machine can run of it; writes nothing and needs no torch."""
-    backend: BackendName | None = None
-    """Engine that --verify runs the graphs on; default: auto, the best that works here."""
-    precision: Precision | None = None
-    """Graphs that --verify compares (default: those that the runtime would take) or --engine builds (default: of an
-    export the ones it is asked for, of a bundle fp16 where it has it, else fp32)."""
     force: Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])] = False
     """Replace a bundle that is already at --out."""
 
-
-_PREFIXES = {"limits": "", "serve": "triton."}
-_BANK_FLAGS = (
-    *("source", "out", "exemplars", "exemplar_split", "exemplars_per_number", "seed", "no_exemplar_pictures", "force"),
-)
-_ENGINE_FLAGS = ("source", "out", "engine", "target", "max_exemplars", "precision", "force")
+    def __post_init__(self) -> None:
+        if self.fp16 and self.int8:
+            raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
+        if self.keep_slower and not self.int8:
+            raise UserError("--keep-slower is about --int8 graphs; leave it out, or add --int8")
+        if self.engine is None and self.target:
+            raise UserError("--target says what engines are built for; it needs --engine")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
-    return run_command(lambda: _run(_parse(argv)))
+    given = list(sys.argv[1:] if argv is None else argv)
+    if (message := _moved(given)) is not None:
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    return run_command_line(Arguments, _run, prog="mcore-export", doc=__doc__, argv=given)
 
 
-def _parse(argv: Sequence[str] | None) -> Arguments:
-    return tyro.cli(
-        Arguments,
-        args=argv,
-        prog="mcore-export",
-        description=description(__doc__),
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+def _moved(given: Sequence[str]) -> str | None:
+    """Name the command that took over what is asked of a bundle; None: a checkpoint is exported."""
+    folder = next((text for text in given if Path(text).is_dir() and not text.startswith("-")), None)
+    flags = {flag.split("=")[0] for flag in given}
+    asks_bundle = given and Path(given[0]).is_dir()
+    for flag, command in _MOVED.items():
+        if flag in flags and (asks_bundle or flag in ("--verify", "--list", "--triton")):
+            command = command.replace("BUNDLE", folder or "BUNDLE", 1)
+            return f"mcore-export exports checkpoints; use: mcore-bundle {command}"
+    if asks_bundle:
+        return f"{given[0]} is a folder, and mcore-export exports checkpoints; for a bundle see: mcore-bundle --help"
+    return None
 
 
 def _run(arguments: Arguments) -> int:
-    if arguments.verify or arguments.list:
-        return _look(arguments)
-    if arguments.triton is not None:
-        return _write_triton(arguments, arguments.triton)
-    if not arguments.source.exists():  # before advice about flags or packages that would not help
-        raise UserError(f"there is nothing at {arguments.source}; give a checkpoint or the folder of a bundle")
-    out = _require_out(arguments)
-    began = time.perf_counter()
-    bundle = _from_bundle(arguments, out) if arguments.source.is_dir() else _from_checkpoint(arguments, out)
-    size = sum(record.bytes for record in bundle.manifest.files.values())
-    print(f"{out}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
-    if bundle.manifest.variants["fp32"].exemplars is None:
-        print(
-            "This bundle has no exemplars yet, so it can encode dives but not score them. Give it some with:\n"
-            f"  mcore-export {out} --exemplars DIVES.jsonl --out {out}-with-exemplars"
-        )
-    return 0
-
-
-def _write_triton(arguments: Arguments, repository: Path) -> int:
-    if arguments.out is not None or arguments.exemplars is not None:
-        raise UserError("--triton serves a bundle as it is: leave out --out and --exemplars")
-    if arguments.source.is_file():
-        raise UserError(
-            f"{arguments.source} is a file; --triton takes the folder of a bundle. Make one with: "
-            f"mcore-export {arguments.source} --out BUNDLE"
-        )
-    meant = ("source", "triton", "serve", "engine", "precision", "force")
-    refuse_idle(arguments, meant, "with --triton", _PREFIXES)
-    for module in ("onnx", "onnxruntime"):
-        require(module, "triton", "Writing a model repository")
-    from mcore_export.triton import plan_builder, write_triton_repository
-
-    plans = None if arguments.engine is None else plan_builder(arguments.engine, print)
-    options = dataclasses.replace(arguments.serve, precision=arguments.precision)
-    bundle = Bundle.open(arguments.source)
-    write_triton_repository(bundle, repository, options, overwrite=arguments.force, say=print, plans=plans)
-    print(f"{repository}: serve it with: tritonserver --model-repository={repository} (docs/triton.md)")
-    return 0
-
-
-def _look(arguments: Arguments) -> int:
-    """Answer a question about a bundle, without changing it."""
-    flag = "--verify" if arguments.verify else "--list"
-    if arguments.out is not None or arguments.exemplars is not None:
-        raise UserError(f"{flag} writes nothing: leave out --out and --exemplars, or look at the new bundle afterwards")
-    if arguments.source.is_file():
-        raise UserError(
-            f"{arguments.source} is a file; {flag} takes the folder of a bundle. Make one, which is verified on the "
-            f"way, with: mcore-export {arguments.source} --out BUNDLE"
-        )
-    meant = ("source", "list") if arguments.list else ("source", "verify", "backend", "precision")
-    refuse_idle(arguments, meant, f"with {'--list' if arguments.list else '--verify'}", _PREFIXES)
-    bundle = Bundle.open(arguments.source)
-    if arguments.list:
-        list_bundle(bundle, print)
-        return 0
-    rows = verify_bundle(bundle, arguments.backend or "auto", arguments.precision, say=print)
-    if failures := describe_failures(rows):
-        raise ExportError(
-            f"on this machine the graphs of {arguments.source} do not compute what PyTorch computed: {failures}. "
-            "Do not score with them here; try another --backend"
-        )
-    print(f"{arguments.source}: computes here what PyTorch computed")
-    return 0
-
-
-def _require_out(arguments: Arguments) -> Path:
-    if arguments.backend is not None:
-        raise UserError("--backend chooses the engine of --verify; without --verify leave it out")
-    if arguments.precision is not None and arguments.engine is None:
-        raise UserError("--precision chooses the graphs of --verify or --engine; to export half precision say --fp16")
-    if arguments.engine is None and (arguments.target or arguments.max_exemplars != Arguments.max_exemplars):
-        raise UserError("--target and --max-exemplars say how engines are built; they need --engine")
-    if arguments.out is None and arguments.engine is not None and arguments.source.is_dir():
-        return arguments.source  # the bundle itself
-    if arguments.out is None:
-        raise UserError("say where the new bundle goes: --out BUNDLE (or verify an existing one: --verify)")
-    return arguments.out
-
-
-def _from_checkpoint(arguments: Arguments, out: Path) -> Bundle:
+    if not arguments.checkpoint.exists():  # before advice about packages that would not help
+        raise UserError(f"there is nothing at {arguments.checkpoint}; give a checkpoint")
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(module, "export", "Exporting a checkpoint")
-    from mcore_export.exporter import export_checkpoint
-
-    return export_checkpoint(
-        arguments.source,
-        out,
-        _export_options(arguments),
-        bank=_bank_options(arguments, arguments.exemplars or _training_dives(arguments.source)),
-        say=print,
-    )
-
-
-def _export_options(arguments: Arguments) -> ExportOptions:
-    from mcore_export.exporter import ExportOptions
+    from mcore_export.exporter import ExportOptions, export_checkpoint
     from mcore_export.parity.expected import ValidationOptions
 
-    if arguments.fp16 and arguments.int8:
-        raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
-    if arguments.keep_slower and not arguments.int8:
-        raise UserError("--keep-slower is about --int8 graphs; leave it out, or add --int8")
-    idle = {"serve"} if arguments.validate is not None else {"serve", "validate_split", "validate_most"}
-    meant = {field.name for field in dataclasses.fields(arguments)} - idle
-    refuse_idle(arguments, meant, "without --validate or --triton", _PREFIXES)
+    began = time.perf_counter()
     precision: Precision = "fp16" if arguments.fp16 else "int8" if arguments.int8 else "fp32"
-    validation = None
+    validation = engines = bank = None
     if arguments.validate is not None:
         validation = ValidationOptions(arguments.validate, arguments.validate_split, arguments.validate_most)
-    return ExportOptions(
+    if arguments.engine is not None:
+        engines = EngineOptions(arguments.engine, arguments.target, precision, arguments.max_exemplars)
+    if (dives := arguments.exemplars or _training_dives(arguments.checkpoint)) is not None:
+        bank = BankOptions(
+            dives,
+            arguments.exemplar_split,
+            arguments.exemplars_per_number,
+            arguments.seed,
+            no_pictures=arguments.no_exemplar_pictures,
+        )
+    options = ExportOptions(
         precision=precision,
         opset=arguments.opset,
         limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
         validation=validation,
         keep_slower=arguments.keep_slower,
         for_cpu=arguments.for_cpu,
-        split=not arguments.no_split,
-        engines=_engine_options(arguments),
+        streaming=not arguments.no_streaming,
+        batched=arguments.batched,
+        engines=engines,
         force=arguments.force,
     )
-
-
-def _from_bundle(arguments: Arguments, out: Path) -> Bundle:
-    if not (arguments.source / MANIFEST_FILE).is_file():
-        raise UserError(f"{arguments.source} is a folder without {MANIFEST_FILE}; give a checkpoint or a bundle")
-    options = _bank_options(arguments, arguments.exemplars)
-    engines = _engine_options(arguments)
-    if engines is not None:
-        if options is not None:
-            raise UserError("give a bundle exemplars first, and then engines: leave out --exemplars or --engine")
-        refuse_idle(arguments, _ENGINE_FLAGS, "about engines of graphs that a bundle has already", _PREFIXES)
-        return add_engines(arguments.source, out, engines, force=arguments.force, say=print)
-    if options is None:
-        raise UserError(
-            f"{arguments.source} is a bundle already; say what it should get: --exemplars DIVES.jsonl, or "
-            "--engine tensorrt"
+    bundle = export_checkpoint(arguments.checkpoint, arguments.out, options, bank=bank, log=print)
+    size = sum(record.bytes for record in bundle.manifest.files.values())
+    print(f"{bundle.path}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.1f} s")
+    if bank is None:
+        print(
+            "This bundle has no exemplars yet, so it can encode dives but not score them. Give it some with:\n"
+            f"  mcore-bundle exemplars {bundle.path} --dives DIVES.jsonl --out {bundle.path}-with-exemplars"
         )
-    refuse_idle(arguments, _BANK_FLAGS, "about a bundle's graphs, which exist already (export a checkpoint)", _PREFIXES)
-    return add_exemplars(arguments.source, out, options, force=arguments.force, say=print)
-
-
-def _engine_options(arguments: Arguments) -> EngineOptions | None:
-    if arguments.engine is None:
-        return None
-    return EngineOptions(arguments.engine, arguments.target, arguments.precision, arguments.max_exemplars)
-
-
-def _bank_options(arguments: Arguments, dives: Path | None) -> BankOptions | None:
-    if dives is None:
-        return None
-    return BankOptions(
-        dives,
-        arguments.exemplar_split,
-        arguments.exemplars_per_number,
-        arguments.seed,
-        pictures=not arguments.no_exemplar_pictures,
-    )
+    return 0
 
 
 def _training_dives(checkpoint_path: Path) -> Path | None:

@@ -10,7 +10,7 @@ import importlib.metadata
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 import onnxscript
 import torch
+from torch import nn
 
 import mcore
 from mcore.common.errors import UserError
@@ -28,30 +29,35 @@ from mcore.data.manifest import DiveRecord
 from mcore.evaluation.scoring import DEAD_POINTS
 from mcore.network.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.network.model import MCoRe
-from mcore_export.backends import gate_backends
+from mcore_export.backends import parity_backends
 from mcore_export.engines.add import EngineOptions, check_engines, write_engines
 from mcore_export.exemplars.bank import BankOptions, choose_exemplars, write_banks
 from mcore_export.folder import appearing_folder, check_target
-from mcore_export.graphs.cpu_layout import describe_tiles
+from mcore_export.graphs.cpu_layout import describe_cpu_layout
 from mcore_export.graphs.half import ISLANDS
 from mcore_export.graphs.onnx import export_graphs, graph_modules
-from mcore_export.graphs.streaming_graphs import write_split
-from mcore_export.graphs.wide_groups import widened
+from mcore_export.graphs.streaming_export import write_streaming
+from mcore_export.graphs.wide_groups import with_wide_groups
+from mcore_export.log import Log
+from mcore_export.parity.batched import require_batched_parity
 from mcore_export.parity.compare import DEFAULT_LIMITS, Expected
 from mcore_export.parity.expected import TorchBackend, ValidationOptions, expect, rendered_clips, validation_clips
 from mcore_export.parity.golden import write_golden
-from mcore_export.parity.verify import compare_aloud, compare_with_split, require_pass
-from mcore_export.quantise.variant import calibration_clips, check_calibration, measure_speed, quantise_within
+from mcore_export.parity.verify import compare_aloud, compare_with_streaming, require_pass
+from mcore_export.quantise.int8 import Int8Graphs
+from mcore_export.quantise.variant import check_quantisation_dives, measure_speed, quantisation_clips, quantise_within
 from mcore_runtime.bundle.folder import Bundle, variant_folder, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import (
     PARTS,
     CheckpointRecord,
-    GateLimits,
-    GateRow,
+    GraphRecord,
     GraphSet,
+    ParityLimits,
+    ParityRow,
     Precision,
     VariantRecord,
+    batched_graphs,
     hash_file,
     standard_graphs,
 )
@@ -59,14 +65,12 @@ from mcore_runtime.bundle.records import (
 OPSETS = (17, 20)
 TOOLS = {
     "mcore-edge": mcore.__version__,
-    "torch": torch.__version__,
+    "torch": str(torch.__version__),
     "onnx": onnx.__version__,
-    "onnxscript": onnxscript.__version__,
+    "onnxscript": str(onnxscript.__version__),
     "onnxruntime": onnxruntime.__version__,
     "numpy": np.__version__,
 }
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -77,36 +81,31 @@ class ExportOptions:
     """Least precision to export; fp32 is always exported too."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
-    limits: GateLimits | None = None
+    limits: ParityLimits | None = None
     """Most that graphs of ``precision`` may differ from PyTorch; None: ``DEFAULT_LIMITS``."""
     validation: ValidationOptions | None = None
     """Real clips to compare on, besides rendered ones."""
     keep_slower: bool = False
     """Write int8 graphs even where they are not faster than fp32 on this machine's CPU."""
     for_cpu: bool = False
-    """Rearrange the backbone for CPUs: first blocks in tiles of frames, groups as wide as AVX-512; not in fp16 graphs,
-    which are for GPUs."""
-    split: bool = True
-    """Export the backbone in two parts too, which live streams use to score sooner after a clip's last frame."""
+    """Export the backbone in the CPU layout: first blocks in tiles of frames, groups as wide as AVX-512; not in fp16
+    graphs, which are for GPUs."""
+    streaming: bool = True
+    """Export the streaming backbone too, with which live streams score sooner after a clip's last frame."""
+    batched: bool = False
+    """Export fp32 and fp16 graphs with a batch axis too, which servers need."""
     engines: EngineOptions | None = None
-    """TensorRT engines to build at once, of ``precision`` unless they say another; None: later, by ``add_engines``."""
+    """TensorRT engines to build at once, of ``precision``; None: later, by ``add_engines``."""
     force: bool = False
     """Replace a bundle that is already there."""
 
     def __post_init__(self) -> None:
         if not OPSETS[0] <= self.opset <= OPSETS[1]:
             raise UserError(f"opset {self.opset}; allowed: {OPSETS[0]} to {OPSETS[1]}")
-        if self.engines is not None and self.engines.precision not in (None, "fp32", self.precision):
-            raise UserError(
-                f"engines of {self.engines.precision} graphs, which this export does not make; add "
-                f"--{self.engines.precision}, or leave out --precision"
-            )
-        if self.engines is not None and self.engines.precision is None:
-            object.__setattr__(self, "engines", replace(self.engines, precision=self.precision))
         if self.for_cpu and self.engines is not None:
             raise UserError("graphs for CPUs and engines for GPUs are two bundles: leave out --for-cpu or --engine")
 
-    def limits_of(self, precision: Precision) -> GateLimits:
+    def limits_of(self, precision: Precision) -> ParityLimits:
         """Return what a precision's graphs are held to."""
         chosen = self.limits if precision == self.precision else None
         return chosen or DEFAULT_LIMITS[precision]
@@ -118,7 +117,7 @@ def export_checkpoint(
     options: ExportOptions | None = None,
     *,
     bank: BankOptions | None = None,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Bundle:
     """Export a checkpoint's three graphs, prove them, and write a bundle.
 
@@ -128,7 +127,7 @@ def export_checkpoint(
         options: precision, opset, limits, overwriting.
         bank: which dives become exemplars; None: the bundle can encode dives but not score them until
             ``add_exemplars`` gives it some.
-        say: gets one line for each artefact and each comparison.
+        log: gets one line for each artefact and each comparison.
 
     Returns:
         The bundle, opened from disk.
@@ -143,7 +142,7 @@ def export_checkpoint(
         check_engines(options.engines)
     records = [] if bank is None else choose_exemplars(bank)
     if options.precision == "int8":
-        check_calibration(records)
+        check_quantisation_dives(records)
     checkpoint = read_checkpoint(checkpoint_path)
     _check_stages(checkpoint, checkpoint_path)
     model = build_model(checkpoint, checkpoint_path)
@@ -151,12 +150,12 @@ def export_checkpoint(
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
         golden = expect(model, clips)
-        _check_alive(golden, checkpoint_path)
+        _check_not_constant(golden, checkpoint_path)
         write_golden(folder, golden)
         expected = expect(model, [*clips, *more]) if more else golden
-        variants = _write_variants(model, folder, options, expected, records, say)
+        variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
-        banks = {} if bank is None else write_banks(sets, model.config, records, bank, folder, say)
+        banks = {} if bank is None else write_banks(sets, model.config, records, bank, folder, log)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,
@@ -166,58 +165,85 @@ def export_checkpoint(
         )
         write_manifest(folder, manifest)
         if options.engines is not None:
-            write_engines(Bundle.open(folder), options.engines, say)
+            write_engines(Bundle.open(folder), replace(options.engines, precision=options.precision), log)
     return Bundle.open(out)
 
 
 def _write_variants(
-    model: MCoRe, folder: Path, options: ExportOptions, expected: Expected, records: list[DiveRecord], say: Say
+    model: MCoRe, folder: Path, options: ExportOptions, expected: Expected, records: list[DiveRecord], log: Log
 ) -> dict[Precision, VariantRecord]:
-    """Write the graphs of every precision, each proven before the next is made."""
-    arranged = widened(model) if options.for_cpu else model
-    if options.for_cpu:
-        say(describe_tiles(arranged))
-    graphs = _write_graphs(arranged, folder, options, "fp32", say)
-    limits = options.limits_of("fp32")
-    written = {"fp32": _record(graphs, limits, _prove(model, graphs, expected, limits, say))}
-    limits = options.limits_of(options.precision)
+    """Write the graphs of every precision, each compared with PyTorch before the next is made."""
+    fp32 = _write_graphs(model, folder, options, "fp32", log)
+    written: dict[Precision, VariantRecord] = {"fp32": _compare(model, fp32, folder, options, expected, log)}
     if options.precision == "fp16":
-        half = _write_graphs(model, folder, options, "fp16", say)
         kept = tuple(f"{part}: {island}" for part, islands in ISLANDS.items() for island in islands)
-        written["fp16"] = _record(half, limits, _prove(model, half, expected, limits, say), kept)
+        half = _write_graphs(model, folder, options, "fp16", log)
+        written["fp16"] = replace(_compare(model, half, folder, options, expected, log), kept=kept)
     if options.precision == "int8":
-        clips = calibration_clips(records, model.config.clip)
-        for_tensorrt = options.engines is not None and options.engines.precision == "int8"
-        with tempfile.TemporaryDirectory(prefix="mcore-export-") as scratch:
-            # A quarter of the bytes gains little from tiles, and each tile's layers would get ranges of their own.
-            whole = write_graphs(arranged, Path(scratch), options.opset, "fp32") if options.for_cpu else graphs
-            int8 = quantise_within(graphs, clips, expected, limits, say, source=whole, for_tensorrt=for_tensorrt)
-        gate = _prove(model, int8.graphs, expected, limits, say)
-        speed = measure_speed(graphs, int8.graphs, expected, say, keep_slower=options.keep_slower)
-        int8_graphs = replace(int8.graphs, for_cpu=options.for_cpu)
-        written["int8"] = _record(int8_graphs, limits, gate, int8.describe_kept(), speed)
-    return cast("dict[Precision, VariantRecord]", written)
+        int8 = _quantise(model, fp32, options, expected, records, log)
+        variant = _compare(model, int8.graphs, folder, options, expected, log)
+        speed = measure_speed(fp32, int8.graphs, expected, log, keep_slower=options.keep_slower)
+        written["int8"] = replace(variant, kept=int8.describe_kept(), speed=speed)
+    return written
 
 
-def _record(
-    graphs: GraphSet,
-    limits: GateLimits,
-    gate: tuple[GateRow, ...],
-    kept: tuple[str, ...] = (),
-    speed: tuple[str, ...] = (),
-) -> VariantRecord:
-    return VariantRecord(
-        graphs.precision, kept, graphs.records, None, limits, gate, speed, graphs.split, for_cpu=graphs.for_cpu
-    )
-
-
-def _write_graphs(model: MCoRe, folder: Path, options: ExportOptions, precision: Precision, say: Say) -> GraphSet:
-    """Export one precision's graphs, and its backbone in two parts where that is wanted."""
-    tiled = options.for_cpu and precision == "fp32"
-    graphs = replace(write_graphs(model, folder, options.opset, precision, say, tiled=tiled), for_cpu=tiled)
-    if not options.split:
+def _write_graphs(model: MCoRe, folder: Path, options: ExportOptions, precision: Precision, log: Log) -> GraphSet:
+    """Export one precision's graphs, and its streaming backbone where that is wanted."""
+    for_cpu = options.for_cpu and precision == "fp32"
+    arranged = with_wide_groups(model) if for_cpu else model
+    if for_cpu:
+        log(describe_cpu_layout(arranged))
+    graphs = write_graphs(arranged, folder, options.opset, precision, log, for_cpu=for_cpu)
+    if not options.streaming:
         return graphs
-    return replace(graphs, split=write_split(model, folder, options.opset, precision, say))
+    return replace(graphs, streaming=write_streaming(arranged, folder, options.opset, precision, log))
+
+
+def _quantise(
+    model: MCoRe, fp32: GraphSet, options: ExportOptions, expected: Expected, records: list[DiveRecord], log: Log
+) -> Int8Graphs:
+    """Make int8 graphs from the fp32 ones."""
+    clips = quantisation_clips(records, model.config.clip)
+    with tempfile.TemporaryDirectory(prefix="mcore-export-") as scratch:
+        source = fp32
+        if options.for_cpu:
+            # A quarter of the bytes gains little from tiles, and each tile's layers would get ranges of their own.
+            source = write_graphs(with_wide_groups(model), Path(scratch), options.opset, "fp32")
+        limits, for_tensorrt = options.limits_of("int8"), options.engines is not None
+        int8 = quantise_within(fp32, clips, expected, limits, log, source=source, for_tensorrt=for_tensorrt)
+    return replace(int8, graphs=replace(int8.graphs, for_cpu=options.for_cpu))
+
+
+def _compare(
+    model: MCoRe, graphs: GraphSet, folder: Path, options: ExportOptions, expected: Expected, log: Log
+) -> VariantRecord:
+    """Compare graphs with PyTorch on every engine of this machine, none of which may disagree, and describe them."""
+    precision = cast("Precision", graphs.variant)
+    limits = options.limits_of(precision)
+    rows: list[ParityRow] = []
+    if precision == "fp16":
+        rows += compare_aloud(TorchBackend(graph_modules(model, "fp16"), graphs.precision), expected, limits, log)
+    for backend in parity_backends(graphs, log):
+        with closing(backend):
+            rows += compare_with_streaming(backend, graphs, expected, limits, log)
+    require_pass(rows)
+    variant = VariantRecord(
+        graphs.precision, (), graphs.records, None, limits, tuple(rows), (), graphs.streaming, graphs.for_cpu
+    )
+    if not options.batched or precision == "int8":
+        return variant
+    return replace(variant, batched=_write_batched(model, graphs, folder, options.opset, expected, log))
+
+
+def _write_batched(
+    model: MCoRe, graphs: GraphSet, folder: Path, opset: int, expected: Expected, log: Log
+) -> dict[str, GraphRecord]:
+    """Export one precision's graphs with a batch axis, and hold them to the graphs for one clip."""
+    precision = cast("Precision", graphs.variant)
+    records = batched_graphs(model.config, variant_folder(precision))
+    _export(graph_modules(model, precision, batched=True), records, folder, opset, precision, log)
+    require_batched_parity(graphs, GraphSet(folder, records, graphs.precision, precision), expected, log)
+    return records
 
 
 def write_graphs(
@@ -225,29 +251,28 @@ def write_graphs(
     folder: Path,
     opset: int,
     precision: Precision,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
     *,
-    tiled: bool = False,
+    for_cpu: bool = False,
 ) -> GraphSet:
-    """Export one precision's three graphs below the folder of a bundle; tiled as for ``graph_modules``."""
+    """Export one precision's three graphs below the folder of a bundle; ``for_cpu`` as for ``graph_modules``."""
     records = standard_graphs(model.config, variant_folder(precision))
+    _export(graph_modules(model, precision, for_cpu=for_cpu), records, folder, opset, precision, log)
+    return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision, for_cpu=for_cpu)
+
+
+def _export(
+    modules: Mapping[str, nn.Module],
+    records: Mapping[str, GraphRecord],
+    folder: Path,
+    opset: int,
+    precision: Precision,
+    log: Log,
+) -> None:
     began = time.perf_counter()
-    for part, path in export_graphs(model, records, folder, opset, precision, tiled=tiled):
+    for part, path in export_graphs(modules, records, folder, opset):
         took, began = time.perf_counter() - began, time.perf_counter()
-        say(f"{records[part].file:20}  {path.stat().st_size / 1e6:5.1f} MB  {took:5.1f} s  {precision}, opset {opset}")
-    return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision)
-
-
-def _prove(model: MCoRe, graphs: GraphSet, expected: Expected, limits: GateLimits, say: Say) -> tuple[GateRow, ...]:
-    """Run the gate on every engine of this machine; none of them may disagree."""
-    rows: list[GateRow] = []
-    if graphs.variant == "fp16":
-        rows += compare_aloud(TorchBackend(graph_modules(model, "fp16"), graphs.precision), expected, limits, say)
-    for backend in gate_backends(graphs, say):
-        with closing(backend):
-            rows += compare_with_split(backend, graphs, expected, limits, say)
-    require_pass(rows)
-    return tuple(rows)
+        log(f"{records[part].file:20}  {path.stat().st_size / 1e6:5.1f} MB  {took:5.1f} s  {precision}, opset {opset}")
 
 
 def _check_stages(checkpoint: Checkpoint, path: Path) -> None:
@@ -260,7 +285,7 @@ def _check_stages(checkpoint: Checkpoint, path: Path) -> None:
         )
 
 
-def _check_alive(expected: Expected, path: Path) -> None:
+def _check_not_constant(expected: Expected, path: Path) -> None:
     """Refuse a network that gives all pairs of dives the same difference: no comparison of it could fail."""
     apart = expected.deltas[~np.eye(len(expected.clips), dtype=bool)]
     if np.ptp(apart) < DEAD_POINTS:

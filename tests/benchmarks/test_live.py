@@ -82,7 +82,7 @@ def test_sessions_with_and_without_a_head_start_alternate(
 
     def run(arguments: list[str], _: float) -> Session:
         order.append("--exact" in arguments)
-        return session([1.0], dive(ms=90.0) if "--exact" in arguments else dive(ms=30.0, backbone_head=50.0))
+        return session([1.0], dive(ms=90.0) if "--exact" in arguments else dive(ms=30.0, backbone_prefix=50.0))
 
     monkeypatch.setattr(live, "run_session", run)
     assert main(["head-start", "--bundle", "any", "--dives", "2"]) == 0

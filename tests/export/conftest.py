@@ -61,3 +61,12 @@ def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "bundle"
     assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def batched_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with graphs that have a batch axis."""
+    out = tmp_path_factory.mktemp("batched") / "bundle"
+    flags = ["--exemplars-per-number", "2", "--batched", "--no-streaming", "--no-exemplar-pictures"]
+    assert main([str(checkpoint), "--out", str(out), *flags]) == 0
+    return out

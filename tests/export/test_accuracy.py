@@ -12,11 +12,12 @@ import pytest
 from mcore.common.conformal import Calibration
 from mcore.common.errors import UserError
 from mcore.data.manifest import read_manifest, select_split, write_manifest
-from mcore_export.accuracy import Options, main, measure
+from mcore_export.accuracy import Options, measure
+from mcore_export.bundle_command import main
 from mcore_runtime import Scorer
 from mcore_runtime.backends.openvino import the_core
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 
 POINTS = 1e-4
 
@@ -24,7 +25,7 @@ POINTS = 1e-4
 def test_figures_are_those_of_the_scorer(bundle: Path, dives: Path, tmp_path: Path) -> None:
     out = tmp_path / "accuracy.json"
     arguments = [str(bundle), "--data", str(dives), "--backend", "onnxruntime", "--num-resamples", "20"]
-    assert main([*arguments, "--json", str(out)]) == 0
+    assert main(["accuracy", *arguments, "--json", str(out)]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))
     records = select_split(read_manifest(dives), "test")
     with Scorer(bundle, "onnxruntime") as scorer:
@@ -45,7 +46,7 @@ def test_exemplars_of_other_numbers_can_be_left_out(bundle: Path, dives: Path, t
     for flags in ([], ["--same-number-only"]):
         out = tmp_path / f"{len(flags)}.json"
         arguments = [str(bundle), "--data", str(dives), "--backend", "onnxruntime", "--num-resamples", "20"]
-        assert main([*arguments, *flags, "--json", str(out)]) == 0
+        assert main(["accuracy", *arguments, *flags, "--json", str(out)]) == 0
         rows.append(json.loads(out.read_text(encoding="utf-8"))["rows"])
     whole, quick = rows
     assert [row["same_number"] for row in whole] == [True, False]
@@ -72,13 +73,13 @@ def test_intervals_are_those_of_the_way_that_was_scored(
     bundle: Path, dives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wide with exemplars of the number, of no width without: all dives are held, and none."""
-    calibration = BankCalibration(Calibration(0.8, 1e4, 24), Calibration(0.8, 0.0, 24), "other.jsonl", "val")
+    intervals = ConformalIntervals(Calibration(0.8, 1e4, 24), Calibration(0.8, 0.0, 24), "other.jsonl", "val")
     opened = Bundle.open(bundle)
     variant = opened.manifest.variants["fp32"]
     assert variant.exemplars is not None
-    record = replace(variant, exemplars=replace(variant.exemplars, calibration=calibration))
-    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
-    monkeypatch.setattr(Bundle, "open", lambda path: calibrated)
+    record = replace(variant, exemplars=replace(variant.exemplars, conformal=intervals))
+    changed = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    monkeypatch.setattr(Bundle, "open", lambda path: changed)
     found = measure(Options(bundle, dives, num_resamples=5))
     rows = [(row.same_number, row.half_width_points, row.coverage) for row in found.rows]
     assert found.level == 0.8
@@ -86,10 +87,10 @@ def test_intervals_are_those_of_the_way_that_was_scored(
         (True, 1e4, 1.0),
         (False, 0.0, 0.0),
     ]
-    known = replace(calibration, source=dives.name, split="test")
-    record = replace(variant, exemplars=replace(variant.exemplars, calibration=known))
-    calibrated = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
-    with pytest.raises(UserError, match="intervals were calibrated on the test dives of"):
+    known = replace(intervals, source=dives.name, split="test")
+    record = replace(variant, exemplars=replace(variant.exemplars, conformal=known))
+    changed = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
+    with pytest.raises(UserError, match="intervals come from the test dives of"):
         measure(Options(bundle, dives))
 
 

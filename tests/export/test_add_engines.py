@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcore.common.errors import ExportError
-from mcore_export.cli import main
+from mcore_export.bundle_command import main
+from mcore_export.cli import main as export
 from mcore_export.engines import add as module
 from mcore_export.engines.add import EngineOptions, add_engines
 from mcore_export.engines.build import ENGINES_FOLDER
@@ -67,15 +68,15 @@ def build(monkeypatch: pytest.MonkeyPatch) -> Build:
 
 
 def add(bundle: Path, out: Path | None = None) -> Bundle:
-    return add_engines(bundle, out, EngineOptions("tensorrt"), force=False, say=print)
+    return add_engines(bundle, out, EngineOptions("tensorrt"), force=False, log=print)
 
 
 def test_an_engine_is_listed_with_its_proof_and_the_users_files_stay(copy: Path, build: Build) -> None:
     (copy / "notes.txt").write_text("of the user")
     (engine,) = add(copy).manifest.engines
     assert engine.name == NAME
-    assert engine.gate
-    assert all(row.passed for row in engine.gate)
+    assert engine.parity
+    assert all(row.passed for row in engine.parity)
     manifest = Bundle.open(copy).manifest
     assert {*engine.files.values(), engine.timing_cache} <= set(manifest.files)
     assert "notes.txt" not in manifest.files
@@ -103,10 +104,10 @@ def test_a_build_that_fails_leaves_what_was(copy: Path, build: Build, error: Bas
 
 def test_two_builds_at_once_lose_no_engine(copy: Path, build: Build, capsys: pytest.CaptureFixture[str]) -> None:
     codes: list[int] = []
-    build.look = lambda: codes.append(main([str(copy), "--engine", "tensorrt"])) if not codes else None
+    build.look = lambda: codes.append(main(["engine", str(copy)])) if not codes else None
     (engine,) = add(copy).manifest.engines
     assert codes == [2]
-    assert f"another mcore-export is adding engines to {copy}; wait" in capsys.readouterr().err
+    assert f"another mcore-bundle is adding engines to {copy}; wait" in capsys.readouterr().err
     assert add(copy).manifest.engines[0].name == engine.name  # the lock is gone
 
 
@@ -138,7 +139,7 @@ def test_tensorrt_rtx_joins_a_bundle_without_a_gpu(
     copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install 'mcore-edge[rtx]'")
-    assert main([str(copy), "--engine", "tensorrt-rtx", "--target", "sm89", "sm120"]) == 0
+    assert main(["engine", str(copy), "--kind", "tensorrt-rtx", "--target", "sm89", "sm120"]) == 0
     out = capsys.readouterr().out
     names = [engine.name for engine in Bundle.open(copy).manifest.engines]
     assert [name.split("-")[-2:] for name in names] == [["sm89", "fp32"], ["sm120", "fp32"]]
@@ -148,24 +149,24 @@ def test_tensorrt_rtx_joins_a_bundle_without_a_gpu(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("command", "arguments", "reason"),
     [
-        (["{bundle}", "--target", "sm89"], "they need --engine"),
-        (["{bundle}", "--engine", "tensorrt", "--exemplars", "x.jsonl"], "exemplars first, and then engines"),
-        (["{bundle}", "--engine", "tensorrt", "--precision", "fp16"], "has no fp16 graphs, only fp32"),
-        (["{checkpoint}", "--engine", "tensorrt"], "--out BUNDLE"),
-        (["missing", "--engine", "tensorrt"], "there is nothing at missing"),
-        (
-            ["{checkpoint}", "--out", "{bundle}-2", "--engine", "tensorrt", "--precision", "int8"],
-            "add --int8, or leave",
-        ),
-        (["{checkpoint}", "--out", "{bundle}-2", "--engine", "tensorrt", "--max-exemplars", "0"], "allowed: 1 to 1024"),
+        (export, ["{checkpoint}", "--out", "x", "--target", "sm89"], "it needs --engine"),
+        (export, ["{checkpoint}", "--out", "x", "--engine", "tensorrt", "--max-exemplars", "0"], "allowed: 1 to 1024"),
+        (main, ["engine", "{bundle}", "--precision", "fp16"], "has no fp16 graphs, only fp32"),
+        (main, ["engine", "{bundle}", "--max-exemplars", "0"], "allowed: 1 to 1024"),
+        (main, ["engine", "missing"], "there is nothing at missing"),
     ],
 )
 def test_mistakes_are_named(
-    bundle: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+    bundle: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], int],
+    arguments: list[str],
+    reason: str,
 ) -> None:
-    assert main([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
+    assert command([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
     assert reason in capsys.readouterr().err
 
 
@@ -174,9 +175,11 @@ def test_what_cannot_be_built_is_refused_before_the_work(
     bundle: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
-    start = checkpoint if source == "checkpoint" else bundle
-    targets = ["--target", "sm89", "sm87"]  # the first could be built
-    assert main([str(start), "--out", str(tmp_path / "out"), "--engine", "tensorrt-rtx", *targets]) == 2
+    targets = ["--target", "sm89", "sm87", "--out", str(tmp_path / "out")]  # the first could be built
+    if source == "checkpoint":
+        assert export([str(checkpoint), "--engine", "tensorrt-rtx", *targets]) == 2
+    else:
+        assert main(["engine", str(bundle), "--kind", "tensorrt-rtx", *targets]) == 2
     captured = capsys.readouterr()
     assert "does not build for sm87" in captured.err
     assert captured.out == ""

@@ -7,11 +7,11 @@ import pytest
 
 from mcore.config import ClipConfig
 from mcore_export.parity.compare import Expected, ExpectedClip, FloatArray, IntArray, compare
-from mcore_runtime.bundle.records import GateLimits, GateRow
+from mcore_runtime.bundle.records import ParityLimits, ParityRow
 
 T, D = 8, 2
 EXPECTED = (2, 5)
-LIMITS = GateLimits(tie=1e-3)
+LIMITS = ParityLimits(tie=1e-3)
 
 
 class Decoder:
@@ -36,7 +36,7 @@ class Decoder:
     def close(self) -> None: ...
 
 
-def flips(found: tuple[int, int], flight: list[float], entry: list[float], wanted: tuple[int, int]) -> GateRow:
+def flips(found: tuple[int, int], flight: list[float], entry: list[float], wanted: tuple[int, int]) -> ParityRow:
     """Compare one clip that is decoded wrongly; logits of the flight and of the entry by frame."""
     logits = np.array([flight, entry], np.float32).T
     frames = np.zeros((T, 4, 4, 3), np.uint8)

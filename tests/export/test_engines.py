@@ -18,12 +18,9 @@ import pytest
 from mcore.common.errors import MissingDependencyError, UserError
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_bench.cases.engines import engine_table
-from mcore_bench.command import main as bench_command
-from mcore_bench.report import format_table
 from mcore_export.engines.build import build_engines
-from mcore_export.graphs.onnx import export_graphs
-from mcore_export.quantise.int8 import Accuracy, Int8Options, quantise
+from mcore_export.exporter import write_graphs
+from mcore_export.quantise.int8 import Accuracy, quantise
 from mcore_export.quantise.qdq import Activations
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.ort import OrtBackend
@@ -32,7 +29,7 @@ from mcore_runtime.backends.tensorrt.devices import find_gpu
 from mcore_runtime.backends.tensorrt.engine import load_engine
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import PARTS, GraphSet, Precision, standard_graphs
+from mcore_runtime.bundle.records import PARTS, GraphSet, Precision
 from tests.reference_network import random_model
 from tests.runtime.fake_drivers import FakeCudaPython
 from tests.runtime.fake_gpu import FakeGpu
@@ -49,10 +46,7 @@ BUILDS: list[tuple[Precision, str]] = [
 
 def export(config: ModelConfig, precision: Precision, folder: Path) -> GraphSet:
     """Export a network with random weights and gates."""
-    records = standard_graphs(config, "" if precision == "fp32" else precision)
-    for _ in export_graphs(random_model(MCoRe(config)), records, folder, 18, precision):
-        pass
-    return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision)
+    return write_graphs(random_model(MCoRe(config)), folder, 18, precision)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +100,7 @@ def files_below(folder: Path) -> list[str]:
 def test_rtx_builds_every_graph_without_a_gpu(
     tiny: dict[str, GraphSet], tmp_path: Path, precision: str, target: str, said: list[str]
 ) -> None:
-    record = build_engines(tiny[precision], "tensorrt-rtx", tmp_path, target=target, max_exemplars=16, say=said.append)
+    record = build_engines(tiny[precision], "tensorrt-rtx", tmp_path, target=target, max_exemplars=16, log=said.append)
     version = load_flavour("tensorrt-rtx").version
     assert record.name == f"tensorrt-rtx-{version}-{target}-{precision}"
     assert files_below(tmp_path) == sorted(record.files.values()), "no timing cache, which TensorRT-RTX does not have"
@@ -126,17 +120,17 @@ def test_rtx_builds_the_network_as_published(tmp_path: Path, said: list[str]) ->
     """96 frames of 112 pixels; on Turing too, which has no float32 matrix products."""
     graphs = export(ModelConfig(), "fp16", tmp_path)
     for target in ("sm75", "sm89"):
-        record = build_engines(graphs, "tensorrt-rtx", tmp_path, target=target, say=said.append)
+        record = build_engines(graphs, "tensorrt-rtx", tmp_path, target=target, log=said.append)
         assert sum((tmp_path / name).stat().st_size for name in record.files.values()) > 20e6
 
 
 @pytest.mark.usefixtures("rtx")
 def test_rtx_says_why_turing_takes_no_fp32(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     advice = (
-        r"no float32 matrix products on Turing \(sm75\).*BUNDLE --engine tensorrt-rtx --precision fp16 --target sm75$"
+        r"no float32 matrix products on Turing \(sm75\).*BUNDLE --kind tensorrt-rtx --precision fp16 --target sm75$"
     )
     with pytest.raises(BackendError, match=rf"cannot build the segmenter: .*FP32 GEMM is not supported.*{advice}"):
-        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target="sm75", say=said.append)
+        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target="sm75", log=said.append)
     assert any(line.startswith("segmenter: ERROR: ") for line in said)
     assert files_below(tmp_path) == []
 
@@ -145,12 +139,12 @@ def test_rtx_says_why_turing_takes_no_fp32(tiny: dict[str, GraphSet], tmp_path: 
 def test_rtx_builds_signed_int8_only(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     """The graphs made for CPUs have unsigned activations with a zero point, which the parser refuses."""
     signed = quantised(tiny["fp32"], tmp_path / "signed", "int8")
-    record = build_engines(signed, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+    record = build_engines(signed, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
     assert record.name.endswith("-sm89-int8")
     unsigned = quantised(tiny["fp32"], tmp_path / "unsigned", "uint8")
     advice = "signed, symmetric int8 only.*--out BUNDLE --int8 --engine tensorrt-rtx; or .*--precision fp16$"
     with pytest.raises(BackendError, match=rf"'transpose_QuantizeLinear'.*zero point.*{advice}"):
-        build_engines(unsigned, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+        build_engines(unsigned, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
 
 
 def quantised(graphs: GraphSet, folder: Path, activations: Activations) -> GraphSet:
@@ -158,14 +152,14 @@ def quantised(graphs: GraphSet, folder: Path, activations: Activations) -> Graph
     generator = np.random.default_rng(0)
     shape = [int(axis) for axis in graphs.records["backbone"].inputs[0].shape[1:]]  # (3, T, c, c)
     clips = [generator.standard_normal(shape).astype(np.float32) for _ in range(2)]
-    options = Int8Options(activations=activations, methods=("minmax",))
-    return quantise(graphs, folder, clips, lambda trial: Accuracy(True, "not measured"), options).graphs
+    measured = Accuracy(True, "not measured")
+    return quantise(graphs, folder, clips, lambda _: measured, activations=activations, methods=("minmax",)).graphs
 
 
 @pytest.mark.usefixtures("rtx", "no_gpu")
 def test_rtx_without_a_gpu_asks_for_a_target(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     with pytest.raises(UserError, match=r"Say which GPU to build for: --target sm75\|sm80|needs pycuda or cuda-python"):
-        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, log=said.append)
 
 
 @pytest.mark.usefixtures("rtx")
@@ -174,14 +168,14 @@ def test_rtx_refuses_what_it_cannot_target(
     tiny: dict[str, GraphSet], tmp_path: Path, said: list[str], target: str
 ) -> None:
     with pytest.raises(UserError, match=r"does not build for|--target sm75"):
-        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target=target, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt-rtx", tmp_path, target=target, log=said.append)
 
 
 @pytest.mark.usefixtures("rtx", "no_gpu")
 def test_the_real_library_says_why_it_cannot_load(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     """It returns None without an exception, both for a real engine without a GPU and for something else."""
     graphs = tiny["fp16"]
-    record = build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", max_exemplars=4, say=said.append)
+    record = build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", max_exemplars=4, log=said.append)
     flavour = load_flavour("tensorrt-rtx")
     runtime = flavour.new_runtime()
     engine, damaged = tmp_path / record.files["segmenter"], tmp_path / "damaged.engine"
@@ -208,7 +202,7 @@ def test_nodes_that_rtx_lacks_are_named(tiny: dict[str, GraphSet], tmp_path: Pat
     with pytest.raises(
         BackendError, match=r"cannot read .*segmenter\.onnx: .*node 'an_own_operator' \(Mystery\)"
     ) as caught:
-        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
     assert "node 'a_determinant' (Det)" in str(caught.value)
     assert any(line.startswith("segmenter: node 'an_own_operator' (Mystery): ") for line in said)
     assert not (tmp_path / "engines").exists() or files_below(tmp_path / "engines") == []
@@ -223,17 +217,17 @@ def test_graphs_that_are_not_what_their_record_says_are_not_built(
     with pytest.raises(
         BackendError, match=r"has the inputs features float32 .*; the bundle's contract is clip float32"
     ):
-        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
 
 
 @pytest.mark.usefixtures("rtx")
 def test_a_failed_build_leaves_the_earlier_engines(tiny: dict[str, GraphSet], tmp_path: Path, said: list[str]) -> None:
     graphs = damaged_copy(tiny["fp16"], tmp_path)
-    record = build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+    record = build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
     before = {name: (tmp_path / name).read_bytes() for name in record.files.values()}
     graphs.path("regressor").write_bytes(b"no graph")
     with pytest.raises(BackendError, match=r"cannot read .*regressor\.onnx: .*Failed to parse"):
-        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", say=said.append)
+        build_engines(graphs, "tensorrt-rtx", tmp_path, target="sm89", log=said.append)
     assert files_below(tmp_path / "engines") == sorted(name.removeprefix("engines/") for name in before)
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
 
@@ -254,7 +248,7 @@ def test_tensorrt_builds_for_this_gpu_and_runs_it(
     tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
 ) -> None:
     graphs = damaged_copy(tiny["fp16"], tmp_path)
-    record = build_engines(graphs, "tensorrt", tmp_path, max_exemplars=4, say=said.append)
+    record = build_engines(graphs, "tensorrt", tmp_path, max_exemplars=4, log=said.append)
     assert record.name == "tensorrt-10.3.0-sm87-fp16"
     assert record.timing_cache == "engines/tensorrt-10.3.0-sm87-fp16/timing.cache"
     assert (tmp_path / record.timing_cache).read_bytes() == b"sm87+++", "each graph's timings are added"
@@ -280,21 +274,21 @@ def test_networks_keep_the_types_of_their_graphs(
     """TensorRT 10 has to be told, 11 knows nothing else."""
     trt = FakeTensorRt(jetson.gpu, version)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+    build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert trt.created_flags == [flag] * len(PARTS)
 
 
 def test_an_earlier_timing_cache_is_used(
     tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
 ) -> None:
-    first = build_engines(tiny["fp32"], "tensorrt", tmp_path / "first", say=said.append)
+    first = build_engines(tiny["fp32"], "tensorrt", tmp_path / "first", log=said.append)
     assert first.timing_cache is not None
     cache = tmp_path / "first" / first.timing_cache
-    build_engines(tiny["fp32"], "tensorrt", tmp_path / "second", timing_cache=cache, say=said.append)
+    build_engines(tiny["fp32"], "tensorrt", tmp_path / "second", timing_cache=cache, log=said.append)
     assert jetson.timing_caches[3:] == [b"sm87+++", b"sm87++++", b"sm87+++++"]
     assert not any("timing cache" in line for line in said)
     cache.write_bytes(b"sm89, of another GPU")
-    build_engines(tiny["fp32"], "tensorrt", tmp_path / "third", timing_cache=cache, say=said.append)
+    build_engines(tiny["fp32"], "tensorrt", tmp_path / "third", timing_cache=cache, log=said.append)
     assert jetson.timing_caches[6:] == [b"", b"sm87+", b"sm87++"]
     assert [line for line in said if "timing cache" in line] == [
         "note: the timing cache is of another version or GPU, so kernels are timed anew"
@@ -315,7 +309,7 @@ def test_ctrl_c_while_the_library_works_ends_the_build(
 
     monkeypatch.setattr(Config, "build", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert said[-1] == "stopping as soon as this graph is done"
     assert files_below(tmp_path) == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -324,9 +318,9 @@ def test_ctrl_c_while_the_library_works_ends_the_build(
 def test_tensorrt_builds_for_no_other_gpu(
     tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
 ) -> None:
-    build_engines(tiny["fp32"], "tensorrt", tmp_path / "here", target="sm87", say=said.append)
+    build_engines(tiny["fp32"], "tensorrt", tmp_path / "here", target="sm87", log=said.append)
     with pytest.raises(BackendError, match=r"here Orin \(sm87\), not for sm89\. Run the same command on that device"):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path / "other", target="sm89", say=said.append)
+        build_engines(tiny["fp32"], "tensorrt", tmp_path / "other", target="sm89", log=said.append)
     assert not (tmp_path / "other").exists()
 
 
@@ -335,7 +329,7 @@ def test_tensorrt_without_a_gpu_says_where_to_build(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", FakeCudaPython(None))
     with pytest.raises(BackendError, match=r"no GPU with a driver here.*run the command there, which needs no torch"):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
 
 
 def test_a_library_that_builds_nothing_is_quoted(
@@ -345,19 +339,9 @@ def test_a_library_that_builds_nothing_is_quoted(
     with pytest.raises(
         BackendError, match=r"TensorRT 10\.3\.0 cannot build the backbone: .*any implementation.*--opset"
     ):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert "backbone: ERROR: " + jetson.complaint in said
     assert files_below(tmp_path) == []
-
-
-@pytest.mark.parametrize("most", [1, 3])
-def test_few_exemplars_can_be_wished_for(
-    tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str], most: int
-) -> None:
-    """The number that kernels are chosen for is then no larger than the most."""
-    assert build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=most, say=said.append).max_exemplars == most
-    with pytest.raises(UserError, match=r"0 exemplars at once \(--max-exemplars\); allowed: 1 to 1024"):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, max_exemplars=0, say=said.append)
 
 
 def test_a_full_disk_leaves_nothing(
@@ -372,29 +356,5 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr(Path, "write_bytes", no_space)
     with pytest.raises(OSError, match="No space left"):
-        build_engines(tiny["fp32"], "tensorrt", tmp_path, say=said.append)
+        build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert files_below(tmp_path) == []
-
-
-def test_the_table_for_the_docs(
-    tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
-) -> None:
-    records = [build_engines(tiny[p], "tensorrt", tmp_path, say=said.append) for p in ("fp32", "fp16")]
-    megabytes = sum((tmp_path / name).stat().st_size for name in records[1].files.values()) / 1e6
-    header, _, fp32, fp16 = format_table(engine_table(tmp_path, records))
-    assert header.startswith("| engine | backbone, MB | segmenter, MB | regressor, MB | all three, MB | backbone, s |")
-    assert fp32.startswith("| tensorrt-10.3.0-sm87-fp32 | ")
-    assert f" | {megabytes:.1f} | " in fp16
-    assert fp16.endswith(f" | {sum(records[1].build_s.values()):.1f} |")
-
-
-@pytest.mark.usefixtures("rtx")
-def test_the_table_can_be_measured_without_a_gpu(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = files_below(bundle)
-    assert bench_command(["engines", str(bundle), "--targets", "sm75", "sm89"]) == 0
-    printed = capsys.readouterr().out
-    assert "fp32 for sm75: TensorRT-RTX" in printed
-    assert f"\n| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | " in printed
-    assert files_below(bundle) == before
-    assert bench_command(["engines", str(bundle)]) == 2
-    assert "holds no engines. Build some with: mcore-bundle engine" in capsys.readouterr().err

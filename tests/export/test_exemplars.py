@@ -12,7 +12,8 @@ from PIL import Image
 
 import mcore
 from mcore.video import crop, normalise, sample_clip
-from mcore_export.cli import main
+from mcore_export.bundle_command import main
+from mcore_export.cli import main as export
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.moments import moment_frames
@@ -24,15 +25,13 @@ def test_graphs_alone_until_exemplars_are_added(
     bare, full = tmp_path / "bare", tmp_path / "full"
     model = mcore.load_checkpoint(checkpoint)
     mcore.network.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
-    assert main([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
+    assert export([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
     assert "no exemplars yet" in capsys.readouterr().out
     assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
-    assert main([str(bare), "--out", str(full), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    assert main(["exemplars", str(bare), "--out", str(full), "--dives", str(dives), "--per-number", "1"]) == 0
     record = Bundle.open(full).manifest.variants["fp32"].exemplars
     assert record is not None
     assert record.count == 2
-    assert main([str(bare), "--out", str(tmp_path / "x")]) == 2
-    assert "is a bundle already" in capsys.readouterr().err
 
 
 def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:
@@ -56,13 +55,11 @@ def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:
 def test_pictures_of_exemplars_are_left_out_on_request(
     bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [str(bundle), "--exemplars", str(dives), "--no-exemplar-pictures", "--out", str(tmp_path / "bundle")]
+    arguments = ["exemplars", str(bundle), "--dives", str(dives), "--no-pictures", "--out", str(tmp_path / "bundle")]
     assert main(arguments) == 0
     assert "exemplar_pictures" not in capsys.readouterr().out
     assert Bundle.open(tmp_path / "bundle").exemplar_pictures() is None
     assert not (tmp_path / "bundle" / "exemplar_pictures.zip").exists()
-    assert main([str(tmp_path / "bundle"), "--verify", "--no-exemplar-pictures"]) == 2
-    assert "--no-exemplar-pictures would change nothing" in capsys.readouterr().err
 
 
 def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tmp_path: Path) -> None:
@@ -72,7 +69,10 @@ def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tm
     for one in rows:
         one.pop("transition_frames", None)
     (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
-    assert main([str(bundle), "--exemplars", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")]) == 0
+    assert (
+        main(["exemplars", str(bundle), "--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")])
+        == 0
+    )
     opened = Bundle.open(tmp_path / "bundle")
     file = Path(row["path"]).name
     assert opened.load_exemplars().names.tolist() == [f"{file} 0-1.5 s", f"{file} 1.5- s"]
@@ -90,7 +90,7 @@ def test_unreadable_training_dives_are_named_and_left_out(
         row["path"] = str(dives.parent / row["path"])
     rows[1]["path"] = "gone.mp4"
     listing.write_text("\n".join(json.dumps(row) for row in rows))
-    assert main([str(bundle), "--out", str(tmp_path / "bundle"), "--exemplars", str(listing)]) == 0
+    assert main(["exemplars", str(bundle), "--out", str(tmp_path / "bundle"), "--dives", str(listing)]) == 0
     assert "left out:" in (out := capsys.readouterr().out)
     assert "gone.mp4" in out
     record = Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars
@@ -106,7 +106,9 @@ def test_an_impossible_number_among_validation_dives_is_said_before_the_work(
     (tmp_path / "list.jsonl").write_text(
         "\n".join(json.dumps(one) for one in (row, row | {"split": "val", "dive_number": "banana"}))
     )
-    assert main([str(bundle), "--exemplars", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "new")]) == 2
+    assert (
+        main(["exemplars", str(bundle), "--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "new")]) == 2
+    )
     captured = capsys.readouterr()
     assert "banana" in captured.err
     assert captured.out == ""
@@ -119,5 +121,5 @@ def test_a_checkpoint_that_says_little_of_its_dives_is_exported_without_exemplar
     values = torch.load(checkpoint, weights_only=True)
     values["extra"]["data"] = data
     torch.save(values, tmp_path / "best.pt")
-    assert main([str(tmp_path / "best.pt"), "--out", str(tmp_path / "bundle")]) == 0
+    assert export([str(tmp_path / "best.pt"), "--out", str(tmp_path / "bundle")]) == 0
     assert Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars is None

@@ -25,7 +25,7 @@ from mcore_export.parity.expected import expect, rendered_clips
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle
-from mcore_runtime.bundle.records import GateLimits
+from mcore_runtime.bundle.records import ParityLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
@@ -63,16 +63,16 @@ def test_manifest_says_what_was_exported_and_how_it_was_proven(bundle: Path, che
     variant = manifest.variants["fp32"]
     assert variant.exemplars is not None
     assert dict(variant.exemplars.per_dive_number) == {"107B": 2, "407C": 2}
-    assert {row.part for row in variant.gate} == {
+    assert {row.part for row in variant.parity} == {
         "backbone",
         "segmenter",
         "regressor",
         "whole chain",
         "in two parts",
     }
-    assert all(row.passed for row in variant.gate)
-    assert sum("E = " in row.case for row in variant.gate) >= 2  # more than one number of them
-    assert {row.measure for row in variant.gate if row.limit is None} == {"score_mean", "tie"}
+    assert all(row.passed for row in variant.parity)
+    assert sum("E = " in row.case for row in variant.parity) >= 2  # more than one number of them
+    assert {row.measure for row in variant.parity if row.limit is None} == {"score_mean", "tie"}
     assert str(checkpoint.parent) not in (bundle / "manifest.json").read_text()  # no path of the training machine
 
 
@@ -107,7 +107,7 @@ class DeltaOffByTenths(graphs.RegressorGraph):
 def test_a_graph_that_disagrees_is_never_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(graphs._GRAPHS["fp32"], "regressor", DeltaOffByTenths)
+    monkeypatch.setattr(graphs, "RegressorGraph", DeltaOffByTenths)
     assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
     assert (
         "regressor on onnxruntime: delta and stage shares, points, E = 1 is 0.1, allowed 0.01"
@@ -160,9 +160,9 @@ class Tampered:
         ("many", {"regressor", "whole chain"}),
     ],
 )
-def test_gate_names_the_part_that_disagrees(bundle: Path, expected: Expected, part: str, failing: set[str]) -> None:
+def test_parity_names_the_part_that_disagrees(bundle: Path, expected: Expected, part: str, failing: set[str]) -> None:
     with closing(open_backend(Bundle.open(bundle).graphs(), "onnxruntime")) as backend:
-        rows = compare(Tampered(backend, part), expected, GateLimits())
+        rows = compare(Tampered(backend, part), expected, ParityLimits())
     assert {row.part for row in rows if not row.passed} == failing
 
 

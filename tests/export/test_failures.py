@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 
 from mcore.network.checkpoint import load_checkpoint, save_checkpoint
-from mcore_export import exporter
+from mcore_export import bundle_command, exporter
 from mcore_export.cli import main
 from mcore_export.folder import appearing_folder
 from mcore_export.graphs import onnx as graphs
@@ -77,7 +77,7 @@ def test_a_graph_that_was_exported_wrongly_is_named_and_not_written(
     damage: Any,
     precision: list[str],
 ) -> None:
-    arguments = [str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-split", *precision]
+    arguments = [str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-streaming", *precision]
     assert export_broken(part, damage, monkeypatch, arguments) == 1
     error = capsys.readouterr().err
     assert f"{part} on onnxruntime: " in error
@@ -103,17 +103,17 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ExemplarBank, "save", full)
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-split"]) == 2
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--no-streaming"]) == 2
     assert "No space left on device; check rights and free space" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 KILLED = """
 import os, signal, sys
-from mcore_export import cli, folder
+from mcore_export import bundle_command, folder
 from mcore_export.exemplars import bank
 {patch}
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(bundle_command.main(sys.argv[1:]))
 """
 BEFORE_THE_MANIFEST = "bank.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
 BETWEEN_TWO_MOVES = """
@@ -134,13 +134,13 @@ def test_a_killed_process_loses_no_bundle_and_the_next_run_tidies_up(
 ) -> None:
     out = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     before = Bundle.open(out).sha256
-    arguments = [str(bundle), "--out", str(out), "--exemplars", str(dives), "--exemplars-per-number", "1", "--force"]
+    arguments = ["exemplars", str(bundle), "--out", str(out), "--dives", str(dives), "--per-number", "1", "--force"]
     done = subprocess.run([sys.executable, "-c", KILLED.format(patch=patch), *arguments], capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert len(list(tmp_path.glob(".bundle.*"))) == 1
     with returned(out):
         assert Bundle.open(out).sha256 == before
-    assert main(arguments) == 0
+    assert bundle_command.main(arguments) == 0
     assert Bundle.open(out).sha256 != before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 

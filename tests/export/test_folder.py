@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mcore.common.errors import UserError
-from mcore_export.cli import main
+from mcore_export.bundle_command import main
+from mcore_export.cli import main as export
 from mcore_export.folder import appearing_folder
 from mcore_runtime.bundle.folder import Bundle
 
@@ -17,11 +18,11 @@ def test_nothing_is_replaced_by_accident(
     checkpoint: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (bundle / "manifest.json").read_bytes()
-    assert main([str(checkpoint), "--out", str(bundle)]) == 2
+    assert export([str(checkpoint), "--out", str(bundle)]) == 2
     assert "already exists; replace it with --force" in capsys.readouterr().err
     assert (bundle / "manifest.json").read_bytes() == before
     (tmp_path / "thesis.tex").write_text("precious")
-    assert main([str(checkpoint), "--out", str(tmp_path), "--force"]) == 2
+    assert export([str(checkpoint), "--out", str(tmp_path), "--force"]) == 2
     assert "is not a bundle" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
@@ -30,7 +31,7 @@ def test_overwriting_replaces_the_whole_bundle(bundle: Path, dives: Path, tmp_pa
     out = tmp_path / "bundle"
     shutil.copytree(bundle, out)
     (out / "stray").write_text("old")
-    arguments = [str(bundle), "--exemplars", str(dives), "--exemplars-per-number", "1", "--out", str(out)]
+    arguments = ["exemplars", str(bundle), "--dives", str(dives), "--per-number", "1", "--out", str(out)]
     assert main(arguments) == 2
     assert main([*arguments, "--force"]) == 0
     record = Bundle.open(out).manifest.variants["fp32"].exemplars
@@ -45,7 +46,7 @@ def test_a_bundle_is_not_replaced_from_inside(
 ) -> None:
     out = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     monkeypatch.chdir(out)
-    assert main([".", "--out", ".", "--exemplars", str(dives), "--force"]) == 2
+    assert main(["exemplars", ".", "--out", ".", "--dives", str(dives), "--force"]) == 2
     captured = capsys.readouterr()
     assert "cannot be replaced from inside: run the command in another folder" in captured.err
     assert captured.out == ""  # before the work
@@ -56,7 +57,7 @@ def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, div
     shutil.copytree(bundle, source)
     (source / "notes.txt").write_text("of the user")
     out = source / "other"
-    assert main([str(source), "--out", str(out), "--exemplars", str(dives), "--exemplars-per-number", "1"]) == 0
+    assert main(["exemplars", str(source), "--out", str(out), "--dives", str(dives), "--per-number", "1"]) == 0
     assert set(Bundle.open(out).manifest.files) == set(Bundle.open(bundle).manifest.files)
     assert not (out / "notes.txt").exists()
 

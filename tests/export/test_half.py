@@ -17,9 +17,10 @@ from mcore.common.errors import BundleError
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.network.model import MCoRe
+from mcore_export import bundle_command
 from mcore_export.cli import main
 from mcore_export.graphs import onnx as graphs
-from mcore_export.graphs.half import ISLANDS, HalfBackboneGraph, HalfSegmenterGraph
+from mcore_export.graphs.half import ISLANDS, HalfSegmenterGraph, half_backbone
 from mcore_export.graphs.onnx import graph_modules
 from mcore_export.parity.compare import DEFAULT_LIMITS
 from mcore_runtime import Scorer
@@ -42,13 +43,13 @@ def test_both_precisions_are_there_with_their_proof_and_exemplars(half_bundle: P
     bundle = Bundle.open(half_bundle)
     assert set(bundle.variants) == {"fp32", "fp16"}
     half = bundle.manifest.variants["fp16"]
-    assert half.split is not None
-    assert half.split.graphs["backbone_head"].file == "fp16/backbone_head.onnx"
-    assert "in two parts" in {row.part for row in half.gate}
-    assert {row.backend for row in half.gate} >= {"pytorch", "onnxruntime"}
+    assert half.streaming is not None
+    assert half.streaming.graphs["backbone_prefix"].file == "fp16/backbone_prefix.onnx"
+    assert "in two parts" in {row.part for row in half.parity}
+    assert {row.backend for row in half.parity} >= {"pytorch", "onnxruntime"}
     assert half.limits.points == 0.5
     assert bundle.manifest.variants["fp32"].limits == DEFAULT_LIMITS["fp32"]  # a flag for one does not loosen the other
-    assert {row.case for row in half.gate if row.measure == "features"} == {"features, relative, 10 clips"}
+    assert {row.case for row in half.parity if row.measure == "features"} == {"features, relative, 10 clips"}
     assert len(half.kept) == sum(map(len, ISLANDS.values()))
     tokens = bundle.load_exemplars("fp16").tokens
     assert 0 < np.abs(tokens - bundle.load_exemplars("fp32").tokens).max() < 0.05 * np.abs(tokens).max()
@@ -91,7 +92,7 @@ def test_half_modules_round_and_no_more(tiny_config: ModelConfig, checkpoint: Pa
 
 @torch.no_grad()
 def test_means_do_not_overflow_where_half_precision_would(checkpoint: Path) -> None:
-    module = HalfBackboneGraph(mcore.load_checkpoint(checkpoint))
+    module = half_backbone(mcore.load_checkpoint(checkpoint))
     squeeze = module.get_submodule("blocks.0.se")
     first = squeeze.get_submodule("fc1")
     assert isinstance(first, nn.Conv2d)
@@ -143,9 +144,9 @@ class Coarse(nn.Module):
 def test_a_flipped_boundary_is_counted_apart_from_drift(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(graphs._GRAPHS["fp16"], "segmenter", WrongIsland)
+    monkeypatch.setattr(graphs, "HalfSegmenterGraph", WrongIsland)
     out = tmp_path / "bundle"
-    flags = ["--fp16", "--no-split", "--max-score-difference", "0.5"]
+    flags = ["--fp16", "--no-streaming", "--max-score-difference", "0.5"]
     assert main([str(checkpoint), "--out", str(out), *flags]) == 1
     captured = capsys.readouterr()
     assert "segmenter on pytorch: flipped transitions, share" in captured.err
@@ -168,7 +169,6 @@ def test_another_precisions_exemplars_are_refused(half_bundle: Path, tmp_path: P
         (["--validate", "missing.jsonl"], "no list of dives at"),
         (["--validate", "{dives}", "--validate-split", "val"], "no dive of split 'val'"),
         (["--validate", "{dives}", "--validate-most", "0"], "0 dives to validate on; at least 1"),
-        (["--precision", "fp16"], "to export half precision say --fp16"),
     ],
 )
 def test_mistakes_are_named(
@@ -181,7 +181,7 @@ def test_mistakes_are_named(
 
 
 def test_the_list_says_what_is_there_and_what_runs(half_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(half_bundle), "--list"]) == 0
+    assert bundle_command.main(["show", str(half_bundle)]) == 0
     out = capsys.readouterr().out
     assert "fp16: " in out
     assert "in higher precision: segmenter: logits" in out

@@ -24,10 +24,10 @@ def test_every_engine_of_every_precision_has_its_row(
     text = page.read_text()
     assert text == capsys.readouterr().out
     rows = [cells(line) for line in text.splitlines() if line.startswith("| fp32 |")]
-    gate = Bundle.open(bundle).manifest.variants["fp32"].gate
-    assert [row[1] for row in rows] == list(dict.fromkeys(row.backend for row in gate))
+    parity = Bundle.open(bundle).manifest.variants["fp32"].parity
+    assert [row[1] for row in rows] == list(dict.fromkeys(row.backend for row in parity))
     for row in rows:
-        worst = max(r.figure for r in gate if (r.backend, r.measure) == (row[1], "delta"))
+        worst = max(r.figure for r in parity if (r.backend, r.measure) == (row[1], "delta"))
         assert float(row[2 + list(COLUMNS).index("delta")]) == pytest.approx(worst, rel=0.06)
         assert row[-2:] == ["0 of 16", "0"]
     assert "| *limit, fp32* |" in text

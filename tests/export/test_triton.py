@@ -16,16 +16,15 @@ import pytest
 from numpy.typing import NDArray
 
 import mcore
-from mcore.common.errors import BundleError, ExportError, UserError
+from mcore.common.errors import BundleError, UserError
 from mcore.data.manifest import read_manifest
-from mcore_export.batch_axis import BatchAxis
-from mcore_export.triton import PlanBuilder, TritonOptions, plan_builder, write_triton_repository
+from mcore_export.bundle_command import main
+from mcore_export.triton import PlanBuilder, TritonOptions, write_triton_repository
 from mcore_export.triton.pbtxt import Enum, entries, render
-from mcore_export.triton.repository import MARKER_FILE
 from mcore_runtime import Scorer
 from mcore_runtime.backends import ort as ort_backend
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import GraphRecord
+from mcore_runtime.bundle.records import PARTS, GraphRecord
 from tests.export.fake_triton import FakeTriton, InferenceResponse, RefusedError, read_config, type_name
 
 pytest.importorskip("tritonclient.grpc", reason="Triton's schema is not installed: pip install 'tritonclient[grpc]'")
@@ -36,10 +35,11 @@ ROUNDING = 1e-5
 
 
 @pytest.fixture(scope="module")
-def repository(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(batched_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository for CPUs whose scorer needs several calls of the regressor."""
     folder = tmp_path_factory.mktemp("triton") / "models"
-    write(bundle, folder, TritonOptions(max_pairs=3, max_batch_size=4))
+    flags = ["--max-pairs", "3", "--max-batch-size", "4"]
+    assert main(["triton", str(batched_bundle), "--out", str(folder), *flags]) == 0
     return folder
 
 
@@ -51,13 +51,13 @@ def server(repository: Path) -> FakeTriton:
 def write(bundle: Path, folder: Path, options: TritonOptions | None = None, **more: Any) -> list[str]:
     said: list[str] = []
     given = {"overwrite": False, **more}
-    write_triton_repository(Bundle.open(bundle), folder, options or TritonOptions(), say=said.append, **given)
+    write_triton_repository(Bundle.open(bundle), folder, options or TritonOptions(), log=said.append, **given)
     return said
 
 
 @pytest.fixture
-def scorer(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The runtime, with the kernels of a server's session: see ``batched_proof``."""
+def scorer(batched_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The runtime, with the kernels of a server's session: see ``mcore_export.parity.batched``."""
     make = ort_backend._session_options
 
     def extended(*arguments: Any) -> Any:
@@ -66,14 +66,14 @@ def scorer(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return options
 
     monkeypatch.setattr(ort_backend, "_session_options", extended)
-    with Scorer(bundle, backend="onnxruntime", threads=1) as opened:
+    with Scorer(batched_bundle, backend="onnxruntime", threads=1) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def clips(bundle: Path, dives: Path) -> dict[Path, tuple[str, NDArray[np.float32]]]:
+def clips(batched_bundle: Path, dives: Path) -> dict[Path, tuple[str, NDArray[np.float32]]]:
     """Number and pixels of each dive, by file."""
-    config = Bundle.open(bundle).model.clip
+    config = Bundle.open(batched_bundle).model.clip
     return {dive.path: (dive.dive_number, mcore.read_clip(dive.path, config)) for dive in read_manifest(dives)}
 
 
@@ -86,8 +86,8 @@ def outputs(response: InferenceResponse) -> dict[str, NDArray[Any]]:
     return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
 
 
-def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any, tolerance: float) -> None:
-    close = functools.partial(pytest.approx, rel=0, abs=tolerance)
+def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any) -> None:
+    close = functools.partial(pytest.approx, rel=0, abs=ROUNDING)
     for name in ("score", "low", "high"):
         assert found[name][row, 0] == close(getattr(expected, name))
     level = expected.interval_level
@@ -98,17 +98,16 @@ def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any, tolera
     assert [name.decode() for name in found["exemplar_names"][row][:count]] == [e.name for e in expected.exemplars]
     assert found["exemplar_deltas"][row][:count] == close(np.array([e.delta for e in expected.exemplars]))
     assert found["exemplar_scores"][row][:count].tolist() == [e.score for e in expected.exemplars]
-    assert [n.decode() for n in found["exemplar_dive_numbers"][row][:count]] == [
-        e.dive_number for e in expected.exemplars
-    ]
+    numbers = [number.decode() for number in found["exemplar_dive_numbers"][row][:count]]
+    assert numbers == [e.dive_number for e in expected.exemplars]
 
 
-def test_a_dive_scores_exactly_as_in_the_runtime(server: FakeTriton, scorer: Scorer, clips: Any) -> None:
+def test_a_dive_scores_as_in_the_runtime(server: FakeTriton, scorer: Scorer, clips: Any) -> None:
     scores = set()
     for path, (number, clip) in clips.items():
         found = server.infer("mcore", {"clip": clip[None], "dive_number": text(number.lower())})
         expected = scorer.score(path, number)
-        check_scored(found, 0, expected, 0.0)
+        check_scored(found, 0, expected)
         scores.add(expected.score)
     assert len(scores) == len(clips)  # or equality would prove nothing
 
@@ -127,13 +126,13 @@ def test_dives_that_go_together_score_as_alone(server: FakeTriton, scorer: Score
     ]
     responses = server.infer_together("mcore", requests)
     first, third = outputs(responses[0]), outputs(responses[2])
-    check_scored(first, 0, scorer.score(a, "107B"), ROUNDING)
+    check_scored(first, 0, scorer.score(a, "107B"))
     error = responses[1].error()
     assert error is not None
-    assert error.code() == "INVALID_ARG"
-    assert "no exemplars of dive number 5255B; the bundle has these" in error.message()
-    check_scored(third, 0, scorer.score(b, None, any_exemplar=True), ROUNDING)
-    check_scored(third, 1, scorer.score(c, "407C"), ROUNDING)
+    assert error.code == "INVALID_ARG"
+    assert "no exemplars of dive number 5255B; the bundle has these" in error.text
+    check_scored(third, 0, scorer.score(b, None, any_exemplar=True))
+    check_scored(third, 1, scorer.score(c, "407C"))
     assert third["exemplar_names"].shape == (2, 4)  # the second has only two
     assert third["exemplar_names"][1, 2:].tolist() == [b"", b""]
     assert np.isnan(third["exemplar_deltas"][1, 2:]).all()
@@ -151,8 +150,6 @@ def test_what_goes_wrong_behind_it_is_said(server: FakeTriton, clips: Any) -> No
     clip = next(iter(clips.values()))[1]
     with pytest.raises(RefusedError, match="INVALID_ARG: '999Z' is not a dive number"):
         server.infer("mcore", {"clip": clip[None], "dive_number": text("999Z")})
-    with pytest.raises(RefusedError, match="INVALID_ARG: no dive number given"):
-        server.infer("mcore", {"clip": clip[None], "dive_number": text("")})
     dives = np.stack([clip, np.full_like(clip, np.nan)])
     good, bad = server.infer_together(
         "mcore", [{"clip": dives[i : i + 1], "dive_number": text("107B")} for i in range(2)]
@@ -160,7 +157,7 @@ def test_what_goes_wrong_behind_it_is_said(server: FakeTriton, clips: Any) -> No
     assert not good.has_error()
     error = bad.error()
     assert error is not None
-    assert "a score that is not a number" in error.message()
+    assert "a score that is not a number" in error.text
     server.broken["mcore_segmenter"] = "out of memory"
     with pytest.raises(RefusedError, match="INTERNAL: mcore_encode: out of memory"):
         server.infer("mcore", {"clip": clip[None], "dive_number": text("107B")})
@@ -174,13 +171,11 @@ def test_the_ensemble_gives_what_the_runtime_encodes(server: FakeTriton, scorer:
         np.testing.assert_allclose(found["logits"][i], expected.logits, rtol=0, atol=ROUNDING)
         np.testing.assert_allclose(found["tokens"][i], expected.tokens, rtol=0, atol=ROUNDING)
         assert found["transitions"][i].tolist() == expected.transitions.tolist()
-    with pytest.raises(RefusedError, match="batch-size must be <= 4"):
-        server.infer("mcore_encode", {"clip": np.stack([batch[0]] * 5)})
 
 
 def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
     dtypes = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64"}
-    for part in ("backbone", "segmenter", "regressor"):
+    for part in PARTS:
         folder = repository / f"mcore_{part}"
         config, session = read_config(folder), ort.InferenceSession(str(folder / "1" / "model.onnx"))
         for specs, nodes in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
@@ -196,54 +191,45 @@ def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        TritonOptions(),
         GPU_DEFAULTS,
         TritonOptions(device="gpu", instances=2, preferred_batch_sizes=(2, 4), max_queue_delay_us=0),
         TritonOptions(max_batch_size=1, threads=2, max_pairs=1),
     ],
 )
 def test_every_option_is_in_a_configuration_that_triton_takes(
-    options: TritonOptions, bundle: Path, tmp_path: Path
+    options: TritonOptions, batched_bundle: Path, tmp_path: Path
 ) -> None:
-    write(bundle, tmp_path / "models", options)
+    write(batched_bundle, tmp_path / "models", options)
     configs = {folder.name: read_config(folder) for folder in (tmp_path / "models").iterdir() if folder.is_dir()}
     assert set(configs) == {"mcore_backbone", "mcore_segmenter", "mcore_regressor", "mcore_encode", "mcore"}
     kind = {"cpu": 2, "gpu": 1}[options.device]  # ModelInstanceGroup.Kind
-    for part in ("backbone", "segmenter", "regressor"):
+    for part in PARTS:
         config = configs[f"mcore_{part}"]
         assert config.max_batch_size == (options.max_pairs if part == "regressor" else options.max_batch_size)
         assert [(group.count, group.kind) for group in config.instance_group] == [(options.instances, kind)]
         assert config.HasField("dynamic_batching")
         accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
-        assert [(a.name, dict(a.parameters)) for a in accelerators] == (
-            [("cuda", {"use_tf32": "0"})] if options.device == "gpu" else []
-        )
+        tf32 = [("cuda", {"use_tf32": "0"})] if options.device == "gpu" else []
+        assert [(a.name, dict(a.parameters)) for a in accelerators] == tf32
         threads = config.parameters["intra_op_thread_count"].string_value
         assert threads == ("" if options.threads is None else str(options.threads))
     batching = configs["mcore_backbone"].dynamic_batching
-    assert batching.max_queue_delay_microseconds == (
-        5000 if options == GPU_DEFAULTS else options.max_queue_delay_us or 0
-    )
+    delay_us = 5000 if options == GPU_DEFAULTS else options.max_queue_delay_us or 0
+    assert batching.max_queue_delay_microseconds == delay_us
     assert tuple(batching.preferred_batch_size) == options.preferred_batch_sizes
     scorer = configs["mcore"]
     assert [(group.count, group.kind) for group in scorer.instance_group] == [(options.instances + 1, 2)]
-    assert scorer.parameters["bundle_sha256"].string_value == Bundle.open(bundle).sha256
+    assert scorer.parameters["bundle_sha256"].string_value == Bundle.open(batched_bundle).sha256
     assert scorer.parameters["precision"].string_value == "fp32"
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_batch_size": 0}, "--triton.max-batch-size is 0; at least 1"),
-        ({"max_pairs": 0}, "--triton.max-pairs is 0; at least 1"),
-        ({"instances": -1}, "--triton.instances is -1; at least 1"),
-        ({"max_queue_delay_us": -1}, "--triton.max-queue-delay-us is -1; at least 0"),
-        ({"threads": 0}, "--triton.threads is 0; at least 1"),
-        ({"device": "tpu"}, "no --triton.device 'tpu'; allowed: cpu, gpu"),
-        (
-            {"preferred_batch_sizes": (4, 16)},
-            r"--triton.preferred-batch-sizes has 16; allowed: 1 to --triton.max-batch-size \(8\)",
-        ),
+        ({"max_batch_size": 0}, "--max-batch-size is 0; at least 1"),
+        ({"max_queue_delay_us": -1}, "--max-queue-delay-us is -1; at least 0"),
+        ({"threads": 0}, "--threads is 0; at least 1"),
+        ({"preferred_batch_sizes": (4, 16)}, r"--preferred-batch-sizes has 16; allowed: 1 to --max-batch-size \(8\)"),
     ],
 )
 def test_options_that_triton_would_refuse_are_refused(given: dict[str, Any], message: str) -> None:
@@ -251,7 +237,7 @@ def test_options_that_triton_would_refuse_are_refused(given: dict[str, Any], mes
         TritonOptions(**given)
 
 
-def test_plans_are_built_from_the_graphs_with_a_batch_axis(bundle: Path, tmp_path: Path) -> None:
+def test_plans_are_built_from_the_graphs_with_a_batch_axis(batched_bundle: Path, tmp_path: Path) -> None:
     built = []
 
     def build(part: str, graph: Path, record: GraphRecord, largest_batch: int) -> bytes:
@@ -261,10 +247,10 @@ def test_plans_are_built_from_the_graphs_with_a_batch_axis(bundle: Path, tmp_pat
 
     plans = PlanBuilder("TensorRT 10.3.0 for sm87", build)
     with pytest.raises(UserError, match="engines of TensorRT run on GPUs only"):
-        write(bundle, tmp_path / "models", plans=plans)
-    said = write(bundle, tmp_path / "models", TritonOptions(device="gpu"), plans=plans)
+        write(batched_bundle, tmp_path / "models", plans=plans)
+    said = write(batched_bundle, tmp_path / "models", GPU_DEFAULTS, plans=plans)
     assert built == [("backbone", True, "B", 8), ("segmenter", True, "B", 8), ("regressor", True, "B", 64)]
-    for part in ("backbone", "segmenter", "regressor"):
+    for part in PARTS:
         folder = tmp_path / "models" / f"mcore_{part}"
         config = read_config(folder)
         assert config.platform == "tensorrt_plan"
@@ -272,86 +258,70 @@ def test_plans_are_built_from_the_graphs_with_a_batch_axis(bundle: Path, tmp_pat
         assert [path.name for path in (folder / "1").iterdir()] == ["model.plan"]
         assert (folder / "1" / "model.plan").read_text() == part
     assert any("TensorRT 10.3.0 for sm87, gpu" in line for line in said)
-    with pytest.raises(UserError, match="Triton runs engines of TensorRT, not of tensorrt-rtx"):
-        plan_builder("tensorrt-rtx", print)
 
 
-def test_only_a_repository_of_ours_is_replaced(repository: Path, bundle: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    (mine / "other_model").mkdir(parents=True)
-    with pytest.raises(UserError, match="not written by mcore-export --triton"):
-        write(bundle, mine, overwrite=True)
-    models = tmp_path / "models"
-    shutil.copytree(repository, models)
-    with pytest.raises(UserError, match="already exists; replace it with --force"):
-        write(bundle, models)
-    (models / "other_model").mkdir()
-    with pytest.raises(UserError, match="also holds other_model"):
-        write(bundle, models, overwrite=True)
-    (models / "other_model").rmdir()
-    write(bundle, models, TritonOptions(max_batch_size=2), overwrite=True)
-    assert read_config(models / "mcore").max_batch_size == 2
-    (tmp_path / "empty").mkdir()
-    write(bundle, tmp_path / "empty")
-    assert (tmp_path / "empty" / MARKER_FILE).is_file()
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="is a file"):
-        write(bundle, tmp_path / "file", overwrite=True)
-
-
-def test_a_failure_leaves_what_was_there(
-    repository: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_a_repository_of_ours_is_replaced(
+    repository: Path, batched_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = tmp_path / "models"
-    shutil.copytree(repository, models)
+    (tmp_path / "mine" / "other_model").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    models = Path(shutil.copytree(repository, tmp_path / "models"))
+    mixed = Path(shutil.copytree(repository, tmp_path / "mixed"))
+    (mixed / "other_model").mkdir()
+    for folder, flags, reason in (
+        (tmp_path / "mine", ["--force"], "not written by mcore-bundle triton"),
+        (tmp_path / "file", ["--force"], "is a file"),
+        (models, [], "already exists; replace it with --force"),
+        (mixed, ["--force"], "also holds other_model"),
+    ):
+        assert main(["triton", str(batched_bundle), "--out", str(folder), *flags]) == 2
+        assert reason in capsys.readouterr().err
+    assert main(["triton", str(batched_bundle), "--out", str(models), "--max-batch-size", "2", "--force"]) == 0
+    assert "batches of up to 2 clips" in capsys.readouterr().out
+    assert read_config(models / "mcore").max_batch_size == 2
+
+
+def test_a_failure_leaves_what_was_there(repository: Path, batched_bundle: Path, tmp_path: Path) -> None:
+    models = Path(shutil.copytree(repository, tmp_path / "models"))
 
     def fail(*arguments: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        write(bundle, models, TritonOptions(device="gpu"), overwrite=True, plans=PlanBuilder("TensorRT", fail))
-    # A batch that shifts by one row, whatever its size: the proof on the bundle's golden clips must see it.
-    monkeypatch.setattr(BatchAxis, "batch", lambda self: self.new_constant([1]))
-    with pytest.raises(ExportError, match="the backbone with a batch axis does not compute what it does for one clip"):
-        write(bundle, models, overwrite=True)
+        write(batched_bundle, models, GPU_DEFAULTS, overwrite=True, plans=PlanBuilder("TensorRT", fail))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
     assert read_config(models / "mcore").max_batch_size == 4
 
 
-def test_a_bundle_that_cannot_score_is_refused(bundle: Path, tmp_path: Path) -> None:
-    opened = Bundle.open(bundle)
+def test_a_bundle_that_cannot_be_served_is_refused(bundle: Path, batched_bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(batched_bundle)
     record = dataclasses.replace(opened.manifest.variants["fp32"], exemplars=None)
-    manifest = dataclasses.replace(opened.manifest, variants={"fp32": record})
-    silent = dataclasses.replace(opened, manifest=manifest)
+    silent = dataclasses.replace(opened, manifest=dataclasses.replace(opened.manifest, variants={"fp32": record}))
     with pytest.raises(BundleError, match="has no exemplars, so it can encode dives but not score them"):
-        write_triton_repository(silent, tmp_path / "m", TritonOptions(), overwrite=False, say=print)
+        write_triton_repository(silent, tmp_path / "m", TritonOptions(), overwrite=False, log=print)
     with pytest.raises(BundleError, match="has no fp16 graphs"):
-        write(bundle, tmp_path / "m", TritonOptions(precision="fp16"))
+        write(batched_bundle, tmp_path / "m", TritonOptions(precision="fp16"))
+    with pytest.raises(BundleError, match=r"no fp32 graphs with a batch axis.* mcore-export .* --batched"):
+        write(bundle, tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
-def test_writing_needs_no_torch_and_serving_no_engine(bundle: Path, tmp_path: Path) -> None:
+def test_writing_and_serving_need_no_torch_and_no_engine(batched_bundle: Path, tmp_path: Path) -> None:
     program = f"""
-import sys
-sys.modules["torch"] = sys.modules["onnxscript"] = None
+import json, runpy, sys, types
+for name in ("torch", "onnx", "onnxscript", "onnxruntime"):
+    sys.modules[name] = None
 from pathlib import Path
 from mcore_export.triton import TritonOptions, write_triton_repository
 from mcore_runtime.bundle.folder import Bundle
-write_triton_repository(
-    Bundle.open({str(bundle)!r}), Path({str(tmp_path / "models")!r}), TritonOptions(), overwrite=False, say=print
-)
-for name in [name for name in sys.modules if name.startswith("mcore")]:
-    del sys.modules[name]
-for name in ("onnx", "onnxruntime", "mcore_export"):
-    sys.modules[name] = None
-sys.path.insert(0, {str(tmp_path / "models" / "mcore")!r})
-import types
-pb_utils = types.ModuleType("triton_python_backend_utils")
-sys.modules[pb_utils.__name__] = pb_utils
-import importlib
-model = importlib.import_module("1.model").TritonPythonModel()  # as Triton imports it
-parameters = {{name: {{"string_value": value}} for name, value in (("max_pairs", "8"), ("calibration", "null"))}}
-import json
+bundle, models = Bundle.open({str(batched_bundle)!r}), Path({str(tmp_path / "models")!r})
+write_triton_repository(bundle, models, TritonOptions(), overwrite=False, log=print)
+sys.modules["mcore_export"] = None
+sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
+model = runpy.run_path({str(tmp_path / "models" / "mcore" / "1" / "model.py")!r})["TritonPythonModel"]()
+exemplars = json.dumps({{"count": 4, "per_dive_number": {{}}, "source": ""}})
+values = {{"max_pairs": "8", "exemplars": exemplars}}
+parameters = {{name: {{"string_value": value}} for name, value in values.items()}}
 model.initialize({{"model_config": json.dumps({{"parameters": parameters}})}})
 print(len(model._bank), "exemplars served")
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -16,12 +15,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from mcore_export.cli import main
+from mcore_export import cli
+from mcore_export.bundle_command import main
 from mcore_export.parity.compare import DEFAULT_LIMITS
 from mcore_runtime.backends.openvino import the_core
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
-from mcore_runtime.bundle.records import GateLimits
+from mcore_runtime.bundle.records import ParityLimits
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
 
 def rehash(bundle: Path, **changes: Any) -> None:
     """Make a changed bundle consistent again, so that only the comparison can find the change."""
-    manifest = BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text()))
+    manifest = BundleManifest.from_json((bundle / "manifest.json").read_bytes())
     write_manifest(bundle, dataclasses.replace(manifest, **changes))
 
 
@@ -56,9 +56,9 @@ def change_weight(bundle: Path, part: str) -> None:
     rehash(bundle)
 
 
-def test_an_intact_bundle_passes_with_the_gates_rows(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_intact_bundle_passes_with_the_rows_of_its_export(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in bundle.iterdir()}
-    assert main([str(bundle), "--verify", "--backend", "onnxruntime"]) == 0
+    assert main(["verify", str(bundle), "--backend", "onnxruntime"]) == 0
     out = capsys.readouterr().out
     assert "onnxruntime (CPUExecutionProvider): backbone fp32, segmenter fp32, regressor fp32" in out
     for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3}.items():
@@ -91,7 +91,7 @@ def test_changed_golden_values_are_found(
     failing: set[str],
 ) -> None:
     change_golden(copy, change)
-    assert main([str(copy), "--verify"]) == 1
+    assert main(["verify", str(copy)]) == 1
     captured = capsys.readouterr()
     found = {line.split("  ")[0] for line in captured.out.splitlines() if "FAILED" in line}
     assert found >= failing
@@ -102,7 +102,7 @@ def test_changed_golden_values_are_found(
 @pytest.mark.parametrize("part", ["backbone", "segmenter", "regressor"])
 def test_a_wrong_weight_is_found_and_its_graph_named(copy: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
     change_weight(copy, part)
-    assert main([str(copy), "--verify"]) == 1
+    assert main(["verify", str(copy)]) == 1
     parts = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if "FAILED" in line}
     assert part in parts
     assert parts <= {part, "whole chain", "in two parts"}
@@ -111,7 +111,7 @@ def test_a_wrong_weight_is_found_and_its_graph_named(copy: Path, capsys: pytest.
 def test_a_file_changed_after_export_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (copy / GOLDEN_FILE).open("ab") as file:
         file.write(b"x")
-    assert main([str(copy), "--verify"]) == 2
+    assert main(["verify", str(copy)]) == 2
     assert "golden.npz is not the file that was exported" in capsys.readouterr().err
 
 
@@ -143,33 +143,42 @@ def test_bundles_that_cannot_be_verified_say_why(
     copy: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], reason: str
 ) -> None:
     damage(copy)
-    assert main([str(copy), "--verify"]) == 2
+    assert main(["verify", str(copy)]) == 2
     assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("arguments", "command"),
     [
-        (["{checkpoint}", "--verify"], "--verify takes the folder of a bundle"),
-        (["nowhere", "--verify"], "there is nothing at nowhere"),
-        (["{bundle}", "--verify", "--out", "x"], "--verify writes nothing"),
-        (["{bundle}", "--backend", "auto", "--out", "x"], "--backend chooses the engine of --verify"),
-        (["{bundle}"], "--out BUNDLE"),
+        (["{bundle}", "--verify"], "mcore-bundle verify {bundle}"),
+        (["--list", "{bundle}"], "mcore-bundle show {bundle}"),
+        (["{bundle}", "--triton", "models"], "mcore-bundle triton {bundle} --out MODELS"),
+        (["{bundle}", "--engine", "tensorrt"], "mcore-bundle engine {bundle}"),
+        (["{bundle}", "--exemplars=x", "--out", "y"], "mcore-bundle exemplars {bundle} --dives DIVES.jsonl"),
+        (["{bundle}", "--out", "x"], "mcore-bundle --help"),
+        (["{checkpoint}", "--verify"], "mcore-bundle verify BUNDLE"),
     ],
 )
-def test_flags_that_do_not_go_together(
-    bundle: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+def test_what_mcore_export_did_to_bundles_names_the_new_command(
+    bundle: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], command: str
 ) -> None:
-    assert main([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
-    assert reason in capsys.readouterr().err
+    assert cli.main([a.format(bundle=bundle, checkpoint=checkpoint) for a in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert command.format(bundle=bundle) in line
+
+
+def test_a_bundle_is_needed(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, reason in ((checkpoint, f"{checkpoint} is a file"), ("nowhere", "there is nothing at nowhere")):
+        assert main(["verify", str(place)]) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_limits_are_those_of_the_export(bundle: Path, copy: Path) -> None:
     variant = Bundle.open(bundle).manifest.variants["fp32"]
-    assert variant.limits == GateLimits()
-    strict = dataclasses.replace(variant, limits=GateLimits(relative=0.0))
+    assert variant.limits == ParityLimits()
+    strict = dataclasses.replace(variant, limits=ParityLimits(relative=0.0))
     rehash(copy, variants={"fp32": strict})
-    assert main([str(copy), "--verify"]) == 1  # no float32 engine equals PyTorch to the last digit
+    assert main(["verify", str(copy)]) == 1  # no float32 engine equals PyTorch to the last digit
 
 
 def test_verifying_never_imports_torch_nor_onnx(bundle: Path) -> None:
@@ -179,45 +188,19 @@ class NoTorch:
     def find_spec(self, name, *rest):
         assert name.partition(".")[0] not in ("torch", "onnx", "onnxscript"), name + " is imported"
 sys.meta_path.insert(0, NoTorch())
-from mcore_export.cli import main
-sys.exit(main([{str(bundle)!r}, "--verify"]))
+from mcore_export.bundle_command import main
+sys.exit(main(["verify", {str(bundle)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "whole chain" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--list", "--fp16", "--precision", "fp32"], "--fp16, --precision would change nothing with --list"),
-        (["--verify", "--list"], "--verify would change nothing with --list"),
-        (["--verify", "--max-score-difference", "5"], "--max-score-difference would change nothing with --verify"),
-        (["--triton", "x", "--fp16"], "--fp16 would change nothing with --triton"),
-        (["--out", "x", "--exemplars", "x", "--int8", "--opset", "17"], "--int8, --opset would change nothing about a"),
-        (["--engine", "tensorrt", "--validate", "x"], "--validate would change nothing about engines"),
-    ],
-)
-def test_flags_that_would_be_ignored_are_refused(
-    bundle: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
-) -> None:
-    assert main([str(bundle), *arguments]) == 2
-    assert reason in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("flags", [["--validate-most", "3"], ["--triton.instances", "2"]])
-def test_flags_that_an_export_would_ignore_are_refused(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
-) -> None:
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *flags]) == 2
-    assert f"{flags[0]} would change nothing without --validate or --triton" in capsys.readouterr().err
-
-
 def test_bfloat16_is_held_to_the_limits_of_int8(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
     if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
-    assert main([str(bundle), "--verify", "--backend", "openvino-bf16"]) == 0
+    assert main(["verify", str(bundle), "--backend", "openvino-bf16"]) == 0
     out = capsys.readouterr().out
     assert "backbone bf16, segmenter fp32, regressor fp32" in out
     assert f"(limit {DEFAULT_LIMITS['int8'].points:g})" in out

@@ -20,7 +20,7 @@ from mcore.video import resize_frame, sample_indices
 from mcore.video.clip import SampledClip
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle, write_manifest
-from mcore_runtime.bundle.records import BankCalibration, GraphSet
+from mcore_runtime.bundle.records import ConformalIntervals, GraphSet
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 from tests.native_scorer import build, engines, run, score
@@ -118,7 +118,7 @@ def test_calibrated_intervals_are_those_of_python(
     manifest = Bundle.open(bundle_copy).manifest
     fp32 = manifest.variants["fp32"]
     assert fp32.exemplars is not None
-    measured = BankCalibration(Calibration(0.8, 3.25, 40), others, "heats.jsonl", "val")
+    measured = ConformalIntervals(Calibration(0.8, 3.25, 40), others, "heats.jsonl", "val")
     fp32 = dataclasses.replace(fp32, exemplars=dataclasses.replace(fp32.exemplars, calibration=measured))
     write_manifest(bundle_copy, dataclasses.replace(manifest, variants={"fp32": fp32}))
     expected = in_python(bundle_copy, frames, number, any_exemplar=True)

@@ -22,15 +22,15 @@ from mcore_runtime.bundle.records import (
     PARTS,
     CheckpointRecord,
     ExemplarRecord,
-    GateLimits,
-    GateRow,
     GraphRecord,
     GraphSet,
-    SplitRecord,
+    ParityLimits,
+    ParityRow,
+    StreamingRecord,
     TensorSpec,
     VariantRecord,
-    split_graphs,
     standard_graphs,
+    streaming_graphs,
 )
 
 FRAMES, DIM, TOKENS, SIDE = 8, 8, 6, 12
@@ -143,12 +143,12 @@ def _save_graphs(folder: Path) -> None:
     )
 
 
-def _save_split(folder: Path) -> SplitRecord:
+def _save_split(folder: Path) -> StreamingRecord:
     """The backbone in two parts: the head hands over its frames' features, each of which is a mean colour."""
     from onnx import helper
 
     node = helper.make_node
-    records = split_graphs(MODEL, HEAD_FRAMES, HEAD_FRAMES * DIM)
+    records = streaming_graphs(MODEL, HEAD_FRAMES, HEAD_FRAMES * DIM)
     mean = {"pixels": np.array([3, 4]), "mix": np.full((3, DIM), 1 / 3, np.float32)}
     transposed = node("Transpose", ["colour"], ["by_frame"], perm=[0, 2, 1])
     head = [
@@ -165,18 +165,18 @@ def _save_split(folder: Path) -> SplitRecord:
         node("Concat", ["early", "late"], ["features"], axis=1),
     ]
     for part, nodes, shape in (
-        ("backbone_head", head, {"flat": np.array([1, -1])}),
-        ("backbone_tail", tail, {"by_frame_again": np.array([1, -1, DIM])}),
+        ("backbone_prefix", head, {"flat": np.array([1, -1])}),
+        ("backbone_suffix", tail, {"by_frame_again": np.array([1, -1, DIM])}),
     ):
         _save(folder / f"{part}.onnx", part, nodes, mean | shape, records[part])
-    return SplitRecord(HEAD_FRAMES, records)
+    return StreamingRecord(HEAD_FRAMES, records)
 
 
 @pytest.fixture
 def split_bundle(bundle_copy: Path) -> Path:
     """The intact bundle with its backbone in two parts besides."""
     manifest = Bundle.open(bundle_copy).manifest
-    fp32 = dataclasses.replace(manifest.variants["fp32"], split=_save_split(bundle_copy))
+    fp32 = dataclasses.replace(manifest.variants["fp32"], streaming=_save_split(bundle_copy))
     write_manifest(bundle_copy, dataclasses.replace(manifest, variants={"fp32": fp32}))
     return bundle_copy
 
@@ -208,8 +208,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kept=(),
         graphs=graphs.records,
         exemplars=ExemplarRecord(len(bank), bank.counts(), "heats.jsonl", "train"),
-        limits=GateLimits(),
-        gate=(GateRow("onnxruntime", "backbone", "features", "features, relative, 1 clip", 1e-6, 1e-4, True),),
+        limits=ParityLimits(),
+        parity=(ParityRow("onnxruntime", "backbone", "features", "features, relative, 1 clip", 1e-6, 1e-4, True),),
     )
     manifest = BundleManifest(
         model=MODEL,

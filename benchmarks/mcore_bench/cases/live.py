@@ -284,7 +284,7 @@ def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
         if not scored:
             raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
         timings = [line.result.timing_ms for line in lines if line.result is not None]
-        begun = sum("backbone_head" in timing for timing in timings)
+        begun = sum("backbone_prefix" in timing for timing in timings)
         backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
         rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
     counts = [Column(heading, "d") for heading in ("dives", "scored", "begun early")]

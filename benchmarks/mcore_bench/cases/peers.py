@@ -30,7 +30,7 @@ from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 from mcore_export.graphs.onnx import write_onnx
 from mcore_runtime.backends import Backend
-from mcore_runtime.backends.split import open_graphs
+from mcore_runtime.backends.streaming import open_graphs
 from mcore_runtime.bundle.records import GraphRecord, standard_graphs
 
 PUBLISHED_EVERY = 4

@@ -20,10 +20,11 @@ from mcore.network.model import MCoRe
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 from mcore_export.backends import cpu_backends
-from mcore_export.graphs.onnx import BackboneGraph, write_onnx
+from mcore_export.graphs.folded import folded_backbone
+from mcore_export.graphs.onnx import write_onnx
 from mcore_export.graphs.streaming import held_frames
-from mcore_export.graphs.streaming_graphs import write_parts
-from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_graphs, open_split
+from mcore_export.graphs.streaming_export import write_parts
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_graphs, open_streaming
 from mcore_runtime.bundle.records import GraphSet, standard_graphs
 
 _WHOLE = "whole clip"
@@ -65,7 +66,7 @@ def measure_split_sizes(arguments: SplitArguments) -> int:
         groups = tuple(
             measure(graphs, backend, arguments.settings, arguments.threads)
             for backend in cpu_backends()
-            if backend in SPLIT_BACKENDS
+            if backend in STREAMING_BACKENDS
         )
     finish_result(replace(result, groups=groups), arguments.json)
     return 0
@@ -82,13 +83,13 @@ def write_graphs(model: MCoRe, folder: Path, suffixes: Sequence[int]) -> dict[st
     """Export the whole backbone, and its two parts for every size."""
     config, record = model.config, standard_graphs(model.config)["backbone"]
     inputs = (torch.zeros(1, 3, config.clip.num_frames, config.clip.crop_size, config.clip.crop_size),)
-    write_onnx(BackboneGraph(model).eval(), inputs, record, folder / record.file, 18)
+    write_onnx(folded_backbone(model.backbone), inputs, record, folder / record.file, 18)
     graphs = {_WHOLE: GraphSet(folder, {"backbone": record}, {"backbone": "fp32"})}
     for size in suffixes:
         below = folder / f"suffix{size}"
         below.mkdir()
-        split = write_parts(model, below, 18, "fp32", config.clip.num_frames - size, lambda line: None)
-        graphs[f"two parts, suffix of {size}"] = GraphSet(below, {}, {}, split=split)
+        streaming = write_parts(model, below, 18, "fp32", config.clip.num_frames - size, lambda line: None)
+        graphs[f"two parts, suffix of {size}"] = GraphSet(below, {}, {}, streaming=streaming)
     return graphs
 
 
@@ -102,19 +103,19 @@ def measure(graphs: Mapping[str, GraphSet], backend: str, settings: TimingSettin
     with ExitStack() as stack:
         calls: dict[str, Call] = {}
         for name, each in graphs.items():
-            if each.split is None:
+            if each.streaming is None:
                 opened = stack.enter_context(closing(open_graphs(each.folder, each.records, backend, threads)))
                 inputs = {"clip": noise(each.records["backbone"].inputs[0].shape)}
                 calls[name] = partial(opened.run, "backbone", inputs, ["features"])
                 continue
-            parts = stack.enter_context(closing(open_split(each, backend, threads=threads)))
-            first = noise(each.split.graphs["backbone_head"].inputs[0].shape)
-            rest = [noise(tensor.shape) for tensor in each.split.graphs["backbone_tail"].inputs]
-            calls[f"{name}: suffix"] = partial(parts.tail, *rest)
+            parts = stack.enter_context(closing(open_streaming(each, backend, threads=threads)))
+            first = noise(each.streaming.graphs["backbone_prefix"].inputs[0].shape)
+            rest = [noise(tensor.shape) for tensor in each.streaming.graphs["backbone_suffix"].inputs]
+            calls[f"{name}: suffix"] = partial(parts.suffix, *rest)
             calls[f"{name}: both"] = partial(_both, parts, first, rest)
         return compare(f"backbone in parts, {backend}", calls, settings, baseline=_WHOLE)
 
 
-def _both(parts: SplitBackbone, first: Any, rest: Sequence[Any]) -> None:
-    parts.head(first)
-    parts.tail(*rest)
+def _both(parts: StreamingBackbone, first: Any, rest: Sequence[Any]) -> None:
+    parts.prefix(first)
+    parts.suffix(*rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,29 +16,29 @@ from mcore.common.errors import UserError
 from mcore_export.engines.build import ENGINES_FOLDER, build_engines, check_max_exemplars
 from mcore_export.engines.targets import resolve_target
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
+from mcore_export.log import Log
 from mcore_export.parity.golden import load_golden
 from mcore_export.parity.verify import compare_aloud, require_pass
 from mcore_runtime.backends import open_backend
-from mcore_runtime.backends.tensorrt.flavours import load_flavour
+from mcore_runtime.backends.tensorrt.flavours import Kind, load_flavour
 from mcore_runtime.bundle.folder import Bundle, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
-from mcore_runtime.bundle.records import EngineRecord, GateRow, GraphSet, Precision
-
-Say = Callable[[str], None]
+from mcore_runtime.bundle.records import EngineRecord, GraphSet, ParityRow, Precision
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """Which engines to build."""
 
-    kind: str
-    """``tensorrt`` or ``tensorrt-rtx``."""
-    targets: tuple[str, ...] = ()
-    """GPU architectures such as ``sm89`` (TensorRT-RTX only); empty: this machine's GPU."""
+    kind: Kind = "tensorrt"
+    """TensorRT, or TensorRT-RTX for GeForce and RTX GPUs."""
+    target: tuple[str, ...] = ()
+    """GPU architectures such as sm86 sm89 to build for ahead of time (tensorrt-rtx only); default: this machine's
+    GPU."""
     precision: Precision | None = None
-    """Whose graphs; None: fp16 where the bundle has it, else fp32."""
+    """Graphs to build from; default: fp16 where the bundle has it, else fp32."""
     max_exemplars: int = 64
-    """Most exemplars that the regressor takes at once."""
+    """Most exemplars that the engines compare with at once; more take several runs."""
 
     def __post_init__(self) -> None:
         check_max_exemplars(self.max_exemplars)
@@ -57,11 +57,11 @@ def check_engines(options: EngineOptions) -> None:
         UserError: no such kind or target.
     """
     flavour = load_flavour(options.kind)
-    for target in options.targets or (None,):
+    for target in options.target or (None,):
         resolve_target(flavour, target)
 
 
-def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, force: bool, say: Say) -> Bundle:
+def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, force: bool, log: Log) -> Bundle:
     """Build engines from a bundle's graphs; needs no torch.
 
     Args:
@@ -70,7 +70,7 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
             valid bundle at every moment.
         options: what to build.
         force: replace a bundle at ``out``.
-        say: gets one line for each engine and comparison, and every message of the library.
+        log: gets one line for each engine and comparison, and every message of the library.
 
     Raises:
         BackendError: there is no such GPU or library here, or the library cannot build a graph.
@@ -81,18 +81,18 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
     graphs = bundle.graphs(options.chosen_precision(bundle))  # which says how to export what is not there
     if graphs.for_cpu:
         raise UserError(
-            f"the {graphs.variant} graphs of {bundle_path} are arranged for CPUs (--for-cpu): an engine of them would "
+            f"the {graphs.variant} graphs of {bundle_path} have the CPU layout (--for-cpu): an engine of them would "
             f"run more and smaller kernels. Export {bundle.manifest.checkpoint.name} again without --for-cpu"
         )
     check_engines(options)
     if out is None or out.resolve() == bundle_path.resolve():
         with _alone_in(bundle_path):
-            write_engines(Bundle.open(bundle_path), options, say)
+            write_engines(Bundle.open(bundle_path), options, log)
         return Bundle.open(bundle_path)
     check_target(out, force=force)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
-        write_engines(replace(bundle, path=folder), options, say)
+        write_engines(replace(bundle, path=folder), options, log)
     return Bundle.open(out)
 
 
@@ -107,17 +107,17 @@ def _alone_in(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another mcore-export is adding engines to {folder}; wait for it to finish") from None
+            raise UserError(f"another mcore-bundle is adding engines to {folder}; wait for it to finish") from None
         yield
     finally:
         os.close(handle)
 
 
-def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
+def write_engines(bundle: Bundle, options: EngineOptions, log: Log) -> None:
     """Build engines into a bundle's own folder; arguments and errors as for ``add_engines``."""
     graphs = bundle.graphs(options.chosen_precision(bundle))
     flavour = load_flavour(options.kind)
-    for target in options.targets or (None,):
+    for target in options.target or (None,):
         name = f"{flavour.kind}-{flavour.version}-{resolve_target(flavour, target)[0]}-{graphs.variant}"
         before = bundle.manifest
         old = next((engine for engine in before.engines if engine.name == name), None)
@@ -132,13 +132,13 @@ def write_engines(bundle: Bundle, options: EngineOptions, say: Say) -> None:
                 max_exemplars=options.max_exemplars,
                 timing_cache=cache,
                 before_move=partial(write_manifest, bundle.path, without, without.files),
-                say=say,
+                log=log,
             )
         except BaseException:
             write_manifest(bundle.path, before, before.files)  # an older engine of this name is still there
             raise
         try:
-            record = replace(record, gate=_prove(bundle, graphs, record, say, runs_here=target is None))
+            record = replace(record, parity=_prove(bundle, graphs, record, log, runs_here=target is None))
         except BaseException:
             shutil.rmtree(bundle.path / ENGINES_FOLDER / name, ignore_errors=True)
             raise
@@ -154,12 +154,14 @@ def _without(manifest: BundleManifest, old: EngineRecord) -> BundleManifest:
     return replace(manifest, engines=tuple(engine for engine in manifest.engines if engine is not old), files=files)
 
 
-def _prove(bundle: Bundle, graphs: GraphSet, record: EngineRecord, say: Say, *, runs_here: bool) -> tuple[GateRow, ...]:
+def _prove(
+    bundle: Bundle, graphs: GraphSet, record: EngineRecord, log: Log, *, runs_here: bool
+) -> tuple[ParityRow, ...]:
     if not runs_here:
-        say(f"{record.name}: not run here; compare it with PyTorch on its device with: mcore-export BUNDLE --verify")
+        log(f"{record.name}: not run here; compare it with PyTorch on its device with: mcore-bundle verify BUNDLE")
         return ()
     limits = bundle.manifest.variants[cast("Precision", graphs.variant)].limits
     with closing(open_backend(replace(graphs, engines=(record,)), record.kind)) as backend:
-        rows = compare_aloud(backend, load_golden(bundle), limits, say)
+        rows = compare_aloud(backend, load_golden(bundle), limits, log)
     require_pass(rows)
     return rows

@@ -3,7 +3,7 @@
 Needs no torch: a Jetson builds from the bundle it was given.
 
 Example:
-    >>> record = build_engines(bundle.graphs("fp16"), "tensorrt", bundle.path, say=print)
+    >>> record = build_engines(bundle.graphs("fp16"), "tensorrt", bundle.path, log=print)
     >>> record.name
     'tensorrt-10.3.0-sm87-fp16'
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mcore.common.errors import UserError
 from mcore_export.engines.targets import resolve_target
 from mcore_export.folder import appearing_folder
+from mcore_export.log import Log
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.contract import check_contract, tensor_spec
 from mcore_runtime.backends.tensorrt.flavours import Flavour, load_flavour
@@ -36,8 +37,6 @@ TIMING_CACHE_FILE = "timing.cache"
 USUAL_EXEMPLARS = 10
 MOST_EXEMPLARS = 1024
 """Number of exemplars that kernels are chosen for; others work as well."""
-
-Say = Callable[[str], None]
 
 
 def check_max_exemplars(most: int) -> None:
@@ -59,7 +58,7 @@ def build_engines(
     max_exemplars: int = 64,
     timing_cache: Path | None = None,
     before_move: Callable[[], object] = lambda: None,
-    say: Say,
+    log: Log,
 ) -> EngineRecord:
     """Build the three graphs of one precision for one GPU architecture.
 
@@ -75,7 +74,7 @@ def build_engines(
         max_exemplars: most exemplars that the regressor takes at once; more are compared in several runs.
         timing_cache: an earlier build's kernel timings, to start from; one that does not fit is said and left out.
         before_move: called when everything is built, just before the engine takes the place of an older one.
-        say: gets every warning and error of the library, and one line for each engine.
+        log: gets every warning and error of the library, and one line for each engine.
 
     Returns:
         What was built, with paths below ``folder``.
@@ -91,11 +90,11 @@ def build_engines(
     name = f"{ENGINES_FOLDER}/{flavour.kind}-{flavour.version}-{target}-{graphs.variant}"
     cache = timing_cache.read_bytes() if timing_cache is not None and flavour.api.timing_cache else b""
     if flavour.api.timing_cache:
-        say(f"{flavour.title} builds for {target} by timing kernels, which takes minutes")
+        log(f"{flavour.title} builds for {target} by timing kernels, which takes minutes")
     build_s: dict[str, float] = {}
     with appearing_folder(folder / name) as out:
         for part in PARTS:
-            builder = EngineBuilder(flavour, part, capability, say)
+            builder = EngineBuilder(flavour, part, capability, log)
             began = time.perf_counter()
             try:
                 content, cache = builder.build(graphs.path(part), graphs.records[part], max_exemplars, cache)
@@ -103,7 +102,7 @@ def build_engines(
                 raise BackendError(f"{str(error).rstrip('.')}. {_remedy(flavour, graphs, target)}") from error
             build_s[part] = round(time.perf_counter() - began, 3)
             (out / f"{part}.engine").write_bytes(content)
-            say(
+            log(
                 f"{part:10} {len(content) / 1e6:6.1f} MB  {build_s[part]:6.1f} s  {graphs.variant}, {flavour.title}, "
                 f"{target}"
             )
@@ -130,11 +129,11 @@ class EngineBuilder:
         flavour: the library.
         part: which graph it is, for messages.
         capability: member of TensorRT-RTX's ``ComputeCapability``, by name; None: the GPU of this machine.
-        say: gets what the library says.
+        log: gets what the library says.
     """
 
-    def __init__(self, flavour: Flavour, part: str, capability: str | None, say: Say) -> None:
-        self._flavour, self._part, self._capability, self._say = flavour, part, capability, say
+    def __init__(self, flavour: Flavour, part: str, capability: str | None, log: Log) -> None:
+        self._flavour, self._part, self._capability, self._log = flavour, part, capability, log
         self._builder = flavour.new_builder()
 
     def build(self, path: Path, record: GraphRecord, max_exemplars: int, cache: bytes) -> tuple[bytes, bytes]:
@@ -154,7 +153,7 @@ class EngineBuilder:
             self._set_capability(config, self._capability)
         if self._flavour.api.timing_cache:
             self._set_timing_cache(config, cache)
-        with _late_interrupt(self._say), self._flavour.journal.listen() as messages:
+        with _late_interrupt(self._log), self._flavour.journal.listen() as messages:
             engine: trt.IHostMemory | None = self._builder.build_serialized_network(network, config)
         self._repeat(complaints(messages))
         if engine is None:  # it raises nothing
@@ -211,16 +210,16 @@ class EngineBuilder:
     def _set_timing_cache(self, config: trt.IBuilderConfig, content: bytes) -> None:
         cache: trt.ITimingCache | None = config.create_timing_cache(content)
         if cache is None or not config.set_timing_cache(cache, False):
-            self._say("note: the timing cache is of another version or GPU, so kernels are timed anew")
+            self._log("note: the timing cache is of another version or GPU, so kernels are timed anew")
             config.set_timing_cache(config.create_timing_cache(b""), False)
 
     def _repeat(self, lines: list[str]) -> None:
         for line in lines:
-            self._say(f"{self._part}: {line}")
+            self._log(f"{self._part}: {line}")
 
 
 @contextmanager
-def _late_interrupt(say: Say) -> Iterator[None]:
+def _late_interrupt(log: Log) -> Iterator[None]:
     """Let Ctrl-C come when the library is done.
 
     Python would raise it in the middle of the library's log, whose bindings drop every exception: the build went on
@@ -234,7 +233,7 @@ def _late_interrupt(say: Say) -> Iterator[None]:
 
     def remember(number: int, _: object) -> None:
         if not came:
-            say("stopping as soon as this graph is done")
+            log("stopping as soon as this graph is done")
         came.append(number)
 
     signal.signal(signal.SIGINT, remember)
@@ -258,7 +257,7 @@ def _remedy(flavour: Flavour, graphs: GraphSet, target: str) -> str:
     # The folder's own name would mislead: it is a hidden one where a whole bundle is being made.
     fp16 = (
         "build from fp16 graphs, of a bundle that was exported with --fp16: "
-        f"mcore-export BUNDLE --engine {flavour.kind} --precision fp16"
+        f"mcore-bundle engine BUNDLE --kind {flavour.kind} --precision fp16"
     )
     if flavour.kind == "tensorrt-rtx" and target == "sm75" and graphs.variant != "fp16":
         return (

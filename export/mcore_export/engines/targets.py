@@ -28,7 +28,7 @@ def resolve_target(flavour: Flavour, target: str | None) -> tuple[str, str | Non
         if target not in flavour.targets():
             raise UserError(
                 f"{flavour.title} does not build for {target}; it knows {', '.join(flavour.targets())}. For other "
-                "GPUs use: --engine tensorrt, on the machine that has one"
+                "GPUs use TensorRT, on the machine that has one"
             )
         return target, target.upper()
     here, name = _this_gpu(flavour)
@@ -36,15 +36,16 @@ def resolve_target(flavour: Flavour, target: str | None) -> tuple[str, str | Non
         raise BackendError(
             f"{flavour.title} chooses kernels by timing them, so it builds only for the GPU it runs on, here {name} "
             f"({here}), not for {target}. Run the same command on that device; or build ahead of time for GeForce "
-            "and RTX GPUs with: --engine tensorrt-rtx"
+            "and RTX GPUs with: mcore-bundle engine BUNDLE --kind tensorrt-rtx"
         )
     return here, None
 
 
 def _this_gpu(flavour: Flavour) -> tuple[str, str]:
     if flavour.api.ahead_of_time:
-        return find_gpu(f"Say which GPU to build for: --target {'|'.join(flavour.targets())}")
+        return find_gpu(f"Log which GPU to build for: --target {'|'.join(flavour.targets())}")
     return find_gpu(
         f"{flavour.title} builds on the GPU that will run the engine: run the command there, which needs no torch; or "
-        "build ahead of time for GeForce and RTX GPUs with: --engine tensorrt-rtx --target sm89"
+        "build ahead of time for GeForce and RTX GPUs with: mcore-bundle engine BUNDLE --kind tensorrt-rtx --target "
+        "sm89"
     )

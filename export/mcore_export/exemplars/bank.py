@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +25,9 @@ from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, se
 from mcore.data.pairs import shared_exemplars
 from mcore.diving import DiveNumber
 from mcore.video import crop, normalise, sample_clip
-from mcore_export.exemplars.conformal import calibrate_banks
+from mcore_export.exemplars.conformal import fit_intervals
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
+from mcore_export.log import Log
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -48,8 +49,9 @@ class BankOptions:
     """Exemplars for each dive number (the published number is 10)."""
     seed: int = 0
     """Seed of the choice."""
-    pictures: bool = True
-    """Keep pictures of them in the bundle too, so that a dive can be seen beside its closest exemplar."""
+    no_pictures: bool = False
+    """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
+    must not be passed on."""
 
     def __post_init__(self) -> None:
         if self.per_number < 1:
@@ -58,9 +60,7 @@ class BankOptions:
             raise UserError(f"seed {self.seed}; at least 0")
 
 
-def add_exemplars(
-    bundle_path: Path, out: Path, options: BankOptions, *, force: bool = False, say: Callable[[str], None]
-) -> Bundle:
+def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: bool = False, log: Log) -> Bundle:
     """Write a copy of a bundle with another exemplar bank, encoded by the bundle's own graphs.
 
     Args:
@@ -68,7 +68,7 @@ def add_exemplars(
         out: folder of the copy; appears whole or not at all.
         options: which dives become exemplars.
         force: replace a bundle at ``out``.
-        say: gets one line for each artefact.
+        log: gets one line for each artefact.
 
     Raises:
         UserError: the bundle, the list of dives or ``out`` cannot be used.
@@ -79,7 +79,7 @@ def add_exemplars(
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
         (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
-        banks = write_banks(bundle.variants, bundle.model, records, options, folder, say)
+        banks = write_banks(bundle.variants, bundle.model, records, options, folder, log)
         variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
         write_manifest(folder, replace(bundle.manifest, variants=variants))
     return Bundle.open(out)
@@ -91,7 +91,7 @@ def write_banks(
     records: Sequence[DiveRecord],
     options: BankOptions,
     folder: Path,
-    say: Callable[[str], None],
+    log: Log,
 ) -> dict[Precision, ExemplarRecord]:
     """Encode the chosen dives with every precision's graphs, because tokens belong to the graphs that made them.
 
@@ -101,7 +101,7 @@ def write_banks(
         records: what ``choose_exemplars`` returned.
         options: where they came from.
         folder: of the bundle.
-        say: gets one line for each file, and one for each dive that could not be read.
+        log: gets one line for each file, and one for each dive that could not be read.
 
     Returns:
         What the manifest says of each bank, and of the errors that it makes.
@@ -114,12 +114,12 @@ def write_banks(
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        kept, names, tokens, moments = _encode(backends, model, records, options, say)
+        kept, names, tokens, moments = _encode(backends, model, records, options, log)
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
         size = (folder / PICTURES_FILE).stat().st_size / 1e6
-        say(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (--no-exemplar-pictures)")
+        log(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (not with --no-pictures)")
     for name, graphs in variants.items():
         bank = banks[name] = ExemplarBank(
             tokens=np.stack(tokens[name]),
@@ -133,12 +133,12 @@ def write_banks(
         bank.save(path)
         counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
         size = path.stat().st_size / 1e6
-        say(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
+        log(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
         )
-    calibrations = calibrate_banks(variants, banks, model.clip, options.dives, options.split, say)
-    return {name: replace(record, calibration=calibrations.get(name)) for name, record in written.items()}
+    intervals = fit_intervals(variants, banks, model.clip, options.dives, options.split, log)
+    return {name: replace(record, conformal=intervals.get(name)) for name, record in written.items()}
 
 
 def _encode(
@@ -146,7 +146,7 @@ def _encode(
     model: ModelConfig,
     records: Sequence[DiveRecord],
     options: BankOptions,
-    say: Callable[[str], None],
+    log: Log,
 ) -> tuple[list[DiveRecord], list[str], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
     """Encode each dive with every backend: the dives that could be read, their names and tokens, pictures by name."""
     tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
@@ -160,12 +160,12 @@ def _encode(
             frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s)
             pixels = normalise(crop(frames.frames, model.clip), model.clip)
             encoded = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
-            if options.pictures:
+            if not options.no_pictures:
                 size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)
                 transitions = encoded["fp32"].transitions.tolist()
                 moments[name] = _moments(record, model, size, transitions)
         except ClipError as error:
-            say(f"left out: {error}")
+            log(f"left out: {error}")
             continue
         for precision, encoding in encoded.items():
             tokens[precision].append(encoding.tokens)

@@ -1,4 +1,4 @@
-"""How far a bundle's scores can be off: its graphs and exemplars on dives that are neither learned from nor exemplars.
+"""Conformal intervals of a bundle's scores, from dives that are neither learned from nor exemplars.
 
 Nothing here needs torch. ``mcore.common.conformal`` says what the intervals promise.
 """
@@ -6,7 +6,7 @@ Nothing here needs torch. ``mcore.common.conformal`` says what the intervals pro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +14,21 @@ from pathlib import Path
 from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration, calibrate
 from mcore.config import ClipConfig
 from mcore.data.manifest import Split, read_manifest
-from mcore_export.exemplars.dive_scores import score_both_ways
+from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
+from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.records import BankCalibration, GraphSet, Precision
+from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 
 
-def calibrate_banks(
+def fit_intervals(
     variants: Mapping[Precision, GraphSet],
     banks: Mapping[Precision, ExemplarBank],
     clip_config: ClipConfig,
     dives: Path,
     split: Split,
-    say: Callable[[str], None],
-) -> dict[Precision, BankCalibration]:
+    log: Log,
+) -> dict[Precision, ConformalIntervals]:
     """Score the validation dives of the exemplars' list with every precision, as the runtime will score others.
 
     Args:
@@ -36,7 +37,7 @@ def calibrate_banks(
         clip_config: the network's input contract.
         dives: list of dives that the exemplars were chosen from.
         split: part of it that they were chosen from.
-        say: gets a line for each calibration, or one that says why there is none.
+        log: gets a line for each precision, or one that says why there is none.
 
     Returns:
         By precision; empty where the list has too few validation dives.
@@ -44,26 +45,26 @@ def calibrate_banks(
     records = [record for record in read_manifest(dives) if record.split == CALIBRATION_SPLIT]
     if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
         why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
-        say(f"no calibrated interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
+        log(f"no conformal interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
         return {}
     began = time.perf_counter()
     with ExitStack() as stack:
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        scores = score_both_ways(backends, banks, clip_config, records, "calibrating", say)
+        scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
     took, found = time.perf_counter() - began, {}
-    for name, ways in scores.items():
-        measured = calibrate(ways.same_number.predicted, ways.same_number.true)
-        wider = at_least_as_wide(calibrate(ways.other_numbers.predicted, ways.other_numbers.true), measured)
-        found[name] = BankCalibration(measured, wider, dives.name, CALIBRATION_SPLIT)
+    for name, both in scores.items():
+        measured = calibrate(both.same_number.predicted, both.same_number.true)
+        wider = at_least_as_wide(calibrate(both.other_numbers.predicted, both.other_numbers.true), measured)
+        found[name] = ConformalIntervals(measured, wider, dives.name, CALIBRATION_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
-        say(f"{'calibration':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
+        log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
     return found
 
 
 def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Calibration | None:
-    """Return the calibration for dives without exemplars of their number, never narrower than that for the others.
+    """Return the interval for dives without exemplars of their number, never narrower than that for the others.
 
     With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
     """

@@ -6,7 +6,7 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber
 from mcore.video import read_clip
+from mcore_export.log import Log
 from mcore_runtime.backends import Backend, BackendError
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.scoring.encoding import encode_clip
@@ -43,7 +44,7 @@ Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
-class BothWays:
+class SameAndOtherNumbers:
     """What one precision says of the same dives."""
 
     same_number: Scores = field(default_factory=Scores)
@@ -52,16 +53,16 @@ class BothWays:
     """Against exemplars of all other numbers."""
 
 
-def score_both_ways(
+def score_same_and_other_numbers(
     backends: Mapping[Name, Backend],
     banks: Mapping[Name, ExemplarBank],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     doing: str,
-    say: Callable[[str], None],
+    log: Log,
     *,
     others_too: bool = True,
-) -> dict[Name, BothWays]:
+) -> dict[Name, SameAndOtherNumbers]:
     """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
 
     Args:
@@ -70,28 +71,28 @@ def score_both_ways(
         clip_config: the network's input contract.
         records: labelled dives that are not exemplars.
         doing: the progress bar's word.
-        say: gets a line for each dive that cannot be read and is left out.
+        log: gets a line for each dive that cannot be read and is left out.
         others_too: also the second way, in which a dive meets all exemplars but those of its number.
 
     Raises:
         BackendError: an engine computed something that is not a number.
     """
-    scores = {name: BothWays() for name in backends}
+    scores = {name: SameAndOtherNumbers() for name in backends}
     shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
     for record in shown:
         try:
             clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
         except ClipError as error:
-            say(f"left out: {error}")
+            log(f"left out: {error}")
             continue
         number = DiveNumber.parse(record.dive_number).text
         for name, backend in backends.items():
             bank = banks[name]
             is_same = bank.dive_numbers == number  # (E,)
-            ways = [(is_same, scores[name].same_number)]
+            both = [(is_same, scores[name].same_number)]
             if others_too:
-                ways.append((~is_same, scores[name].other_numbers))
-            met = np.any([chosen for chosen, _ in ways], axis=0)
+                both.append((~is_same, scores[name].other_numbers))
+            met = np.any([chosen for chosen, _ in both], axis=0)
             if not met.any():
                 continue
             encoded = encode_clip(backend, clip)
@@ -101,7 +102,7 @@ def score_both_ways(
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted[met] = bank.scores[met] + delta
             transitions = tuple(encoded.transitions.tolist())
-            for chosen, part in ways:
+            for chosen, part in both:
                 if chosen.any():
                     part.add(float(predicted[chosen].mean()), record.score, transitions)
     return scores

@@ -1,4 +1,4 @@
-"""The backbone's first blocks in tiles of frames, for processors with a cache: the same numbers, sooner.
+"""The CPU layout of the backbone: its first blocks in tiles of frames that fit into a cache. The same numbers, sooner.
 
 A clip's maps are tens of megabytes in the first blocks, and an engine that runs layer by layer writes each of them to
 memory and reads it back. A tile of a few frames goes through the stem and these blocks while it lies in the cache. The
@@ -11,6 +11,7 @@ together. In tiles, what the shift changes goes through a convolution of its own
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -21,13 +22,13 @@ from torch import Tensor, nn
 from mcore.config import ClipConfig
 from mcore.network.model import MCoRe
 from mcore_export.graphs.folded import (
-    LeanBackbone,
-    LeanBlock,
-    LeanGatedShift,
-    LeanTemporalShift,
-    earlier_tiles,
-    later_tiles,
-    lean_backbone,
+    FoldedBackbone,
+    FoldedBlock,
+    FoldedGatedShift,
+    FoldedTemporalShift,
+    earlier,
+    folded_backbone,
+    later,
 )
 
 # Shapes: T frames of a clip, t of a tile, c pixels, C channels, S shifted channels, D features.
@@ -39,14 +40,14 @@ TILE_BYTES = 2_500_000
 _BYTES = 4
 
 
-class TiledBackboneGraph(nn.Module):
+class CpuBackbone(nn.Module):
     """clip (1, 3, T, c, c) -> features (1, T, D); the plain backbone where no block is worth tiles."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
-        self.backbone = lean_backbone(model.backbone)
+        self.backbone = folded_backbone(model.backbone)
         self.num_tiled, self.sizes = plan_tiles(self.backbone, model.config.clip)
-        blocks = [block for block in self.backbone.blocks if isinstance(block, LeanBlock)]
+        blocks = [block for block in self.backbone.blocks if isinstance(block, FoldedBlock)]
         self.tiled = nn.Sequential(*(TiledBlock(block) for block in blocks[: self.num_tiled]))
         self.whole = nn.Sequential(*blocks[self.num_tiled :])
 
@@ -55,19 +56,19 @@ class TiledBackboneGraph(nn.Module):
         if not self.num_tiled:
             whole: Tensor = self.backbone(clip)
             return whole
-        tiles = [self.backbone.stem(x.transpose(0, 1)) for x in clip.squeeze(0).split(self.sizes, dim=1)]
+        tiles = [self.backbone.stem(self.backbone.frames(x)) for x in clip.split(self.sizes, dim=2)]
         x = torch.cat(self.tiled(tiles))  # (T, C, h, w)
         features: Tensor = self.whole(x).mean((2, 3))  # (T, D)
         return features[None]
 
 
 class TiledBlock(nn.Module):
-    """``LeanBlock`` on tiles of consecutive frames, (t, C_in, H, W) each, which make up the clip."""
+    """``FoldedBlock`` on tiles of consecutive frames, (t, C_in, H, W) each, which make up the clip."""
 
-    def __init__(self, source: LeanBlock) -> None:
+    def __init__(self, source: FoldedBlock) -> None:
         super().__init__()
         self.block = source
-        self.change = GatedChange(source) if isinstance(source.shift, LeanGatedShift) else None
+        self.change = GatedChange(source) if isinstance(source.shift, FoldedGatedShift) else None
 
     def forward(self, tiles: Sequence[Tensor]) -> list[Tensor]:
         """Map the tiles to (t, C, H/stride, W/stride) each."""
@@ -75,23 +76,23 @@ class TiledBlock(nn.Module):
             inner = self.change(tiles)
             return [self.block.after_conv1(h, x) for h, x in zip(inner, tiles, strict=True)]
         shift = self.block.shift
-        shifted = shift.shift_tiles(tiles) if isinstance(shift, LeanTemporalShift) else tiles
+        shifted = _shift_tiles(shift, tiles) if isinstance(shift, FoldedTemporalShift) else tiles
         return [self.block.after_shift(y, x) for y, x in zip(shifted, tiles, strict=True)]
 
 
 class GatedChange(nn.Module):
     """A gated shift and the convolution behind it, W(x + d) as Wx + Wd, where d has the shifted channels only."""
 
-    def __init__(self, source: LeanBlock) -> None:
+    def __init__(self, source: FoldedBlock) -> None:
         super().__init__()
-        assert isinstance(source.shift, LeanGatedShift)
+        assert isinstance(source.shift, FoldedGatedShift)
         self.shift, self.conv1 = source.shift, source.conv1
         shifted = self.shift.shifted
         self.weight = nn.Parameter(self.conv1.weight[:, :shifted].clone())
         # A gate for each channel, instead of channels for each gate: engines that keep a pixel's channels together
         # multiply by a gate, or by a one or a zero, in less time than they cut out half the channels.
         half = (torch.arange(shifted) < shifted // 2).to(self.weight.dtype)  # (S,): 1 for the first half
-        self.spread = nn.Parameter(torch.stack([half, 1 - half], dim=1)[:, :, None, None])  # (S, 2, 1, 1)
+        self.per_channel = nn.Parameter(torch.stack([half, 1 - half], dim=1)[:, :, None, None])  # (S, 2, 1, 1)
         self.first, self.second = (nn.Parameter(x[None, :, None, None]) for x in (half, 1 - half))  # (1, S, 1, 1)
 
     def forward(self, tiles: Sequence[Tensor]) -> list[Tensor]:
@@ -103,21 +104,49 @@ class GatedChange(nn.Module):
 
     def _changes(self, shifted: Sequence[Tensor]) -> list[Tensor]:
         """What the shift adds to its channels (t, S, H, W): what comes, minus what leaves."""
-        gates = self.shift.gates(shifted)  # (t, 2, H, W)
-        moved = [F.conv2d(gate, self.spread) * x for gate, x in zip(gates, shifted, strict=True)]
-        both = zip(moved, earlier_tiles(moved), later_tiles(moved), strict=True)
+        gates = _gates(self.shift, shifted)  # (t, 2, H, W)
+        moved = [F.conv2d(gate, self.per_channel) * x for gate, x in zip(gates, shifted, strict=True)]
+        both = zip(moved, _earlier_tiles(moved), _later_tiles(moved), strict=True)
         return [ahead * self.first + behind * self.second - leaving for leaving, ahead, behind in both]
 
 
-def describe_tiles(model: MCoRe) -> str:
-    """Say in a line what becomes tiles."""
-    num_tiled, sizes = plan_tiles(lean_backbone(model.backbone), model.config.clip)
+def _gates(shift: FoldedGatedShift, shifted: Sequence[Tensor]) -> list[Tensor]:
+    """How much moves: (t, 2, H, W) for each tile (t, S, H, W)."""
+    previous, current, following = zip(*(shift.maps(x) for x in shifted), strict=True)
+    arriving = zip(current, _later_tiles(previous), _earlier_tiles(following), strict=True)
+    return [torch.tanh(now + before + after) for now, before, after in arriving]
+
+
+def _shift_tiles(shift: FoldedTemporalShift, tiles: Sequence[Tensor]) -> list[Tensor]:
+    """Shift half of the shifted channels each way, in tiles (t, C, H, W): to the same shapes."""
+    half = shift.shifted // 2
+    sizes = [half, half, tiles[0].shape[1] - shift.shifted]
+    first, second, rest = zip(*(x.split(sizes, dim=1) for x in tiles), strict=True)
+    shifted = zip(_earlier_tiles(first), _later_tiles(second), rest, strict=True)
+    return [torch.cat(parts, dim=1) for parts in shifted]
+
+
+def _earlier_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
+    """``earlier`` in tiles (t, C, H, W): each but the last ends with the next one's first frame."""
+    ahead = [torch.cat([x[1:], after[:1]]) for x, after in itertools.pairwise(tiles)]
+    return [*ahead, earlier(tiles[-1])]
+
+
+def _later_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
+    """``later`` in tiles (t, C, H, W): each but the first begins with the last frame before it."""
+    behind = [torch.cat([before[-1:], x[:-1]]) for before, x in itertools.pairwise(tiles)]
+    return [later(tiles[0]), *behind]
+
+
+def describe_cpu_layout(model: MCoRe) -> str:
+    """Log in a line what becomes tiles."""
+    num_tiled, sizes = plan_tiles(folded_backbone(model.backbone), model.config.clip)
     if not num_tiled:
         return "for CPUs: no tiles, because a clip's maps stay in a cache as they are"
     return f"for CPUs: stem and {num_tiled} blocks in {len(sizes)} tiles of at most {max(sizes)} frames"
 
 
-def plan_tiles(backbone: LeanBackbone, clip: ClipConfig) -> tuple[int, list[int]]:
+def plan_tiles(backbone: FoldedBackbone, clip: ClipConfig) -> tuple[int, list[int]]:
     """Choose how many blocks are worth tiles, and how many frames each tile has.
 
     Returns:
@@ -127,7 +156,7 @@ def plan_tiles(backbone: LeanBackbone, clip: ClipConfig) -> tuple[int, list[int]
     side = math.ceil(clip.crop_size / backbone.stem.stride[0])
     num_tiled, largest = 0, 0  # bytes of one frame
     for block in backbone.blocks:
-        assert isinstance(block, LeanBlock)
+        assert isinstance(block, FoldedBlock)
         inner = block.conv1.weight.shape[0] * side * side * _BYTES
         if inner * clip.num_frames <= LARGE_BYTES:
             break

@@ -3,15 +3,13 @@
 * Batch-norms become part of the convolution before them. The gate's own stands before a ReLU with nothing to
   be folded into, and stays.
 * The order of channels that a gated shift leaves is a constant of the next convolution's weight.
-* The batch is one clip, so that frames are axis 0 throughout: no reshape to (B, T, ...) and back. The gate's maps
-  come out by frame (previous, this, next), so that one split separates them, and its bias is its convolution's.
+* Frames are axis 0 throughout: no reshape to (B, T, ...) and back. The gate's maps come out by frame (previous, this,
+  next), so that one split separates them, and its bias is its convolution's.
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,54 +18,69 @@ from torch import Tensor, nn
 from mcore.network.backbone import Block, ConvNorm, RegNetY
 from mcore.network.gated_shift import GatedShift, TemporalShift
 
-# Shapes: T frames of one clip, C channels, S shifted channels.
+# Shapes: B clips, T frames of each, C channels, S shifted channels. Frames of several clips lie in turn, row
+# t * B + b: so one frame later is B rows later, for every clip, and no map gets a fifth axis.
 
 
-def lean_backbone(backbone: RegNetY) -> LeanBackbone:
+def folded_backbone(backbone: RegNetY, *, batched: bool = False) -> FoldedBackbone:
     """Rearrange a copy of a backbone; the original is not touched.
 
     Args:
         backbone: any dtype; its batch-norms' running statistics are what is folded, as in evaluation mode.
+        batched: for any number of clips, else one.
 
     Returns:
-        The same function on one clip, on the same device and in the same dtype.
+        The same function, on the same device and in the same dtype.
     """
     with torch.no_grad():
-        return LeanBackbone(copy.deepcopy(backbone)).eval()
+        return FoldedBackbone(copy.deepcopy(backbone), batched=batched).eval()
 
 
-class LeanBackbone(nn.Module):
-    """Extract features of one clip: (1, 3, T, H, W) -> (1, T, D)."""
+class FoldedBackbone(nn.Module):
+    """Extract features of clips: (B, 3, T, H, W) -> (B, T, D), where B is 1 unless it is batched."""
 
-    def __init__(self, source: RegNetY) -> None:
+    def __init__(self, source: RegNetY, *, batched: bool = False) -> None:
         super().__init__()
+        self.batched = batched
         self.stem = FoldedConv(source.stem)
         blocks = [block for name in source.stage_names for block in source.get_submodule(name).children()]
-        self.blocks = nn.Sequential(*(LeanBlock(block) for block in blocks if isinstance(block, Block)))
+        self.blocks = nn.Sequential(*(FoldedBlock(block) for block in blocks if isinstance(block, Block)))
 
-    def forward(self, clip: Tensor) -> Tensor:
-        """Map one clip (1, 3, T, H, W), normalised RGB, to features (1, T, D)."""
-        frames = clip.squeeze(0).transpose(0, 1)  # (T, 3, H, W)
-        features: Tensor = self.blocks(self.stem(frames)).mean((2, 3))  # (T, D)
-        return features[None]
+    def forward(self, clips: Tensor) -> Tensor:
+        """Map clips (B, 3, T, H, W), normalised RGB, to features (B, T, D); both float32, whatever is inside."""
+        count = clips.shape[0] if self.batched else 1
+        x = self.stem(self.frames(clips))  # (T*B, C, h, w)
+        for block in self.blocks:
+            x = block(x, count)
+        features: Tensor = pool(x)  # (T*B, D)
+        if not self.batched:
+            return features[None]
+        return features.unflatten(0, (-1, count)).transpose(0, 1)  # (B, T, D)
+
+    def frames(self, clips: Tensor) -> Tensor:
+        """Put the frames of clips (B, 3, T, H, W) in turn, in the backbone's dtype: (T*B, 3, H, W)."""
+        clips = clips.to(self.stem.weight.dtype)
+        if not self.batched:
+            return clips.squeeze(0).transpose(0, 1)
+        return clips.permute(2, 0, 1, 3, 4).flatten(0, 1)
 
 
-class LeanBlock(nn.Module):
+class FoldedBlock(nn.Module):
     """``mcore.network.backbone.Block`` with folded convolutions."""
 
     def __init__(self, source: Block) -> None:
         super().__init__()
         weight = source.conv1.conv.weight
-        self.shift = _lean_shift(source.shift)
+        self.shift = _folded_shift(source.shift)
         self.conv1 = FoldedConv(source.conv1, None if source.shift is None else source.shift.fold_channel_order(weight))
         self.conv2 = FoldedConv(source.conv2)
         self.se: nn.Module = source.se
         self.conv3 = FoldedConv(source.conv3)
         self.downsample = nn.Identity() if source.downsample is None else FoldedConv(source.downsample)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (T, C_in, H, W) to (T, C, H/stride, W/stride)."""
-        return self.after_shift(self.shift(x), x)
+    def forward(self, x: Tensor, clips: int = 1) -> Tensor:
+        """Map frames of so many clips in turn, (T*B, C_in, H, W), to (T*B, C, H/stride, W/stride)."""
+        return self.after_shift(x if self.shift is None else self.shift(x, clips), x)
 
     def after_shift(self, shifted: Tensor, x: Tensor) -> Tensor:
         """What follows the shift, in which frames are on their own: shifted and x (T, C_in, H, W), as in forward."""
@@ -102,7 +115,7 @@ class FoldedConv(nn.Module):
         return F.relu(x) if self.relu else x
 
 
-class LeanGatedShift(nn.Module):
+class FoldedGatedShift(nn.Module):
     """``mcore.network.gated_shift.GatedShift`` on one clip; channels leave in its order, not in the published one."""
 
     def __init__(self, source: GatedShift) -> None:
@@ -121,21 +134,17 @@ class LeanGatedShift(nn.Module):
         no_bias = torch.zeros_like(source.gate_bias)
         self.bias = nn.Parameter(torch.cat([no_bias, source.gate_bias, no_bias]))  # this frame's maps only
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Shift what the gates let through: (T, C, H, W) to the same shape."""
+    def forward(self, x: Tensor, clips: int = 1) -> Tensor:
+        """Shift what the gates let through: (T*B, C, H, W) to the same shape."""
         shifted, rest = x.split([self.shifted, x.shape[1] - self.shifted], dim=1)
-        gate_first, gate_second = self.gates([shifted])[0].split(1, dim=1)  # (T, 1, H, W)
+        previous, current, following = self.maps(shifted)
+        gates = torch.tanh(current + later(previous, clips) + earlier(following, clips))
+        gate_first, gate_second = gates.split(1, dim=1)  # (T*B, 1, H, W)
         first, second = shifted.split(self.shifted // 2, dim=1)
         moved_first, moved_second = gate_first * first, gate_second * second
-        new_first = first - moved_first + earlier(moved_first)
-        new_second = second - moved_second + later(moved_second)
+        new_first = first - moved_first + earlier(moved_first, clips)
+        new_second = second - moved_second + later(moved_second, clips)
         return torch.cat([new_first, new_second, rest], dim=1)
-
-    def gates(self, shifted: Sequence[Tensor]) -> list[Tensor]:
-        """How much moves: (t, 2, H, W) for each tile (t, S, H, W) of consecutive frames, which make up the clip."""
-        previous, current, following = zip(*(self.maps(x) for x in shifted), strict=True)
-        arriving = zip(current, later_tiles(previous), earlier_tiles(following), strict=True)
-        return [torch.tanh(now + before + after) for now, before, after in arriving]
 
     def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What shifted (T, S, H, W) adds to the gates of the next, this and the previous frame: (T, 2, H, W) each."""
@@ -144,48 +153,41 @@ class LeanGatedShift(nn.Module):
         return previous, current, following
 
 
-class LeanTemporalShift(nn.Module):
+class FoldedTemporalShift(nn.Module):
     """``mcore.network.gated_shift.TemporalShift`` on one clip."""
 
     def __init__(self, source: TemporalShift) -> None:
         super().__init__()
         self.shifted = source.shifted
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Shift half of the shifted channels each way: (T, C, H, W) to the same shape."""
-        return self.shift_tiles([x])[0]
-
-    def shift_tiles(self, tiles: Sequence[Tensor]) -> list[Tensor]:
-        """Shift a clip that lies in tiles of consecutive frames (t, C, H, W): to the same shapes."""
-        sizes = [self.shifted // 2, self.shifted // 2, tiles[0].shape[1] - self.shifted]
-        first, second, rest = zip(*(x.split(sizes, dim=1) for x in tiles), strict=True)
-        shifted = zip(earlier_tiles(first), later_tiles(second), rest, strict=True)
-        return [torch.cat(parts, dim=1) for parts in shifted]
+    def forward(self, x: Tensor, clips: int = 1) -> Tensor:
+        """Shift half of the shifted channels each way: (T*B, C, H, W) to the same shape."""
+        half = self.shifted // 2
+        first, second, rest = x.split([half, half, x.shape[1] - self.shifted], dim=1)
+        return torch.cat([earlier(first, clips), later(second, clips), rest], dim=1)
 
 
-def _lean_shift(shift: GatedShift | TemporalShift | None) -> nn.Module:
+def _folded_shift(shift: GatedShift | TemporalShift | None) -> FoldedGatedShift | FoldedTemporalShift | None:
     if shift is None:
-        return nn.Identity()
-    return LeanGatedShift(shift) if isinstance(shift, GatedShift) else LeanTemporalShift(shift)
+        return None
+    return FoldedGatedShift(shift) if isinstance(shift, GatedShift) else FoldedTemporalShift(shift)
 
 
-def earlier(x: Tensor) -> Tensor:
-    """Move frames (T, C, H, W) one earlier: out[t] = x[t+1], zero at the end."""
-    return F.pad(x[1:], (0, 0, 0, 0, 0, 0, 0, 1))
+def earlier(x: Tensor, clips: int = 1) -> Tensor:
+    """Move frames (T*B, C, H, W) one earlier: out[t] = x[t+1], zero at the end."""
+    return F.pad(x[clips:], (0, 0, 0, 0, 0, 0, 0, clips))
 
 
-def later(x: Tensor) -> Tensor:
-    """Move frames (T, C, H, W) one later: out[t] = x[t-1], zero at the start."""
-    return F.pad(x[:-1], (0, 0, 0, 0, 0, 0, 1, 0))
+def later(x: Tensor, clips: int = 1) -> Tensor:
+    """Move frames (T*B, C, H, W) one later: out[t] = x[t-1], zero at the start."""
+    return F.pad(x[:-clips], (0, 0, 0, 0, 0, 0, clips, 0))
 
 
-def earlier_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
-    """``earlier`` of a clip that lies in tiles (t, C, H, W): each but the last ends with the next one's first frame."""
-    ahead = [torch.cat([x[1:], after[:1]]) for x, after in itertools.pairwise(tiles)]
-    return [*ahead, earlier(tiles[-1])]
+def pool(x: Tensor) -> Tensor:
+    """Take the mean over space, (T*B, D, h, w) to (T*B, D), in float32: sums of thousands of pixels overflow half."""
+    return wide(x).mean((2, 3))
 
 
-def later_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
-    """``later`` of a clip that lies in tiles (t, C, H, W): each but the first begins with the last frame before it."""
-    behind = [torch.cat([before[-1:], x[:-1]]) for before, x in itertools.pairwise(tiles)]
-    return [later(tiles[0]), *behind]
+def wide(x: Tensor) -> Tensor:
+    """Return half precision as float32, anything else as it is."""
+    return x.float() if x.dtype == torch.float16 else x

@@ -1,4 +1,4 @@
-"""The three graphs in half precision, set in PyTorch: half weights, float32 inputs and outputs, float32 islands.
+"""The three graphs in half precision, made in PyTorch: half weights, float32 inputs and outputs, float32 islands.
 
 Exported, they are strongly typed: the casts are in the graph, so that every engine rounds at the same places.
 ``ISLANDS`` names what stays in float32 and why. None of it is a matrix product, which TensorRT-RTX does not have
@@ -18,7 +18,7 @@ from mcore.network.model import MCoRe, stage_deltas
 from mcore.network.regressor import DecoderLayer
 from mcore.network.segmenter import decode_transitions
 from mcore.network.stages import stage_tokens
-from mcore_export.graphs.folded import LeanBackbone, LeanBlock, lean_backbone
+from mcore_export.graphs.folded import FoldedBackbone, FoldedBlock, folded_backbone
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
@@ -30,33 +30,18 @@ ISLANDS = {
 """By part: what is computed in float32 though the rest is half."""
 
 
-def half_backbone(model: MCoRe) -> LeanBackbone:
+def half_backbone(model: MCoRe, *, batched: bool = False) -> FoldedBackbone:
     """Rearrange a copy of a network's backbone in half precision, but for its means over space."""
-    backbone = lean_backbone(model.backbone).half()
+    backbone = folded_backbone(model.backbone, batched=batched).half()
     for block in backbone.blocks:
-        assert isinstance(block, LeanBlock)
+        assert isinstance(block, FoldedBlock)
         assert isinstance(block.se, SqueezeExcite)
         block.se = _HalfSqueezeExcite(block.se)
     return backbone
 
 
-class HalfBackboneGraph(nn.Module):
-    """clip (1, 3, T, c, c) -> features (1, T, D); both float32."""
-
-    def __init__(self, model: MCoRe) -> None:
-        super().__init__()
-        backbone = half_backbone(model)
-        self.stem, self.blocks = backbone.stem, backbone.blocks
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Run the backbone; normalised RGB in."""
-        frames = clip.half().squeeze(0).transpose(0, 1)  # (T, 3, c, c)
-        features: Tensor = self.blocks(self.stem(frames)).float().mean((2, 3))  # (T, D)
-        return features[None]
-
-
 class HalfSegmenterGraph(nn.Module):
-    """features (1, T, D) -> logits (1, T, 2), transitions (1, 2) int64, tokens (1, P, D); all but frames float32."""
+    """features (B, T, D) -> logits (B, T, 2), transitions (B, 2) int64, tokens (B, P, D); all but frames float32."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
@@ -67,7 +52,7 @@ class HalfSegmenterGraph(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Segment, decode as published, and pool each stage."""
         half = features.half()
-        hidden, _ = self.gru(half)  # (1, T, 2D)
+        hidden, _ = self.gru(half)  # (B, T, 2D)
         logits = self.output(hidden)
         transitions = decode_transitions(logits)
         return logits, transitions, stage_tokens(half, transitions, self.tokens_per_stage).float()

@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +18,26 @@ import torch
 from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
-from mcore.config import ModelConfig
 from mcore.network.model import MCoRe, stage_deltas
 from mcore.network.segmenter import decode_transitions
 from mcore.network.stages import stage_tokens
 from mcore_export.graphs.biases import own_biases
-from mcore_export.graphs.cpu_layout import TiledBackboneGraph
-from mcore_export.graphs.folded import lean_backbone
-from mcore_export.graphs.half import HalfBackboneGraph, HalfRegressorGraph, HalfSegmenterGraph
+from mcore_export.graphs.cpu_layout import CpuBackbone
+from mcore_export.graphs.folded import folded_backbone
+from mcore_export.graphs.half import HalfRegressorGraph, HalfSegmenterGraph, half_backbone
 from mcore_export.graphs.opset import OLDEST_TRACED, to_opset_17
-from mcore_runtime.bundle.records import GraphRecord, Precision
+from mcore_runtime.bundle.records import PARTS, GraphRecord, Precision
 
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
-TRACED_EXEMPLARS = 3
-"""Any number but 0 and 1, which torch.export would take for constants."""
+TRACED_SIZE = 3
+"""Of an axis that varies: any number but 0 and 1, which torch.export would take for constants."""
+MAX_SIZE = 4096
 _ANY_SIZE = 1 << 30
 
 
-class BackboneGraph(nn.Module):
-    """clip (1, 3, T, c, c) -> features (1, T, D)."""
-
-    def __init__(self, model: MCoRe) -> None:
-        super().__init__()
-        self.backbone = lean_backbone(model.backbone)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Run the backbone; normalised RGB in, float32 out."""
-        features: Tensor = self.backbone(clip)
-        return features
-
-
 class SegmenterGraph(nn.Module):
-    """features (1, T, D) -> logits (1, T, 2), transitions (1, 2) int64, tokens (1, P, D)."""
+    """features (B, T, D) -> logits (B, T, 2), transitions (B, 2) int64, tokens (B, P, D)."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
@@ -65,59 +52,58 @@ class SegmenterGraph(nn.Module):
 
 
 class RegressorGraph(nn.Module):
-    """query (1, P, D), exemplars (E, P, D) -> delta (E,), stage_deltas (E, 3), points."""
+    """query (1 or E, P, D), exemplars (E, P, D) -> delta (E,), stage_deltas (E, 3), points."""
 
     def __init__(self, model: MCoRe) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, query: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare one dive with every exemplar; delta is score(query) - score(exemplar)."""
+        """Compare one dive with every exemplar, or each with its own; delta is score(query) - score(exemplar)."""
         points = self.model.token_deltas(query.expand(exemplars.shape[0], -1, -1), exemplars)  # (E, P)
         return points.mean(1), stage_deltas(points)
 
 
-def graph_modules(model: MCoRe, precision: Precision, *, tiled: bool = False) -> dict[str, nn.Module]:
+def graph_modules(
+    model: MCoRe, precision: Precision, *, for_cpu: bool = False, batched: bool = False
+) -> dict[str, nn.Module]:
     """Build the three graphs as modules, by part.
 
     Args:
         model: in evaluation mode, float32, on the CPU; not touched.
         precision: ``fp32`` or ``fp16``; ``int8`` is made from exported graphs.
-        tiled: the backbone's first blocks in tiles of frames, for CPUs; ``fp32`` only.
+        for_cpu: the backbone in the CPU layout; ``fp32`` only, and not ``batched``.
+        batched: for any number of clips, and of pairs; else one clip, and one query for all exemplars.
     """
-    kinds = _GRAPHS[precision] | ({"backbone": TiledBackboneGraph} if tiled else {})
-    return {part: kind(model).eval() for part, kind in kinds.items()}
+    if precision == "fp16":
+        backbone: nn.Module = half_backbone(model, batched=batched)
+        others: tuple[nn.Module, nn.Module] = HalfSegmenterGraph(model), HalfRegressorGraph(model)
+    else:
+        backbone = CpuBackbone(model) if for_cpu else folded_backbone(model.backbone, batched=batched)
+        others = SegmenterGraph(model), RegressorGraph(model)
+    return {part: module.eval() for part, module in zip(PARTS, (backbone, *others), strict=True)}
 
 
 def export_graphs(
-    model: MCoRe,
-    graphs: Mapping[str, GraphRecord],
-    folder: Path,
-    opset: int,
-    precision: Precision = "fp32",
-    *,
-    tiled: bool = False,
+    modules: Mapping[str, nn.Module], records: Mapping[str, GraphRecord], folder: Path, opset: int
 ) -> Iterator[tuple[str, Path]]:
     """Export each part to ONNX, one after the other.
 
     Args:
-        model: in evaluation mode, float32, on the CPU.
-        graphs: names, shapes and files to write, from ``standard_graphs``.
+        modules: from ``graph_modules``.
+        records: names, shapes and files to write, from ``standard_graphs`` or ``batched_graphs``.
         folder: of the bundle, where the files go.
         opset: ONNX operator set, 17 to 20.
-        precision: ``fp32`` or ``fp16``.
-        tiled: as for ``graph_modules``.
 
     Yields:
         Part and file, as each is written.
     """
-    inputs = _trace_inputs(model.config)
-    exemplars_axis = torch.export.Dim("E", min=1, max=4096)
-    modules = graph_modules(model, precision, tiled=tiled)
-    for part, record in graphs.items():
-        dynamic = {"query": None, "exemplars": {0: exemplars_axis}} if part == "regressor" else None
+    generator = torch.Generator().manual_seed(0)
+    for part, record in records.items():
+        # Random inputs of the right shapes; parity uses other ones.
+        inputs = tuple(torch.randn(spec.extent(TRACED_SIZE), generator=generator) for spec in record.inputs)
         path = folder / record.file
-        write_onnx(modules[part], inputs[part], record, path, opset, dynamic)
+        write_onnx(modules[part], inputs, record, path, opset)
         yield part, path
 
 
@@ -127,17 +113,15 @@ def write_onnx(
     record: GraphRecord,
     path: Path,
     opset: int,
-    dynamic: dict[str, Any] | None = None,
 ) -> None:
     """Trace a module and write it as one ONNX file.
 
     Args:
         module: in evaluation mode.
         inputs: to trace it with; their values do not matter.
-        record: names of inputs and outputs.
+        record: names of inputs and outputs, and the axes that may vary.
         path: the file; its folder is made.
         opset: ONNX operator set, 17 to 20.
-        dynamic: axes that may vary, by input; None: none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _quiet(), torch.no_grad():
@@ -148,7 +132,7 @@ def write_onnx(
             opset_version=max(opset, OLDEST_TRACED),
             input_names=[spec.name for spec in record.inputs],
             output_names=[spec.name for spec in record.outputs],
-            dynamic_shapes=dynamic,
+            dynamic_shapes=_dynamic_shapes(record),
             verbose=False,
         )
         assert program is not None
@@ -160,25 +144,14 @@ def write_onnx(
         program.save(path, external_data=False)
 
 
-def _trace_inputs(config: ModelConfig) -> dict[str, tuple[Tensor, ...]]:
-    """Make random inputs of the right shapes; the gate uses other ones."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    clip, dim, tokens = config.clip, config.backbone.feature_dim, config.num_tokens
-    return {
-        "backbone": (random(1, 3, clip.num_frames, clip.crop_size, clip.crop_size),),
-        "segmenter": (random(1, clip.num_frames, dim),),
-        "regressor": (random(1, tokens, dim), random(TRACED_EXEMPLARS, tokens, dim)),
-    }
-
-
-_GRAPHS: dict[str, dict[str, Callable[[MCoRe], nn.Module]]] = {
-    "fp32": {"backbone": BackboneGraph, "segmenter": SegmenterGraph, "regressor": RegressorGraph},
-    "fp16": {"backbone": HalfBackboneGraph, "segmenter": HalfSegmenterGraph, "regressor": HalfRegressorGraph},
-}
+def _dynamic_shapes(record: GraphRecord) -> tuple[dict[int, Any], ...] | None:
+    """The axes that a record names, by input; the same name is the same extent."""
+    names = {axis for spec in record.inputs for axis in spec.shape if isinstance(axis, str)}
+    axes = {name: torch.export.Dim(name, min=1, max=MAX_SIZE) for name in names}
+    shapes = tuple(
+        {i: axes[axis] for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in record.inputs
+    )
+    return shapes if names else None
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ LANES = 16
 """Channels that AVX-512 holds, float32."""
 
 
-def widened(model: MCoRe, lanes: int = LANES) -> MCoRe:
+def with_wide_groups(model: MCoRe, lanes: int = LANES) -> MCoRe:
     """Widen a copy of a network; the original is not touched.
 
     Args:

@@ -1,4 +1,4 @@
-"""How an artefact is compared with what PyTorch computed in float32: one set of rows for the gate and for ``--verify``.
+"""Comparison of an artefact with PyTorch in float32: the same rows at the export and for ``mcore-bundle verify``.
 
 Each graph alone gets PyTorch's inputs, so that a disagreement names the part that caused it; then the whole
 chain scores dives against each other. A flipped transition is counted apart from rounding, because it moves a
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore import metrics
 from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
-from mcore_runtime.backends.split import SplitBackbone
-from mcore_runtime.bundle.records import GateLimits, GateRow, Precision
+from mcore_runtime.backends.streaming import StreamingBackbone
+from mcore_runtime.bundle.records import ParityLimits, ParityRow, Precision
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
-from mcore_runtime.scoring.streaming import encode_head, encode_rest
+from mcore_runtime.scoring.streaming import encode_prefix, encode_suffix
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -28,7 +29,7 @@ EXEMPLAR_COUNTS = (1, 2, 10, 37)
 """Numbers of exemplars at which the regressor is compared; none is the number it was traced with."""
 CHAIN = "whole chain"
 IN_TWO_PARTS = "in two parts"
-"""The whole chain once more, with the backbone in two parts."""
+"""The whole chain once more, with the streaming backbone."""
 MEASURES = {
     "features": "features, relative",
     "logits": "logits, relative",
@@ -43,10 +44,10 @@ MEASURES = {
     "tie": "nearest tie of two frames for a transition, in logits",
 }
 """Name of each figure in words."""
-DEFAULT_LIMITS: dict[Precision, GateLimits] = {
-    "fp32": GateLimits(),
-    "fp16": GateLimits(relative=0.03, points=0.1, flips=0.02, tie=2e-3),
-    "int8": GateLimits(relative=0.5, points=0.5, flips=0.05, tie=2e-2),
+DEFAULT_LIMITS: dict[Precision, ParityLimits] = {
+    "fp32": ParityLimits(),
+    "fp16": ParityLimits(relative=0.03, points=0.1, flips=0.02, tie=2e-3),
+    "int8": ParityLimits(relative=0.5, points=0.5, flips=0.05, tie=2e-2),
 }
 """What is allowed unless told otherwise; what a coach would see is held tightest."""
 _NOT_A_NUMBER = 1e30
@@ -102,15 +103,15 @@ def mixed_tokens(tokens: FloatArray, count: int) -> FloatArray:
 
 
 def compare(
-    backend: Backend, expected: Expected, limits: GateLimits, split: SplitBackbone | None = None
-) -> tuple[GateRow, ...]:
+    backend: Backend, expected: Expected, limits: ParityLimits, streaming: StreamingBackbone | None = None
+) -> tuple[ParityRow, ...]:
     """Compare an artefact with PyTorch, part by part and as a whole.
 
     Args:
         backend: runs the artefact.
         expected: what PyTorch computed, from clips that were not used for tracing.
         limits: what is allowed.
-        split: the artefact's backbone in two parts, held to the same limits; None: it has none.
+        streaming: the artefact's streaming backbone, held to the same limits; None: it has none.
 
     Returns:
         One row for each comparison, passed or not.
@@ -121,12 +122,12 @@ def compare(
     _segmenter_rows(table, backend, expected)
     _regressor_rows(table, backend, expected)
     _chain_rows(table, CHAIN, backend, expected, encoded)
-    if split is not None:
-        _split_rows(table, backend, split, expected)
+    if streaming is not None:
+        _streaming_rows(table, backend, streaming, expected)
     return tuple(table.rows)
 
 
-def describe_row(row: GateRow) -> str:
+def describe_row(row: ParityRow) -> str:
     """Return a row as one line of the command's output."""
     verdict = ("ok" if row.passed else "FAILED") if row.limit is not None else ""
     limit = "" if row.limit is None else f"({'least' if row.measure == 'srcc' else 'limit'} {row.limit:g})"
@@ -134,7 +135,7 @@ def describe_row(row: GateRow) -> str:
     return f"{row.part:12}  {figure} {limit:14} {verdict:6}  {row.case}"
 
 
-def describe_failures(rows: Sequence[GateRow]) -> str:
+def describe_failures(rows: Sequence[ParityRow]) -> str:
     """Name each comparison that failed, with figure and limit; empty if none did."""
     failed = [row for row in rows if not row.passed]
     return "; ".join(
@@ -147,8 +148,8 @@ def describe_failures(rows: Sequence[GateRow]) -> str:
 class _Table:
     """Rows in the making."""
 
-    def __init__(self, backend: str, num_clips: int, limits: GateLimits) -> None:
-        self.rows: list[GateRow] = []
+    def __init__(self, backend: str, num_clips: int, limits: ParityLimits) -> None:
+        self.rows: list[ParityRow] = []
         self.limits = limits
         self._backend, self._num_clips = backend, num_clips
         self._limits: dict[str, float] = {
@@ -164,7 +165,7 @@ class _Table:
         within = limit is None or (finite and (figure >= limit if measure == "srcc" else figure <= limit))
         case = f"{MEASURES[measure]}, {of or f'{self._num_clips} clips'}"
         value = float(figure) if finite else _NOT_A_NUMBER * (-1 if measure == "srcc" else 1)
-        self.rows.append(GateRow(self._backend, part, measure, case, value, limit, within))
+        self.rows.append(ParityRow(self._backend, part, measure, case, value, limit, within))
 
 
 class _Flips:
@@ -219,12 +220,12 @@ def _regressor_rows(table: _Table, backend: Backend, expected: Expected) -> None
         table.add("regressor", "delta", worst, f"E = {count}")
 
 
-def _split_rows(table: _Table, backend: Backend, split: SplitBackbone, expected: Expected) -> None:
-    """Compare features and scores that come from the backbone in two parts."""
+def _streaming_rows(table: _Table, backend: Backend, streaming: StreamingBackbone, expected: Expected) -> None:
+    """Compare features and scores that come from the streaming backbone."""
     encoded = []
     for clip in expected.clips:
-        head = encode_head(split, clip.frames[: split.head_frames], expected.clip_config)
-        encoded.append(encode_rest(backend, split, head, clip.frames, expected.clip_config))
+        prefix = encode_prefix(streaming, clip.frames[: streaming.prefix_frames], expected.clip_config)
+        encoded.append(encode_suffix(backend, streaming, prefix, clip.frames, expected.clip_config))
     off = _worst([_relative(got.features, clip.features) for got, clip in _pairs(encoded, expected)])
     table.add(IN_TWO_PARTS, "features", off)
     _chain_rows(table, IN_TWO_PARTS, backend, expected, encoded)
@@ -265,11 +266,12 @@ def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]
     return predicted
 
 
-def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's correlation without SciPy, which a device need not have; equal scores share their mean rank."""
-    a, b = (np.sign(x[:, None] - x).sum(1) for x in (first, second))  # ranks around 0, doubled
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm else float(np.array_equal(first, second))
+def _rank_correlation(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """Spearman's correlation; of scores that have none, being constant or not numbers: whether they are the same."""
+    try:
+        return metrics.srcc(found, expected)
+    except metrics.MetricError:
+        return float(np.array_equal(found, expected))
 
 
 def _searched(logits: FloatArray, channel: int) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""The gate: what PyTorch in float32 expects of every artefact; ``compare`` holds the comparisons.
+"""Expected values: what PyTorch in float32 makes of clips; ``compare`` holds artefacts against them.
 
 PyTorch is the network as it was loaded, not the copy that was rearranged for export.
 """
@@ -23,7 +23,7 @@ from mcore.synthetic import render_dive
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore_export.parity.compare import EXEMPLAR_COUNTS, Expected, ExpectedClip, FloatArray, IntArray, mixed_tokens
 
-GATE_DIVES = (
+PARITY_DIVES = (
     ("107B", 1001),
     ("5253B", 1002),
     ("407C", 1003),
@@ -33,12 +33,12 @@ GATE_DIVES = (
     ("407C", 1007),
     ("205B", 1008),
 )
-"""Rendered dives (dive number, seed) that every gate compares on, and that a bundle carries to its device."""
+"""Rendered dives (dive number, seed) that every artefact is compared on, and that a bundle carries to its device."""
 
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """Real clips that the gate compares on, besides the rendered ones."""
+    """Real clips to compare on, besides the rendered ones."""
 
     dives: Path
     """List of dives (.jsonl or .csv)."""
@@ -53,7 +53,7 @@ class ValidationOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class GateClip:
+class ParityClip:
     """One clip to compare on."""
 
     frames: NDArray[np.uint8]
@@ -62,23 +62,23 @@ class GateClip:
     """True score, points."""
 
 
-def rendered_clips(config: ClipConfig) -> list[GateClip]:
-    """Render the gate's own dives."""
+def rendered_clips(config: ClipConfig) -> list[ParityClip]:
+    """Render the dives that every artefact is compared on."""
     clips = []
-    for dive_number, seed in GATE_DIVES:
+    for dive_number, seed in PARITY_DIVES:
         dive = render_dive(dive_number, seed)
         indices = sample_indices(len(dive.frames), config.num_frames)
         frames = crop(np.stack([resize_frame(dive.frames[i], config) for i in indices]), config)
-        clips.append(GateClip(frames, dive.plan.score))
+        clips.append(ParityClip(frames, dive.plan.score))
     return clips
 
 
-def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[GateClip]:
+def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[ParityClip]:
     """Read the user's clips to validate on.
 
     Raises:
         UserError: the list cannot be read or has no dive of the split.
-        ClipError: a video cannot be read: a gate that leaves clips out would pass on what it did not see.
+        ClipError: a video cannot be read: a comparison that leaves clips out would pass on what it did not see.
     """
     records = select_split(read_manifest(options.dives), options.split)
     picked = np.linspace(0, len(records) - 1, min(options.most, len(records))).round().astype(int)
@@ -88,11 +88,11 @@ def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[Gat
             clip = sample_clip(record.path, config, start_s=record.start_s, end_s=record.end_s)
         except ClipError as error:
             raise ClipError(f"cannot validate on {options.dives}: {error}") from error
-        clips.append(GateClip(crop(clip.frames, config), record.score))
+        clips.append(ParityClip(crop(clip.frames, config), record.score))
     return clips
 
 
-def expect(model: MCoRe, clips: Sequence[GateClip]) -> Expected:
+def expect(model: MCoRe, clips: Sequence[ParityClip]) -> Expected:
     """Let PyTorch encode clips, and compare them with each other.
 
     Args:
@@ -116,7 +116,7 @@ def expect(model: MCoRe, clips: Sequence[GateClip]) -> Expected:
 class TorchBackend:
     """Modules of the three graphs, run by PyTorch on the CPU; see ``Backend`` for the calls.
 
-    It rounds after every operator as the modules say, where engines without half-precision kernels on the CPU
+    It rounds after every operator as the modules log, where engines without half-precision kernels on the CPU
     compute in float32 and would hide what half precision does on a GPU.
     """
 

@@ -1,4 +1,4 @@
-"""Golden values: the gate's rendered dives and what PyTorch makes of them, stored in the bundle.
+"""Golden values: the rendered dives of every comparison and what PyTorch makes of them, stored in the bundle.
 
 A device compares its own engines with them, without torch.
 """

@@ -1,36 +1,35 @@
-"""``mcore-export BUNDLE --verify``: the gate once more, on the device where the bundle will run, without torch.
+"""``mcore-bundle verify``: the comparison once more, on the device where the bundle will run, without torch.
 
 Example:
-    >>> rows = verify_bundle(Bundle.open("bundle"), "onnxruntime", say=print)
+    >>> rows = verify_bundle(Bundle.open("bundle"), "onnxruntime", log=print)
     >>> all(row.passed for row in rows)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 
 from mcore.common.errors import ExportError
+from mcore_export.log import Log
 from mcore_export.parity.compare import DEFAULT_LIMITS, Expected, compare, describe_failures, describe_row
 from mcore_export.parity.golden import load_golden
 from mcore_runtime.backends import BFLOAT16, Backend, open_variant
-from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import GateLimits, GateRow, GraphSet, Precision
-
-Say = Callable[[str], None]
+from mcore_runtime.bundle.records import GraphSet, ParityLimits, ParityRow, Precision
 
 
 def verify_bundle(
-    bundle: Bundle, backend: str = "auto", precision: Precision | None = None, *, say: Say
-) -> tuple[GateRow, ...]:
+    bundle: Bundle, backend: str = "auto", precision: Precision | None = None, *, log: Log
+) -> tuple[ParityRow, ...]:
     """Run a bundle's graphs here and compare them with the PyTorch outputs that the bundle holds.
 
     Args:
         bundle: opened, so that every file is the one that was exported.
         backend: name of the engine, see ``open_variant``.
         precision: which graphs; None: those that the runtime would take.
-        say: gets one line for the engine that really runs, and one for each comparison.
+        log: gets one line for the engine that really runs, and one for each comparison.
 
     Returns:
         One row for each comparison, passed or not, under the limits that the bundle was exported with; where the
@@ -46,34 +45,34 @@ def verify_bundle(
         limits = bundle.manifest.variants[variant].limits
         if engine.name == BFLOAT16:  # the graphs' own limits are float32's
             limits = DEFAULT_LIMITS["int8"]
-        return compare_with_split(engine, bundle.graphs(variant), golden, limits, say)
+        return compare_with_streaming(engine, bundle.graphs(variant), golden, limits, log)
 
 
-def compare_with_split(
-    backend: Backend, graphs: GraphSet, expected: Expected, limits: GateLimits, say: Say
-) -> tuple[GateRow, ...]:
-    """Compare an artefact with PyTorch, its backbone in two parts too where it has one and the engine runs it."""
-    has_split = graphs.split is not None and backend.name in SPLIT_BACKENDS
-    opened = closing(open_split(graphs, backend.name)) if has_split else nullcontext()
-    with opened as split:
-        return compare_aloud(backend, expected, limits, say, split)
+def compare_with_streaming(
+    backend: Backend, graphs: GraphSet, expected: Expected, limits: ParityLimits, log: Log
+) -> tuple[ParityRow, ...]:
+    """Compare an artefact with PyTorch, its streaming backbone too where it has one and the engine runs it."""
+    has_streaming = graphs.streaming is not None and backend.name in STREAMING_BACKENDS
+    opened = closing(open_streaming(graphs, backend.name)) if has_streaming else nullcontext()
+    with opened as streaming:
+        return compare_aloud(backend, expected, limits, log, streaming)
 
 
 def compare_aloud(
-    backend: Backend, expected: Expected, limits: GateLimits, say: Say, split: SplitBackbone | None = None
-) -> tuple[GateRow, ...]:
+    backend: Backend, expected: Expected, limits: ParityLimits, log: Log, streaming: StreamingBackbone | None = None
+) -> tuple[ParityRow, ...]:
     """Compare an artefact with PyTorch and say so: which engine, which arithmetic, and each figure."""
     precision = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
-    say(f"{backend.name} ({backend.provider}): {precision}")
+    log(f"{backend.name} ({backend.provider}): {precision}")
     for note in backend.notes:
-        say(f"note: {note}")
-    rows = compare(backend, expected, limits, split)
+        log(f"note: {note}")
+    rows = compare(backend, expected, limits, streaming)
     for row in rows:
-        say(describe_row(row))
+        log(describe_row(row))
     return rows
 
 
-def require_pass(rows: Sequence[GateRow]) -> None:
+def require_pass(rows: Sequence[ParityRow]) -> None:
     """Raise unless every comparison passed.
 
     Raises:

@@ -1,15 +1,15 @@
-"""Eight-bit graphs from float32 ones: calibrated on real clips, and no further than accuracy allows.
+"""Eight-bit graphs from float32 ones: ranges from real clips, and no further than accuracy allows.
 
 Only the backbone is quantised, which is nine tenths of the time; segmenter and regressor stay float32. If the graph
 with every convolution in int8 is not accurate enough, each convolution is quantised alone to learn what it costs,
 and the costliest ones stay float32, as few as possible. Nothing here needs torch.
 
-Time, full size, two busy cores: calibration takes 1 s a clip by minmax, 1.4 s by entropy and 3 s by percentile (and
-1.2 GB); quantising each of 83 convolutions alone took 144 s, and is done only where not all of them may be int8;
+Time, full size, two busy cores: ranges take 1 s a clip by minmax, 1.4 s by entropy and 3 s by percentile (and 1.2 GB);
+quantising each of 83 convolutions alone took 144 s, and is done only where not all of them may be int8;
 ``accuracy`` then runs at most 1 + 2 log2(convolutions) times, else once. Beyond 8 clips ranges hardly changed.
 
 Example:
-    >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=gate, say=print)
+    >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=accuracy, log=print)
     >>> result.graphs.precision["backbone"]
     'int8 (14 of 83 convolutions fp32)'
 """
@@ -21,7 +21,6 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import onnx
@@ -29,49 +28,34 @@ import onnx
 from mcore.common.errors import ExportError, UserError
 from mcore.common.optional import require
 from mcore_export.folder import appearing_folder
+from mcore_export.log import Log
 from mcore_export.quantise.qdq import (
     METHODS,
     Activations,
     Convolution,
     FloatArray,
     Method,
-    calibrate,
     convolutions,
     insert_pairs,
     load_graph,
+    observe_ranges,
 )
 from mcore_runtime.bundle.records import PARTS, GraphSet, Precision
 
 VARIANT: Precision = "int8"
 _QUANTISED = "backbone"
 _HELD_OUT = 4
-"""Every how many-th clip is not calibrated on, but compares features."""
+"""Every how many-th clip gives no ranges, but compares features."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What the caller's gate says of a set of graphs."""
+    """What the caller's comparison says of a set of graphs."""
 
     passed: bool
     """Whether every limit holds."""
     summary: str
     """The figures in a line, such as ``0.31 points, SRCC 0.9998, 1 of 64 transitions flipped``."""
-
-
-@dataclass(frozen=True)
-class Int8Options:
-    """How to quantise."""
-
-    activations: Activations = "uint8"
-    """``uint8``: half the error, for ONNX Runtime and OpenVINO; ``int8``: what TensorRT reads."""
-    methods: tuple[Method, ...] = METHODS
-    """Ways to choose ranges; the one with the smallest error of the features is taken."""
-
-    def __post_init__(self) -> None:
-        if not self.methods or any(method not in METHODS for method in self.methods):
-            raise UserError(f"calibration methods {list(self.methods)}; at least one of {', '.join(METHODS)}")
-        if self.activations not in get_args(Activations):
-            raise UserError(f"activations {self.activations!r}; allowed: {', '.join(get_args(Activations))}")
 
 
 @dataclass(frozen=True)
@@ -90,16 +74,15 @@ class Int8Graphs:
 
     graphs: GraphSet
     """Variant ``int8``; files below ``int8/``."""
-    activations: Activations
     method: Method
     """How ranges were chosen."""
     feature_error: float
-    """Relative L2 error of the features, on clips that were not calibrated on."""
+    """Relative L2 error of the features, on clips that gave no ranges."""
     num_convolutions: int
     kept: tuple[LayerError, ...]
     """Convolutions that stayed float32, the costliest first."""
     accuracy: Accuracy
-    """The gate's verdict on these graphs."""
+    """The verdict on these graphs."""
 
     def describe_kept(self) -> tuple[str, ...]:
         """Return one line for each convolution and part that stayed float32, for the manifest."""
@@ -110,42 +93,41 @@ class Int8Graphs:
 def quantise(
     graphs: GraphSet,
     folder: Path,
-    calibration: Sequence[FloatArray],
+    clips: Sequence[FloatArray],
     accuracy: Callable[[GraphSet], Accuracy],
-    options: Int8Options | None = None,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    activations: Activations = "uint8",
+    methods: Sequence[Method] = METHODS,
+    log: Log = lambda line: None,
 ) -> Int8Graphs:
-    """Make int8 graphs that pass the gate, with as many convolutions in int8 as it allows.
+    """Make int8 graphs within the limits, with as many convolutions in int8 as they allow.
 
     Args:
         graphs: the float32 graphs.
         folder: of the bundle; ``int8`` appears in it whole at the end, or not at all.
-        calibration: clips (3, T, c, c) float32 as the network sees them, at least two; training clips, because what
-            accuracy is reported on must not be calibrated on. Every fourth is held out to compare features.
+        clips: (3, T, c, c) float32 as the network sees them, at least two; training clips, because what
+            accuracy is reported on must not give ranges. Every fourth is held out to compare features.
         accuracy: runs a set of graphs against the checkpoint; on every engine that will run them, because engines
             differ in how they compute the same int8 graph.
-        options: activations and calibration methods.
-        say: gets one line for each step.
+        activations: ``uint8`` has half the error, for ONNX Runtime and OpenVINO; ``int8`` is what TensorRT reads.
+        methods: ways to choose ranges; the one with the smallest error of the features is taken.
+        log: gets one line for each step.
 
     Raises:
         ExportError: not accurate enough even with a single convolution in int8.
         UserError: too few clips.
     """
-    options = options or Int8Options()
-    if len(calibration) < 2:
-        raise UserError(
-            f"{len(calibration)} clips to calibrate on; at least 2, better 16 or more, of the training split"
-        )
+    if len(clips) < 2:
+        raise UserError(f"{len(clips)} clips to take ranges from; at least 2, better 16 or more, of the training split")
     with appearing_folder(folder / VARIANT) as new:
-        search = _Search(graphs, new, calibration, accuracy, options, say)
+        search = _Search(graphs, new, clips, accuracy, activations, methods, log)
         kept, verdict = search.run()
         method, error = search.method, search.features_error(search.quantised(kept))
     trial = search.graphs
     records = {part: dataclasses.replace(trial.records[part], file=f"{VARIANT}/{part}.onnx") for part in PARTS}
     result = GraphSet(folder, records, trial.precision, VARIANT)
     total = len(search.layers)
-    return Int8Graphs(result, options.activations, method, error, total, search.errors(kept), verdict)
+    return Int8Graphs(result, method, error, total, search.errors(kept), verdict)
 
 
 class _Search:
@@ -157,8 +139,9 @@ class _Search:
         folder: Path,
         clips: Sequence[FloatArray],
         accuracy: Callable[[GraphSet], Accuracy],
-        options: Int8Options,
-        say: Callable[[str], None],
+        activations: Activations,
+        methods: Sequence[Method],
+        log: Log,
     ) -> None:
         records = {part: dataclasses.replace(source.records[part], file=f"{part}.onnx") for part in PARTS}
         self.graphs = GraphSet(folder, records, dict(source.precision), VARIANT)
@@ -168,12 +151,13 @@ class _Search:
         self.layers = convolutions(self.model)
         if not self.layers:
             raise ExportError(f"the {_QUANTISED} has no convolution, so there is nothing to quantise")
-        self._source, self._accuracy, self._options, self._say = source.path(_QUANTISED), accuracy, options, say
+        self._source, self._accuracy, self._log = source.path(_QUANTISED), accuracy, log
+        self._activations = activations
         self._seen = [clip for i, clip in enumerate(clips) if i % _HELD_OUT != 1]
         self._held_out = [clip for i, clip in enumerate(clips) if i % _HELD_OUT == 1]
         self._expected = _features(self.model, self._held_out)
         self._alone: dict[str, float] = {}
-        self.method, self._ranges = self._calibrate()
+        self.method, self._ranges = self._observe(methods)
 
     def run(self) -> tuple[list[Convolution], Accuracy]:
         """Find the shortest list of costliest layers that must stay float32; its graphs are then in the folder."""
@@ -181,7 +165,7 @@ class _Search:
         if verdict.passed:
             return [], verdict
         ranked, all_int8 = self._rank(), verdict
-        # 1, 2, 4, ... layers in float32 until the gate passes, then bisection: more of them are taken for no worse.
+        # 1, 2, 4, ... layers in float32 until all limits hold, then bisection: more of them are taken for no worse.
         # What is returned has been tried and has passed.
         failed, passed = 0, min(1, len(ranked) - 1)
         while passed > failed and not (verdict := self._try(ranked[:passed])).passed:
@@ -202,7 +186,7 @@ class _Search:
     def quantised(self, kept: Collection[Convolution]) -> onnx.ModelProto:
         """The backbone with all but some convolutions in int8."""
         names = {layer.node for layer in self.layers} - {layer.node for layer in kept}
-        return insert_pairs(self.model, self._ranges, names, self._options.activations)
+        return insert_pairs(self.model, self._ranges, names, self._activations)
 
     def features_error(self, model: onnx.ModelProto) -> float:
         """Relative L2 error of the features of the clips that were held out."""
@@ -213,32 +197,32 @@ class _Search:
         """What the ranking measured of some layers."""
         return tuple(LayerError(layer.name, self._alone[layer.node]) for layer in layers)
 
-    def _calibrate(self) -> tuple[Method, object]:
+    def _observe(self, methods: Sequence[Method]) -> tuple[Method, object]:
         found = {}
         names = [layer.node for layer in self.layers]
-        for method in self._options.methods:
-            ranges = calibrate(self._source, self._seen, method)
-            error = self.features_error(insert_pairs(self.model, ranges, names, self._options.activations))
+        for method in methods:
+            ranges = observe_ranges(self._source, self._seen, method)
+            error = self.features_error(insert_pairs(self.model, ranges, names, self._activations))
             found[method] = error, ranges
-            self._say(f"int8 calibrated by {method} on {len(self._seen)} clips: features off by {error:.2%}")
+            self._log(f"int8 ranges by {method} on {len(self._seen)} clips: features off by {error:.2%}")
         best = min(found, key=lambda method: found[method][0])
         return best, found[best][1]
 
     def _rank(self) -> list[Convolution]:
         """Quantise each layer alone; the costliest first."""
         for layer in self.layers:
-            model = insert_pairs(self.model, self._ranges, [layer.node], self._options.activations)
+            model = insert_pairs(self.model, self._ranges, [layer.node], self._activations)
             self._alone[layer.node] = self.features_error(model)
         ranked = sorted(self.layers, key=lambda layer: -self._alone[layer.node])
         worst = ", ".join(f"{layer.name} {self._alone[layer.node]:.2%}" for layer in ranked[:3])
-        self._say(f"int8 one convolution at a time, features off by: {worst}, ...")
+        self._log(f"int8 one convolution at a time, features off by: {worst}, ...")
         return ranked
 
     def _try(self, kept: Sequence[Convolution]) -> Accuracy:
         self._write(kept)
         verdict = self._accuracy(self.graphs)
         told = "passes" if verdict.passed else "fails"
-        self._say(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {told}: {verdict.summary}")
+        self._log(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {told}: {verdict.summary}")
         return verdict
 
     def _write(self, kept: Sequence[Convolution]) -> None:
@@ -252,7 +236,7 @@ class _Search:
             f"the {_QUANTISED} cannot be int8 within the limits, so no int8 graphs were written: with all "
             f"{len(ranked)} convolutions in int8 {all_int8.summary}; with only the most harmless one, "
             f"{ranked[-1].name}, {least_int8.summary}. Costliest for the features: {worst}. Use --fp16, or "
-            "calibrate on more clips like those it will see"
+            "give more training clips like those it will see"
         )
 
 

@@ -62,7 +62,7 @@ def convolutions(model: onnx.ModelProto) -> list[Convolution]:
     ]
 
 
-def calibrate(path: Path, clips: Sequence[FloatArray], method: Method) -> Any:
+def observe_ranges(path: Path, clips: Sequence[FloatArray], method: Method) -> Any:
     """Observe the inputs and outputs of every convolution.
 
     Args:
@@ -94,7 +94,7 @@ def insert_pairs(
 
     Args:
         model: from ``load_graph``; not changed.
-        ranges: from ``calibrate``.
+        ranges: from ``observe_ranges``.
         chosen: names of the nodes to quantise.
         activations: how activations are stored.
 

@@ -1,9 +1,9 @@
-"""Eight bits as a variant of a bundle: quantised on training clips, held to the gate, kept only if it is faster."""
+"""Eight bits as a variant of a bundle: quantised on training clips, held to its limits, kept only if it is faster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -12,22 +12,22 @@ from mcore.common.errors import ExportError, UserError
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.video import normalise, read_clip
-from mcore_export.backends import cpu_backends, gate_backends
+from mcore_export.backends import cpu_backends, parity_backends
+from mcore_export.log import Log
 from mcore_export.parity.compare import CHAIN, Expected, FloatArray, compare
-from mcore_export.quantise.int8 import Accuracy, Int8Graphs, Int8Options, quantise
-from mcore_export.speed import SpeedRow, compare_speed, describe_ratio, describe_speed
+from mcore_export.quantise.int8 import Accuracy, Int8Graphs, quantise
+from mcore_export.quantise.qdq import Activations
+from mcore_export.speed import SpeedRow, compare_speed
 from mcore_runtime.backends import open_backend
-from mcore_runtime.bundle.records import PARTS, GateLimits, GateRow, GraphSet
+from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, ParityRow
 
-CALIBRATION_CLIPS = 8
+QUANTISATION_CLIPS = 8
 """Clips that ranges are taken from; 24 gave the same error of the features (docs/decisions.md)."""
 SPEED_EXEMPLARS = 10
 """The published number."""
 
-Say = Callable[[str], None]
 
-
-def check_calibration(records: Sequence[DiveRecord]) -> None:
+def check_quantisation_dives(records: Sequence[DiveRecord]) -> None:
     """Refuse to quantise without training dives; cheap, so do it before exporting.
 
     Raises:
@@ -40,13 +40,13 @@ def check_calibration(records: Sequence[DiveRecord]) -> None:
         )
 
 
-def calibration_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
-    """Read training clips, (3, T, c, c) each, spread evenly over a list that ``check_calibration`` found long enough.
+def quantisation_clips(records: Sequence[DiveRecord], config: ClipConfig) -> list[FloatArray]:
+    """Read training clips, (3, T, c, c) each, spread evenly over a list that ``check_quantisation_dives`` accepted.
 
     Raises:
         ClipError: a video cannot be read.
     """
-    picked = np.linspace(0, len(records) - 1, min(CALIBRATION_CLIPS, len(records))).round().astype(int)
+    picked = np.linspace(0, len(records) - 1, min(QUANTISATION_CLIPS, len(records))).round().astype(int)
     return [read_clip(r.path, config, start_s=r.start_s, end_s=r.end_s) for r in (records[i] for i in picked)]
 
 
@@ -54,20 +54,20 @@ def quantise_within(
     graphs: GraphSet,
     clips: Sequence[FloatArray],
     expected: Expected,
-    limits: GateLimits,
-    say: Say,
+    limits: ParityLimits,
+    log: Log,
     *,
     source: GraphSet,
     for_tensorrt: bool,
 ) -> Int8Graphs:
-    """Quantise as many convolutions as the gate allows on every engine of this machine.
+    """Quantise as many convolutions as the limits allow on every engine of this machine.
 
     Args:
         graphs: the bundle's fp32 graphs; the int8 ones share those that are not quantised, as files.
         clips: training clips.
         expected: what PyTorch makes of other clips.
         limits: what is allowed.
-        say: gets one line for each step.
+        log: gets one line for each step.
         source: the fp32 graphs to quantise: the bundle's, or the same ones without tiles.
         for_tensorrt: signed activations, which TensorRT reads; unsigned ones have half the error.
 
@@ -77,14 +77,14 @@ def quantise_within(
     """
 
     def accuracy(trial: GraphSet) -> Accuracy:
-        rows: list[GateRow] = []
-        for backend in gate_backends(trial, lambda line: None):
+        rows: list[ParityRow] = []
+        for backend in parity_backends(trial, lambda line: None):
             with closing(backend):
                 rows += compare(backend, expected, limits)
         return Accuracy(all(row.passed for row in rows), _summary(rows))
 
-    options = Int8Options(activations="int8" if for_tensorrt else "uint8")
-    made = quantise(source, graphs.folder, clips, accuracy, options, say=say)
+    activations: Activations = "int8" if for_tensorrt else "uint8"
+    made = quantise(source, graphs.folder, clips, accuracy, activations=activations, log=log)
     copies = [part for part in PARTS if made.graphs.precision[part] == graphs.precision[part]]
     for part in copies:
         made.graphs.path(part).unlink()
@@ -93,7 +93,7 @@ def quantise_within(
 
 
 def measure_speed(
-    fp32: GraphSet, int8: GraphSet, expected: Expected, say: Say, *, keep_slower: bool
+    fp32: GraphSet, int8: GraphSet, expected: Expected, log: Log, *, keep_slower: bool
 ) -> tuple[str, ...]:
     """Time int8 against fp32 in turns, on each engine of this machine's CPU.
 
@@ -107,15 +107,11 @@ def measure_speed(
     exemplars = np.resize(expected.tokens, (SPEED_EXEMPLARS, *expected.tokens.shape[1:]))
     rows: list[SpeedRow] = []
     for name in cpu_backends():
-        with ExitStack() as stack:
-            pair = {
-                variant: stack.enter_context(closing(open_backend(graphs, name)))
-                for variant, graphs in (("fp32", fp32), ("int8", int8))
-            }
-            rows += compare_speed(pair, clip, exemplars)
-    for row in rows:
-        say(describe_speed(row))
-    lines = tuple(describe_ratio(row) for row in rows)
+        with closing(open_backend(fp32, name)) as before, closing(open_backend(int8, name)) as after:
+            rows += compare_speed(before, after, clip, exemplars)
+    lines = tuple(row.text for row in rows)
+    for line in lines:
+        log(line)
     if not keep_slower and not any(row.faster for row in rows if row.part == CHAIN):
         raise ExportError(
             f"int8 is not faster than fp32 on this machine ({'; '.join(lines)}), so nothing was written. Use fp32 or "
@@ -124,7 +120,7 @@ def measure_speed(
     return lines
 
 
-def _summary(rows: Sequence[GateRow]) -> str:
+def _summary(rows: Sequence[ParityRow]) -> str:
     def worst(measure: str) -> float:
         return max(row.figure for row in rows if row.measure == measure)
 

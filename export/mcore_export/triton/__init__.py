@@ -1,7 +1,7 @@
 """A model repository of Triton Inference Server, written from a bundle without torch.
 
 Example:
-    >>> write_triton_repository(Bundle.open("bundle"), Path("models"), TritonOptions(), overwrite=False, say=print)
+    >>> write_triton_repository(Bundle.open("bundle"), Path("models"), TritonOptions(), overwrite=False, log=print)
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
+from mcore.common.typed_json import encode
 from mcore.config import STAGES, ModelConfig
 from mcore_export.triton.options import TritonOptions
 from mcore_export.triton.pbtxt import Enum, Message, Value, entries
-from mcore_runtime.bundle.records import PARTS, BankCalibration, GraphRecord, TensorSpec
+from mcore_runtime.bundle.records import PARTS, ExemplarRecord, GraphRecord, TensorSpec
 
 SCORER = "mcore"
 """Model that scores dives: a clip and its dive number in, a score out."""
@@ -99,7 +98,7 @@ def encoder_config(records: Mapping[str, GraphRecord], options: TritonOptions) -
 
 
 def scorer_config(
-    model: ModelConfig, options: TritonOptions, facts: Mapping[str, str], calibration: BankCalibration | None
+    model: ModelConfig, options: TritonOptions, facts: Mapping[str, str], exemplars: ExemplarRecord
 ) -> Message:
     """Describe the scorer, which calls the other models.
 
@@ -107,11 +106,10 @@ def scorer_config(
         model: the network.
         options: what the user chose.
         facts: what a person may want to know of the model's origin, kept as its parameters.
-        calibration: of the exemplars.
+        exemplars: where they came from, and the intervals of the scores.
     """
     inputs, outputs = ([_batched(spec) for spec in specs] for specs in scorer_tensors(model))
-    measured = json.dumps(None if calibration is None else asdict(calibration))
-    parameters = {**facts, "max_pairs": str(options.max_pairs), "calibration": measured}
+    parameters = {**facts, "max_pairs": str(options.max_pairs), "exemplars": encode(exemplars)}
     return {
         "name": SCORER,
         "backend": "python",

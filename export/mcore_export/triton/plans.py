@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcore.common.errors import UserError
 from mcore_export.engines.build import EngineBuilder
 from mcore_export.engines.targets import resolve_target
+from mcore_export.log import Log
 from mcore_runtime.backends.tensorrt.flavours import load_flavour
 from mcore_runtime.bundle.records import GraphRecord
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -25,26 +23,20 @@ class PlanBuilder:
     """Part, graph, its record, and the largest batch, to the plan's content."""
 
 
-def plan_builder(kind: str, say: Say) -> PlanBuilder:
-    """Make what builds plans for this machine's GPU.
+def plan_builder(log: Log) -> PlanBuilder:
+    """Make what builds plans for this machine's GPU; Triton has no backend for TensorRT-RTX.
 
     Args:
-        kind: ``tensorrt``; Triton has no backend for TensorRT-RTX.
-        say: gets what the library says.
+        log: gets what the library says.
 
     Raises:
         BackendError: there is no GPU here.
         MissingDependencyError: TensorRT is not installed.
-        UserError: another kind.
     """
-    if kind != "tensorrt":
-        raise UserError(
-            f"Triton runs engines of TensorRT, not of {kind}; use: --engine tensorrt, or leave it out for ONNX"
-        )
-    flavour = load_flavour(kind)
+    flavour = load_flavour("tensorrt")
     target, capability = resolve_target(flavour, None)
 
     def build(part: str, graph: Path, record: GraphRecord, largest_batch: int) -> bytes:
-        return EngineBuilder(flavour, part, capability, say).build(graph, record, largest_batch, b"")[0]
+        return EngineBuilder(flavour, part, capability, log).build(graph, record, largest_batch, b"")[0]
 
     return PlanBuilder(f"{flavour.title} for {target}", build)

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore_export.batched import write_batched
-from mcore_export.batched_proof import prove_batched
 from mcore_export.folder import appearing_folder
-from mcore_export.parity.golden import load_golden
+from mcore_export.log import Log
 from mcore_export.triton.configs import (
     ENCODER,
     MODELS,
@@ -42,8 +39,6 @@ SERVED = Path(__file__).with_name("served.py")
 VERSION = "1"
 """Folder of the models' only version."""
 
-Say = Callable[[str], None]
-
 
 def write_triton_repository(
     bundle: Bundle,
@@ -51,47 +46,42 @@ def write_triton_repository(
     options: TritonOptions,
     *,
     overwrite: bool,
-    say: Say,
+    log: Log,
     plans: PlanBuilder | None = None,
 ) -> None:
-    """Write a model repository of Triton Inference Server; needs onnx and onnxruntime, but no torch.
+    """Write a model repository of Triton Inference Server; needs neither torch nor an inference engine.
 
     Args:
         bundle: with exemplars.
         repository: folder that appears whole, or stays as it was.
         options: what is served, and how.
         overwrite: replace a repository of ours that is there already. Nothing else is ever replaced.
-        say: gets one line for each graph and each model.
+        log: gets one line for each graph and each model.
         plans: builds engines of TensorRT for the three graphs; None: ONNX Runtime runs the graphs themselves.
 
     Raises:
         BackendError: an engine cannot be built.
-        BundleError: the bundle lacks this precision, exemplars, or golden values.
-        ExportError: a graph cannot take a batch, or gives something else for one; nothing was written.
-        MissingDependencyError: a package is not installed.
+        BundleError: the bundle lacks this precision, exemplars, or graphs with a batch axis.
         UserError: ``repository`` may not be replaced, or ``plans`` without a GPU.
     """
     if plans is not None and options.device != "gpu":
-        raise UserError("engines of TensorRT run on GPUs only: choose the device gpu, or leave out --engine")
+        raise UserError("engines of TensorRT run on GPUs only: choose --device gpu, or leave out --tensorrt")
     precision = options.chosen_precision(bundle)
-    graphs = bundle.graphs(precision)
-    bank = bundle.load_exemplars(precision)
+    batched, bank = bundle.batched_graphs(precision), bundle.load_exemplars(precision)
     check_repository(repository, overwrite=overwrite)
-    with tempfile.TemporaryDirectory() as scratch, appearing_folder(repository) as folder:
-        batched = write_batched(graphs, Path(scratch))
-        prove_batched(graphs, batched, load_golden(bundle), say)
+    with appearing_folder(repository) as folder:
         for part in PARTS:
-            _write_graph(part, batched, folder, options, plans, say)
+            _write_graph(part, batched, folder, options, plans, log)
         facts = _facts(bundle, precision, plans)
         exemplars = bundle.manifest.variants[precision].exemplars
-        calibration = None if exemplars is None else exemplars.calibration
+        assert exemplars is not None  # load_exemplars would have refused
         encoder = _write_model(folder, ENCODER, encoder_config(batched.records, options))
         (encoder / ".keep").touch()  # an ensemble has no file, and object stores know no empty folder
-        scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts, calibration))
+        scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts, exemplars))
         shutil.copyfile(SERVED, scorer / "model.py")
         bank.save(scorer / "exemplars.npz")
         write_text(folder / MARKER_FILE, json.dumps({"format": MARKER_FORMAT, **facts}, indent=2) + "\n")
-    say(f"{SCORER:15} {precision}, {len(bank)} exemplars, batches of up to {options.max_batch_size} clips")
+    log(f"{SCORER:15} {precision}, {len(bank)} exemplars, batches of up to {options.max_batch_size} clips")
 
 
 def check_repository(repository: Path, *, overwrite: bool) -> None:
@@ -103,14 +93,14 @@ def check_repository(repository: Path, *, overwrite: bool) -> None:
     if not repository.exists():
         return
     if not repository.is_dir():
-        raise UserError(f"{repository} is a file; choose another folder for --triton")
+        raise UserError(f"{repository} is a file; choose another --out")
     found = {path.name for path in repository.iterdir()}
     if not found:
         return
     if MARKER_FILE not in found:
         raise UserError(
-            f"{repository} exists and was not written by mcore-export --triton, so it will not be replaced; choose "
-            "another folder. A server takes several: tritonserver --model-repository A --model-repository B"
+            f"{repository} exists and was not written by mcore-bundle triton, so it will not be replaced; choose "
+            "another --out. A server takes several: tritonserver --model-repository A --model-repository B"
         )
     if foreign := sorted(found - {MARKER_FILE, *MODELS}):
         raise UserError(
@@ -118,11 +108,11 @@ def check_repository(repository: Path, *, overwrite: bool) -> None:
             "takes several folders: tritonserver --model-repository A --model-repository B"
         )
     if not overwrite:
-        raise UserError(f"{repository} already exists; replace it with --force, or choose another folder for --triton")
+        raise UserError(f"{repository} already exists; replace it with --force, or choose another --out")
 
 
 def _write_graph(
-    part: str, batched: GraphSet, folder: Path, options: TritonOptions, plans: PlanBuilder | None, say: Say
+    part: str, batched: GraphSet, folder: Path, options: TritonOptions, plans: PlanBuilder | None, log: Log
 ) -> None:
     record, graph = batched.records[part], batched.path(part)
     config = part_config(part, record, options, plan=plans is not None)
@@ -134,7 +124,7 @@ def _write_graph(
         most = options.max_pairs if part == "regressor" else options.max_batch_size
         path.write_bytes(plans.build(part, graph, record, most))
     runs = "ONNX Runtime" if plans is None else plans.title
-    say(f"{PART_MODELS[part]:15} {path.stat().st_size / 1e6:6.1f} MB  {runs}, {options.device}")
+    log(f"{PART_MODELS[part]:15} {path.stat().st_size / 1e6:6.1f} MB  {runs}, {options.device}")
 
 
 def _write_model(folder: Path, name: str, config: Message) -> Path:

@@ -1,20 +1,19 @@
 """Model ``mcore`` of Triton Inference Server: scores dives, by way of the other models in this repository.
 
-mcore-export writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
+mcore-bundle writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
 arithmetic it is: pip install mcore-edge (no extra: neither torch nor an inference engine).
 
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
 ``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in
-empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the exemplars' spread; those are NaN too
-where there is a single exemplar.
+empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the range of the exemplars; those are NaN
+too where there is a single exemplar.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found,
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore.common.typed_json import decode
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.manifest import calibration_from_json
+from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import Comparison
-from mcore_runtime.scoring.result import ExemplarComparison
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 BANK_FILE = "exemplars.npz"
@@ -37,20 +36,7 @@ Compared = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 
 
 class ServingError(Exception):
-    """A model that this one calls has failed, or computed something that is not a number."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is returned of one dive."""
-
-    score: float
-    low: float
-    high: float
-    interval_level: float
-    transitions: NDArray[np.int64]
-    stage_deltas: NDArray[np.float64]
-    exemplars: tuple[ExemplarComparison, ...]
+    """A model that this one calls has failed."""
 
 
 class TritonPythonModel:
@@ -60,7 +46,8 @@ class TritonPythonModel:
         """Load the exemplars; ``args`` as Triton's Python backend documents them."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._max_pairs = int(parameters["max_pairs"]["string_value"])
-        self._calibration = calibration_from_json(json.loads(parameters["calibration"]["string_value"]))
+        exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
+        self._conformal = exemplars.conformal
         self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -93,7 +80,7 @@ class TritonPythonModel:
         try:
             return [
                 Comparison.choose(
-                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._calibration
+                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._conformal
                 )
                 for number, flag in zip(numbers, flags, strict=True)
             ]
@@ -120,30 +107,35 @@ class TritonPythonModel:
 
 
 def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
-    """Respond to one request."""
-    try:
-        return _response([_judge(dive, *values) for dive, values in zip(dives, found, strict=True)])
-    except ServingError as error:
-        return _failure(str(error), pb_utils.TritonError.INTERNAL)
+    """Respond to one request, by the same steps as ``mcore_runtime.Scorer.score_clip``."""
+    numbers, exemplars = [], []
+    for dive, (delta, stages, _) in zip(dives, found, strict=True):
+        predicted = dive.predict(delta)  # (E,)
+        if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
+            message = "the models computed a score that is not a number; check them with: mcore-bundle verify"
+            return _failure(message, pb_utils.TritonError.INTERNAL)
+        numbers.append([float(predicted.mean()), *dive.interval(predicted)])
+        exemplars.append(dive.describe(delta))
+    longest = max(map(len, exemplars))
 
+    def padded(field: str, filler: Any) -> list[list[Any]]:
+        rows = [[getattr(exemplar, field) for exemplar in each] for each in exemplars]
+        return [row + [filler] * (longest - len(row)) for row in rows]
 
-def _judge(
-    dive: Comparison, delta: NDArray[np.float32], stages: NDArray[np.float32], transitions: NDArray[np.int64]
-) -> Verdict:
-    """The same steps as ``mcore_runtime.Scorer.score_clip``."""
-    predicted = dive.predict(delta)  # (E,)
-    if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
-        raise ServingError("the models computed a score that is not a number; check them with: mcore-export --verify")
-    interval = [np.nan if value is None else value for value in dive.interval(predicted)]
-    return Verdict(
-        score=float(predicted.mean()),
-        low=interval[0],
-        high=interval[1],
-        interval_level=interval[2],
-        transitions=transitions,
-        stage_deltas=stages.astype(np.float64).mean(axis=0),
-        exemplars=dive.describe(delta),
-    )
+    def texts(field: str) -> NDArray[np.object_]:
+        return np.array([[text.encode() for text in row] for row in padded(field, "")], np.object_)
+
+    columns = np.array(numbers, np.float64)  # (b, 4); None becomes NaN
+    outputs = {
+        **{name: columns[:, i : i + 1] for i, name in enumerate(("score", "low", "high", "interval_level"))},
+        "transitions": np.stack([transitions for _, _, transitions in found]),
+        "stage_deltas": np.stack([stages.astype(np.float64).mean(axis=0) for _, stages, _ in found]),
+        "exemplar_names": texts("name"),
+        "exemplar_dive_numbers": texts("dive_number"),
+        "exemplar_scores": np.array(padded("score", np.nan), np.float64),
+        "exemplar_deltas": np.array(padded("delta", np.nan), np.float64),
+    }
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
 
 
 def _call(model: str, inputs: Arrays, outputs: list[str]) -> Arrays:
@@ -159,34 +151,6 @@ def _call(model: str, inputs: Arrays, outputs: list[str]) -> Arrays:
     if response.has_error():
         raise ServingError(f"{model}: {response.error().message()}")
     return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
-
-
-def _response(verdicts: Sequence[Verdict]) -> Any:
-    longest = max(len(verdict.exemplars) for verdict in verdicts)
-
-    def column(values: Sequence[float]) -> NDArray[np.float64]:
-        return np.array(values, np.float64)[:, None]
-
-    def padded(field: str, filler: Any, dtype: Any) -> NDArray[Any]:
-        rows = [[getattr(item, field) for item in verdict.exemplars] for verdict in verdicts]
-        rows = [row + [filler] * (longest - len(row)) for row in rows]
-        if dtype is np.object_:
-            rows = [[text.encode() for text in row] for row in rows]
-        return np.array(rows, dtype)
-
-    outputs = {
-        "score": column([verdict.score for verdict in verdicts]),
-        "low": column([verdict.low for verdict in verdicts]),
-        "high": column([verdict.high for verdict in verdicts]),
-        "interval_level": column([verdict.interval_level for verdict in verdicts]),
-        "transitions": np.stack([verdict.transitions for verdict in verdicts]),
-        "stage_deltas": np.stack([verdict.stage_deltas for verdict in verdicts]),
-        "exemplar_names": padded("name", "", np.object_),
-        "exemplar_dive_numbers": padded("dive_number", "", np.object_),
-        "exemplar_scores": padded("score", np.nan, np.float64),
-        "exemplar_deltas": padded("delta", np.nan, np.float64),
-    }
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
 
 
 def _failure(message: str, code: Any) -> Any:

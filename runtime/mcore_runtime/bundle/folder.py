@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +61,7 @@ class Bundle:
             raise BundleError(f"{path} has no {MANIFEST_FILE}, so it is not a bundle. Make one with: {EXPORT_COMMAND}")
         content = manifest_path.read_bytes()
         try:
-            manifest = BundleManifest.from_json(json.loads(content))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BundleError(
-                f"{manifest_path} is not JSON ({error}); copy it again, or export the bundle again"
-            ) from error
+            manifest = BundleManifest.from_json(content)
         except BundleError as error:
             raise BundleError(f"{manifest_path}: {error}") from error
         _verify_files(path, manifest)
@@ -96,8 +91,24 @@ class Bundle:
             )
         engines = tuple(engine for engine in self.manifest.engines if engine.precision == variant)
         return GraphSet(
-            self.path, record.graphs, record.precision, variant, engines, record.split, for_cpu=record.for_cpu
+            self.path, record.graphs, record.precision, variant, engines, record.streaming, for_cpu=record.for_cpu
         )
+
+    def batched_graphs(self, variant: Precision = "fp32") -> GraphSet:
+        """Return the graphs of one precision with a batch axis, for servers.
+
+        Raises:
+            BundleError: the bundle was exported without them.
+        """
+        graphs = self.graphs(variant)
+        batched = self.manifest.variants[variant].batched
+        if batched is None:
+            raise BundleError(
+                f"{self.path} has no {variant} graphs with a batch axis. Export them from the checkpoint with: "
+                f"mcore-export {self.manifest.checkpoint.name} --out BUNDLE --batched"
+                f"{' --fp16' if variant == 'fp16' else ''}"
+            )
+        return GraphSet(self.path, batched, graphs.precision, variant)
 
     def load_exemplars(self, variant: Precision = "fp32") -> ExemplarBank:
         """Read the exemplar bank of one precision and check it against graphs, network and manifest.
@@ -111,15 +122,15 @@ class Bundle:
         if record is None:
             raise BundleError(
                 f"{self.path} has no exemplars, so it can encode dives but not score them. Give it some with: "
-                f"mcore-export {self.path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
+                f"mcore-bundle exemplars {self.path} --dives DIVES.jsonl --out NEW_BUNDLE"
             )
         bank = ExemplarBank.load(self.path / exemplars_file(variant))
         bank.check_shape(self.model.num_tokens, self.model.backbone.feature_dim)
         if bank.graphs_sha256 != graphs.digest():
             raise BundleError(
                 f"{exemplars_file(variant)} was encoded by other graphs than the {variant} ones of this bundle, so its "
-                f"tokens mean something else. Encode them again with: mcore-export {self.path} --exemplars DIVES.jsonl "
-                "--out NEW_BUNDLE"
+                f"tokens mean something else. Encode them again with: mcore-bundle exemplars {self.path} "
+                "--dives DIVES.jsonl --out NEW_BUNDLE"
             )
         if bank.counts() != dict(record.per_dive_number):
             raise BundleError(
@@ -170,7 +181,7 @@ def write_manifest(folder: str | Path, manifest: BundleManifest, names: Iterable
     files = {name: hash_file(folder / name) for name in sorted(names)}
     manifest = dataclasses.replace(manifest, files=files)
     _check_listed(folder, manifest)
-    write_text(folder / MANIFEST_FILE, json.dumps(manifest.to_json(), indent=2, allow_nan=False) + "\n")
+    write_text(folder / MANIFEST_FILE, manifest.to_json())
     return manifest
 
 

@@ -1,7 +1,7 @@
-"""The bundle's manifest and its trip through JSON.
+"""The bundle's manifest, as a typed record and as JSON.
 
 ``manifest.json`` is the contract between export and deployment: what the graphs compute and on which input,
-the hash of every file, the figures of the export's gate, and where checkpoint and exemplars came from.
+the hash of every file, the figures of the export's parity, and where checkpoint and exemplars came from.
 """
 
 from __future__ import annotations
@@ -10,40 +10,45 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any
 
-from mcore.common.conformal import Calibration
 from mcore.common.errors import BundleError, UserError
-from mcore.config import ModelConfig, from_dict, to_dict
+from mcore.common.typed_json import convert, decode, encode
+from mcore.config import ModelConfig, from_dict
 from mcore_runtime.bundle.records import (
     PARTS,
     PRECISIONS,
-    SPLIT_PARTS,
-    BankCalibration,
+    STREAMING_PARTS,
     CheckpointRecord,
     EngineRecord,
-    ExemplarRecord,
     FileRecord,
-    GateLimits,
-    GateRow,
     GraphRecord,
     Precision,
-    SplitRecord,
-    TensorSpec,
+    StreamingRecord,
     VariantRecord,
-    split_graphs,
+    batched_graphs,
+    check_inside,
     standard_graphs,
+    streaming_graphs,
 )
-from mcore_runtime.typed import misfit
 
 FORMAT = "mcore-bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SAMPLING_RULE = "linspace-truncated, by presentation time"
 """Name of the rule that turns a clip into T frames: ``mcore.video.sample_clip``."""
 UPGRADE_COMMAND = "git pull && pip install . (in your copy of mcore-edge)"
-_CALIBRATIONS = ("same_number", "other_numbers")
 EXPORT_COMMAND = "mcore-export CHECKPOINT --out BUNDLE"
+_DAMAGED = "the manifest is damaged, so copy the bundle again or export it again"
+_RENAMED_VERSION = 2
+"""Older version that differs from today's in the names of keys only."""
+_RENAMED = {
+    "gate": "parity",
+    "calibration": "conformal",
+    "split": "streaming",
+    "head_frames": "prefix_frames",
+    "backbone_head": "backbone_prefix",
+    "backbone_tail": "backbone_suffix",
+}
 
 
 @dataclass(frozen=True)
@@ -68,68 +73,61 @@ class BundleManifest:
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     """By path below the bundle; ``write_manifest`` fills it in."""
 
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.variants) - set(PRECISIONS)):
-            raise BundleError(
-                f"the manifest has graphs of precision {', '.join(unknown)}; this version knows "
-                f"{', '.join(PRECISIONS)}. Upgrade with: {UPGRADE_COMMAND}"
-            )
-        if "fp32" not in self.variants:
-            raise BundleError("the manifest has no fp32 graphs; export the bundle again")
-        for name, variant in self.variants.items():
-            if missing := [part for part in PARTS if part not in variant.graphs or part not in variant.precision]:
-                raise BundleError(
-                    f"the manifest lacks graph or precision of {name} {', '.join(missing)}; export the bundle again"
-                )
-        if self.sampling != SAMPLING_RULE:
-            raise BundleError(
-                f"the bundle samples clips by the rule {self.sampling!r}; this version knows "
-                f"{SAMPLING_RULE!r}. Upgrade with: {UPGRADE_COMMAND}"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers for ``json.dump``, format and version first."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        plain = {name: _plain(value) for name, value in values.items() if name != "model"}
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, "model": to_dict(self.model), **plain}
+    def to_json(self) -> str:
+        """Write the manifest, format and version first."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return encode({"format": FORMAT, "format_version": FORMAT_VERSION, **fields}, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, values: object) -> BundleManifest:
-        """Rebuild a manifest from parsed JSON.
+    def from_json(cls, text: str | bytes) -> BundleManifest:
+        """Read what ``to_json`` wrote.
 
         Raises:
             BundleError: not a bundle's manifest, another format version, or a missing or damaged field.
         """
-        if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-            found = values.get("format") if isinstance(values, Mapping) else type(values).__name__
-            raise BundleError(f"not a bundle's manifest: format is {found!r}, expected {FORMAT!r}")
+        values = decode(dict[str, Any], text, "it is not a bundle's manifest", error=BundleError)
+        if values.get("format") != FORMAT:
+            raise BundleError(f"not a bundle's manifest: format is {values.get('format')!r}, expected {FORMAT!r}")
         _check_version(values.get("format_version"))
-        try:
-            manifest = cls(
-                model=from_dict(ModelConfig, values["model"]),
-                opset=int(values["opset"]),
-                tools=dict(values["tools"]),
-                checkpoint=CheckpointRecord(**values["checkpoint"]),
-                variants={cast("Precision", name): _variant(record) for name, record in values["variants"].items()},
-                engines=tuple(_engine(engine) for engine in values["engines"]),
-                sampling=str(values["sampling"]),
-                created=str(values["created"]),
-                files={_safe_name(name): FileRecord(**record) for name, record in values["files"].items()},
-            )
-        except KeyError as error:
-            raise BundleError(f"the manifest has no {error.args[0]!r}; export the bundle again") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"the manifest is damaged ({error}); export the bundle again") from error
-        except BundleError:
-            raise
-        except UserError as error:  # from_dict: a field of a newer version, or a value that is not allowed
-            raise BundleError(f"the manifest's model cannot be used: {error}") from error
-        if wrong := misfit(manifest, cls, "the manifest"):
-            raise BundleError(
-                f"the manifest is damaged ({wrong.removeprefix('the manifest.')}); export the bundle again"
-            )
+        if values["format_version"] == _RENAMED_VERSION:
+            values = _rename(values)
+        _refuse_newer(values)
+        manifest = convert(cls, values, _DAMAGED, error=BundleError)
         _check_graphs(manifest)
         return manifest
+
+
+def _refuse_newer(values: dict[str, Any]) -> None:
+    """Name what a newer version wrote, which the decoder would skip or call damage."""
+    sampling, variants, model = (values.get(name) for name in ("sampling", "variants", "model"))
+    if isinstance(sampling, str) and sampling != SAMPLING_RULE:
+        raise BundleError(
+            f"the bundle samples clips by the rule {sampling!r}; this version knows {SAMPLING_RULE!r}. Upgrade with: "
+            f"{UPGRADE_COMMAND}"
+        )
+    if isinstance(variants, dict) and (unknown := sorted(set(variants) - set(PRECISIONS))):
+        raise BundleError(
+            f"the manifest has graphs of precision {', '.join(unknown)}; this version knows {', '.join(PRECISIONS)}. "
+            f"Upgrade with: {UPGRADE_COMMAND}"
+        )
+    if isinstance(model, dict):
+        try:
+            from_dict(ModelConfig, model)
+        except UserError as error:
+            raise BundleError(f"the manifest's model cannot be used: {error}") from error
+        except (AttributeError, TypeError, ValueError):
+            pass  # the decoder says what is wrong
+
+
+def _rename(value: Any) -> Any:
+    """Give the keys of version 2 the names of version 3, wherever they are."""
+    if isinstance(value, list):
+        return [_rename(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    # "split" was both the streaming backbone and, as a text, part of a list of dives.
+    names = {key: key if isinstance(item, str) else _RENAMED.get(key, key) for key, item in value.items()}
+    return {names[key]: _rename(item) for key, item in value.items()}
 
 
 def _check_version(version: object) -> None:
@@ -140,34 +138,44 @@ def _check_version(version: object) -> None:
             f"the bundle has format version {version}; this version of mcore-edge reads {FORMAT_VERSION}. "
             f"Upgrade with: {UPGRADE_COMMAND}"
         )
-    if version < FORMAT_VERSION:
+    if version < _RENAMED_VERSION:
         raise BundleError(
-            f"the bundle has the old format version {version}; this version of mcore-edge reads "
-            f"{FORMAT_VERSION}. Export it again with: {EXPORT_COMMAND}"
+            f"the bundle has the old format version {version}; this version of mcore-edge reads {_RENAMED_VERSION} "
+            f"and {FORMAT_VERSION}. Export it again with: {EXPORT_COMMAND}"
         )
 
 
 def _check_graphs(manifest: BundleManifest) -> None:
     """Clips are made as the model says and go into the graphs, so the two must agree before anything runs."""
-    standard = standard_graphs(manifest.model)
+    if "fp32" not in manifest.variants:
+        raise BundleError("the manifest has no fp32 graphs; export the bundle again")
+    for file in manifest.files:
+        check_inside(file)
+    standard, batched = standard_graphs(manifest.model), batched_graphs(manifest.model)
     for name, variant in manifest.variants.items():
-        for part, expected in standard.items():
-            _check_graph(name, part, variant.graphs[part], expected)
-        if variant.split is not None:
-            _check_split(name, variant.split, manifest.model)
+        if missing := [part for part in PARTS if part not in variant.precision]:
+            raise BundleError(f"the manifest lacks the precision of {name} {', '.join(missing)}; export it again")
+        expected = [(variant.graphs, standard)]
+        if variant.batched is not None:
+            expected.append((variant.batched, batched))
+        if variant.streaming is not None:
+            expected.append((variant.streaming.graphs, _expected_streaming(name, variant.streaming, manifest.model)))
+        for found, wanted in expected:
+            if missing := [part for part in wanted if part not in found]:
+                raise BundleError(f"the manifest lacks the {name} graph {', '.join(missing)}; export the bundle again")
+            for part, record in wanted.items():
+                _check_graph(name, part, found[part], record)
 
 
-def _check_split(name: str, split: SplitRecord, model: ModelConfig) -> None:
-    if not 0 < split.head_frames < model.clip.num_frames or set(split.graphs) != set(SPLIT_PARTS):
+def _expected_streaming(name: str, record: StreamingRecord, model: ModelConfig) -> dict[str, GraphRecord]:
+    if not 0 < record.prefix_frames < model.clip.num_frames or set(record.graphs) != set(STREAMING_PARTS):
         raise BundleError(
-            f"the manifest's {name} backbone in two parts has {', '.join(split.graphs)} with a head of "
-            f"{split.head_frames} of {model.clip.num_frames} frames; copy the bundle again, or export it again"
+            f"the manifest's {name} streaming backbone has {', '.join(record.graphs)} with a prefix of "
+            f"{record.prefix_frames} of {model.clip.num_frames} frames; copy the bundle again, or export it again"
         )
-    state = split.graphs["backbone_head"].outputs[-1:]
+    state = record.graphs[STREAMING_PARTS[0]].outputs[-1:]
     size = state[0].shape[-1] if state and state[0].shape else 0
-    expected = split_graphs(model, split.head_frames, size if isinstance(size, int) else 0)
-    for part, graph in split.graphs.items():
-        _check_graph(name, part, graph, expected[part])
+    return streaming_graphs(model, record.prefix_frames, size if isinstance(size, int) else 0)
 
 
 def _check_graph(name: str, part: str, found: GraphRecord, expected: GraphRecord) -> None:
@@ -180,75 +188,3 @@ def _check_graph(name: str, part: str, found: GraphRecord, expected: GraphRecord
 
 def _tensors(graph: GraphRecord) -> str:
     return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in (*graph.inputs, *graph.outputs))
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, mappings and tuples as dictionaries and lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _graph(values: Mapping[str, Any]) -> GraphRecord:
-    def tensors(specs: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(s["name"], s["dtype"], tuple(s["shape"])) for s in specs)
-
-    return GraphRecord(_safe_name(values["file"]), tensors(values["inputs"]), tensors(values["outputs"]))
-
-
-def _variant(values: Mapping[str, Any]) -> VariantRecord:
-    return VariantRecord(
-        precision=dict(values["precision"]),
-        kept=tuple(values["kept"]),
-        graphs={part: _graph(graph) for part, graph in values["graphs"].items()},
-        exemplars=_exemplars(values["exemplars"]),
-        limits=GateLimits(**values["limits"]),
-        gate=tuple(GateRow(**row) for row in values["gate"]),
-        speed=tuple(values["speed"]),
-        split=_split(values.get("split")),
-        for_cpu=values.get("for_cpu", False),
-    )
-
-
-def _exemplars(values: Mapping[str, Any] | None) -> ExemplarRecord | None:
-    """Bundles without exemplars hold null; banks that were not calibrated hold null, or lack the key."""
-    if values is None:
-        return None
-    return ExemplarRecord(**{**values, "calibration": calibration_from_json(values.get("calibration"))})
-
-
-def calibration_from_json(values: Mapping[str, Any] | None) -> BankCalibration | None:
-    """Rebuild a calibration from parsed JSON; null is None."""
-    if values is None:
-        return None
-    parts = {name: None if values[name] is None else Calibration(**values[name]) for name in _CALIBRATIONS}
-    return BankCalibration(**{**values, **parts})
-
-
-def _split(values: Mapping[str, Any] | None) -> SplitRecord | None:
-    """The optional part of a variant: bundles that were exported without it lack the key, or hold null."""
-    if values is None:
-        return None
-    return SplitRecord(values["head_frames"], {part: _graph(graph) for part, graph in values["graphs"].items()})
-
-
-def _engine(values: Mapping[str, Any]) -> EngineRecord:
-    files = {part: _safe_name(name) for part, name in values["files"].items()}
-    cache = None if values["timing_cache"] is None else _safe_name(values["timing_cache"])
-    gate = tuple(GateRow(**row) for row in values["gate"])
-    engine = EngineRecord(**{**values, "files": files, "timing_cache": cache, "gate": gate})
-    if missing := [part for part in PARTS if part not in files]:
-        raise BundleError(f"the manifest lacks {', '.join(missing)} of the engine {engine.name}; build it again")
-    return engine
-
-
-def _safe_name(name: str) -> str:
-    """A path below the bundle, as it is: a manifest must not name files outside its folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise BundleError(f"the manifest names {name!r}, which is not a file inside the bundle; export it again")
-    return name

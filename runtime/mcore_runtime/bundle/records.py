@@ -1,20 +1,23 @@
-"""What a bundle is made of, as typed records: graphs, variants, engines, exemplars, and the figures of its gate."""
+"""What a bundle is made of, as typed records: graphs, variants, engines, exemplars, and the figures of its parity."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from mcore.common.conformal import Calibration
+from mcore.common.errors import BundleError
 from mcore.config import STAGES, ModelConfig
 
 PARTS = ("backbone", "segmenter", "regressor")
 """The graphs of a bundle, in the order they run."""
-SPLIT_PARTS = ("backbone_head", "backbone_tail")
-"""The graphs of the backbone in two parts, in the order they run."""
+STREAMING_PARTS = ("backbone_prefix", "backbone_suffix")
+"""The graphs of the streaming backbone, in the order they run."""
+BATCH_AXIS = "B"
+"""Name of the axis that varies in graphs for servers: clips, and pairs in the regressor."""
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """What a variant may be called; ``fp32`` is in every bundle."""
@@ -50,15 +53,18 @@ class GraphRecord:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    def __post_init__(self) -> None:
+        check_inside(self.file)
+
 
 @dataclass(frozen=True)
-class SplitRecord:
-    """The backbone in two parts: the head runs on a clip's first frames before its last ones exist."""
+class StreamingRecord:
+    """The streaming backbone: the prefix runs on a clip's first frames before its last ones exist."""
 
-    head_frames: int
-    """Sampled frames that the head takes, H; the tail takes the other T - H."""
+    prefix_frames: int
+    """Sampled frames that the prefix takes, H; the suffix takes the other T - H."""
     graphs: Mapping[str, GraphRecord]
-    """By part; see ``split_graphs``."""
+    """By part; see ``streaming_graphs``."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,14 @@ class EngineRecord:
     """``GraphSet.digest`` of the graphs it was built from."""
     max_exemplars: int
     """Most exemplars that the regressor takes at once."""
-    gate: tuple[GateRow, ...] = ()
-    """Comparison with PyTorch, where the machine that built it could run it; else ``--verify`` does it."""
+    parity: tuple[ParityRow, ...] = ()
+    """Comparison with PyTorch, where the machine that built it could run it; else ``mcore-bundle verify`` does it."""
+
+    def __post_init__(self) -> None:
+        for file in (*self.files.values(), *filter(None, [self.timing_cache])):
+            check_inside(file)
+        if missing := [part for part in PARTS if part not in self.files]:
+            raise BundleError(f"the manifest lacks {', '.join(missing)} of the engine {self.name}; build it again")
 
     @property
     def name(self) -> str:
@@ -106,10 +118,10 @@ class GraphSet:
     """Which of a bundle's variants this is: one of ``PRECISIONS``."""
     engines: tuple[EngineRecord, ...] = ()
     """Engines built from these graphs."""
-    split: SplitRecord | None = None
-    """The same backbone in two parts, where it was exported."""
+    streaming: StreamingRecord | None = None
+    """The same backbone as prefix and suffix, where it was exported."""
     for_cpu: bool = False
-    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
+    """Whether the backbone has the CPU layout, which on a GPU is more and smaller kernels."""
 
     def path(self, part: str) -> Path:
         """Return the file of one graph: ``backbone``, ``segmenter`` or ``regressor``."""
@@ -146,8 +158,8 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
-class BankCalibration:
-    """Errors of the bundle's own graphs and exemplars, on dives that are neither learned from nor exemplars."""
+class ConformalIntervals:
+    """Conformal intervals of the bundle's scores, from dives that are neither learned from nor exemplars."""
 
     same_number: Calibration | None
     """For dives that are compared with exemplars of their number."""
@@ -174,12 +186,12 @@ class ExemplarRecord:
     """Most exemplars of one dive number."""
     seed: int = 0
     """Seed of their choice."""
-    calibration: BankCalibration | None = None
+    conformal: ConformalIntervals | None = None
     """How far scores from these exemplars can be off; None: it was not measured, or on too few dives."""
 
 
 @dataclass(frozen=True)
-class GateLimits:
+class ParityLimits:
     """The most that an exported graph may differ from PyTorch in float32; the defaults are those of fp32."""
 
     relative: float = 3e-3
@@ -197,13 +209,13 @@ class GateLimits:
 
 
 @dataclass(frozen=True)
-class GateRow:
+class ParityRow:
     """One comparison of an artefact with PyTorch in float32."""
 
     backend: str
     """Engine that ran the artefact."""
     part: str
-    """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the backbone in two parts."""
+    """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the streaming backbone."""
     measure: str
     """Name of the figure, such as ``features``."""
     case: str
@@ -226,21 +238,24 @@ class VariantRecord:
     """By part; see ``standard_graphs``."""
     exemplars: ExemplarRecord | None
     """None: the bundle can encode dives but not score them."""
-    limits: GateLimits
-    """What the gate allowed."""
-    gate: tuple[GateRow, ...] = ()
-    """What the gate measured, by every engine that the exporting machine had."""
+    limits: ParityLimits
+    """What parity allowed."""
+    parity: tuple[ParityRow, ...] = ()
+    """Comparisons with PyTorch, by every engine that the exporting machine had."""
     speed: tuple[str, ...] = ()
     """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
-    split: SplitRecord | None = None
-    """The same backbone in two parts, for live streams; None: it was not exported."""
+    streaming: StreamingRecord | None = None
+    """The same backbone as prefix and suffix, for live streams; None: it was not exported."""
     for_cpu: bool = False
-    """Whether the backbone is arranged for CPUs, which on a GPU is more and smaller kernels."""
+    """Whether the backbone has the CPU layout, which on a GPU is more and smaller kernels."""
+    batched: Mapping[str, GraphRecord] | None = None
+    """The same graphs with a batch axis, for servers, by part; None: they were not exported."""
 
     @property
     def all_graphs(self) -> tuple[GraphRecord, ...]:
-        """Every graph, those of the backbone in two parts too."""
-        return (*self.graphs.values(), *(() if self.split is None else self.split.graphs.values()))
+        """Every graph: those for one clip, the streaming backbone's, and those with a batch axis."""
+        streaming = () if self.streaming is None else self.streaming.graphs.values()
+        return (*self.graphs.values(), *streaming, *(self.batched or {}).values())
 
 
 def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphRecord]:
@@ -276,23 +291,54 @@ def standard_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphReco
     return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in PARTS}
 
 
-def split_graphs(model: ModelConfig, head_frames: int, state_size: int, folder: str = "") -> dict[str, GraphRecord]:
-    """Describe the graphs of a backbone in two parts.
+def streaming_graphs(
+    model: ModelConfig, prefix_frames: int, state_size: int, folder: str = ""
+) -> dict[str, GraphRecord]:
+    """Describe the graphs of a streaming backbone.
 
     Args:
         model: the network.
-        head_frames: sampled frames that the head takes, 1 to T - 1.
-        state_size: numbers that the head hands over to the tail.
+        prefix_frames: sampled frames that the prefix takes, 1 to T - 1.
+        state_size: numbers that the prefix hands over to the suffix.
         folder: folder below the bundle that holds the files; empty: the bundle itself.
     """
     clip, side = model.clip, model.clip.crop_size
     state = TensorSpec("state", "float32", (1, state_size))
-    first = TensorSpec("first", "float32", (1, 3, head_frames, side, side))
-    last = TensorSpec("last", "float32", (1, 3, clip.num_frames - head_frames, side, side))
+    first = TensorSpec("first", "float32", (1, 3, prefix_frames, side, side))
+    last = TensorSpec("last", "float32", (1, 3, clip.num_frames - prefix_frames, side, side))
     features = TensorSpec("features", "float32", (1, clip.num_frames, model.backbone.feature_dim))
-    tensors = {"backbone_head": ((first,), (state,)), "backbone_tail": ((last, state), (features,))}
+    tensors = {"backbone_prefix": ((first,), (state,)), "backbone_suffix": ((last, state), (features,))}
     prefix = f"{folder}/" if folder else ""
-    return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in SPLIT_PARTS}
+    return {part: GraphRecord(f"{prefix}{part}.onnx", *tensors[part]) for part in STREAMING_PARTS}
+
+
+def batched_graphs(model: ModelConfig, folder: str = "") -> dict[str, GraphRecord]:
+    """Describe the graphs with a batch axis: ``standard_graphs`` for any number of clips, or of pairs.
+
+    Args:
+        model: the network.
+        folder: of the precision below the bundle; empty: the bundle itself.
+    """
+
+    def batch(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(replace(spec, shape=(BATCH_AXIS, *spec.shape[1:])) for spec in specs)
+
+    graphs = standard_graphs(model, f"{folder}/batched".lstrip("/"))
+    return {
+        part: replace(record, inputs=batch(record.inputs), outputs=batch(record.outputs))
+        for part, record in graphs.items()
+    }
+
+
+def check_inside(name: str) -> None:
+    """Refuse a file name that leads out of a bundle's folder.
+
+    Raises:
+        BundleError: it does.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        raise BundleError(f"the manifest names {name!r}, which is not a file inside the bundle; export it again")
 
 
 def hash_file(path: str | Path) -> FileRecord:

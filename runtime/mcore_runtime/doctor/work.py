@@ -36,7 +36,7 @@ def bundle(path: Path) -> list[Finding]:
     found = [ok("bundle", f"{path}: whole, {', '.join(manifest.variants)}, from {manifest.checkpoint.name}")]
     bank = next((variant.exemplars for variant in manifest.variants.values() if variant.exemplars), None)
     if bank is None:
-        remedy = f"mcore-export {path} --exemplars DIVES.jsonl --out NEW_BUNDLE"
+        remedy = f"mcore-bundle exemplars {path} --dives DIVES.jsonl --out NEW_BUNDLE"
         found.append(trouble("bundle", "it has no exemplars: it cannot score", remedy))
     else:
         numbers = ", ".join(f"{name} {count}" for name, count in list(bank.per_dive_number.items())[:12])

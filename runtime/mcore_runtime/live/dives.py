@@ -12,6 +12,7 @@ import numpy as np
 from mcore.video import SampledClip
 from mcore_runtime.live.headstart import HeadJob
 from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.streaming import was_begun_early
 
 Record = dict[str, Any]
 """``LiveDive.to_json()``."""
@@ -155,7 +156,7 @@ def summarise(records: Sequence[Mapping[str, Any]], *, frames: int, dropped: int
         invalid=statuses.count("invalid"),
         failed=statuses.count("failed"),
         void=statuses.count("void"),
-        begun_early=sum("backbone_head" in (record["result"] or {}).get("timing_ms", ()) for record in records),
+        begun_early=sum(was_begun_early((record["result"] or {}).get("timing_ms", ())) for record in records),
         time_to_score_ms=percentiles([record["time_to_score_ms"] for record in records]),
         frames=frames,
         dropped=dropped,

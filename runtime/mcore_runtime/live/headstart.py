@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mcore_runtime.live.ring import FrameRing
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.scoring.streaming import Head
+from mcore_runtime.scoring.streaming import EncodedPrefix
 
 Window = tuple[float | None, float | None]
 """Start and end of a clip on the stream's clock, as ``FrameRing.cut`` takes them."""
@@ -29,7 +29,7 @@ class HeadJob:
 
     def __init__(self, first: NDArray[np.uint8]) -> None:
         self._first: NDArray[np.uint8] | None = first
-        self._head: Head | None = None
+        self._head: EncodedPrefix | None = None
 
     def run(self, scorer: Scorer) -> None:
         """Compute it, unless it is not wanted any more."""
@@ -37,7 +37,7 @@ class HeadJob:
         if first is not None and scorer.split is not None:
             self._head = scorer.begin(first)
 
-    def take(self) -> Head | None:
+    def take(self) -> EncodedPrefix | None:
         """Return what has been computed; what has not, never will be."""
         head, self._first, self._head = self._head, None, None
         return head
@@ -47,12 +47,12 @@ class HeadStart:
     """Watches over the clips that are not over, and has each one's head computed once; for one thread.
 
     Args:
-        head_frames: sampled frames that the head takes: ``scorer.split.head_frames``.
+        prefix_frames: sampled frames that the head takes: ``scorer.split.prefix_frames``.
         offer: gives a job to the engine, which runs it when nothing else waits; must not block, and may refuse.
     """
 
-    def __init__(self, head_frames: int, offer: Callable[[Callable[[Scorer], None]], bool]) -> None:
-        self._head_frames, self._offer = head_frames, offer
+    def __init__(self, prefix_frames: int, offer: Callable[[Callable[[Scorer], None]], bool]) -> None:
+        self._head_frames, self._offer = prefix_frames, offer
         self._jobs: dict[Window, HeadJob] = {}
 
     def update(self, ring: FrameRing, windows: Iterable[Window]) -> None:

@@ -314,7 +314,7 @@ class LiveSession:
 
 def _head_start(engine: EngineThread) -> HeadStart | None:
     split = engine.scorer.split
-    return None if split is None else HeadStart(split.head_frames, engine.offer)
+    return None if split is None else HeadStart(split.prefix_frames, engine.offer)
 
 
 def _transitions(record: Record) -> Sequence[int]:

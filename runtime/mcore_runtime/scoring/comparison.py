@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mcore.common.conformal import Calibration
 from mcore.diving import DiveNumber
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import ExemplarComparison, spread
 
 
@@ -42,7 +42,7 @@ class Comparison:
         *,
         any_exemplar: bool = False,
         limit: int | None = None,
-        calibration: BankCalibration | None = None,
+        calibration: ConformalIntervals | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 

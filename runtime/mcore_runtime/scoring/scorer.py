@@ -20,14 +20,14 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
-from mcore_runtime.backends.split import SPLIT_BACKENDS, SplitBackbone, open_split
+from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.comparison import Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
-from mcore_runtime.scoring.streaming import Head, encode_head, encode_rest
+from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
 _HEAD_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
 
@@ -66,8 +66,8 @@ class Scorer:
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
-        self.calibration = None if exemplars is None else exemplars.calibration
-        self.split: SplitBackbone | None = None
+        self.calibration = None if exemplars is None else exemplars.conformal
+        self.split: StreamingBackbone | None = None
         self.no_split: str | None = None if streaming else "it was not asked for"
         try:
             self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
@@ -175,7 +175,7 @@ class Scorer:
         *,
         video: VideoFacts | None = None,
         began: float | None = None,
-        head: Head | None = None,
+        head: EncodedPrefix | None = None,
     ) -> DiveScore:
         """Score a clip that is already in memory.
 
@@ -185,7 +185,7 @@ class Scorer:
             video: where the clip came from, for the record; None: what the clip itself knows.
             began: ``time.perf_counter()`` when work on this dive began; None: now.
             head: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
-                does not. ``timing_ms`` has ``backbone_head`` if it was used: milliseconds spent beforehand.
+                does not. ``timing_ms`` has ``backbone_prefix`` if it was used: milliseconds spent beforehand.
 
         Raises:
             BackendError: the engine computed something that is not a number.
@@ -202,7 +202,7 @@ class Scorer:
         if not (np.isfinite(predicted).all() and np.isfinite(stage_deltas).all()):
             raise BackendError(
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
-                f"with: mcore-export {self.bundle.path} --verify --backend {self.backend.name}"
+                f"with: mcore-bundle verify {self.bundle.path} --backend {self.backend.name}"
             )
         interval = comparison.interval(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
@@ -231,30 +231,30 @@ class Scorer:
             interval_level=interval.level,
         )
 
-    def begin(self, first: NDArray[np.uint8]) -> Head:
+    def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:
         """Compute what can be computed of a clip that is not over; needs ``self.split``.
 
         Args:
-            first: (H, h, w, 3) uint8 RGB, resized: what the clip's first ``self.split.head_frames`` sampled frames will
-                be.
+            first: (H, h, w, 3) uint8 RGB, resized: what the clip's first ``self.split.prefix_frames`` sampled frames
+                will be.
         """
         if self.split is None:
             raise RuntimeError(f"this scorer has no backbone in two parts: {self.no_split}")
         # Contiguous, so that the frames that are cropped away can be freed.
-        return encode_head(self.split, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config)
+        return encode_prefix(self.split, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config)
 
     def _open_split(self, threads: int | None) -> None:
-        if self.backend.name not in SPLIT_BACKENDS:
+        if self.backend.name not in STREAMING_BACKENDS:
             self.no_split = f"{self.backend.name} does not run a backbone in two parts"
-        elif self.bundle.graphs(self.precision).split is None:
+        elif self.bundle.graphs(self.precision).streaming is None:
             self.no_split = f"the bundle has no {self.precision} backbone in two parts"
         else:
-            self.split = open_split(self.bundle.graphs(self.precision), self.backend.name, threads=threads)
+            self.split = open_streaming(self.bundle.graphs(self.precision), self.backend.name, threads=threads)
 
-    def _encode(self, frames: NDArray[np.uint8], head: Head | None) -> tuple[EncodedClip, bool]:
+    def _encode(self, frames: NDArray[np.uint8], head: EncodedPrefix | None) -> tuple[EncodedClip, bool]:
         """Encode (T, c, c, 3) RGB, from the head on if it is this clip's, and say whether it was."""
         if self.split is not None and head is not None and head.begins(frames):
-            return encode_rest(self.backend, self.split, head, frames, self.clip_config), True
+            return encode_suffix(self.backend, self.split, head, frames, self.clip_config), True
         began = time.perf_counter()
         pixels = normalise(frames, self.clip_config)  # (3, T, c, c)
         preprocess_ms = (time.perf_counter() - began) * 1e3

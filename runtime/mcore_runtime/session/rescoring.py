@@ -9,7 +9,7 @@ from typing import Any
 from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.scoring.scorer import Scorer, video_facts
-from mcore_runtime.scoring.streaming import Head
+from mcore_runtime.scoring.streaming import EncodedPrefix, was_begun_early
 
 _AGAIN = "scored again"
 
@@ -88,12 +88,12 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
         )
 
 
-def _begun_as_before(scorer: Scorer, record: Mapping[str, Any], clip: SampledClip) -> Head | None:
+def _begun_as_before(scorer: Scorer, record: Mapping[str, Any], clip: SampledClip) -> EncodedPrefix | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
     result = record.get("result")
-    if scorer.split is None or not isinstance(result, Mapping) or "backbone_head" not in result.get("timing_ms", {}):
+    if scorer.split is None or not isinstance(result, Mapping) or not was_begun_early(result.get("timing_ms", {})):
         return None
-    return scorer.begin(clip.frames[: scorer.split.head_frames])
+    return scorer.begin(clip.frames[: scorer.split.prefix_frames])
 
 
 def _before(record: Mapping[str, Any]) -> str:

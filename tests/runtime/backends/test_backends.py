@@ -160,6 +160,6 @@ def test_auto_says_which_engine_could_be_built_here(tiny_bundle: Path, monkeypat
     monkeypatch.setattr(flavours, "load_flavour", lambda kind: SimpleNamespace(title="TensorRT 10.3.0"))
     monkeypatch.setattr(devices, "find_gpu", lambda otherwise: ("sm87", "Orin"))
     backend, _ = open_variant(variants(tiny_bundle))
-    expected = r"TensorRT 10.3.0 and Orin are here, but .* mcore-export .* --engine tensorrt --precision fp16"
+    expected = r"TensorRT 10.3.0 and Orin are here, but .* mcore-bundle engine .* --kind tensorrt --precision fp16"
     assert re.match(expected, backend.notes[0])
     backend.close()

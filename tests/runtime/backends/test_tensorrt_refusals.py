@@ -53,7 +53,7 @@ def test_an_engine_of_something_else_is_never_touched(
     with pytest.raises(BackendError, match=message) as caught:
         jetson.open(bundle_copy, **changes)
     assert str(caught.value).endswith(
-        f"Build it here with: mcore-export {bundle_copy} --engine tensorrt --precision fp32"
+        f"Build it here with: mcore-bundle engine {bundle_copy} --kind tensorrt --precision fp32"
     )
     assert jetson.trt.loads == 0
     assert jetson.gpu.leaks() == {}
@@ -61,7 +61,7 @@ def test_an_engine_of_something_else_is_never_touched(
 
 def test_the_command_names_the_precision(jetson: Machine, bundle_copy: Path) -> None:
     graphs = dataclasses.replace(Bundle.open(bundle_copy).graphs(), variant="fp16")
-    with pytest.raises(BackendError, match=r"--engine tensorrt --precision fp16$"):
+    with pytest.raises(BackendError, match=r"--kind tensorrt --precision fp16$"):
         TensorRtBackend(graphs, "tensorrt")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcore.common.errors import BundleError
@@ -21,6 +21,7 @@ STRIPS = {
 }
 
 
+@settings(deadline=None)  # the first case loads torch
 @given(st.data())
 def test_moments_are_the_frames_closest_to_the_tokens(data: st.DataObject) -> None:
     torch = pytest.importorskip("torch", reason="the definition is in PyTorch")

@@ -208,7 +208,7 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
             job(scorer)
             return True
 
-        head_start = None if scorer.split is None else HeadStart(scorer.split.head_frames, at_once)
+        head_start = None if scorer.split is None else HeadStart(scorer.split.prefix_frames, at_once)
         pipeline = LivePipeline(
             source if shown is None else cast("Source", _Lossy(source, shown)),
             scorer.clip_config,
@@ -226,7 +226,7 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
 
 def test_a_dive_in_a_stream_is_begun_early_and_scores_the_same(video: Path, split_bundle: Path) -> None:
     early, whole = (watch(video, split_bundle, streaming=streaming) for streaming in (True, False))
-    assert early.timing_ms["backbone_head"] > 0
+    assert early.timing_ms["backbone_prefix"] > 0
     assert early.notes == whole.notes == ()
     assert early.score == pytest.approx(whole.score, abs=1e-4)
     assert early.transitions_s == whole.transitions_s
@@ -238,7 +238,7 @@ def test_a_dive_whose_last_frames_are_lost_is_computed_whole(video: Path, split_
     lost = (147, 148, 149)
     result = watch(video, split_bundle, streaming=True, shown=lambda frame: frame.sequence not in lost)
     whole = watch(video, split_bundle, streaming=False, shown=lambda frame: frame.sequence not in lost)
-    assert "backbone_head" not in result.timing_ms
+    assert "backbone_prefix" not in result.timing_ms
     assert any("computed again" in note for note in result.notes)
     assert result.score == whole.score
 
@@ -246,7 +246,7 @@ def test_a_dive_whose_last_frames_are_lost_is_computed_whole(video: Path, split_
 def test_a_frame_lost_on_the_way_moves_no_sample_before_it(video: Path, split_bundle: Path) -> None:
     """The clip is then sampled by time, and the head stays what it was."""
     result = watch(video, split_bundle, streaming=True, shown=lambda frame: frame.sequence != 140)
-    assert "backbone_head" in result.timing_ms
+    assert "backbone_prefix" in result.timing_ms
 
 
 def test_the_clip_is_over_with_its_last_frame(video: Path, tiny_bundle: Path) -> None:
@@ -285,4 +285,4 @@ def test_a_dive_that_was_begun_early_is_scored_again_in_two_parts(split_bundle: 
             record = {"number": 1, "status": "scored", "dive_number": "407C", "result": result.to_json()}
             again = rescored(scorer, record, clip)["result"]
             assert again["score"] == result.score
-            assert ("backbone_head" in again["timing_ms"]) == (head is not None)
+            assert ("backbone_prefix" in again["timing_ms"]) == (head is not None)

@@ -15,7 +15,7 @@ from rich.console import Console
 from mcore.common.conformal import Calibration
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore_runtime import Scorer
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
 from mcore_runtime.scoring.command import main
 from mcore_runtime.scoring.table import print_scores
@@ -54,7 +54,7 @@ def test_table_says_of_which_kind_each_interval_is(
     absent: str,
 ) -> None:
     same, other = (None if width is None else Calibration(0.8, width, 30) for width in half_widths)
-    folder = calibrated(tiny_bundle, tmp_path / "bundle", BankCalibration(same, other, "dives.jsonl", "val"))
+    folder = calibrated(tiny_bundle, tmp_path / "bundle", ConformalIntervals(same, other, "dives.jsonl", "val"))
     text = io.StringIO()
     with Scorer(folder, "onnxruntime") as scorer:
         outcomes = [

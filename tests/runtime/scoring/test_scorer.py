@@ -20,7 +20,7 @@ from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserErr
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import DiveScore
 from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
 
@@ -70,7 +70,7 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
     assert any("spread is unknown" in note for note in result.notes)
 
 
-CALIBRATION = BankCalibration(
+CALIBRATION = ConformalIntervals(
     same_number=Calibration(0.8, 4.0, 30), other_numbers=Calibration(0.8, 9.0, 30), source="dives.jsonl", split="val"
 )
 
@@ -93,7 +93,7 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     tmp_path: Path,
     dive_number: str | None,
     num_exemplars: int | None,
-    calibration: BankCalibration,
+    calibration: ConformalIntervals,
     half_width: float | None,
 ) -> None:
     folder = calibrated(tiny_bundle, tmp_path / "bundle", calibration)
@@ -112,13 +112,13 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def calibrated(bundle: Path, folder: Path, calibration: BankCalibration) -> Path:
+def calibrated(bundle: Path, folder: Path, calibration: ConformalIntervals) -> Path:
     """A copy of a bundle with a calibration."""
     shutil.copytree(bundle, folder)
     manifest = Bundle.open(folder).manifest
     fp32 = manifest.variants["fp32"]
     assert fp32.exemplars is not None
-    exemplars = dataclasses.replace(fp32.exemplars, calibration=calibration)
+    exemplars = dataclasses.replace(fp32.exemplars, conformal=calibration)
     write_manifest(
         folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
     )
@@ -183,7 +183,7 @@ def test_a_score_that_is_not_a_number_is_an_error(
             return np.where(np.arange(len(delta)) == 1, np.nan, delta), shares
 
         monkeypatch.setattr(scorer.backend, "regressor", overflow)
-        with pytest.raises(BackendError, match=rf"not numbers.*--verify --backend {scorer.backend.name}"):
+        with pytest.raises(BackendError, match=rf"not numbers.*mcore-bundle verify .* --backend {scorer.backend.name}"):
             scorer.score(dive_video, "407C")
 
 
@@ -195,7 +195,7 @@ def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_vi
     write_manifest(bundle_copy, manifest)
     with Scorer(bundle_copy) as scorer:
         assert scorer.encode(np.zeros((3, 8, 12, 12), np.float32)).tokens.shape == (6, 8)
-        with pytest.raises(BundleError, match=r"no exemplars.*mcore-export .* --exemplars"):
+        with pytest.raises(BundleError, match=r"no exemplars.*mcore-bundle exemplars"):
             scorer.score(dive_video, "407C")
 
 
@@ -246,11 +246,10 @@ def test_graphs_of_another_signature_are_refused(bundle_copy: Path) -> None:
 
 def _rehash(bundle: Path) -> Path:
     """Make a changed bundle consistent again, as a careless exporter would."""
-    import json
 
     from mcore_runtime.bundle.manifest import BundleManifest
 
-    write_manifest(bundle, BundleManifest.from_json(json.loads((bundle / "manifest.json").read_text())))
+    write_manifest(bundle, BundleManifest.from_json((bundle / "manifest.json").read_bytes()))
     return bundle
 
 

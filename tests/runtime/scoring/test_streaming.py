@@ -12,7 +12,7 @@ import pytest
 from mcore.video import SampledClip, sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError
-from mcore_runtime.backends.split import open_split
+from mcore_runtime.backends.streaming import open_streaming
 from mcore_runtime.bundle.folder import Bundle
 from tests.runtime.conftest import HEAD_FRAMES, MODEL
 
@@ -32,12 +32,12 @@ def test_a_clip_that_was_begun_scores_the_same(engine: str, split_bundle: Path, 
         assert scorer.no_split is None
         comparison = scorer.select("407C")
         whole = scorer.score_clip(clip, comparison)
-        begun = scorer.score_clip(clip, comparison, head=scorer.begin(clip.frames[: scorer.split.head_frames]))
+        begun = scorer.score_clip(clip, comparison, head=scorer.begin(clip.frames[: scorer.split.prefix_frames]))
     assert begun.score == pytest.approx(whole.score, abs=1e-4)
     assert begun.transitions == whole.transitions
     assert begun.notes == whole.notes == ()
-    assert begun.timing_ms["backbone_head"] > 0
-    assert "backbone_head" not in whole.timing_ms
+    assert begun.timing_ms["backbone_prefix"] > 0
+    assert "backbone_prefix" not in whole.timing_ms
     assert "preprocess" not in {**begun.timing_ms, **whole.timing_ms}
 
 
@@ -53,8 +53,8 @@ def test_the_head_of_another_clip_is_not_used(split_bundle: Path, clip: SampledC
         right = scorer.score_clip(clip, comparison, head=scorer.begin(outside[:HEAD_FRAMES]))
     assert wrong.score == whole.score
     assert any("computed again" in note for note in wrong.notes)
-    assert "backbone_head" not in wrong.timing_ms
-    assert "backbone_head" in right.timing_ms
+    assert "backbone_prefix" not in wrong.timing_ms
+    assert "backbone_prefix" in right.timing_ms
 
 
 def test_the_tail_goes_on_from_the_head(split_bundle: Path, clip: SampledClip) -> None:
@@ -78,20 +78,21 @@ def test_a_scorer_says_why_it_cannot_begin_early(tiny_bundle: Path, split_bundle
 
 
 def test_a_part_that_is_not_what_the_manifest_says_is_refused(split_bundle: Path) -> None:
-    split = Bundle.open(split_bundle).graphs().split
+    split = Bundle.open(split_bundle).graphs().streaming
     assert split is not None
-    other = {"backbone_head": "backbone_tail.onnx", "backbone_tail": "backbone_head.onnx"}
+    other = {"backbone_prefix": "backbone_suffix.onnx", "backbone_suffix": "backbone_prefix.onnx"}
     swapped = {part: dataclasses.replace(graph, file=other[part]) for part, graph in split.graphs.items()}
-    graphs = dataclasses.replace(Bundle.open(split_bundle).graphs(), split=dataclasses.replace(split, graphs=swapped))
+    record = dataclasses.replace(split, graphs=swapped)
+    graphs = dataclasses.replace(Bundle.open(split_bundle).graphs(), streaming=record)
     with pytest.raises(BackendError, match="Export the bundle again"):
-        open_split(graphs, "onnxruntime")
+        open_streaming(graphs, "onnxruntime")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_closed_backbone_says_so(engine: str, split_bundle: Path) -> None:
     pytest.importorskip(engine)
-    with closing(open_split(Bundle.open(split_bundle).graphs(), engine, threads=1)) as split:
-        shape = (1, 3, split.head_frames, MODEL.clip.crop_size, MODEL.clip.crop_size)
-        assert split.head(np.zeros(shape, np.float32)).shape == (1, HEAD_FRAMES * 8)
+    with closing(open_streaming(Bundle.open(split_bundle).graphs(), engine, threads=1)) as split:
+        shape = (1, 3, split.prefix_frames, MODEL.clip.crop_size, MODEL.clip.crop_size)
+        assert split.prefix(np.zeros(shape, np.float32)).shape == (1, HEAD_FRAMES * 8)
     with pytest.raises(RuntimeError, match="closed"):
-        split.head(np.zeros(shape, np.float32))
+        split.prefix(np.zeros(shape, np.float32))

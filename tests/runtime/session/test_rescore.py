@@ -168,11 +168,11 @@ def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
     ):
         assert scorer.split is not None
         clip = noise(1)
-        head = scorer.begin(clip.frames[: scorer.split.head_frames])
+        head = scorer.begin(clip.frames[: scorer.split.prefix_frames])
         result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), head=head)
         whole = record(1, status="scored", result=result.to_json(), start_s=1.0, end_s=4.0)
         assert store.save_dive(whole, clip) is None
     assert main([str(tmp_path / "s"), "--all"]) == 0
     again = read_session(tmp_path / "s").dives[0]["result"]
-    assert "backbone_head" in again["timing_ms"]
+    assert "backbone_prefix" in again["timing_ms"]
     assert essence(again) == essence(read_session(tmp_path / "s").revisions[1][0].record["result"])

@@ -39,4 +39,4 @@ def choose_engine(graphs: GraphSet, kind: str, version: str, target: str) -> Eng
 
 def build_command(graphs: GraphSet, kind: str) -> str:
     """Say which command builds an engine from these graphs."""
-    return f"Build it here with: mcore-export {graphs.folder} --engine {kind} --precision {graphs.variant}"
+    return f"Build it here with: mcore-bundle engine {graphs.folder} --kind {kind} --precision {graphs.variant}"

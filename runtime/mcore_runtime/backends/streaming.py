@@ -1,4 +1,4 @@
-"""The backbone in two parts on an inference engine: its head runs before a clip is over, its tail afterwards."""
+"""The streaming backbone on an inference engine: its prefix runs before a clip is over, its suffix afterwards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from mcore.common.errors import UserError
 from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray
-from mcore_runtime.bundle.records import SPLIT_PARTS, GraphRecord, GraphSet
+from mcore_runtime.bundle.records import STREAMING_PARTS, GraphRecord, GraphSet
 
-SPLIT_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
+STREAMING_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
 """Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
 
 
@@ -24,29 +24,29 @@ class LoadedGraphs(Protocol):
         """Free the engine's memory; no call may follow."""
 
 
-class SplitBackbone:
-    """Runs the two parts of a backbone; not to be shared between threads.
+class StreamingBackbone:
+    """Runs prefix and suffix of a backbone; not to be shared between threads.
 
-    Shapes: T frames of a clip, H of them in the head, D features, N numbers handed over, c pixels.
+    Shapes: T frames of a clip, H of them in the prefix, D features, N numbers handed over, c pixels.
 
     Args:
-        graphs: the loaded parts.
-        head_frames: H.
+        graphs: both, loaded.
+        prefix_frames: H.
     """
 
-    def __init__(self, graphs: LoadedGraphs, head_frames: int) -> None:
+    def __init__(self, graphs: LoadedGraphs, prefix_frames: int) -> None:
         self._graphs = graphs
-        self.head_frames = head_frames
-        """Sampled frames that the head takes."""
+        self.prefix_frames = prefix_frames
+        """Sampled frames that the prefix takes."""
 
-    def head(self, first: FloatArray) -> FloatArray:
-        """Turn a clip's first frames (1, 3, H, c, c), normalised RGB, into what the tail needs (1, N)."""
-        state: FloatArray = self._graphs.run(SPLIT_PARTS[0], {"first": first}, ["state"])[0]
+    def prefix(self, first: FloatArray) -> FloatArray:
+        """Turn a clip's first frames (1, 3, H, c, c), normalised RGB, into what the suffix needs (1, N)."""
+        state: FloatArray = self._graphs.run(STREAMING_PARTS[0], {"first": first}, ["state"])[0]
         return state
 
-    def tail(self, last: FloatArray, state: FloatArray) -> FloatArray:
-        """Turn the last frames (1, 3, T - H, c, c) and the head's result (1, N) into features (1, T, D)."""
-        features: FloatArray = self._graphs.run(SPLIT_PARTS[1], {"last": last, "state": state}, ["features"])[0]
+    def suffix(self, last: FloatArray, state: FloatArray) -> FloatArray:
+        """Turn the last frames (1, 3, T - H, c, c) and the prefix's result (1, N) into features (1, T, D)."""
+        features: FloatArray = self._graphs.run(STREAMING_PARTS[1], {"last": last, "state": state}, ["features"])[0]
         return features
 
     def close(self) -> None:
@@ -54,8 +54,8 @@ class SplitBackbone:
         self._graphs.close()
 
 
-def open_split(graphs: GraphSet, backend: str, *, threads: int | None = None) -> SplitBackbone:
-    """Load a backbone in two parts.
+def open_streaming(graphs: GraphSet, backend: str, *, threads: int | None = None) -> StreamingBackbone:
+    """Load a streaming backbone.
 
     Args:
         graphs: one precision's graphs.
@@ -66,16 +66,16 @@ def open_split(graphs: GraphSet, backend: str, *, threads: int | None = None) ->
         UserError: it was not exported, or this engine does not run it.
         BackendError: the engine cannot load it.
     """
-    split = graphs.split
-    if split is None:
+    record = graphs.streaming
+    if record is None:
         raise UserError(
-            f"the bundle has no {graphs.variant} backbone in two parts; export it again, without --no-split"
+            f"the bundle has no {graphs.variant} streaming backbone; export it again, without --no-streaming"
         )
-    if backend not in SPLIT_BACKENDS:
+    if backend not in STREAMING_BACKENDS:
         raise BackendError(
-            f"{backend} does not run a backbone in two parts, only {', '.join(SPLIT_BACKENDS)} do; whole clips it does"
+            f"{backend} does not run a streaming backbone, only {', '.join(STREAMING_BACKENDS)} do; whole clips it does"
         )
-    return SplitBackbone(open_graphs(graphs.folder, split.graphs, backend, threads), split.head_frames)
+    return StreamingBackbone(open_graphs(graphs.folder, record.graphs, backend, threads), record.prefix_frames)
 
 
 def open_graphs(folder: Path, records: Mapping[str, GraphRecord], backend: str, threads: int | None) -> LoadedGraphs:
@@ -84,7 +84,7 @@ def open_graphs(folder: Path, records: Mapping[str, GraphRecord], backend: str, 
     Args:
         folder: that the records' file names start from.
         records: the graphs.
-        backend: one of ``SPLIT_BACKENDS``.
+        backend: one of ``STREAMING_BACKENDS``.
         threads: CPU threads of one operator; None: the engine's own choice.
 
     Raises:

@@ -13,11 +13,11 @@ import pytest
 from mcore.common.conformal import LEAST_DIVES, Calibration, calibrate
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
 from mcore.evaluate import main as evaluate
-from mcore_export.cli import main
+from mcore_export.bundle_command import main
 from mcore_export.exemplars.conformal import at_least_as_wide
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import BankCalibration
+from mcore_runtime.bundle.records import ConformalIntervals
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
@@ -39,14 +39,14 @@ def many_dives(dives: Path) -> Path:
 @pytest.fixture(scope="module")
 def calibrated(bundle: Path, many_dives: Path) -> Path:
     out = bundle.parent / "calibrated"
-    assert main([str(bundle), "--exemplars", str(many_dives), "--out", str(out)]) == 0
+    assert main(["exemplars", str(bundle), "--dives", str(many_dives), "--out", str(out)]) == 0
     return out
 
 
-def calibration(bundle: Path) -> BankCalibration | None:
+def calibration(bundle: Path) -> ConformalIntervals | None:
     exemplars = Bundle.open(bundle).manifest.variants["fp32"].exemplars
     assert exemplars is not None
-    return exemplars.calibration
+    return exemplars.conformal
 
 
 def errors(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> tuple[list[float], list[float]]:
@@ -106,8 +106,8 @@ def test_evaluation_with_shared_exemplars_is_the_bundles(
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--exemplars", "{few}"], "has 0 val dives, and at least 20 are needed"),
-        (["--exemplars", "{many}", "--exemplar-split", "val"], "has 20 val dives, and they are the exemplars"),
+        (["--dives", "{few}"], "has 0 val dives, and at least 20 are needed"),
+        (["--dives", "{many}", "--split", "val"], "has 20 val dives, and they are the exemplars"),
     ],
 )
 def test_without_dives_of_their_own_there_is_no_interval(
@@ -115,13 +115,13 @@ def test_without_dives_of_their_own_there_is_no_interval(
     flags: list[str], reason: str,
 ) -> None:  # fmt: skip
     given = [flag.format(few=dives, many=many_dives) for flag in flags]
-    assert main([str(bundle), "--out", str(tmp_path / "new"), *given]) == 0
+    assert main(["exemplars", str(bundle), "--out", str(tmp_path / "new"), *given]) == 0
     assert reason in capsys.readouterr().out
     assert calibration(tmp_path / "new") is None
 
 
 def test_listing_says_how_sure_scores_are(bundle: Path, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(calibrated), "--list"]) == 0
+    assert main(["show", str(calibrated)]) == 0
     assert "80 % interval: " in capsys.readouterr().out
-    assert main([str(bundle), "--list"]) == 0
-    assert "no calibrated interval: scores come with the exemplars' spread" in capsys.readouterr().out
+    assert main(["show", str(bundle)]) == 0
+    assert "no conformal interval: scores come with the range of the exemplars" in capsys.readouterr().out

@@ -16,14 +16,14 @@ from mcore.config import ModelConfig, ShiftKind
 from mcore.network.backbone import RegNetY
 from mcore.network.model import MCoRe
 from mcore_export.graphs import cpu_layout as tiles
-from mcore_export.graphs.cpu_layout import TiledBackboneGraph, describe_tiles, plan_tiles
-from mcore_export.graphs.folded import lean_backbone
-from mcore_export.graphs.onnx import export_graphs
-from mcore_export.graphs.wide_groups import widened
+from mcore_export.graphs.cpu_layout import CpuBackbone, describe_cpu_layout, plan_tiles
+from mcore_export.graphs.folded import folded_backbone
+from mcore_export.graphs.onnx import export_graphs, graph_modules
+from mcore_export.graphs.wide_groups import with_wide_groups
 from mcore_export.parity.compare import compare
-from mcore_export.parity.expected import GateClip, expect
+from mcore_export.parity.expected import ParityClip, expect
 from mcore_runtime.backends import open_backend
-from mcore_runtime.bundle.records import PARTS, GateLimits, GraphSet, standard_graphs
+from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
@@ -47,9 +47,9 @@ def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("num_frames", [2, 12, 13])
 @torch.no_grad()
-def test_lean_backbone_is_the_same_function(backbone: RegNetY, num_frames: int) -> None:
+def test_folded_backbone_is_the_same_function(backbone: RegNetY, num_frames: int) -> None:
     x = clip(num_frames)
-    assert relative(lean_backbone(backbone)(x), backbone(x)) < FLOAT64
+    assert relative(folded_backbone(backbone)(x), backbone(x)) < FLOAT64
 
 
 @torch.no_grad()
@@ -57,9 +57,9 @@ def test_folding_the_default_network_loses_nothing_in_float32() -> None:
     model = random_model(MCoRe())
     x = clip(4, torch.float32)
     exact = copy.deepcopy(model.backbone).double()(x.double())
-    folded = relative(lean_backbone(model.backbone)(x).double(), exact)
+    folded = relative(folded_backbone(model.backbone)(x).double(), exact)
     assert folded < FLOAT32
-    assert relative(lean_backbone(copy.deepcopy(model.backbone).double())(x.double()), exact) < FLOAT64
+    assert relative(folded_backbone(copy.deepcopy(model.backbone).double())(x.double()), exact) < FLOAT64
 
 
 @torch.no_grad()
@@ -67,10 +67,10 @@ def test_the_users_model_is_left_alone(backbone: RegNetY) -> None:
     before = copy.deepcopy(backbone.state_dict())
     x = clip(6)
     expected = backbone(x)
-    lean = lean_backbone(backbone)
-    for parameter in lean.parameters():
+    folded = folded_backbone(backbone)
+    for parameter in folded.parameters():
         parameter.mul_(0.5)
-    for buffer in lean.buffers():
+    for buffer in folded.buffers():
         buffer.mul_(2)
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
     assert torch.equal(backbone(x), expected)
@@ -86,7 +86,7 @@ def test_a_wrong_fold_would_be_seen(backbone: RegNetY) -> None:
             continue
         kept = value.clone()
         value.mul_(1.01)
-        assert relative(lean_backbone(backbone)(x), expected) > 1e3 * FLOAT64, name
+        assert relative(folded_backbone(backbone)(x), expected) > 1e3 * FLOAT64, name
         value.copy_(kept)
 
 
@@ -106,16 +106,16 @@ def test_exported_backbone_has_no_norms_but_the_gates_and_reorders_no_weight(
 def test_opset_17_is_written_as_17_and_computes_the_same(tiny_config: ModelConfig, tmp_path: Path) -> None:
     model = random_model(MCoRe(tiny_config))
     records = standard_graphs(tiny_config)
-    for _, path in export_graphs(model, records, tmp_path, 17):
+    for _, path in export_graphs(graph_modules(model, "fp32"), records, tmp_path, 17):
         proto = onnx.load(path)
         assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
         onnx.checker.check_model(proto, full_check=True)
     size = (tiny_config.clip.num_frames, tiny_config.clip.crop_size, tiny_config.clip.crop_size, 3)
     noise = [np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8) for seed in range(3)]
-    clips = [GateClip(frames, 50.0) for frames in noise]
+    clips = [ParityClip(frames, 50.0) for frames in noise]
     graphs = GraphSet(tmp_path, records, dict.fromkeys(records, "fp32"))
     with closing(open_backend(graphs, "onnxruntime")) as backend:
-        rows = compare(backend, expect(model, clips), GateLimits())
+        rows = compare(backend, expect(model, clips), ParityLimits())
     assert [row for row in rows if not row.passed] == []
 
 
@@ -130,20 +130,20 @@ def test_no_constant_is_left_to_be_computed(bundle: Path) -> None:
 
 @pytest.mark.parametrize("lanes", [16, 32])
 @torch.no_grad()
-def test_widened_groups_compute_the_same(tiny_config: ModelConfig, lanes: int) -> None:
+def test_wide_groups_compute_the_same(tiny_config: ModelConfig, lanes: int) -> None:
     config = dataclasses.replace(tiny_config.backbone, widths=(24, 40))  # 3 and 5 groups of 8: both get new channels
     model = random_model(MCoRe(dataclasses.replace(tiny_config, backbone=config))).double()
-    wide, x = widened(model, lanes), clip(6)
+    wide, x = with_wide_groups(model, lanes), clip(6)
     convolutions = [module for module in wide.backbone.modules() if isinstance(module, torch.nn.Conv2d)]
     assert {c.weight.shape[1] for c in convolutions if c.groups > 2 or c.weight.shape[2:] == (3, 3)} >= {lanes}
     assert relative(wide.features(x), model.features(x)) < FLOAT64
-    assert relative(lean_backbone(wide.backbone)(x), model.features(x)) < FLOAT64
+    assert relative(folded_backbone(wide.backbone)(x), model.features(x)) < FLOAT64
 
 
 @torch.no_grad()
 def test_groups_that_do_not_fit_stay(tiny_config: ModelConfig) -> None:
     model = random_model(MCoRe(tiny_config))
-    same = widened(model, 12)
+    same = with_wide_groups(model, 12)
     assert [p.shape for p in same.parameters()] == [p.shape for p in model.parameters()]
 
 
@@ -159,7 +159,7 @@ def test_tiles_compute_the_same(
     side, channels = tiny_config.clip.crop_size // 2, tiny_config.backbone.widths[0]
     monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
     monkeypatch.setattr(tiles, "TILE_BYTES", frames * 4 * channels * side**2)
-    graph, x = TiledBackboneGraph(model), clip(tiny_config.clip.num_frames)
+    graph, x = CpuBackbone(model), clip(tiny_config.clip.num_frames)
     assert graph.num_tiled == sum(tiny_config.backbone.depths)
     assert len(graph.sizes) == -(-tiny_config.clip.num_frames // frames)
     assert relative(graph(x), model.features(x)) < FLOAT64
@@ -172,22 +172,23 @@ def test_tiles_share_their_weights_and_no_bias(
     monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
     monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
     records = {"backbone": standard_graphs(tiny_config)["backbone"]}
-    ((_, path),) = export_graphs(random_model(MCoRe(tiny_config)), records, tmp_path, 17, tiled=True)
+    modules = graph_modules(random_model(MCoRe(tiny_config)), "fp32", for_cpu=True)
+    ((_, path),) = export_graphs(modules, records, tmp_path, 17)
     convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
     weights = [node.input[1] for node in convolutions]
     biases = [node.input[2] for node in convolutions if len(node.input) > 2]
     assert len(set(weights)) < len(weights)
     assert len(set(biases)) == len(biases)
     added = {node.input[1] for node in convolutions if len(node.input) == 2}
-    assert {name.removesuffix(".weight").rsplit(".", 1)[-1] for name in added} == {"spread", "change"}
+    assert {name.removesuffix(".weight").rsplit(".", 1)[-1] for name in added} == {"per_channel", "change"}
 
 
 def test_what_fits_into_a_cache_is_not_tiled(tiny_config: ModelConfig) -> None:
-    tiny = lean_backbone(MCoRe(tiny_config).backbone)
+    tiny = folded_backbone(MCoRe(tiny_config).backbone)
     assert plan_tiles(tiny, tiny_config.clip) == (0, [tiny_config.clip.num_frames])
-    assert describe_tiles(MCoRe(tiny_config)).startswith("for CPUs: no tiles")
+    assert describe_cpu_layout(MCoRe(tiny_config)).startswith("for CPUs: no tiles")
     full = MCoRe()
-    assert plan_tiles(lean_backbone(widened(full).backbone), full.config.clip) == (2, [6] * 16)
-    assert describe_tiles(widened(full)) == "for CPUs: stem and 2 blocks in 16 tiles of at most 6 frames"
+    assert plan_tiles(folded_backbone(with_wide_groups(full).backbone), full.config.clip) == (2, [6] * 16)
+    assert describe_cpu_layout(with_wide_groups(full)) == "for CPUs: stem and 2 blocks in 16 tiles of at most 6 frames"
     larger = dataclasses.replace(full.config.clip, resize_height=400, resize_width=224, crop_size=224)
-    assert plan_tiles(lean_backbone(widened(full).backbone), larger) == (3, [1] * 96)
+    assert plan_tiles(folded_backbone(with_wide_groups(full).backbone), larger) == (3, [1] * 96)

@@ -1,0 +1,159 @@
+"""Look at a finished bundle, or give it engines, exemplars or a server's model repository. None of it needs torch.
+
+Examples:
+    mcore-bundle verify bundle
+
+    mcore-bundle engine bundle --kind tensorrt
+
+    mcore-bundle exemplars bundle --dives dives.jsonl --out bundle2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mcore.common.command_line import run_subcommand
+from mcore.common.errors import ExportError
+from mcore_export import accuracy
+from mcore_export.engines.add import EngineOptions, add_engines
+from mcore_export.exemplars.bank import BankOptions, add_exemplars
+from mcore_export.parity.compare import describe_failures
+from mcore_export.parity.verify import verify_bundle
+from mcore_export.show import show_bundle
+from mcore_export.triton import TritonOptions, plan_builder, write_triton_repository
+from mcore_runtime.backends import BackendName
+from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import Precision
+
+BundleFolder = Annotated[Path, tyro.conf.Positional]
+Force = Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])]
+
+
+@dataclass(frozen=True)
+class VerifyArguments:
+    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in it.
+
+    Writes nothing. Exit code 0: all within the limits of the export (openvino-bf16: those of int8); 1: not.
+    """
+
+    bundle: BundleFolder
+    """Folder made by mcore-export."""
+    backend: BackendName = "auto"
+    """Inference engine that runs the graphs; auto: the best that works here."""
+    precision: Precision | None = None
+    """Graphs to compare; default: those that the runtime would take."""
+
+
+@dataclass(frozen=True)
+class ShowArguments:
+    """Show what a bundle holds, and what of it this machine can run."""
+
+    bundle: BundleFolder
+    """Folder made by mcore-export."""
+
+
+@dataclass(frozen=True)
+class EngineArguments:
+    """Build TensorRT engines from a bundle's graphs and compare them with PyTorch."""
+
+    bundle: BundleFolder
+    """Folder made by mcore-export."""
+    engine: tyro.conf.OmitArgPrefixes[EngineOptions]
+    """What to build."""
+    out: Path | None = None
+    """Folder of a copy that gets them; default: the bundle itself."""
+    force: Force = False
+    """Replace a bundle that is already at --out."""
+
+
+@dataclass(frozen=True)
+class ExemplarsArguments:
+    """Write a copy of a bundle with other exemplars, encoded by the bundle's own graphs."""
+
+    bundle: BundleFolder
+    """Folder made by mcore-export."""
+    out: Path
+    """Folder of the copy."""
+    exemplars: tyro.conf.OmitArgPrefixes[BankOptions]
+    """Which dives become exemplars."""
+    force: Force = False
+    """Replace a bundle that is already at --out."""
+
+
+@dataclass(frozen=True)
+class TritonArguments:
+    """Write a model repository of Triton Inference Server; the bundle was exported with --batched."""
+
+    bundle: BundleFolder
+    """Folder made by mcore-export, with exemplars."""
+    out: Path
+    """Folder of the repository."""
+    server: tyro.conf.OmitArgPrefixes[TritonOptions] = field(default_factory=TritonOptions)
+    """How the server runs the models."""
+    tensorrt: bool = False
+    """Build TensorRT engines for this machine's GPU; default: ONNX Runtime runs the graphs."""
+    force: Force = False
+    """Replace a repository that this command wrote."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mcore-bundle``; returns 0, 1 if a graph does not compute what PyTorch did, 2 for a mistake."""
+    commands: dict[str, tuple[Any, Callable[[Any], int]]] = {
+        "verify": (VerifyArguments, _verify),
+        "show": (ShowArguments, _show),
+        "engine": (EngineArguments, _engine),
+        "exemplars": (ExemplarsArguments, _exemplars),
+        "triton": (TritonArguments, _triton),
+        "accuracy": (accuracy.Options, accuracy.run),
+    }
+    return run_subcommand(commands, prog="mcore-bundle", doc=__doc__, argv=argv)
+
+
+def _verify(arguments: VerifyArguments) -> int:
+    bundle = Bundle.open(arguments.bundle)
+    rows = verify_bundle(bundle, arguments.backend, arguments.precision, log=print)
+    if failures := describe_failures(rows):
+        raise ExportError(
+            f"on this machine the graphs of {bundle.path} do not compute what PyTorch computed: {failures}. "
+            "Do not score with them here; try another --backend"
+        )
+    print(f"{bundle.path}: computes here what PyTorch computed")
+    return 0
+
+
+def _show(arguments: ShowArguments) -> int:
+    show_bundle(Bundle.open(arguments.bundle), print)
+    return 0
+
+
+def _engine(arguments: EngineArguments) -> int:
+    made = add_engines(arguments.bundle, arguments.out, arguments.engine, force=arguments.force, log=print)
+    return _report(made)
+
+
+def _exemplars(arguments: ExemplarsArguments) -> int:
+    made = add_exemplars(arguments.bundle, arguments.out, arguments.exemplars, force=arguments.force, log=print)
+    return _report(made)
+
+
+def _triton(arguments: TritonArguments) -> int:
+    plans = plan_builder(print) if arguments.tensorrt else None
+    bundle = Bundle.open(arguments.bundle)
+    write_triton_repository(bundle, arguments.out, arguments.server, overwrite=arguments.force, log=print, plans=plans)
+    print(f"{arguments.out}: serve it with: tritonserver --model-repository={arguments.out} (docs/triton.md)")
+    return 0
+
+
+def _report(bundle: Bundle) -> int:
+    size = sum(record.bytes for record in bundle.manifest.files.values())
+    print(f"{bundle.path}: {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
