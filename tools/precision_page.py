@@ -1,11 +1,11 @@
-"""Page about precisions from bundles: how far each is from PyTorch, and what engines cost.
+"""Page about precisions from bundles: how far each is from PyTorch on each engine, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
     mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89
     mcore-bundle engine half --kind tensorrt-rtx --target sm80 sm86 sm89 --precision fp32
     mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
-    python tools/precision_page.py half int8 --write docs/results/precision.md
+    python tools/precision_page.py half int8 --write docs/precision.md
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Annotated
 import tyro
 
 from mcore.common.command_line import run_command_line
-from mcore_bench.cases.engines import engine_table
-from mcore_bench.report import format_table
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, ParityRow, Precision, VariantRecord
 
@@ -102,7 +100,7 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
     for bundle in bundles:
         if bundle.manifest.engines:
             yield from ("", "Engines, built on this machine's CPU for GPUs that it does not have:", "")
-            yield from format_table(engine_table(bundle.path, bundle.manifest.engines))
+            yield from _engine_table(bundle)
 
 
 def _parity_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:

@@ -17,7 +17,6 @@ Other benchmarks are commands of their own; mcore-bench COMMAND --help explains 
     soak           hours of a live session, as fast as the machine can
     head-start     live: time from a dive's last frame to its score, with a head start and without
     split-sizes    where a backbone is best cut in two
-    engines        sizes and build times of engines
     preprocessing  from a video frame to network input
     gpu-frames     the same on an NVIDIA GPU
 """
@@ -39,7 +38,6 @@ COMMANDS = {
     "soak": ("mcore_bench.cases.live", "SoakArguments", "measure_soak"),
     "head-start": ("mcore_bench.cases.live", "HeadStartArguments", "measure_head_start"),
     "split-sizes": ("mcore_bench.cases.split_sizes", "SplitArguments", "measure_split_sizes"),
-    "engines": ("mcore_bench.cases.engines", "EnginesArguments", "measure_engines"),
     "preprocessing": ("mcore_bench.cases.preprocessing", "PreprocessingArguments", "measure_preprocessing"),
     "gpu-frames": ("mcore_bench.cases.gpu_frames", "GpuFramesArguments", "measure_gpu_frames"),
 }

@@ -18,9 +18,6 @@ import pytest
 from mcore.common.errors import MissingDependencyError, UserError
 from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
-from mcore_bench.cases.engines import engine_table
-from mcore_bench.command import main as bench_command
-from mcore_bench.report import format_table
 from mcore_export.engines.build import build_engines
 from mcore_export.exporter import write_graphs
 from mcore_export.quantise.int8 import Accuracy, quantise
@@ -361,27 +358,3 @@ def test_a_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         build_engines(tiny["fp32"], "tensorrt", tmp_path, log=said.append)
     assert files_below(tmp_path) == []
-
-
-def test_the_table_for_the_docs(
-    tiny: dict[str, GraphSet], jetson: FakeTensorRt, tmp_path: Path, said: list[str]
-) -> None:
-    records = [build_engines(tiny[p], "tensorrt", tmp_path, log=said.append) for p in ("fp32", "fp16")]
-    megabytes = sum((tmp_path / name).stat().st_size for name in records[1].files.values()) / 1e6
-    header, _, fp32, fp16 = format_table(engine_table(tmp_path, records))
-    assert header.startswith("| engine | backbone, MB | segmenter, MB | regressor, MB | all three, MB | backbone, s |")
-    assert fp32.startswith("| tensorrt-10.3.0-sm87-fp32 | ")
-    assert f" | {megabytes:.1f} | " in fp16
-    assert fp16.endswith(f" | {sum(records[1].build_s.values()):.1f} |")
-
-
-@pytest.mark.usefixtures("rtx")
-def test_the_table_can_be_measured_without_a_gpu(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = files_below(bundle)
-    assert bench_command(["engines", str(bundle), "--targets", "sm75", "sm89"]) == 0
-    printed = capsys.readouterr().out
-    assert "fp32 for sm75: TensorRT-RTX" in printed
-    assert f"\n| tensorrt-rtx-{load_flavour('tensorrt-rtx').version}-sm89-fp32 | " in printed
-    assert files_below(bundle) == before
-    assert bench_command(["engines", str(bundle)]) == 2
-    assert "holds no engines. Build some with: mcore-bundle engine" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import tyro
 
 from mcore.common.errors import UserError
@@ -19,7 +20,8 @@ from mcore.network.model import MCoRe
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 from mcore_export.backends import cpu_backends
-from mcore_export.graphs.onnx import export_graphs, graph_modules
+from mcore_export.graphs.folded import folded_backbone
+from mcore_export.graphs.onnx import write_onnx
 from mcore_export.graphs.streaming import held_frames
 from mcore_export.graphs.streaming_export import write_parts
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_graphs, open_streaming
@@ -80,7 +82,8 @@ def check_suffixes(model: MCoRe, suffixes: Sequence[int]) -> None:
 def write_graphs(model: MCoRe, folder: Path, suffixes: Sequence[int]) -> dict[str, GraphSet]:
     """Export the whole backbone, and its two parts for every size."""
     config, record = model.config, standard_graphs(model.config)["backbone"]
-    list(export_graphs({"backbone": graph_modules(model, "fp32")["backbone"]}, {"backbone": record}, folder, 18))
+    inputs = (torch.zeros(1, 3, config.clip.num_frames, config.clip.crop_size, config.clip.crop_size),)
+    write_onnx(folded_backbone(model.backbone), inputs, record, folder / record.file, 18)
     graphs = {_WHOLE: GraphSet(folder, {"backbone": record}, {"backbone": "fp32"})}
     for size in suffixes:
         below = folder / f"suffix{size}"
