@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = "88"
+COLUMNS = "80"
 """Width of the help texts: what fits into a page of the site on a desktop."""
 _MARKER = re.compile(r"<!-- help(?:: (?P<command>[^>]+?)| of all scripts) -->")
 _RELATIVE_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
