@@ -27,6 +27,7 @@ from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 from mcore_runtime.backends import BackendName
 from mcore_runtime.detector import DetectedDive
+from mcore_runtime.scoring.streaming import was_begun_early
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
 
@@ -51,7 +52,6 @@ class DiveLine:
     status: str
     takeoff_s: float
     entry_s: float
-    found_by: str
     dropped: int
     time_to_score_ms: float | None = None
     result: DiveTiming | None = None
@@ -237,7 +237,7 @@ def measure_soak(arguments: SoakArguments) -> int:
 
 def soak_table(session: Session, meet: Meet) -> Table:
     """Return a long session in figures."""
-    detected = [DetectedDive(dive.takeoff_s, dive.entry_s, 1.0, dive.found_by) for dive in session.dives]
+    detected = [DetectedDive(dive.takeoff_s, dive.entry_s, 1.0, "body") for dive in session.dives]  # whoever found it
     pairs, alarms = match(meet.truth, detected)
     settled_mb = [memory_mb for _, memory_mb in session.settled]
     figures: dict[str, tuple[Value, str]] = {
@@ -284,7 +284,7 @@ def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
         if not scored:
             raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
         timings = [line.result.timing_ms for line in lines if line.result is not None]
-        begun = sum("backbone_prefix" in timing for timing in timings)
+        begun = sum(was_begun_early(timing) for timing in timings)
         backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
         rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
     counts = [Column(heading, "d") for heading in ("dives", "scored", "begun early")]

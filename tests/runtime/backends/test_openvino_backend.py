@@ -160,6 +160,12 @@ def test_bfloat16_is_for_the_backbone_and_says_so(
         open_backend(dataclasses.replace(graphs, variant="int8"), "openvino-bf16")
 
 
+@pytest.mark.skipif(has_bfloat16(), reason="this processor has bfloat16")
+def test_bfloat16_is_refused_where_the_processor_has_none(graphs: GraphSet) -> None:
+    with pytest.raises(BackendError, match="asked OpenVINO for bf16 on CPU, got f32"):
+        open_backend(graphs, "openvino-bf16")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_those_asked_for(graphs: GraphSet, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Any]] = []
