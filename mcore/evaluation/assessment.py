@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,8 +104,9 @@ class Outcome:
 
     def rows(self, start: int, stop: int | None) -> Outcome:
         """Return the dives of a range."""
-        columns = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Outcome(**{name: None if rows is None else rows[start:stop] for name, rows in columns.items()})
+        columns: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        cut: dict[str, Any] = {name: None if rows is None else rows[start:stop] for name, rows in columns.items()}
+        return Outcome(**cut)
 
 
 def split_figures(
