@@ -104,9 +104,9 @@ class Outcome:
 
     def rows(self, start: int, stop: int | None) -> Outcome:
         """Return the dives of a range."""
-        columns = {each.name: getattr(self, each.name) for each in fields(self)}
-        chosen: dict[str, Any] = {n: None if rows is None else rows[start:stop] for n, rows in columns.items()}
-        return Outcome(**chosen)
+        columns: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        cut: dict[str, Any] = {name: None if rows is None else rows[start:stop] for name, rows in columns.items()}
+        return Outcome(**cut)
 
 
 def split_figures(
