@@ -85,7 +85,7 @@ def write_graphs(model: MCoRe, folder: Path, tails: Sequence[int]) -> dict[str, 
         below = folder / f"tail{tail}"
         below.mkdir()
         split = write_parts(model, below, 18, "fp32", config.clip.num_frames - tail, lambda line: None)
-        graphs[f"two parts, tail of {tail}"] = GraphSet(below, {}, {}, split=split)
+        graphs[f"two parts, tail of {tail}"] = GraphSet(below, {}, {}, streaming=split)
     smallest = min(tails)
     graphs[f"chunk that ends a clip with {smallest} new frames"] = clip_of(held + smallest)
     graphs[f"window that ends a clip with {smallest} new frames"] = clip_of(2 * held + smallest)
@@ -110,8 +110,8 @@ def measure(
                     each.streaming.graphs["backbone_prefix"].inputs[0],
                     each.streaming.graphs["backbone_suffix"].inputs,
                 )
-                calls[f"{name}: head"] = _call(parts.head, noise(first.shape))
-                calls[f"{name}: tail"] = _call(parts.tail, noise(last.shape), noise(state.shape))
+                calls[f"{name}: head"] = _call(parts.prefix, noise(first.shape))
+                calls[f"{name}: tail"] = _call(parts.suffix, noise(last.shape), noise(state.shape))
             else:
                 opened = stack.enter_context(closing(open_graphs(each.folder, each.records, backend, threads)))
                 inputs = {"clip": noise(each.records["backbone"].inputs[0].shape)}
