@@ -43,7 +43,7 @@ def resolve_target(flavour: Flavour, target: str | None) -> tuple[str, str | Non
 
 def _this_gpu(flavour: Flavour) -> tuple[str, str]:
     if flavour.api.ahead_of_time:
-        return find_gpu(f"Log which GPU to build for: --target {'|'.join(flavour.targets())}")
+        return find_gpu(f"Say which GPU to build for: --target {'|'.join(flavour.targets())}")
     return find_gpu(
         f"{flavour.title} builds on the GPU that will run the engine: run the command there, which needs no torch; or "
         "build ahead of time for GeForce and RTX GPUs with: mcore-bundle engine BUNDLE --kind tensorrt-rtx --target "

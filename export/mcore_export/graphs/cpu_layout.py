@@ -139,7 +139,7 @@ def _later_tiles(tiles: Sequence[Tensor]) -> list[Tensor]:
 
 
 def describe_cpu_layout(model: MCoRe) -> str:
-    """Log in a line what becomes tiles."""
+    """Say in a line what becomes tiles."""
     num_tiled, sizes = plan_tiles(folded_backbone(model.backbone), model.config.clip)
     if not num_tiled:
         return "for CPUs: no tiles, because a clip's maps stay in a cache as they are"

@@ -52,11 +52,11 @@ class FoldedBackbone(nn.Module):
         x = self.stem(self.frames(clips))  # (T*B, C, h, w)
         for block in self.blocks:
             x = block(x, count)
-        features: Tensor = pool(x)  # (T*B, D)
+        rows = pool(x)  # (T*B, D)
         if not self.batched:
-            return features[None]
-        by_clip: Tensor = features.unflatten(0, (-1, count)).transpose(0, 1)  # (B, T, D)
-        return by_clip
+            return rows[None]
+        features: Tensor = rows.unflatten(0, (-1, count)).transpose(0, 1)  # (B, T, D)
+        return features
 
     def frames(self, clips: Tensor) -> Tensor:
         """Put the frames of clips (B, 3, T, H, W) in turn, in the backbone's dtype: (T*B, 3, H, W)."""
