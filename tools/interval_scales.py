@@ -21,7 +21,7 @@ import tyro
 from numpy.typing import NDArray
 
 from mcore.common.command_line import run_command_line
-from mcore.common.conformal import LEVEL, calibrate
+from mcore.common.conformal import LEVEL, conformal_interval
 from mcore.common.errors import UserError
 
 NUM_HALVES = 500
@@ -154,7 +154,7 @@ def measure(scale: str, first: Dives, second: Dives) -> Row:
 def _apply(scale: str, known: Dives, new: Dives) -> tuple[NDArray[np.bool_], Floats]:
     """Which new dives an interval holds, and its half width for each."""
     ratios = known.errors / known.scales()[scale]
-    found = calibrate(ratios, np.zeros_like(ratios), LEVEL)
+    found = conformal_interval(ratios, np.zeros_like(ratios), LEVEL)
     if found is None:
         raise UserError(f"{len(ratios)} dives are too few for an interval")
     widths = found.half_width_points * new.scales()[scale]

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mcore import metrics
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
@@ -40,7 +40,7 @@ from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import hash_file
 
-LEAST_DIVES = 2
+MIN_DIVES = 2
 _BF16 = "bf16"
 WIDTH = 150
 """Columns of the table, also where the output is a file."""
@@ -143,8 +143,8 @@ def measure(options: Options) -> BundleAccuracy:
     """
     bundle = Bundle.open(options.bundle)
     records = select_split(read_manifest(options.data), options.split)
-    if len(records) < LEAST_DIVES:
-        raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {LEAST_DIVES}")
+    if len(records) < MIN_DIVES:
+        raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {MIN_DIVES}")
     banks: dict[str, ExemplarBank] = {name: bundle.load_exemplars(name) for name in bundle.variants}
     _refuse_known(bundle, banks["fp32"], records, options)
     with ExitStack() as stack:
@@ -163,8 +163,8 @@ def measure(options: Options) -> BundleAccuracy:
         engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
     for line in left_out:
         print(line, file=sys.stderr)
-    if len(records) - len(left_out) < LEAST_DIVES:
-        raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {LEAST_DIVES} are needed")
+    if len(records) - len(left_out) < MIN_DIVES:
+        raise UserError(f"{len(left_out)} of {len(records)} dives cannot be read; at least {MIN_DIVES} are needed")
     rows, variants = [], {str(name): variant for name, variant in bundle.manifest.variants.items()}
     for name, both in scores.items():
         record = variants["fp32" if name == _BF16 else name].exemplars
@@ -172,7 +172,7 @@ def measure(options: Options) -> BundleAccuracy:
         for same in (True, False):
             mine, exact = ((w.same_number if same else w.other_numbers) for w in (both, scores["fp32"]))
             interval = None if known is None else known.same_number if same else known.other_numbers
-            if len(mine.true) >= LEAST_DIVES:
+            if len(mine.true) >= MIN_DIVES:
                 rows.append(_row(name, same, mine, exact, interval, options.num_resamples))
     levels = [known.level for known in _intervals(bundle)]
     return BundleAccuracy(
@@ -240,14 +240,14 @@ def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveReco
             )
 
 
-def _intervals(bundle: Bundle) -> list[Calibration]:
+def _intervals(bundle: Bundle) -> list[ConformalInterval]:
     records = (variant.exemplars for variant in bundle.manifest.variants.values())
     known = [record.conformal for record in records if record is not None and record.conformal is not None]
     return [each for pair in known for each in (pair.same_number, pair.other_numbers) if each is not None]
 
 
 def _row(
-    precision: str, same: bool, scores: Scores, exact: Scores, interval: Calibration | None, resamples: int
+    precision: str, same: bool, scores: Scores, exact: Scores, interval: ConformalInterval | None, resamples: int
 ) -> Row:
     predicted, true = np.array(scores.predicted), np.array(scores.true)
     span = float(np.ptp(true)) or float("nan")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore_export.log import Log
 from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
@@ -63,7 +63,7 @@ def _intervals(found: ConformalIntervals | None) -> str:
     return f"{same}; without exemplars of the number {others} ({found.split} of {found.source})"
 
 
-def _describe(part: Calibration | None) -> str:
+def _describe(part: ConformalInterval | None) -> str:
     if part is None:
         return "the range of the exemplars"
     return f"{100 * part.level:.0f} % interval: {part.half_width_points:.1f} points each way, by {part.num_dives} dives"

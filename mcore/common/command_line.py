@@ -166,7 +166,7 @@ def _sentence(text: str | None) -> str:
 
 
 def _row(name: str, text: str, width: int) -> str:
-    lines = textwrap.wrap(text, max(width - _COLUMN, 24)) or [""]
+    lines = textwrap.wrap(text, max(width - _COLUMN, 24), break_on_hyphens=False) or [""]
     if len(name) + 4 > _COLUMN:
         lines.insert(0, "")
     return "\n".join([f"  {name:<{_COLUMN - 2}}{lines[0]}".rstrip(), *(" " * _COLUMN + line for line in lines[1:])])

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 LEVEL = 0.8
 """Share of true scores that an interval is to hold."""
-CALIBRATION_SPLIT = "val"
+CONFORMAL_SPLIT = "val"
 """Split whose errors calibrate: at most, they chose the best checkpoint; accuracy is reported on others."""
-LEAST_DIVES = 20
+MIN_DIVES = 20
 """Fewer dives give no interval: what one really holds would vary by more than 9 points of 100 with their choice."""
 
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ConformalInterval:
     """How far a score can be off."""
 
     level: float
@@ -38,7 +38,7 @@ class Calibration:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1 or not 0 <= self.half_width_points < math.inf or self.num_dives < 1:
             raise ValueError(
-                f"calibration of level {self.level} with half width {self.half_width_points} from {self.num_dives} "
+                f"interval of level {self.level} with half width {self.half_width_points} from {self.num_dives} "
                 "dives; the level lies between 0 and 1, the half width is not negative, and one dive is the least"
             )
 
@@ -47,11 +47,11 @@ class Calibration:
         return score - self.half_width_points, score + self.half_width_points
 
 
-def calibrate(
+def conformal_interval(
     predicted: Sequence[float] | NDArray[np.float64],
     true: Sequence[float] | NDArray[np.float64],
     level: float = LEVEL,
-) -> Calibration | None:
+) -> ConformalInterval | None:
     """Find the half width that holds a share of true scores.
 
     It is the ceil((N + 1) level)-th smallest of N absolute errors: the 1 counts the new dive itself.
@@ -62,13 +62,13 @@ def calibrate(
         level: share to hold, between 0 and 1.
 
     Returns:
-        The calibration; None for fewer dives than ``LEAST_DIVES``, or than the level needs, or where so many scores are
+        The interval; None for fewer dives than ``MIN_DIVES``, or than the level needs, or where so many scores are
         not numbers that no width would hold.
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level} of an interval; it lies between 0 and 1")
     errors = np.sort(np.abs(np.asarray(predicted, np.float64) - np.asarray(true, np.float64)))
     rank = math.ceil((len(errors) + 1) * level - _ROUNDING)
-    if len(errors) < LEAST_DIVES or rank > len(errors) or not math.isfinite(errors[rank - 1]):
+    if len(errors) < MIN_DIVES or rank > len(errors) or not math.isfinite(errors[rank - 1]):
         return None
-    return Calibration(level, float(errors[rank - 1]), len(errors))
+    return ConformalInterval(level, float(errors[rank - 1]), len(errors))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcore import metrics
-from mcore.common.conformal import Calibration, calibrate
+from mcore.common.conformal import ConformalInterval, conformal_interval
 from mcore.metrics import MetricError
 
 
@@ -138,16 +138,19 @@ def split_figures(
 class ConformalIntervals:
     """Intervals around scores, from the errors on other dives than those they are for."""
 
-    model: Calibration
+    model: ConformalInterval
     """Around the network's scores."""
-    baseline: Calibration
+    baseline: ConformalInterval
     """Around the dive-number means."""
 
     @classmethod
     def of(cls, validation: Outcome) -> ConformalIntervals | None:
         """Take the errors on validation dives; None where there are too few."""
         true = validation.true_scores
-        model, baseline = calibrate(validation.scores, true), calibrate(validation.baseline_scores, true)
+        model, baseline = (
+            conformal_interval(validation.scores, true),
+            conformal_interval(validation.baseline_scores, true),
+        )
         return None if model is None or baseline is None else cls(model, baseline)
 
 

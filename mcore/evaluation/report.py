@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration
+from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import decode, encode
@@ -47,7 +47,7 @@ class EvaluationSummary:
     num_dives: int
     num_skipped: int
     """Dives without a training dive of their number."""
-    conformal_interval: Calibration | None
+    conformal_interval: ConformalInterval | None
     """Around the network's scores; None: too few validation dives, or they are the dives that were scored."""
     metrics: dict[str, MetricRow]
     """By name, such as ``srcc``."""
@@ -127,9 +127,9 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
         print(f"exemplars: {summary.exemplars}; transitions: {summary.decoding}")
     print("baselines: mean training score of the dive number; median training transitions")
     if report.intervals is not None:
-        print(f"intervals: conformal, by the errors on {report.intervals.model.num_dives} {CALIBRATION_SPLIT} dives")
-    elif summary.split != CALIBRATION_SPLIT:
-        print(f"no conformal interval: that takes {LEAST_DIVES} {CALIBRATION_SPLIT} dives")
+        print(f"intervals: conformal, by the errors on {report.intervals.model.num_dives} {CONFORMAL_SPLIT} dives")
+    elif summary.split != CONFORMAL_SPLIT:
+        print(f"no conformal interval: that takes {MIN_DIVES} {CONFORMAL_SPLIT} dives")
     print(f"network minus baseline, SRCC: {with_interval(summary.metrics['srcc'].difference)}")
     if report.skipped:
         names = ", ".join(sorted({record.dive_number for record in report.skipped}))

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from mcore.common.conformal import CALIBRATION_SPLIT
+from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig, Decoding
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
@@ -82,7 +82,7 @@ def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, in
     """Training dives, and a plan of the dives to score, then of the validation dives; the first are so many."""
     records = read_manifest(options.data)
     training = select_split(records, "train")
-    validation = [record for record in records if record.split == CALIBRATION_SPLIT != options.split]
+    validation = [record for record in records if record.split == CONFORMAL_SPLIT != options.split]
     # The nearest exemplars are known only when all candidates of the number are encoded.
     every = options.exemplars == "nearest" or options.num_exemplars == "all"
     plan = plan_scoring(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.evaluation.predictions import DivePrediction, read_predictions
@@ -44,7 +44,7 @@ class Run:
     """Recipe and evaluation, by dotted names such as ``training.epochs``; without ``config.json``, evaluation only."""
     dives: Mapping[str, DivePrediction]
     """By name."""
-    conformal_interval: Calibration | None
+    conformal_interval: ConformalInterval | None
     """Interval around its scores; None: it has none."""
 
     def tells(self, setting: str) -> bool:

@@ -257,7 +257,11 @@ def _compare(store: SessionStore, settings: RunSettings, scorer: Scorer, log: Ru
 
 
 def _described(scorer: Scorer) -> str:
-    how = "begun before a dive is over" if scorer.split is not None else f"from whole clips ({scorer.no_split})"
+    how = (
+        "begun before a dive is over"
+        if scorer.streaming_backbone is not None
+        else f"from whole clips ({scorer.why_not_streaming})"
+    )
     return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.compute_dtype}, {how}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcore.common.conformal import LEAST_DIVES, Calibration, calibrate
+from mcore.common.conformal import MIN_DIVES, ConformalInterval, conformal_interval
 
 SLACK = 0.012
 """Four standard errors of a mean coverage over 1000 draws (0.002 to 0.003 each)."""
@@ -18,29 +18,29 @@ SLACK = 0.012
 def test_half_width_by_hand(num_dives: int, level: float, half_width: float | None) -> None:
     errors = np.random.default_rng(0).permutation(np.arange(1.0, num_dives + 1))
     true = np.full(num_dives, 60.0)
-    found = calibrate(true + errors * np.where(errors % 2, 1, -1), true, level)
-    assert found == (None if half_width is None else Calibration(level, half_width, num_dives))
+    found = conformal_interval(true + errors * np.where(errors % 2, 1, -1), true, level)
+    assert found == (None if half_width is None else ConformalInterval(level, half_width, num_dives))
 
 
 @pytest.mark.parametrize(("broken", "half_width"), [(2, 25.0), (8, None)])
 def test_scores_that_are_not_numbers_are_errors_without_end(broken: int, half_width: float | None) -> None:
     errors = np.arange(1.0, 31)
     errors[-broken:] = np.nan
-    found = calibrate(errors, np.zeros(30))
+    found = conformal_interval(errors, np.zeros(30))
     assert (None if found is None else found.half_width_points) == half_width
 
 
 def test_interval_reaches_as_far_below_as_above() -> None:
-    assert Calibration(0.8, 4.5, 30).interval(60.0) == (55.5, 64.5)
+    assert ConformalInterval(0.8, 4.5, 30).interval(60.0) == (55.5, 64.5)
 
 
-@pytest.mark.parametrize("num_dives", [LEAST_DIVES, 73])
+@pytest.mark.parametrize("num_dives", [MIN_DIVES, 73])
 def test_new_dives_are_held_as_often_as_promised_whatever_the_errors(num_dives: int) -> None:
     rng = np.random.default_rng(1)
     held = []
     for _ in range(1000):
         errors = rng.standard_t(2, num_dives + 50) * rng.uniform(1, 5, num_dives + 50) + 3  # skewed, heavy-tailed
-        found = calibrate(errors[:num_dives], np.zeros(num_dives))
+        found = conformal_interval(errors[:num_dives], np.zeros(num_dives))
         assert found is not None
         held.append(np.mean(np.abs(errors[num_dives:]) <= found.half_width_points))
     assert 0.8 - SLACK <= np.mean(held) <= 0.8 + 1 / (num_dives + 1) + SLACK
@@ -49,12 +49,12 @@ def test_new_dives_are_held_as_often_as_promised_whatever_the_errors(num_dives: 
 @pytest.mark.parametrize("level", [0.0, 1.0, float("nan")])
 def test_impossible_levels_are_refused(level: float) -> None:
     with pytest.raises(ValueError, match="level"):
-        calibrate([1.0] * 30, [0.0] * 30, level)
+        conformal_interval([1.0] * 30, [0.0] * 30, level)
     with pytest.raises(ValueError, match="level"):
-        Calibration(level, 1.0, 30)
+        ConformalInterval(level, 1.0, 30)
 
 
 @pytest.mark.parametrize(("half_width", "num_dives"), [(-1.0, 30), (float("nan"), 30), (float("inf"), 30), (1.0, 0)])
 def test_impossible_calibrations_are_refused(half_width: float, num_dives: int) -> None:
-    with pytest.raises(ValueError, match="calibration"):
-        Calibration(0.8, half_width, num_dives)
+    with pytest.raises(ValueError, match="interval of level"):
+        ConformalInterval(0.8, half_width, num_dives)

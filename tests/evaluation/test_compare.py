@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcore import metrics
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.compare import main
 from mcore.data.manifest import DiveRecord, dive_names
 from mcore.evaluation.assessment import ConformalIntervals, Outcome, assess
@@ -43,7 +43,7 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
         baseline_transitions=np.tile([10, 22], (NUM_DIVES, 1)),
         exemplar_std=np.full(NUM_DIVES, 2.0),
     )
-    intervals = ConformalIntervals(Calibration(0.8, half_width, 40), Calibration(0.8, 20.0, 40))
+    intervals = ConformalIntervals(ConformalInterval(0.8, half_width, 40), ConformalInterval(0.8, 20.0, 40))
     dives = [  # all of one video
         DiveRecord(Path("/dives/meet.mp4"), "407C" if i % 2 else "107B", TRUE[i], 3.0, start_s=i, end_s=i + 1)
         for i in range(NUM_DIVES)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import UserError
 from mcore.data.manifest import read_manifest, select_split, write_manifest
 from mcore_export.accuracy import Options, measure
@@ -73,7 +73,9 @@ def test_intervals_are_those_of_the_way_that_was_scored(
     bundle: Path, dives: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wide with exemplars of the number, of no width without: all dives are held, and none."""
-    intervals = ConformalIntervals(Calibration(0.8, 1e4, 24), Calibration(0.8, 0.0, 24), "other.jsonl", "val")
+    intervals = ConformalIntervals(
+        ConformalInterval(0.8, 1e4, 24), ConformalInterval(0.8, 0.0, 24), "other.jsonl", "val"
+    )
     opened = Bundle.open(bundle)
     variant = opened.manifest.variants["fp32"]
     assert variant.exemplars is not None

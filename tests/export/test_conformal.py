@@ -1,4 +1,4 @@
-"""A bundle's calibration is what its own scores say, and what evaluation says of the same exemplars."""
+"""A bundle's conformal is what its own scores say, and what evaluation says of the same exemplars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.common.conformal import LEAST_DIVES, Calibration, calibrate
+from mcore.common.conformal import MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
 from mcore.evaluate import main as evaluate
 from mcore_export.bundle_command import main
@@ -30,7 +30,7 @@ def many_dives(dives: Path) -> Path:
     validation = [
         replace(record, split="val", score=float(score))
         for record in unseen
-        for score in record.score + rng.normal(0, 9, LEAST_DIVES // 2).round(1)
+        for score in record.score + rng.normal(0, 9, MIN_DIVES // 2).round(1)
     ]
     write_manifest(dives.parent / "many.jsonl", [*records, *validation])
     return dives.parent / "many.jsonl"
@@ -43,7 +43,7 @@ def calibrated(bundle: Path, many_dives: Path) -> Path:
     return out
 
 
-def calibration(bundle: Path) -> ConformalIntervals | None:
+def conformal(bundle: Path) -> ConformalIntervals | None:
     exemplars = Bundle.open(bundle).manifest.variants["fp32"].exemplars
     assert exemplars is not None
     return exemplars.conformal
@@ -62,12 +62,12 @@ def errors(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> t
 
 def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many_dives: Path) -> None:
     records = [record for record in read_manifest(many_dives) if record.split == "val"]
-    found = calibration(calibrated)
+    found = conformal(calibrated)
     assert found is not None
     assert (found.source, found.split) == ("many.jsonl", "val")
-    same, others = (calibrate(*errors(calibrated, records, other_numbers=other)) for other in (False, True))
+    same, others = (conformal_interval(*errors(calibrated, records, other_numbers=other)) for other in (False, True))
     for part, expected in ((found.same_number, same), (found.other_numbers, at_least_as_wide(others, same))):
-        assert isinstance(part, Calibration)
+        assert isinstance(part, ConformalInterval)
         assert expected is not None
         assert (part.level, part.num_dives) == (expected.level, expected.num_dives)
         assert part.half_width_points == pytest.approx(expected.half_width_points, abs=POINTS)
@@ -77,7 +77,7 @@ def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many
     ("others", "same", "kept"), [(9.0, 4.0, 9.0), (3.0, 4.0, 4.0), (9.0, None, 9.0), (None, 4.0, None)]
 )
 def test_who_knows_less_is_never_surer(others: float | None, same: float | None, kept: float | None) -> None:
-    measured = [None if width is None else Calibration(0.8, width, 24) for width in (others, same)]
+    measured = [None if width is None else ConformalInterval(0.8, width, 24) for width in (others, same)]
     found = at_least_as_wide(*measured)
     assert (None if found is None else found.half_width_points) == kept
 
@@ -87,7 +87,7 @@ def test_evaluation_with_shared_exemplars_is_the_bundles(
 ) -> None:
     argv = [str(checkpoint), "--data", str(many_dives), "--out", str(tmp_path), "--num-resamples", "2"]
     assert evaluate([*argv, "--exemplars", "shared"]) == 0
-    found = calibration(calibrated)
+    found = conformal(calibrated)
     assert found is not None
     assert found.same_number is not None
     summary = json.loads((tmp_path / "metrics.json").read_text())
@@ -119,7 +119,7 @@ def test_without_dives_of_their_own_there_is_no_interval(
     given = [flag.format(few=dives, many=many_dives) for flag in flags]
     assert main(["exemplars", str(bundle), "--out", str(tmp_path / "new"), *given]) == 0
     assert reason in capsys.readouterr().out
-    assert calibration(tmp_path / "new") is None
+    assert conformal(tmp_path / "new") is None
 
 
 def test_listing_says_how_sure_scores_are(bundle: Path, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:

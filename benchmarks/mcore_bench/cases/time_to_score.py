@@ -107,8 +107,8 @@ def _scorer(bundle: Bundle, name: BackendName, precision: Precision, threads: in
 def _pipelines(scorer: Scorer) -> Iterator[Pipeline]:
     name = candidate_name(scorer.backend.name, scorer.precision)
     yield Pipeline(f"{name}, whole clip", "all of the network after the last frame", scorer, 0)
-    if scorer.split is not None:
-        prefix, frames = scorer.split.prefix_frames, scorer.clip_config.num_frames
+    if scorer.streaming_backbone is not None:
+        prefix, frames = scorer.streaming_backbone.prefix_frames, scorer.clip_config.num_frames
         about = f"{prefix} of {frames} frames are through the backbone before the last one comes"
         yield Pipeline(f"{name}, head start", about, scorer, prefix)
 
@@ -117,10 +117,10 @@ def _time(pipeline: Pipeline, dive: _HandedDive) -> tuple[float, float]:
     """Milliseconds on the clock and of the processor from the last frame to the score."""
     scorer = pipeline.scorer
     comparison = scorer.select(dive.dive_number)  # live, a dive's number is known before the dive
-    head = scorer.begin(dive.clip.frames[: pipeline.prefix_frames]) if pipeline.prefix_frames else None
+    prefix = scorer.begin(dive.clip.frames[: pipeline.prefix_frames]) if pipeline.prefix_frames else None
     began_s, cpu_began_s = time.perf_counter(), time.process_time()
-    result = scorer.score_clip(dive.clip, comparison, head=head)
+    result = scorer.score_clip(dive.clip, comparison, prefix=prefix)
     took_ms = (time.perf_counter() - began_s) * 1e3, (time.process_time() - cpu_began_s) * 1e3
-    if was_begun_early(result.timing_ms) is not (head is not None):
-        raise RuntimeError(f"{pipeline.name}: the head start was {'not ' * (head is not None)}used")
+    if was_begun_early(result.timing_ms) is not (prefix is not None):
+        raise RuntimeError(f"{pipeline.name}: the head start was {'not ' * (prefix is not None)}used")
     return took_ms

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from mcore.common.conformal import CALIBRATION_SPLIT
+from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import ClipError, UserError
 from mcore.config import ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
@@ -194,7 +194,7 @@ def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
     """
     everything = read_manifest(options.dives)
     for record in everything:
-        if record.split == CALIBRATION_SPLIT:
+        if record.split == CONFORMAL_SPLIT:
             DiveNumber.parse(record.dive_number)  # or else the work would be lost at its end
     records = select_split(everything, options.split)
     numbers = [DiveNumber.parse(record.dive_number).text for record in records]

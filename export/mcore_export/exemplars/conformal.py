@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration, calibrate
+from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.config import ClipConfig
 from mcore.data.manifest import Split, read_manifest
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
@@ -42,10 +42,10 @@ def fit_intervals(
     Returns:
         By precision; empty where the list has too few validation dives.
     """
-    records = [record for record in read_manifest(dives) if record.split == CALIBRATION_SPLIT]
-    if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
-        why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
-        log(f"no conformal interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
+    records = [record for record in read_manifest(dives) if record.split == CONFORMAL_SPLIT]
+    if split == CONFORMAL_SPLIT or len(records) < MIN_DIVES:
+        why = "they are the exemplars" if split == CONFORMAL_SPLIT else f"at least {MIN_DIVES} are needed"
+        log(f"no conformal interval: {dives.name} has {len(records)} {CONFORMAL_SPLIT} dives, and {why}")
         return {}
     began = time.perf_counter()
     with ExitStack() as stack:
@@ -55,15 +55,15 @@ def fit_intervals(
         scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
     took, found = time.perf_counter() - began, {}
     for name, both in scores.items():
-        measured = calibrate(both.same_number.predicted, both.same_number.true)
-        wider = at_least_as_wide(calibrate(both.other_numbers.predicted, both.other_numbers.true), measured)
-        found[name] = ConformalIntervals(measured, wider, dives.name, CALIBRATION_SPLIT)
+        measured = conformal_interval(both.same_number.predicted, both.same_number.true)
+        wider = at_least_as_wide(conformal_interval(both.other_numbers.predicted, both.other_numbers.true), measured)
+        found[name] = ConformalIntervals(measured, wider, dives.name, CONFORMAL_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
     return found
 
 
-def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Calibration | None:
+def at_least_as_wide(others: ConformalInterval | None, same: ConformalInterval | None) -> ConformalInterval | None:
     """Return the interval for dives without exemplars of their number, never narrower than that for the others.
 
     With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
@@ -73,10 +73,9 @@ def at_least_as_wide(others: Calibration | None, same: Calibration | None) -> Ca
     return replace(others, half_width_points=same.half_width_points)
 
 
-def _describe(calibration: Calibration | None) -> str:
-    if calibration is None:
+def _describe(conformal: ConformalInterval | None) -> str:
+    if conformal is None:
         return "unknown"
     return (
-        f"{100 * calibration.level:.0f} % within {calibration.half_width_points:.1f} points "
-        f"({calibration.num_dives} dives)"
+        f"{100 * conformal.level:.0f} % within {conformal.half_width_points:.1f} points ({conformal.num_dives} dives)"
     )

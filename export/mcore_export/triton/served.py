@@ -79,9 +79,7 @@ class TritonPythonModel:
         flags = np.zeros(len(numbers), bool) if given is None else given.as_numpy().reshape(-1)
         try:
             return [
-                Comparison.choose(
-                    self._bank, _text(number) or None, any_exemplar=bool(flag), calibration=self._conformal
-                )
+                Comparison.choose(self._bank, _text(number) or None, any_exemplar=bool(flag), conformal=self._conformal)
                 for number, flag in zip(numbers, flags, strict=True)
             ]
         except UserError as error:

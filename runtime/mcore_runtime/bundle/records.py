@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError
 from mcore.config import STAGES, ModelConfig
 
@@ -161,9 +161,9 @@ class CheckpointRecord:
 class ConformalIntervals:
     """Conformal intervals of the bundle's scores, from dives that are neither learned from nor exemplars."""
 
-    same_number: Calibration | None
+    same_number: ConformalInterval | None
     """For dives that are compared with exemplars of their number."""
-    other_numbers: Calibration | None
+    other_numbers: ConformalInterval | None
     """For dives that are compared with all exemplars, because their number is unknown or has none. Measured without the
     exemplars of each dive's own number."""
     source: str

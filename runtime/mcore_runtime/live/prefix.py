@@ -34,7 +34,7 @@ class PrefixJob:
     def run(self, scorer: Scorer) -> None:
         """Compute it, unless it is not wanted any more."""
         first, self._first = self._first, None
-        if first is not None and scorer.split is not None:
+        if first is not None and scorer.streaming_backbone is not None:
             self._prefix = scorer.begin(first)
 
     def failed(self, error: Exception) -> None:

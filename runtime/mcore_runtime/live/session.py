@@ -84,7 +84,7 @@ class LiveSession:
         self._health = Health(self._folder, read_health)
         self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage)
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()
-        split = scorer.scorer.split
+        split = scorer.scorer.streaming_backbone
         self._pipeline = LivePipeline(
             source,
             scorer.scorer.clip_config,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.exemplar_scores import exemplar_range, predict_by_exemplars
 from mcore.diving import DiveNumber
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -32,7 +32,7 @@ class Comparison:
     """The dive's number; None: unknown."""
     bank: ExemplarBank
     """The chosen exemplars."""
-    calibration: Calibration | None = None
+    conformal: ConformalInterval | None = None
     """How far a score from them can be off; None: it was not measured for just these."""
 
     @classmethod
@@ -43,11 +43,11 @@ class Comparison:
         *,
         any_exemplar: bool = False,
         limit: int | None = None,
-        calibration: ConformalIntervals | None = None,
+        conformal: ConformalIntervals | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 
-        The bank's ``calibration`` does not hold where ``limit`` leaves exemplars out, and is not used then.
+        The bank's ``conformal`` does not hold where ``limit`` leaves exemplars out, and is not used then.
 
         Raises:
             DiveNumberError: not a dive number.
@@ -57,10 +57,10 @@ class Comparison:
         text = None if number is None else number.text
         chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
         comparison = cls(number, chosen)
-        if calibration is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
+        if conformal is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
             return comparison
-        measured = calibration.same_number if comparison.same_dive_number else calibration.other_numbers
-        return replace(comparison, calibration=measured)
+        measured = conformal.same_number if comparison.same_dive_number else conformal.other_numbers
+        return replace(comparison, conformal=measured)
 
     @property
     def text(self) -> str | None:
@@ -89,9 +89,9 @@ class Comparison:
 
     def interval(self, predicted: NDArray[np.float64]) -> Interval:
         """Return the interval around the mean of the exemplars' predictions (E,)."""
-        if self.calibration is not None:
-            low, high = self.calibration.interval(float(predicted.mean()))
-            return Interval(low, high, self.calibration.level)
+        if self.conformal is not None:
+            low, high = self.conformal.interval(float(predicted.mean()))
+            return Interval(low, high, self.conformal.level)
         low_high = exemplar_range(predicted)
         return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
 

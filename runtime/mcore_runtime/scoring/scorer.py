@@ -29,7 +29,7 @@ from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
-_HEAD_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
+_PREFIX_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
 
 
 class Scorer:
@@ -44,8 +44,8 @@ class Scorer:
         precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
         threads: CPU threads; None: the backend's choice.
         num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
-        streaming: load the backbone in two parts too, where bundle and backend have it, so that a clip can be begun
-            before it is over; ``self.split`` is it, or ``self.no_split`` says why there is none.
+        streaming: load the streaming backbone too, where bundle and backend have it, so that a clip can be begun
+            before it is over; ``self.streaming_backbone`` is it, or ``self.why_not_streaming`` says why there is none.
 
     Raises:
         BundleError: the bundle is incomplete, changed, or of another format version.
@@ -69,9 +69,9 @@ class Scorer:
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
-        self.calibration = None if exemplars is None else exemplars.conformal
-        self.split: StreamingBackbone | None = None
-        self.no_split: str | None = None if streaming else "it was not asked for"
+        self.conformal = None if exemplars is None else exemplars.conformal
+        self.streaming_backbone: StreamingBackbone | None = None
+        self.why_not_streaming: str | None = None if streaming else "it was not asked for"
         try:
             self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
             if streaming:
@@ -90,8 +90,8 @@ class Scorer:
 
     def close(self) -> None:
         """Free the backend; the scorer cannot be used after that."""
-        if self.split is not None:
-            self.split.close()
+        if self.streaming_backbone is not None:
+            self.streaming_backbone.close()
         self.backend.close()
 
     @property
@@ -125,7 +125,7 @@ class Scorer:
             dive_number,
             any_exemplar=any_exemplar,
             limit=self.num_exemplars,
-            calibration=self.calibration,
+            conformal=self.conformal,
         )
 
     def encode(self, clip: NDArray[np.float32]) -> EncodedClip:
@@ -178,7 +178,7 @@ class Scorer:
         *,
         video: VideoFacts | None = None,
         began: float | None = None,
-        head: EncodedPrefix | None = None,
+        prefix: EncodedPrefix | None = None,
     ) -> DiveScore:
         """Score a clip that is already in memory.
 
@@ -187,7 +187,7 @@ class Scorer:
             comparison: what ``select`` returned for the dive's number.
             video: where the clip came from, for the record; None: what the clip itself knows.
             began: ``time.perf_counter()`` when work on this dive began; None: now.
-            head: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
+            prefix: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
                 does not. ``timing_ms`` has ``backbone_prefix`` if it was used: milliseconds spent beforehand.
 
         Raises:
@@ -195,7 +195,7 @@ class Scorer:
         """
         began = time.perf_counter() if began is None else began
         decoded = time.perf_counter()
-        encoded, used = self._encode(crop(clip.frames, self.clip_config), head)
+        encoded, used = self._encode(crop(clip.frames, self.clip_config), prefix)
         compare_began = time.perf_counter()
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
@@ -231,34 +231,38 @@ class Scorer:
             },
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
-            notes=(*self._notes(clip, comparison), *(() if head is None or used else (_HEAD_UNUSED,))),
+            notes=(*self._notes(clip, comparison), *(() if prefix is None or used else (_PREFIX_UNUSED,))),
             interval_level=interval.level,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:
-        """Compute what can be computed of a clip that is not over; needs ``self.split``.
+        """Compute what can be computed of a clip that is not over; needs ``self.streaming_backbone``.
 
         Args:
-            first: (H, h, w, 3) uint8 RGB, resized: what the clip's first ``self.split.prefix_frames`` sampled frames
-                will be.
+            first: (H, h, w, 3) uint8 RGB, resized: the first H frames that will be sampled from the clip, where H is
+                ``streaming_backbone.prefix_frames``.
         """
-        if self.split is None:
-            raise RuntimeError(f"this scorer has no backbone in two parts: {self.no_split}")
+        if self.streaming_backbone is None:
+            raise RuntimeError(f"this scorer has no streaming backbone: {self.why_not_streaming}")
         # Contiguous, so that the frames that are cropped away can be freed.
-        return encode_prefix(self.split, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config)
+        return encode_prefix(
+            self.streaming_backbone, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config
+        )
 
     def _open_split(self, threads: int | None) -> None:
         if self.backend.name not in STREAMING_BACKENDS:
-            self.no_split = f"{self.backend.name} does not run a backbone in two parts"
+            self.why_not_streaming = f"{self.backend.name} does not run a streaming backbone"
         elif self.bundle.graphs(self.precision).streaming is None:
-            self.no_split = f"the bundle has no {self.precision} backbone in two parts"
+            self.why_not_streaming = f"the bundle has no {self.precision} streaming backbone"
         else:
-            self.split = open_streaming(self.bundle.graphs(self.precision), self.backend.name, threads=threads)
+            self.streaming_backbone = open_streaming(
+                self.bundle.graphs(self.precision), self.backend.name, threads=threads
+            )
 
-    def _encode(self, frames: NDArray[np.uint8], head: EncodedPrefix | None) -> tuple[EncodedClip, bool]:
-        """Encode (T, c, c, 3) RGB, from the head on if it is this clip's, and say whether it was."""
-        if self.split is not None and head is not None and head.begins(frames):
-            return encode_suffix(self.backend, self.split, head, frames, self.clip_config), True
+    def _encode(self, frames: NDArray[np.uint8], prefix: EncodedPrefix | None) -> tuple[EncodedClip, bool]:
+        """Encode (T, c, c, 3) RGB, from the prefix on if it is this clip's, and say whether it was."""
+        if self.streaming_backbone is not None and prefix is not None and prefix.begins(frames):
+            return encode_suffix(self.backend, self.streaming_backbone, prefix, frames, self.clip_config), True
         began = time.perf_counter()
         pixels = normalise(frames, self.clip_config)  # (3, T, c, c)
         preprocess_ms = (time.perf_counter() - began) * 1e3
@@ -278,9 +282,9 @@ class Scorer:
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = list(self.backend.notes)
         if not comparison.same_dive_number:
-            beyond = " than the exemplars' range says" if comparison.calibration is None else ""
+            beyond = " than the exemplars' range says" if comparison.conformal is None else ""
             notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
-        if len(comparison.bank) == 1 and comparison.calibration is None:
+        if len(comparison.bank) == 1 and comparison.conformal is None:
             notes.append("compared with a single exemplar: the exemplar range is unknown")
         wanted = self.clip_config.num_frames
         if clip.num_source_frames < wanted:

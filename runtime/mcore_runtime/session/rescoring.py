@@ -44,7 +44,7 @@ def rescore(
     _check_size(scorer, clip)
     comparison = scorer.select(dive_number or dive.dive_number, any_exemplar=any_exemplar)
     facts = video_facts(clip, dive.start_s, dive.end_s)
-    result = scorer.score_clip(clip, comparison, video=facts, head=_prefix(scorer, dive, clip))
+    result = scorer.score_clip(clip, comparison, video=facts, prefix=_prefix(scorer, dive, clip))
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     note = (
         f"{_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "
@@ -93,9 +93,9 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
 
 def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> EncodedPrefix | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
-    if scorer.split is None or not dive.was_begun_early:
+    if scorer.streaming_backbone is None or not dive.was_begun_early:
         return None
-    return scorer.begin(clip.frames[: scorer.split.prefix_frames])
+    return scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -177,7 +177,11 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
             job.run(scorer)
             return True
 
-        prefixes = None if scorer.split is None else PrefixScheduler(scorer.split.prefix_frames, at_once)
+        prefixes = (
+            None
+            if scorer.streaming_backbone is None
+            else PrefixScheduler(scorer.streaming_backbone.prefix_frames, at_once)
+        )
         pipeline = LivePipeline(
             source if shown is None else cast("Source", _Lossy(source, shown)),
             scorer.clip_config,
@@ -238,5 +242,5 @@ def test_the_clip_is_over_with_its_last_frame(video: Path, tiny_bundle: Path) ->
 def test_exact_begins_nothing(split_bundle: Path) -> None:
     settings = RunSettings("camera://0", split_bundle, backend="onnxruntime", threads=1)
     with settings.open_scorer() as early, replace(settings, exact=True).open_scorer() as exact:
-        assert early.split is not None
-        assert exact.split is None
+        assert early.streaming_backbone is not None
+        assert exact.streaming_backbone is None

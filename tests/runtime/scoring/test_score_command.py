@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.records import ConformalIntervals
@@ -53,7 +53,7 @@ def test_table_says_of_which_kind_each_interval_is(
     words: str,
     absent: str,
 ) -> None:
-    same, other = (None if width is None else Calibration(0.8, width, 30) for width in half_widths)
+    same, other = (None if width is None else ConformalInterval(0.8, width, 30) for width in half_widths)
     folder = calibrated(tiny_bundle, tmp_path / "bundle", ConformalIntervals(same, other, "dives.jsonl", "val"))
     text = io.StringIO()
     with Scorer(folder, "onnxruntime") as scorer:

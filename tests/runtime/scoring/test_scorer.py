@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcore.common.conformal import Calibration
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
@@ -72,12 +72,15 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
 
 
 CALIBRATION = ConformalIntervals(
-    same_number=Calibration(0.8, 4.0, 30), other_numbers=Calibration(0.8, 9.0, 30), source="dives.jsonl", split="val"
+    same_number=ConformalInterval(0.8, 4.0, 30),
+    other_numbers=ConformalInterval(0.8, 9.0, 30),
+    source="dives.jsonl",
+    split="val",
 )
 
 
 @pytest.mark.parametrize(
-    ("dive_number", "num_exemplars", "calibration", "half_width"),
+    ("dive_number", "num_exemplars", "conformal", "half_width"),
     [
         ("407C", None, CALIBRATION, 4.0),
         ("5253B", None, CALIBRATION, 4.0),  # one exemplar has no spread, but was calibrated
@@ -94,10 +97,10 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     tmp_path: Path,
     dive_number: str | None,
     num_exemplars: int | None,
-    calibration: ConformalIntervals,
+    conformal: ConformalIntervals,
     half_width: float | None,
 ) -> None:
-    folder = calibrated(tiny_bundle, tmp_path / "bundle", calibration)
+    folder = calibrated(tiny_bundle, tmp_path / "bundle", conformal)
     with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
         result = scorer.score(dive_video, dive_number, any_exemplar=True)
     if half_width is None:
@@ -113,13 +116,13 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def calibrated(bundle: Path, folder: Path, calibration: ConformalIntervals) -> Path:
-    """A copy of a bundle with a calibration."""
+def calibrated(bundle: Path, folder: Path, conformal: ConformalIntervals) -> Path:
+    """A copy of a bundle with a conformal."""
     shutil.copytree(bundle, folder)
     manifest = Bundle.open(folder).manifest
     fp32 = manifest.variants["fp32"]
     assert fp32.exemplars is not None
-    exemplars = dataclasses.replace(fp32.exemplars, conformal=calibration)
+    exemplars = dataclasses.replace(fp32.exemplars, conformal=conformal)
     write_manifest(
         folder, dataclasses.replace(manifest, variants={"fp32": dataclasses.replace(fp32, exemplars=exemplars)})
     )

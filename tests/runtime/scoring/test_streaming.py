@@ -28,11 +28,13 @@ def clip(dive_video: Path) -> SampledClip:
 def test_a_clip_that_was_begun_scores_the_same(engine: str, split_bundle: Path, clip: SampledClip) -> None:
     pytest.importorskip(engine)
     with Scorer(split_bundle, engine, threads=1, streaming=True) as scorer:
-        assert scorer.split is not None
-        assert scorer.no_split is None
+        assert scorer.streaming_backbone is not None
+        assert scorer.why_not_streaming is None
         comparison = scorer.select("407C")
         whole = scorer.score_clip(clip, comparison)
-        begun = scorer.score_clip(clip, comparison, head=scorer.begin(clip.frames[: scorer.split.prefix_frames]))
+        begun = scorer.score_clip(
+            clip, comparison, prefix=scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
+        )
     assert begun.score == pytest.approx(whole.score, abs=1e-4)
     assert begun.transitions == whole.transitions
     assert begun.notes == whole.notes == ()
@@ -49,8 +51,8 @@ def test_the_head_of_another_clip_is_not_used(split_bundle: Path, clip: SampledC
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         comparison = scorer.select("407C")
         whole = scorer.score_clip(clip, comparison)
-        wrong = scorer.score_clip(clip, comparison, head=scorer.begin(inside[:PREFIX_FRAMES]))
-        right = scorer.score_clip(clip, comparison, head=scorer.begin(outside[:PREFIX_FRAMES]))
+        wrong = scorer.score_clip(clip, comparison, prefix=scorer.begin(inside[:PREFIX_FRAMES]))
+        right = scorer.score_clip(clip, comparison, prefix=scorer.begin(outside[:PREFIX_FRAMES]))
     assert wrong.score == whole.score
     assert any("computed again" in note for note in wrong.notes)
     assert "backbone_prefix" not in wrong.timing_ms
@@ -58,23 +60,23 @@ def test_the_head_of_another_clip_is_not_used(split_bundle: Path, clip: SampledC
 
 
 def test_the_tail_goes_on_from_the_head(split_bundle: Path, clip: SampledClip) -> None:
-    """What the head computed is used and not computed again: another state gives another score."""
+    """What the prefix computed is used and not computed again: another state gives another score."""
     with Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer:
         comparison = scorer.select("407C")
-        head = scorer.begin(clip.frames[:PREFIX_FRAMES])
-        usual = scorer.score_clip(clip, comparison, head=head)
-        brighter = dataclasses.replace(head, state=head.state + 1)
-        assert scorer.score_clip(clip, comparison, head=brighter).score > usual.score + 1
+        prefix = scorer.begin(clip.frames[:PREFIX_FRAMES])
+        usual = scorer.score_clip(clip, comparison, prefix=prefix)
+        brighter = dataclasses.replace(prefix, state=prefix.state + 1)
+        assert scorer.score_clip(clip, comparison, prefix=brighter).score > usual.score + 1
 
 
 def test_a_scorer_says_why_it_cannot_begin_early(tiny_bundle: Path, split_bundle: Path, clip: SampledClip) -> None:
     with Scorer(tiny_bundle, "onnxruntime", streaming=True) as scorer:
-        assert scorer.split is None
-        assert scorer.no_split == "the bundle has no fp32 backbone in two parts"
-        with pytest.raises(RuntimeError, match="no fp32 backbone in two parts"):
+        assert scorer.streaming_backbone is None
+        assert scorer.why_not_streaming == "the bundle has no fp32 streaming backbone"
+        with pytest.raises(RuntimeError, match="no fp32 streaming backbone"):
             scorer.begin(clip.frames[:PREFIX_FRAMES])
     with Scorer(split_bundle, "onnxruntime") as scorer:
-        assert (scorer.split, scorer.no_split) == (None, "it was not asked for")
+        assert (scorer.streaming_backbone, scorer.why_not_streaming) == (None, "it was not asked for")
 
 
 def test_a_part_that_is_not_what_the_manifest_says_is_refused(split_bundle: Path) -> None:

@@ -169,10 +169,10 @@ def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
         Scorer(split_bundle, "onnxruntime", threads=1, streaming=True) as scorer,
         SessionStore.create(tmp_path / "s", facts) as store,
     ):
-        assert scorer.split is not None
+        assert scorer.streaming_backbone is not None
         clip = noise(1)
-        head = scorer.begin(clip.frames[: scorer.split.prefix_frames])
-        result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), head=head)
+        prefix = scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
+        result = scorer.score_clip(clip, scorer.select("407C"), video=video_facts(clip, 1.0, 4.0), prefix=prefix)
         assert store.save_dive(record(1, status="scored", result=result, start_s=1.0, end_s=4.0), clip) is None
     assert main([str(tmp_path / "s"), "--all"]) == 0
     first, again = (revision.dive for revision in read_session(tmp_path / "s").revisions[1])
