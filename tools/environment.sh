@@ -13,7 +13,7 @@ has_everything() {
     local modules="mcore mcore_runtime"
     for extra in "$@"; do
         case $extra in
-            train) modules+=" torch scipy tensorboard matplotlib huggingface_hub safetensors" ;;
+            train) modules+=" torch tensorboard matplotlib huggingface_hub safetensors" ;;
             export) modules+=" mcore_export torch onnx onnx_ir onnxscript onnxruntime" ;;
             runtime) modules+=" onnxruntime" ;;
             bench) modules+=" mcore_bench fvcore psutil" ;;

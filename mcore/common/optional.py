@@ -12,7 +12,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional package, or say how to get it.
 
     Args:
-        module: dotted module name, such as ``"scipy.stats"``.
+        module: dotted module name, such as ``"onnxruntime.quantization"``.
         extra: the extra of this project that installs it, such as ``"train"``.
         purpose: what needs it, as the start of a sentence: ``"Training"``.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mcore.common.errors import UserError
+from mcore.common.exemplar_scores import predict_by_exemplars
 from mcore.config import Decoding
 from mcore.data.exemplars import choose_exemplars
 from mcore.data.manifest import DiveRecord
@@ -262,7 +263,7 @@ def score_dives(
     scores, exemplar_stds = [], []
     for tokens, positions in zip(query_tokens, exemplars, strict=True):
         delta = model.compare(tokens[None], exemplar_tokens[torch.from_numpy(positions)])  # (E,)
-        each = exemplar_scores[positions] + delta.double().cpu().numpy()
+        each = predict_by_exemplars(exemplar_scores[positions], delta.cpu().numpy())
         scores.append(each.mean())
         exemplar_stds.append(each.std())
     return np.array(scores), np.array(exemplar_stds)
