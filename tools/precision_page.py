@@ -1,11 +1,11 @@
-"""Page about precisions from bundles: how far each is from PyTorch on each engine, and what engines cost.
+"""Page about precisions from bundles: how far each is from PyTorch, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
     mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89
     mcore-bundle engine half --kind tensorrt-rtx --target sm80 sm86 sm89 --precision fp32
     mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
-    python tools/precision_page.py half int8 --write docs/precision.md
+    python tools/precision_page.py half int8 --write docs/results/precision.md
 """
 
 from __future__ import annotations
