@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from mcore.common.errors import UserError
+from mcore.common.typed_json import encode
 from mcore.config import ModelConfig, to_dict
+from mcore.evaluation.assessment import Figure, MetricRow
+from mcore.evaluation.report import EvaluationSummary
 from mcore_bench.cases.pareto import pareto_table
 from mcore_bench.cases.preprocessing import as_nv12, draw_frames, split_nv12
 from mcore_bench.command import main
@@ -26,11 +29,32 @@ def write_run(folder: Path, config: ModelConfig, srcc: float | None, **changes: 
     (folder / "test").mkdir(parents=True)
     recipe = {"model": to_dict(config), "training": {"epochs": 3}}
     (folder / "config.json").write_text(json.dumps(recipe), encoding="utf-8")
-    interval = {"value": srcc, "low": srcc and srcc - 0.1, "high": srcc and srcc + 0.1}
-    metrics = {"srcc": {"model": interval}, "mae_points": {"model": {"value": 5.0, "low": 4.9, "high": 5.1}}}
-    summary = {"data_sha256": "a" * 64, "num_dives": 9, "num_skipped": 0, "metrics": metrics}
-    summary |= {"num_exemplars": 10, "exemplars": "random", "decoding": "published"}
-    (folder / "test" / "metrics.json").write_text(json.dumps(summary | changes), encoding="utf-8")
+    same = Figure(0.5, 0.4, 0.6)
+    rows = {
+        "srcc": Figure(srcc, srcc and srcc - 0.1, srcc and srcc + 0.1),
+        "mae_points": Figure(5.0, 4.9, 5.1),
+    }
+    metrics = {name: MetricRow(name, name, True, figure, same, same) for name, figure in rows.items()}
+    summary = EvaluationSummary(
+        "best.pt",
+        "c" * 64,
+        "dives.jsonl",
+        "a" * 64,
+        "test",
+        10,
+        "random",
+        "published",
+        0,
+        100,
+        0.95,
+        3,
+        9,
+        0,
+        None,
+        metrics,
+    )
+    document = json.loads(encode(summary)) | changes
+    (folder / "test" / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 
 
@@ -58,7 +82,7 @@ def test_the_front_is_what_nothing_cheaper_beats(runs: tuple[Path, ...]) -> None
         ({"data_sha256": "b" * 64}, "data_sha256 differ"),
         ({"decoding": "ordered"}, "decoding differ"),
         ({"metrics": {}}, "srcc is undefined"),
-        ({"num_dives": "nine"}, "cannot be used"),
+        ({"num_dives": "nine"}, "evaluate the run again"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused(
@@ -76,7 +100,7 @@ def test_few_dives_one_run_and_no_evaluation_are_named(
     for arguments, words in (
         ([runs[0], undefined], "srcc is undefined"),
         ([runs[0]], "1 run(s); at least two"),
-        ([runs[0], runs[1], "--split", "val"], "python -m mcore.evaluate"),
+        ([runs[0], runs[1], "--split", "val"], "evaluate the run again"),
     ):
         assert main(["pareto", *map(str, arguments)]) == 2
         assert words in capsys.readouterr().err

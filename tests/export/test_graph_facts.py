@@ -12,7 +12,7 @@ from mcore.common.errors import UserError
 from mcore_runtime.bundle.records import PARTS
 from tools.graph_facts import OBVIOUS, REASONS, describe, main
 
-PAGE = Path(__file__).parents[2] / "docs" / "graphs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "graphs.md"
 
 
 def cells(line: str) -> list[str]:
