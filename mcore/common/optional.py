@@ -1,11 +1,26 @@
-"""Import of optional packages: one helper that says which extra installs what is missing."""
+"""Optional packages: their import, and the command that installs what is missing."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from mcore.common.errors import MissingDependencyError
+from mcore.common.errors import MissingDependencyError, UserError
+from mcore.common.typed_json import decode
+
+PROJECT = "mcore-edge"
+
+
+@dataclass(frozen=True)
+class _DirectUrl:
+    """What of pip's ``direct_url.json`` is needed: where a package that is on no index came from."""
+
+    url: str
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
@@ -24,5 +39,28 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     except ImportError as error:
         raise MissingDependencyError(
             f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported ({error}). "
-            f"Install it with: pip install 'mcore-edge[{extra}]'"
+            f"Install it with: {install_command(extra)}"
         ) from error
+
+
+def install_command(extra: str) -> str:
+    """Return a command that installs an extra.
+
+    This project is on no package index, so its name alone would not do: the command names the folder that it was
+    installed from, where that still exists, else what to do in a checkout.
+    """
+    source = _source_folder()
+    if source is not None:
+        return f"pip install '{source}[{extra}]'"
+    return f"pip install '.[{extra}]' (in the folder of {PROJECT}'s sources)"
+
+
+def _source_folder() -> Path | None:
+    """Folder that pip installed this project from; None: it is gone, or was none."""
+    try:
+        text = distribution(PROJECT).read_text("direct_url.json")
+        url = urlsplit("" if text is None else decode(_DirectUrl, text, "direct_url.json").url)
+    except (PackageNotFoundError, UserError, ValueError):
+        return None
+    folder = Path(url2pathname(url.path))
+    return folder if url.scheme == "file" and (folder / "pyproject.toml").is_file() else None

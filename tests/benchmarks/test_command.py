@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mcore.common.optional import install_command
 from mcore.common.typed_json import encode
 from mcore.config import ClipConfig
 from mcore_bench.baseline import read_baseline
@@ -141,7 +142,7 @@ def test_a_missing_package_is_named_before_anything_is_measured(
 ) -> None:
     monkeypatch.setitem(sys.modules, "fvcore.nn", None)
     assert main(["nowhere", "--checkpoint", "best.pt"]) == 2
-    assert "pip install 'mcore-edge[bench]'" in capsys.readouterr().err
+    assert install_command("bench") in capsys.readouterr().err
 
 
 def test_bundles_of_different_clips_are_refused(

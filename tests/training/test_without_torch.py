@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from mcore.common.optional import install_command
+
 BLOCK = """
 import sys
 class NoTorch:
@@ -33,7 +35,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_what_needs_torch_names_the_extra(code: str) -> None:
     found = run(code)
     assert found.returncode != 0
-    assert "pip install 'mcore-edge[train]'" in found.stderr
+    assert install_command("train") in found.stderr
 
 
 def test_help_and_comparisons_need_no_torch() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mcore.common.errors import first_line
-from mcore.common.optional import require
+from mcore.common.optional import install_command, require
 from mcore_runtime.backends.base import COMPUTE, BackendError, NamedGraphsBackend
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
@@ -100,7 +100,7 @@ class OrtSessions:
             raise BackendError(
                 f"backend {name} needs ONNX Runtime's {provider}; this installation has "
                 f"{', '.join(available)}. Install it, in an environment of its own or after 'pip uninstall "
-                f"onnxruntime', with: pip install 'mcore-edge[{_EXTRAS[name]}]'"
+                f"onnxruntime', with: {install_command(_EXTRAS[name])}"
             )
         options = _session_options(ort, threads)
         self.notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError, first_line
+from mcore.common.optional import install_command
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.trial import Trial, try_backend
 from mcore_runtime.bundle.folder import Bundle
@@ -61,7 +62,7 @@ def chosen(path: Path) -> list[Finding]:
             clip = np.zeros((3, config.num_frames, config.crop_size, config.crop_size), np.float32)
             milliseconds = min(_encode_ms(scorer, clip) for _ in range(_NUM_ROUNDS))
     except UserError as refused:
-        return [error(f"none runs it: {first_line(refused)}", "pip install '.[runtime]'")]
+        return [error(f"none runs it: {first_line(refused)}", install_command("runtime"))]
     found = [ok(f"{text}: {milliseconds:.0f} ms for a clip of {config.num_frames} frames")]
     if milliseconds > _SLOW_CLIP_MS:
         remedy = "a GPU, a faster power mode, or a smaller network; what a dive begins with is computed while it lasts"

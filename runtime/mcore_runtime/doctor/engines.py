@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mcore.common.errors import MissingDependencyError, UserError, first_line
+from mcore.common.optional import install_command
 from mcore_runtime.backends import BFLOAT16
 from mcore_runtime.backends.ort import load_onnxruntime
 from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
@@ -40,12 +41,12 @@ def library(backend: str) -> list[Finding]:
 
 def _onnxruntime(provider: str) -> Finding:
     if importlib.util.find_spec("onnxruntime") is None:
-        return absent("ONNX Runtime is not installed", "pip install '.[runtime]'")
+        return absent("ONNX Runtime is not installed", install_command("runtime"))
     ort = load_onnxruntime(cuda=provider != _CPU)
     title = f"ONNX Runtime {ort.__version__}, {provider}"
     if provider not in ort.get_available_providers():
         # JetPack's GPUs are reached by TensorRT: there is no such wheel for them.
-        remedy = "" if is_jetson(Machine()) else "for NVIDIA GPUs, in another environment: pip install '.[gpu]'"
+        remedy = "" if is_jetson(Machine()) else f"for NVIDIA GPUs, in another environment: {install_command('gpu')}"
         return absent(f"{title}: not in this build", remedy)
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -59,7 +60,7 @@ def _onnxruntime(provider: str) -> Finding:
 
 def _openvino(precision: str) -> Finding:
     if importlib.util.find_spec("openvino") is None:
-        return absent("OpenVINO is not installed", "for faster CPUs: pip install '.[openvino]'")
+        return absent("OpenVINO is not installed", f"for faster CPUs: {install_command('openvino')}")
     import openvino
 
     from mcore_runtime.backends.openvino import the_core

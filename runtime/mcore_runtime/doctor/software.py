@@ -6,6 +6,7 @@ import importlib.util
 
 import mcore
 from mcore.common.errors import UserError, first_line
+from mcore.common.optional import install_command
 from mcore.video import native
 from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
 from mcore_runtime.doctor.jetson import is_jetson, system_packages
@@ -36,10 +37,10 @@ def packages(machine: Machine) -> list[Finding]:
             remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
             found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
-        found.append(error("no inference engine", "pip install '.[runtime]', see the README's table"))
+        found.append(error("no inference engine", f"{install_command('runtime')}, see the README's table"))
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
-        found.append(hint(f"mcore-run --web needs {', '.join(missing)}", "pip install '.[web]'"))
+        found.append(hint(f"mcore-run --web needs {', '.join(missing)}", install_command("web")))
     said = native.describe()
     slow = "native code is not used" in said
     remedy = "pip install again where there is a C++ compiler; the results are the same"

@@ -48,7 +48,7 @@ def test_auto_says_that_listed_cuda_cannot_be_used(
 def test_cuda_is_refused_where_it_was_not_built_in(tiny_bundle: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(BackendError, match=r"needs ONNX.*CUDAExec.*pip uninstall onnxruntime.*mcore-edge\[gpu\]"):
+    with pytest.raises(BackendError, match=r"needs ONNX.*CUDAExec.*pip uninstall onnxruntime.*\[gpu\]"):
         Scorer(tiny_bundle, backend="onnxruntime-cuda")
 
 

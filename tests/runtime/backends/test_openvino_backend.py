@@ -236,7 +236,7 @@ def test_a_graph_of_another_contract_is_refused(graphs: GraphSet) -> None:
 
 def test_without_openvino_it_says_what_installs_it(graphs: GraphSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingDependencyError, match=r"backend openvino needs .*pip install 'mcore-edge\[openvino\]'"):
+    with pytest.raises(MissingDependencyError, match=r"backend openvino needs .*pip install .*\[openvino\]'"):
         alone(graphs)
 
 

@@ -131,7 +131,7 @@ def test_without_a_gpu(
 
 def test_without_a_way_to_the_gpu(monkeypatch: pytest.MonkeyPatch, jetson: Machine, bundle_copy: Path) -> None:
     use_driver(monkeypatch, "neither", None)
-    with pytest.raises(MissingDependencyError, match=r"needs pycuda or cuda-python.*mcore-edge\[tensorrt\]"):
+    with pytest.raises(MissingDependencyError, match=r"needs pycuda or cuda-python.*\[tensorrt\]"):
         jetson.open(bundle_copy)
 
 
@@ -148,14 +148,14 @@ def test_the_real_cuda_python_says_that_there_is_no_driver(monkeypatch: pytest.M
 
 def test_types_alone_are_not_the_library(monkeypatch: pytest.MonkeyPatch, bundle_copy: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
-    with pytest.raises(MissingDependencyError, match=r"only types of it.*mcore-edge\[tensorrt\].*JetPack"):
+    with pytest.raises(MissingDependencyError, match=r"only types of it.*\[tensorrt\].*JetPack"):
         TensorRtBackend(Bundle.open(bundle_copy).graphs(), "tensorrt")
 
 
 def test_tensorrt_rtx_does_not_come_with_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    with pytest.raises(MissingDependencyError, match=r"only types of it.*mcore-edge\[rtx\]'$"):
+    with pytest.raises(MissingDependencyError, match=r"only types of it.*\[rtx\]'$"):
         load_flavour("tensorrt-rtx")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from mcore.common.optional import install_command
 from mcore_runtime.run import _with_address, main
 from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
 from mcore_runtime.web import DEFAULT_ADDRESS
@@ -281,7 +282,7 @@ def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert process.returncode == 2
-    assert "mcore-edge[web]" in process.stderr
+    assert install_command("web") in process.stderr
     assert not (here / "sessions").exists()
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mcore.common.errors import MissingDependencyError, first_line
+from mcore.common.optional import install_command
 from mcore_runtime.backends.base import BackendError
 
 
@@ -284,7 +285,7 @@ def open_cuda(otherwise: str) -> Cuda:
             ) from error
     raise MissingDependencyError(
         f"TensorRT needs pycuda or cuda-python to reach the GPU ({'; '.join(missing)}). Install it with: "
-        "pip install 'mcore-edge[tensorrt]', or where there is no CUDA toolkit: pip install cuda-python"
+        f"{install_command('tensorrt')}, or where there is no CUDA toolkit: pip install cuda-python"
     )
 
 

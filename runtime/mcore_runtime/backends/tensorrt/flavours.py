@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mcore.common.errors import MissingDependencyError, UserError
+from mcore.common.optional import install_command
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors, journal_of
 
@@ -156,7 +157,7 @@ def _import(kind: Kind) -> Any:
     jetson = "; on a Jetson it comes with JetPack, and the environment must see the system's packages"
     raise MissingDependencyError(
         f"The backend {kind} needs the package {_MODULES[kind][0]!r}, which cannot be imported ({'; '.join(reasons)}). "
-        f"Install it with: pip install 'mcore-edge[{_EXTRAS[kind]}]'{jetson if kind == 'tensorrt' else ''}"
+        f"Install it with: {install_command(_EXTRAS[kind])}{jetson if kind == 'tensorrt' else ''}"
     )
 
 
