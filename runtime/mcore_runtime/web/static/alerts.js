@@ -55,7 +55,7 @@ function ofSession({ session, dives, health }) {
   }
   const last = dives.findLast((row) => row.status !== "void" && row.status !== "scoring");
   if (last?.status === "failed") {
-    const text = `${last.reasons.join("; ")}. Its frames are kept: have it scored again.`;
+    const text = `${last.reasons.join("; ")}. Where its frames were kept, it can be scored again.`;
     found.push([`failed-${last.number}`, "bad", `Dive ${last.number} could not be scored.`, text]);
   }
   if (health.disk_free_mb !== null && health.disk_free_mb < LOW_MB) {
