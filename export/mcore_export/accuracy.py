@@ -79,7 +79,7 @@ class BundleAccuracy:
     checkpoint: str
     num_exemplars: int
     engines: Mapping[str, str]
-    """By precision: engine, where it runs, and the arithmetic of the backbone."""
+    """By precision: backend, where it runs, and the compute dtype of the backbone."""
     data: str
     data_sha256: str
     split: str
@@ -103,7 +103,7 @@ class Options:
     split: Split = "test"
     """Part of the list."""
     backend: BackendName = "auto"
-    """Inference engine."""
+    """Backend; auto: the best that the bundle and this machine have."""
     bf16: bool = False
     """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
     same_number_only: bool = False

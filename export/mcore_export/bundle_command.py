@@ -44,7 +44,7 @@ class VerifyArguments:
     bundle: BundleFolder
     """Folder made by mcore-export."""
     backend: BackendName = "auto"
-    """Inference engine that runs the graphs; auto: the best that works here."""
+    """Backend that runs the graphs; auto: the best that works here."""
     precision: Precision | None = None
     """Graphs to compare; default: those that the runtime would take."""
 

@@ -1,4 +1,4 @@
-"""Speed of int8 graphs against fp32 ones on the same engine: measured in turns, in one run.
+"""Speed of int8 graphs against fp32 ones on the same backend: measured in turns, in one run.
 
 On a shared machine the milliseconds of two runs differ by more than the graphs do; the ratio within a round of turns
 does not.
@@ -25,15 +25,15 @@ BACKBONE = "backbone"
 CHAIN = "whole chain"
 ROUNDS = 20
 _WARM_UP = 2
-"""Rounds that are not counted: engines choose kernels and allocate in their first calls."""
+"""Rounds that are not counted: backends choose kernels and allocate in their first calls."""
 
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """Int8 against fp32, on one engine."""
+    """Int8 against fp32, on one backend."""
 
     backend: str
-    """Engine, such as ``openvino``."""
+    """Backend, such as ``openvino``."""
     part: str
     """``backbone`` or ``whole chain``: a clip's pixels in, score differences out."""
     ratio: float
@@ -61,7 +61,7 @@ def compare_speed(fp32: Backend, int8: Backend, clip: FloatArray, exemplars: Flo
     """Time both in turns.
 
     Args:
-        fp32: an engine, opened on fp32 graphs.
+        fp32: a backend, opened on fp32 graphs.
         int8: the same engine with the same threads, opened on int8 graphs.
         clip: (3, T, c, c) float32; real pixels, because int8 ranges were made for them.
         exemplars: (E, 3K, D) tokens that a dive is compared with; 10 is the published number.

@@ -9,7 +9,7 @@ import pytest
 from mcore_runtime.bundle.folder import Bundle
 from tools.precision_page import COLUMNS, main
 
-PAGE = Path(__file__).parents[2] / "docs" / "precision.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "precision.md"
 
 
 def cells(line: str) -> list[str]:

@@ -75,7 +75,7 @@ def score_same_and_other_numbers(
         others_too: also the second way, in which a dive meets all exemplars but those of its number.
 
     Raises:
-        BackendError: an engine computed something that is not a number.
+        BackendError: a backend computed something that is not a number.
     """
     scores = {name: SameAndOtherNumbers() for name in backends}
     shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)

@@ -1,6 +1,6 @@
 """The CPU layout of the backbone: its first blocks in tiles of frames that fit into a cache. The same numbers, sooner.
 
-A clip's maps are tens of megabytes in the first blocks, and an engine that runs layer by layer writes each of them to
+A clip's maps are tens of megabytes in the first blocks, and a backend that runs layer by layer writes each of them to
 memory and reads it back. A tile of a few frames goes through the stem and these blocks while it lies in the cache. The
 shifts take the frames that they need from the neighbouring tiles, so nothing is computed twice; engines order nodes
 from the outputs back, which is tile after tile.
@@ -89,7 +89,7 @@ class GatedChange(nn.Module):
         self.shift, self.conv1 = source.shift, source.conv1
         shifted = self.shift.shifted
         self.weight = nn.Parameter(self.conv1.weight[:, :shifted].clone())
-        # A gate for each channel, instead of channels for each gate: engines that keep a pixel's channels together
+        # A gate for each channel, instead of channels for each gate: backends that keep a pixel's channels together
         # multiply by a gate, or by a one or a zero, in less time than they cut out half the channels.
         half = (torch.arange(shifted) < shifted // 2).to(self.weight.dtype)  # (S,): 1 for the first half
         self.per_channel = nn.Parameter(torch.stack([half, 1 - half], dim=1)[:, :, None, None])  # (S, 2, 1, 1)

@@ -18,7 +18,7 @@ from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.streaming import StreamingBackbone
-from mcore_runtime.bundle.records import ParityLimits, ParityRow, Precision
+from mcore_runtime.bundle.records import ParityLimits, ParityRow
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.streaming import encode_prefix, encode_suffix
 
@@ -44,12 +44,6 @@ MEASURES = {
     "tie": "nearest tie of two frames for a transition, in logits",
 }
 """Name of each figure in words."""
-DEFAULT_LIMITS: dict[Precision, ParityLimits] = {
-    "fp32": ParityLimits(),
-    "fp16": ParityLimits(relative=0.03, points=0.1, flips=0.02, tie=2e-3),
-    "int8": ParityLimits(relative=0.5, points=0.5, flips=0.05, tie=2e-2),
-}
-"""What is allowed unless told otherwise; what a coach would see is held tightest."""
 _NOT_A_NUMBER = 1e30
 """JSON knows no NaN: an output that is not a number is as wrong as can be."""
 

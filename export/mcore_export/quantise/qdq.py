@@ -1,6 +1,6 @@
 """Quantise/dequantise pairs around chosen convolutions of an ONNX graph, with ranges from real clips.
 
-ONNX Runtime's quantiser does it, told to place pairs as TensorRT wants them: before a convolution, not behind it,
+ONNX Runtime's quantiser does it, set to place pairs as TensorRT wants them: before a convolution, not behind it,
 weights per channel and symmetric, biases left alone. Residual sums then see activations of eight bits too, which
 costs no accuracy that could be measured and lets OpenVINO keep them in eight bits.
 """
@@ -160,7 +160,7 @@ def _is_dequantised(made_by: Mapping[str, onnx.NodeProto], name: str) -> bool:
 
 
 def _drop_unused_domains(model: onnx.ModelProto) -> None:
-    """The quantiser declares operators of its own, which other engines need not know."""
+    """The quantiser declares operators of its own, which other backends need not know."""
     used = {node.domain for node in model.graph.node}
     kept = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]

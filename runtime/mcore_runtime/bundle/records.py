@@ -192,19 +192,18 @@ class ExemplarRecord:
 
 @dataclass(frozen=True)
 class ParityLimits:
-    """The most that an exported graph may differ from PyTorch in float32; the defaults are those of fp32."""
+    """The most that an exported graph may differ from PyTorch in float32."""
 
-    relative: float = 3e-3
-    """Features, logits and tokens: largest absolute difference over largest absolute value. Rounding alone reaches
-    7e-4 where random weights amplify it, and 1e-6 on trained ones; a wrong graph is off by percents."""
-    points: float = 0.01
+    relative: float
+    """Features, logits and tokens: largest absolute difference over largest absolute value."""
+    points: float
     """Score differences, points, of dives whose transitions agree."""
-    flips: float = 0.0
+    flips: float
     """Share of transitions decoded to another frame, where PyTorch did not see the two as a near-tie."""
-    tie: float = 1e-5
+    tie: float
     """Two frames nearly tie for a transition if PyTorch's logits of them differ by less than this share of the largest
     logit: rounding decides between them."""
-    srcc: float = 0.999
+    srcc: float
     """Least rank correlation between PyTorch's scores and the graphs'."""
 
 
@@ -213,7 +212,7 @@ class ParityRow:
     """One comparison of an artefact with PyTorch in float32."""
 
     backend: str
-    """Engine that ran the artefact."""
+    """Backend that ran the artefact."""
     part: str
     """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the streaming backbone."""
     measure: str
@@ -241,7 +240,7 @@ class VariantRecord:
     limits: ParityLimits
     """What parity allowed."""
     parity: tuple[ParityRow, ...] = ()
-    """Comparisons with PyTorch, by every engine that the exporting machine had."""
+    """Comparisons with PyTorch, by every backend that the exporting machine had."""
     speed: tuple[str, ...] = ()
     """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
     streaming: StreamingRecord | None = None
