@@ -1,11 +1,11 @@
-"""Page about precisions from bundles: how far each is from PyTorch on each engine, and what engines cost.
+"""Page about precisions from bundles: how far each is from PyTorch on each backend, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
     mcore-export best.pt --out half --fp16 --validate dives.jsonl --engine tensorrt-rtx --target sm75 sm80 sm86 sm89
     mcore-bundle engine half --kind tensorrt-rtx --target sm80 sm86 sm89 --precision fp32
     mcore-export best.pt --out int8 --int8 --validate dives.jsonl --keep-slower
-    python tools/precision_page.py half int8 --write docs/precision.md
+    python tools/precision_page.py half int8 --write docs/results/precision.md
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def describe(bundles: Sequence[Bundle], about: str = "") -> Iterator[str]:
     yield "# Precisions: how far each is from PyTorch, and what engines cost"
     yield ""
     yield (
-        "Measured by the exports themselves, each engine against PyTorch in float32 "
+        "Measured by the exports themselves, each backend against PyTorch in float32 "
         f"({platform.machine()}, 2 CPU cores shared with other work); written by `python tools/precision_page.py`, "
         "whose first lines have the commands. Features, logits and tokens: largest difference as a share of the "
         "largest value. Scores: every clip against all others; a flip at a near-tie is one between frames that PyTorch "
@@ -105,7 +105,7 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
 
 def _parity_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
     headings = [heading for _, heading in COLUMNS.values()]
-    yield f"| precision | engine | {' | '.join(headings)} | flipped transitions | at near-ties |"
+    yield f"| precision | backend | {' | '.join(headings)} | flipped transitions | at near-ties |"
     yield f"|---|---|{'---:|' * (len(headings) + 2)}"
     for name, variant in variants.items():
         for engine in dict.fromkeys(row.backend for row in variant.parity):

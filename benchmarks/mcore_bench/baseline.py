@@ -52,7 +52,7 @@ def save_baseline(path: Path, result: Result) -> None:
         UserError: the run has no peers, or the place cannot be written to.
     """
     if not (ratios := baseline_ratios(result)):
-        raise UserError(f"no ratios to save: {PLAIN} and the bundle's engines are peers, which --checkpoint measures")
+        raise UserError(f"no ratios to save: {PLAIN} and the bundle's backends are peers, which --checkpoint measures")
     write_text(path, encode(Baseline(FORMAT, result.environment, result.command, ratios), indent=2) + "\n")
 
 
@@ -74,7 +74,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def baseline_ratios(result: Result) -> dict[str, float]:
-    """How many times as fast as the plain export the bundle's engines are, by group and candidate."""
+    """How many times as fast as the plain export the bundle's backends are, by group and candidate."""
     return {
         f"{group.title}: {row.name} over {PLAIN}": _over_plain(group, row.name)
         for group in result.groups

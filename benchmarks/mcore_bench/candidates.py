@@ -30,7 +30,7 @@ class Candidate:
     name: str
     """Such as ``openvino fp32``."""
     about: str
-    """What really runs, as the engine says."""
+    """What really runs, as the backend says."""
     scorer: Scorer
     asked: BackendName
 

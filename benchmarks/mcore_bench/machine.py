@@ -62,7 +62,7 @@ class Environment:
     """Of a Jetson; empty elsewhere."""
     versions: Mapping[str, str]
     threads: int
-    """Given to every engine alike; 0: each as it likes."""
+    """Given to every backend alike; 0: each as it likes."""
     malloc_trimming: bool
     """Whether freed memory goes back to the system, as glibc has it; PyTorch on a CPU is slower then."""
     omp_wait_policy: str

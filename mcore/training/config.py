@@ -108,7 +108,8 @@ class ComputeConfig:
     """Compute dtype of the backbone in training: fp32; bf16 or fp16 where torch's autocast allows it. fp16 needs CUDA
     and scales its loss. Weights, all after the backbone, losses and validation stay float32."""
     channels_last: bool = True
-    """Keep a pixel's channels together in memory, which convolutions prefer on most devices."""
+    """Memory layout in which a pixel's channels lie together, which convolutions prefer on most devices; with
+    --no-channels-last each channel is a picture of its own."""
     compile: bool = False
     """Compile the backbone by torch.compile; pays after minutes, needs a C++ compiler on a CPU and Triton on CUDA."""
     activation_checkpointing: bool = False

@@ -49,7 +49,7 @@ class BenchArguments(JsonFile):
     checkpoint: Path | None = None
     """The checkpoint of the first bundle: counts operations, and measures its peers and limits."""
     threads: int = field(default_factory=cores)
-    """CPU threads of every engine alike; default: one for each core."""
+    """CPU threads of every backend alike; default: one for each core."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(default_factory=TimingSettings)
     """How long parts are measured."""
     peer_runs: int = 50
@@ -72,7 +72,7 @@ class BenchArguments(JsonFile):
     dives: int = 100
     """Rendered dives for the time to score; 0: leave it out."""
     gpu_only: bool = False
-    """Leave out what runs on the processor: engines, peers and limits."""
+    """Leave out what runs on the processor: backends, peers and limits."""
     save_baseline: Path | None = None
     """Write the ratios of this run, to check later ones against."""
     check_baseline: Path | None = None

@@ -102,7 +102,7 @@ def measure_peers(
         backbones: dict[str, Call] = {}
         encoders = _plain_exports(model, folder, threads, device, stack, absent) if backends else {}
         for name, encode in encoders.items():
-            # The plain export is of the backbone only: the bundle's first engine does the rest.
+            # The plain export is of the backbone only: the bundle's first backend does the rest.
             dives[name] = partial(_graph_dive, encode, next(iter(backends.values())), clip[None], tokens)
             backbones[name] = partial(encode, clip[None])
         for name, features in _torch_backbones(model, host.to(device), absent, compiled=compiled).items():
@@ -136,7 +136,7 @@ def plain_export(model: MCoRe, path: Path) -> GraphRecord:
 def _plain_exports(
     model: MCoRe, folder: Path, threads: int, device: str, stack: ExitStack, absent: list[str]
 ) -> dict[str, Encode]:
-    """Open the plain export on each engine of the device."""
+    """Open the plain export on each backend of the device."""
     record = plain_export(copy.deepcopy(model).cpu(), folder / "plain.onnx")
     found: dict[str, Encode] = {}
     for name, engine in _PLAIN_BACKENDS[device].items():

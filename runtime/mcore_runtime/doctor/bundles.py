@@ -1,4 +1,4 @@
-"""Probes of a bundle: whether it is whole, and which engines run it here."""
+"""Probes of a bundle: whether it is whole, and which backends run it here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLOW_CLIP_MS = 3000.0
 
 
 def bundle(path: Path) -> list[Finding]:
-    """Whether a bundle is whole, what it knows, and which engines run it here."""
+    """Whether a bundle is whole, what it knows, and which backends run it here."""
     try:
         opened = Bundle.open(path)
     except UserError as refused:

@@ -1,4 +1,4 @@
-"""Probes of inference engines without a bundle: each really computes something, because a list of names says little."""
+"""Probes of backends without a bundle: each really computes something, because a list of names says little."""
 
 from __future__ import annotations
 

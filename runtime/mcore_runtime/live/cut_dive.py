@@ -30,7 +30,7 @@ class CutDive:
     """``time.monotonic()`` when the last frame arrived."""
     dropped: int
     """Frames within it that nobody took in time."""
-    faults: tuple[str, ...]
+    reasons: tuple[str, ...]
     """Why it must not be scored; empty: it may."""
     notes: tuple[str, ...]
     video: bytes | None

@@ -245,9 +245,9 @@ class LivePipeline:
         cut: CutClip | None = None
         try:
             cut = self._ring.cut(start_s, end_s, max_gap_s=self._settings.max_gap_s)
-            faults = (*cut.faults, *self._overflow(pending))
+            reasons = (*cut.reasons, *self._overflow(pending))
         except NotEnoughFrames as error:
-            faults = (str(error),)
+            reasons = (str(error),)
         video, video_start_s, notes = self._record(pending)
         dive = CutDive(
             found_by=pending.found_by,
@@ -259,7 +259,7 @@ class LivePipeline:
             entry_s=pending.entry_s,
             arrived_s=time.monotonic() if self._last is None else self._last.captured_s,
             dropped=0 if cut is None else cut.dropped,
-            faults=faults,
+            reasons=reasons,
             notes=notes,
             video=video,
             video_start_s=video_start_s,

@@ -84,7 +84,7 @@ class LiveSession:
         self._health = Health(self._folder, read_health)
         self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage)
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()
-        split = scorer.scorer.streaming_backbone
+        streaming = scorer.scorer.streaming_backbone
         self._pipeline = LivePipeline(
             source,
             scorer.scorer.clip_config,
@@ -92,7 +92,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._writer.announce,
-            prefixes=None if split is None else PrefixScheduler(split.prefix_frames, scorer.offer),
+            prefixes=None if streaming is None else PrefixScheduler(streaming.prefix_frames, scorer.offer),
             detector=detector,
         )
         self._stopped = threading.Event()

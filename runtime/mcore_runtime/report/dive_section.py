@@ -56,7 +56,7 @@ class DiveSection:
 
     @property
     def interval(self) -> str:
-        """The calibrated interval and the exemplars' range, or the range alone."""
+        """The conformal interval and the exemplars' range, or the range alone."""
         if self.result is None:
             return ""
         text, ends = self.result.interval_text, self.result.exemplar_range

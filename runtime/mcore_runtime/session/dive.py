@@ -14,7 +14,7 @@ from typing import Any
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert, decode, encode
 from mcore_runtime.scoring.result import DiveScore
-from mcore_runtime.scoring.streaming import was_begun_early
+from mcore_runtime.scoring.streaming import had_head_start
 
 ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 """Fields that come from the dive's entry in the start list."""
@@ -108,9 +108,9 @@ class LiveDive:
         return self.result.score if self.result is not None and self.status is DiveStatus.SCORED else None
 
     @property
-    def was_begun_early(self) -> bool:
-        """Whether its score was begun before its clip was over."""
-        return self.result is not None and was_begun_early(self.result.timing_ms)
+    def had_head_start(self) -> bool:
+        """Whether the prefix of its backbone was computed before its clip was over."""
+        return self.result is not None and had_head_start(self.result.timing_ms)
 
     def to_text(self) -> str:
         """Return one line of JSON; numbers that are not finite become null."""

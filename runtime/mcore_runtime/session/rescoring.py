@@ -93,7 +93,7 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
 
 def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> EncodedPrefix | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
-    if scorer.streaming_backbone is None or not dive.was_begun_early:
+    if scorer.streaming_backbone is None or not dive.had_head_start:
         return None
     return scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
 

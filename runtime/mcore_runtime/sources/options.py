@@ -54,7 +54,7 @@ class SourceOptions:
     open_timeout_s: float = 10.0
     """Longest wait for a connection, seconds."""
     timeout_s: float = 5.0
-    """Longest wait for a frame before the stream counts as lost, seconds."""
+    """Longest wait for a frame, seconds: after it a camera is reported as lost, and opened again."""
     pace: Pace | None = None
     """``fast``: as fast as frames are taken; ``realtime``: as they were taken. None: the kind's default."""
 

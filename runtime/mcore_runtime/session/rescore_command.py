@@ -56,7 +56,7 @@ class RescoreArguments:
     backend: BackendName | None = None
     """Backend; auto: the best that the bundle and this machine have; default: that of the session."""
     precision: Precision | None = None
-    """Compute dtype of the graphs; default: that of the session, unless --backend names another."""
+    """Precision of the graphs; default: that of the session, unless --backend names another."""
     threads: int | None = None
     """CPU threads; default: as in the session, unless --backend names another."""
     num_exemplars: int | None = None
