@@ -26,7 +26,7 @@ from mcore.evaluation.run_folders import read_runs
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare."""
+    """Options of a comparison of runs."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs, at least two; the others are compared with the first."""

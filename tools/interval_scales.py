@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """Which evaluations, and where the figures go."""
+    """Options: the evaluations, and the file of the figures."""
 
     fit: Annotated[Path, tyro.conf.Positional]
     """Folder of the evaluation that the intervals are fitted on."""

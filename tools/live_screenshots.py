@@ -65,7 +65,7 @@ REPORT_SHOT = Shot("session_report.jpg", 1100, 1900, 1, "#dive-2")
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is shown, and where the pictures go."""
+    """Options: the session that is shown, and the folder of the pictures."""
 
     bundle: tyro.conf.Positional[Path]
     """Folder made by mcore-export."""

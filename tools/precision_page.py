@@ -38,7 +38,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Which bundles, and where the page goes."""
+    """Options: the bundles, and the file of the page."""
 
     bundles: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Bundles, of one checkpoint or of several."""

@@ -54,7 +54,7 @@ CUDA_WARM_UP_STEPS = 3
 
 @dataclass(frozen=True)
 class Arguments:
-    """What to measure."""
+    """Options of the measurement."""
 
     write: Path | None = None
     """JSON file."""

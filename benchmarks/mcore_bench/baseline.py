@@ -74,7 +74,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def baseline_ratios(result: Result) -> dict[str, float]:
-    """How many times as fast as the plain export the bundle's backends are, by group and candidate."""
+    """Return the speed of the bundle's backends over the plain export's, by group and candidate."""
     return {
         f"{group.title}: {row.name} over {PLAIN}": _over_plain(group, row.name)
         for group in result.groups

@@ -46,7 +46,7 @@ class PartCost:
 
 @dataclass(frozen=True)
 class DiveCost:
-    """What a dive costs."""
+    """Operations of scoring a dive."""
 
     exemplars: int
     backbone: PartCost

@@ -50,25 +50,25 @@ class Environment:
 
     processor: str
     processor_id: str
-    """Such as ``family 26 model 2 stepping 1``: virtual machines call many processors alike."""
+    """Such as ``family 26 model 2 stepping 1``, because virtual machines give many processors one name."""
     cores: int
-    """That this process may use."""
+    """Processor cores that this process may use."""
     instructions: tuple[str, ...]
     memory_gb: float
     system: str
     gpu: str
     """Name and driver; empty: none."""
     power_mode: str
-    """Of a Jetson; empty elsewhere."""
+    """Power mode of a Jetson; empty elsewhere."""
     versions: Mapping[str, str]
     threads: int
-    """Given to every backend alike; 0: each as it likes."""
+    """CPU threads of every backend; 0: each chooses its own number."""
     malloc_trimming: bool
     """Whether freed memory goes back to the system, as glibc has it; PyTorch on a CPU is slower then."""
     omp_wait_policy: str
-    """Of OpenMP's threads while they wait; empty: not set, so that they spin for a while."""
+    """``OMP_WAIT_POLICY``: what OpenMP's threads do while they wait; empty: not set, so that they spin for a while."""
     commit: str
-    """Of the repository that ran, with ``+`` where its files were changed; empty: it was none."""
+    """Commit of the repository that ran, with ``+`` where its files were changed; empty: it was none."""
     date: str
     """When measuring began, UTC."""
 
@@ -144,7 +144,7 @@ def format_environment(e: Environment) -> str:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the machine did during one measurement."""
+    """State of the machine during one measurement."""
 
     wall_s: float
     own_cores: float

@@ -226,7 +226,7 @@ def _warnings(warnings: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class PrecisionErrors:
-    """How far one candidate is from its own float32 over a test set; a row of ``mcore_export.accuracy``."""
+    """Differences of one candidate from its own float32 over a test set; a row of ``mcore_export.accuracy``."""
 
     precision: str
     same_number: bool

@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class MeasuredBundle:
-    """What was measured."""
+    """Bundle that was measured."""
 
     name: str
     """Of its folder."""

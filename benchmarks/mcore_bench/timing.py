@@ -24,7 +24,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class TimingSettings:
-    """How long to measure."""
+    """Duration of a measurement."""
 
     runs: int = 50
     """Fewest rounds, in each of which every candidate has one turn."""
@@ -57,7 +57,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast something is as the baseline, round by round."""
+    """Speed of something over the baseline's, round by round."""
 
     median: float
     low: float
@@ -178,7 +178,7 @@ def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Ti
 
 
 def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> Ratio:
-    """How many times as fast ``other`` is, from the times of the same rounds (N,), NaN where one had no turn."""
+    """Return the speed of ``other`` over the baseline's, from times of the same rounds (N,); NaN: it had no turn."""
     low, median, high = np.nanpercentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
     return Ratio(median, low, high)
 

@@ -32,14 +32,14 @@ from mcore_export.parity.limits import DEFAULT_LIMITS, describe_defaults
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle.records import ParityLimits, Precision
 
-_MOVED = {
+_MOVED_TO_MCORE_BUNDLE = {
     "--verify": "verify BUNDLE",
     "--list": "show BUNDLE",
     "--triton": "triton BUNDLE --out MODELS",
     "--engine": "engine BUNDLE",
     "--exemplars": "exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE",
 }
-"""What mcore-export did to a bundle, as mcore-bundle does it."""
+"""Flags of earlier versions of mcore-export, and the command of mcore-bundle that took over."""
 
 
 def _limit_help(name: str, text: str) -> Any:
@@ -151,7 +151,7 @@ def _moved(given: Sequence[str]) -> str | None:
     folder = next((text for text in given if Path(text).is_dir() and not text.startswith("-")), None)
     flags = {flag.split("=")[0] for flag in given}
     asks_bundle = given and Path(given[0]).is_dir()
-    for flag, command in _MOVED.items():
+    for flag, command in _MOVED_TO_MCORE_BUNDLE.items():
         if flag in flags and (asks_bundle or flag in ("--verify", "--list", "--triton")):
             command = command.replace("BUNDLE", folder or "BUNDLE", 1)
             return f"mcore-export exports checkpoints; use: mcore-bundle {command}"

@@ -76,7 +76,7 @@ TOOLS = {
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export and what to allow."""
+    """Options of an export, and the limits of its graphs."""
 
     precision: Precision = "fp32"
     """Least precision to export; fp32 is always exported too."""

@@ -134,7 +134,7 @@ def prose(docstring: str | None, width: int) -> str:
 
 
 def _asks_for(given: Sequence[str], *flags: str) -> bool:
-    """Whether a flag stands before ``--``; what follows that belongs to another command."""
+    """Return whether a flag stands before ``--``; what follows that belongs to another command."""
     own = given[: given.index("--")] if "--" in given else given
     return bool(set(flags) & set(own))
 

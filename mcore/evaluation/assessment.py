@@ -34,13 +34,13 @@ class MetricRow:
     name: str
     """Key in the JSON file, with its unit."""
     title: str
-    """What a person reads."""
+    """Heading in tables, for people."""
     higher_is_better: bool
-    """Direction."""
+    """Whether a higher figure is better."""
     model: Figure
-    """The network."""
+    """Figure of the network."""
     baseline: Figure
-    """Dive-number mean for scores, constant boundaries for transitions."""
+    """Figure of the baseline: dive-number mean for scores, constant boundaries for transitions."""
     difference: Figure
     """Network minus baseline, on the same resamples: an interval without 0 is a real difference."""
 
@@ -52,11 +52,11 @@ class Metric:
     name: str
     """Key in the JSON file, with its unit."""
     title: str
-    """What a person reads."""
+    """Heading in tables, for people."""
     higher_is_better: bool
-    """Direction."""
+    """Whether a higher figure is better."""
     function: Callable[..., float]
-    """Of predicted and true values."""
+    """Function of predicted and true values that gives the figure."""
 
 
 SCORE_METRICS = (
@@ -64,9 +64,9 @@ SCORE_METRICS = (
     Metric("relative_l2_x100", "R-l2 x100", False, metrics.relative_l2),
     Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
 )
-"""Of (N,) scores."""
+"""Metrics of (N,) scores."""
 AWARD_METRIC = Metric("mae_award", "MAE, award (0 to 10)", False, metrics.award_error)
-"""Of (N,) scores and difficulties."""
+"""Metric of (N,) scores and difficulties."""
 TRANSITION_METRICS = (
     Metric("aiou_50", "AIoU@0.5", True, partial(metrics.aiou, threshold=0.5)),
     Metric("aiou_75", "AIoU@0.75", True, partial(metrics.aiou, threshold=0.75)),

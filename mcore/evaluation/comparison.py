@@ -27,7 +27,7 @@ class ComparedMetric:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What several runs reach on the same dives."""
+    """Figures of several runs on the same dives."""
 
     runs: tuple[Run, ...]
     num_dives: int
@@ -74,7 +74,8 @@ def different_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     names = dict.fromkeys(name for run in runs for name in run.settings)
     values = {name: tuple(run.settings.get(name) for run in runs) for name in names}
     known = {
-        name: [value for run, value in zip(runs, each, strict=True) if run.tells(name)] for name, each in values.items()
+        name: [value for run, value in zip(runs, each, strict=True) if run.records_setting(name)]
+        for name, each in values.items()
     }
     return {name: each for name, each in values.items() if any(value != known[name][0] for value in known[name])}
 

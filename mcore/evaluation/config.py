@@ -16,7 +16,7 @@ ExemplarChoice = Literal["random", "shared", "nearest"]
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to evaluate, and against which exemplars."""
+    """Options of an evaluation: checkpoint, dives and exemplars."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """Checkpoint: ours or the published layout."""
@@ -54,5 +54,5 @@ class EvaluationOptions:
 
     @property
     def folder(self) -> Path:
-        """Where the files go."""
+        """Return the folder of the evaluation's files."""
         return self.out or self.checkpoint.parent / self.split

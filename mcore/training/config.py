@@ -100,7 +100,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the same recipe is computed: faster, or in less memory. No field changes what is learned from what."""
+    """Ways to compute the same recipe faster, or in less memory. No field changes what is learned from what."""
 
     gradient_accumulation: int = 1
     """Parts into which a step's pairs are divided, to save memory; their gradients add up to the step's."""
@@ -246,7 +246,7 @@ def training_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
 
 
 def compute_from_dict(values: Mapping[str, Any]) -> ComputeConfig:
-    """Read how a run was computed, as a checkpoint holds it; plainly where it began before there was a choice."""
+    """Read the compute settings of a checkpoint; the defaults where it was written before there were any."""
     renamed = {"micro_batches": "gradient_accumulation", "recompute": "activation_checkpointing"}
     known = {renamed.get(name, name): value for name, value in values.items()}
     known = {name: value for name, value in known.items() if name not in ("num_processes", "world_size", "device")}

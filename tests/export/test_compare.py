@@ -1,4 +1,4 @@
-"""Which flipped transitions are ties that no arithmetic decides, and which are wrong graphs."""
+"""Comparison with PyTorch: flipped transitions that are ties of rounding, and those of wrong graphs."""
 
 from __future__ import annotations
 

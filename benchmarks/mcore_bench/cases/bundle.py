@@ -98,7 +98,7 @@ class BenchArguments(JsonFile):
 
 @dataclass
 class Findings:
-    """What was measured so far."""
+    """Measurements made so far."""
 
     groups: list[TimingGroup]
     tables: list[Table]

@@ -28,7 +28,7 @@ MATCH_S = 0.5
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a detector did in one rendered meet."""
+    """Dives found, missed and invented by a detector in one rendered meet."""
 
     camera: CameraKind
     height_m: HeightM

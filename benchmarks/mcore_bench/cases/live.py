@@ -39,14 +39,14 @@ _MIN_SAMPLES = 8
 
 @dataclass(frozen=True)
 class DiveTiming:
-    """What of a dive's result is needed."""
+    """Fields of a dive's result that are read."""
 
     timing_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class DiveLine:
-    """What of a line of ``mcore-run --json`` is needed."""
+    """Fields of a line of ``mcore-run --json`` that are read."""
 
     number: int
     status: str

@@ -1,4 +1,4 @@
-"""What more work buys: accuracy of trained runs against the operations of a dive."""
+"""Accuracy of trained runs against the operations of a dive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else could do the same work, in the same rounds: the published procedure, PyTorch, plain exports.
+"""Other programs that do the same work, in the same rounds: the published procedure, PyTorch, plain exports.
 
 All get the same clip in the processor's memory, the same exemplars and the same number of threads, and end with the
 result in the processor's memory. A bundle's own backends stand beside them. The last group is about cost only: I3D,
@@ -60,7 +60,7 @@ Encode = Callable[[NDArray[np.float32]], Any]
 
 @dataclass(frozen=True)
 class Peers:
-    """What was measured, and what could not be."""
+    """Peers that were measured, and those that could not be."""
 
     groups: tuple[TimingGroup, ...]
     absent: tuple[str, ...]

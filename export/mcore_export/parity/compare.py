@@ -52,7 +52,7 @@ _NOT_A_NUMBER = 1e30
 
 @dataclass(frozen=True, eq=False)
 class ExpectedClip:
-    """What PyTorch makes of one clip."""
+    """Values that PyTorch computes from one clip."""
 
     frames: NDArray[np.uint8]
     """(T, c, c, 3) RGB, cropped, not yet normalised: the input, at a quarter of its size."""
@@ -68,7 +68,7 @@ class ExpectedClip:
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What PyTorch makes of clips, and of their comparison with each other."""
+    """Values that PyTorch computes from clips, and from their comparison with each other."""
 
     clip_config: ClipConfig
     clips: tuple[ExpectedClip, ...]
@@ -140,7 +140,7 @@ def describe_failures(rows: Sequence[ParityRow]) -> str:
 
 
 class _Table:
-    """Rows in the making."""
+    """Collector of parity rows, which knows the limit of each figure."""
 
     def __init__(self, backend: str, num_clips: int, limits: ParityLimits) -> None:
         self.rows: list[ParityRow] = []
@@ -253,10 +253,10 @@ def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]
 
     Only those marked in ``exemplars`` (N,) are asked.
     """
-    opinions = expected.scores + deltas.astype(np.float64)  # (N, N): what column's dive says of row's
-    asked = exemplars & ~np.eye(len(opinions), dtype=bool)
+    predictions = expected.scores + deltas.astype(np.float64)  # (N, N): score of the row's dive by the column's
+    asked = exemplars & ~np.eye(len(predictions), dtype=bool)
     with np.errstate(invalid="ignore"):
-        predicted: NDArray[np.float64] = np.where(asked, opinions, 0).sum(1) / asked.sum(1)
+        predicted: NDArray[np.float64] = np.where(asked, predictions, 0).sum(1) / asked.sum(1)
     return predicted
 
 
@@ -278,7 +278,7 @@ def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
 
 
 def _nearest_tie(logits: FloatArray) -> float:
-    """How close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
+    """Return how close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
     gaps = []
     for channel in (0, 1):
         values = sorted(_searched(logits, channel).values())

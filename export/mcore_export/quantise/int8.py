@@ -60,7 +60,7 @@ class ParityVerdict:
 
 @dataclass(frozen=True)
 class LayerError:
-    """What a convolution costs."""
+    """Error of the features by one convolution in int8."""
 
     name: str
     """Layer, as in the checkpoint: ``blocks.0.conv1``."""
@@ -194,7 +194,7 @@ class _Search:
         return float(np.linalg.norm(found - self._expected) / max(float(np.linalg.norm(self._expected)), 1e-12))
 
     def errors(self, layers: Sequence[Convolution]) -> tuple[LayerError, ...]:
-        """What the ranking measured of some layers."""
+        """Return the measured errors of some layers."""
         return tuple(LayerError(layer.name, self._alone[layer.node]) for layer in layers)
 
     def _observe(self, methods: Sequence[Method]) -> tuple[Method, object]:

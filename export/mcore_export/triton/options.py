@@ -1,4 +1,4 @@
-"""How a server should run the models."""
+"""Options of a server that runs the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle is made of, as typed records: graphs, variants, engines, exemplars, and the figures of its parity."""
+"""Records of a bundle's parts: graphs, variants, engines, exemplars, and the figures of its parity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_AXIS = "B"
 """Name of the axis that varies in graphs for servers: clips, and pairs in the regressor."""
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-"""What a variant may be called; ``fp32`` is in every bundle."""
+"""Names of variants; ``fp32`` is in every bundle."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TensorSpec:
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether an axis varies."""
+        """Return whether an axis varies."""
         return any(isinstance(axis, str) for axis in self.shape)
 
     def extent(self, varying: int) -> tuple[int, ...]:
@@ -113,7 +113,7 @@ class GraphSet:
     records: Mapping[str, GraphRecord]
     """By part; see ``standard_graphs``."""
     precision: Mapping[str, str]
-    """Arithmetic of each part's graph, such as ``{"backbone": "fp32"}``."""
+    """Compute dtype of each part's graph, such as ``{"backbone": "fp32"}``."""
     variant: str = "fp32"
     """Which of a bundle's variants this is: one of ``PRECISIONS``."""
     engines: tuple[EngineRecord, ...] = ()
@@ -142,12 +142,12 @@ class FileRecord:
     sha256: str
     """Lower-case hexadecimal digest."""
     bytes: int
-    """Size."""
+    """Size of the file."""
 
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """Where the weights came from."""
+    """Checkpoint that the weights came from."""
 
     name: str
     """File name of the checkpoint."""
@@ -174,7 +174,7 @@ class ConformalIntervals:
 
 @dataclass(frozen=True)
 class ExemplarRecord:
-    """Where the exemplar bank came from."""
+    """Origin of the exemplar bank."""
 
     count: int
     per_dive_number: Mapping[str, int]
@@ -187,7 +187,7 @@ class ExemplarRecord:
     seed: int = 0
     """Seed of their choice."""
     conformal: ConformalIntervals | None = None
-    """How far scores from these exemplars can be off; None: it was not measured, or on too few dives."""
+    """Conformal intervals of scores from these exemplars; None: it was not measured, or on too few dives."""
 
 
 @dataclass(frozen=True)
@@ -230,15 +230,15 @@ class VariantRecord:
     """One precision of the network: its graphs, how they were proven, and the exemplars that they encoded."""
 
     precision: Mapping[str, str]
-    """Arithmetic of each part, such as ``{"backbone": "fp16"}``."""
+    """Compute dtype of each part, such as ``{"backbone": "fp16"}``."""
     kept: tuple[str, ...]
-    """What was left in higher precision, and why."""
+    """Parts left in higher precision, with the reason."""
     graphs: Mapping[str, GraphRecord]
     """By part; see ``standard_graphs``."""
     exemplars: ExemplarRecord | None
     """None: the bundle can encode dives but not score them."""
     limits: ParityLimits
-    """What parity allowed."""
+    """Limits that parity was held to."""
     parity: tuple[ParityRow, ...] = ()
     """Comparisons with PyTorch, by every backend that the exporting machine had."""
     speed: tuple[str, ...] = ()

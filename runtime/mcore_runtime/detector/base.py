@@ -33,7 +33,7 @@ class DetectedDive:
 
     @property
     def window_s(self) -> tuple[float, float]:
-        """Where the dive's clip begins and ends, seconds on the stream's clock."""
+        """Begin and end of the dive's clip, seconds on the stream's clock."""
         return self.takeoff_s - BEFORE_TAKEOFF_S, self.entry_s + AFTER_ENTRY_S
 
 

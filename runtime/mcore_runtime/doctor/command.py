@@ -107,7 +107,11 @@ def _of_bundle(folder: Path, backends: Sequence[str]) -> list[tuple[str, Probe]]
         return [("bundle", lambda: [error(*split_advice(reason))])]
     path = str(folder)
     tried = [("backends", partial(in_child, "trial", path=path, backend=name)) for name in backends]
-    return [("bundle", partial(bundles.bundle, folder)), *tried, ("backends", partial(in_child, "chosen", path=path))]
+    return [
+        ("bundle", partial(bundles.bundle, folder)),
+        *tried,
+        ("backends", partial(in_child, "automatic_choice", path=path)),
+    ]
 
 
 def examine(probes: Sequence[tuple[str, Probe]]) -> Iterator[tuple[str, Finding]]:

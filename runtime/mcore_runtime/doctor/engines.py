@@ -24,7 +24,7 @@ _INPUT = np.arange(4, dtype=np.float32)
 
 
 def library(backend: str) -> list[Finding]:
-    """Whether a backend's library is here and computes.
+    """Check that a backend's library is installed and computes.
 
     Args:
         backend: one of ``mcore_runtime.backends.BACKENDS``, not ``auto``.

@@ -59,7 +59,7 @@ def camera_offers(listed: str) -> list[str]:
 
 
 def source(address: str) -> list[Finding]:
-    """Whether frames come, how large, and how many a second."""
+    """Read from a source for seconds, and report size and rate of its frames."""
     try:
         with open_source(address) as opened:
             name = opened.uri.public

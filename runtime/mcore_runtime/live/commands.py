@@ -65,7 +65,7 @@ class Edit:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What is given, by field of the entry."""
+        """Corrected values, by field of the entry."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "order"}
         return {name: value for name, value in values.items() if value is not UNSET}
 

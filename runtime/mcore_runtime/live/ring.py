@@ -133,7 +133,7 @@ class FrameRing:
             reader=self.reader,
         )
         dropped = int(self._sequences[slots[-1]] - self._sequences[slots[0]]) - (count - 1)
-        reasons = self._reasons(slots, start_s, end_s, max_gap_s)
+        reasons = self._gap_reasons(slots, start_s, end_s, max_gap_s)
         return CutClip(clip, float(times[0]), float(times[-1]), reasons, dropped)
 
     def predict_end(self, end_s: float) -> float:
@@ -141,7 +141,7 @@ class FrameRing:
         return predicted_end(self._recent(), end_s)
 
     def ends_before_next(self, end_s: float) -> bool:
-        """Say whether the next frame, if it comes when it should, lies behind a clip's end."""
+        """Return whether the next frame, if it comes when it should, lies behind a clip's end."""
         times = self._recent()
         return bool(len(times) > 1 and times[-1] + frame_period(times) >= end_s)
 
@@ -181,7 +181,7 @@ class FrameRing:
             return np.arange(self._count)
         return np.roll(np.arange(size), -(self._count % size))
 
-    def _reasons(
+    def _gap_reasons(
         self, slots: NDArray[np.int64], start_s: float | None, end_s: float | None, max_gap_s: float
     ) -> tuple[str, ...]:
         times = self._times[slots]

@@ -36,7 +36,7 @@ class RunSettings:
 
     @property
     def live(self) -> LiveSettings:
-        """How dives are cut."""
+        """Settings by which dives are cut."""
         return LiveSettings(mode=self.mode, record=self.clips)
 
     def open_scorer(self) -> Scorer:

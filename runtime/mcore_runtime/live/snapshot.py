@@ -71,7 +71,7 @@ def source_part(status: SourceStatus) -> dict[str, Any]:
 
 
 class Health:
-    """How the machine is; asked at most every two seconds, however many pages ask.
+    """State of the machine; asked at most every two seconds, however many pages ask.
 
     Args:
         folder: whose disk counts; None: the current one.

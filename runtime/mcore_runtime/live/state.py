@@ -54,7 +54,7 @@ class SessionState:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What an event did; all of it is saved together."""
+    """Effect of an event; all of it is saved together."""
 
     state: SessionState
     dives: tuple[LiveDive, ...] = ()

@@ -87,7 +87,7 @@ class SessionWriter:
 
     @property
     def problem(self) -> str | None:
-        """Why something is not on the disk; None: all is."""
+        """Reason why something is not on the disk; None: all is."""
         return self._problem
 
     @property

@@ -19,7 +19,7 @@ from mcore_runtime.scoring.result import DiveScore
 
 @dataclass(frozen=True)
 class DiveSection:
-    """What a report shows of one dive."""
+    """Part of a report about one dive."""
 
     anchor: str
     """The section's id on the page."""
@@ -47,7 +47,7 @@ class DiveSection:
 
     @property
     def facts(self) -> str:
-        """Who dives, what the dive number means, and its difficulty."""
+        """Athlete, dive number in words, and difficulty."""
         words = [self.who]
         if self.result is not None:
             words.append(self.result.description or "")
@@ -82,7 +82,7 @@ class DiveSection:
 
     @property
     def small_print(self) -> str:
-        """What was read, and how long each part of the network took."""
+        """Facts of the video, and the time of each part of the network."""
         if self.result is None:
             return ""
         video, backend, ms = self.result.video, self.result.backend, self.result.timing_ms

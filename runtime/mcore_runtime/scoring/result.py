@@ -29,7 +29,7 @@ class ExemplarComparison:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What was read."""
+    """Facts of the video that was scored."""
 
     source: str
     """File or folder, as given."""
@@ -51,7 +51,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class BackendFacts:
-    """What computed it."""
+    """Bundle and backend that computed a score."""
 
     name: str
     """Backend, such as ``onnxruntime``."""

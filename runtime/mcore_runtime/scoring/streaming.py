@@ -39,7 +39,7 @@ class EncodedPrefix:
     """Milliseconds that it took."""
 
     def begins(self, frames: NDArray[np.uint8]) -> bool:
-        """Say whether a clip, (T, c, c, 3) RGB, cropped, begins with exactly these frames."""
+        """Return whether a clip, (T, c, c, 3) RGB, cropped, begins with exactly these frames."""
         return np.array_equal(self.frames, frames[: len(self.frames)])
 
 

@@ -166,7 +166,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder holds a session that was begun: a kill in its first moment leaves an empty database.
+    """Return whether a folder holds a session that was begun: a kill in its first moment leaves an empty database.
 
     Raises:
         UserError: the database cannot be read.

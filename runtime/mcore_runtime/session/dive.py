@@ -30,7 +30,7 @@ class _Word(str, Enum):
 
 
 class DiveStatus(_Word):
-    """What has become of a dive."""
+    """Status of a dive."""
 
     SCORING = "scoring"
     """It has no score yet."""
@@ -44,7 +44,7 @@ class DiveStatus(_Word):
 
 
 class FoundBy(_Word):
-    """What cut a dive out of the stream."""
+    """Way in which a dive was found in the stream."""
 
     MOTION = "motion"
     """The detector, from a body that falls through a picture that stands still."""
@@ -109,7 +109,7 @@ class LiveDive:
 
     @property
     def had_head_start(self) -> bool:
-        """Whether the prefix of its backbone was computed before its clip was over."""
+        """Return whether the prefix of its backbone was computed before its clip was over."""
         return self.result is not None and had_head_start(self.result.timing_ms)
 
     def to_text(self) -> str:

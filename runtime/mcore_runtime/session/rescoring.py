@@ -75,7 +75,7 @@ def check_scorable(dive: LiveDive) -> None:
 
 
 def compares_with_any(dive: LiveDive, facts: Mapping[str, Any]) -> bool:
-    """Whether a dive was, or was to be, compared with exemplars of other numbers where there are none of its own."""
+    """Return whether a dive without exemplars of its number was, or was to be, compared with those of others."""
     settings = facts.get("settings")
     was = dive.result is not None and not dive.result.same_dive_number
     return was or (isinstance(settings, Mapping) and settings.get("any_exemplar") is True)

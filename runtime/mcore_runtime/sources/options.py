@@ -35,7 +35,7 @@ _MAX_TIMEOUT_S = 3600.0
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is opened and read."""
+    """Options of opening and reading a source."""
 
     name: str | None = None
     """What logs and pages call it instead of its address."""

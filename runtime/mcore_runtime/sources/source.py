@@ -39,7 +39,7 @@ _JOIN_TIMEOUT_S = 3.0
 
 
 class SourceState(str, Enum):
-    """Where a source stands."""
+    """State of a source."""
 
     CONNECTING = "connecting"
     """The first connection is being made."""
@@ -57,7 +57,7 @@ class SourceState(str, Enum):
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What is known of a source at one moment."""
+    """Status of a source at one moment."""
 
     name: str
     """The public form of its address."""
@@ -146,12 +146,12 @@ class Source:
 
     @property
     def is_over(self) -> bool:
-        """Whether no frame will come any more."""
+        """Return whether no frame will come any more."""
         return self._queue.is_over
 
     @property
     def state(self) -> SourceState:
-        """Where it stands; cheaper than ``status``."""
+        """State of the source; cheaper than ``status``."""
         return self._state
 
     def __iter__(self) -> Iterator[Frame]:

@@ -32,7 +32,7 @@ class Login:
         self._attempts = RateLimit(burst=8, per_second=0.2)
 
     def is_token(self, text: str, client: str) -> bool:
-        """Whether a client has the token.
+        """Return whether a client has the token.
 
         Raises:
             Refusal: it has guessed too often.

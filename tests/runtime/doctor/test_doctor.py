@@ -143,7 +143,7 @@ def test_a_bundle_is_tried_on_every_engine(tiny_bundle: Path) -> None:
     assert found.text.startswith("onnxruntime, fp32: runs")
     (found,) = bundles.trial(tiny_bundle, "tensorrt")
     assert found.level in ("absent", "ok")
-    found = bundles.chosen(tiny_bundle)[0]
+    found = bundles.automatic_choice(tiny_bundle)[0]
     assert found.level == "ok"
     assert "--backend auto takes " in found.text
     assert " ms for a clip of " in found.text

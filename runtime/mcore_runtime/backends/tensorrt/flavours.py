@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Api:
-    """How one major version of one library differs from the others."""
+    """Differences of one major version of one library from the others."""
 
     oldest: tuple[int, int]
     """Major and minor version that this code needs at least."""
@@ -60,7 +60,7 @@ _TITLES: dict[Kind, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RT
 
 
 class TensorRtModule(Protocol):
-    """What is used of either module; mypy checks every use wherever TensorRT's types are installed."""
+    """Members used of either module; mypy checks every use wherever TensorRT's types are installed."""
 
     Builder: type[trt.Builder]
     BuilderFlag: type[trt.BuilderFlag]

@@ -32,7 +32,7 @@ class Message:
 
 
 class Outbox:
-    """What one receiver does not have yet; for one thread.
+    """Dives whose newest revision one receiver does not have yet; for one thread.
 
     Args:
         store: of the session.

@@ -20,7 +20,7 @@ _NOT_OF_THIS_MESSAGE = (401, 403, 404, 405, 407, 408, 421, 425, 429)
 
 
 class Result(Enum):
-    """What became of an attempt."""
+    """Outcome of an attempt."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
