@@ -84,7 +84,7 @@ class FoldedBlock(nn.Module):
         return self.after_shift(x if self.shift is None else self.shift(x, clips), x)
 
     def after_shift(self, shifted: Tensor, x: Tensor) -> Tensor:
-        """Compute the layers behind the shift, which see single frames: shifted and x (T, C_in, H, W), as ``forward``."""
+        """Compute what follows the shift, frame by frame: shifted and x (T, C_in, H, W), as in forward."""
         return self.after_conv1(self.conv1(shifted), x)
 
     def after_conv1(self, inner: Tensor, x: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class FoldedGatedShift(nn.Module):
         return torch.cat([new_first, new_second, rest], dim=1)
 
     def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map shifted (T, S, H, W) to summands of the gates of the next, this and the previous frame, (T, 2, H, W) each."""
+        """Map shifted (T, S, H, W) to its part in the gates of next, this and previous frame: (T, 2, H, W) each."""
         maps = F.conv2d(F.relu(self.bn(shifted)), self.weight, self.bias, padding=1)  # (T, 6, H, W)
         previous, current, following = maps.split(2, dim=1)
         return previous, current, following
