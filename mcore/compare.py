@@ -37,7 +37,7 @@ class Options:
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0
-    """Of the resampling."""
+    """Seed of the resampling."""
 
     def __post_init__(self) -> None:
         if self.num_resamples < 1:

@@ -52,7 +52,7 @@ class Shot:
     height: int
     pixels_per_point: int = 1
     fragment: str = ""
-    """What follows the address."""
+    """Fragment of the address."""
 
 
 PAGE_SHOTS = (
@@ -74,7 +74,7 @@ class Arguments:
     dives: int = 7
     """Scored dives on the page, from 2."""
     seed: int = 4
-    """Of the meet."""
+    """Seed of the meet."""
     light: bool = False
     """Light instead of dark."""
     chromium: str = "chromium"

@@ -59,9 +59,9 @@ class Arguments:
     write: Path | None = None
     """JSON file."""
     preset: PresetName = "paper"
-    """Network."""
+    """Preset of the network."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to measure."""
+    """Device to measure on."""
     pairs: int = 2
     """Pairs of a step; a training has 8."""
     rounds: int = 5

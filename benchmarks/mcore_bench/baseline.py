@@ -33,7 +33,7 @@ class Baseline:
     environment: Environment
     command: str
     ratios: Mapping[str, float]
-    """By group and candidate, how many times as fast as the plain export on ONNX Runtime."""
+    """Speed over the plain export on ONNX Runtime, by group and candidate."""
 
 
 @dataclass(frozen=True)

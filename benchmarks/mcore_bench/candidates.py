@@ -28,9 +28,9 @@ class Candidate:
     """One backend with one precision, ready to score."""
 
     name: str
-    """Such as ``openvino fp32``."""
+    """Name such as ``openvino fp32``."""
     about: str
-    """What really runs, as the backend says."""
+    """Device and compute dtype that really run, as the backend says."""
     scorer: Scorer
     asked: BackendName
 

@@ -50,9 +50,9 @@ class DiveCost:
 
     exemplars: int
     backbone: PartCost
-    """Of one clip."""
+    """Cost of the backbone for one clip."""
     segmenter: PartCost
-    """Of one clip."""
+    """Cost of the segmenter for one clip."""
     comparison: PartCost
     """Decoder and regressor, of one query with one exemplar in one direction."""
 

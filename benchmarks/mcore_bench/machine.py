@@ -29,7 +29,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8
 _IDENTITY = re.compile(
     r"^(?:cpu |CPU )?(family|model|stepping|implementer|part|variant|revision)[ \t]*:[ \t]*(\S+)", re.M
 )
-"""What tells one generation of processors from the next, on x86 and on Arm, as /proc/cpuinfo spells it."""
+"""Fields of /proc/cpuinfo that tell one generation of processors from the next, on x86 and on Arm."""
 _CHECKOUT = Path(__file__).resolve().parents[2]
 """Where the repository begins, if this runs from one."""
 
@@ -150,11 +150,11 @@ class Conditions:
     own_cores: float
     """Processor seconds a second of this process and those that it started."""
     other_cores: float
-    """Of all other programs."""
+    """Cores that all other programs used."""
     steal: float | None
     """Share of the processor's time that the hypervisor gave to other guests; None: the system does not say."""
     pace_ms: tuple[float, float]
-    """What the SHA-256 of 256 KiB took just before and just after: the core's real speed, in virtual machines too."""
+    """Time of the SHA-256 of 256 KiB just before and just after: the core's real speed, in virtual machines too."""
     warnings: tuple[str, ...] = ()
 
 

@@ -241,7 +241,7 @@ class PrecisionErrors:
 class _AccuracyFile:
     bundle_sha256: str
     engines: Mapping[str, str]
-    """By precision; each begins with the backend's name."""
+    """Backend, device and compute dtype by precision; each begins with the backend's name."""
     rows: tuple[PrecisionErrors, ...]
 
 

@@ -61,9 +61,9 @@ class Ratio:
 
     median: float
     low: float
-    """First quartile."""
+    """First quartile of the ratio."""
     high: float
-    """Third quartile."""
+    """Third quartile of the ratio."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TimingRow:
     speedup: Ratio | None
     """Baseline's time over this one's; None for the baseline itself."""
     about: str = ""
-    """What it is and, where that is not plain, what it is not."""
+    """Description of the candidate and, where that is not plain, its limits."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TimingGroup:
     baseline: str
     rows: tuple[TimingRow, ...]
     conditions: Conditions | None
-    """Of the machine meanwhile, the warm-up included; None: not recorded."""
+    """Conditions of the machine meanwhile, the warm-up included; None: not recorded."""
 
     def row(self, name: str) -> TimingRow:
         """Return one candidate's row."""

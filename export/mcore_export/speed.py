@@ -41,7 +41,7 @@ class SpeedRow:
     low: float
     """First quartile of the ratio."""
     high: float
-    """Third quartile."""
+    """Third quartile of the ratio."""
 
     @property
     def faster(self) -> bool:

@@ -26,7 +26,7 @@ _CONFIG = (tyro.conf.FlagCreatePairsOff,)
 _MAX_WIDTH = 110
 """Columns of a help text: longer lines are hard to read."""
 _COLUMN = 26
-"""Where the explanations begin."""
+"""Column at which explanations of flags begin."""
 
 
 def run_command_line(

@@ -33,7 +33,7 @@ class ConformalInterval:
     half_width_points: float
     """The interval reaches so far below and above the predicted score."""
     num_dives: int
-    """Dives behind it."""
+    """Dives whose errors set the interval."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1 or not 0 <= self.half_width_points < math.inf or self.num_dives < 1:

@@ -40,9 +40,9 @@ class Processes:
     """This process among those that train together."""
 
     rank: int = 0
-    """Which one this is, from 0."""
+    """Number of this process, from 0."""
     world_size: int = 1
-    """How many there are."""
+    """Number of processes that train together."""
 
     @property
     def is_first(self) -> bool:

@@ -20,11 +20,11 @@ class Figure:
     """A metric of one predictor; all None where it is undefined, such as SRCC of a constant."""
 
     value: float | None
-    """On the whole split."""
+    """Value on the whole split."""
     low: float | None
     """Lower end of the 95 % interval."""
     high: float | None
-    """Upper end."""
+    """Upper end of the 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ TRANSITION_METRICS = (
         partial(metrics.boundary_error, statistic="median"),
     ),
 )
-"""Of (N, 2) transitions."""
+"""Metrics of (N, 2) transitions."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ class ConformalIntervals:
     """Intervals around scores, from the errors on other dives than those they are for."""
 
     model: ConformalInterval
-    """Around the network's scores."""
+    """Interval around the network's scores."""
     baseline: ConformalInterval
-    """Around the dive-number means."""
+    """Interval around the dive-number means."""
 
     @classmethod
     def of(cls, validation: Outcome) -> ConformalIntervals | None:

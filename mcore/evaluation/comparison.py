@@ -20,7 +20,7 @@ class ComparedMetric:
     title: str
     higher_is_better: bool
     figures: tuple[Figure, ...]
-    """By run."""
+    """Figure of each run, by its name."""
     differences: tuple[Figure, ...]
     """Each other run less the first, on the same resamples of dives."""
 
@@ -33,9 +33,9 @@ class RunComparison:
     num_dives: int
     """Dives that all of them scored."""
     settings: Mapping[str, tuple[Any, ...]]
-    """Those that differ, by run; None: a run does not say."""
+    """Settings that differ, by run; None: a run does not record it."""
     metrics: Mapping[str, ComparedMetric]
-    """By the names of metrics.json."""
+    """Metrics by their names in metrics.json."""
 
 
 def compare_runs(runs: Sequence[Run], *, num_resamples: int = 1000, seed: int = 0) -> RunComparison:

@@ -38,7 +38,7 @@ class EvaluationOptions:
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0
-    """Decides exemplars and resamples."""
+    """Seed of the choice of exemplars and of the resampling."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     workers: int = 0

@@ -152,9 +152,9 @@ class Preset:
     """A network and the training that suits it."""
 
     model: ModelConfig
-    """Network."""
+    """Configuration of the network."""
     training: TrainingConfig
-    """Training."""
+    """Configuration of the training."""
 
 
 PRESETS: dict[PresetName, Preset] = {
@@ -212,11 +212,11 @@ class TrainingOptions:
     save_every_steps: int = 200
     """Steps between saves of last.pt within an epoch; 0: only at its end."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=TrainingConfig)
-    """Recipe."""
+    """Recipe of the training."""
     compute: Annotated[ComputeConfig, tyro.conf.arg(name="")] = field(default_factory=ComputeConfig)
-    """How the recipe is computed; a resumed run keeps what no flag changes."""
+    """Way of computing the recipe; a resumed run keeps what no flag changes."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """Network."""
+    """Configuration of the network."""
 
     def __post_init__(self) -> None:
         if self.backbone is not None and self.backbone not in BACKBONES:

@@ -34,9 +34,9 @@ class PairBatch:
     frames: Tensor
     """(2B, T, c, c, 3) uint8 RGB."""
     transitions: Tensor
-    """(2B, 2) int64."""
+    """(2B, 2) int64, true transitions."""
     scores: Tensor
-    """(2B,) float32 points."""
+    """(2B,) float32, true scores, points."""
 
     @property
     def num_pairs(self) -> int:

@@ -19,7 +19,7 @@ COOKIE_SECONDS = 7 * 24 * 3600
 """A competition lasts a week at most."""
 _MIN_LETTERS, _MAX_LETTERS = 12, 256
 _ROUNDS = 200_000
-"""Of PBKDF2: a cookie that was overheard must not let anybody guess a short token."""
+"""Rounds of PBKDF2: a cookie that was overheard must not let anybody guess a short token."""
 
 
 class AccessToken:

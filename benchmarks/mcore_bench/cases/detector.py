@@ -75,7 +75,7 @@ class DetectorArguments(JsonFile):
     pause_s: float = 8.0
     """Pause between dives, seconds."""
     distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
-    """What moves besides the divers."""
+    """Things that move besides the divers."""
     size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
     """Width and height of the frames, pixels; they show as much in height."""
 

@@ -25,7 +25,7 @@ from mcore_bench.timing import Call, TimingGroup
 SIZES = {"cpu": (512, 1024, 1536), "cuda": (2048, 4096, 8192)}
 """Sides of the square matrices; the best counts."""
 COPY_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}
-"""More than caches hold."""
+"""Bytes that are copied: more than caches hold."""
 _TRIES = 12
 _WIDTH_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Bytes of a weight in each precision."""

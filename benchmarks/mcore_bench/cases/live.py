@@ -32,9 +32,9 @@ from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
 
 _SETTLED_SHARE = 0.25
-"""Of the session, after which nothing should be filled any more: caches, pools of the backend."""
+"""Share of the session, after which nothing should be filled any more: caches, pools of the backend."""
 _MIN_SAMPLES = 8
-"""Of the later part: fewer say nothing of growth."""
+"""Samples of the later part: fewer say nothing of growth."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class HeadStartArguments(_SessionArguments):
     """
 
     dives: int = 40
-    """Of each kind; about fourteen seconds each."""
+    """Dives of each kind; about fourteen seconds each."""
     sessions: int = 2
-    """Of each kind, in turns."""
+    """Sessions of each kind, in turns."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

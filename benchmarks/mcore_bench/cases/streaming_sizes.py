@@ -40,13 +40,13 @@ class StreamingSizesArguments(JsonFile):
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Ours or published."""
+    """Checkpoint, ours or the published layout."""
     suffixes: tuple[int, ...] = (8, 12, 16, 24)
     """Sampled frames of the suffix."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
         default_factory=lambda: TimingSettings(runs=12, seconds=0.0)
     )
-    """How long to measure."""
+    """Duration of the measurement."""
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
 

@@ -57,13 +57,13 @@ class ExpectedClip:
     frames: NDArray[np.uint8]
     """(T, c, c, 3) RGB, cropped, not yet normalised: the input, at a quarter of its size."""
     features: FloatArray
-    """(T, D)."""
+    """(T, D) output of the backbone."""
     logits: FloatArray
-    """(T, 2)."""
+    """(T, 2) output of the segmenter."""
     transitions: IntArray
     """(2,) first frame of the flight and of the entry."""
     tokens: FloatArray
-    """(P, D)."""
+    """(P, D) tokens of the stages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Expected:
 
     clip_config: ClipConfig
     clips: tuple[ExpectedClip, ...]
-    """N, at least two."""
+    """N clips, at least two."""
     scores: NDArray[np.float64]
     """(N,) true scores, points."""
     deltas: FloatArray

@@ -75,14 +75,14 @@ class Int8Graphs:
     graphs: GraphSet
     """Variant ``int8``; files below ``int8/``."""
     method: Method
-    """How ranges were chosen."""
+    """Way of choosing ranges."""
     feature_error: float
     """Relative L2 error of the features, on clips that gave no ranges."""
     num_convolutions: int
     kept: tuple[LayerError, ...]
     """Convolutions that stayed float32, the costliest first."""
     verdict: ParityVerdict
-    """Of the comparison of these graphs."""
+    """Verdict of the comparison on these graphs."""
 
     def describe_kept(self) -> tuple[str, ...]:
         """Return one line for each convolution and part that stayed float32, for the manifest."""

@@ -25,9 +25,9 @@ from mcore.common.optional import require
 FloatArray = NDArray[np.float32]
 
 Activations = Literal["uint8", "int8"]
-"""How activations are stored: ``uint8`` with a zero point, or ``int8`` around zero, which TensorRT insists on."""
+"""Storage of activations: ``uint8`` with a zero point, or ``int8`` around zero, which TensorRT insists on."""
 Method = Literal["minmax", "entropy", "percentile"]
-"""How the range of an activation is chosen: all that was seen, or what loses least information, or nearly all."""
+"""Choice of an activation's range: all that was seen, or what loses least information, or nearly all."""
 METHODS: tuple[Method, ...] = get_args(Method)
 PERCENTILE = 99.999
 """Share of an activation's values that the percentile's range holds: 99.99 already lost three times the accuracy."""

@@ -24,7 +24,7 @@ from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, ParityRo
 QUANTISATION_CLIPS = 8
 """Clips that ranges are taken from; 24 gave the same error of the features (docs/explanation/decisions/export.md)."""
 SPEED_EXEMPLARS = 10
-"""The published number."""
+"""Exemplars that a clip is compared with when speed is measured: the published number."""
 
 
 def check_quantisation_dives(records: Sequence[DiveRecord]) -> None:

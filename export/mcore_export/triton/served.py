@@ -32,7 +32,7 @@ BANK_FILE = "exemplars.npz"
 
 Arrays = dict[str, NDArray[Any]]
 Compared = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
-"""Of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
+"""Comparison of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
 
 
 class ServingError(Exception):

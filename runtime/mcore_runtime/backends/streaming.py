@@ -11,7 +11,7 @@ from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray
 from mcore_runtime.bundle.records import STREAMING_PARTS, GraphRecord, GraphSet
 
 STREAMING_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
-"""Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
+"""Backends that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
 
 
 class LoadedGraphs(Protocol):

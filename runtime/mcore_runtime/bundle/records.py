@@ -64,7 +64,7 @@ class StreamingRecord:
     prefix_frames: int
     """Sampled frames that the prefix takes, H; the suffix takes the other T - H."""
     graphs: Mapping[str, GraphRecord]
-    """By part; see ``streaming_graphs``."""
+    """Graphs by part; see ``streaming_graphs``."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class EngineRecord:
     precision: str
     """Variant whose graphs these are: one of ``PRECISIONS``."""
     files: Mapping[str, str]
-    """By part: path below the bundle, with forward slashes."""
+    """File of each part: its path below the bundle, with forward slashes."""
     timing_cache: str | None
     """Path below the bundle of the kernel timings that a later build starts from."""
     build_s: Mapping[str, float]
-    """By part: seconds that building took."""
+    """Seconds that building each part took."""
     graphs_sha256: str
     """``GraphSet.digest`` of the graphs it was built from."""
     max_exemplars: int
@@ -111,11 +111,11 @@ class GraphSet:
     folder: Path
     """Folder that the records' file names start from."""
     records: Mapping[str, GraphRecord]
-    """By part; see ``standard_graphs``."""
+    """Graphs by part; see ``standard_graphs``."""
     precision: Mapping[str, str]
     """Compute dtype of each part's graph, such as ``{"backbone": "fp32"}``."""
     variant: str = "fp32"
-    """Which of a bundle's variants this is: one of ``PRECISIONS``."""
+    """Name of the bundle's variant: one of ``PRECISIONS``."""
     engines: tuple[EngineRecord, ...] = ()
     """Engines built from these graphs."""
     streaming: StreamingRecord | None = None
@@ -162,12 +162,12 @@ class ConformalIntervals:
     """Conformal intervals of the bundle's scores, from dives that are neither learned from nor exemplars."""
 
     same_number: ConformalInterval | None
-    """For dives that are compared with exemplars of their number."""
+    """Interval for dives that are compared with exemplars of their number."""
     other_numbers: ConformalInterval | None
     """For dives that are compared with all exemplars, because their number is unknown or has none. Measured without the
     exemplars of each dive's own number."""
     source: str
-    """The list of dives."""
+    """List of the dives that set the intervals."""
     split: str
     """Part of that list."""
 
@@ -234,7 +234,7 @@ class VariantRecord:
     kept: tuple[str, ...]
     """Parts left in higher precision, with the reason."""
     graphs: Mapping[str, GraphRecord]
-    """By part; see ``standard_graphs``."""
+    """Graphs by part; see ``standard_graphs``."""
     exemplars: ExemplarRecord | None
     """None: the bundle can encode dives but not score them."""
     limits: ParityLimits

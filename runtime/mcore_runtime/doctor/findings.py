@@ -25,7 +25,7 @@ class Finding:
     level: Level
     text: str
     remedy: str = ""
-    """What to do, as a command where there is one."""
+    """Remedy, as a command where there is one."""
 
 
 def ok(text: str, remedy: str = "") -> Finding:

@@ -10,7 +10,7 @@ from mcore_runtime.doctor.findings import Finding, hint, ok
 from mcore_runtime.doctor.machine import Machine
 
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
-"""By the major version of L4T."""
+"""JetPack by the major version of L4T."""
 _MIN_JETPACK = 6
 
 

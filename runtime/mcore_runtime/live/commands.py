@@ -55,9 +55,9 @@ class Edit:
     athlete: str | UnsetType = UNSET
     club: str | UnsetType = UNSET
     dive_number: str | UnsetType | None = UNSET
-    """None: not announced."""
+    """New dive number; None: not announced."""
     difficulty: float | UnsetType | None = UNSET
-    """None: not given."""
+    """New difficulty; None: not given."""
 
     def __post_init__(self) -> None:
         if not self.changes:

@@ -31,7 +31,7 @@ class CutDive:
     dropped: int
     """Frames within it that nobody took in time."""
     reasons: tuple[str, ...]
-    """Why it must not be scored; empty: it may."""
+    """Reasons why it must not be scored; empty: it may."""
     notes: tuple[str, ...]
     video: bytes | None
     """The dive as an MP4 file; None: none is kept."""

@@ -38,7 +38,7 @@ _DOUBLE_S = 1.0
 
 
 _FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING}
-"""What the detector says of how it saw a dive."""
+"""Way in which a dive was found, by the detector's word for it."""
 
 
 @dataclass(frozen=True)

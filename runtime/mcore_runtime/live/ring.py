@@ -35,7 +35,7 @@ class CutClip:
     end_s: float
     """Time of its last frame on the stream's clock."""
     reasons: tuple[str, ...]
-    """Why it is not whole: it must not be scored as if it were. Empty: it is."""
+    """Reasons why it is not whole, and must not be scored as if it were; empty: it is."""
     dropped: int
     """Frames within it that nobody took in time; a fault only where they leave a gap."""
 

@@ -22,7 +22,7 @@ class RunSettings:
     """Source, bundle and settings of a run."""
 
     address: str
-    """Of the source. May hold credentials: never log it."""
+    """Address of the source. May hold credentials: never log it."""
     bundle: Path
     mode: Mode = "auto"
     backend: str = "auto"

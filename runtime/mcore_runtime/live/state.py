@@ -42,7 +42,7 @@ class SessionState:
     default_dive_number: str | None = None
     """Number of dives of which the start list says nothing; None: unknown."""
     dives: Mapping[int, LiveDive] = field(default_factory=dict)
-    """By number; never changed in place."""
+    """Records by the dive's number; never changed in place."""
     with_scorer: frozenset[int] = frozenset()
     """Dives that are being scored, for the first time or again."""
 

@@ -24,9 +24,9 @@ class DiveSection:
     anchor: str
     """The section's id on the page."""
     heading: str
-    """In large letters."""
+    """Heading of the section: the athlete or the file."""
     origin: str
-    """In small letters: where the dive was taken from."""
+    """Origin of the dive, in small letters."""
     result: DiveScore | None
     """None: it has no score that counts, and ``status`` stands in its place."""
     pictures: Sequence[Picture]
@@ -37,7 +37,7 @@ class DiveSection:
     """Before the description of the dive; empty: nobody is named."""
     status: str = "scored"
     true_score: float | None = None
-    """What the judges gave, points; None: not known."""
+    """Score of the judges, points; None: not known."""
     reasons: Sequence[str] = ()
     notes: Sequence[str] = ()
     history: Sequence[Sequence[str]] = ()

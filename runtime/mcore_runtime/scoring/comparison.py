@@ -33,7 +33,7 @@ class Comparison:
     bank: ExemplarBank
     """The chosen exemplars."""
     conformal: ConformalInterval | None = None
-    """How far a score from them can be off; None: it was not measured for just these."""
+    """Conformal interval of scores from them; None: it was not measured for just these."""
 
     @classmethod
     def choose(

@@ -91,13 +91,13 @@ class Overview:
 
     session: SessionData
     dives: tuple[DiveView, ...]
-    """By number."""
+    """Dives in the order of their numbers."""
     ranking: tuple[RankRow, ...]
     """Empty: there is no start list, or nobody has a score."""
     time_to_score_ms: Mapping[str, float]
     """Percentiles over the dives, by name; empty: none was scored live."""
     problems: tuple[str, ...]
-    """What could not be read."""
+    """Parts of the session that could not be read."""
 
     def count(self, *statuses: DiveStatus) -> int:
         """Return how many dives have one of these states."""

@@ -49,7 +49,7 @@ class RescoreArguments:
     all: bool = False
     """All that have one, and those."""
     dive_number: str | None = None
-    """What the chosen dives really were, such as 407C; needs --dives."""
+    """Corrected dive number of the chosen dives, such as 407C; needs --dives."""
     any_exemplar: bool = False
     """Where the bundle has no exemplars of the dive number, or none is known, compare with all exemplars; default: as
     the session did."""

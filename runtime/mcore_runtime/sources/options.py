@@ -38,7 +38,7 @@ class SourceOptions:
     """Options of opening and reading a source."""
 
     name: str | None = None
-    """What logs and pages call it instead of its address."""
+    """Name in logs and pages, instead of the address."""
     rotation: Rotation = 0
     """Degrees clockwise by which the picture is turned to stand upright."""
     queue: int = 8

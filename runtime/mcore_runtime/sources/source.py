@@ -63,7 +63,7 @@ class SourceStatus:
     """The public form of its address."""
     state: SourceState
     reader: str | None
-    """What decodes: pyav, gstreamer or rendered; None before the first connection."""
+    """Decoder: pyav, gstreamer or rendered; None before the first connection."""
     is_live: bool
     frames: int
     """Frames received."""
@@ -74,7 +74,7 @@ class SourceStatus:
     failures: int
     """Attempts that failed, and connections that were lost."""
     error: str | None
-    """Why the last attempt or connection failed."""
+    """Reason why the last attempt or connection failed."""
     size: tuple[int, int] | None
     """Width and height of the last frame."""
     frames_per_second: float | None

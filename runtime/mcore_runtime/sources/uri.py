@@ -48,12 +48,12 @@ class SourceURI:
 
     kind: Kind
     public: str
-    """What may be shown to anybody."""
+    """Address as it may be shown to anybody."""
     options: SourceOptions = field(default_factory=SourceOptions)
     extra: Mapping[str, str] = field(default_factory=dict)
     """Options of a synthetic source, as texts."""
     target: str = ""
-    """What the reader opens. May hold credentials: never log it."""
+    """Address that the reader opens. May hold credentials: never log it."""
 
     def __repr__(self) -> str:
         return f"SourceURI({self.public!r})"

@@ -19,7 +19,7 @@ class Backoff:
     def __init__(self, first_s: float = FIRST_PAUSE_S) -> None:
         self._first_s = first_s
         self.failures = 0
-        """In a row."""
+        """Failures in a row."""
         self._due_s = float("-inf")
 
     @property

@@ -22,13 +22,13 @@ class Message:
     """The newest result of a dive, as it is sent."""
 
     number: int
-    """Of the dive."""
+    """Number of the dive."""
     revision: int
     """Grows with every change of the dive's record."""
     id: str
     """The same whenever this revision of this dive of this session is sent."""
     body: bytes
-    """JSON, UTF-8."""
+    """The message as JSON, UTF-8."""
 
 
 class Outbox:

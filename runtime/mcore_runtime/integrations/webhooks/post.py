@@ -38,7 +38,7 @@ class Answer:
     result: Result
     reason: str = ""
     wait_s: float = 0.0
-    """What the receiver asked to wait for, seconds."""
+    """Pause that the receiver asks for, seconds."""
 
 
 def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:

@@ -24,7 +24,7 @@ from mcore_runtime.session import SessionStore
 
 _TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 5.0
-"""For what is left when a session ends."""
+"""Time to send what is left when a session ends."""
 
 
 class Delivery:
