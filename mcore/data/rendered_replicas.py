@@ -83,7 +83,7 @@ class _Rendering:
 
 @dataclass(frozen=True)
 class _Provenance:
-    """How the videos of a folder came to be."""
+    """Record of the renderings that filled a folder."""
 
     about: str
     labels: int

@@ -221,7 +221,7 @@ def _usual_kinds(dive: DiveNumber, count: int) -> list[StepKind]:
 
 
 def _position(dive: DiveNumber, name: str) -> Position:
-    """How the body is held: as the number says, except that free dives are held as the step is called."""
+    """Position of the body: as the number says, except in free dives, where the step's name says it."""
     if dive.position != "D":
         return dive.position
     named: list[Position] = [letter for letter, word in POSITIONS.items() if word in name.lower()]

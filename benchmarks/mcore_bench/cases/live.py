@@ -84,7 +84,7 @@ class Session:
 
 @dataclass(frozen=True)
 class _SessionArguments(JsonFile):
-    """What every live session needs."""
+    """Arguments of every live session."""
 
     bundle: Path
     """Folder made by mcore-export."""

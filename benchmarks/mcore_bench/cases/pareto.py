@@ -55,7 +55,7 @@ class _Training:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What of config.json is needed."""
+    """Fields of config.json that are read."""
 
     model: ModelConfig
     training: _Training

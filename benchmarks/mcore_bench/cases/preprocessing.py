@@ -199,7 +199,7 @@ def _opencv_candidates(frames: Sequence[Frame], table: FloatArray) -> dict[str, 
 
 
 def _torch_candidate(frames: Sequence[Frame]) -> dict[str, Convert]:
-    """What torchvision does with a tensor: float32, channels first, antialiased bilinear; where torch is installed."""
+    """Preprocessing by torchvision on a tensor: float32, channels first, antialiased bilinear; where torch is installed."""
     try:
         import torch
     except ImportError:

@@ -246,7 +246,7 @@ class Source:
         return self._queue.put(frame, wait=wait)
 
     def _interruption(self, shape: tuple[int, ...]) -> str | None:
-        """What happened to the stream since the frame before."""
+        """Interruption of the stream since the frame before; None: there was none."""
         size = (shape[1], shape[0])
         if self._lost_s is not None and self._sequence:
             return f"the connection was lost for {time.monotonic() - self._lost_s:.1f} s"

@@ -115,7 +115,7 @@ def _answer(status: int, retry_after: str | None) -> Answer:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in the system's fixed words."""
+    """Reason of a failure, in the system's fixed words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
