@@ -199,7 +199,7 @@ def _opencv_candidates(frames: Sequence[Frame], table: FloatArray) -> dict[str, 
 
 
 def _torch_candidate(frames: Sequence[Frame]) -> dict[str, Convert]:
-    """Preprocessing by torchvision: float32, channels first, antialiased bilinear; None without torch."""
+    """Preprocessing by torchvision: float32, channels first, antialiased bilinear; nothing without torch."""
     try:
         import torch
     except ImportError:
