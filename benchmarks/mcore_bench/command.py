@@ -10,15 +10,15 @@ milliseconds do not.
 
 Other benchmarks are commands of their own; mcore-bench COMMAND --help explains each:
 
-    report          committed results as a page of Markdown
-    variants        operations and parameters of other configurations
-    pareto          accuracy of evaluated runs against their operations
-    detector        dives that the detector finds in rendered meets
-    soak            hours of a live session, as fast as the machine can
-    head-start      live: time from a dive's last frame to its score, with a head start and without
-    streaming-sizes sizes of the streaming backbone's suffix
-    preprocessing   from a video frame to network input
-    gpu-frames      the same on an NVIDIA GPU
+    report           committed results as a page of Markdown
+    variants         operations and parameters of other configurations
+    pareto           accuracy of evaluated runs against their operations
+    detector         dives that the detector finds in rendered meets
+    soak             hours of a live session, as fast as the machine can
+    head-start       live: time from a dive's last frame to its score, with a head start and without
+    streaming-sizes  sizes of the streaming backbone's suffix
+    preprocessing    from a video frame to network input
+    gpu-frames       the same on an NVIDIA GPU
 """
 
 from __future__ import annotations

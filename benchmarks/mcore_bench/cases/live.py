@@ -155,7 +155,7 @@ def run_session(arguments: Sequence[str], sample_s: float) -> Session:
         UserError: the command refuses its arguments; says what it said.
     """
     with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
-        command = [sys.executable, "-m", "mcore_runtime.live.command", *arguments, "--json", "--headless", "--quiet",
+        command = [sys.executable, "-m", "mcore_runtime.run", *arguments, "--json", "--headless", "--quiet",
                    "--session", str(Path(folder) / "session")]  # fmt: skip
         began_s = time.monotonic()
         with (Path(folder) / "errors").open("w+") as errors:
