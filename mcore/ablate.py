@@ -36,7 +36,7 @@ OWN_FLAGS = ("--data", "--out", "--preset", "--seed", "--resume", "--overwrite",
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare, on what."""
+    """Options of an ablation: variants, data and seeds."""
 
     data: Path
     """List of dives (.jsonl or .csv) with splits train, val and the one evaluated."""

@@ -26,7 +26,7 @@ from mcore.evaluation.run_folders import read_runs
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare."""
+    """Options of a comparison of runs."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs, at least two; the others are compared with the first."""
@@ -37,7 +37,7 @@ class Options:
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0
-    """Of the resampling."""
+    """Seed of the resampling."""
 
     def __post_init__(self) -> None:
         if self.num_resamples < 1:

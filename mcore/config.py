@@ -88,7 +88,7 @@ class NamedBackbone:
     """A backbone that ``--backbone`` takes by name."""
 
     config: BackboneConfig
-    """Its shape."""
+    """Widths and depths of the backbone."""
     pretrained: str | None = None
     """Hugging Face repository of its ImageNet weights (``--pretrained auto``); None: none are published."""
 

@@ -26,9 +26,9 @@ class Interval:
     """A percentile interval of a metric over resampled dives."""
 
     low: float
-    """Lower end."""
+    """Lower end of the interval."""
     high: float
-    """Upper end."""
+    """Upper end of the interval."""
     level: float
     """Share of the resamples inside, such as 0.95."""
     num_resamples: int

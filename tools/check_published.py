@@ -50,7 +50,7 @@ class Figure:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within its limit."""
+        """Return whether the value is within its limit."""
         return self.value <= self.limit
 
 

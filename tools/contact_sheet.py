@@ -44,7 +44,7 @@ Image8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is drawn."""
+    """Options of a contact sheet."""
 
     out: tyro.conf.Positional[Path]
     """Picture to write."""

@@ -30,7 +30,7 @@ SCORED = 4
 
 @dataclass(frozen=True)
 class Options:
-    """What to make."""
+    """Options of the demo."""
 
     out: Path = Path("demo")
     """Folder for everything the demo makes."""

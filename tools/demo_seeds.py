@@ -41,7 +41,7 @@ WITH_BASELINE = ("srcc", "mae_points", "boundary_error_mean_frames")
 
 @dataclass(frozen=True)
 class Options:
-    """What to repeat."""
+    """Options of the repetitions."""
 
     out: Path = Path("demo/seeds")
     """Folder of dives and runs."""

@@ -37,7 +37,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def leaves_site(folder: str, target: str) -> bool:
-    """Whether a relative link of a page leads out of ``docs/``, to another file of the repository.
+    """Return whether a relative link of a page leads out of ``docs/``, to another file of the repository.
 
     Args:
         folder: of the page, below ``docs/``.

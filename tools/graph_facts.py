@@ -71,7 +71,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Where the graphs come from and where the table goes."""
+    """Options: the graphs, and the file of the table."""
 
     bundle: Annotated[Path | None, tyro.conf.Positional] = None
     """Bundle to count in; default: export the default network with random weights."""

@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """Which evaluations, and where the figures go."""
+    """Options: the evaluations, and the file of the figures."""
 
     fit: Annotated[Path, tyro.conf.Positional]
     """Folder of the evaluation that the intervals are fitted on."""
@@ -152,7 +152,7 @@ def measure(scale: str, first: Dives, second: Dives) -> Row:
 
 
 def _apply(scale: str, known: Dives, new: Dives) -> tuple[NDArray[np.bool_], Floats]:
-    """Which new dives an interval holds, and its half width for each."""
+    """Return which new dives an interval holds, and its half width for each."""
     ratios = known.errors / known.scales()[scale]
     found = conformal_interval(ratios, np.zeros_like(ratios), LEVEL)
     if found is None:

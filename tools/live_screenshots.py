@@ -52,7 +52,7 @@ class Shot:
     height: int
     pixels_per_point: int = 1
     fragment: str = ""
-    """What follows the address."""
+    """Fragment of the address."""
 
 
 PAGE_SHOTS = (
@@ -65,7 +65,7 @@ REPORT_SHOT = Shot("session_report.jpg", 1100, 1900, 1, "#dive-2")
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is shown, and where the pictures go."""
+    """Options: the session that is shown, and the folder of the pictures."""
 
     bundle: tyro.conf.Positional[Path]
     """Folder made by mcore-export."""
@@ -74,7 +74,7 @@ class Arguments:
     dives: int = 7
     """Scored dives on the page, from 2."""
     seed: int = 4
-    """Of the meet."""
+    """Seed of the meet."""
     light: bool = False
     """Light instead of dark."""
     chromium: str = "chromium"

@@ -1,4 +1,4 @@
-"""Page about precisions from bundles: how far each is from PyTorch, and what engines cost.
+"""Page about precisions from bundles: how far each is from PyTorch on each backend, and what engines cost.
 
 All figures were measured by the exports that made the bundles and are read from their manifests:
 
@@ -38,7 +38,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Which bundles, and where the page goes."""
+    """Options: the bundles, and the file of the page."""
 
     bundles: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Bundles, of one checkpoint or of several."""
@@ -66,7 +66,7 @@ def describe(bundles: Sequence[Bundle], about: str = "") -> Iterator[str]:
     yield "# Precisions: how far each is from PyTorch, and what engines cost"
     yield ""
     yield (
-        "Measured by the exports themselves, each engine against PyTorch in float32 "
+        "Measured by the exports themselves, each backend against PyTorch in float32 "
         f"({platform.machine()}, 2 CPU cores shared with other work); written by `python tools/precision_page.py`, "
         "whose first lines have the commands. Features, logits and tokens: largest difference as a share of the "
         "largest value. Scores: every clip against all others; a flip at a near-tie is one between frames that PyTorch "
@@ -105,7 +105,7 @@ def _section(bundles: Sequence[Bundle]) -> Iterator[str]:
 
 def _parity_table(variants: dict[Precision, VariantRecord]) -> Iterator[str]:
     headings = [heading for _, heading in COLUMNS.values()]
-    yield f"| precision | engine | {' | '.join(headings)} | flipped transitions | at near-ties |"
+    yield f"| precision | backend | {' | '.join(headings)} | flipped transitions | at near-ties |"
     yield f"|---|---|{'---:|' * (len(headings) + 2)}"
     for name, variant in variants.items():
         for engine in dict.fromkeys(row.backend for row in variant.parity):

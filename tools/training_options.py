@@ -54,14 +54,14 @@ CUDA_WARM_UP_STEPS = 3
 
 @dataclass(frozen=True)
 class Arguments:
-    """What to measure."""
+    """Options of the measurement."""
 
     write: Path | None = None
     """JSON file."""
     preset: PresetName = "paper"
-    """Network."""
+    """Preset of the network."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to measure."""
+    """Device to measure on."""
     pairs: int = 2
     """Pairs of a step; a training has 8."""
     rounds: int = 5

@@ -33,7 +33,7 @@ class Baseline:
     environment: Environment
     command: str
     ratios: Mapping[str, float]
-    """By group and candidate, how many times as fast as the plain export on ONNX Runtime."""
+    """Speed over the plain export on ONNX Runtime, by group and candidate."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def save_baseline(path: Path, result: Result) -> None:
         UserError: the run has no peers, or the place cannot be written to.
     """
     if not (ratios := baseline_ratios(result)):
-        raise UserError(f"no ratios to save: {PLAIN} and the bundle's engines are peers, which --checkpoint measures")
+        raise UserError(f"no ratios to save: {PLAIN} and the bundle's backends are peers, which --checkpoint measures")
     write_text(path, encode(Baseline(FORMAT, result.environment, result.command, ratios), indent=2) + "\n")
 
 
@@ -74,7 +74,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def baseline_ratios(result: Result) -> dict[str, float]:
-    """How many times as fast as the plain export the bundle's engines are, by group and candidate."""
+    """Return the speed of the bundle's backends over the plain export's, by group and candidate."""
     return {
         f"{group.title}: {row.name} over {PLAIN}": _over_plain(group, row.name)
         for group in result.groups

@@ -28,26 +28,26 @@ class Candidate:
     """One backend with one precision, ready to score."""
 
     name: str
-    """Such as ``openvino fp32``."""
+    """Name such as ``openvino fp32``."""
     about: str
-    """What really runs, as the engine says."""
+    """Device and compute dtype that really run, as the backend says."""
     scorer: Scorer
     asked: BackendName
 
     @property
     def on_gpu(self) -> bool:
-        """Whether its graphs run on a GPU."""
+        """Return whether its graphs run on a GPU."""
         return self.scorer.backend.name in GPU_BACKENDS
 
     def compute_dtype(self, part: str) -> str:
-        """What a part is really computed in; one that is mostly int8 counts as int8."""
+        """Return the compute dtype of a part; one that is mostly int8 counts as int8."""
         kind = self.scorer.backend.precision[part]
         return next((name for name in ("int8", "bf16", "fp16") if kind.startswith(name)), "fp32")
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What can be measured, and what cannot."""
+    """Candidates that can be measured, and those that cannot."""
 
     opened: tuple[Candidate, ...]
     absent: tuple[str, ...]

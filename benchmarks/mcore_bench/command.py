@@ -10,15 +10,15 @@ milliseconds do not.
 
 Other benchmarks are commands of their own; mcore-bench COMMAND --help explains each:
 
-    report         committed results as a page of Markdown
-    variants       operations and parameters of other configurations
-    pareto         accuracy of evaluated runs against their operations
-    detector       dives that the detector finds in rendered meets
-    soak           hours of a live session, as fast as the machine can
-    head-start     live: time from a dive's last frame to its score, with a head start and without
-    split-sizes    where a backbone is best cut in two
-    preprocessing  from a video frame to network input
-    gpu-frames     the same on an NVIDIA GPU
+    report           committed results as a page of Markdown
+    variants         operations and parameters of other configurations
+    pareto           accuracy of evaluated runs against their operations
+    detector         dives that the detector finds in rendered meets
+    soak             hours of a live session, as fast as the machine can
+    head-start       live: time from a dive's last frame to its score, with a head start and without
+    streaming-sizes  sizes of the streaming backbone's suffix
+    preprocessing    from a video frame to network input
+    gpu-frames       the same on an NVIDIA GPU
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMMANDS = {
     "detector": ("mcore_bench.cases.detector", "DetectorArguments", "measure_detector"),
     "soak": ("mcore_bench.cases.live", "SoakArguments", "measure_soak"),
     "head-start": ("mcore_bench.cases.live", "HeadStartArguments", "measure_head_start"),
-    "split-sizes": ("mcore_bench.cases.split_sizes", "SplitArguments", "measure_split_sizes"),
+    "streaming-sizes": ("mcore_bench.cases.streaming_sizes", "StreamingSizesArguments", "measure_streaming_sizes"),
     "preprocessing": ("mcore_bench.cases.preprocessing", "PreprocessingArguments", "measure_preprocessing"),
     "gpu-frames": ("mcore_bench.cases.gpu_frames", "GpuFramesArguments", "measure_gpu_frames"),
 }

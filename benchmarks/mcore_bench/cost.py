@@ -46,13 +46,13 @@ class PartCost:
 
 @dataclass(frozen=True)
 class DiveCost:
-    """What a dive costs."""
+    """Operations of scoring a dive."""
 
     exemplars: int
     backbone: PartCost
-    """Of one clip."""
+    """Cost of the backbone for one clip."""
     segmenter: PartCost
-    """Of one clip."""
+    """Cost of the segmenter for one clip."""
     comparison: PartCost
     """Decoder and regressor, of one query with one exemplar in one direction."""
 

@@ -29,7 +29,7 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8
 _IDENTITY = re.compile(
     r"^(?:cpu |CPU )?(family|model|stepping|implementer|part|variant|revision)[ \t]*:[ \t]*(\S+)", re.M
 )
-"""What tells one generation of processors from the next, on x86 and on Arm, as /proc/cpuinfo spells it."""
+"""Fields of /proc/cpuinfo that tell one generation of processors from the next, on x86 and on Arm."""
 _CHECKOUT = Path(__file__).resolve().parents[2]
 """Where the repository begins, if this runs from one."""
 
@@ -50,25 +50,25 @@ class Environment:
 
     processor: str
     processor_id: str
-    """Such as ``family 26 model 2 stepping 1``: virtual machines call many processors alike."""
+    """Such as ``family 26 model 2 stepping 1``, because virtual machines give many processors one name."""
     cores: int
-    """That this process may use."""
+    """Processor cores that this process may use."""
     instructions: tuple[str, ...]
     memory_gb: float
     system: str
     gpu: str
     """Name and driver; empty: none."""
     power_mode: str
-    """Of a Jetson; empty elsewhere."""
+    """Power mode of a Jetson; empty elsewhere."""
     versions: Mapping[str, str]
     threads: int
-    """Given to every engine alike; 0: each as it likes."""
+    """CPU threads of every backend; 0: each chooses its own number."""
     malloc_trimming: bool
     """Whether freed memory goes back to the system, as glibc has it; PyTorch on a CPU is slower then."""
     omp_wait_policy: str
-    """Of OpenMP's threads while they wait; empty: not set, so that they spin for a while."""
+    """``OMP_WAIT_POLICY``: what OpenMP's threads do while they wait; empty: not set, so that they spin for a while."""
     commit: str
-    """Of the repository that ran, with ``+`` where its files were changed; empty: it was none."""
+    """Commit of the repository that ran, with ``+`` where its files were changed; empty: it was none."""
     date: str
     """When measuring began, UTC."""
 
@@ -144,17 +144,17 @@ def format_environment(e: Environment) -> str:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the machine did during one measurement."""
+    """State of the machine during one measurement."""
 
     wall_s: float
     own_cores: float
     """Processor seconds a second of this process and those that it started."""
     other_cores: float
-    """Of all other programs."""
+    """Cores that all other programs used."""
     steal: float | None
     """Share of the processor's time that the hypervisor gave to other guests; None: the system does not say."""
     pace_ms: tuple[float, float]
-    """What the SHA-256 of 256 KiB took just before and just after: the core's real speed, in virtual machines too."""
+    """Time of the SHA-256 of 256 KiB just before and just after: the core's real speed, in virtual machines too."""
     warnings: tuple[str, ...] = ()
 
 

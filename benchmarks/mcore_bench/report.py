@@ -226,7 +226,7 @@ def _warnings(warnings: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class PrecisionErrors:
-    """How far one candidate is from its own float32 over a test set; a row of ``mcore_export.accuracy``."""
+    """Differences of one candidate from its own float32 over a test set; a row of ``mcore_export.accuracy``."""
 
     precision: str
     same_number: bool
@@ -241,7 +241,7 @@ class PrecisionErrors:
 class _AccuracyFile:
     bundle_sha256: str
     engines: Mapping[str, str]
-    """By precision; each begins with the backend's name."""
+    """Backend, device and compute dtype by precision; each begins with the backend's name."""
     rows: tuple[PrecisionErrors, ...]
 
 

@@ -19,7 +19,7 @@ FORMAT = "mcore-bench 2"
 """Version 1 had a record of its own for each kind of table."""
 
 Value = str | int | float | None
-"""Of a cell; None: there is no figure."""
+"""Value of a cell; None: there is no figure."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Column:
     """One column of a table."""
 
     heading: str
-    """With the unit."""
+    """Heading with the unit."""
     format: str = ""
-    """Of its numbers, as ``format`` takes it, such as ``.2f``."""
+    """Format of its numbers, as ``format`` takes it, such as ``.2f``."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
     note: str = ""
-    """What a reader has to know of it; may be empty."""
+    """Remark for readers of the table; may be empty."""
 
 
 @dataclass(frozen=True)
 class MeasuredBundle:
-    """What was measured."""
+    """Bundle that was measured."""
 
     name: str
-    """Of its folder."""
+    """Name of its folder."""
     sha256: str
     checkpoint: str = ""
     """From which it was exported."""
@@ -61,17 +61,17 @@ class Result:
     format: str
     title: str
     command: str
-    """As it was typed."""
+    """The command as it was typed."""
     environment: Environment
     bundles: tuple[MeasuredBundle, ...] = ()
     groups: tuple[TimingGroup, ...] = ()
     tables: tuple[Table, ...] = ()
     absent: tuple[str, ...] = ()
-    """What was not measured, with reasons."""
+    """Candidates that were not measured, with reasons."""
     conditions: Conditions | None = None
-    """Of the whole run; None: each group has its own, or no time was measured."""
+    """Conditions of the whole run; None: each group has its own, or no time was measured."""
     note: str = ""
-    """What a reader has to know of all of it; may be empty."""
+    """Remark for readers of all of it; may be empty."""
 
 
 def write_result(path: Path, result: Result) -> None:

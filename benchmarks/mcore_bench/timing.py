@@ -24,7 +24,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class TimingSettings:
-    """How long to measure."""
+    """Duration of a measurement."""
 
     runs: int = 50
     """Fewest rounds, in each of which every candidate has one turn."""
@@ -57,13 +57,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast something is as the baseline, round by round."""
+    """Speed of something over the baseline's, round by round."""
 
     median: float
     low: float
-    """First quartile."""
+    """First quartile of the ratio."""
     high: float
-    """Third quartile."""
+    """Third quartile of the ratio."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TimingRow:
     speedup: Ratio | None
     """Baseline's time over this one's; None for the baseline itself."""
     about: str = ""
-    """What it is and, where that is not plain, what it is not."""
+    """Description of the candidate and, where that is not plain, its limits."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TimingGroup:
     baseline: str
     rows: tuple[TimingRow, ...]
     conditions: Conditions | None
-    """Of the machine meanwhile, the warm-up included; None: not recorded."""
+    """Conditions of the machine meanwhile, the warm-up included; None: not recorded."""
 
     def row(self, name: str) -> TimingRow:
         """Return one candidate's row."""
@@ -178,7 +178,7 @@ def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Ti
 
 
 def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> Ratio:
-    """How many times as fast ``other`` is, from the times of the same rounds (N,), NaN where one had no turn."""
+    """Return the speed of ``other`` over the baseline's, from times of the same rounds (N,); NaN: it had no turn."""
     low, median, high = np.nanpercentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
     return Ratio(median, low, high)
 

@@ -51,14 +51,14 @@ class Row:
     """One precision, with exemplars of the dive's number or without."""
 
     precision: str
-    """Of the bundle's graphs; or ``bf16``, which is their fp32 backbone computed so."""
+    """Precision of the bundle's graphs; or ``bf16``, which is their fp32 backbone computed so."""
     same_number: bool
     dives: int
     srcc: Figure
     relative_l2_x100: Figure
     mae_points: Figure
     half_width_points: float | None
-    """Of the bundle's interval; None: it has none."""
+    """Half width of the bundle's interval; None: it has none."""
     coverage: Figure | None
     """Share of the judges' scores in it."""
     from_fp32_mean_points: float
@@ -79,7 +79,7 @@ class BundleAccuracy:
     checkpoint: str
     num_exemplars: int
     engines: Mapping[str, str]
-    """By precision: engine, where it runs, and the arithmetic of the backbone."""
+    """Backend, device and compute dtype of the backbone, by precision."""
     data: str
     data_sha256: str
     split: str
@@ -103,7 +103,7 @@ class Options:
     split: Split = "test"
     """Part of the list."""
     backend: BackendName = "auto"
-    """Inference engine."""
+    """Backend; auto: the best that the bundle and this machine have."""
     bf16: bool = False
     """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
     same_number_only: bool = False

@@ -1,4 +1,4 @@
-"""The engines of this machine that can run a bundle's ONNX graphs."""
+"""The backends of this machine that can run a bundle's ONNX graphs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mcore_runtime.bundle.records import GraphSet
 
 
 def cpu_backends() -> tuple[str, ...]:
-    """Name the engines that this machine's CPU has."""
+    """Name the backends that this machine's CPU has."""
     return ("onnxruntime",) if importlib.util.find_spec("openvino") is None else ("onnxruntime", "openvino")
 
 
 def parity_backends(graphs: GraphSet, log: Log) -> Iterator[Backend]:
-    """Open, one after the other, every engine that runs here, alone; ONNX Runtime on the CPU must.
+    """Open, one after the other, every backend that runs here, alone; ONNX Runtime on the CPU must.
 
     Args:
         graphs: what they load.

@@ -44,7 +44,7 @@ class VerifyArguments:
     bundle: BundleFolder
     """Folder made by mcore-export."""
     backend: BackendName = "auto"
-    """Inference engine that runs the graphs; auto: the best that works here."""
+    """Backend that runs the graphs; auto: the best that works here."""
     precision: Precision | None = None
     """Graphs to compare; default: those that the runtime would take."""
 
@@ -64,7 +64,7 @@ class EngineArguments:
     bundle: BundleFolder
     """Folder made by mcore-export."""
     engine: tyro.conf.OmitArgPrefixes[EngineOptions]
-    """What to build."""
+    """Options of building engines."""
     out: Path | None = None
     """Folder of a copy that gets them; default: the bundle itself."""
     force: Force = False
@@ -80,7 +80,7 @@ class ExemplarsArguments:
     out: Path
     """Folder of the copy."""
     exemplars: tyro.conf.OmitArgPrefixes[BankOptions]
-    """Which dives become exemplars."""
+    """Options of choosing exemplars."""
     force: Force = False
     """Replace a bundle that is already at --out."""
 
@@ -94,7 +94,7 @@ class TritonArguments:
     out: Path
     """Folder of the repository."""
     server: tyro.conf.OmitArgPrefixes[TritonOptions] = field(default_factory=TritonOptions)
-    """How the server runs the models."""
+    """Options of the server."""
     tensorrt: bool = False
     """Build TensorRT engines for this machine's GPU; default: ONNX Runtime runs the graphs."""
     force: Force = False

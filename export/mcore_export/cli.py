@@ -1,6 +1,6 @@
 """Export a checkpoint to a bundle: ONNX graphs that are known to score as the checkpoint does.
 
-Every graph is compared with PyTorch on each engine of this machine, and nothing is written where one disagrees. What
+Every graph is compared with PyTorch on each backend of this machine, and nothing is written where one disagrees. What
 is done to a finished bundle, without torch, is the command mcore-bundle.
 
 Examples:
@@ -17,9 +17,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+from tyro.conf import arg
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
@@ -27,32 +28,33 @@ from mcore.common.optional import require
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
 from mcore_export.exemplars.bank import BankOptions
-from mcore_export.parity.compare import DEFAULT_LIMITS
+from mcore_export.parity.limits import DEFAULT_LIMITS, describe_defaults
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle.records import ParityLimits, Precision
 
-_MOVED = {
+_MOVED_TO_MCORE_BUNDLE = {
     "--verify": "verify BUNDLE",
     "--list": "show BUNDLE",
     "--triton": "triton BUNDLE --out MODELS",
     "--engine": "engine BUNDLE",
     "--exemplars": "exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE",
 }
-"""What mcore-export did to a bundle, as mcore-bundle does it."""
+"""Flags of earlier versions of mcore-export, and the command of mcore-bundle that took over."""
+
+
+def _limit_help(name: str, text: str) -> Any:
+    """Help of one limit, with the defaults of all precisions."""
+    return arg(help=f"{text}; default: {describe_defaults(name)}.")
 
 
 @dataclass(frozen=True)
 class LimitArguments:
     """Most that the graphs may differ from PyTorch in float32; the defaults depend on the precision."""
 
-    max_score_difference: float | None = None
-    """Points, of dives whose transitions agree; default: fp32 0.01, fp16 0.1, int8 0.5."""
-    max_flips: float | None = None
-    """Share of transitions decoded to another frame; default: fp32 0, fp16 0.02, int8 0.05."""
-    min_srcc: float | None = None
-    """Least rank correlation of the scores; default: 0.999."""
-    max_relative: float | None = None
-    """Features, logits and tokens, as a share of the largest; default: fp32 0.003, fp16 0.03, int8 0.5."""
+    max_score_difference: Annotated[float | None, _limit_help("points", "Points, where transitions agree")] = None
+    max_flips: Annotated[float | None, _limit_help("flips", "Share of transitions decoded to another frame")] = None
+    min_srcc: Annotated[float | None, _limit_help("srcc", "Least rank correlation of the scores")] = None
+    max_relative: Annotated[float | None, _limit_help("relative", "Features, logits and tokens, to the largest")] = None
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -79,10 +81,11 @@ class Arguments:
     out: Path
     """Folder of the new bundle."""
     fp16: bool = False
-    """Export half-precision graphs too: half the size, for GPUs."""
+    """Export half-precision graphs too: half the size, for GPUs. Not together with --int8, which makes another
+    bundle."""
     int8: bool = False
     """Export eight-bit graphs too, with ranges from the exemplars' dives: kept only if they are faster than fp32 on
-    this machine, and within the limits."""
+    this machine, and within the limits. Not together with --fp16."""
     keep_slower: bool = False
     """Keep int8 graphs that are not faster here, for another device."""
     opset: int = 18
@@ -115,19 +118,19 @@ class Arguments:
     validate_most: int = 100
     """At most this many of them, spread evenly over the list."""
     limits: tyro.conf.OmitArgPrefixes[LimitArguments] = dataclasses.field(default_factory=LimitArguments)
-    """What the graphs of the asked precision are held to; the fp32 graphs beside them keep their defaults."""
+    """Limits of the asked precision; with --fp16 or --int8 the fp32 graphs beside them keep their defaults."""
     engine: EngineKind | None = None
     """Build TensorRT engines of the asked precision too, for this machine's GPU."""
     target: tuple[str, ...] = ()
     """GPU architectures such as sm86 sm89 to build for ahead of time, without such a GPU (tensorrt-rtx only)."""
     max_exemplars: int = EngineOptions.max_exemplars
     """Most exemplars that the engines compare with at once; more take several runs."""
-    force: Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])] = False
+    force: Annotated[bool, arg(aliases=["--overwrite"])] = False
     """Replace a bundle that is already at --out."""
 
     def __post_init__(self) -> None:
         if self.fp16 and self.int8:
-            raise UserError("--fp16 and --int8 are two bundles: the limits that you give hold for one precision")
+            raise UserError("--fp16 and --int8 are two bundles: give one of them")
         if self.keep_slower and not self.int8:
             raise UserError("--keep-slower is about --int8 graphs; leave it out, or add --int8")
         if self.engine is None and self.target:
@@ -148,7 +151,7 @@ def _moved(given: Sequence[str]) -> str | None:
     folder = next((text for text in given if Path(text).is_dir() and not text.startswith("-")), None)
     flags = {flag.split("=")[0] for flag in given}
     asks_bundle = given and Path(given[0]).is_dir()
-    for flag, command in _MOVED.items():
+    for flag, command in _MOVED_TO_MCORE_BUNDLE.items():
         if flag in flags and (asks_bundle or flag in ("--verify", "--list", "--triton")):
             command = command.replace("BUNDLE", folder or "BUNDLE", 1)
             return f"mcore-export exports checkpoints; use: mcore-bundle {command}"

@@ -40,9 +40,10 @@ from mcore_export.graphs.streaming_export import write_streaming
 from mcore_export.graphs.wide_groups import with_wide_groups
 from mcore_export.log import Log
 from mcore_export.parity.batched import require_batched_parity
-from mcore_export.parity.compare import DEFAULT_LIMITS, Expected
+from mcore_export.parity.compare import Expected
 from mcore_export.parity.expected import TorchBackend, ValidationOptions, expect, rendered_clips, validation_clips
 from mcore_export.parity.golden import write_golden
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_export.parity.verify import compare_aloud, compare_with_streaming, require_pass
 from mcore_export.quantise.int8 import Int8Graphs
 from mcore_export.quantise.variant import check_quantisation_dives, measure_speed, quantisation_clips, quantise_within
@@ -75,7 +76,7 @@ TOOLS = {
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export and what to allow."""
+    """Options of an export, and the limits of its graphs."""
 
     precision: Precision = "fp32"
     """Least precision to export; fp32 is always exported too."""
@@ -217,7 +218,7 @@ def _quantise(
 def _compare(
     model: MCoRe, graphs: GraphSet, folder: Path, options: ExportOptions, expected: Expected, log: Log
 ) -> VariantRecord:
-    """Compare graphs with PyTorch on every engine of this machine, none of which may disagree, and describe them."""
+    """Compare graphs with PyTorch on every backend of this machine, none of which may disagree, and describe them."""
     precision = cast("Precision", graphs.variant)
     limits = options.limits_of(precision)
     rows: list[ParityRow] = []
@@ -291,8 +292,8 @@ def _check_not_constant(expected: Expected, path: Path) -> None:
     if np.ptp(apart) < COLLAPSED_POINTS:
         raise UserError(
             f"{path} predicts {apart.mean():+.3f} points for every pair of eight rendered dives, whatever it sees: its "
-            "regression is dead, and a wrong graph of it would pass for a right one. Train it again with a lower "
-            "--learning-rate"
+            "regressor has collapsed to a constant, and a wrong graph of it would pass for a right one. Train it again "
+            "with a lower --learning-rate"
         )
 
 

@@ -11,7 +11,7 @@ from mcore_runtime.bundle.records import ConformalIntervals, VariantRecord
 
 
 def show_bundle(bundle: Bundle, log: Log) -> None:
-    """Describe a bundle line by line; every engine is really loaded, because only that tells whether it works.
+    """Describe a bundle line by line; every backend really loads it, because only that tells whether it works.
 
     Args:
         bundle: opened.

@@ -1,4 +1,4 @@
-"""Speed of int8 graphs against fp32 ones on the same engine: measured in turns, in one run.
+"""Speed of int8 graphs against fp32 ones on the same backend: measured in turns, in one run.
 
 On a shared machine the milliseconds of two runs differ by more than the graphs do; the ratio within a round of turns
 does not.
@@ -25,15 +25,15 @@ BACKBONE = "backbone"
 CHAIN = "whole chain"
 ROUNDS = 20
 _WARM_UP = 2
-"""Rounds that are not counted: engines choose kernels and allocate in their first calls."""
+"""Rounds that are not counted: backends choose kernels and allocate in their first calls."""
 
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """Int8 against fp32, on one engine."""
+    """Int8 against fp32, on one backend."""
 
     backend: str
-    """Engine, such as ``openvino``."""
+    """Backend, such as ``openvino``."""
     part: str
     """``backbone`` or ``whole chain``: a clip's pixels in, score differences out."""
     ratio: float
@@ -41,16 +41,16 @@ class SpeedRow:
     low: float
     """First quartile of the ratio."""
     high: float
-    """Third quartile."""
+    """Third quartile of the ratio."""
 
     @property
     def faster(self) -> bool:
-        """Whether int8 won three rounds of four."""
+        """Return whether int8 won three rounds of four."""
         return self.low > 1
 
     @property
     def text(self) -> str:
-        """The ratio with its quartiles, in a line: what holds beyond the machine's mood."""
+        """The ratio with its quartiles, in a line: turns in one run cancel what slows both."""
         return (
             f"{self.backend}, {self.part}: int8 is x{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}] as fast as "
             f"fp32, {ROUNDS} rounds in turns"
@@ -61,8 +61,8 @@ def compare_speed(fp32: Backend, int8: Backend, clip: FloatArray, exemplars: Flo
     """Time both in turns.
 
     Args:
-        fp32: an engine, opened on fp32 graphs.
-        int8: the same engine with the same threads, opened on int8 graphs.
+        fp32: a backend, opened on fp32 graphs.
+        int8: the same backend with the same threads, opened on int8 graphs.
         clip: (3, T, c, c) float32; real pixels, because int8 ranges were made for them.
         exemplars: (E, 3K, D) tokens that a dive is compared with; 10 is the published number.
 
@@ -89,7 +89,7 @@ def in_turns(
     warm_up_s: float = 0.0,
     every: Mapping[str, int] | None = None,
 ) -> dict[str, FloatArray]:
-    """Milliseconds of each call in each round; the order turns round, so that none always follows the same one.
+    """Return the milliseconds of each call in each round; the order alternates, so that none always follows the same.
 
     Forth, back, back, forth, and then the same the other way round: so the rounds of those that have a turn in every
     n-th one only are in both orders too.

@@ -26,7 +26,7 @@ _CONFIG = (tyro.conf.FlagCreatePairsOff,)
 _MAX_WIDTH = 110
 """Columns of a help text: longer lines are hard to read."""
 _COLUMN = 26
-"""Where the explanations begin."""
+"""Column at which explanations of flags begin."""
 
 
 def run_command_line(
@@ -134,7 +134,7 @@ def prose(docstring: str | None, width: int) -> str:
 
 
 def _asks_for(given: Sequence[str], *flags: str) -> bool:
-    """Whether a flag stands before ``--``; what follows that belongs to another command."""
+    """Return whether a flag stands before ``--``; what follows that belongs to another command."""
     own = given[: given.index("--")] if "--" in given else given
     return bool(set(flags) & set(own))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 LEVEL = 0.8
 """Share of true scores that an interval is to hold."""
 CONFORMAL_SPLIT = "val"
-"""Split whose errors calibrate: at most, they chose the best checkpoint; accuracy is reported on others."""
+"""Split whose errors set the interval: at most, its dives chose the best checkpoint; accuracy is reported on others."""
 MIN_DIVES = 20
 """Fewer dives give no interval: what one really holds would vary by more than 9 points of 100 with their choice."""
 
@@ -26,14 +26,14 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class ConformalInterval:
-    """How far a score can be off."""
+    """Interval around a score, of one width for all dives."""
 
     level: float
-    """Share of true scores that the interval holds, at least, over all dives like those that calibrated it."""
+    """Share of true scores that the interval holds, at least, over all dives like those that it was set on."""
     half_width_points: float
     """The interval reaches so far below and above the predicted score."""
     num_dives: int
-    """Dives behind it."""
+    """Dives whose errors set the interval."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1 or not 0 <= self.half_width_points < math.inf or self.num_dives < 1:

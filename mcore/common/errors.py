@@ -41,7 +41,7 @@ class ExportError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign error says, in one line of a message; its kind where it says nothing."""
+    """Return a foreign error's message in one line; its type's name where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

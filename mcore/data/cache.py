@@ -66,7 +66,7 @@ def load_clip(record: DiveRecord, config: ClipConfig, cache_dir: Path | None = N
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What became of the clips of a data set."""
+    """Outcome of decoding the clips of a data set."""
 
     num_new: int
     """Clips decoded now."""
@@ -171,7 +171,7 @@ def _check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: st
 
 
 def _is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
-    """Say whether a dive's frames lie in the cache, whole.
+    """Return whether a dive's frames lie in the cache, whole.
 
     Raises:
         ClipError: there is no such video.

@@ -14,7 +14,7 @@ from mcore.data.manifest import DiveRecord
 
 
 def cache_folder(data: Path, cache: Path | None, no_cache: bool) -> Path | None:
-    """Where decoded clips are kept: ``--cache``, or beside the list of dives; None for ``--no-cache``.
+    """Return the folder of decoded clips: ``--cache``, or beside the list of dives; None for ``--no-cache``.
 
     Raises:
         UserError: no folder can be made there.

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Stream(IntEnum):
-    """What random numbers are for; a part of their seed, so that no two uses share numbers."""
+class RandomStream(IntEnum):
+    """Use of random numbers: a part of their seed, so that no two uses share numbers."""
 
     EPOCH_ORDER = 0
     TRAINING_PARTNER = 1
@@ -48,7 +48,7 @@ def shared_exemplars(pool_numbers: Sequence[str], count: int, seed: int) -> dict
     """
     chosen = {}
     for dive_number, candidates in by_dive_number(pool_numbers).items():
-        rng = np.random.default_rng((seed, Stream.EXEMPLARS_OF_NUMBER, zlib.crc32(dive_number.encode())))
+        rng = np.random.default_rng((seed, RandomStream.EXEMPLARS_OF_NUMBER, zlib.crc32(dive_number.encode())))
         chosen[dive_number] = np.sort(rng.permutation(np.asarray(candidates, dtype=np.int64))[:count])
     return chosen
 
@@ -81,6 +81,6 @@ def choose_exemplars(
     chosen: list[NDArray[np.int64]] = []
     for query, dive_number in enumerate(query_numbers):
         candidates = np.asarray(pool.get(dive_number, none), dtype=np.int64)
-        rng = np.random.default_rng((seed, Stream.EXEMPLARS_OF_DIVE, query))
+        rng = np.random.default_rng((seed, RandomStream.EXEMPLARS_OF_DIVE, query))
         chosen.append(np.sort(rng.permutation(candidates)[:count]))
     return chosen

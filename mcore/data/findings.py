@@ -33,7 +33,7 @@ WORDS = {
     "absent": "clips not on the disk",
     "decoded": "clips decoded",
 }
-"""How the printed report names the figures of the JSON."""
+"""Words of the printed report for the figures of the JSON."""
 
 Severity = Literal["error", "warning"]
 
@@ -45,7 +45,7 @@ class Finding:
     severity: Severity
     """An error makes the dive wrong or unusable; a warning does not."""
     check: str
-    """Which check found it, such as ``score-range``."""
+    """Name of the check that found it, such as ``score-range``."""
     where: str
     """The dive's name, or its dive number."""
     message: str

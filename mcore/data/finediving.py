@@ -59,7 +59,7 @@ class _LabelsLine:
 
 
 def is_finediving(folder: Path) -> bool:
-    """Say whether a folder holds the official annotations, itself or one level down."""
+    """Return whether a folder holds the official annotations, itself or one level down."""
     return _annotations(folder) is not None
 
 

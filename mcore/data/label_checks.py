@@ -170,7 +170,7 @@ def _check_steps(name: str, steps: Sequence[int], record: DiveRecord) -> Iterato
 
 
 def _beyond_decoding(steps: Sequence[int], num_source_frames: int, num_frames: int) -> tuple[bool, bool]:
-    """Say whether the first transition is too late, and the last too early, for the published decoding."""
+    """Return whether the first transition is too late, and the last too early, for the published decoding."""
     indices = sample_indices(num_source_frames, num_frames)
     first, last = np.searchsorted(indices, [steps[0], steps[-1]]).tolist()
     return first >= num_frames // 2, last < num_frames // 2

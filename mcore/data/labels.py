@@ -26,7 +26,7 @@ class LabelledDive:
     """One dive of a data set."""
 
     name: str
-    """How the data set calls it, such as ``01/1``."""
+    """Name of the dive in the data set, such as ``01/1``."""
     record: DiveRecord | None
     """None where the labels cannot be read."""
     step_frames: tuple[int, ...] | None = None
@@ -42,7 +42,7 @@ class LeftOut:
     """A dive that cannot be used."""
 
     name: str
-    """How its data set calls it."""
+    """Name of the dive in its data set."""
     reason: str
 
 

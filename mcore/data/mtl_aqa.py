@@ -40,7 +40,7 @@ _FRAMES = (".", "new", "new/new_total_frames_256s", "new/new_total_frames", "fra
 
 
 def is_mtl_aqa(folder: Path) -> bool:
-    """Say whether a folder holds MTL-AQA's annotations, where its repositories keep them."""
+    """Return whether a folder holds MTL-AQA's annotations, where its repositories keep them."""
     return _annotations(folder) is not None
 
 

@@ -28,7 +28,7 @@ class RenderSettings:
     dives_per_number: int = 60
     """Dives of each number; 70 % train, 10 % validation, 20 % test."""
     seed: int = 0
-    """Decides every dive."""
+    """Seed of all random choices."""
     width: int = 320
     """Width of a frame, pixels."""
     height: int = 180

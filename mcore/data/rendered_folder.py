@@ -45,7 +45,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
 
 
 def is_whole(video: Path, num_frames: int) -> bool:
-    """Say whether a video is there with all its frames; reads its index, not its pictures."""
+    """Return whether a video is there with all its frames; reads its index, not its pictures."""
     try:
         with av.open(str(video)) as container:
             return bool(container.streams.video[0].frames == num_frames)

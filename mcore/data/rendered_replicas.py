@@ -27,9 +27,9 @@ from mcore.synthetic.video import write_video
 from mcore.synthetic.workers import render_all
 
 PLANS = "plans.jsonl"
-"""What each replica was made of, a line each."""
+"""File with the plan of each replica, one a line."""
 PROVENANCE = "provenance.json"
-"""Which renderings filled the folder, on which machines, with which packages."""
+"""File that records which renderings filled the folder, on which machines, with which packages."""
 _PACKAGES = ("numpy", "Pillow", "av")
 _ABOUT = "Every video is drawn by mcore.synthetic from labels and a seed; none shows a real dive."
 
@@ -59,9 +59,9 @@ class RenderedSet:
     num_new: int
     """Replicas rendered now; the others were there."""
     num_bytes: int
-    """Of all videos."""
+    """Bytes of all videos."""
     seconds: float
-    """Of this rendering."""
+    """Duration of this rendering, seconds."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Rendering:
 
 @dataclass(frozen=True)
 class _Provenance:
-    """How the videos of a folder came to be."""
+    """Record of the renderings that filled a folder."""
 
     about: str
     labels: int

@@ -110,7 +110,7 @@ def _kind(path: Path) -> Kind:
 
 
 def _has_events(path: Path) -> bool:
-    """Say whether the first line that is JSON is one of FineDiving's labels."""
+    """Return whether the first line that is JSON is one of FineDiving's labels."""
     try:
         with path.open(encoding="utf-8") as file:
             for text in file:

@@ -40,13 +40,13 @@ class Processes:
     """This process among those that train together."""
 
     rank: int = 0
-    """Which one this is, from 0."""
+    """Number of this process, from 0."""
     world_size: int = 1
-    """How many there are."""
+    """Number of processes that train together."""
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes files and prints."""
+        """Return whether this one writes files and prints."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -67,7 +67,7 @@ class Processes:
         return items  # type: ignore[return-value]  # all of them are filled by now
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in some process; all processes must call it."""
+        """Return whether the flag is up in some process; all processes must call it."""
         return any(self.gather(flag))
 
     def agree(self, work: Callable[[], Item]) -> Item:

@@ -90,7 +90,7 @@ class DiveNumber:
 
     @property
     def armstand(self) -> bool:
-        """Whether the dive starts from an armstand."""
+        """Return whether the dive starts from an armstand."""
         return self.group == 6
 
     @cached_property

@@ -20,11 +20,11 @@ class Figure:
     """A metric of one predictor; all None where it is undefined, such as SRCC of a constant."""
 
     value: float | None
-    """On the whole split."""
+    """Value on the whole split."""
     low: float | None
     """Lower end of the 95 % interval."""
     high: float | None
-    """Upper end."""
+    """Upper end of the 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class MetricRow:
     name: str
     """Key in the JSON file, with its unit."""
     title: str
-    """What a person reads."""
+    """Heading in tables, for people."""
     higher_is_better: bool
-    """Direction."""
+    """Whether a higher figure is better."""
     model: Figure
-    """The network."""
+    """Figure of the network."""
     baseline: Figure
-    """Dive-number mean for scores, constant boundaries for transitions."""
+    """Figure of the baseline: dive-number mean for scores, constant boundaries for transitions."""
     difference: Figure
     """Network minus baseline, on the same resamples: an interval without 0 is a real difference."""
 
@@ -52,11 +52,11 @@ class Metric:
     name: str
     """Key in the JSON file, with its unit."""
     title: str
-    """What a person reads."""
+    """Heading in tables, for people."""
     higher_is_better: bool
-    """Direction."""
+    """Whether a higher figure is better."""
     function: Callable[..., float]
-    """Of predicted and true values."""
+    """Function of predicted and true values that gives the figure."""
 
 
 SCORE_METRICS = (
@@ -64,9 +64,9 @@ SCORE_METRICS = (
     Metric("relative_l2_x100", "R-l2 x100", False, metrics.relative_l2),
     Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
 )
-"""Of (N,) scores."""
+"""Metrics of (N,) scores."""
 AWARD_METRIC = Metric("mae_award", "MAE, award (0 to 10)", False, metrics.award_error)
-"""Of (N,) scores and difficulties."""
+"""Metric of (N,) scores and difficulties."""
 TRANSITION_METRICS = (
     Metric("aiou_50", "AIoU@0.5", True, partial(metrics.aiou, threshold=0.5)),
     Metric("aiou_75", "AIoU@0.75", True, partial(metrics.aiou, threshold=0.75)),
@@ -78,7 +78,7 @@ TRANSITION_METRICS = (
         partial(metrics.boundary_error, statistic="median"),
     ),
 )
-"""Of (N, 2) transitions."""
+"""Metrics of (N, 2) transitions."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ class ConformalIntervals:
     """Intervals around scores, from the errors on other dives than those they are for."""
 
     model: ConformalInterval
-    """Around the network's scores."""
+    """Interval around the network's scores."""
     baseline: ConformalInterval
-    """Around the dive-number means."""
+    """Interval around the dive-number means."""
 
     @classmethod
     def of(cls, validation: Outcome) -> ConformalIntervals | None:

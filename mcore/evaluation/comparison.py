@@ -20,22 +20,22 @@ class ComparedMetric:
     title: str
     higher_is_better: bool
     figures: tuple[Figure, ...]
-    """By run."""
+    """Figure of each run, by its name."""
     differences: tuple[Figure, ...]
     """Each other run less the first, on the same resamples of dives."""
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What several runs reach on the same dives."""
+    """Figures of several runs on the same dives."""
 
     runs: tuple[Run, ...]
     num_dives: int
     """Dives that all of them scored."""
     settings: Mapping[str, tuple[Any, ...]]
-    """Those that differ, by run; None: a run does not say."""
+    """Settings that differ, by run; None: a run does not record it."""
     metrics: Mapping[str, ComparedMetric]
-    """By the names of metrics.json."""
+    """Metrics by their names in metrics.json."""
 
 
 def compare_runs(runs: Sequence[Run], *, num_resamples: int = 1000, seed: int = 0) -> RunComparison:
@@ -74,7 +74,8 @@ def different_settings(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
     names = dict.fromkeys(name for run in runs for name in run.settings)
     values = {name: tuple(run.settings.get(name) for run in runs) for name in names}
     known = {
-        name: [value for run, value in zip(runs, each, strict=True) if run.tells(name)] for name, each in values.items()
+        name: [value for run, value in zip(runs, each, strict=True) if run.records_setting(name)]
+        for name, each in values.items()
     }
     return {name: each for name, each in values.items() if any(value != known[name][0] for value in known[name])}
 

@@ -16,7 +16,7 @@ ExemplarChoice = Literal["random", "shared", "nearest"]
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to evaluate, and against which exemplars."""
+    """Options of an evaluation: checkpoint, dives and exemplars."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """Checkpoint: ours or the published layout."""
@@ -38,7 +38,7 @@ class EvaluationOptions:
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0
-    """Decides exemplars and resamples."""
+    """Seed of the choice of exemplars and of the resampling."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     workers: int = 0
@@ -54,5 +54,5 @@ class EvaluationOptions:
 
     @property
     def folder(self) -> Path:
-        """Where the files go."""
+        """Return the folder of the evaluation's files."""
         return self.out or self.checkpoint.parent / self.split

@@ -27,7 +27,7 @@ class DivePrediction:
     low: float | None
     """Lower end of the conformal interval, points."""
     high: float | None
-    """Upper end."""
+    """Upper end of the interval."""
     exemplar_std: float
     """Standard deviation of the predictions from the single exemplars, points."""
     dive_number_mean: float

@@ -27,7 +27,7 @@ EVALUATION_FILES = (METRICS, PREDICTIONS, SCATTER, BOUNDARIES)
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """What metrics.json holds: what was evaluated, how, and every metric."""
+    """Content of metrics.json: settings of the evaluation, and every metric."""
 
     checkpoint: str
     checkpoint_sha256: str
@@ -50,7 +50,7 @@ class EvaluationSummary:
     conformal_interval: ConformalInterval | None
     """Around the network's scores; None: too few validation dives, or they are the dives that were scored."""
     metrics: dict[str, MetricRow]
-    """By name, such as ``srcc``."""
+    """Metrics by name, such as ``srcc``."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Report:
     """An evaluation's figures."""
 
     summary: EvaluationSummary
-    """Settings and metrics."""
+    """Settings and metrics of the evaluation."""
     dives: list[DiveRecord]
-    """What was scored."""
+    """Dives that were scored."""
     names: list[str]
-    """Of these dives, no two alike."""
+    """Names of these dives, no two alike."""
     skipped: list[DiveRecord]
-    """What was not, for want of a training dive of its number."""
+    """Dives that were not scored, for want of a training dive of its number."""
     outcome: Outcome
     """Predictions and labels, by dive."""
     intervals: ConformalIntervals | None
-    """By the errors on the validation dives."""
+    """Conformal intervals from the errors on the validation dives."""
 
 
 def read_summary(path: Path) -> EvaluationSummary:

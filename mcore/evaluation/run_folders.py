@@ -35,7 +35,7 @@ _NOT_SETTINGS = ("data.manifest", "data.manifest_relative")
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells it."""
+    """Recipe and predictions of a run, as read from its folder."""
 
     name: str
     """Folder's name, or its path where two runs have one name."""
@@ -43,12 +43,12 @@ class Run:
     settings: Mapping[str, Any]
     """Recipe and evaluation, by dotted names such as ``training.epochs``; without ``config.json``, evaluation only."""
     dives: Mapping[str, DivePrediction]
-    """By name."""
+    """Predictions by the dive's name."""
     conformal_interval: ConformalInterval | None
     """Interval around its scores; None: it has none."""
 
-    def tells(self, setting: str) -> bool:
-        """Whether its folder says anything of a setting; of an evaluation alone, the recipe is unknown."""
+    def records_setting(self, setting: str) -> bool:
+        """Return whether the folder records a setting; an evaluation alone records no recipe."""
         return setting.startswith(EVALUATION) or any(not name.startswith(EVALUATION) for name in self.settings)
 
 

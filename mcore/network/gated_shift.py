@@ -137,7 +137,7 @@ def _split_halves(x: Tensor, shifted: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _interleaved_position(channels: int, shifted: int) -> Tensor:
-    """Where each channel lies after the published interleave: within a half, i -> (i % S/4) * 2 + i // (S/4)."""
+    """Position of each channel after the published interleave: within a half, i -> (i % S/4) * 2 + i // (S/4)."""
     half, quarter = shifted // 2, shifted // 4
     position = torch.arange(channels)
     for start in (0, half):

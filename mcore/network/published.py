@@ -34,7 +34,7 @@ _RENAMES: dict[str, list[tuple[str, str]]] = {
 
 
 def is_published(content: Mapping[str, Any]) -> bool:
-    """Whether a loaded checkpoint has the published layout, whole or in part."""
+    """Return whether a loaded checkpoint has the published layout, whole or in part."""
     return any(part in content for part in PARTS)
 
 

@@ -35,7 +35,7 @@ class StartWeights:
     num_tensors: int
     """Tensors of the network."""
     new: tuple[str, ...]
-    """What starts as usual: layers, or modules of which no layer was taken."""
+    """Layers, or modules of which no layer was taken, that start as in a training without a checkpoint."""
     has_last_layer: bool
     """Whether LAST_LAYER was taken: trained, hence in points already."""
 
@@ -62,52 +62,53 @@ def load_start_weights(model: MCoRe, path: Path) -> StartWeights:
     checkpoint = read_checkpoint(path)
     own, given = model.state_dict(), checkpoint.state_dict
     layers = dict.fromkeys(map(_layer, own))
-    misfits = {_layer(name) for name in own if name not in given or given[name].shape != own[name].shape}
-    taken = [layer for layer in layers if layer not in misfits]
+    mismatched = {_layer(name) for name in own if name not in given or given[name].shape != own[name].shape}
+    taken = [layer for layer in layers if layer not in mismatched]
     if not any(_is_of_a_block(layer) for layer in taken):
         raise CheckpointError(
             f"{path} has another backbone, and nothing of its blocks fits this network. Take the checkpoint's "
             f"({_describe(checkpoint.config.backbone)}), or another checkpoint"
         )
-    fitting = {name: given[name] for name in own if _layer(name) not in misfits}
+    fitting = {name: given[name] for name in own if _layer(name) not in mismatched}
     model.load_state_dict(fitting, strict=False)
     if LAST_LAYER in taken:
-        _begin_as_shortcuts(model.decoder, misfits)
+        _zero_new_decoder_branches(model.decoder, mismatched)
     return StartWeights(
         source={"checkpoint": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
-        num_taken=sum(map(_counts, fitting)),
-        num_tensors=sum(map(_counts, own)),
-        new=_shortest_prefixes([layer for layer in layers if layer in misfits], taken),
+        num_taken=sum(map(_is_learned, fitting)),
+        num_tensors=sum(map(_is_learned, own)),
+        new=_shortest_prefixes([layer for layer in layers if layer in mismatched], taken),
         has_last_layer=LAST_LAYER in taken,
     )
 
 
-def _begin_as_shortcuts(decoder: Decoder, misfits: Container[str]) -> None:
-    """Let decoder layers that are new pass on what they get: the trained layers behind them expect nothing else.
+def _zero_new_decoder_branches(decoder: Decoder, mismatched: Container[str]) -> None:
+    """Set the last layer of each new residual branch to zero, so that new decoder layers pass on their input unchanged.
 
-    With random ones the regression collapsed to a constant within two epochs.
+    The trained layers behind them expect that input. With random branches the regression collapsed to a constant
+    within two epochs.
     """
     for number, layer in enumerate(decoder.layers):
         assert isinstance(layer, DecoderLayer)
         for name, last in (("attn.proj", layer.attn.proj), ("mlp.fc2", layer.mlp.fc2)):
-            if f"decoder.layers.{number}.{name}" in misfits:
+            if f"decoder.layers.{number}.{name}" in mismatched:
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
 
 
 def _layer(name: str) -> str:
-    """The layer of a tensor; a shift's gate, its batch-norm and its bias are one."""
+    """Return the layer of a tensor; a shift's gate, its batch-norm and its bias are one."""
     block, shift, _ = name.partition(".shift.")
     return f"{block}.shift" if shift else name.rpartition(".")[0]
 
 
 def _is_of_a_block(layer: str) -> bool:
-    """Whether a layer tells one backbone from another; stems and first shifts are alike in many."""
+    """Return whether a layer tells one backbone from another; stems and first shifts are alike in many."""
     return layer.startswith("backbone.") and not layer.startswith("backbone.stem.") and not layer.endswith(".shift")
 
 
-def _counts(name: str) -> bool:
-    """Whether a tensor is a weight or a statistic; batch-norm's step counter is neither."""
+def _is_learned(name: str) -> bool:
+    """Return whether a tensor is a weight or a statistic; batch-norm's step counter is neither."""
     return not name.endswith("num_batches_tracked")
 
 

@@ -52,7 +52,7 @@ _FLEXED_FEET = pose(ankle=72)
 
 
 def enters_head_first(dive: DiveNumber) -> bool:
-    """Whether the somersaults end with the head down."""
+    """Return whether the somersaults end with the head down."""
     return (dive.half_somersaults % 2 == 1) != dive.armstand
 
 
@@ -111,7 +111,7 @@ def entry_pose(dive: DiveNumber, faults: Faults) -> Array:
 
 
 def twist_window(dive: DiveNumber, opening: float) -> tuple[float, float]:
-    """When the body turns about its long axis, as shares of the flight."""
+    """Return begin and end of the twist, as shares of the flight."""
     if dive.position == "D" or dive.half_somersaults <= 3:
         return 0.08, opening + 0.06
     if dive.armstand or dive.direction == 1:
@@ -135,7 +135,7 @@ def approach_poses(dive: DiveNumber) -> Keys:
 
 
 def approach_feet(dive: DiveNumber, seconds_to_takeoff: Array) -> tuple[Array, Array]:
-    """Where the lowest joint is before take-off, relative to the board's tip: metres ahead, metres above."""
+    """Return the place of the lowest joint before take-off, relative to the board's tip: metres ahead, metres above."""
     s = seconds_to_takeoff
     if dive.armstand or dive.direction not in (1, 3):
         return np.full_like(s, -0.1), np.zeros_like(s)
@@ -145,7 +145,7 @@ def approach_feet(dive: DiveNumber, seconds_to_takeoff: Array) -> tuple[Array, A
 
 
 def board_dip_m(seconds_to_takeoff: Array, springboard: bool) -> Array:
-    """How far the board's tip is below its rest, metres; it swings out after take-off."""
+    """Return the depth of the board's tip below its rest, metres; it swings out after take-off."""
     s = seconds_to_takeoff
     if not springboard:
         return np.zeros_like(s)
@@ -221,7 +221,7 @@ def _usual_kinds(dive: DiveNumber, count: int) -> list[StepKind]:
 
 
 def _position(dive: DiveNumber, name: str) -> Position:
-    """How the body is held: as the number says, except that free dives are held as the step is called."""
+    """Position of the body: as the number says, except in free dives, where the step's name says it."""
     if dive.position != "D":
         return dive.position
     named: list[Position] = [letter for letter, word in POSITIONS.items() if word in name.lower()]

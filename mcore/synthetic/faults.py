@@ -53,14 +53,14 @@ class Faults:
 
 
 def draw_faults(rng: np.random.Generator) -> Faults:
-    """Draw a dive's faults; how badly dives go is spread evenly from flawless to failed."""
+    """Draw a dive's faults; their severity is spread evenly from flawless to failed dives."""
     badness = rng.uniform(-0.05, 1.0)
     severity = {name: float(np.clip(badness + rng.normal(0.0, _FAULT_STD), 0.0, 1.0)) for name in _WEIGHTS}
     return Faults(over_rotated=bool(rng.random() < 0.5), **severity)
 
 
 def draw_faults_for(fair_award: float, rng: np.random.Generator) -> Faults:
-    """Draw faults that are worth a given award, spread over the body as ``draw_faults`` spreads them.
+    """Draw faults that bring a given award, spread over the single faults as in ``draw_faults``.
 
     Args:
         fair_award: what ``Faults.fair_award`` shall be; beyond what faults can express, the nearest they can.

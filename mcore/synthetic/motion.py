@@ -28,7 +28,7 @@ _SINK_RATE = 2.4
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Where the diver and the board are in each of N frames; metres, x away from the board, y up from the water."""
+    """Positions of diver and board in each of N frames; metres, x away from the board, y up from the water."""
 
     center_m: Array
     """(N, 2) centre of mass."""
@@ -40,7 +40,7 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Flight:
-    """What a body does between the board and the water, as shares of the flight's time."""
+    """Movement of a body between board and water, as shares of the flight's time."""
 
     dive: DiveNumber
     height_m: HeightM
@@ -57,7 +57,7 @@ class Flight:
 
 @dataclass(frozen=True)
 class Timing:
-    """How a motion is laid on frames; frame ``i`` shows the middle of its interval."""
+    """Times of a motion's frames; frame ``i`` shows the middle of its interval."""
 
     frames_per_second: float
     """Frames for each second of the motion: the video's rate, unless it plays slower or faster than life."""

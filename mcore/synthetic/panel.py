@@ -20,7 +20,7 @@ from mcore.synthetic.faults import Faults, draw_faults_for
 PanelKind = Literal["individual", "synchronised"]
 JUDGES: dict[PanelKind, int] = {"individual": 7, "synchronised": 11}
 FACTOR: dict[PanelKind, float] = {"individual": 1.0, "synchronised": 0.6}
-"""Of the counted awards' sum; it makes five awards worth as much as three."""
+"""Factor of the counted awards' sum; it makes five awards worth as much as three."""
 ROUNDING_POINTS = 0.0151
 """A score this close to one that the rules give is that one: some are published with fewer decimals."""
 _COUNTED: dict[PanelKind, int] = {"individual": COUNTED_AWARDS, "synchronised": 5}
@@ -36,7 +36,7 @@ class Verdict:
 
     kind: PanelKind
     awards: tuple[float, ...]
-    """Of every judge; a synchronised panel's in the order execution, execution, synchronisation."""
+    """Awards of every judge; a synchronised panel's in the order execution, execution, synchronisation."""
     score: float
     """Points, by the rules."""
     faults: Faults

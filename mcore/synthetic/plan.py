@@ -38,7 +38,7 @@ class DivePlan:
     """Height of the board: 3 (springboard) or 10 (platform)."""
     difficulty: float
     awards: tuple[float, ...]
-    """Of every judge, 0 to 10."""
+    """Awards of every judge, 0 to 10."""
     score: float
     """Points, by the rules."""
     faults: Faults

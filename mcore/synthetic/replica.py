@@ -33,7 +33,7 @@ ARMSTAND_SPEEDS = (0.3, 1.4)
 
 @dataclass(frozen=True)
 class ReplicaLabel:
-    """What a replica has in common with the real dive."""
+    """Label of a real dive, which its replica shares."""
 
     clip: str
     """Name of the real clip, such as ``01/1``; decides everything random, together with the seed."""

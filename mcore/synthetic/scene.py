@@ -37,7 +37,7 @@ class Look:
     build: float
     """Width of the limbs, 1 on average."""
     view_height_m: float
-    """What the picture's height shows."""
+    """Height of the visible part of the venue, metres."""
     camera_low_m: float
     """Lowest height that the camera's centre goes down to."""
     camera_lead_m: float

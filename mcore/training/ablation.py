@@ -31,7 +31,7 @@ class Variant:
     """One row of the table."""
 
     title: str
-    """What is different from the published method."""
+    """Difference from the published method, in words."""
     training: str = BASE
     """Variant whose training is evaluated."""
     train_flags: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class Variant:
     num_exemplars: int | Literal["all"] = 10
     """Exemplars of each dive."""
     exemplars: ExemplarChoice = "random"
-    """How they are chosen."""
+    """Way of choosing exemplars."""
     decoding: Decoding = "published"
-    """How transitions are found."""
+    """Way of finding transitions."""
 
 
 VARIANTS: dict[str, Variant] = {
@@ -62,7 +62,7 @@ VARIANTS: dict[str, Variant] = {
     "nearest-1": Variant("the nearest exemplar", num_exemplars=1, exemplars="nearest"),
     "ordered": Variant("ordered decoding", decoding="ordered"),
 }
-"""By the name that ``--variants`` takes."""
+"""Variants by the name that ``--variants`` takes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SeedFigure:
     seed_std: float | None
     """Sample standard deviation; None for fewer than two seeds."""
     values: tuple[float | None, ...]
-    """By seed."""
+    """Value of each seed."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Row:
     """A variant's figures."""
 
     variant: str
-    """Name."""
+    """Name of the variant."""
     title: str
-    """What is different."""
+    """Difference from the published method, in words."""
     figures: dict[str, SeedFigure]
-    """By metric."""
+    """Figures by metric."""
     srcc_gain: SeedFigure | None
     """SRCC less that of the base of the same seed; None for the base, and where it was not run."""
 

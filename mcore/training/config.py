@@ -100,7 +100,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the same recipe is computed: faster, or in less memory. No field changes what is learned from what."""
+    """Ways to compute the same recipe faster, or in less memory. No field changes what is learned from what."""
 
     gradient_accumulation: int = 1
     """Parts into which a step's pairs are divided, to save memory; their gradients add up to the step's."""
@@ -108,7 +108,8 @@ class ComputeConfig:
     """Compute dtype of the backbone in training: fp32; bf16 or fp16 where torch's autocast allows it. fp16 needs CUDA
     and scales its loss. Weights, all after the backbone, losses and validation stay float32."""
     channels_last: bool = True
-    """Keep a pixel's channels together in memory, which convolutions prefer on most devices."""
+    """Memory layout in which a pixel's channels lie together, which convolutions prefer on most devices; with
+    --no-channels-last each channel is a picture of its own."""
     compile: bool = False
     """Compile the backbone by torch.compile; pays after minutes, needs a C++ compiler on a CPU and Triton on CUDA."""
     activation_checkpointing: bool = False
@@ -151,9 +152,9 @@ class Preset:
     """A network and the training that suits it."""
 
     model: ModelConfig
-    """Network."""
+    """Configuration of the network."""
     training: TrainingConfig
-    """Training."""
+    """Configuration of the training."""
 
 
 PRESETS: dict[PresetName, Preset] = {
@@ -211,11 +212,11 @@ class TrainingOptions:
     save_every_steps: int = 200
     """Steps between saves of last.pt within an epoch; 0: only at its end."""
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=TrainingConfig)
-    """Recipe."""
+    """Recipe of the training."""
     compute: Annotated[ComputeConfig, tyro.conf.arg(name="")] = field(default_factory=ComputeConfig)
-    """How the recipe is computed; a resumed run keeps what no flag changes."""
+    """Way of computing the recipe; a resumed run keeps what no flag changes."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """Network."""
+    """Configuration of the network."""
 
     def __post_init__(self) -> None:
         if self.backbone is not None and self.backbone not in BACKBONES:
@@ -245,7 +246,7 @@ def training_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
 
 
 def compute_from_dict(values: Mapping[str, Any]) -> ComputeConfig:
-    """Read how a run was computed, as a checkpoint holds it; plainly where it began before there was a choice."""
+    """Read the compute settings of a checkpoint; the defaults where it was written before there were any."""
     renamed = {"micro_batches": "gradient_accumulation", "recompute": "activation_checkpointing"}
     known = {renamed.get(name, name): value for name, value in values.items()}
     known = {name: value for name, value in known.items() if name not in ("num_processes", "world_size", "device")}

@@ -22,7 +22,7 @@ from mcore.training.losses import TOTAL, PairTargets, loss_names, weighted_losse
 from mcore.training.pairs import PairBatch
 
 PLAIN = ComputeConfig()
-"""Whole batches in float32."""
+"""Compute settings: whole batches in float32."""
 
 # Shapes: B pairs, T frames, c crop size.
 

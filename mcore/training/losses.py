@@ -21,12 +21,12 @@ if TYPE_CHECKING:  # configuration and --help read the table without torch
 TRANSITION_WEIGHTS = (1.0, 2.0)
 """Target weights of the two transitions; the published code's label values, kept."""
 CONTRASTIVE_TEMPERATURE = 0.5
-"""tau."""
+"""The temperature tau of L_cont."""
 
 
 @dataclass(frozen=True)
 class PairTargets:
-    """What a batch of pairs should have given."""
+    """Labels of a batch of pairs."""
 
     transitions: Tensor
     """(C, 2) int64, true frames in 0..T-1."""
@@ -41,7 +41,7 @@ class Loss:
     """A part of the total loss."""
 
     function: Callable[[PairOutput, PairTargets], Tensor]
-    """From the network's output and the labels to a scalar."""
+    """Function of the network's output and the labels, which gives a scalar."""
     weight: float
     """Its share of the total, where the recipe names no other."""
 

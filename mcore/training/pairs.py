@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
-from mcore.data.exemplars import Stream, by_dive_number
+from mcore.data.exemplars import RandomStream, by_dive_number
 from mcore.data.manifest import DiveRecord
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.evaluation.clips import ignore_interrupts, label_transitions
@@ -34,9 +34,9 @@ class PairBatch:
     frames: Tensor
     """(2B, T, c, c, 3) uint8 RGB."""
     transitions: Tensor
-    """(2B, 2) int64."""
+    """(2B, 2) int64, true transitions."""
     scores: Tensor
-    """(2B,) float32 points."""
+    """(2B,) float32, true scores, points."""
 
     @property
     def num_pairs(self) -> int:
@@ -92,7 +92,7 @@ class PairDataset(Dataset[PairBatch]):
         for role, position in enumerate((query, partner)):
             record = self.records[position]
             clip = load_clip(record, self.config, self.cache_dir)
-            rng = np.random.default_rng((self.seed, Stream.AUGMENTATION, epoch, query, role))
+            rng = np.random.default_rng((self.seed, RandomStream.AUGMENTATION, epoch, query, role))
             clips.append(augment(clip.frames, self.config, rng, self.flip_probability))
             transitions.append(label_transitions(record, clip))
         scores = [self.records[query].score, self.records[partner].score]
@@ -105,7 +105,7 @@ class PairDataset(Dataset[PairBatch]):
     def _partner(self, epoch: int, query: int) -> int:
         """Draw the query's exemplar; each epoch pairs anew."""
         others = [other for other in self._groups[self.records[query].dive_number] if other != query]
-        return int(np.random.default_rng((self.seed, Stream.TRAINING_PARTNER, epoch, query)).choice(others))
+        return int(np.random.default_rng((self.seed, RandomStream.TRAINING_PARTNER, epoch, query)).choice(others))
 
 
 def augment(
@@ -153,7 +153,7 @@ class EpochBatches:
         return -(-self.num_items // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self.seed, Stream.EPOCH_ORDER, self.epoch)).permutation(self.num_items)
+        order = np.random.default_rng((self.seed, RandomStream.EPOCH_ORDER, self.epoch)).permutation(self.num_items)
         for start in range(self.first_step * self.batch_size, self.num_items, self.batch_size):
             keys = [(self.epoch, int(query)) for query in order[start : start + self.batch_size]]
             # A process must make every step; where a short batch has no pair for it, it gets one not to be counted.

@@ -61,7 +61,7 @@ class TrainingData:
 
 @dataclass
 class Progress:
-    """How far a training has come; plain numbers."""
+    """Progress of a training, in plain numbers."""
 
     epoch: int = 0
     """Finished epochs."""
@@ -133,7 +133,7 @@ class Trainer:
         return self.progress.epoch * len(self.batches) + self.progress.meter.num_steps
 
     def describe(self) -> dict[str, Any]:
-        """What decides the run's numbers: recipe, how it is computed, on which dives, from whose weights."""
+        """Return all that decides the run's numbers: recipe, way of computing, dives and start weights."""
         return {
             "training": to_dict(self.config),
             "compute": {**to_dict(self.compute), "world_size": self.processes.world_size, "device": self.device.type},

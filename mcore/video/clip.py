@@ -55,7 +55,7 @@ class PickedFrames:
     indices: NDArray[np.int64]
     """The frames chosen, never decreasing; they may repeat."""
     pictures: dict[int, NDArray[np.uint8]]
-    """What was kept of each chosen frame."""
+    """Pictures of the chosen frames, as the caller kept them."""
     source_width: int
     """Width of the frames as shown, pixels."""
     source_height: int

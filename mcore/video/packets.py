@@ -216,7 +216,7 @@ def _truncated_message(path: Path, scan: PacketScan, what: str, readable_s: floa
 
 
 def is_idr(packet: bytes, extradata: bytes) -> bool:
-    """Say whether an H.264 packet holds an IDR picture: one that no later picture looks back beyond.
+    """Return whether an H.264 packet holds an IDR picture: one that no later picture looks back beyond.
 
     Containers also mark recovery points as keyframes: of open groups of pictures, and of a rolling intra refresh. See
     ITU-T H.264, 7.3.1 and 7.4.1.2.4.

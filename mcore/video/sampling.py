@@ -41,7 +41,7 @@ def clip_window(pts_seconds: ArrayLike, start_s: float | None, end_s: float | No
 
 
 def shown_seconds(pts_seconds: NDArray[np.float64]) -> float:
-    """How long a clip of at least two frames is: to the end of its last, shown for the mean frame period."""
+    """Return the duration of a clip of at least two frames: to the end of its last, shown for the mean frame period."""
     count = len(pts_seconds)
     return float(pts_seconds[-1] - pts_seconds[0]) * count / (count - 1)
 
@@ -66,7 +66,7 @@ def sample_indices(num_source_frames: int, num_frames: int) -> NDArray[np.int64]
 
 
 def has_constant_rate(pts_seconds: NDArray[np.float64]) -> bool:
-    """Say whether frames are evenly spaced, up to what containers round away.
+    """Return whether frames are evenly spaced, up to what containers round away.
 
     The even spacing is the one from first to last frame; a clip counts as constant while every frame lies within
     half a period of its place. Matroska's rounding to milliseconds passes at any rate up to 500 frames a second.

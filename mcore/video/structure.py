@@ -50,7 +50,7 @@ def missing_bytes(path: Path) -> str | None:
 
 
 def _mp4_bytes(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box ends; a file without an index lacks at least one more box."""
+    """End of the last top-level box; a file without an index lacks at least one more box."""
     position = 0
     has_index = False
     while position < size:

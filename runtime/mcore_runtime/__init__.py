@@ -1,6 +1,6 @@
 """MCoRe at the edge: opens an exported bundle and scores dives with it; never imports torch.
 
-Importing this package is light: video decoder and inference engine load when they are used.
+Importing this package is light: video decoder and backend load when they are used.
 """
 
 from __future__ import annotations

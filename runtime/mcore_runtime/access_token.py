@@ -19,7 +19,7 @@ COOKIE_SECONDS = 7 * 24 * 3600
 """A competition lasts a week at most."""
 _MIN_LETTERS, _MAX_LETTERS = 12, 256
 _ROUNDS = 200_000
-"""Of PBKDF2: a cookie that was overheard must not let anybody guess a short token."""
+"""Rounds of PBKDF2: a cookie that was overheard must not let anybody guess a short token."""
 
 
 class AccessToken:
@@ -42,7 +42,7 @@ class AccessToken:
         self._key = hashlib.pbkdf2_hmac("sha256", token.encode(), b"mcore-edge page cookie", _ROUNDS)
 
     def is_token(self, text: str) -> bool:
-        """Whether it is the token; takes the same time whatever it is."""
+        """Return whether a text is the token; takes the same time whatever it is."""
         return hmac.compare_digest(hashlib.sha256(text.encode("utf-8", "replace")).digest(), self._digest)
 
     def cookie(self, now_s: float | None = None) -> str:
@@ -51,7 +51,7 @@ class AccessToken:
         return f"{until}.{self._proof(until)}"
 
     def is_cookie(self, text: str, now_s: float | None = None) -> bool:
-        """Whether it is one of ours and still good."""
+        """Return whether a cookie was made with this token and has not expired."""
         until, _, proof = text.partition(".")
         if not re.fullmatch(r"[0-9]{1,12}", until) or not proof.isascii():
             return False

@@ -81,7 +81,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a numeric address can be reached from this machine only."""
+    """Return whether a numeric address can be reached from this machine only."""
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
@@ -97,7 +97,7 @@ def host_name(header: str) -> str:
 
 
 def url_of(taken: socket.socket, address: Address) -> str:
-    """What to type into a browser; for a socket on all addresses, the one by which others reach this machine."""
+    """Return the address for a browser; for a socket on all addresses, the one by which others reach this machine."""
     host, port = taken.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         return f"http://{bracketed(_outward(taken.family) or socket.gethostname())}:{port}/"

@@ -105,7 +105,7 @@ class HealthReader:
         return power_w, f"INA3221, {whole or ' + '.join(rails)}"
 
     def _parts_power(self, energy_uj: float | None, elapsed_s: float) -> tuple[float | None, str]:
-        """What is known of the parts where no sensor sees the whole."""
+        """Power of single parts, where no sensor measures the whole."""
         parts = {"processor, RAPL": self._package_power(energy_uj, elapsed_s), "GPU, NVML": self._gpus.power_w()}
         known = {name: watts for name, watts in parts.items() if watts is not None}
         return (sum(known.values()), " + ".join(known)) if known else (None, "")

@@ -98,7 +98,7 @@ class RunArguments:
     backend: BackendName | None = None
     """Backend; default: auto, the best that the bundle and this machine have."""
     precision: Precision | None = None
-    """Compute dtype of the graphs, one that the bundle was exported with; default: the backend's, else fp32."""
+    """Precision of the graphs, one that the bundle was exported with; default: the backend's, else fp32."""
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
@@ -258,7 +258,7 @@ def _compare(store: SessionStore, settings: RunSettings, scorer: Scorer, log: Ru
 
 def _described(scorer: Scorer) -> str:
     how = (
-        "begun before a dive is over"
+        "with a head start"
         if scorer.streaming_backbone is not None
         else f"from whole clips ({scorer.why_not_streaming})"
     )

@@ -109,7 +109,7 @@ def test_few_dives_one_run_and_no_evaluation_are_named(
 def test_two_parts_are_timed_against_the_whole(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "sizes.json"
     common = ["--suffixes", "2", "--threads", "1", *SHORT]
-    assert main(["split-sizes", str(checkpoint), *common, "--json", str(path)]) == 0
+    assert main(["streaming-sizes", str(checkpoint), *common, "--json", str(path)]) == 0
     group = read_result(path).groups[0]
     assert (group.title, group.baseline) == ("backbone in parts, onnxruntime", "whole clip")
     assert [row.name for row in group.rows] == ["whole clip", "two parts, suffix of 2: suffix",
@@ -118,7 +118,7 @@ def test_two_parts_are_timed_against_the_whole(checkpoint: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("size", ["6", "1"])
 def test_sizes_that_cannot_be_are_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str], size: str) -> None:
-    assert main(["split-sizes", str(checkpoint), "--suffixes", size]) == 2
+    assert main(["streaming-sizes", str(checkpoint), "--suffixes", size]) == 2
     assert "this network allows 2 to 5" in capsys.readouterr().err
 
 

@@ -88,7 +88,7 @@ def test_sessions_with_and_without_a_head_start_alternate(
     assert main(["head-start", "--bundle", "any", "--dives", "2"]) == 0
     assert order == [False, True, True, False]
     printed = capsys.readouterr().out
-    assert "| begun before the dive is over | 2 | 2 | 2 | 30 |" in printed
+    assert "| with a head start | 2 | 2 | 2 | 30 |" in printed
     assert "| from the whole clip | 2 | 2 | 0 | 90 |" in printed
 
 

@@ -1,4 +1,4 @@
-"""What a run says of the machine that it measured, of what else that did meanwhile, and of the code that ran."""
+"""Records of a run about its machine, about other load on it, and about the code that ran."""
 
 from __future__ import annotations
 

@@ -55,6 +55,6 @@ def test_impossible_levels_are_refused(level: float) -> None:
 
 
 @pytest.mark.parametrize(("half_width", "num_dives"), [(-1.0, 30), (float("nan"), 30), (float("inf"), 30), (1.0, 0)])
-def test_impossible_calibrations_are_refused(half_width: float, num_dives: int) -> None:
+def test_impossible_intervals_are_refused(half_width: float, num_dives: int) -> None:
     with pytest.raises(ValueError, match="interval of level"):
         ConformalInterval(0.8, half_width, num_dives)

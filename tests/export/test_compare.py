@@ -1,17 +1,20 @@
-"""Which flipped transitions are ties that no arithmetic decides, and which are wrong graphs."""
+"""Comparison with PyTorch: flipped transitions that are ties of rounding, and those of wrong graphs."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from mcore.config import ClipConfig
 from mcore_export.parity.compare import Expected, ExpectedClip, FloatArray, IntArray, compare
-from mcore_runtime.bundle.records import ParityLimits, ParityRow
+from mcore_export.parity.limits import DEFAULT_LIMITS
+from mcore_runtime.bundle.records import ParityRow
 
 T, D = 8, 2
 EXPECTED = (2, 5)
-LIMITS = ParityLimits(tie=1e-3)
+LIMITS = dataclasses.replace(DEFAULT_LIMITS["fp32"], tie=1e-3)
 
 
 class Decoder:

@@ -20,7 +20,7 @@ from mcore.config import ModelConfig
 from mcore.network.model import MCoRe
 from mcore_export.engines.build import build_engines
 from mcore_export.exporter import write_graphs
-from mcore_export.quantise.int8 import Accuracy, quantise
+from mcore_export.quantise.int8 import ParityVerdict, quantise
 from mcore_export.quantise.qdq import Activations
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.ort import OrtBackend
@@ -152,7 +152,7 @@ def quantised(graphs: GraphSet, folder: Path, activations: Activations) -> Graph
     generator = np.random.default_rng(0)
     shape = [int(axis) for axis in graphs.records["backbone"].inputs[0].shape[1:]]  # (3, T, c, c)
     clips = [generator.standard_normal(shape).astype(np.float32) for _ in range(2)]
-    measured = Accuracy(True, "not measured")
+    measured = ParityVerdict(True, "not measured")
     return quantise(graphs, folder, clips, lambda _: measured, activations=activations, methods=("minmax",)).graphs
 
 

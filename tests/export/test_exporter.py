@@ -22,10 +22,10 @@ from mcore_export.cli import main
 from mcore_export.graphs import onnx as graphs
 from mcore_export.parity.compare import Expected, FloatArray, compare
 from mcore_export.parity.expected import expect, rendered_clips
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime import Scorer
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle
-from mcore_runtime.bundle.records import ParityLimits
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
@@ -162,7 +162,7 @@ class Tampered:
 )
 def test_parity_names_the_part_that_disagrees(bundle: Path, expected: Expected, part: str, failing: set[str]) -> None:
     with closing(open_backend(Bundle.open(bundle).graphs(), "onnxruntime")) as backend:
-        rows = compare(Tampered(backend, part), expected, ParityLimits())
+        rows = compare(Tampered(backend, part), expected, DEFAULT_LIMITS["fp32"])
     assert {row.part for row in rows if not row.passed} == failing
 
 

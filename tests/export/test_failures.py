@@ -1,4 +1,4 @@
-"""What can go wrong with an export is broken on purpose, and caught: nothing wrong and nothing half is ever written."""
+"""Exports that are broken on purpose: each is caught, and nothing wrong or half is ever written."""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ from mcore_export.graphs.onnx import export_graphs, graph_modules
 from mcore_export.graphs.wide_groups import with_wide_groups
 from mcore_export.parity.compare import compare
 from mcore_export.parity.expected import ParityClip, expect
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends import open_backend
-from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, standard_graphs
+from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
@@ -115,7 +116,7 @@ def test_opset_17_is_written_as_17_and_computes_the_same(tiny_config: ModelConfi
     clips = [ParityClip(frames, 50.0) for frames in noise]
     graphs = GraphSet(tmp_path, records, dict.fromkeys(records, "fp32"))
     with closing(open_backend(graphs, "onnxruntime")) as backend:
-        rows = compare(backend, expect(model, clips), ParityLimits())
+        rows = compare(backend, expect(model, clips), DEFAULT_LIMITS["fp32"])
     assert [row for row in rows if not row.passed] == []
 
 

@@ -22,7 +22,7 @@ from mcore_export.cli import main
 from mcore_export.graphs import onnx as graphs
 from mcore_export.graphs.half import ISLANDS, HalfSegmenterGraph, half_backbone
 from mcore_export.graphs.onnx import graph_modules
-from mcore_export.parity.compare import DEFAULT_LIMITS
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import Bundle, write_manifest
 from mcore_runtime.bundle.records import PARTS

@@ -1,4 +1,4 @@
-"""int8 graphs: calibrated on the clips given, no less accurate than asked, and readable by the engines they are for."""
+"""int8 graphs: ranges from the clips given, no less accurate than asked, and readable by the backends they are for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mcore.common.errors import ExportError, UserError
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
 from mcore_export.quantise import int8, qdq
-from mcore_export.quantise.int8 import Accuracy, quantise
+from mcore_export.quantise.int8 import ParityVerdict, quantise
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
@@ -92,12 +92,12 @@ def clips(count: int, scale: float = 1.0) -> list[Any]:
     return [scale * rng.standard_normal((3, FRAMES, SIDE, SIDE), np.float32) for _ in range(count)]
 
 
-def always(_: GraphSet) -> Accuracy:
-    return Accuracy(True, "not measured")
+def always(_: GraphSet) -> ParityVerdict:
+    return ParityVerdict(True, "not measured")
 
 
-def never(_: GraphSet) -> Accuracy:
-    return Accuracy(False, "9.9 points")
+def never(_: GraphSet) -> ParityVerdict:
+    return ParityVerdict(False, "9.9 points")
 
 
 def features(path: Path, clip: Any) -> Any:
@@ -122,11 +122,11 @@ class FeaturesAccuracy:
         self.clip, self.expected = clip, features(source.path("backbone"), clip)
         self.asked: list[str] = []
 
-    def __call__(self, graphs: GraphSet) -> Accuracy:
+    def __call__(self, graphs: GraphSet) -> ParityVerdict:
         assert all(graphs.path(part).is_file() for part in PARTS)
         error = relative(features(graphs.path("backbone"), self.clip), self.expected)
         self.asked.append(graphs.precision["backbone"])
-        return Accuracy(error <= LIMIT, f"features off by {error:.1%}")
+        return ParityVerdict(error <= LIMIT, f"features off by {error:.1%}")
 
 
 def constants_of(graphs: GraphSet) -> dict[str, Any]:
@@ -135,8 +135,8 @@ def constants_of(graphs: GraphSet) -> dict[str, Any]:
 
 
 def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphSet, tmp_path: Path) -> None:
-    accuracy, said = FeaturesAccuracy(graphs, clips(9)[-1]), list[str]()
-    result = quantise(graphs, tmp_path, clips(8), accuracy, log=said.append)
+    check_parity, said = FeaturesAccuracy(graphs, clips(9)[-1]), list[str]()
+    result = quantise(graphs, tmp_path, clips(8), check_parity, log=said.append)
     assert [layer.name for layer in result.kept] == ["outlier"]
     assert result.kept[0].error > LIMIT > result.feature_error
     assert result.graphs.precision == {
@@ -144,9 +144,9 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
         "segmenter": "fp32",
         "regressor": "fp32",
     }
-    assert accuracy.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
-    assert result.accuracy.passed
-    assert accuracy(result.graphs) == result.accuracy  # what was returned is what was measured
+    assert check_parity.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
+    assert result.verdict.passed
+    assert check_parity(result.graphs) == result.verdict  # what was returned is what was measured
     assert result.describe_kept()[0].startswith("outlier: alone in int8 it moves features by ")
     assert any("1 of 3 convolutions in fp32 passes: features off by" in line for line in said)
 
@@ -154,11 +154,11 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
 def test_where_all_may_be_int8_accuracy_is_asked_once(graphs: GraphSet, tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def accuracy(trial: GraphSet) -> Accuracy:
+    def check_parity(trial: GraphSet) -> ParityVerdict:
         asked.append(trial.precision["backbone"])
         return always(trial)
 
-    result = quantise(graphs, tmp_path, clips(2), accuracy)
+    result = quantise(graphs, tmp_path, clips(2), check_parity)
     assert asked == ["int8"]
     assert (result.kept, result.num_convolutions) == ((), 3)
     assert result.graphs.precision["backbone"] == "int8"
@@ -221,14 +221,14 @@ def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp
     (tmp_path / "fp32").mkdir()
     counts: list[int] = []
 
-    def accuracy(trial: GraphSet) -> Accuracy:
+    def check_parity(trial: GraphSet) -> ParityVerdict:
         count = sum("weight_quantized" in name for name in constants_of(trial))
         counts.append(count)
-        return Accuracy(count <= allowed, f"{count} in int8")
+        return ParityVerdict(count <= allowed, f"{count} in int8")
 
-    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), accuracy)
+    result = quantise(build_graphs(tmp_path / "fp32", more=3), tmp_path, clips(4), check_parity)
     assert counts == [6, 5, 4, 2, 3]
-    assert accuracy(result.graphs) == result.accuracy == Accuracy(True, f"{allowed} in int8")
+    assert check_parity(result.graphs) == result.verdict == ParityVerdict(True, f"{allowed} in int8")
     assert result.graphs.precision["backbone"] == f"int8 ({6 - allowed} of 6 convolutions fp32)"
     errors = [layer.error for layer in result.kept]
     assert len(errors) == 6 - allowed
@@ -236,8 +236,8 @@ def test_what_is_written_is_the_last_that_passed_not_the_last_that_was_tried(tmp
 
 
 def test_the_same_clips_give_the_same_graphs(graphs: GraphSet, tmp_path: Path) -> None:
-    accuracy = FeaturesAccuracy(graphs, clips(9)[-1])
-    one, two = (quantise(graphs, tmp_path / name, clips(6), accuracy) for name in ("one", "two"))
+    check_parity = FeaturesAccuracy(graphs, clips(9)[-1])
+    one, two = (quantise(graphs, tmp_path / name, clips(6), check_parity) for name in ("one", "two"))
     assert one.graphs.path("backbone").read_bytes() == two.graphs.path("backbone").read_bytes()
     assert one.kept == two.kept
 
@@ -253,7 +253,7 @@ def test_without_accuracy_nothing_is_written_and_the_layers_are_named(graphs: Gr
 def test_what_breaks_leaves_the_older_graphs(graphs: GraphSet, tmp_path: Path) -> None:
     before = quantise(graphs, tmp_path, clips(2), always).graphs.digest()
 
-    def broken(_: GraphSet) -> Accuracy:
+    def broken(_: GraphSet) -> ParityVerdict:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):

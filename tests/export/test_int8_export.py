@@ -1,4 +1,4 @@
-"""``mcore-export --int8``: within the gate, faster than fp32, or not written."""
+"""``mcore-export --int8``: within the limits, faster than fp32, or not written."""
 
 from __future__ import annotations
 

@@ -22,12 +22,13 @@ from mcore_export.graphs.streaming_export import prefix_frames_of, write_streami
 from mcore_export.parity.compare import IN_TWO_PARTS, compare
 from mcore_export.parity.expected import ParityClip, expect
 from mcore_export.parity.golden import load_golden
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_export.parity.verify import verify_bundle
 from mcore_runtime.backends import BackendError, open_backend
 from mcore_runtime.backends.streaming import StreamingBackbone, open_streaming
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.manifest import BundleManifest
-from mcore_runtime.bundle.records import GraphSet, ParityLimits, Precision
+from mcore_runtime.bundle.records import GraphSet, Precision
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
@@ -174,7 +175,7 @@ def test_parity_sees_parts_that_do_not_fit(bundle: Path) -> None:
         closing(open_streaming(opened.graphs(), "onnxruntime")) as streaming,
     ):
         streaming.__class__ = Forgetful
-        rows = compare(backend, load_golden(opened), ParityLimits(), streaming)
+        rows = compare(backend, load_golden(opened), DEFAULT_LIMITS["fp32"], streaming)
     assert {row.part for row in rows if not row.passed} == {IN_TWO_PARTS}
 
 
@@ -221,4 +222,4 @@ def test_noise_is_encoded_alike(tiny_config: ModelConfig, bundle: Path) -> None:
         closing(open_backend(graphs, "onnxruntime", threads=1)) as backend,
         closing(open_streaming(graphs, "onnxruntime", threads=1)) as streaming,
     ):
-        assert [row for row in compare(backend, expected, ParityLimits(), streaming) if not row.passed] == []
+        assert [row for row in compare(backend, expected, DEFAULT_LIMITS["fp32"], streaming) if not row.passed] == []

@@ -17,11 +17,10 @@ from onnx import numpy_helper
 
 from mcore_export import cli
 from mcore_export.bundle_command import main
-from mcore_export.parity.compare import DEFAULT_LIMITS
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends.openvino import the_core
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
-from mcore_runtime.bundle.records import ParityLimits
 
 
 @pytest.fixture
@@ -175,8 +174,8 @@ def test_a_bundle_is_needed(checkpoint: Path, capsys: pytest.CaptureFixture[str]
 
 def test_limits_are_those_of_the_export(bundle: Path, copy: Path) -> None:
     variant = Bundle.open(bundle).manifest.variants["fp32"]
-    assert variant.limits == ParityLimits()
-    strict = dataclasses.replace(variant, limits=ParityLimits(relative=0.0))
+    assert variant.limits == DEFAULT_LIMITS["fp32"]
+    strict = dataclasses.replace(variant, limits=dataclasses.replace(DEFAULT_LIMITS["fp32"], relative=0.0))
     rehash(copy, variants={"fp32": strict})
     assert main(["verify", str(copy)]) == 1  # no float32 engine equals PyTorch to the last digit
 

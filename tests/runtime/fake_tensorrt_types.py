@@ -1,4 +1,4 @@
-"""What both halves of the fake TensorRT know: its enumerations, and the tensors of a graph."""
+"""Types of both halves of the fake TensorRT: its enumerations, and the tensors of a graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the page is served, and who may see it: without a server."""
+"""Addresses of the page and access to it, without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine says of itself, on this one and on trees of files as other machines have them."""
+"""Figures of the machine's health, on this one and on trees of files as other machines have them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is measured: one module for each benchmark."""
+"""The benchmarks, one module for each."""

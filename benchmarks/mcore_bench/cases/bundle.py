@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MIN_DIVES = 4
 _CAMERA_SIZE = (1920, 1080)
-"""Of a video as cameras send it, pixels."""
+"""Size of a video as cameras send it, pixels."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class BenchArguments(JsonFile):
     checkpoint: Path | None = None
     """The checkpoint of the first bundle: counts operations, and measures its peers and limits."""
     threads: int = field(default_factory=cores)
-    """CPU threads of every engine alike; default: one for each core."""
+    """CPU threads of every backend alike; default: one for each core."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(default_factory=TimingSettings)
-    """How long parts are measured."""
+    """Duration of the measurement of parts."""
     peer_runs: int = 50
     """Rounds of the peers; every fourth has a whole published procedure in it."""
     video: Path | None = None
     """Video of a dive; default: a rendered one."""
     width: int = 640
-    """Of the rendered video, pixels."""
+    """Width of the rendered video, pixels."""
     height: int = 360
-    """Of the rendered video, pixels."""
+    """Height of the rendered video, pixels."""
     keep_freed_memory: bool = False
     """Let the C library keep freed memory for the next tensor, as training does: PyTorch on a CPU, and with it the
     published procedure, is then about twice as fast, and exported graphs are as fast as before (glibc)."""
@@ -72,7 +72,7 @@ class BenchArguments(JsonFile):
     dives: int = 100
     """Rendered dives for the time to score; 0: leave it out."""
     gpu_only: bool = False
-    """Leave out what runs on the processor: engines, peers and limits."""
+    """Leave out what runs on the processor: backends, peers and limits."""
     save_baseline: Path | None = None
     """Write the ratios of this run, to check later ones against."""
     check_baseline: Path | None = None
@@ -98,7 +98,7 @@ class BenchArguments(JsonFile):
 
 @dataclass
 class Findings:
-    """What was measured so far."""
+    """Measurements made so far."""
 
     groups: list[TimingGroup]
     tables: list[Table]

@@ -28,7 +28,7 @@ MATCH_S = 0.5
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a detector did in one rendered meet."""
+    """Dives found, missed and invented by a detector in one rendered meet."""
 
     camera: CameraKind
     height_m: HeightM
@@ -75,7 +75,7 @@ class DetectorArguments(JsonFile):
     pause_s: float = 8.0
     """Pause between dives, seconds."""
     distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
-    """What moves besides the divers."""
+    """Things that move besides the divers."""
     size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
     """Width and height of the frames, pixels; they show as much in height."""
 

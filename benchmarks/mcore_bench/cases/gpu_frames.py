@@ -31,15 +31,15 @@ class GpuFramesArguments(JsonFile):
     """
 
     width: int = 1920
-    """Of the frame, pixels."""
+    """Width of the frame, pixels."""
     height: int = 1080
-    """Of the frame, pixels."""
+    """Height of the frame, pixels."""
     frames: int = 96
-    """In a batch, each another: a clip has 96."""
+    """Frames in a batch, each another: a clip has 96."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
         default_factory=lambda: TimingSettings(runs=15, seconds=0.0)
     )
-    """How long to measure."""
+    """Duration of the measurement."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

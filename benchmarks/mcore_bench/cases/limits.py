@@ -1,4 +1,4 @@
-"""What processor or GPU could do at best, measured on the spot, and how far from it each part is.
+"""Highest rates of a processor or GPU, measured on the spot, and the share of them that each part reaches.
 
 A part's floor is max(FLOPs / peak, bytes / bandwidth): its operations at the highest rate of matrix multiplication that
 any library reaches here, and its weights, input and output moved once. Below the floor is only what does fewer
@@ -25,10 +25,10 @@ from mcore_bench.timing import Call, TimingGroup
 SIZES = {"cpu": (512, 1024, 1536), "cuda": (2048, 4096, 8192)}
 """Sides of the square matrices; the best counts."""
 COPY_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}
-"""More than caches hold."""
+"""Bytes that are copied: more than caches hold."""
 _TRIES = 12
 _WIDTH_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
-"""Of a weight."""
+"""Bytes of a weight in each precision."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class Peak:
     gflops: float
     """Two operations for each multiplication with its addition; billions a second, of int8 no floating-point ones."""
     library: str
-    """That reached it."""
+    """Library that reached it."""
     size: int
     """Side of the matrices."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a device can do at best."""
+    """Highest rates that a device reached."""
 
     device: str
     threads: int
     peaks: Mapping[str, Peak]
-    """By compute dtype."""
+    """Highest rate of each compute dtype."""
     copy_gb_s: float
     """Bytes read and written by copying more than caches hold, billions a second."""
 

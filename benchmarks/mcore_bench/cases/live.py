@@ -27,26 +27,26 @@ from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 from mcore_runtime.backends import BackendName
 from mcore_runtime.detector import DetectedDive
-from mcore_runtime.scoring.streaming import was_begun_early
+from mcore_runtime.scoring.streaming import had_head_start
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
 
 _SETTLED_SHARE = 0.25
-"""Of the session, after which nothing should be filled any more: caches, pools of the engine."""
+"""Share of the session, after which nothing should be filled any more: caches, pools of the backend."""
 _MIN_SAMPLES = 8
-"""Of the later part: fewer say nothing of growth."""
+"""Samples of the later part: fewer say nothing of growth."""
 
 
 @dataclass(frozen=True)
 class DiveTiming:
-    """What of a dive's result is needed."""
+    """Fields of a dive's result that are read."""
 
     timing_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class DiveLine:
-    """What of a line of ``mcore-run --json`` is needed."""
+    """Fields of a line of ``mcore-run --json`` that are read."""
 
     number: int
     status: str
@@ -84,14 +84,14 @@ class Session:
 
 @dataclass(frozen=True)
 class _SessionArguments(JsonFile):
-    """What every live session needs."""
+    """Arguments of every live session."""
 
     bundle: Path
     """Folder made by mcore-export."""
     backend: BackendName = "auto"
-    """Inference engine."""
+    """Backend; auto: the best that the bundle and this machine have."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
     seed: int = 1
     """Seed of the meet."""
 
@@ -134,9 +134,9 @@ class HeadStartArguments(_SessionArguments):
     """
 
     dives: int = 40
-    """Of each kind; about fourteen seconds each."""
+    """Dives of each kind; about fourteen seconds each."""
     sessions: int = 2
-    """Of each kind, in turns."""
+    """Sessions of each kind, in turns."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,7 +155,7 @@ def run_session(arguments: Sequence[str], sample_s: float) -> Session:
         UserError: the command refuses its arguments; says what it said.
     """
     with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
-        command = [sys.executable, "-m", "mcore_runtime.live.command", *arguments, "--json", "--headless", "--quiet",
+        command = [sys.executable, "-m", "mcore_runtime.run", *arguments, "--json", "--headless", "--quiet",
                    "--session", str(Path(folder) / "session")]  # fmt: skip
         began_s = time.monotonic()
         with (Path(folder) / "errors").open("w+") as errors:
@@ -261,7 +261,7 @@ def soak_table(session: Session, meet: Meet) -> Table:
 def measure_head_start(arguments: HeadStartArguments) -> int:
     """Run ``mcore-bench head-start``."""
     result = begin_result("Head start of live scores", threads=arguments.threads or 0)
-    flags = {"begun before the dive is over": (), "from the whole clip": ("--exact",)}
+    flags = {"with a head start": (), "from the whole clip": ("--exact",)}
     dives: dict[str, list[DiveLine]] = {name: [] for name in flags}
     for number in range(arguments.sessions):
         seed, each = arguments.seed + number, arguments.dives // arguments.sessions
@@ -284,10 +284,10 @@ def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
         if not scored:
             raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
         timings = [line.result.timing_ms for line in lines if line.result is not None]
-        begun = sum(was_begun_early(timing) for timing in timings)
+        begun = sum(had_head_start(timing) for timing in timings)
         backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
         rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
-    counts = [Column(heading, "d") for heading in ("dives", "scored", "begun early")]
+    counts = [Column(heading, "d") for heading in ("dives", "scored", "head starts")]
     times = [Column(f"last frame to score ms, {name}", ".0f") for name in _percentiles([0.0])]
     columns = (Column("computed"), *counts, *times, Column("backbone after the last frame, median ms", ".1f"))
     return Table("time from a dive's last frame to its score, live", columns, tuple(rows))

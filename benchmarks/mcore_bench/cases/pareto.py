@@ -1,4 +1,4 @@
-"""What more work buys: accuracy of trained runs against the operations of a dive."""
+"""Accuracy of trained runs against the operations of a dive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 
 _TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
-"""What evaluations share where they can be compared."""
+"""Settings that evaluations share where they can be compared."""
 _NOTE = (
     "Trainings differ in length and in what they began with, whose epochs are not counted: a row is what was reached, "
     "not what its network can reach."
@@ -55,7 +55,7 @@ class _Training:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What of config.json is needed."""
+    """Fields of config.json that are read."""
 
     model: ModelConfig
     training: _Training

@@ -25,7 +25,7 @@ PARTS = ("backbone", "segmenter", "regressor")
 
 @dataclass(frozen=True)
 class Dive:
-    """What is scored: a video, and the same dive in memory."""
+    """Dive that is scored: a video, and the same dive in memory."""
 
     video: Path
     dive_number: str

@@ -1,4 +1,4 @@
-"""What else could do the same work, in the same rounds: the published procedure, PyTorch, plain exports.
+"""Other programs that do the same work, in the same rounds: the published procedure, PyTorch, plain exports.
 
 All get the same clip in the processor's memory, the same exemplars and the same number of threads, and end with the
 result in the processor's memory. A bundle's own backends stand beside them. The last group is about cost only: I3D,
@@ -60,7 +60,7 @@ Encode = Callable[[NDArray[np.float32]], Any]
 
 @dataclass(frozen=True)
 class Peers:
-    """What was measured, and what could not be."""
+    """Peers that were measured, and those that could not be."""
 
     groups: tuple[TimingGroup, ...]
     absent: tuple[str, ...]
@@ -102,7 +102,7 @@ def measure_peers(
         backbones: dict[str, Call] = {}
         encoders = _plain_exports(model, folder, threads, device, stack, absent) if backends else {}
         for name, encode in encoders.items():
-            # The plain export is of the backbone only: the bundle's first engine does the rest.
+            # The plain export is of the backbone only: the bundle's first backend does the rest.
             dives[name] = partial(_graph_dive, encode, next(iter(backends.values())), clip[None], tokens)
             backbones[name] = partial(encode, clip[None])
         for name, features in _torch_backbones(model, host.to(device), absent, compiled=compiled).items():
@@ -136,7 +136,7 @@ def plain_export(model: MCoRe, path: Path) -> GraphRecord:
 def _plain_exports(
     model: MCoRe, folder: Path, threads: int, device: str, stack: ExitStack, absent: list[str]
 ) -> dict[str, Encode]:
-    """Open the plain export on each engine of the device."""
+    """Open the plain export on each backend of the device."""
     record = plain_export(copy.deepcopy(model).cpu(), folder / "plain.onnx")
     found: dict[str, Encode] = {}
     for name, engine in _PLAIN_BACKENDS[device].items():

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from mcore_bench.candidates import Candidate
 from mcore_bench.result import Column, Table, Value
-from mcore_export.parity.compare import CHAIN, DEFAULT_LIMITS, compare
+from mcore_export.parity.compare import CHAIN, compare
 from mcore_export.parity.golden import load_golden
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.bundle.folder import Bundle
 
 

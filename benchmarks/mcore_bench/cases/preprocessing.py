@@ -46,15 +46,15 @@ class PreprocessingArguments(JsonFile):
     """
 
     width: int = 1920
-    """Of the frame, pixels."""
+    """Width of the frame, pixels."""
     height: int = 1080
-    """Of the frame, pixels."""
+    """Height of the frame, pixels."""
     frames: int = 24
     """Different frames, each of which is used again only after all the others."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
         default_factory=lambda: TimingSettings(runs=200, seconds=0.0)
     )
-    """How long to measure."""
+    """Duration of the measurement."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -199,7 +199,7 @@ def _opencv_candidates(frames: Sequence[Frame], table: FloatArray) -> dict[str, 
 
 
 def _torch_candidate(frames: Sequence[Frame]) -> dict[str, Convert]:
-    """What torchvision does with a tensor: float32, channels first, antialiased bilinear; where torch is installed."""
+    """Preprocessing by torchvision: float32, channels first, antialiased bilinear; nothing without torch."""
     try:
         import torch
     except ImportError:

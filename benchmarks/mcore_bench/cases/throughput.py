@@ -27,7 +27,7 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class _Encoded:
-    """What one process did."""
+    """Clips that one process encoded."""
 
     clips_per_s: float
     memory_mb: float | None

@@ -24,7 +24,7 @@ from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.scorer import Scorer
-from mcore_runtime.scoring.streaming import was_begun_early
+from mcore_runtime.scoring.streaming import had_head_start
 
 _WARM_UP = 3
 """Dives that do not count."""
@@ -121,6 +121,6 @@ def _time(pipeline: Pipeline, dive: _HandedDive) -> tuple[float, float]:
     began_s, cpu_began_s = time.perf_counter(), time.process_time()
     result = scorer.score_clip(dive.clip, comparison, prefix=prefix)
     took_ms = (time.perf_counter() - began_s) * 1e3, (time.process_time() - cpu_began_s) * 1e3
-    if was_begun_early(result.timing_ms) is not (prefix is not None):
+    if had_head_start(result.timing_ms) is not (prefix is not None):
         raise RuntimeError(f"{pipeline.name}: the head start was {'not ' * (prefix is not None)}used")
     return took_ms

@@ -28,7 +28,7 @@ from mcore_runtime.bundle.records import EngineRecord, GraphSet, ParityRow, Prec
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Which engines to build."""
+    """Options of building engines."""
 
     kind: Kind = "tensorrt"
     """TensorRT, or TensorRT-RTX for GeForce and RTX GPUs."""

@@ -255,7 +255,7 @@ def _describe_problem(error: Any) -> str:
 
 
 def _remedy(flavour: Flavour, graphs: GraphSet, target: str) -> str:
-    """What to do about a graph that cannot be built."""
+    """Advice for a graph that cannot be built."""
     # The folder's own name would mislead: it is a hidden one where a whole bundle is being made.
     fp16 = (
         "build from fp16 graphs, of a bundle that was exported with --fp16: "

@@ -1,4 +1,4 @@
-"""Which GPU architecture an engine is built for, and whether that can be done on this machine."""
+"""GPU architectures that engines are built for, and the check that this machine can build them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from mcore_runtime.scoring.encoding import encode_clip
 
 @dataclass(frozen=True)
 class BankOptions:
-    """Which dives become exemplars."""
+    """Options of choosing dives as exemplars."""
 
     dives: Path
     """List of dives (.jsonl or .csv) to choose from."""

@@ -1,4 +1,4 @@
-"""Score labelled dives with a bundle's graphs against exemplars of their number, and against all others.
+"""Scores of labelled dives by a bundle's graphs, against exemplars of their number and against all others.
 
 Nothing here needs torch.
 """
@@ -34,7 +34,7 @@ class Scores:
     transitions: list[tuple[int, ...]] = field(default_factory=list)
 
     def add(self, predicted: float, true: float, transitions: tuple[int, ...]) -> None:
-        """Take one more dive."""
+        """Add one dive."""
         self.predicted.append(predicted)
         self.true.append(true)
         self.transitions.append(transitions)
@@ -45,7 +45,7 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class SameAndOtherNumbers:
-    """What one precision says of the same dives."""
+    """Scores of the same dives against two sets of exemplars, in one precision."""
 
     same_number: Scores = field(default_factory=Scores)
     """Against exemplars of the dive's number, where there are any."""
@@ -58,7 +58,7 @@ def score_same_and_other_numbers(
     banks: Mapping[Name, ExemplarBank],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
-    doing: str,
+    progress_text: str,
     log: Log,
     *,
     others_too: bool = True,
@@ -70,15 +70,15 @@ def score_same_and_other_numbers(
         banks: their exemplars.
         clip_config: the network's input contract.
         records: labelled dives that are not exemplars.
-        doing: the progress bar's word.
+        progress_text: text of the progress bar.
         log: gets a line for each dive that cannot be read and is left out.
-        others_too: also the second way, in which a dive meets all exemplars but those of its number.
+        others_too: also the second way, in which a dive is compared with all exemplars but those of its number.
 
     Raises:
-        BackendError: an engine computed something that is not a number.
+        BackendError: a backend computed something that is not a number.
     """
     scores = {name: SameAndOtherNumbers() for name in backends}
-    shown = track(records, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    shown = track(records, progress_text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
     for record in shown:
         try:
             clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
@@ -92,15 +92,15 @@ def score_same_and_other_numbers(
             both = [(is_same, scores[name].same_number)]
             if others_too:
                 both.append((~is_same, scores[name].other_numbers))
-            met = np.any([chosen for chosen, _ in both], axis=0)
-            if not met.any():
+            compared = np.any([chosen for chosen, _ in both], axis=0)
+            if not compared.any():
                 continue
             encoded = encode_clip(backend, clip)
             predicted = np.full(len(bank), np.nan)
-            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[met])
+            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[compared])
             if not np.isfinite(delta).all():
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
-            predicted[met] = bank.scores[met] + delta
+            predicted[compared] = bank.scores[compared] + delta
             transitions = tuple(encoded.transitions.tolist())
             for chosen, part in both:
                 if chosen.any():

@@ -1,11 +1,11 @@
-"""The CPU layout of the backbone: its first blocks in tiles of frames that fit into a cache. The same numbers, sooner.
+"""The CPU layout of the backbone: its first blocks in tiles of frames that fit into a cache, which is faster.
 
-A clip's maps are tens of megabytes in the first blocks, and an engine that runs layer by layer writes each of them to
+A clip's maps are tens of megabytes in the first blocks, and a backend that runs layer by layer writes each of them to
 memory and reads it back. A tile of a few frames goes through the stem and these blocks while it lies in the cache. The
-shifts take the frames that they need from the neighbouring tiles, so nothing is computed twice; engines order nodes
+shifts take the frames that they need from the neighbouring tiles, so nothing is computed twice; backends order nodes
 from the outputs back, which is tile after tile.
 
-A gated shift's split and concatenation of channels cost OpenVINO as much as its arithmetic: it keeps a pixel's channels
+A gated shift's split and concatenation of channels cost OpenVINO as much as its operations: it keeps a pixel's channels
 together. In tiles, what the shift changes goes through a convolution of its own instead, and is added.
 """
 
@@ -89,7 +89,7 @@ class GatedChange(nn.Module):
         self.shift, self.conv1 = source.shift, source.conv1
         shifted = self.shift.shifted
         self.weight = nn.Parameter(self.conv1.weight[:, :shifted].clone())
-        # A gate for each channel, instead of channels for each gate: engines that keep a pixel's channels together
+        # A gate for each channel, instead of channels for each gate: backends that keep a pixel's channels together
         # multiply by a gate, or by a one or a zero, in less time than they cut out half the channels.
         half = (torch.arange(shifted) < shifted // 2).to(self.weight.dtype)  # (S,): 1 for the first half
         self.per_channel = nn.Parameter(torch.stack([half, 1 - half], dim=1)[:, :, None, None])  # (S, 2, 1, 1)
@@ -103,7 +103,7 @@ class GatedChange(nn.Module):
         return [F.relu(x + F.conv2d(change, self.weight)) for x, change in zip(kept, changes, strict=True)]
 
     def _changes(self, shifted: Sequence[Tensor]) -> list[Tensor]:
-        """What the shift adds to its channels (t, S, H, W): what comes, minus what leaves."""
+        """Change of the shifted channels (t, S, H, W): what arrives from other frames, minus what leaves."""
         gates = _gates(self.shift, shifted)  # (t, 2, H, W)
         moved = [F.conv2d(gate, self.per_channel) * x for gate, x in zip(gates, shifted, strict=True)]
         both = zip(moved, _earlier_tiles(moved), _later_tiles(moved), strict=True)
@@ -111,7 +111,7 @@ class GatedChange(nn.Module):
 
 
 def _gates(shift: FoldedGatedShift, shifted: Sequence[Tensor]) -> list[Tensor]:
-    """How much moves: (t, 2, H, W) for each tile (t, S, H, W)."""
+    """Share of each pixel that moves to another frame: (t, 2, H, W) for each tile (t, S, H, W)."""
     previous, current, following = zip(*(shift.maps(x) for x in shifted), strict=True)
     arriving = zip(current, _later_tiles(previous), _earlier_tiles(following), strict=True)
     return [torch.tanh(now + before + after) for now, before, after in arriving]

@@ -84,11 +84,11 @@ class FoldedBlock(nn.Module):
         return self.after_shift(x if self.shift is None else self.shift(x, clips), x)
 
     def after_shift(self, shifted: Tensor, x: Tensor) -> Tensor:
-        """What follows the shift, in which frames are on their own: shifted and x (T, C_in, H, W), as in forward."""
+        """Compute what follows the shift, frame by frame: shifted and x (T, C_in, H, W), as in forward."""
         return self.after_conv1(self.conv1(shifted), x)
 
     def after_conv1(self, inner: Tensor, x: Tensor) -> Tensor:
-        """What follows the first convolution: inner (T, C, H, W) of it, and x as in forward."""
+        """Compute the layers behind the first convolution: inner (T, C, H, W) of it, and x as in forward."""
         moved = self.conv3(self.se(self.conv2(inner)))
         return F.relu(moved + self.downsample(x))
 
@@ -148,7 +148,7 @@ class FoldedGatedShift(nn.Module):
         return torch.cat([new_first, new_second, rest], dim=1)
 
     def maps(self, shifted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What shifted (T, S, H, W) adds to the gates of the next, this and the previous frame: (T, 2, H, W) each."""
+        """Map shifted (T, S, H, W) to its part in the gates of next, this and previous frame: (T, 2, H, W) each."""
         maps = F.conv2d(F.relu(self.bn(shifted)), self.weight, self.bias, padding=1)  # (T, 6, H, W)
         previous, current, following = maps.split(2, dim=1)
         return previous, current, following

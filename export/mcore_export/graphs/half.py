@@ -27,7 +27,7 @@ ISLANDS = {
     "segmenter": ("logits, where the best frame must win by less than half precision resolves",),
     "regressor": ("layer norms, whose variances are sums of squares", "points, which at tens come in steps of 0.03"),
 }
-"""By part: what is computed in float32 though the rest is half."""
+"""Operations that are computed in float32 though the rest is half, by part."""
 
 
 def half_backbone(model: MCoRe, *, batched: bool = False) -> FoldedBackbone:

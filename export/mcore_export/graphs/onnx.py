@@ -31,7 +31,7 @@ from mcore_runtime.bundle.records import PARTS, GraphRecord, Precision
 # Shapes: T frames, D features, P = 3K tokens, E exemplars, c pixels.
 
 TRACED_SIZE = 3
-"""Of an axis that varies: any number but 0 and 1, which torch.export would take for constants."""
+"""Extent of an axis that varies: any number but 0 and 1, which torch.export would take for constants."""
 MAX_SIZE = 4096
 _ANY_SIZE = 1 << 30
 

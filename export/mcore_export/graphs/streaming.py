@@ -33,7 +33,7 @@ _HELD = {"gated": 2, "tsm": 1, "none": 0}
 
 
 def held_frames(config: BackboneConfig) -> int:
-    """How many of a clip's frames so far have no finished features yet: those that later frames still reach."""
+    """Count the frames of a clip so far whose features are unfinished: those that later frames still reach."""
     return _HELD[config.shift] * sum(config.depths)
 
 

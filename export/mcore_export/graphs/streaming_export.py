@@ -25,7 +25,7 @@ MIN_SUFFIX_FRAMES = 2
 
 
 def prefix_frames_of(config: ModelConfig) -> int | None:
-    """How many of a clip's frames the prefix takes; None: the clip is too short.
+    """Return the number of a clip's frames that the prefix takes; None: the clip is too short.
 
     A shorter suffix is less work after the last frame, but leaves less time for the prefix before it.
     """

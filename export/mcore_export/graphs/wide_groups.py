@@ -1,4 +1,4 @@
-"""The backbone with wider groups, for engines that compute so many channels at once: the same numbers, more zeros.
+"""The backbone with wider groups, for backends that compute so many channels at once: the same numbers, more zeros.
 
 ONNX Runtime lays channels out in blocks of 16 on processors with AVX-512. Groups of 8, and widths that are no multiple
 of 16, leave that layout: a slow convolution, with changes of layout around it. Widened, neighbouring groups become

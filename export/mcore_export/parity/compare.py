@@ -18,7 +18,7 @@ from mcore.config import ClipConfig
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.streaming import StreamingBackbone
-from mcore_runtime.bundle.records import ParityLimits, ParityRow, Precision
+from mcore_runtime.bundle.records import ParityLimits, ParityRow
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.streaming import encode_prefix, encode_suffix
 
@@ -44,12 +44,6 @@ MEASURES = {
     "tie": "nearest tie of two frames for a transition, in logits",
 }
 """Name of each figure in words."""
-DEFAULT_LIMITS: dict[Precision, ParityLimits] = {
-    "fp32": ParityLimits(),
-    "fp16": ParityLimits(relative=0.03, points=0.1, flips=0.02, tie=2e-3),
-    "int8": ParityLimits(relative=0.5, points=0.5, flips=0.05, tie=2e-2),
-}
-"""What is allowed unless told otherwise; what a coach would see is held tightest."""
 _NOT_A_NUMBER = 1e30
 """JSON knows no NaN: an output that is not a number is as wrong as can be."""
 
@@ -58,27 +52,27 @@ _NOT_A_NUMBER = 1e30
 
 @dataclass(frozen=True, eq=False)
 class ExpectedClip:
-    """What PyTorch makes of one clip."""
+    """Values that PyTorch computes from one clip."""
 
     frames: NDArray[np.uint8]
     """(T, c, c, 3) RGB, cropped, not yet normalised: the input, at a quarter of its size."""
     features: FloatArray
-    """(T, D)."""
+    """(T, D) output of the backbone."""
     logits: FloatArray
-    """(T, 2)."""
+    """(T, 2) output of the segmenter."""
     transitions: IntArray
     """(2,) first frame of the flight and of the entry."""
     tokens: FloatArray
-    """(P, D)."""
+    """(P, D) tokens of the stages."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What PyTorch makes of clips, and of their comparison with each other."""
+    """Values that PyTorch computes from clips, and from their comparison with each other."""
 
     clip_config: ClipConfig
     clips: tuple[ExpectedClip, ...]
-    """N, at least two."""
+    """N clips, at least two."""
     scores: NDArray[np.float64]
     """(N,) true scores, points."""
     deltas: FloatArray
@@ -146,7 +140,7 @@ def describe_failures(rows: Sequence[ParityRow]) -> str:
 
 
 class _Table:
-    """Rows in the making."""
+    """Collector of parity rows, which knows the limit of each figure."""
 
     def __init__(self, backend: str, num_clips: int, limits: ParityLimits) -> None:
         self.rows: list[ParityRow] = []
@@ -259,10 +253,10 @@ def _scores(deltas: FloatArray, expected: Expected, exemplars: NDArray[np.bool_]
 
     Only those marked in ``exemplars`` (N,) are asked.
     """
-    opinions = expected.scores + deltas.astype(np.float64)  # (N, N): what column's dive says of row's
-    asked = exemplars & ~np.eye(len(opinions), dtype=bool)
+    predictions = expected.scores + deltas.astype(np.float64)  # (N, N): score of the row's dive by the column's
+    asked = exemplars & ~np.eye(len(predictions), dtype=bool)
     with np.errstate(invalid="ignore"):
-        predicted: NDArray[np.float64] = np.where(asked, opinions, 0).sum(1) / asked.sum(1)
+        predicted: NDArray[np.float64] = np.where(asked, predictions, 0).sum(1) / asked.sum(1)
     return predicted
 
 
@@ -284,7 +278,7 @@ def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
 
 
 def _nearest_tie(logits: FloatArray) -> float:
-    """How close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
+    """Return how close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
     gaps = []
     for channel in (0, 1):
         values = sorted(_searched(logits, channel).values())

@@ -12,8 +12,9 @@ from contextlib import closing, nullcontext
 
 from mcore.common.errors import ExportError
 from mcore_export.log import Log
-from mcore_export.parity.compare import DEFAULT_LIMITS, Expected, compare, describe_failures, describe_row
+from mcore_export.parity.compare import Expected, compare, describe_failures, describe_row
 from mcore_export.parity.golden import load_golden
+from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends import BFLOAT16, Backend, open_variant
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
 from mcore_runtime.bundle.folder import Bundle
@@ -27,17 +28,17 @@ def verify_bundle(
 
     Args:
         bundle: opened, so that every file is the one that was exported.
-        backend: name of the engine, see ``open_variant``.
+        backend: its name, see ``open_variant``.
         precision: which graphs; None: those that the runtime would take.
-        log: gets one line for the engine that really runs, and one for each comparison.
+        log: gets one line for the backend that really runs, and one for each comparison.
 
     Returns:
         One row for each comparison, passed or not, under the limits that the bundle was exported with; where the
-        engine computes float32 graphs in bfloat16, under the default limits of int8.
+        backend computes float32 graphs in bfloat16, under the default limits of int8.
 
     Raises:
         BundleError: the bundle has no golden values, or they are damaged.
-        BackendError: the engine cannot run here, or cannot load the graphs.
+        BackendError: the backend cannot run here, or cannot load the graphs.
     """
     golden = load_golden(bundle)
     engine, variant = open_variant(bundle.variants, backend, precision)
@@ -51,7 +52,7 @@ def verify_bundle(
 def compare_with_streaming(
     backend: Backend, graphs: GraphSet, expected: Expected, limits: ParityLimits, log: Log
 ) -> tuple[ParityRow, ...]:
-    """Compare an artefact with PyTorch, its streaming backbone too where it has one and the engine runs it."""
+    """Compare an artefact with PyTorch, its streaming backbone too where it has one and the backend runs it."""
     has_streaming = graphs.streaming is not None and backend.name in STREAMING_BACKENDS
     opened = closing(open_streaming(graphs, backend.name)) if has_streaming else nullcontext()
     with opened as streaming:
@@ -61,7 +62,7 @@ def compare_with_streaming(
 def compare_aloud(
     backend: Backend, expected: Expected, limits: ParityLimits, log: Log, streaming: StreamingBackbone | None = None
 ) -> tuple[ParityRow, ...]:
-    """Compare an artefact with PyTorch and say so: which engine, which arithmetic, and each figure."""
+    """Compare an artefact with PyTorch and say so: which backend, which compute dtype, and each figure."""
     precision = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
     log(f"{backend.name} ({backend.provider}): {precision}")
     for note in backend.notes:

@@ -6,10 +6,10 @@ and the costliest ones stay float32, as few as possible. Nothing here needs torc
 
 Time, full size, two busy cores: ranges take 1 s a clip by minmax, 1.4 s by entropy and 3 s by percentile (and 1.2 GB);
 quantising each of 83 convolutions alone took 144 s, and is done only where not all of them may be int8;
-``accuracy`` then runs at most 1 + 2 log2(convolutions) times, else once. Beyond 8 clips ranges hardly changed.
+``check_parity`` then runs at most 1 + 2 log2(convolutions) times, else once. Beyond 8 clips ranges hardly changed.
 
 Example:
-    >>> result = quantise(bundle.graphs("fp32"), folder, clips, accuracy=accuracy, log=print)
+    >>> result = quantise(bundle.graphs("fp32"), folder, clips, check_parity, log=print)
     >>> result.graphs.precision["backbone"]
     'int8 (14 of 83 convolutions fp32)'
 """
@@ -49,8 +49,8 @@ _HELD_OUT = 4
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """What the caller's comparison says of a set of graphs."""
+class ParityVerdict:
+    """Verdict of the caller's comparison on a set of graphs."""
 
     passed: bool
     """Whether every limit holds."""
@@ -60,7 +60,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class LayerError:
-    """What a convolution costs."""
+    """Error of the features by one convolution in int8."""
 
     name: str
     """Layer, as in the checkpoint: ``blocks.0.conv1``."""
@@ -70,19 +70,19 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Int8Graphs:
-    """What became of it."""
+    """Result of a quantisation."""
 
     graphs: GraphSet
     """Variant ``int8``; files below ``int8/``."""
     method: Method
-    """How ranges were chosen."""
+    """Way of choosing ranges."""
     feature_error: float
     """Relative L2 error of the features, on clips that gave no ranges."""
     num_convolutions: int
     kept: tuple[LayerError, ...]
     """Convolutions that stayed float32, the costliest first."""
-    accuracy: Accuracy
-    """The verdict on these graphs."""
+    verdict: ParityVerdict
+    """Verdict of the comparison on these graphs."""
 
     def describe_kept(self) -> tuple[str, ...]:
         """Return one line for each convolution and part that stayed float32, for the manifest."""
@@ -94,7 +94,7 @@ def quantise(
     graphs: GraphSet,
     folder: Path,
     clips: Sequence[FloatArray],
-    accuracy: Callable[[GraphSet], Accuracy],
+    check_parity: Callable[[GraphSet], ParityVerdict],
     *,
     activations: Activations = "uint8",
     methods: Sequence[Method] = METHODS,
@@ -107,7 +107,7 @@ def quantise(
         folder: of the bundle; ``int8`` appears in it whole at the end, or not at all.
         clips: (3, T, c, c) float32 as the network sees them, at least two; training clips, because what
             accuracy is reported on must not give ranges. Every fourth is held out to compare features.
-        accuracy: runs a set of graphs against the checkpoint; on every engine that will run them, because engines
+        check_parity: runs a set of graphs against the checkpoint; on every backend that will run them, because backends
             differ in how they compute the same int8 graph.
         activations: ``uint8`` has half the error, for ONNX Runtime and OpenVINO; ``int8`` is what TensorRT reads.
         methods: ways to choose ranges; the one with the smallest error of the features is taken.
@@ -120,7 +120,7 @@ def quantise(
     if len(clips) < 2:
         raise UserError(f"{len(clips)} clips to take ranges from; at least 2, better 16 or more, of the training split")
     with appearing_folder(folder / VARIANT) as new:
-        search = _Search(graphs, new, clips, accuracy, activations, methods, log)
+        search = _Search(graphs, new, clips, check_parity, activations, methods, log)
         kept, verdict = search.run()
         method, error = search.method, search.features_error(search.quantised(kept))
     trial = search.graphs
@@ -138,7 +138,7 @@ class _Search:
         source: GraphSet,
         folder: Path,
         clips: Sequence[FloatArray],
-        accuracy: Callable[[GraphSet], Accuracy],
+        check_parity: Callable[[GraphSet], ParityVerdict],
         activations: Activations,
         methods: Sequence[Method],
         log: Log,
@@ -151,7 +151,7 @@ class _Search:
         self.layers = convolutions(self.model)
         if not self.layers:
             raise ExportError(f"the {_QUANTISED} has no convolution, so there is nothing to quantise")
-        self._source, self._accuracy, self._log = source.path(_QUANTISED), accuracy, log
+        self._source, self._check_parity, self._log = source.path(_QUANTISED), check_parity, log
         self._activations = activations
         self._seen = [clip for i, clip in enumerate(clips) if i % _HELD_OUT != 1]
         self._held_out = [clip for i, clip in enumerate(clips) if i % _HELD_OUT == 1]
@@ -159,7 +159,7 @@ class _Search:
         self._alone: dict[str, float] = {}
         self.method, self._ranges = self._observe(methods)
 
-    def run(self) -> tuple[list[Convolution], Accuracy]:
+    def run(self) -> tuple[list[Convolution], ParityVerdict]:
         """Find the shortest list of costliest layers that must stay float32; its graphs are then in the folder."""
         verdict = self._try([])
         if verdict.passed:
@@ -194,7 +194,7 @@ class _Search:
         return float(np.linalg.norm(found - self._expected) / max(float(np.linalg.norm(self._expected)), 1e-12))
 
     def errors(self, layers: Sequence[Convolution]) -> tuple[LayerError, ...]:
-        """What the ranking measured of some layers."""
+        """Return the measured errors of some layers."""
         return tuple(LayerError(layer.name, self._alone[layer.node]) for layer in layers)
 
     def _observe(self, methods: Sequence[Method]) -> tuple[Method, object]:
@@ -218,19 +218,19 @@ class _Search:
         self._log(f"int8 one convolution at a time, features off by: {worst}, ...")
         return ranked
 
-    def _try(self, kept: Sequence[Convolution]) -> Accuracy:
+    def _try(self, kept: Sequence[Convolution]) -> ParityVerdict:
         self._write(kept)
-        verdict = self._accuracy(self.graphs)
-        told = "passes" if verdict.passed else "fails"
-        self._log(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {told}: {verdict.summary}")
+        verdict = self._check_parity(self.graphs)
+        outcome = "passes" if verdict.passed else "fails"
+        self._log(f"int8 with {len(kept)} of {len(self.layers)} convolutions in fp32 {outcome}: {verdict.summary}")
         return verdict
 
     def _write(self, kept: Sequence[Convolution]) -> None:
         onnx.save(self.quantised(kept), str(self.graphs.path(_QUANTISED)))
-        told = f"{VARIANT} ({len(kept)} of {len(self.layers)} convolutions fp32)" if kept else VARIANT
-        self.graphs = dataclasses.replace(self.graphs, precision={**self.graphs.precision, _QUANTISED: told})
+        precision = f"{VARIANT} ({len(kept)} of {len(self.layers)} convolutions fp32)" if kept else VARIANT
+        self.graphs = dataclasses.replace(self.graphs, precision={**self.graphs.precision, _QUANTISED: precision})
 
-    def _hopeless(self, ranked: Sequence[Convolution], all_int8: Accuracy, least_int8: Accuracy) -> str:
+    def _hopeless(self, ranked: Sequence[Convolution], all_int8: ParityVerdict, least_int8: ParityVerdict) -> str:
         worst = ", ".join(f"{layer.name} ({self._alone[layer.node]:.2%})" for layer in ranked[:5])
         return (
             f"the {_QUANTISED} cannot be int8 within the limits, so no int8 graphs were written: with all "
@@ -241,7 +241,7 @@ class _Search:
 
 
 def _features(model: onnx.ModelProto, clips: Sequence[FloatArray]) -> FloatArray:
-    """Features (clips, T, D) as ONNX Runtime computes them, whose arithmetic is that of the graph."""
+    """Features (clips, T, D) as ONNX Runtime computes them, which computes them in the types that the graph names."""
     ort = require("onnxruntime", "export", "Exporting int8 graphs")
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found: FloatArray = np.concatenate([session.run(["features"], {"clip": clip[None]})[0] for clip in clips])

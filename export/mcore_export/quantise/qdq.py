@@ -1,6 +1,6 @@
 """Quantise/dequantise pairs around chosen convolutions of an ONNX graph, with ranges from real clips.
 
-ONNX Runtime's quantiser does it, told to place pairs as TensorRT wants them: before a convolution, not behind it,
+ONNX Runtime's quantiser does it, set to place pairs as TensorRT wants them: before a convolution, not behind it,
 weights per channel and symmetric, biases left alone. Residual sums then see activations of eight bits too, which
 costs no accuracy that could be measured and lets OpenVINO keep them in eight bits.
 """
@@ -25,9 +25,9 @@ from mcore.common.optional import require
 FloatArray = NDArray[np.float32]
 
 Activations = Literal["uint8", "int8"]
-"""How activations are stored: ``uint8`` with a zero point, or ``int8`` around zero, which TensorRT insists on."""
+"""Storage of activations: ``uint8`` with a zero point, or ``int8`` around zero, which TensorRT insists on."""
 Method = Literal["minmax", "entropy", "percentile"]
-"""How the range of an activation is chosen: all that was seen, or what loses least information, or nearly all."""
+"""Choice of an activation's range: all that was seen, or what loses least information, or nearly all."""
 METHODS: tuple[Method, ...] = get_args(Method)
 PERCENTILE = 99.999
 """Share of an activation's values that the percentile's range holds: 99.99 already lost three times the accuracy."""
@@ -160,7 +160,7 @@ def _is_dequantised(made_by: Mapping[str, onnx.NodeProto], name: str) -> bool:
 
 
 def _drop_unused_domains(model: onnx.ModelProto) -> None:
-    """The quantiser declares operators of its own, which other engines need not know."""
+    """The quantiser declares operators of its own, which other backends need not know."""
     used = {node.domain for node in model.graph.node}
     kept = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]

@@ -15,7 +15,7 @@ from mcore.video import normalise, read_clip
 from mcore_export.backends import cpu_backends, parity_backends
 from mcore_export.log import Log
 from mcore_export.parity.compare import CHAIN, Expected, FloatArray, compare
-from mcore_export.quantise.int8 import Accuracy, Int8Graphs, quantise
+from mcore_export.quantise.int8 import Int8Graphs, ParityVerdict, quantise
 from mcore_export.quantise.qdq import Activations
 from mcore_export.speed import SpeedRow, compare_speed
 from mcore_runtime.backends import open_backend
@@ -24,7 +24,7 @@ from mcore_runtime.bundle.records import PARTS, GraphSet, ParityLimits, ParityRo
 QUANTISATION_CLIPS = 8
 """Clips that ranges are taken from; 24 gave the same error of the features (docs/explanation/decisions/export.md)."""
 SPEED_EXEMPLARS = 10
-"""The published number."""
+"""Exemplars that a clip is compared with when speed is measured: the published number."""
 
 
 def check_quantisation_dives(records: Sequence[DiveRecord]) -> None:
@@ -60,7 +60,7 @@ def quantise_within(
     source: GraphSet,
     for_tensorrt: bool,
 ) -> Int8Graphs:
-    """Quantise as many convolutions as the limits allow on every engine of this machine.
+    """Quantise as many convolutions as the limits allow on every backend of this machine.
 
     Args:
         graphs: the bundle's fp32 graphs; the int8 ones share those that are not quantised, as files.
@@ -76,15 +76,15 @@ def quantise_within(
         UserError: too few clips.
     """
 
-    def accuracy(trial: GraphSet) -> Accuracy:
+    def check_parity(trial: GraphSet) -> ParityVerdict:
         rows: list[ParityRow] = []
         for backend in parity_backends(trial, lambda line: None):
             with closing(backend):
                 rows += compare(backend, expected, limits)
-        return Accuracy(all(row.passed for row in rows), _summary(rows))
+        return ParityVerdict(all(row.passed for row in rows), _summary(rows))
 
     activations: Activations = "int8" if for_tensorrt else "uint8"
-    made = quantise(source, graphs.folder, clips, accuracy, activations=activations, log=log)
+    made = quantise(source, graphs.folder, clips, check_parity, activations=activations, log=log)
     copies = [part for part in PARTS if made.graphs.precision[part] == graphs.precision[part]]
     for part in copies:
         made.graphs.path(part).unlink()
@@ -95,7 +95,7 @@ def quantise_within(
 def measure_speed(
     fp32: GraphSet, int8: GraphSet, expected: Expected, log: Log, *, keep_slower: bool
 ) -> tuple[str, ...]:
-    """Time int8 against fp32 in turns, on each engine of this machine's CPU.
+    """Time int8 against fp32 in turns, on each backend of this machine's CPU.
 
     Returns:
         One line for each engine and part, for the manifest.

@@ -1,4 +1,4 @@
-"""What Triton must know of each model: tensors, batching, instances, and how they are chained."""
+"""Configurations of the models for Triton: tensors, batching, instances, and their chain."""
 
 from __future__ import annotations
 

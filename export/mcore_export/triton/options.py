@@ -1,4 +1,4 @@
-"""How a server should run the models."""
+"""Options of a server that runs the models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TritonOptions:
     """
 
     device: Device = "cpu"
-    """Where the graphs run."""
+    """Device that runs the graphs."""
     precision: Precision | None = None
     """Graphs to serve; default: fp16 for GPUs where the bundle has it, else fp32."""
     max_batch_size: int = 8

@@ -18,7 +18,7 @@ class PlanBuilder:
     """Something that builds plans."""
 
     title: str
-    """What built them, such as ``TensorRT 10.3.0 for sm89``: a server needs the same version and GPU."""
+    """Library and GPU that built them, such as ``TensorRT 10.3.0 for sm89``: a server needs the same."""
     build: Callable[[str, Path, GraphRecord, int], bytes]
     """Part, graph, its record, and the largest batch, to the plan's content."""
 

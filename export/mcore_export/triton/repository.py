@@ -49,7 +49,7 @@ def write_triton_repository(
     log: Log,
     plans: PlanBuilder | None = None,
 ) -> None:
-    """Write a model repository of Triton Inference Server; needs neither torch nor an inference engine.
+    """Write a model repository of Triton Inference Server; needs neither torch nor a backend.
 
     Args:
         bundle: with exemplars.

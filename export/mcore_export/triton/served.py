@@ -1,7 +1,7 @@
 """Model ``mcore`` of Triton Inference Server: scores dives, by way of the other models in this repository.
 
-mcore-bundle writes this file as ``model.py`` beside the exemplars. The server's Python needs the package whose
-arithmetic it is: pip install its folder (no extra: neither torch nor an inference engine).
+mcore-bundle writes this file as ``model.py`` beside the exemplars. The server's Python needs the package that computes
+scores: pip install its folder (no extra: neither torch nor a backend).
 
 Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` returns it, ``dive_number`` (b, 1), empty
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
@@ -32,7 +32,7 @@ BANK_FILE = "exemplars.npz"
 
 Arrays = dict[str, NDArray[Any]]
 Compared = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
-"""Of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
+"""Comparison of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
 
 
 class ServingError(Exception):
@@ -40,7 +40,7 @@ class ServingError(Exception):
 
 
 class TritonPythonModel:
-    """What Triton calls; one object for each instance."""
+    """Model as Triton calls it; one object for each instance."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the exemplars; ``args`` as Triton's Python backend documents them."""

@@ -73,7 +73,7 @@ class Convert:
     validation_share: float = VALIDATION_SHARE
     """Part of the training dives of each number that becomes the validation split; the test split stays as it is."""
     seed: int = 0
-    """Of the choice of validation dives."""
+    """Seed of the choice of validation dives."""
 
     def run(self) -> int:
         """Convert, and say what was left out."""

@@ -18,7 +18,7 @@ _LAG_S = 0.1
 _LINGER_S, _RETURN_S = 2.2, 2.0
 """After an entry the operator stays on the water, then goes back up to the board."""
 _LATE_S = (0.0, 0.08)
-"""How far the operator is behind the diver."""
+"""Delay of the operator behind the diver."""
 _PAN_SHARE, _PAN_S, _MIN_PAN_S = 0.5, (0.7, 1.6), 6.5
 """In some pauses the operator looks down to the pool and back."""
 _SWAY_PIXELS, _SWAY_S = 0.5, 0.3

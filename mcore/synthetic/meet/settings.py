@@ -34,13 +34,13 @@ class MeetSettings:
     """``follow``: an operator follows the diver, as in the dives that networks are trained on; ``fixed``: a camera
     on a tripod sees board and water at once."""
     distractors: frozenset[Distractor] = frozenset(DISTRACTORS)
-    """What moves besides the divers."""
+    """Things that move besides the divers."""
     dive_numbers: tuple[str, ...] = DEMO_NUMBERS
     """Dive numbers to draw from."""
     width: int = DEFAULT_SIZE[0]
-    """Of a frame, pixels, even."""
+    """Width of a frame, pixels, even."""
     height: int = DEFAULT_SIZE[1]
-    """Of a frame, pixels, even."""
+    """Height of a frame, pixels, even."""
     rate: int = DEFAULT_RATE
     """Frames a second."""
 

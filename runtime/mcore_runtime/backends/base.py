@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about the choice of this backend; usually empty."""
+        """Remarks for people about the choice of this backend; usually empty."""
 
     def backbone(self, clip: FloatArray) -> FloatArray:
         """Turn a clip (1, 3, T, c, c), normalised RGB, into features (1, T, D)."""

@@ -58,7 +58,7 @@ class BoundSession:
         }
 
     def agrees_with(self, other: BoundSession) -> bool:
-        """Whether both compute the same from two inputs in turns; for graphs of fixed shape."""
+        """Return whether both compute the same from two inputs in turns; for graphs of fixed shape."""
         generator = np.random.default_rng(0)
         first, second = (
             {spec.name: generator.standard_normal(spec.extent(1)).astype(spec.dtype) for spec in self._record.inputs}

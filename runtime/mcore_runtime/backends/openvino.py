@@ -160,7 +160,7 @@ class OpenVinoModels:
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a package is there, not only the folder that an uninstalled one leaves."""
+    """Return whether a package is there, not only the folder that an uninstalled one leaves."""
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None
 
@@ -214,7 +214,7 @@ def _read_back(core: Any, compiled: Mapping[str, Any], asked: str) -> str:
 
 
 def _spec(port: Any, names: set[str]) -> TensorSpec:
-    """What a port is, under the name of it that the contract knows: it may have gained others on the way."""
+    """Describe a port by the name that the bundle's contract knows; OpenVINO may have given it others besides."""
     dtypes = {"f32": "float32", "f16": "float16", "i64": "int64"}
     kind = port.element_type.get_type_name()
     shape = tuple(axis.get_length() if axis.is_static else str(axis) for axis in port.partial_shape)

@@ -15,9 +15,9 @@ BackendName = Literal[
 ]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
-"""Those that run engines built beforehand; the others read the ONNX graphs themselves."""
+"""Backends that run engines built beforehand; the others read the ONNX graphs themselves."""
 _ENGINE_PRECISIONS: tuple[Precision, ...] = ("fp16", "fp32", "int8")
-"""Whose engine is taken where several fit: half precision is what these devices are fast in; int8 on request."""
+"""Order in which engines of several precisions are tried: these devices are fast in half precision; int8 on request."""
 
 
 def open_variant(

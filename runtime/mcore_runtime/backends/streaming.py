@@ -1,4 +1,4 @@
-"""The streaming backbone on an inference engine: its prefix runs before a clip is over, its suffix afterwards."""
+"""The streaming backbone on a backend: its prefix runs before a clip is over, its suffix afterwards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mcore_runtime.backends.base import BFLOAT16, BackendError, FloatArray
 from mcore_runtime.bundle.records import STREAMING_PARTS, GraphRecord, GraphSet
 
 STREAMING_BACKENDS = ("onnxruntime", "onnxruntime-cuda", "openvino", BFLOAT16)
-"""Those that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
+"""Backends that can run it: TensorRT would need engines of both parts, and takes milliseconds for a whole pass."""
 
 
 class LoadedGraphs(Protocol):
-    """Graphs in an engine, by part."""
+    """Loaded graphs, by part."""
 
     def run(self, part: str, inputs: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
         """Run one graph: arrays by name in, arrays in the order of ``outputs`` out."""
 
     def close(self) -> None:
-        """Free the engine's memory; no call may follow."""
+        """Free the backend's memory; no call may follow."""
 
 
 class StreamingBackbone:
@@ -50,7 +50,7 @@ class StreamingBackbone:
         return features
 
     def close(self) -> None:
-        """Free the engine's memory; no call may follow."""
+        """Free the backend's memory; no call may follow."""
         self._graphs.close()
 
 
@@ -59,12 +59,12 @@ def open_streaming(graphs: GraphSet, backend: str, *, threads: int | None = None
 
     Args:
         graphs: one precision's graphs.
-        backend: name of the engine that runs the others of them, as ``Backend.name`` says.
-        threads: CPU threads of one operator; None: the engine's own choice.
+        backend: what runs the others of them, as ``Backend.name`` says.
+        threads: CPU threads of one operator; None: the backend's own choice.
 
     Raises:
         UserError: it was not exported, or this engine does not run it.
-        BackendError: the engine cannot load it.
+        BackendError: the backend cannot load it.
     """
     record = graphs.streaming
     if record is None:
@@ -85,10 +85,10 @@ def open_graphs(folder: Path, records: Mapping[str, GraphRecord], backend: str, 
         folder: that the records' file names start from.
         records: the graphs.
         backend: one of ``STREAMING_BACKENDS``.
-        threads: CPU threads of one operator; None: the engine's own choice.
+        threads: CPU threads of one operator; None: the backend's own choice.
 
     Raises:
-        BackendError: the engine cannot load them.
+        BackendError: the backend cannot load them.
     """
     if backend in ("openvino", BFLOAT16):
         from mcore_runtime.backends.openvino import INFERENCE_PRECISION, OpenVinoModels

@@ -19,7 +19,7 @@ class Trial:
     precisions: tuple[Precision, ...]
     runs: bool
     text: str
-    """What it runs on; or why it does not run, and what to do about it."""
+    """Device that it runs on; or the reason why it does not run, with the remedy."""
 
 
 def try_backends(bundle: Bundle) -> Iterator[Trial]:

@@ -29,7 +29,7 @@ class ExemplarBank:
     scores: NDArray[np.float64]
     """(N,) true scores, points."""
     dive_numbers: NDArray[np.str_]
-    """(N,) such as ``407C``."""
+    """(N,) dive numbers, such as ``407C``."""
     difficulties: NDArray[np.float64]
     """(N,) degree of difficulty; NaN where unknown."""
     names: NDArray[np.str_]

@@ -36,7 +36,7 @@ class Bundle:
     """A verified bundle."""
 
     path: Path
-    """The folder."""
+    """Folder of the bundle."""
     manifest: BundleManifest
     sha256: str
     """Digest of ``manifest.json``, which holds the digest of every other file: the bundle's identity."""

@@ -63,15 +63,15 @@ class BundleManifest:
     """Versions of what made the bundle."""
     checkpoint: CheckpointRecord
     variants: Mapping[Precision, VariantRecord]
-    """By precision: ``fp32`` always, ``fp16`` and ``int8`` where they were exported."""
+    """Variants by precision: ``fp32`` always, ``fp16`` and ``int8`` where they were exported."""
     engines: tuple[EngineRecord, ...] = ()
-    """What TensorRT built from the graphs."""
+    """Engines that TensorRT built from the graphs."""
     sampling: str = SAMPLING_RULE
     """Rule that picks the T frames of a clip."""
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     """Time of the export, ISO 8601 in UTC."""
     files: Mapping[str, FileRecord] = field(default_factory=dict)
-    """By path below the bundle; ``write_manifest`` fills it in."""
+    """Fingerprints by path below the bundle; ``write_manifest`` fills them in."""
 
     def to_json(self) -> str:
         """Write the manifest, format and version first."""

@@ -1,4 +1,4 @@
-"""What a bundle is made of, as typed records: graphs, variants, engines, exemplars, and the figures of its parity."""
+"""Records of a bundle's parts: graphs, variants, engines, exemplars, and the figures of its parity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_AXIS = "B"
 """Name of the axis that varies in graphs for servers: clips, and pairs in the regressor."""
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-"""What a variant may be called; ``fp32`` is in every bundle."""
+"""Names of variants; ``fp32`` is in every bundle."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TensorSpec:
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether an axis varies."""
+        """Return whether an axis varies."""
         return any(isinstance(axis, str) for axis in self.shape)
 
     def extent(self, varying: int) -> tuple[int, ...]:
@@ -64,7 +64,7 @@ class StreamingRecord:
     prefix_frames: int
     """Sampled frames that the prefix takes, H; the suffix takes the other T - H."""
     graphs: Mapping[str, GraphRecord]
-    """By part; see ``streaming_graphs``."""
+    """Graphs by part; see ``streaming_graphs``."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class EngineRecord:
     precision: str
     """Variant whose graphs these are: one of ``PRECISIONS``."""
     files: Mapping[str, str]
-    """By part: path below the bundle, with forward slashes."""
+    """File of each part: its path below the bundle, with forward slashes."""
     timing_cache: str | None
     """Path below the bundle of the kernel timings that a later build starts from."""
     build_s: Mapping[str, float]
-    """By part: seconds that building took."""
+    """Seconds that building each part took."""
     graphs_sha256: str
     """``GraphSet.digest`` of the graphs it was built from."""
     max_exemplars: int
@@ -111,11 +111,11 @@ class GraphSet:
     folder: Path
     """Folder that the records' file names start from."""
     records: Mapping[str, GraphRecord]
-    """By part; see ``standard_graphs``."""
+    """Graphs by part; see ``standard_graphs``."""
     precision: Mapping[str, str]
-    """Arithmetic of each part's graph, such as ``{"backbone": "fp32"}``."""
+    """Compute dtype of each part's graph, such as ``{"backbone": "fp32"}``."""
     variant: str = "fp32"
-    """Which of a bundle's variants this is: one of ``PRECISIONS``."""
+    """Name of the bundle's variant: one of ``PRECISIONS``."""
     engines: tuple[EngineRecord, ...] = ()
     """Engines built from these graphs."""
     streaming: StreamingRecord | None = None
@@ -142,12 +142,12 @@ class FileRecord:
     sha256: str
     """Lower-case hexadecimal digest."""
     bytes: int
-    """Size."""
+    """Size of the file."""
 
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """Where the weights came from."""
+    """Checkpoint that the weights came from."""
 
     name: str
     """File name of the checkpoint."""
@@ -162,19 +162,19 @@ class ConformalIntervals:
     """Conformal intervals of the bundle's scores, from dives that are neither learned from nor exemplars."""
 
     same_number: ConformalInterval | None
-    """For dives that are compared with exemplars of their number."""
+    """Interval for dives that are compared with exemplars of their number."""
     other_numbers: ConformalInterval | None
     """For dives that are compared with all exemplars, because their number is unknown or has none. Measured without the
     exemplars of each dive's own number."""
     source: str
-    """The list of dives."""
+    """List of the dives that set the intervals."""
     split: str
     """Part of that list."""
 
 
 @dataclass(frozen=True)
 class ExemplarRecord:
-    """Where the exemplar bank came from."""
+    """Origin of the exemplar bank."""
 
     count: int
     per_dive_number: Mapping[str, int]
@@ -187,24 +187,23 @@ class ExemplarRecord:
     seed: int = 0
     """Seed of their choice."""
     conformal: ConformalIntervals | None = None
-    """How far scores from these exemplars can be off; None: it was not measured, or on too few dives."""
+    """Conformal intervals of scores from these exemplars; None: it was not measured, or on too few dives."""
 
 
 @dataclass(frozen=True)
 class ParityLimits:
-    """The most that an exported graph may differ from PyTorch in float32; the defaults are those of fp32."""
+    """The most that an exported graph may differ from PyTorch in float32."""
 
-    relative: float = 3e-3
-    """Features, logits and tokens: largest absolute difference over largest absolute value. Rounding alone reaches
-    7e-4 where random weights amplify it, and 1e-6 on trained ones; a wrong graph is off by percents."""
-    points: float = 0.01
+    relative: float
+    """Features, logits and tokens: largest absolute difference over largest absolute value."""
+    points: float
     """Score differences, points, of dives whose transitions agree."""
-    flips: float = 0.0
+    flips: float
     """Share of transitions decoded to another frame, where PyTorch did not see the two as a near-tie."""
-    tie: float = 1e-5
+    tie: float
     """Two frames nearly tie for a transition if PyTorch's logits of them differ by less than this share of the largest
     logit: rounding decides between them."""
-    srcc: float = 0.999
+    srcc: float
     """Least rank correlation between PyTorch's scores and the graphs'."""
 
 
@@ -213,7 +212,7 @@ class ParityRow:
     """One comparison of an artefact with PyTorch in float32."""
 
     backend: str
-    """Engine that ran the artefact."""
+    """Backend that ran the artefact."""
     part: str
     """Graph that was compared, ``whole chain``, or ``in two parts``: the whole chain with the streaming backbone."""
     measure: str
@@ -231,17 +230,17 @@ class VariantRecord:
     """One precision of the network: its graphs, how they were proven, and the exemplars that they encoded."""
 
     precision: Mapping[str, str]
-    """Arithmetic of each part, such as ``{"backbone": "fp16"}``."""
+    """Compute dtype of each part, such as ``{"backbone": "fp16"}``."""
     kept: tuple[str, ...]
-    """What was left in higher precision, and why."""
+    """Parts left in higher precision, with the reason."""
     graphs: Mapping[str, GraphRecord]
-    """By part; see ``standard_graphs``."""
+    """Graphs by part; see ``standard_graphs``."""
     exemplars: ExemplarRecord | None
     """None: the bundle can encode dives but not score them."""
     limits: ParityLimits
-    """What parity allowed."""
+    """Limits that parity was held to."""
     parity: tuple[ParityRow, ...] = ()
-    """Comparisons with PyTorch, by every engine that the exporting machine had."""
+    """Comparisons with PyTorch, by every backend that the exporting machine had."""
     speed: tuple[str, ...] = ()
     """Speed against fp32, measured side by side on the exporting machine, where that decided about the export."""
     streaming: StreamingRecord | None = None

@@ -1,4 +1,4 @@
-"""The competition: who dives what and when, and who leads. Knows nothing of cameras and engines."""
+"""The competition: who dives what and when, and who leads. Knows nothing of cameras and networks."""
 
 from mcore_runtime.competition.competition import Competition
 from mcore_runtime.competition.entry import Entry, EntryState

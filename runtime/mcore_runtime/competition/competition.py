@@ -47,7 +47,7 @@ class Competition:
 
     @property
     def current_entry(self) -> Entry | None:
-        """Whose dive comes next; None: there is no start list, or it is through."""
+        """Entry whose dive comes next; None: there is no start list, or it is through."""
         return None if self.current is None else self._find(self.current)
 
     def entry_of(self, dive: int) -> Entry | None:

@@ -21,7 +21,7 @@ _MAX_LETTERS = 80
 
 
 class EntryState(str, Enum):
-    """What has become of an entry."""
+    """Progress of an entry of the start list."""
 
     WAITING = "waiting"
     DONE = "done"

@@ -20,7 +20,7 @@ class RankRow:
     total: float
     """Sum of the scores, points, to the hundredth, as results are announced."""
     dives: int
-    """How many scores are in it."""
+    """Number of dives whose scores are in the total."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers."""

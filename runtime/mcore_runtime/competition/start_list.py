@@ -50,9 +50,9 @@ class StartList:
     """A start list that was read in full."""
 
     entries: tuple[Entry, ...]
-    """In diving order."""
+    """Entries in diving order."""
     warnings: tuple[str, ...] = ()
-    """What a person should look at; each names its line."""
+    """Oddities for a person to look at; each names its line."""
 
 
 def read_start_list(path: str | Path) -> StartList:

@@ -22,9 +22,9 @@ class DetectedDive:
     """A dive that a detector saw."""
 
     takeoff_s: float
-    """When the feet left the board, seconds on the stream's clock."""
+    """Time when the feet left the board, seconds on the stream's clock."""
     entry_s: float
-    """When the diver touched the water, seconds on the stream's clock."""
+    """Time when the diver touched the water, seconds on the stream's clock."""
     confidence: float
     """0 to 1; how far above the detector's own threshold, not a probability."""
     found_by: FoundBy
@@ -33,7 +33,7 @@ class DetectedDive:
 
     @property
     def window_s(self) -> tuple[float, float]:
-        """Where the dive's clip begins and ends, seconds on the stream's clock."""
+        """Begin and end of the dive's clip, seconds on the stream's clock."""
         return self.takeoff_s - BEFORE_TAKEOFF_S, self.entry_s + AFTER_ENTRY_S
 
 

@@ -21,7 +21,7 @@ def is_one_body(
     columns_per_row: float,
     config: BodyConfig,
 ) -> bool:
-    """Say whether what moves on a path is one body of a diver's size.
+    """Return whether what moves on a path is one body of a diver's size.
 
     Args:
         history: what moved during the flight and a little longer.
@@ -39,23 +39,25 @@ def is_one_body(
     off_m = (
         rows / path.rows_per_m - (path.apex_row / path.rows_per_m + GRAVITY_M_S2 / 2 * since_s**2)[:, None]
     )  # (samples, h)
-    now, other = _now_and_otherwise(history, path.apex_s, since_s, begin_s - path.apex_s + config.standing_s, config)
-    alone = np.maximum(now - other, 0.0)  # (samples, h, w)
+    on_path, off_path = _motion_on_and_off_path(
+        history, path.apex_s, since_s, begin_s - path.apex_s + config.standing_s, config
+    )
+    alone = np.maximum(on_path - off_path, 0.0)  # (samples, h, w)
     core = (np.abs(off_m) <= config.core_height_m).astype(np.float32)  # (samples, h)
     full_px = config.full_core_m2 * path.rows_per_m * columns_per_m
     half_width = max(1, round(config.core_width_m * columns_per_m))
-    shown, shown_now, shown_other = (
+    shown, shown_on_path, shown_off_path = (
         np.minimum(_boxed(np.einsum("sh,shw->sw", core, moves), half_width) / full_px, 1.0)
-        for moves in (alone, now, other)
+        for moves in (alone, on_path, off_path)
     )
     columns = _straight_columns(shown, since_s * columns_per_m, config)
     if columns is None:
         return False
     samples, upper = np.arange(len(since_s)), len(since_s) // 2
     body = shown[samples, columns]
-    empty = (shown_now - shown_other)[samples, columns][:upper].mean()
-    beside_m = np.abs(np.arange(alone.shape[2]) - columns[:, None]) / columns_per_m
-    wide = (beside_m <= config.outline_width_m).astype(np.float32)  # (samples, w)
+    empty = (shown_on_path - shown_off_path)[samples, columns][:upper].mean()
+    distance_m = np.abs(np.arange(alone.shape[2]) - columns[:, None]) / columns_per_m
+    wide = (distance_m <= config.outline_width_m).astype(np.float32)  # (samples, w)
     outline = np.einsum("shw,sw->sh", alone, wide) * (np.abs(off_m) <= config.outline_height_m)
     area_m2, height_std_m = _area_and_height(outline / columns_per_m, off_m, path.rows_per_m)
     return bool(
@@ -75,10 +77,10 @@ def _area_and_height(
     return float(np.median(sums)) / rows_per_m, float(np.median(np.sqrt(variance)))
 
 
-def _now_and_otherwise(
+def _motion_on_and_off_path(
     history: EvidenceHistory, apex_s: float, since_s: NDArray[np.float64], begin_s: float, config: BodyConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What moves at each sample of a fall, and what moves when the body is elsewhere: both (samples, h, w), 0 to 1.
+    """Motion on the path at each sample of a fall, and while the body is elsewhere: both (samples, h, w), 0 to 1.
 
     Elsewhere is lower, later; and earlier higher, or lower on the way up. Before ``begin_s`` it stood.
     """
@@ -88,14 +90,14 @@ def _now_and_otherwise(
     higher = since_s**2 >= apart
     earlier_s = np.where(higher, np.sqrt(np.maximum(since_s**2 - apart, 0.0)), -later_s)
     slots, later, earlier = (history.slots(apex_s + at_s) for at_s in (since_s, later_s, earlier_s))
-    now, moves_later, moves_earlier = (
+    on_path, moves_later, moves_earlier = (
         history.moving[k].astype(np.float32) / np.float32(MOVES) for k in (slots, later, earlier)
     )
     moves_earlier[earlier_s < begin_s] = 0.0
     # Who waited long is part of the background and leaves a ghost, which seems to move: a change that remains is one.
     seen, left, newest = (history.green[k].astype(np.int16) for k in (slots, later, history.newest))
     moves_later *= 1 - _difference(seen, left, config) * (1 - _difference(left, newest, config))
-    return now, np.maximum(moves_later, moves_earlier)
+    return on_path, np.maximum(moves_later, moves_earlier)
 
 
 def _difference(first: NDArray[np.int16], second: NDArray[np.int16], config: BodyConfig) -> NDArray[np.float32]:

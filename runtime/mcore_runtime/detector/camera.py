@@ -75,7 +75,7 @@ class FollowedFall:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the camera moved steadily within the last second and a half; a jolt is none."""
+        """Return whether the camera moved steadily within the last second and a half; a jolt is none."""
         config = self._config
         recent = self._speeds[self._times > self._times[-1] - config.moving_window_s]
         moves = np.abs(recent) > config.moving_heights_per_s

@@ -195,9 +195,9 @@ class BodyConfig:
     outline_height_m: float = 1.5
     """Above and below the path: where its outline is looked for."""
     core_width_m: float = 0.35
-    """To the left and right: where a body surely is."""
+    """Distance to the left and right within which a body surely is."""
     outline_width_m: float = 0.7
-    """To the left and right: where its outline is looked for."""
+    """Distance to the left and right within which its outline is looked for."""
     max_along_m_per_s: float = 3.0
     """Fastest movement along the pool; divers take 1 to 2 metres a second, to clear the board."""
     along_step_m_per_s: float = 0.25

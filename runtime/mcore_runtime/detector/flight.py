@@ -28,7 +28,7 @@ class _Track:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """When the body shows on its path."""
+    """Time within which the body shows on its path."""
 
     begin_s: float
     end_s: float

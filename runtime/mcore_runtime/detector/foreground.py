@@ -70,7 +70,7 @@ def band_edges(columns: int, config: ForegroundConfig) -> list[tuple[int, int]]:
 
 
 def row_masses(moving: NDArray[np.float32], edges: list[tuple[int, int]]) -> NDArray[np.float32]:
-    """How many pixels move in each row of each band: (bands, h) float32."""
+    """Count the moving pixels in each row of each band: (bands, h) float32."""
     total = np.zeros((moving.shape[0], moving.shape[1] + 1), np.float32)
     np.cumsum(moving, axis=1, out=total[:, 1:])
     left, right = np.array(edges).T

@@ -24,7 +24,7 @@ class PathMatch:
 
 
 class EvidenceHistory:
-    """What moved in the last seconds, its masses and its evidence, by time.
+    """Motion in the last seconds, with its masses and evidence, by time.
 
     Args:
         bands: number of bands.
@@ -62,14 +62,14 @@ class EvidenceHistory:
         self._order = np.roll(np.arange(len(self.times)), -self._next)
 
     def slots(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Where the picture shown at each time is: the last at or before it, the oldest where there is none."""
+        """Return the slot of the picture shown at each time: the last until then, the oldest where there is none."""
         ordered = self.times[self._order]
         place = np.searchsorted(ordered, times_s + 1e-6, side="right") - 1
         return np.asarray(self._order[np.maximum(place, 0)])
 
     @property
     def newest(self) -> int:
-        """Where the newest picture is."""
+        """Slot of the newest picture."""
         return int(self._order[-1])
 
     @property

@@ -1,4 +1,4 @@
-"""Probes of a bundle: whether it is whole, and which engines run it here."""
+"""Probes of a bundle: its files, its exemplars, and the backends that run it here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SLOW_CLIP_MS = 3000.0
 
 
 def bundle(path: Path) -> list[Finding]:
-    """Whether a bundle is whole, what it knows, and which engines run it here."""
+    """Check that a bundle is whole, and list its precisions and exemplars."""
     try:
         opened = Bundle.open(path)
     except UserError as refused:
@@ -41,11 +41,11 @@ def bundle(path: Path) -> list[Finding]:
 
 
 def trial(path: Path, backend: BackendName) -> list[Finding]:
-    """Whether a backend runs a bundle's graphs here."""
-    return [_engine(trial) for trial in try_backend(Bundle.open(path), backend)]
+    """Try whether a backend runs a bundle's graphs here."""
+    return [_finding(trial) for trial in try_backend(Bundle.open(path), backend)]
 
 
-def _engine(trial: Trial) -> Finding:
+def _finding(trial: Trial) -> Finding:
     name = f"{trial.backend}, {', '.join(trial.precisions)}"
     if trial.runs:
         return ok(f"{name}: {trial.text}")
@@ -53,8 +53,8 @@ def _engine(trial: Trial) -> Finding:
     return absent(f"{name}: {wrong}", remedy)
 
 
-def chosen(path: Path) -> list[Finding]:
-    """What ``--backend auto`` takes, what it says about that, and how long it takes for a clip."""
+def automatic_choice(path: Path) -> list[Finding]:
+    """Find the backend that ``--backend auto`` takes, with its notes and its time for a clip."""
     try:
         with Scorer(path) as scorer:
             backend, config = scorer.backend, scorer.clip_config

@@ -52,7 +52,7 @@ def in_child(name: str, *, timeout_s: float = _TIMEOUT_S, **arguments: Any) -> l
 
 
 def probes() -> Mapping[str, Callable[..., list[Finding]]]:
-    """What can be asked for in a process of its own."""
+    """Return the probes that run in a process of their own, by name."""
     from mcore_runtime.doctor import bundles, disk, engines, hardware, software, sources
 
     return {
@@ -62,7 +62,7 @@ def probes() -> Mapping[str, Callable[..., list[Finding]]]:
         "disk": lambda folder: disk.disk(Path(folder)),
         "library": engines.library,
         "trial": lambda path, backend: bundles.trial(Path(path), backend),
-        "chosen": lambda path: bundles.chosen(Path(path)),
+        "automatic_choice": lambda path: bundles.automatic_choice(Path(path)),
         "source": sources.source,
     }
 

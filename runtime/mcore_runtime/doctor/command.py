@@ -46,7 +46,7 @@ class DoctorArguments:
     """Look at this machine, and at what a bundle and a source need."""
 
     bundle: Path | None = None
-    """Folder made by mcore-export: is it whole, and which engines run it here?"""
+    """Folder made by mcore-export: is it whole, and which backends run it here?"""
     source: str | None = None
     """Address as for mcore-run: do frames come, and how fast?"""
     folder: Path = Path()
@@ -90,7 +90,7 @@ def probes(arguments: DoctorArguments, machine: Machine) -> list[tuple[str, Prob
     ]
     backends = [name for name in BACKENDS if name != "auto"]
     if arguments.bundle is None:
-        found += [("engines", partial(in_child, "library", backend=name)) for name in backends]
+        found += [("backends", partial(in_child, "library", backend=name)) for name in backends]
     else:
         found += _of_bundle(arguments.bundle, backends)
     if arguments.source is not None:
@@ -99,15 +99,19 @@ def probes(arguments: DoctorArguments, machine: Machine) -> list[tuple[str, Prob
 
 
 def _of_bundle(folder: Path, backends: Sequence[str]) -> list[tuple[str, Probe]]:
-    """The bundle itself; and if it is whole, each engine with it."""
+    """The bundle itself; and if it is whole, each backend with it."""
     try:
         Bundle.open(folder)
     except UserError as refused:
         reason = str(refused)
         return [("bundle", lambda: [error(*split_advice(reason))])]
     path = str(folder)
-    tried = [("engines", partial(in_child, "trial", path=path, backend=name)) for name in backends]
-    return [("bundle", partial(bundles.bundle, folder)), *tried, ("engines", partial(in_child, "chosen", path=path))]
+    tried = [("backends", partial(in_child, "trial", path=path, backend=name)) for name in backends]
+    return [
+        ("bundle", partial(bundles.bundle, folder)),
+        *tried,
+        ("backends", partial(in_child, "automatic_choice", path=path)),
+    ]
 
 
 def examine(probes: Sequence[tuple[str, Probe]]) -> Iterator[tuple[str, Finding]]:

@@ -1,4 +1,4 @@
-"""Probes of inference engines without a bundle: each really computes something, because a list of names says little."""
+"""Probes of backends without a bundle: each really computes something, because a list of names says little."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INPUT = np.arange(4, dtype=np.float32)
 
 
 def library(backend: str) -> list[Finding]:
-    """Whether a backend's library is here and computes.
+    """Check that a backend's library is installed and computes.
 
     Args:
         backend: one of ``mcore_runtime.backends.BACKENDS``, not ``auto``.

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Level(str, Enum):
-    """How a fact is to be taken."""
+    """Weight of a finding."""
 
     OK = "ok"
     ABSENT = "absent"
@@ -25,7 +25,7 @@ class Finding:
     level: Level
     text: str
     remedy: str = ""
-    """What to do, as a command where there is one."""
+    """Remedy, as a command where there is one."""
 
 
 def ok(text: str, remedy: str = "") -> Finding:
@@ -34,7 +34,7 @@ def ok(text: str, remedy: str = "") -> Finding:
 
 
 def absent(text: str, remedy: str = "") -> Finding:
-    """What is not here; the remedy is for those who want it."""
+    """Return a finding about something that is not installed; the remedy is for those who want it."""
     return Finding(Level.ABSENT, text, remedy)
 
 

@@ -38,7 +38,7 @@ def system(machine: Machine) -> list[Finding]:
     quota = machine.text("sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0].isdecimal():
         text = f"this container may use {int(quota[0]) / int(quota[1]):.1f} cores of them"
-        found.append(hint(text, "give it more with --cpus, or let engines use fewer threads: --threads"))
+        found.append(hint(text, "give it more with --cpus, or let the backend use fewer threads: --threads"))
     return found
 
 
@@ -56,7 +56,7 @@ def gpu(machine: Machine) -> list[Finding]:
 
 
 def cuda() -> list[Finding]:
-    """What CUDA's driver library says of itself, and the GPU as engines reach it."""
+    """Check CUDA's driver library, and the GPU as TensorRT reaches it."""
     from mcore_runtime.backends.tensorrt.devices import find_gpu
 
     try:
@@ -97,10 +97,10 @@ def clocks(machine: Machine) -> list[Finding]:
         remedy = "for shorter times: sudo cpupower frequency-set -g performance"
         found.append(hint(text, remedy) if slow else ok(text))
     health = HealthReader(machine.root).read(machine.root)
-    told = [
+    readings = [
         "" if health["temperature_c"] is None else f"{health['temperature_c']:.0f} °C",
         "" if health["power_w"] is None else f"{health['power_w']:.1f} W ({health['power_source']})",
     ]
-    if any(told):
-        found.append(ok(", ".join(filter(None, told))))
+    if any(readings):
+        found.append(ok(", ".join(filter(None, readings))))
     return found

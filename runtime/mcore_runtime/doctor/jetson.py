@@ -10,12 +10,12 @@ from mcore_runtime.doctor.findings import Finding, hint, ok
 from mcore_runtime.doctor.machine import Machine
 
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
-"""By the major version of L4T."""
+"""JetPack by the major version of L4T."""
 _MIN_JETPACK = 6
 
 
 def is_jetson(machine: Machine) -> bool:
-    """Whether this is one."""
+    """Return whether this machine is a Jetson."""
     return bool(machine.text("etc/nv_tegra_release"))
 
 
@@ -35,7 +35,7 @@ def board(machine: Machine) -> list[Finding]:
 
 
 def system_packages(machine: Machine, prefix: str = sys.prefix) -> list[Finding]:
-    """Whether a virtual environment sees TensorRT, which JetPack installs for the system's Python."""
+    """Check that a virtual environment sees TensorRT, which JetPack installs for the system's Python."""
     installed = [*machine.paths("usr/lib/python3*/dist-packages/tensorrt")]
     settings = Path(prefix) / "pyvenv.cfg"
     if not installed or not settings.is_file() or machine.version("tensorrt") is not None:

@@ -33,7 +33,7 @@ class Machine:
         return sorted(self.root.glob(pattern))
 
     def run(self, *command: str) -> str | None:
-        """What a command prints; None: there is none of this name, or it fails or hangs."""
+        """Return what a command prints; None: there is none of this name, or it fails or hangs."""
         if not self.has(command[0]):
             return None
         try:
@@ -45,7 +45,7 @@ class Machine:
         return done.stdout.strip() if done.returncode == 0 else None
 
     def has(self, command: str) -> bool:
-        """Whether there is a command of this name."""
+        """Return whether there is a command of this name."""
         return shutil.which(command) is not None
 
     def version(self, package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Probes of what is installed: packages that exclude each other, engines that really run, decoders, native code."""
+"""Probes of what is installed: packages that exclude each other, backends that really run, decoders, native code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def packages(machine: Machine) -> list[Finding]:
             remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
             found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
-        found.append(error("no inference engine", f"{install_command('runtime')}, see the README's table"))
+        found.append(error("no backend is installed", f"{install_command('runtime')}, see the README's table"))
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
         found.append(hint(f"mcore-run --web needs {', '.join(missing)}", install_command("web")))

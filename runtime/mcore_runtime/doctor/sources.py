@@ -40,8 +40,8 @@ def cameras(machine: Machine) -> list[Finding]:
 
 
 def camera_offers(listed: str) -> list[str]:
-    """The best of each pixel format in what ``v4l2-ctl --list-formats-ext`` prints; none: no camera, but its twin for
-    metadata.
+    """The best of each pixel format in what ``v4l2-ctl --list-formats-ext`` prints; none: no camera, but a
+    metadata node.
     """
     best: dict[str, tuple[float, int, str]] = {}
     pixels, size, pixel_format = 0, "", ""
@@ -59,7 +59,7 @@ def camera_offers(listed: str) -> list[str]:
 
 
 def source(address: str) -> list[Finding]:
-    """Whether frames come, how large, and how many a second."""
+    """Read from a source for seconds, and report size and rate of its frames."""
     try:
         with open_source(address) as opened:
             name = opened.uri.public

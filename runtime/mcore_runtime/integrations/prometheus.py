@@ -53,7 +53,7 @@ class _SnapshotCollector(Collector):
             "dives", "Dives of this session by status.", "status", {name: statuses.count(name) for name in _STATUSES}
         )
         yield _histogram("time_to_score_seconds", "From the last frame of a dive to its score.", times_s)
-        yield from _gauge("clips_waiting", "Clips that wait for the engine.", health["queue"])
+        yield from _gauge("clips_waiting", "Clips that wait for the network.", health["queue"])
         yield _labelled(
             "source_state", "1 for the state that the source is in.", "state",
             {state: source["state"] == state for state in _STATES},
@@ -65,7 +65,7 @@ class _SnapshotCollector(Collector):
         yield from _gauge("frames_per_second", "Frame rate of the last seconds.", source["frames_per_second"])
         yield from _gauge("source_silent_seconds", "Time since the last frame.", source["silent_s"])
         problem = session["problem"] is not None
-        yield from _gauge("trouble", "1 while results are not on the disk or the engine has failed.", problem)
+        yield from _gauge("error", "1 while results are not on the disk or the scorer has failed.", problem)
         yield from _gauge("memory_bytes", "Resident memory of this process.", health["memory_mb"], 1e6)
         yield from _gauge("disk_free_bytes", "Room on the session's disk.", health["disk_free_mb"], 1e6)
         cpu = "Processor time of this process for each second."

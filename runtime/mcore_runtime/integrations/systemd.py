@@ -50,7 +50,7 @@ def watched(
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:
-    """How long systemd waits for a sign of life; infinite where it does not, or asks another process for one."""
+    """Seconds that systemd waits for a heartbeat; infinite where it does not, or asks another process for one."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return float("inf")
     with suppress(ValueError):

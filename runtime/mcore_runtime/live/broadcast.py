@@ -38,7 +38,7 @@ News = DiveNews | SourceNews | SnapshotChanged
 
 
 class Subscription:
-    """What one listener has not yet heard; a context manager.
+    """News that one listener has not yet heard; a context manager.
 
     Args:
         limit: news that may wait; the oldest are dropped beyond that.
@@ -63,7 +63,7 @@ class Subscription:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will come any more."""
+        """Return whether nothing will come any more."""
         with self._changed:
             return self._closed and not self._news
 

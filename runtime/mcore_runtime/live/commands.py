@@ -55,9 +55,9 @@ class Edit:
     athlete: str | UnsetType = UNSET
     club: str | UnsetType = UNSET
     dive_number: str | UnsetType | None = UNSET
-    """None: not announced."""
+    """New dive number; None: not announced."""
     difficulty: float | UnsetType | None = UNSET
-    """None: not given."""
+    """New difficulty; None: not given."""
 
     def __post_init__(self) -> None:
         if not self.changes:
@@ -65,7 +65,7 @@ class Edit:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What is given, by field of the entry."""
+        """Corrected values, by field of the entry."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "order"}
         return {name: value for name, value in values.items() if value is not UNSET}
 

@@ -1,4 +1,4 @@
-"""A dive that was cut out of the stream, before anybody has scored it."""
+"""Record of a dive that was cut out of the stream and is not scored yet."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class CutDive:
     start_s: float
     """Time of the clip's first frame on the stream's clock, seconds."""
     end_s: float
-    """Time of its last frame."""
+    """Time of the clip's last frame."""
     takeoff_s: float | None
     """Detected take-off; None: not detected."""
     entry_s: float | None
-    """Detected entry."""
+    """Detected entry; None: not detected."""
     arrived_s: float
     """``time.monotonic()`` when the last frame arrived."""
     dropped: int
     """Frames within it that nobody took in time."""
-    faults: tuple[str, ...]
-    """Why it must not be scored; empty: it may."""
+    reasons: tuple[str, ...]
+    """Reasons why it must not be scored; empty: it may."""
     notes: tuple[str, ...]
     video: bytes | None
     """The dive as an MP4 file; None: none is kept."""
     video_start_s: float | None
     """Time of the video's first frame on the stream's clock."""
     prefix: PrefixJob | None = None
-    """What was begun of it before it was over; None: nothing."""
+    """Head start: the backbone's prefix; None: there was none."""

@@ -16,7 +16,7 @@ class DiveOpened:
 
     cut: CutDive
     created: str
-    """ISO 8601, UTC."""
+    """Time of this event, ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Logged:
     """Something happened besides dives, which is kept and changes nothing."""
 
     kind: str
-    """Such as ``source``, ``operator`` or ``scorer``."""
+    """Origin of the line, such as ``source``, ``operator`` or ``scorer``."""
     text: str
 
 

@@ -21,17 +21,17 @@ _KEYS: Mapping[str, str] = {"\n": "trigger", "\r": "trigger", " ": "trigger", "s
 
 
 class Commanded(Protocol):
-    """What keys command: a session."""
+    """Session that keys command."""
 
     def command(self, name: str, **arguments: Any) -> None:
-        """Do what an operator asks."""
+        """Carry out a command of the operator; see ``mcore_runtime.live.commands``."""
 
     def snapshot(self) -> dict[str, Any]:
-        """What there is."""
+        """Return the session's snapshot; see ``mcore_runtime.live.snapshot``."""
 
 
 def press(key: str, session: Commanded, warn: Callable[[str], None]) -> None:
-    """Do what a key stands for, and say why where it cannot be done."""
+    """Carry out the command of a key, or warn why it is not possible now."""
     try:
         if key == "v":
             numbers = [dive["number"] for dive in session.snapshot()["dives"] if dive["status"] != "void"]

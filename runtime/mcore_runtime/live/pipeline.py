@@ -38,12 +38,12 @@ _DOUBLE_S = 1.0
 
 
 _FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING}
-"""What the detector says of how it saw a dive."""
+"""Way in which a dive was found, by the detector's word for it."""
 
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """How dives are cut from the stream."""
+    """Settings by which dives are cut from the stream."""
 
     mode: Mode = "auto"
     """``auto``: the detector finds dives; ``manual``: the operator says when one ended; ``whole-file``: the stream is
@@ -131,7 +131,7 @@ class LivePipeline:
 
     @property
     def sees_dive(self) -> bool:
-        """Whether a dive has been seen whose clip is not over yet; for any thread."""
+        """Return whether a dive has been seen whose clip is not over yet; for any thread."""
         return bool(self._pending)
 
     def trigger(self) -> None:
@@ -212,7 +212,7 @@ class LivePipeline:
 
     def _begin_early(self) -> None:
         if self._prefixes is not None and self._pending:
-            self._prefixes.update(self._ring, [self._whole_enough(p, ended=False) for p in self._pending])
+            self._prefixes.update(self._ring, [self._clip_limits(p, ended=False) for p in self._pending])
 
     def _close_due(self) -> None:
         """Hand over the clips whose end has come, or should have come."""
@@ -241,13 +241,13 @@ class LivePipeline:
 
     def _hand_over(self, pending: _Pending, *, ended: bool = False) -> None:
         """Cut a clip and its video, and pass them on."""
-        start_s, end_s = self._whole_enough(pending, ended)
+        start_s, end_s = self._clip_limits(pending, ended)
         cut: CutClip | None = None
         try:
             cut = self._ring.cut(start_s, end_s, max_gap_s=self._settings.max_gap_s)
-            faults = (*cut.faults, *self._overflow(pending))
+            reasons = (*cut.reasons, *self._overflow(pending))
         except NotEnoughFrames as error:
-            faults = (str(error),)
+            reasons = (str(error),)
         video, video_start_s, notes = self._record(pending)
         dive = CutDive(
             found_by=pending.found_by,
@@ -259,7 +259,7 @@ class LivePipeline:
             entry_s=pending.entry_s,
             arrived_s=time.monotonic() if self._last is None else self._last.captured_s,
             dropped=0 if cut is None else cut.dropped,
-            faults=faults,
+            reasons=reasons,
             notes=notes,
             video=video,
             video_start_s=video_start_s,
@@ -267,13 +267,13 @@ class LivePipeline:
         )
         self._on_dive(dive)
 
-    def _whole_enough(self, pending: _Pending, ended: bool) -> tuple[float | None, float | None]:
-        """Where a recording begins or ends within a dive's clip, take what it has, if that is enough."""
+    def _clip_limits(self, pending: _Pending, ended: bool) -> tuple[float | None, float | None]:
+        """Return start and end of a dive's clip; None where the recording begins or ends within it but has enough."""
         start_s: float | None = pending.start_s
         end_s: float | None = pending.end_s
         if pending.found_by is FoundBy.WHOLE_FILE:
             return None, None
-        begins_late = self._ring.first_s > pending.start_s and self._count_is_whole
+        begins_late = self._ring.first_s > pending.start_s and self._holds_first_frame
         if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _MIN_BEFORE_S:
             start_s = None
         is_file = ended and not self._source.uri.is_live
@@ -282,12 +282,12 @@ class LivePipeline:
         return start_s, end_s
 
     @property
-    def _count_is_whole(self) -> bool:
-        """Whether the ring still holds the stream's first frame."""
+    def _holds_first_frame(self) -> bool:
+        """Return whether the ring still holds the stream's first frame."""
         return len(self._ring) < self._settings.ring_frames
 
     def _overflow(self, pending: _Pending) -> tuple[str, ...]:
-        if pending.found_by is not FoundBy.WHOLE_FILE or self._count_is_whole:
+        if pending.found_by is not FoundBy.WHOLE_FILE or self._holds_first_frame:
             return ()
         return (f"the file has more than {self._settings.ring_frames} frames; cut it, or use another mode",)
 

@@ -34,8 +34,8 @@ class CutClip:
     """Time of its first frame on the stream's clock."""
     end_s: float
     """Time of its last frame on the stream's clock."""
-    faults: tuple[str, ...]
-    """Why it is not whole: it must not be scored as if it were. Empty: it is."""
+    reasons: tuple[str, ...]
+    """Reasons why it is not whole, and must not be scored as if it were; empty: it is."""
     dropped: int
     """Frames within it that nobody took in time; a fault only where they leave a gap."""
 
@@ -133,15 +133,15 @@ class FrameRing:
             reader=self.reader,
         )
         dropped = int(self._sequences[slots[-1]] - self._sequences[slots[0]]) - (count - 1)
-        faults = self._faults(slots, start_s, end_s, max_gap_s)
-        return CutClip(clip, float(times[0]), float(times[-1]), faults, dropped)
+        reasons = self._gap_reasons(slots, start_s, end_s, max_gap_s)
+        return CutClip(clip, float(times[0]), float(times[-1]), reasons, dropped)
 
     def predict_end(self, end_s: float) -> float:
         """Move the end of a clip that is not over to the middle between two frames; see ``predicted_end``."""
         return predicted_end(self._recent(), end_s)
 
     def ends_before_next(self, end_s: float) -> bool:
-        """Say whether the next frame, if it comes when it should, lies behind a clip's end."""
+        """Return whether the next frame, if it comes when it should, lies behind a clip's end."""
         times = self._recent()
         return bool(len(times) > 1 and times[-1] + frame_period(times) >= end_s)
 
@@ -181,21 +181,21 @@ class FrameRing:
             return np.arange(self._count)
         return np.roll(np.arange(size), -(self._count % size))
 
-    def _faults(
+    def _gap_reasons(
         self, slots: NDArray[np.int64], start_s: float | None, end_s: float | None, max_gap_s: float
     ) -> tuple[str, ...]:
         times = self._times[slots]
-        faults = []
+        reasons = []
         if start_s is not None and times[0] - start_s > max_gap_s:
-            faults.append(f"its first {times[0] - start_s:.2f} s are missing")
-        faults += [
+            reasons.append(f"its first {times[0] - start_s:.2f} s are missing")
+        reasons += [
             f"{self._gaps[slot]} ({time_s - times[0]:.2f} s after its start)"
             for slot, time_s in zip(slots[1:].tolist(), times[1:].tolist(), strict=True)
             if self._gaps[slot] is not None
         ]
         longest = int(np.diff(times).argmax())
         if (gap_s := float(times[longest + 1] - times[longest])) > max_gap_s:
-            faults.append(f"no frames for {gap_s:.2f} s ({times[longest] - times[0]:.2f} s after its start)")
+            reasons.append(f"no frames for {gap_s:.2f} s ({times[longest] - times[0]:.2f} s after its start)")
         if end_s is not None and end_s - times[-1] > max_gap_s:
-            faults.append(f"its last {end_s - times[-1]:.2f} s are missing")
-        return tuple(faults)
+            reasons.append(f"its last {end_s - times[-1]:.2f} s are missing")
+        return tuple(reasons)

@@ -22,7 +22,7 @@ class RunSettings:
     """Source, bundle and settings of a run."""
 
     address: str
-    """Of the source. May hold credentials: never log it."""
+    """Address of the source. May hold credentials: never log it."""
     bundle: Path
     mode: Mode = "auto"
     backend: str = "auto"
@@ -36,7 +36,7 @@ class RunSettings:
 
     @property
     def live(self) -> LiveSettings:
-        """How dives are cut."""
+        """Settings by which dives are cut."""
         return LiveSettings(mode=self.mode, record=self.clips)
 
     def open_scorer(self) -> Scorer:

@@ -40,7 +40,7 @@ class Job(Protocol):
 
 
 class _Rank(IntEnum):
-    """Order in the queue: dives to score, what may be begun early, and the end."""
+    """Order in the queue: dives to score, head starts when nothing else waits, and the end."""
 
     NOW = 0
     IDLE = 1
@@ -109,7 +109,7 @@ class ScorerThread:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no scorer at the moment; None: there is one."""
+        """Reason why there is no scorer at the moment; None: there is one."""
         return self._problem
 
     @property

@@ -84,7 +84,7 @@ class LiveSession:
         self._health = Health(self._folder, read_health)
         self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage)
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()
-        split = scorer.scorer.streaming_backbone
+        streaming = scorer.scorer.streaming_backbone
         self._pipeline = LivePipeline(
             source,
             scorer.scorer.clip_config,
@@ -92,7 +92,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._writer.announce,
-            prefixes=None if split is None else PrefixScheduler(split.prefix_frames, scorer.offer),
+            prefixes=None if streaming is None else PrefixScheduler(streaming.prefix_frames, scorer.offer),
             detector=detector,
         )
         self._stopped = threading.Event()
@@ -127,11 +127,11 @@ class LiveSession:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether ``stop`` was called."""
+        """Return whether ``stop`` was called."""
         return self._stopped.is_set()
 
     def is_working(self) -> bool:
-        """Whether neither the pipeline nor the scorer hangs, such as in a driver that never answers."""
+        """Return whether neither the pipeline nor the scorer hangs, such as in a driver that never answers."""
         return self._pipeline.stands_still_s < _MAX_ROUND_S and self._scorer.busy_s < _MAX_JOB_S
 
     def describe(self) -> str:
@@ -288,7 +288,7 @@ class LiveSession:
             return None
 
     def _session_part(self) -> dict[str, Any]:
-        """What scores, and where it is kept."""
+        """Return the snapshot's part about the session: scorer, folder and settings."""
         scorer, folder, problem = self._scorer.scorer, self._folder, self._scorer.problem
         return {
             "name": "" if folder is None else folder.resolve().name,

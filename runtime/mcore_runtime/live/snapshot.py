@@ -14,7 +14,7 @@ from mcore_runtime.session.summary import percentiles
 from mcore_runtime.sources import SourceStatus
 
 MACHINE = ("memory_mb", "disk_free_mb", "cpu_percent", "temperature_c", "power_w", "power_source")
-"""What ``mcore_runtime.health`` reads; None: the machine does not say."""
+"""Figures that ``mcore_runtime.health`` reads; None: the machine does not say."""
 _FRESH_S = 2.0
 
 
@@ -71,7 +71,7 @@ def source_part(status: SourceStatus) -> dict[str, Any]:
 
 
 class Health:
-    """How the machine is; asked at most every two seconds, however many pages ask.
+    """State of the machine; asked at most every two seconds, however many pages ask.
 
     Args:
         folder: whose disk counts; None: the current one.

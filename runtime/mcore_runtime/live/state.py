@@ -42,7 +42,7 @@ class SessionState:
     default_dive_number: str | None = None
     """Number of dives of which the start list says nothing; None: unknown."""
     dives: Mapping[int, LiveDive] = field(default_factory=dict)
-    """By number; never changed in place."""
+    """Records by the dive's number; never changed in place."""
     with_scorer: frozenset[int] = frozenset()
     """Dives that are being scored, for the first time or again."""
 
@@ -54,7 +54,7 @@ class SessionState:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What an event did; all of it is saved together."""
+    """Effect of an event; all of it is saved together."""
 
     state: SessionState
     dives: tuple[LiveDive, ...] = ()
@@ -150,7 +150,7 @@ def parse_dive_number(text: str | None) -> str | None:
 def _open(state: SessionState, event: DiveOpened) -> Change:
     cut, number = event.cut, max(state.dives, default=0) + 1
     competition = state.competition.add_dive(number)
-    is_invalid = bool(cut.faults) or cut.clip is None
+    is_invalid = bool(cut.reasons) or cut.clip is None
     dive = LiveDive(
         number=number,
         status=DiveStatus.INVALID if is_invalid else DiveStatus.SCORING,
@@ -163,7 +163,7 @@ def _open(state: SessionState, event: DiveOpened) -> Change:
         takeoff_s=cut.takeoff_s,
         entry_s=cut.entry_s,
         dropped=cut.dropped,
-        reasons=cut.faults,
+        reasons=cut.reasons,
         notes=cut.notes,
         recording_start_s=cut.video_start_s,
     )

@@ -23,7 +23,7 @@ _MAX_CLIPS = 4
 
 @dataclass(frozen=True)
 class DivePictures:
-    """What there is to see of one dive."""
+    """Pictures of one dive."""
 
     strip: tuple[bytes, ...]
     """JPEGs evenly spaced in time, the transitions among them."""

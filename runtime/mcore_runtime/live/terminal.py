@@ -10,7 +10,6 @@ from types import TracebackType
 from rich.console import Console
 
 from mcore_runtime.live.broadcast import DiveNews, News, SourceNews, Subscription
-from mcore_runtime.scoring.result import DiveScore, percent
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.sources import SourceState, SourceStatus
@@ -114,7 +113,7 @@ def dive_line(dive: LiveDive) -> str:
     result = dive.result
     if result is None or dive.status is not DiveStatus.SCORED:
         return f"{head}: {dive.status.value}" + (f": {'; '.join(dive.reasons)}" if dive.reasons else "")
-    interval = "" if result.low is None else f" ({_interval(result)})"
+    interval = "" if result.low is None else f" ({result.interval_text})"
     flight_s, entry_s = result.transitions_s
     waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
     others = "" if result.same_dive_number else "; compared with other dive numbers"
@@ -126,14 +125,9 @@ def summary_line(summary: RunSummary) -> str:
     """Say in one line how a session went."""
     times = ", ".join(f"{name} {value:.0f}" for name, value in summary.time_to_score_ms.items())
     void = f", {summary.void} void" if summary.void else ""
-    early = f"{summary.begun_early} begun before their end; " if summary.begun_early else ""
+    head_starts = f"{summary.head_starts} with a head start; " if summary.head_starts else ""
     timed = "time to score in ms: " + times + "; " if times else ""
     return (
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
-        f"{early}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections"
+        f"{head_starts}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections"
     )
-
-
-def _interval(result: DiveScore) -> str:
-    level = result.interval_level
-    return f"{'spread' if level is None else percent(level) + ':'} {result.low:.1f} to {result.high:.1f}"

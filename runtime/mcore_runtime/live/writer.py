@@ -33,7 +33,7 @@ class Submitted:
     def __init__(self, change: Change) -> None:
         self.change = change
         self.problem: str | None = None
-        """Why it is not on the disk; known once it is ``done``."""
+        """Reason why it is not on the disk; known once it is ``done``."""
         self.done = threading.Event()
 
     def wait(self) -> Change:
@@ -87,7 +87,7 @@ class SessionWriter:
 
     @property
     def problem(self) -> str | None:
-        """Why something is not on the disk; None: all is."""
+        """Reason why something is not on the disk; None: all is."""
         return self._problem
 
     @property

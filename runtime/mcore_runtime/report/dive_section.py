@@ -19,14 +19,14 @@ from mcore_runtime.scoring.result import DiveScore
 
 @dataclass(frozen=True)
 class DiveSection:
-    """What a report shows of one dive."""
+    """Part of a report about one dive."""
 
     anchor: str
     """The section's id on the page."""
     heading: str
-    """In large letters."""
+    """Heading of the section: the athlete or the file."""
     origin: str
-    """In small letters: where the dive was taken from."""
+    """Origin of the dive, in small letters."""
     result: DiveScore | None
     """None: it has no score that counts, and ``status`` stands in its place."""
     pictures: Sequence[Picture]
@@ -37,7 +37,7 @@ class DiveSection:
     """Before the description of the dive; empty: nobody is named."""
     status: str = "scored"
     true_score: float | None = None
-    """What the judges gave, points; None: not known."""
+    """Score of the judges, points; None: not known."""
     reasons: Sequence[str] = ()
     notes: Sequence[str] = ()
     history: Sequence[Sequence[str]] = ()
@@ -47,7 +47,7 @@ class DiveSection:
 
     @property
     def facts(self) -> str:
-        """Who dives, what the dive number means, and its difficulty."""
+        """Athlete, dive number in words, and difficulty."""
         words = [self.who]
         if self.result is not None:
             words.append(self.result.description or "")
@@ -56,7 +56,7 @@ class DiveSection:
 
     @property
     def interval(self) -> str:
-        """The calibrated interval and the exemplars' range, or the range alone."""
+        """The conformal interval and the exemplars' range, or the range alone."""
         if self.result is None:
             return ""
         text, ends = self.result.interval_text, self.result.exemplar_range
@@ -82,7 +82,7 @@ class DiveSection:
 
     @property
     def small_print(self) -> str:
-        """What was read, and how long each part of the network took."""
+        """Facts of the video, and the time of each part of the network."""
         if self.result is None:
             return ""
         video, backend, ms = self.result.video, self.result.backend, self.result.timing_ms

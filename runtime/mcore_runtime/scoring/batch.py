@@ -30,7 +30,7 @@ class DiveRequest:
     end_s: float | None = None
     """Clip end in the file, seconds; None: its end."""
     true_score: float | None = None
-    """What the judges gave, points, where the list of dives says."""
+    """Score of the judges, points, where the list of dives says."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DiveOutcome:
     request: DiveRequest
     result: DiveScore | None = None
     error: str | None = None
-    """Why it could not be scored, as a message for a person."""
+    """Reason why it could not be scored, as a message for a person."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers; see ``scores_document``."""

@@ -26,14 +26,14 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a dive is compared with."""
+    """Exemplars that a dive is compared with."""
 
     number: DiveNumber | None
     """The dive's number; None: unknown."""
     bank: ExemplarBank
     """The chosen exemplars."""
     conformal: ConformalInterval | None = None
-    """How far a score from them can be off; None: it was not measured for just these."""
+    """Conformal interval of scores from them; None: it was not measured for just these."""
 
     @classmethod
     def choose(
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def same_dive_number(self) -> bool:
-        """Whether the exemplars are of the dive's number."""
+        """Return whether the exemplars are of the dive's number."""
         return self.number is not None and bool((self.bank.dive_numbers == self.number.text).all())
 
     @property

@@ -17,7 +17,7 @@ class ExemplarComparison:
     """The dive as one exemplar sees it."""
 
     name: str
-    """What the exporter called the exemplar dive."""
+    """Name of the exemplar dive in the bundle."""
     dive_number: str
     score: float
     """The exemplar's true score, points."""
@@ -29,12 +29,12 @@ class ExemplarComparison:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What was read."""
+    """Facts of the video that was scored."""
 
     source: str
     """File or folder, as given."""
     reader: str
-    """What decoded it: for files one of ``mcore.video.Reader``, for streams what their source says."""
+    """Decoder: for files one of ``mcore.video.Reader``, for streams as their source names it."""
     width: int
     """Pixels of a source frame."""
     height: int
@@ -51,7 +51,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class BackendFacts:
-    """What computed it."""
+    """Bundle and backend that computed a score."""
 
     name: str
     """Backend, such as ``onnxruntime``."""
@@ -96,7 +96,7 @@ class DiveScore:
     video: VideoFacts
     backend: BackendFacts
     notes: tuple[str, ...] = ()
-    """What a reader of the score should know about it; empty when there is nothing unusual."""
+    """Remarks for a reader of the score; empty when there is nothing unusual."""
     interval_level: float | None = None
     """Share of judges' scores that ``low`` to ``high`` holds, such as 0.8, for dives like the validation dives that the
     conformal interval was measured on. None: there is none, and ``low`` and ``high`` are ``exemplar_range``."""

@@ -75,7 +75,7 @@ class Scorer:
         try:
             self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
             if streaming:
-                self._open_split(threads)
+                self._open_streaming(threads)
         except UserError:
             self.close()
             raise
@@ -249,7 +249,7 @@ class Scorer:
             self.streaming_backbone, np.ascontiguousarray(crop(first, self.clip_config)), self.clip_config
         )
 
-    def _open_split(self, threads: int | None) -> None:
+    def _open_streaming(self, threads: int | None) -> None:
         if self.backend.name not in STREAMING_BACKENDS:
             self.why_not_streaming = f"{self.backend.name} does not run a streaming backbone"
         elif self.bundle.graphs(self.precision).streaming is None:

@@ -1,4 +1,4 @@
-"""A clip encoded in two steps: its first frames while it still goes on, the others when it is over.
+"""Encoding of a clip in two steps: its first frames while it still goes on, the others when it is over.
 
 The prefix is used only if the clip turns out to begin with the very frames that it was computed from, compared pixel
 by pixel; so how they were predicted need not be trusted.
@@ -29,7 +29,7 @@ from mcore_runtime.scoring.encoding import EncodedClip
 
 @dataclass(frozen=True, eq=False)
 class EncodedPrefix:
-    """What was computed of a clip before it was over."""
+    """Head start of a clip: what was computed before it was over."""
 
     frames: NDArray[np.uint8]
     """(H, c, c, 3) RGB, cropped: what it was computed from."""
@@ -39,7 +39,7 @@ class EncodedPrefix:
     """Milliseconds that it took."""
 
     def begins(self, frames: NDArray[np.uint8]) -> bool:
-        """Say whether a clip, (T, c, c, 3) RGB, cropped, begins with exactly these frames."""
+        """Return whether a clip, (T, c, c, 3) RGB, cropped, begins with exactly these frames."""
         return np.array_equal(self.frames, frames[: len(self.frames)])
 
 
@@ -88,6 +88,6 @@ def encode_suffix(
     return EncodedClip(features[0], logits[0], transitions[0], tokens[0], timing_ms)
 
 
-def was_begun_early(timing_ms: Container[str]) -> bool:
-    """Say whether a stored result had its prefix computed beforehand; older sessions call that ``backbone_head``."""
+def had_head_start(timing_ms: Container[str]) -> bool:
+    """Return whether a stored result had its prefix computed beforehand; older sessions call that ``backbone_head``."""
     return "backbone_prefix" in timing_ms or "backbone_head" in timing_ms

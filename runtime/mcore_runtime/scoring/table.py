@@ -20,7 +20,7 @@ INTERVAL_MEANING = (
 )
 RANGE_MEANING = (
     "Exemplar range: 10th to 90th percentile of what the single exemplars predict. It shows their disagreement and is "
-    "not a calibrated interval."
+    "not a conformal interval."
 )
 SHARES_MEANING = (
     "Stage shares: points that each stage adds to the mean difference from the exemplars; below zero, the stage "

@@ -28,7 +28,7 @@ class Revision:
     revision: int
     """From 1; the highest counts."""
     saved: str
-    """When it was saved, ISO 8601, UTC."""
+    """Time of saving, ISO 8601, UTC."""
     dive: LiveDive
 
 
@@ -37,9 +37,9 @@ class Event:
     """Something that happened besides dives."""
 
     time: str
-    """ISO 8601, UTC."""
+    """Time of the event, ISO 8601, UTC."""
     kind: str
-    """Such as ``source``, ``operator`` or ``scorer``."""
+    """Origin of the event, such as ``source``, ``operator`` or ``scorer``."""
     text: str
 
 
@@ -49,15 +49,15 @@ class SessionData:
 
     folder: Path
     started: str
-    """ISO 8601, UTC."""
+    """Time of the session's beginning, ISO 8601, UTC."""
     facts: Mapping[str, Any]
-    """What was said of it at its beginning: source, bundle, backend, settings."""
+    """Facts recorded at its beginning: source, bundle, backend, settings."""
     revisions: Mapping[int, tuple[Revision, ...]]
-    """By dive, in the order of their numbers: all its results, oldest first."""
+    """All results of each dive, oldest first, in the order of the dives' numbers."""
     inputs: Mapping[int, InputRow]
-    """By dive: the file of its frames."""
+    """File of the frames, by the dive's number."""
     state: Mapping[str, Any]
-    """By key: what was saved last."""
+    """Newest saved state, by key."""
     events: tuple[Event, ...]
     problems: tuple[str, ...] = ()
     """Records that this version cannot read, which are left out."""

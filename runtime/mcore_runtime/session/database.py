@@ -23,7 +23,7 @@ A session that goes on becomes one of version 2."""
 APPLICATION_ID = 0x4D435265
 """Says in the file's header that it is a session: the letters MCRe."""
 _BUSY_S = 0.2
-"""How long a write waits for somebody else's lock; then it is kept in memory and tried again."""
+"""Time that a write waits for somebody else's lock; then it is kept in memory and tried again."""
 
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -166,7 +166,7 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder holds a session that was begun: a kill in its first moment leaves an empty database.
+    """Return whether a folder holds a session that was begun: a kill in its first moment leaves an empty database.
 
     Raises:
         UserError: the database cannot be read.

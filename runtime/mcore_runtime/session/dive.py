@@ -14,12 +14,12 @@ from typing import Any
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert, decode, encode
 from mcore_runtime.scoring.result import DiveScore
-from mcore_runtime.scoring.streaming import was_begun_early
+from mcore_runtime.scoring.streaming import had_head_start
 
 ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 """Fields that come from the dive's entry in the start list."""
 _OLD_FINDERS = {"body": "motion", "camera": "camera-tracking"}
-"""How sessions of schema 1 name what found a dive."""
+"""Ways of finding a dive, by the words of schema 1."""
 
 
 class _Word(str, Enum):
@@ -30,7 +30,7 @@ class _Word(str, Enum):
 
 
 class DiveStatus(_Word):
-    """What has become of a dive."""
+    """Status of a dive."""
 
     SCORING = "scoring"
     """It has no score yet."""
@@ -44,7 +44,7 @@ class DiveStatus(_Word):
 
 
 class FoundBy(_Word):
-    """What cut a dive out of the stream."""
+    """Way in which a dive was found in the stream."""
 
     MOTION = "motion"
     """The detector, from a body that falls through a picture that stands still."""
@@ -65,7 +65,7 @@ class LiveDive:
     """As it was announced; None: unknown."""
     found_by: FoundBy
     created: str
-    """When the result came to be, ISO 8601, UTC."""
+    """Time of the result, ISO 8601, UTC."""
     source: str
     """The public form of the source's address."""
     start_s: float
@@ -75,16 +75,16 @@ class LiveDive:
     takeoff_s: float | None = None
     """Detected take-off on the stream's clock; None: not detected."""
     entry_s: float | None = None
-    """Detected entry."""
+    """Detected entry; None: not detected."""
     time_to_score_ms: float | None = None
     """From the arrival of the clip's last frame to the score; None where there is no score, or it came later."""
     dropped: int = 0
     """Frames of the clip that nobody took in time."""
     result: DiveScore | None = None
     reasons: tuple[str, ...] = ()
-    """Why it has no score; empty where it has one."""
+    """Reasons why it has no score; empty where it has one."""
     notes: tuple[str, ...] = ()
-    """What else should be known of it."""
+    """Remarks on the dive."""
     recording: str | None = None
     """File with the dive's video, below the session's folder, with forward slashes."""
     recording_start_s: float | None = None
@@ -94,7 +94,7 @@ class LiveDive:
     athlete: str = ""
     club: str = ""
     status_before: DiveStatus | None = None
-    """What a void dive was before; None: it is not void."""
+    """Status that a void dive had before; None: it is not void."""
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -108,9 +108,9 @@ class LiveDive:
         return self.result.score if self.result is not None and self.status is DiveStatus.SCORED else None
 
     @property
-    def was_begun_early(self) -> bool:
-        """Whether its score was begun before its clip was over."""
-        return self.result is not None and was_begun_early(self.result.timing_ms)
+    def had_head_start(self) -> bool:
+        """Return whether the prefix of its backbone was computed before its clip was over."""
+        return self.result is not None and had_head_start(self.result.timing_ms)
 
     def to_text(self) -> str:
         """Return one line of JSON; numbers that are not finite become null."""

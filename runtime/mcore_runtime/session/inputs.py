@@ -26,7 +26,7 @@ _FASTEST = 1
 
 @dataclass(frozen=True)
 class InputRow:
-    """What the session's database knows of a file of frames."""
+    """Row of the session's database about a file of frames."""
 
     file: str
     """Path below the session's folder, with forward slashes."""

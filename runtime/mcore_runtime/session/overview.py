@@ -33,7 +33,7 @@ class DiveView:
 
     @property
     def status(self) -> DiveStatus:
-        """What has become of it."""
+        """Status of the dive."""
         return self.dive.status
 
     @property
@@ -65,13 +65,13 @@ class DiveView:
 
     @property
     def time_to_score_ms(self) -> float | None:
-        """How long its first score took, as people waited for it; None: it was not scored live."""
+        """Milliseconds that people waited for its first score; None: it was not scored live."""
         times = (revision.dive.time_to_score_ms for revision in self.history)
         return next((time for time in times if time is not None), None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it has no score that counts; empty where it has one."""
+        """Reasons why it has no score that counts; empty where it has one."""
         if self.status is DiveStatus.SCORING:
             return (*self.dive.reasons, "the program ended before it was scored; mcore-rescore does it")
         if self.status is DiveStatus.VOID:
@@ -80,7 +80,7 @@ class DiveView:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else should be known of it."""
+        """Remarks on the dive and on its score."""
         of_result = () if self.result is None else self.result.notes
         return tuple(dict.fromkeys((*self.dive.notes, *of_result)))
 
@@ -91,13 +91,13 @@ class Overview:
 
     session: SessionData
     dives: tuple[DiveView, ...]
-    """By number."""
+    """Dives in the order of their numbers."""
     ranking: tuple[RankRow, ...]
     """Empty: there is no start list, or nobody has a score."""
     time_to_score_ms: Mapping[str, float]
     """Percentiles over the dives, by name; empty: none was scored live."""
     problems: tuple[str, ...]
-    """What could not be read."""
+    """Parts of the session that could not be read."""
 
     def count(self, *statuses: DiveStatus) -> int:
         """Return how many dives have one of these states."""

@@ -98,7 +98,7 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
 
 
 def _history_row(revision: Revision) -> Sequence[str]:
-    """What a dive had before: time, dive number, outcome, bundle, processor."""
+    """Row of an earlier result of a dive: time, dive number, outcome, bundle, processor."""
     dive, result = revision.dive, revision.dive.result
     outcome = dive.status.value
     if result is not None:

@@ -75,7 +75,7 @@ def check_scorable(dive: LiveDive) -> None:
 
 
 def compares_with_any(dive: LiveDive, facts: Mapping[str, Any]) -> bool:
-    """Whether a dive was, or was to be, compared with exemplars of other numbers where there are none of its own."""
+    """Return whether a dive without exemplars of its number was, or was to be, compared with those of others."""
     settings = facts.get("settings")
     was = dive.result is not None and not dive.result.same_dive_number
     return was or (isinstance(settings, Mapping) and settings.get("any_exemplar") is True)
@@ -93,7 +93,7 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
 
 def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> EncodedPrefix | None:
     """Compute the backbone in two parts where the old result was: only then is it the same bit for bit."""
-    if scorer.streaming_backbone is None or not dive.was_begun_early:
+    if scorer.streaming_backbone is None or not dive.had_head_start:
         return None
     return scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
 

@@ -45,9 +45,9 @@ class SessionStore:
             raise UserError(f"{folder}: {data.problems[0]}")
         self.folder = folder
         self.facts: dict[str, Any] = dict(data.facts)
-        """What was said of the session at its beginning."""
+        """Facts of the session recorded at its beginning."""
         self.started = data.started
-        """ISO 8601, UTC."""
+        """Time of the session's beginning, ISO 8601, UTC."""
         self._lock, self._connection = lock, connection
         self._dives = {number: history[-1].dive for number, history in data.revisions.items()}
         self._revisions = {number: history[-1].revision for number, history in data.revisions.items()}

@@ -21,8 +21,8 @@ class RunSummary:
     invalid: int
     failed: int
     void: int
-    begun_early: int
-    """Dives whose score was begun before their clip was over, and used."""
+    head_starts: int
+    """Dives that were scored with a head start."""
     time_to_score_ms: Mapping[str, float]
     """Percentiles of the dives that were scored, by name: p50, p90, p99, max."""
     frames: int
@@ -39,7 +39,7 @@ def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connectio
         invalid=statuses.count(DiveStatus.INVALID),
         failed=statuses.count(DiveStatus.FAILED),
         void=statuses.count(DiveStatus.VOID),
-        begun_early=sum(dive.was_begun_early for dive in dives),
+        head_starts=sum(dive.had_head_start for dive in dives),
         time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
         frames=frames,
         dropped=dropped,

@@ -15,7 +15,7 @@ class Connection(Protocol):
     is_live: bool
     """Whether an end is a loss, and frames that nobody takes in time are gone."""
     reader: str
-    """What decodes: pyav, gstreamer or rendered."""
+    """Decoder: pyav, gstreamer or rendered."""
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures until the source ends.

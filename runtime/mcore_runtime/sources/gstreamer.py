@@ -90,7 +90,7 @@ class GStreamerConnection:
         return pipeline
 
     def _failure(self) -> str | None:
-        """What the pipeline reported: an error or its end."""
+        """Report of the pipeline: an error or its end."""
         kinds = self._gst.MessageType
         message = self._bus.pop_filtered(kinds.ERROR | kinds.EOS)
         if message is None:

@@ -35,10 +35,10 @@ _MAX_TIMEOUT_S = 3600.0
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How a source is opened and read."""
+    """Options of opening and reading a source."""
 
     name: str | None = None
-    """What logs and pages call it instead of its address."""
+    """Name in logs and pages, instead of the address."""
     rotation: Rotation = 0
     """Degrees clockwise by which the picture is turned to stand upright."""
     queue: int = 8
@@ -54,7 +54,7 @@ class SourceOptions:
     open_timeout_s: float = 10.0
     """Longest wait for a connection, seconds."""
     timeout_s: float = 5.0
-    """Longest wait for a frame before the stream counts as lost, seconds."""
+    """Longest wait for a frame, seconds: after it a camera is reported as lost, and opened again."""
     pace: Pace | None = None
     """``fast``: as fast as frames are taken; ``realtime``: as they were taken. None: the kind's default."""
 

@@ -75,7 +75,7 @@ class FrameQueue:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left and nothing will come."""
+        """Return whether nothing is left and nothing will come."""
         with self._changed:
             return self._ended and not self._frames
 

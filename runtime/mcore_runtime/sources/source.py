@@ -39,7 +39,7 @@ _JOIN_TIMEOUT_S = 3.0
 
 
 class SourceState(str, Enum):
-    """Where a source stands."""
+    """State of a source."""
 
     CONNECTING = "connecting"
     """The first connection is being made."""
@@ -57,13 +57,13 @@ class SourceState(str, Enum):
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What is known of a source at one moment."""
+    """Status of a source at one moment."""
 
     name: str
     """The public form of its address."""
     state: SourceState
     reader: str | None
-    """What decodes: pyav, gstreamer or rendered; None before the first connection."""
+    """Decoder: pyav, gstreamer or rendered; None before the first connection."""
     is_live: bool
     frames: int
     """Frames received."""
@@ -74,7 +74,7 @@ class SourceStatus:
     failures: int
     """Attempts that failed, and connections that were lost."""
     error: str | None
-    """Why the last attempt or connection failed."""
+    """Reason why the last attempt or connection failed."""
     size: tuple[int, int] | None
     """Width and height of the last frame."""
     frames_per_second: float | None
@@ -146,12 +146,12 @@ class Source:
 
     @property
     def is_over(self) -> bool:
-        """Whether no frame will come any more."""
+        """Return whether no frame will come any more."""
         return self._queue.is_over
 
     @property
     def state(self) -> SourceState:
-        """Where it stands; cheaper than ``status``."""
+        """State of the source; cheaper than ``status``."""
         return self._state
 
     def __iter__(self) -> Iterator[Frame]:
@@ -246,7 +246,7 @@ class Source:
         return self._queue.put(frame, wait=wait)
 
     def _interruption(self, shape: tuple[int, ...]) -> str | None:
-        """What happened to the stream since the frame before."""
+        """Interruption of the stream since the frame before; None: there was none."""
         size = (shape[1], shape[0])
         if self._lost_s is not None and self._sequence:
             return f"the connection was lost for {time.monotonic() - self._lost_s:.1f} s"

@@ -48,12 +48,12 @@ class SourceURI:
 
     kind: Kind
     public: str
-    """What may be shown to anybody."""
+    """Address as it may be shown to anybody."""
     options: SourceOptions = field(default_factory=SourceOptions)
     extra: Mapping[str, str] = field(default_factory=dict)
     """Options of a synthetic source, as texts."""
     target: str = ""
-    """What the reader opens. May hold credentials: never log it."""
+    """Address that the reader opens. May hold credentials: never log it."""
 
     def __repr__(self) -> str:
         return f"SourceURI({self.public!r})"
@@ -63,14 +63,14 @@ class SourceURI:
 
     @property
     def is_live(self) -> bool:
-        """Whether frames that nobody takes in time are lost, as a camera's are."""
+        """Return whether frames that nobody takes in time are lost, as a camera's are."""
         if self.kind in ("file", "synthetic"):
             return self.pace == "realtime"
         return True
 
     @property
     def pace(self) -> str:
-        """How fast frames come from a source that could deliver them at once."""
+        """Pace of frames from a source that could deliver them at once."""
         return self.options.pace or ("fast" if self.kind == "file" else "realtime")
 
 

@@ -29,7 +29,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-"""Of every answer."""
+"""Headers of every answer."""
 
 
 class AccessControl:
@@ -100,7 +100,7 @@ class AccessControl:
         return None
 
     def _is_known(self, connection: HTTPConnection, login: Login, client: str) -> bool:
-        """Whether a request brings the cookie, or the token itself as programs do."""
+        """Return whether a request brings the cookie, or the token itself as programs do."""
         cookie = connection.cookies.get(self._cookie_name, "")
         if self._token is not None and self._token.is_cookie(cookie):
             return True

@@ -35,7 +35,7 @@ _GOING_AWAY, _TRY_LATER, _POLICY_VIOLATION = 1001, 1013, 1008
 
 
 class Service:
-    """What the routes share while the page is served.
+    """Objects that the routes share while the page is served.
 
     Args:
         session: the live session.
@@ -245,7 +245,7 @@ async def _until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Whether a file is in the session's folder, links followed."""
+    """Return whether a file is in the session's folder, links followed."""
     resolved = path.resolve()
     return resolved.is_file() and resolved.is_relative_to(folder.resolve())
 

@@ -59,7 +59,7 @@ class RateLimit:
 
 
 def client_of(host: str) -> str:
-    """Who a client is to a limit: its address; of IPv6 its network, because a host has as many as it likes."""
+    """Return the identity by which a client is limited: its address; of IPv6 its network, in which a host has many."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

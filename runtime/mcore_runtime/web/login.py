@@ -12,7 +12,7 @@ from mcore_runtime.access_token import COOKIE_SECONDS, AccessToken
 from mcore_runtime.web.limits import RateLimit, Refusal, read_body
 
 PUBLIC = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
-"""What anybody may see."""
+"""Paths that need no token."""
 _SAME_SITE = '<!doctype html><title>MCoRe</title><meta http-equiv="refresh" content="0;url=/">'
 """A browser that follows a link from another site keeps the cookie back; asked by our own page, it sends it."""
 _WRONG = "This is not the token. It was printed where the run was started."
@@ -32,7 +32,7 @@ class Login:
         self._attempts = RateLimit(burst=8, per_second=0.2)
 
     def is_token(self, text: str, client: str) -> bool:
-        """Whether a client has the token.
+        """Return whether a client has the token.
 
         Raises:
             Refusal: it has guessed too often.

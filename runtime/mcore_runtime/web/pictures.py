@@ -39,7 +39,7 @@ class Pictures:
         self._encoded: tuple[int, bytes] | None = None
         self._is_closed = False
         self.viewers = 0
-        """How many look now."""
+        """Number of viewers now."""
 
     def newest(self) -> tuple[int, bytes] | None:
         """Return number and JPEG of the newest frame, encoded once however many ask; None: there is none."""

@@ -20,7 +20,7 @@ class Listener(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will come any more."""
+        """Return whether nothing will come any more."""
 
     def get(self, timeout_s: float | None) -> News | None:
         """Take the oldest news; None after the time-out, and once there will be none."""

@@ -18,9 +18,9 @@ class Page:
     """A page that is being served."""
 
     url: str
-    """What to type into a browser."""
+    """Address to type into a browser."""
     token: str | None = field(repr=False)
-    """What the page asks for; None: nothing."""
+    """Token that the page asks for; None: none."""
 
 
 def check_page(address: str | Address) -> Address:

@@ -1,4 +1,4 @@
-"""The choice of an inference engine: what ``auto`` does, and that it says so."""
+"""The choice of a backend: what ``auto`` does, and that it says so."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_packages_that_overwrite_each_other(tmp_path: Path) -> None:
     found = software.packages(Made(tmp_path, packages=both))
     assert of_level(found, "error") == ["onnxruntime and onnxruntime-gpu overwrite each other's files"]
     found = software.packages(Made(tmp_path))
-    assert of_level(found, "error") == ["no inference engine"]
+    assert of_level(found, "error") == ["no backend is installed"]
     found = software.packages(Made(tmp_path, packages={"onnxruntime": "1.23.2"}))
     assert of_level(found, "error") == []
     assert any(finding.text.startswith("frames: ") for finding in found)
@@ -143,7 +143,7 @@ def test_a_bundle_is_tried_on_every_engine(tiny_bundle: Path) -> None:
     assert found.text.startswith("onnxruntime, fp32: runs")
     (found,) = bundles.trial(tiny_bundle, "tensorrt")
     assert found.level in ("absent", "ok")
-    found = bundles.chosen(tiny_bundle)[0]
+    found = bundles.automatic_choice(tiny_bundle)[0]
     assert found.level == "ok"
     assert "--backend auto takes " in found.text
     assert " ms for a clip of " in found.text
@@ -173,7 +173,7 @@ def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFi
     code = main(["--bundle", str(tiny_bundle), "--folder", str(tmp_path), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert code == int(any(finding["level"] == "error" for finding in findings))
-    assert {"system", "packages", "video", "disk", "bundle", "engines"} <= {finding["topic"] for finding in findings}
+    assert {"system", "packages", "video", "disk", "bundle", "backends"} <= {finding["topic"] for finding in findings}
     assert [finding["level"] for finding in findings if "--backend auto takes" in finding["text"]] == ["ok"]
     assert main(["--bundle", str(tmp_path / "none"), "--folder", str(tmp_path)]) == 1
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What the doctor says of a Jetson, on trees of files as Jetsons have them."""
+"""Findings of the doctor on a Jetson, from trees of files as Jetsons have them."""
 
 from __future__ import annotations
 

@@ -46,9 +46,9 @@ def test_figures_are_in_base_units(session: FakeSession) -> None:
     assert values["mcore_frames_total"] == 1000
     assert values['mcore_source_state{state="streaming"}'] == 1
     assert values['mcore_source_state{state="retrying"}'] == 0
-    assert values["mcore_trouble"] == 0
+    assert values["mcore_error"] == 0
     session.state["problem"] = "the disk is full"
-    assert samples(metrics_text(session.snapshot()))["mcore_trouble"] == 1
+    assert samples(metrics_text(session.snapshot()))["mcore_error"] == 1
 
 
 def test_names_and_kinds_are_an_interface(session: FakeSession) -> None:
@@ -66,7 +66,7 @@ def test_names_and_kinds_are_an_interface(session: FakeSession) -> None:
         "mcore_source_failures_total": "counter",
         "mcore_frames_per_second": "gauge",
         "mcore_source_silent_seconds": "gauge",
-        "mcore_trouble": "gauge",
+        "mcore_error": "gauge",
         "mcore_memory_bytes": "gauge",
         "mcore_disk_free_bytes": "gauge",
         "mcore_cpu_cores_used": "gauge",

@@ -195,7 +195,7 @@ def watch(video: Path, bundle: Path, *, streaming: bool, shown: Callable[[Frame]
         return score_cut(scorer, cut, "407C")
 
 
-def test_a_dive_in_a_stream_is_begun_early_and_scores_the_same(video: Path, split_bundle: Path) -> None:
+def test_a_dive_in_a_stream_has_a_head_start_and_scores_the_same(video: Path, split_bundle: Path) -> None:
     early, whole = (watch(video, split_bundle, streaming=streaming) for streaming in (True, False))
     assert early.timing_ms["backbone_prefix"] > 0
     assert early.notes == whole.notes == ()

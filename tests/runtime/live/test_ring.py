@@ -57,7 +57,7 @@ def test_a_live_cut_equals_the_clip_read_from_the_file(
             ring.add(item)
     cut = ring.cut(start_s, end_s, max_gap_s=1.0)
     assert_same(cut.clip, sample_clip(path, CONFIG, start_s=start_s, end_s=end_s))
-    assert not cut.faults
+    assert not cut.reasons
 
 
 def test_a_ring_that_came_round_cuts_the_same_clip() -> None:
@@ -94,13 +94,13 @@ def test_what_is_missing_makes_a_clip_invalid(
     times: list[float], gaps: dict[int, str], window: tuple[float, float], words: str
 ) -> None:
     cut = filled(times, gaps).cut(*window)
-    assert words in " ".join(cut.faults)
+    assert words in " ".join(cut.reasons)
 
 
 def test_a_gap_before_or_after_a_clip_does_not_concern_it() -> None:
     times = [k / 25 for k in range(50)]
     cut = filled(times, {10: "lost", 30: "lost"}).cut(10 / 25, 30 / 25)
-    assert not cut.faults
+    assert not cut.reasons
     assert cut.clip.num_source_frames == 20
 
 
@@ -109,8 +109,8 @@ def test_dropped_frames_are_counted_and_matter_where_they_leave_a_gap() -> None:
     for sequence in [*range(10), *range(12, 30)]:
         ring.add(frame(sequence, sequence / 25))
     cut = ring.cut(None, None)
-    assert (cut.dropped, cut.faults) == (2, ())
-    assert ring.cut(None, None, max_gap_s=0.1).faults
+    assert (cut.dropped, cut.reasons) == (2, ())
+    assert ring.cut(None, None, max_gap_s=0.1).reasons
 
 
 def test_too_few_frames_are_no_clip() -> None:

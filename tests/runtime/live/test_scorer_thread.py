@@ -145,7 +145,7 @@ def test_closing_finishes_what_waits() -> None:
     assert done == [0, 1, 2, 3, 4]
 
 
-def test_scores_go_before_what_may_be_begun_early_and_nothing_is_lost() -> None:
+def test_scores_go_before_what_may_get_a_head_start_and_nothing_is_lost() -> None:
     done, gate, busy = list[str](), threading.Event(), threading.Event()
 
     def wait(scorer: Scorer) -> None:

@@ -30,10 +30,10 @@ NOW = "2026-11-23T12:00:00.000+00:00"
 ENTRIES = (Entry(1, "Ada", "North", "407C"), Entry(2, "Bo", "South", None), Entry(3, "Cy"))
 
 
-def cut(*faults: str, video: bytes | None = b"mp4") -> CutDive:
+def cut(*reasons: str, video: bytes | None = b"mp4") -> CutDive:
     return CutDive(
         found_by=FoundBy.MOTION, source="camera://0", clip=noise(1), start_s=1.0, end_s=4.0, takeoff_s=2.0, entry_s=3.0,
-        arrived_s=0.0, dropped=0, faults=faults, notes=(), video=video, video_start_s=0.5,
+        arrived_s=0.0, dropped=0, reasons=reasons, notes=(), video=video, video_start_s=0.5,
     )  # fmt: skip
 
 

@@ -73,21 +73,21 @@ def test_predictions_chart_leaves_out_what_is_unknown(scored: DiveScore) -> None
     assert predictions_chart(scored, None).count("<circle") == 3
 
 
-def test_a_calibrated_interval_comes_with_the_range(scored: DiveScore, tiny_bundle: Path) -> None:
-    calibrated = dataclasses.replace(scored, low=scored.score - 40, high=scored.score + 40, interval_level=0.8)
+def test_a_conformal_interval_comes_with_the_range(scored: DiveScore, tiny_bundle: Path) -> None:
+    conformal = dataclasses.replace(scored, low=scored.score - 40, high=scored.score + 40, interval_level=0.8)
     exemplar_range = f"exemplars say {scored.low:.1f} to {scored.high:.1f}"
     for result, said, band in (
         (scored, exemplar_range, "the band is the exemplars' range"),
         (
-            calibrated,
-            f"80 %: {calibrated.low:.1f} to {calibrated.high:.1f}; {exemplar_range}",
+            conformal,
+            f"80 %: {conformal.low:.1f} to {conformal.high:.1f}; {exemplar_range}",
             "the band is the 80 % interval",
         ),
     ):
         page = render_report(Bundle.open(tiny_bundle), [DiveOutcome(DiveRequest(Path("dive.mp4")), result=result)])
         assert f'<p class="interval">{said}</p>' in page
         assert band in page
-    drawn = re.search(r'<rect x="([-\d.]+)" y="28" width="([\d.]+)"', predictions_chart(calibrated, None))
+    drawn = re.search(r'<rect x="([-\d.]+)" y="28" width="([\d.]+)"', predictions_chart(conformal, None))
     assert drawn is not None
     assert float(drawn[1]) >= 0
     assert float(drawn[1]) + float(drawn[2]) <= 420  # the whole interval is in the picture

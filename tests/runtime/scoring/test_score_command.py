@@ -19,10 +19,10 @@ from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.score import main
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
 from mcore_runtime.scoring.table import print_scores
-from tests.runtime.scoring.test_scorer import calibrated
+from tests.runtime.scoring.test_scorer import with_intervals
 
 
-def test_table_names_score_spread_and_stages(
+def test_table_names_score_range_and_stages(
     tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal breaks rows
@@ -30,7 +30,7 @@ def test_table_names_score_spread_and_stages(
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if "dive.mp4" in line)
     assert re.search(r"407C .* \d+\.\d .* \d+\.\d to \d+\.\d .* 0\.36 .* 0\.64", row)
-    assert "not a calibrated" in out
+    assert "not a conformal" in out
     assert "1 of 1 scored" in out
 
 
@@ -54,7 +54,7 @@ def test_table_says_of_which_kind_each_interval_is(
     absent: str,
 ) -> None:
     same, other = (None if width is None else ConformalInterval(0.8, width, 30) for width in half_widths)
-    folder = calibrated(tiny_bundle, tmp_path / "bundle", ConformalIntervals(same, other, "dives.jsonl", "val"))
+    folder = with_intervals(tiny_bundle, tmp_path / "bundle", ConformalIntervals(same, other, "dives.jsonl", "val"))
     text = io.StringIO()
     with Scorer(folder, "onnxruntime") as scorer:
         outcomes = [
@@ -127,7 +127,7 @@ def test_report_stands_alone_with_pictures(
     assert "entry begins" in page
     assert "inward 3 1/2 somersaults tuck" in page
     assert "heat-1" in page
-    assert "not a calibrated interval" in page
+    assert "not a conformal interval" in page
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)  # nothing is fetched
     assert "$" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)  # no template field is left
 

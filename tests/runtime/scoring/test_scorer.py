@@ -39,7 +39,7 @@ EXEMPLARS = BANK["tokens"][:3, 0, 0]  # all numbers of a tiny exemplar are the s
 PREDICTED = BANK["scores"][:3] + POINTS_PER_BRIGHTNESS * (DIVE - EXEMPLARS)
 
 
-def test_score_spread_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) -> None:
+def test_score_range_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) -> None:
     with Scorer(tiny_bundle, backend="onnxruntime") as scorer:
         result = scorer.score(dive_video, " 407c ")
     assert result.dive_number == "407C"
@@ -63,7 +63,7 @@ def test_score_spread_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) 
     assert result.notes == ()
 
 
-def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None:
+def test_one_exemplar_has_no_range(tiny_bundle: Path, dive_video: Path) -> None:
     with Scorer(tiny_bundle) as scorer:
         result = scorer.score(dive_video, "5253B")
     assert (result.low, result.high) == (None, None)
@@ -71,7 +71,7 @@ def test_one_exemplar_has_no_spread(tiny_bundle: Path, dive_video: Path) -> None
     assert any("exemplar range is unknown" in note for note in result.notes)
 
 
-CALIBRATION = ConformalIntervals(
+INTERVALS = ConformalIntervals(
     same_number=ConformalInterval(0.8, 4.0, 30),
     other_numbers=ConformalInterval(0.8, 9.0, 30),
     source="dives.jsonl",
@@ -82,16 +82,16 @@ CALIBRATION = ConformalIntervals(
 @pytest.mark.parametrize(
     ("dive_number", "num_exemplars", "conformal", "half_width"),
     [
-        ("407C", None, CALIBRATION, 4.0),
-        ("5253B", None, CALIBRATION, 4.0),  # one exemplar has no spread, but was calibrated
-        ("107B", None, CALIBRATION, 9.0),
-        (None, None, CALIBRATION, 9.0),
-        ("407C", 3, CALIBRATION, 4.0),  # all there are
-        ("407C", 2, CALIBRATION, None),
-        (None, None, dataclasses.replace(CALIBRATION, other_numbers=None), None),
+        ("407C", None, INTERVALS, 4.0),
+        ("5253B", None, INTERVALS, 4.0),  # one exemplar has no range, but an interval
+        ("107B", None, INTERVALS, 9.0),
+        (None, None, INTERVALS, 9.0),
+        ("407C", 3, INTERVALS, 4.0),  # all there are
+        ("407C", 2, INTERVALS, None),
+        (None, None, dataclasses.replace(INTERVALS, other_numbers=None), None),
     ],
 )
-def test_calibrated_bundles_give_the_interval_of_the_case(
+def test_bundles_give_the_interval_of_the_case(
     tiny_bundle: Path,
     dive_video: Path,
     tmp_path: Path,
@@ -100,7 +100,7 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     conformal: ConformalIntervals,
     half_width: float | None,
 ) -> None:
-    folder = calibrated(tiny_bundle, tmp_path / "bundle", conformal)
+    folder = with_intervals(tiny_bundle, tmp_path / "bundle", conformal)
     with Scorer(folder, "onnxruntime", num_exemplars=num_exemplars) as scorer:
         result = scorer.score(dive_video, dive_number, any_exemplar=True)
     if half_width is None:
@@ -116,7 +116,7 @@ def test_calibrated_bundles_give_the_interval_of_the_case(
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def calibrated(bundle: Path, folder: Path, conformal: ConformalIntervals) -> Path:
+def with_intervals(bundle: Path, folder: Path, conformal: ConformalIntervals) -> Path:
     """A copy of a bundle with a conformal."""
     shutil.copytree(bundle, folder)
     manifest = Bundle.open(folder).manifest

@@ -16,7 +16,7 @@ from mcore_runtime.run import main as run
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import video_facts
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, read_session
-from mcore_runtime.session.rescore import main
+from mcore_runtime.session.rescore_command import main
 from mcore_runtime.session.rescoring import rescore
 from tests.numbered_video import write_numbered
 from tests.runtime.session.made import FACTS, make_session, noise, record
@@ -176,5 +176,5 @@ def test_a_dive_that_was_begun_before_it_was_over_is_scored_in_two_parts_again(
         assert store.save_dive(record(1, status="scored", result=result, start_s=1.0, end_s=4.0), clip) is None
     assert main([str(tmp_path / "s"), "--all"]) == 0
     first, again = (revision.dive for revision in read_session(tmp_path / "s").revisions[1])
-    assert again.was_begun_early
+    assert again.had_head_start
     assert essence(again) == essence(first)

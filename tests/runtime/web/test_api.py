@@ -1,4 +1,4 @@
-"""What the page's interface says and does, on a real server."""
+"""The HTTP interface of the page, on a real server."""
 
 from __future__ import annotations
 

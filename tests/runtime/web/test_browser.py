@@ -40,8 +40,8 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         tab.waits_for("#detector-pill", "Dive seen")
         served.session.add_dive(71.24)
         tab.waits_for("#dive .points", "71.2")
-        tab.waits_for("#dive .interval-text", "exemplars disagree by 4.9 points: 68.5 to 73.4")
-        tab.waits_for("#dive", "not a calibrated interval")
+        tab.waits_for("#dive .interval-text", "exemplars say 68.5 to 73.4")
+        tab.waits_for("#dive", "not a conformal interval")
         tab.waits_for("#announcer", "Ada Example, forward 3 1/2 somersaults pike: 71.2 points")
         tab.waits_for("#now-entry", "Bo Sample")
         tab.waits_for("#ranking", "Ada Example")
@@ -53,7 +53,7 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         assert tab.page.title() == "71.2 Ada Example · MCoRe live"
         served.session.add_dive(60.05, interval_level=0.8)
         tab.waits_for("#dive .interval-text", "80 % interval: 57.3 to 62.2")
-        tab.waits_for("#dive", "Calibrated: it holds the judges' score for 80 % of dives")
+        tab.waits_for("#dive", "Conformal interval: it holds the judges' score for 80 % of dives")
         served.session.show_frame(7, 200)
         tab.waits_for("#health", "0.2 %")
 

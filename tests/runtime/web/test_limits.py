@@ -1,4 +1,4 @@
-"""How often a client may ask."""
+"""Limits of a client's requests."""
 
 from __future__ import annotations
 

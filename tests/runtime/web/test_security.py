@@ -1,4 +1,4 @@
-"""Who gets in: every check of the page's access control, on a real server."""
+"""Every check of the page's access control, on a real server."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Cuda(ABC):
     stream: int
     """Handle of the stream."""
     errors: tuple[type[Exception], ...]
-    """What its calls raise where CUDA fails, such as for want of memory."""
+    """Exceptions that its calls raise where CUDA fails, such as for want of memory."""
 
     def __init__(self) -> None:
         self._frees: list[Callable[[], object]] = []

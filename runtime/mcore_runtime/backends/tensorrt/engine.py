@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _VARYING = -1
-"""How TensorRT writes an axis that varies."""
+"""TensorRT's extent of an axis that varies."""
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64"}
 
 

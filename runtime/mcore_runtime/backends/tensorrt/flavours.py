@@ -27,7 +27,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Api:
-    """How one major version of one library differs from the others."""
+    """Differences of one major version of one library from the others."""
 
     oldest: tuple[int, int]
     """Major and minor version that this code needs at least."""
@@ -50,7 +50,7 @@ APIS: dict[tuple[Kind, int], Api] = {
     ("tensorrt", 11): Api((11, 0), typing_flag=False, timing_cache=True, ahead_of_time=False, own_cuda_graphs=False),
     ("tensorrt-rtx", 1): Api((1, 2), typing_flag=False, timing_cache=False, ahead_of_time=True, own_cuda_graphs=True),
 }
-"""By library and major version; other versions are refused."""
+"""APIs by library and major version; other versions are refused."""
 
 _MODULES: dict[Kind, tuple[str, ...]] = {
     "tensorrt": ("tensorrt",),
@@ -61,7 +61,7 @@ _TITLES: dict[Kind, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RT
 
 
 class TensorRtModule(Protocol):
-    """What is used of either module; mypy checks every use wherever TensorRT's types are installed."""
+    """Members used of either module; mypy checks every use wherever TensorRT's types are installed."""
 
     Builder: type[trt.Builder]
     BuilderFlag: type[trt.BuilderFlag]
@@ -71,9 +71,9 @@ class TensorRtModule(Protocol):
     Runtime: type[trt.Runtime]
     TensorIOMode: type[trt.TensorIOMode]
     ComputeCapability: Any
-    """TensorRT-RTX only."""
+    """GPU architecture to build for; TensorRT-RTX only."""
     CudaGraphStrategy: Any
-    """TensorRT-RTX only."""
+    """Use of CUDA graphs; TensorRT-RTX only."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Flavour:
 
     kind: Kind
     version: str
-    """Such as ``10.3.0``; an engine needs exactly the version that built it."""
+    """Version such as ``10.3.0``; an engine needs exactly the version that built it."""
     api: Api
     module: TensorRtModule
     journal: Journal
-    """Its log."""
+    """Messages that the library has written."""
 
     @property
     def title(self) -> str:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import random
 import time
 
-_FIRST_S, _MAX_S = 1.0, 60.0
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
 
 
 class Backoff:
-    """Grows with every failure in a row, from one second to a minute, and never is the same for two receivers.
+    """Pause that grows with every failure in a row, from one second to a minute, and differs at random.
 
     Args:
         first_s: pause after the first failure, seconds.
     """
 
-    def __init__(self, first_s: float = _FIRST_S) -> None:
+    def __init__(self, first_s: float = FIRST_PAUSE_S) -> None:
         self._first_s = first_s
         self.failures = 0
-        """In a row."""
+        """Failures in a row."""
         self._due_s = float("-inf")
 
     @property
@@ -32,7 +33,7 @@ class Backoff:
         Args:
             asked_s: pause that the other side asks for, seconds; it is kept where it is longer.
         """
-        pause_s = min(self._first_s * 2.0**self.failures, _MAX_S)
+        pause_s = min(self._first_s * 2.0**self.failures, MAX_PAUSE_S)
         self.failures += 1
         # Many devices lose the same network at the same time; they should not all come back in the same instant.
         self._due_s = time.monotonic() + max(pause_s * random.uniform(0.5, 1.0), asked_s)

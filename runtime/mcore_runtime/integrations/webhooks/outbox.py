@@ -22,17 +22,17 @@ class Message:
     """The newest result of a dive, as it is sent."""
 
     number: int
-    """Of the dive."""
+    """Number of the dive."""
     revision: int
     """Grows with every change of the dive's record."""
     id: str
     """The same whenever this revision of this dive of this session is sent."""
     body: bytes
-    """JSON, UTF-8."""
+    """The message as JSON, UTF-8."""
 
 
 class Outbox:
-    """What one receiver does not have yet; for one thread.
+    """Dives whose newest revision one receiver does not have yet; for one thread.
 
     Args:
         store: of the session.

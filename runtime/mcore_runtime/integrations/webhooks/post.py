@@ -20,7 +20,7 @@ _NOT_OF_THIS_MESSAGE = (401, 403, 404, 405, 407, 408, 421, 425, 429)
 
 
 class Result(Enum):
-    """What became of an attempt."""
+    """Outcome of an attempt."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
@@ -38,7 +38,7 @@ class Answer:
     result: Result
     reason: str = ""
     wait_s: float = 0.0
-    """What the receiver asked to wait for, seconds."""
+    """Pause that the receiver asks for, seconds."""
 
 
 def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
@@ -115,7 +115,7 @@ def _answer(status: int, retry_after: str | None) -> Answer:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in the system's fixed words."""
+    """Reason of a failure, in the system's fixed words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from mcore_runtime.integrations.webhooks.backoff import Backoff
+from mcore_runtime.integrations.webhooks.backoff import FIRST_PAUSE_S, MAX_PAUSE_S, Backoff
 from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.post import Answer, Result, post
 from mcore_runtime.integrations.webhooks.signing import signed_headers
@@ -24,8 +24,7 @@ from mcore_runtime.session import SessionStore
 
 _TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 5.0
-"""For what is left when a session ends."""
-_MAX_WAIT_S = 60.0
+"""Time to send what is left when a session ends."""
 
 
 class Delivery:
@@ -48,7 +47,7 @@ class Delivery:
         log: Callable[[str], None],
         *,
         timeout_s: float = _TIMEOUT_S,
-        first_pause_s: float = 1.0,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._store, self._target, self._secret, self._log_line = store, target, secret, log
         self._timeout_s, self._first_pause_s = timeout_s, first_pause_s
@@ -71,7 +70,7 @@ class Delivery:
             if number not in self._refused or self._refused[number].wait_s == 0:
                 self._send(number)
         waits = [self._refused[n].wait_s for n in self._outbox.pending() if n in self._refused]
-        return min(_MAX_WAIT_S, self._backoff.wait_s or min(waits, default=_MAX_WAIT_S))
+        return min(MAX_PAUSE_S, self._backoff.wait_s or min(waits, default=MAX_PAUSE_S))
 
     def finish(self, deadline_s: float) -> None:
         """Send what is left until that is done or ``time.monotonic()`` reaches a deadline."""

@@ -20,7 +20,7 @@ class WebhookTarget:
     """A receiver; printing it shows the public form only."""
 
     public: str
-    """What may be shown to anybody: scheme, host and port. Paths and queries of webhooks often are secrets."""
+    """Address as it may be shown: scheme, host and port. Paths and queries of webhooks often are secrets."""
     is_secure: bool
     """Whether it is reached by TLS."""
     host: str

@@ -1,9 +1,8 @@
 // Alerts at the top: what must not be overlooked, as long as it lasts.
 
 import { $, ago, clock, el, rebuild, setText, sentence } from "./dom.js";
-import { state } from "./state.js";
+import { STANDSTILL_S, state } from "./state.js";
 
-const SILENT_S = 3;
 const LOW_MB = 2000;
 const HOT_C = 90;
 
@@ -38,7 +37,7 @@ function ofSource(source) {
     case "closed":
       return [["source", "info", "The run is ending.", "Dives already seen are still scored."]];
     default:
-      if (source.is_live && source.silent_s > SILENT_S) {
+      if (source.is_live && source.silent_s > STANDSTILL_S) {
         return [["source", "bad", "The picture stands still.", "The camera is connected but sends nothing.", source.silent_s]];
       }
       return [];
@@ -55,7 +54,7 @@ function ofSession({ session, dives, health }) {
   }
   const last = dives.findLast((row) => row.status !== "void" && row.status !== "scoring");
   if (last?.status === "failed") {
-    const text = `${last.reasons.join("; ")}. Its frames are kept: have it scored again.`;
+    const text = `${last.reasons.join("; ")}. Where its frames were kept, it can be scored again.`;
     found.push([`failed-${last.number}`, "bad", `Dive ${last.number} could not be scored.`, text]);
   }
   if (health.disk_free_mb !== null && health.disk_free_mb < LOW_MB) {

@@ -51,13 +51,13 @@ export const signed = (value) => {
 export function intervalWords({ low, high, interval_level: level }) {
   if (low === null) return "one exemplar: how sure this is cannot be said";
   const ends = `${points(low)} to ${points(high)}`;
-  return (level ?? null) === null ? `exemplars disagree by ${points(high - low)} points: ${ends}` : `${Math.round(100 * level)} % interval: ${ends}`;
+  return (level ?? null) === null ? `exemplars say ${ends}` : `${Math.round(100 * level)} % interval: ${ends}`;
 }
 
 /** What such an interval promises. */
 export const intervalMeaning = ({ interval_level: level }) => (level ?? null) === null
-  ? "From the 10th to the 90th percentile of what the exemplars predict: their disagreement, not a calibrated interval."
-  : `Calibrated: it holds the judges' score for ${Math.round(100 * level)} % of dives like those it was measured on.`;
+  ? "From the 10th to the 90th percentile of what the exemplars predict: their disagreement, not a conformal interval."
+  : `Conformal interval: it holds the judges' score for ${Math.round(100 * level)} % of dives like those it was measured on.`;
 
 const minus = (text) => text.replace("-", "−");
 

@@ -23,7 +23,7 @@ export function showHealth() {
     ["Disk free", unknown(health.disk_free_mb) ? "–" : `${(health.disk_free_mb / 1000).toFixed(1)} GB`],
     ["Temperature", whole(health.temperature_c, "°C")],
     ["Power", unknown(health.power_w) ? "–" : `${health.power_w.toFixed(1)} W${health.power_source ? ` (${health.power_source})` : ""}`],
-    ["Engine", `${session.backend}, ${session.precision}`],
+    ["Backend", `${session.backend}, ${session.precision}`],
   ];
   rebuild($("health-list"), rows, () => rows.map(([name, value, kind]) => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value))));
 }

@@ -3,7 +3,7 @@
 import { command } from "./connection.js";
 import { editEntry } from "./dialogs.js";
 import { $, ago, el, inWords, rebuild, setText } from "./dom.js";
-import { state, words } from "./state.js";
+import { STANDSTILL_S, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 
 const SOURCE = {
@@ -70,7 +70,7 @@ function pill(id, level, text) {
 }
 
 function picture(source) {
-  const stands = source.is_live && source.state === "streaming" && source.silent_s > 3;
+  const stands = source.is_live && source.state === "streaming" && source.silent_s > STANDSTILL_S;
   const runs = state.connected && source.state === "streaming" && !stands;
   $("picture").hidden = source.frames === 0;
   $("live").classList.toggle("stale", !runs);

@@ -1,5 +1,8 @@
 // What the page knows. The scorer is the only source; nothing here is kept when the page is closed.
 
+/** A live camera that sends nothing for so many seconds shows a picture that stands still. */
+export const STANDSTILL_S = 3;
+
 export const state = {
   snapshot: null, // the scorer's own, see docs/reference/http-api.md
   connected: false,

@@ -49,14 +49,14 @@ class RescoreArguments:
     all: bool = False
     """All that have one, and those."""
     dive_number: str | None = None
-    """What the chosen dives really were, such as 407C; needs --dives."""
+    """Corrected dive number of the chosen dives, such as 407C; needs --dives."""
     any_exemplar: bool = False
     """Where the bundle has no exemplars of the dive number, or none is known, compare with all exemplars; default: as
     the session did."""
     backend: BackendName | None = None
     """Backend; auto: the best that the bundle and this machine have; default: that of the session."""
     precision: Precision | None = None
-    """Compute dtype of the graphs; default: that of the session, unless --backend names another."""
+    """Precision of the graphs; default: that of the session, unless --backend names another."""
     threads: int | None = None
     """CPU threads; default: as in the session, unless --backend names another."""
     num_exemplars: int | None = None

@@ -1,4 +1,4 @@
-"""Where a backbone is best cut in two."""
+"""Sizes of the streaming backbone's suffix, timed against the whole backbone."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _WHOLE = "whole clip"
 
 
 @dataclass(frozen=True)
-class SplitArguments(JsonFile):
-    """Time a backbone in two parts for several sizes of the second, against the whole.
+class StreamingSizesArguments(JsonFile):
+    """Time the streaming backbone for several sizes of its suffix, against the whole backbone.
 
-        mcore-bench split-sizes runs/first/best.pt --suffixes 8 12 16 24 --threads 2
+        mcore-bench streaming-sizes runs/first/best.pt --suffixes 8 12 16 24 --threads 2
 
     All graphs are exported anew and have their turns in the same rounds.
     """
 
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """Ours or published."""
+    """Checkpoint, ours or the published layout."""
     suffixes: tuple[int, ...] = (8, 12, 16, 24)
-    """Sampled frames of the second part."""
+    """Sampled frames of the suffix."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
         default_factory=lambda: TimingSettings(runs=12, seconds=0.0)
     )
-    """How long to measure."""
+    """Duration of the measurement."""
     threads: int | None = None
-    """CPU threads; default: the engine's choice."""
+    """CPU threads; default: the backend's choice."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,11 +56,11 @@ class SplitArguments(JsonFile):
             raise UserError("no sizes to measure: give at least one with --suffixes")
 
 
-def measure_split_sizes(arguments: SplitArguments) -> int:
-    """Run ``mcore-bench split-sizes``."""
+def measure_streaming_sizes(arguments: StreamingSizesArguments) -> int:
+    """Run ``mcore-bench streaming-sizes``."""
     model = load_checkpoint(arguments.checkpoint)
     check_suffixes(model, arguments.suffixes)
-    result = begin_result("Sizes of a backbone's second part", threads=arguments.threads or 0)
+    result = begin_result("Sizes of the streaming backbone's suffix", threads=arguments.threads or 0)
     with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
         graphs = write_graphs(model, Path(folder), arguments.suffixes)
         groups = tuple(
