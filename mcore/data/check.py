@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -127,7 +128,7 @@ def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Findi
 def _gaps(images: list[Path]) -> int:
     """Count the images that are missing between the first and the last, whose step is the smallest one."""
     numbers = image_numbers(images) if images else []
-    steps = [later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
     smallest = min(steps, default=None)
     return sum(round(step / smallest) - 1 for step in steps) if smallest else 0
 

@@ -16,8 +16,9 @@ from mcore.video.picture import MAX_PIXELS
 from mcore.video.structure import missing_bytes
 
 _FORMATS = (
-    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "mxf", "gxf", "ogg", "nut", "rm", "wtv", "dv",
-    "ivf", "obu", "h263", "h264", "hevc", "vvc", "m4v", "vc1", "mjpeg", "mpjpeg", "yuv4mpegpipe", "gif", "apng", "dhav",
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "mxf", "gxf", "ogg", "nut", "rm", "wtv",
+    "dv", "dhav", "ivf", "obu", "h263", "h264", "hevc", "vvc", "m4v", "vc1", "mjpeg", "mpjpeg", "yuv4mpegpipe", "gif",
+    "apng",
 )  # fmt: skip
 """Containers of recordings, by FFmpeg's names. What else FFmpeg opens are playlists, scripts and session descriptions,
 which read other files and addresses, and single pictures and text, which it would render."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def list_images(folder: Path) -> list[Path]:
         )
     numbers = image_numbers(images)
     order = sorted(range(len(images)), key=numbers.__getitem__)
-    for earlier, later in zip(order, order[1:], strict=False):
+    for earlier, later in itertools.pairwise(order):
         if numbers[earlier] == numbers[later]:
             names = " and ".join(sorted((images[earlier].name, images[later].name)))
             raise ClipError(f"{folder} holds two images of one number, {names}; keep one of each frame")
@@ -94,7 +95,7 @@ def _pattern(path: Path, *, keep_numbers: Sequence[int]) -> str:
 
 
 def _several_series(folder: Path, patterns: Sequence[str]) -> ClipError:
-    counts = Counter(patterns).most_common()
+    counts = sorted(Counter(patterns).items(), key=lambda item: (-item[1], item[0]))
     named = ", ".join(f"{pattern} ({count})" for pattern, count in counts[:_MAX_NAMED])
     more = f" and {len(counts) - _MAX_NAMED} more" if len(counts) > _MAX_NAMED else ""
     return ClipError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import av
@@ -257,7 +257,7 @@ def _ends_recording(packets: tuple[VideoPacket, ...], k: int) -> bool:
     after = packets[k : k + 3]
     return any(
         later.is_keyframe and later.dts is not None and earlier.dts is not None and later.dts < earlier.dts
-        for earlier, later in zip(after, after[1:], strict=False)
+        for earlier, later in pairwise(after)
     )
 
 

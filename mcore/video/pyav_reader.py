@@ -184,7 +184,7 @@ def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
         if not scan.frame_rate:
             raise ClipError(f"{path} has neither presentation times nor a frame rate; put it into MP4 with its rate")
         return _Timeline(seconds_from_first(range(len(tags)), 1 / scan.frame_rate), tags)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if backwards := (np.flatnonzero(np.diff(pts) < 0) + 1).tolist():
         places = ", ".join(map(str, backwards[:_MAX_NAMED])) + (", ..." if len(backwards) > _MAX_NAMED else "")
         notes = (f"times run backwards at frame {places}, as after joining recordings; they go on instead",)
