@@ -94,6 +94,12 @@ class PacketScan:
             guess = f"the file states no frame rate: {float(self.frame_rate or 0):g} frames a second are a guess"
         return tuple(note for note in (guess, self.tracks_note) if note is not None)
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether times begin anew within the file, as after joining recordings: order is not that of times then."""
+        dts = [packet.dts for packet in self.packets if packet.dts is not None]
+        return any(later < earlier for earlier, later in pairwise(dts))
+
     def seconds(self, ticks: int) -> float:
         """Turn a presentation time into seconds after the first frame."""
         first = self.pts[0] if self.pts else 0

@@ -69,7 +69,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
 
 def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
-    if scan.pts is not None:
+    if scan.pts is not None and not scan.is_joined:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
         if scan.format_name.startswith(_SEEK_BY_INDEX):
             yield replace(timeline, starts=scan.closed_starts())

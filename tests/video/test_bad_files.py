@@ -158,12 +158,6 @@ def write_sound(path: Path) -> None:
         write_silence(container, 1.0)
 
 
-def write_joined(path: Path) -> None:
-    """Two recordings one after the other, each with times of its own."""
-    write_numbered(path, 60)
-    path.write_bytes(path.read_bytes() * 2)
-
-
 def holding(content: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content)
 
@@ -186,7 +180,6 @@ NO_VIDEOS: list[tuple[str, Callable[[Path], object], str]] = [
     ("song.mp4", write_cover, "has no video stream"),
     ("sound.mp4", write_sound, r"no video stream \(streams: audio\)"),
     ("one.mp4", lambda path: write_numbered(path, 1), "needs at least 2"),
-    ("joined.ts", write_joined, r"run backwards after frame 59|data is missing at 1\.97 s"),
 ]
 
 
