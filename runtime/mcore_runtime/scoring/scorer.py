@@ -297,10 +297,10 @@ class Scorer:
 
 def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:
     """Say where a flight lasts longer than any: in slow motion, or where its stages were not found."""
-    # Each transition may lie anywhere between two sampled frames.
+    # Each transition lies somewhere between its sampled frame and the one before.
     period_s = float(clip.pts_seconds[-1] - clip.pts_seconds[0]) / max(1, len(clip.pts_seconds) - 1)
     flight_s = float(clip.pts_seconds[entry] - clip.pts_seconds[flight])
-    if flight_s - 2 * period_s <= LONGEST_FLIGHT_S:
+    if flight_s - period_s <= LONGEST_FLIGHT_S:
         return ()
     return (
         f"a flight of {flight_s:.1f} s is longer than any from {HIGHEST_BOARD_M:g} m ({LONGEST_FLIGHT_S:.1f} s): the "
