@@ -124,7 +124,7 @@ def test_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"1.{suffix}"
-    Image.fromarray(numbered_frame(5)).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    Image.fromarray(numbered_frame(5)).save(path, exif=exif, lossless=True)
     with Image.open(path) as image:
         stored = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(read_image(path), TURNS[orientation](stored))
