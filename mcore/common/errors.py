@@ -10,6 +10,9 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+
+from mcore.common.printable import PrintableStream
 
 
 class UserError(Exception):
@@ -58,6 +61,11 @@ def run_command(command: Callable[[], int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks must not end hours of work
             stream.reconfigure(errors="backslashreplace")
+    with redirect_stdout(PrintableStream(sys.stdout)), redirect_stderr(PrintableStream(sys.stderr)):
+        return _run(command)
+
+
+def _run(command: Callable[[], int]) -> int:
     try:
         return command()
     except UserError as error:

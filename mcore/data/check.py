@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from mcore.data.labels import LabelledDive
 from mcore.data.manifest import SPLITS, DiveRecord
 from mcore.data.sources import Source
 from mcore.video import sample_clip
-from mcore.video.image_folder import list_images, read_image
+from mcore.video.image_folder import image_numbers, list_images, read_image
 from mcore.video.reader import IMAGE_FOLDER_FPS
 
 _SMALL = ClipConfig(num_frames=4, resize_height=8, resize_width=8, crop_size=8)
@@ -125,11 +126,11 @@ def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Findi
 
 
 def _gaps(images: list[Path]) -> int:
-    """Count numbers that are missing between the first image's and the last one's; 0 where names are not numbers."""
-    numbers = [path.stem for path in images]
-    if not numbers or not all(number.isdecimal() for number in numbers):
-        return 0
-    return int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers)
+    """Count the images that are missing between the first and the last, whose step is the smallest one."""
+    numbers = image_numbers(images) if images else []
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    smallest = min(steps, default=None)
+    return sum(round(step / smallest) - 1 for step in steps) if smallest else 0
 
 
 def _unreadable(name: str, images: list[Path]) -> Iterator[Finding]:

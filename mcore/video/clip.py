@@ -44,6 +44,8 @@ class SampledClip:
     """File or folder."""
     reader: str
     """The reader really used: pyav, decord or images."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the clip should know: that its frame rate is a guess, which of several tracks was read."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,5 @@ class PickedFrames:
     """Height of the frames as shown, pixels."""
     reader: str
     """The reader that decoded them."""
+    notes: tuple[str, ...] = ()
+    """As of ``SampledClip``."""

@@ -8,25 +8,41 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
+from mcore.video.picture import MAX_PIXELS
 from mcore.video.structure import missing_bytes
 
-_NOT_VIDEO_FORMATS = ("tty", "image2", "jpeg_pipe", "png_pipe", "bmp_pipe", "webp_pipe", "tiff_pipe", "svg_pipe")
-"""Formats that FFmpeg would render: text files (as a terminal's screen) and single pictures."""
+_FORMATS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "mxf", "gxf", "ogg", "nut", "rm", "wtv",
+    "dv", "dhav", "ivf", "obu", "h263", "h264", "hevc", "vvc", "m4v", "vc1", "mjpeg", "mpjpeg", "yuv4mpegpipe", "gif",
+    "apng",
+)  # fmt: skip
+"""Containers of recordings, by FFmpeg's names. What else FFmpeg opens are playlists, scripts and session descriptions,
+which read other files and addresses, and single pictures and text, which it would render."""
+
+WITHOUT_RATE = ("h263", "h264", "hevc", "vvc", "m4v", "vc1", "obu", "mjpeg", "mpjpeg", "jpeg_pipe")
+"""Formats without times: FFmpeg counts 25 frames a second, whatever was recorded, unless the codec says a rate."""
+
+_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+_TIMEOUT_S = 60.0
+"""For one read: a share of a network that went away stands still for ever."""
 
 
 def check_file(path: Path) -> None:
     """Reject what cannot be a video file before FFmpeg words it less clearly.
 
     Raises:
-        ClipError: missing, a folder, or empty.
+        ClipError: missing, a folder, a device, or empty.
     """
     if not path.exists():
         raise ClipError(f"there is no file {path}; check the path")
     if path.is_dir():
         raise ClipError(f"{path} is a folder; the video readers need a file (folders of images: reader=images)")
+    if not path.is_file():
+        raise ClipError(f"{path} is a device or a pipe, not a file; record it into a file first")
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes); copy or download it again")
 
@@ -41,12 +57,15 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     check_file(path)
     try:
         # "file:" keeps FFmpeg from reading a colon in a file name as a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")  # titles need not be UTF-8
+        container = av.open(
+            f"file:{path}", options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace"
+        )  # titles need not be UTF-8
     except (av.FFmpegError, OSError) as error:
         raise unreadable(
             path,
-            f"{path} is not a video file that FFmpeg reads ({describe_av_error(error)}); give a video such as MP4, "
-            "MKV, MOV or TS, or a folder of images",
+            f"{path} is not a video file that is read here ({describe_av_error(error)}): perhaps a single picture, a "
+            "text, or a playlist that names other files; give a recording such as MP4, MKV, MOV or TS, or a folder "
+            "of images",
         ) from error
     with container:
         yield container, _choose_stream(path, container)
@@ -73,16 +92,49 @@ def unreadable(path: Path, otherwise: str) -> ClipError:
     )
 
 
+def picture_tracks(container: InputContainer) -> list[VideoStream]:
+    """List the tracks that may be the film, the one that a player shows first.
+
+    Cover pictures are none. A track marked as default comes before others, a track of one frame (a thumbnail) after
+    them, and of the rest the largest picture counts: previews are small.
+    """
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    tracks = [stream for stream in container.streams.video if not stream.disposition & pictures]
+
+    def rank(stream: VideoStream) -> tuple[bool, bool, int]:
+        size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
+        return stream.frames == 1, not stream.disposition & Disposition.default, -size
+
+    return sorted(tracks, key=rank)
+
+
 def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
-    """Take the first video stream that is a video: cover pictures of audio files are none."""
-    name = container.format.name
-    if name in _NOT_VIDEO_FORMATS:
-        kind = "a text file" if name == "tty" else "a single picture"
-        raise ClipError(f"{path} is {kind}, not a video; give a video file, or a folder of images")
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:
-            if stream.codec_context is None:
-                raise unreadable(path, f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
-            return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
-    raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")
+    tracks = picture_tracks(container)
+    if not tracks:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+        raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")
+    stream = tracks[0]
+    if stream.codec_context is None:
+        raise unreadable(path, f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise ClipError(
+            f"{path} has pictures of {width} x {height} pixels, at most {MAX_PIXELS:,} are read; make them smaller: "
+            "ffmpeg -i IN -vf scale=-2:1080 OUT.mp4"
+        )
+    return stream
+
+
+def describe_tracks(container: InputContainer, taken: VideoStream) -> str | None:
+    """Say which of several picture tracks is read; None where there is one."""
+    tracks = picture_tracks(container)
+    if len(tracks) < 2:
+        return None
+
+    def name(stream: VideoStream) -> str:
+        context = stream.codec_context
+        what = "unknown codec" if context is None else f"{context.name}, {context.width} x {context.height}"
+        return f"track {stream.index} ({what})"
+
+    others = ", ".join(name(stream) for stream in tracks if stream.index != taken.index)
+    return f"of {len(tracks)} picture tracks {name(taken)} was read, not {others}"

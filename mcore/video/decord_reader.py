@@ -59,7 +59,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
         height, width = video[0].shape[:2]
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         raise _refusal(path, f"it fails with: {str(error).strip().splitlines()[-1]}") from error
-    return PickedFrames(pts_seconds, indices, pictures, width, height, "decord")
+    return PickedFrames(pts_seconds, indices, pictures, width, height, "decord", scan.notes)
 
 
 def why_not_exact(scan: PacketScan) -> str | None:

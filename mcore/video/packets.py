@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import av
@@ -14,8 +14,14 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
-from mcore.video.container import describe_av_error, open_video, unreadable
-from mcore.video.structure import matroska_fault, missing_bytes
+from mcore.video.container import (
+    WITHOUT_RATE,
+    describe_av_error,
+    describe_tracks,
+    open_video,
+    unreadable,
+)
+from mcore.video.structure import edit_rates, matroska_fault, missing_bytes
 
 _SHORTAGE_S = 0.5
 """A stream may end this much before the duration in the header: muxers round and estimate."""
@@ -27,6 +33,11 @@ _DURATION_FROM_ZERO = ("matroska", "flv")
 
 _GAP_PERIODS = 1.6
 """A time between frames this much longer than usual may hide lost frames."""
+
+_CAPTURE_RATE = "com.android.capture.fps"
+"""Where Android's cameras write how many frames a second they took; slow motion plays fewer."""
+_MAX_SLOWDOWN = 1.5
+"""Between frames taken and played in a second: in the dark cameras take somewhat fewer than they say."""
 
 _IDR_SLICE = 5
 _SLICES = range(1, 6)
@@ -62,6 +73,8 @@ class PacketScan:
     """Seconds a tick."""
     frame_rate: Fraction | None
     """Nominal frames a second, for streams without times."""
+    rate_is_guessed: bool
+    """Neither container nor codec say times or a rate: FFmpeg counts 25 frames a second."""
     format_name: str
     """FFmpeg's name of the container."""
     codec_name: str
@@ -70,6 +83,22 @@ class PacketScan:
     """Duration that the header states, where it does."""
     read_until_s: float
     """End of the last packet of any stream, seconds after the first video frame."""
+    tracks_note: str | None
+    """Which of several picture tracks this is; None where there is one."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the clip should know about the file."""
+        guess = None
+        if self.rate_is_guessed:
+            guess = f"the file states no frame rate: {float(self.frame_rate or 0):g} frames a second are a guess"
+        return tuple(note for note in (guess, self.tracks_note) if note is not None)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether times begin anew within the file, as after joining recordings: order is not that of times then."""
+        dts = [packet.dts for packet in self.packets if packet.dts is not None]
+        return any(later < earlier for earlier, later in pairwise(dts))
 
     def seconds(self, ticks: int) -> float:
         """Turn a presentation time into seconds after the first frame."""
@@ -101,9 +130,10 @@ def scan_packets(path: Path) -> PacketScan:
     """Read all packets of a file, without decoding.
 
     Raises:
-        ClipError: missing, empty, not a video, or unreadable.
+        ClipError: missing, empty, not a video, unreadable, or not played at the speed of its recording.
     """
     with open_video(path) as (container, stream):
+        _check_speed(path, container, stream)
         packets: list[VideoPacket] = []
         end_s = 0.0
         is_h264 = stream.codec_context.name == "h264"
@@ -144,16 +174,43 @@ def _summarise(container: InputContainer, stream: VideoStream, packets: list[Vid
         counts_from_zero = container.format.name.startswith(_DURATION_FROM_ZERO)
         start_s = 0.0 if counts_from_zero else (container.start_time or 0) / av.time_base
         expected_s = start_s + container.duration / av.time_base - first_s
+    has_clock = container.format.name not in WITHOUT_RATE
+    codec_rate = stream.codec_context.framerate  # the demuxer's own is 25 there, whatever the codec says
     return PacketScan(
         packets=tuple(packets),
         pts=sorted(times) if times and len(times) == len(shown) else None,
         time_base=time_base,
-        frame_rate=stream.average_rate or stream.guessed_rate,
+        frame_rate=(has_clock and stream.average_rate) or codec_rate or stream.guessed_rate,
+        rate_is_guessed=not has_clock and not codec_rate,
         format_name=container.format.name,
         codec_name=stream.codec_context.name,
         expected_s=expected_s,
         read_until_s=end_s - first_s,
+        tracks_note=describe_tracks(container, stream),
     )
+
+
+def _check_speed(path: Path, container: InputContainer, stream: VideoStream) -> None:
+    """Refuse slow motion and time lapse that the file itself states: its times are not those of the dive."""
+    rates = edit_rates(path).get(stream.id, ())
+    if odd := sorted({rate for rate in rates if rate != 1}):
+        speeds = ", ".join(f"{rate:g}" for rate in odd)
+        raise ClipError(
+            f"{path} plays parts of itself at other speeds (edit list with rate {speeds}); write it at the speed of "
+            "its recording: ffmpeg -ignore_editlist 1 -i IN -c copy OUT.mp4"
+        )
+    try:
+        captured = float(container.metadata.get(_CAPTURE_RATE, ""))
+    except ValueError:
+        return
+    played = float(stream.average_rate or 0)
+    if captured > 0 and played > 0 and not 1 / _MAX_SLOWDOWN <= captured / played <= _MAX_SLOWDOWN:
+        kind = "slow motion" if captured > played else "time lapse"
+        raise ClipError(
+            f"{path} is {kind}: the camera took {captured:g} frames a second, the file plays {played:g}. Write it at "
+            f"the speed of its recording: ffmpeg -itsscale {played / captured:.4g} -i IN -c copy OUT.mp4; if it does "
+            "play at that speed, leave out -itsscale"
+        )
 
 
 def check_complete(path: Path, scan: PacketScan, needed_until_s: float | None) -> None:
@@ -184,8 +241,8 @@ def check_complete(path: Path, scan: PacketScan, needed_until_s: float | None) -
 
 def _damage_s(path: Path, scan: PacketScan) -> float | None:
     """Find the first damage that shows in the container: seconds after the first frame."""
-    for packet in scan.packets:
-        if packet.is_corrupt and packet.pts is not None:
+    for k, packet in enumerate(scan.packets):
+        if packet.is_corrupt and packet.pts is not None and not _ends_recording(scan.packets, k):
             return scan.seconds(packet.pts)
     if not scan.format_name.startswith("matroska") or scan.pts is None or len(scan.pts) < 3:
         return None
@@ -196,6 +253,18 @@ def _damage_s(path: Path, scan: PacketScan) -> float | None:
     if len(wide) and matroska_fault(path) is not None:
         return scan.seconds(scan.pts[int(wide[0])])
     return None
+
+
+def _ends_recording(packets: tuple[VideoPacket, ...], k: int) -> bool:
+    """Whether another whole recording was joined after a packet: its times and packet counters begin anew.
+
+    FFmpeg notices the counter when it has the last packet but one in hand, and calls that one corrupt.
+    """
+    after = packets[k : k + 3]
+    return any(
+        later.is_keyframe and later.dts is not None and earlier.dts is not None and later.dts < earlier.dts
+        for earlier, later in pairwise(after)
+    )
 
 
 def _readable_s(scan: PacketScan) -> float:

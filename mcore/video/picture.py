@@ -10,6 +10,9 @@ from av.sidedata.sidedata import SideData
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+MAX_PIXELS = 1 << 26
+"""Of one picture: twice 8K video. A small file may hold much larger ones, and a decoder keeps several."""
+
 
 class _Converter(threading.local):
     """One for each thread of the program.

@@ -22,8 +22,9 @@ from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
-from mcore.video.picture import to_rgb
+from mcore.video.picture import MAX_PIXELS, to_rgb
 
+_MAX_NAMED = 4
 _SEEK_BY_INDEX = ("mov", "matroska")
 """Containers in which FFmpeg finds a frame by an index, not by trial."""
 
@@ -38,6 +39,8 @@ class _Timeline:
     """Their tags in ticks, None where the container has none."""
     starts: Sequence[int] = ()
     """Tags of frames where decoding may start as well as at the first."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the clip should know about the times."""
 
 
 def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None) -> PickedFrames:
@@ -58,7 +61,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     for timeline in _timelines(path, scan):
         picked = _pick(path, timeline, choose, keep, strict=strict)
         if picked is not None:
-            return picked
+            return replace(picked, notes=(*scan.notes, *timeline.notes))
     raise ClipError(
         f"{path} decodes to different frames each time it is read; convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
     )
@@ -66,7 +69,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
 
 def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
-    if scan.pts is not None:
+    if scan.pts is not None and not scan.is_joined:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
         if scan.format_name.startswith(_SEEK_BY_INDEX):
             yield replace(timeline, starts=scan.closed_starts())
@@ -139,8 +142,8 @@ def decode(
     """
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
-        if strict:
-            stream.codec_context.options = {"err_detect": "explode"}
+        options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
+        stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
         count, last_pts = 0, None
         try:
             if start_pts is not None:
@@ -166,8 +169,10 @@ def decode(
 def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
     """List the frames by decoding everything; without times they are spaced by the nominal rate.
 
+    Where times run backwards they go on instead, as ``FileTimeline`` of the runtime does it.
+
     Raises:
-        ClipError: no frames, no rate, or times that run backwards.
+        ClipError: no frames, or no rate.
     """
     with closing(decode(path)) as frames:
         tags = [frame.pts for frame in frames]
@@ -179,9 +184,21 @@ def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
         if not scan.frame_rate:
             raise ClipError(f"{path} has neither presentation times nor a frame rate; put it into MP4 with its rate")
         return _Timeline(seconds_from_first(range(len(tags)), 1 / scan.frame_rate), tags)
-    if backwards := np.flatnonzero(np.diff(pts) < 0).tolist():
-        raise ClipError(
-            f"{path} has presentation times that run backwards after frame {backwards[0]}, as after joining "
-            "recordings; write them anew: ffmpeg -fflags +genpts -i IN -c:v libx264 OUT.mp4"
-        )
-    return _Timeline(seconds_from_first(pts, scan.time_base), tags)
+    notes: tuple[str, ...] = ()
+    if backwards := (np.flatnonzero(np.diff(pts) < 0) + 1).tolist():
+        places = ", ".join(map(str, backwards[:_MAX_NAMED])) + (", ..." if len(backwards) > _MAX_NAMED else "")
+        notes = (f"times run backwards at frame {places}, as after joining recordings; they go on instead",)
+    return _Timeline(seconds_from_first(going_on(pts), scan.time_base), tags, notes=notes)
+
+
+def going_on(pts: Sequence[int]) -> list[int]:
+    """Shift times that run backwards, so that they go on one frame period after the last."""
+    mended: list[int] = []
+    shift, period = 0, 0
+    for ticks in pts:
+        if mended and ticks + shift < mended[-1]:
+            shift = mended[-1] + period - ticks
+        elif mended:
+            period = ticks + shift - mended[-1]
+        mended.append(ticks + shift)
+    return mended

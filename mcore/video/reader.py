@@ -65,6 +65,7 @@ def sample_clip(
         source_height=picked.source_height,
         source=str(source),
         reader=picked.reader,
+        notes=picked.notes,
     )
 
 

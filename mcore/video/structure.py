@@ -6,10 +6,15 @@ FFmpeg reads a truncated file to where it breaks off and reports a normal end. M
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 _MP4_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"sidx")
+_MP4_BOXES = (
+    *_MP4_FIRST_BOXES, b"moof", b"mfra", b"meta", b"uuid", b"udta", b"pdin", b"ssix", b"prft", b"emsg", b"junk", b"PICT"
+)  # fmt: skip
 _TS_PACKET_BYTES = (188, 192, 204)
 _TS_SYNC = 0x47
 
@@ -23,6 +28,8 @@ _IN_SEGMENT = _GLOBAL | {
 }  # fmt: skip
 _IN_CLUSTER = _GLOBAL | {0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0xAF, 0x5854}
 _MAX_HEADER_BYTES = 12
+_MAX_TRAILER_BYTES = 1 << 26
+_MAX_EDIT_LIST_BYTES = 1 << 20
 
 
 def missing_bytes(path: Path) -> str | None:
@@ -50,24 +57,96 @@ def missing_bytes(path: Path) -> str | None:
 
 
 def _mp4_bytes(file: BinaryIO, size: int) -> int:
-    """End of the last top-level box; a file without an index lacks at least one more box."""
+    """Return the end of the last top-level box; a file without an index lacks at least one more box.
+
+    What follows the last box is no box: cameras and programs append notes of their own there (ID3, XMP, a line end).
+    """
     position = 0
-    has_index = False
+    seen: set[bytes] = set()
     while position < size:
-        file.seek(position)
-        header = file.read(16)
-        if len(header) < 8:
+        kind, length = _box(file, position, size)
+        is_cut = length is None or (position + length > size and kind not in _MP4_BOXES)
+        if is_cut and {b"moov", b"mdat"} <= seen and not (b"moof" in seen and _holds_fragment(file, position)):
+            return size
+        if length is None:
             return position + 8
-        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        elif length == 0:  # to the end of the file
-            length = size - position
         if length < 8:
             return size  # not a box: damaged, which the decoder will say
-        has_index = has_index or kind == b"moov"
+        seen.add(kind)
         position += length
-    return position if has_index or position > size else position + 8
+    return position if b"moov" in seen or position > size else position + 8
+
+
+def _box(file: BinaryIO, position: int, end: int) -> tuple[bytes, int | None]:
+    """Read a box's kind and its length with the header; None where the header is cut."""
+    file.seek(position)
+    header = file.read(min(16, end - position))
+    if len(header) < 8:
+        return b"", None
+    length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+    if length == 1:
+        length = int.from_bytes(header[8:16], "big")
+    elif length == 0:  # to the end of what holds it
+        length = end - position
+    return kind, length
+
+
+def _holds_fragment(file: BinaryIO, position: int) -> bool:
+    """Whether a fragment of a live recording begins after a position, if only with the first bytes of its length."""
+    file.seek(position)
+    rest = file.read(_MAX_TRAILER_BYTES)
+    return b"moof" in rest or b"mdat" in rest or (len(rest) < 8 and bool(rest.strip()))
+
+
+def edit_rates(path: Path) -> dict[int, list[float]]:
+    """Read at which speeds the edit lists of an MP4 or MOV play its tracks (ISO 14496-12, 8.6.6).
+
+    Returns:
+        For each track number the rates of its edits, pauses before it left out; empty for other containers.
+    """
+    rates: dict[int, list[float]] = {}
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:8] not in _MP4_FIRST_BOXES:
+            return {}
+        for start, end in _children(file, 0, size, b"moov"):
+            for track_start, track_end in _children(file, start, end, b"trak"):
+                for head, _ in _children(file, track_start, track_end, b"tkhd"):
+                    file.seek(head)
+                    header = file.read(24)
+                    number = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16], "big")
+                    edits = [
+                        rate
+                        for edit_start, edit_end in _children(file, track_start, track_end, b"edts")
+                        for list_start, list_end in _children(file, edit_start, edit_end, b"elst")
+                        for rate in _edit_list(file, list_start, list_end)
+                    ]
+                    rates[number] = edits
+    return rates
+
+
+def _children(file: BinaryIO, position: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the contents of the boxes of one kind begin and end."""
+    while position < end:
+        kind, length = _box(file, position, end)
+        if length is None or length < 8:
+            return
+        if kind == wanted:
+            file.seek(position)
+            header_bytes = 16 if file.read(4) == b"\0\0\0\1" else 8
+            yield position + header_bytes, min(end, position + length)
+        position += length
+
+
+def _edit_list(file: BinaryIO, start: int, end: int) -> Iterator[float]:
+    file.seek(start)
+    data = file.read(min(end - start, _MAX_EDIT_LIST_BYTES))
+    entry = struct.Struct(">QqI" if data[:1] == b"\1" else ">IiI")
+    count = min(int.from_bytes(data[4:8], "big"), (len(data) - 8) // entry.size)
+    for k in range(count):
+        _, media_time, rate = entry.unpack_from(data, 8 + k * entry.size)
+        if media_time >= 0:  # -1: nothing is shown before the track begins
+            yield rate / (1 << 16)
 
 
 def _ts_packet_bytes(head: bytes) -> int | None:

@@ -39,6 +39,9 @@ class ExemplarPictures:
         self._read_cached = functools.lru_cache(_MAX_KEPT)(self._read)  # whoever asks for one picture asks for the next
         try:
             with zipfile.ZipFile(self._path) as file:
+                # What is not compressed cannot inflate to more than the file.
+                if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
+                    raise ValueError("it is compressed")
                 self._index = file.read(_INDEX)
             index = json.loads(self._index)
             self._times_s = {str(e["name"]): tuple(float(t) for t in e["pts_seconds"]) for e in index["exemplars"]}

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console
 
+from mcore.common.printable import printable
 from mcore_runtime.live.broadcast import DiveNews, News, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
@@ -45,7 +46,7 @@ class RunLog:
 
     def always(self, text: str) -> None:
         """Print a line."""
-        self.console.print(text, markup=False)
+        self.console.print(printable(text), markup=False)
 
 
 class Terminal:

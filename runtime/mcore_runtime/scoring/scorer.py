@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
+from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
@@ -231,7 +232,11 @@ class Scorer:
             },
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
-            notes=(*self._notes(clip, comparison), *(() if prefix is None or used else (_PREFIX_UNUSED,))),
+            notes=(
+                *self._notes(clip, comparison),
+                *_flight_notes(clip, flight, entry),
+                *(() if prefix is None or used else (_PREFIX_UNUSED,)),
+            ),
             interval_level=interval.level,
         )
 
@@ -280,7 +285,7 @@ class Scorer:
         return BackendFacts(self.backend.name, self.backend.provider, self.compute_dtype, self.bundle.sha256)
 
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
-        notes = list(self.backend.notes)
+        notes = [*self.backend.notes, *clip.notes]
         if not comparison.same_dive_number:
             beyond = " than the exemplars' range says" if comparison.conformal is None else ""
             notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
@@ -292,6 +297,19 @@ class Scorer:
                 f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
             )
         return tuple(notes)
+
+
+def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:
+    """Say where a flight lasts longer than any: in slow motion, or where its stages were not found."""
+    # Each transition lies somewhere between its sampled frame and the one before.
+    period_s = float(clip.pts_seconds[-1] - clip.pts_seconds[0]) / max(1, len(clip.pts_seconds) - 1)
+    flight_s = float(clip.pts_seconds[entry] - clip.pts_seconds[flight])
+    if flight_s - period_s <= LONGEST_FLIGHT_S:
+        return ()
+    return (
+        f"a flight of {flight_s:.1f} s is longer than any from {HIGHEST_BOARD_M:g} m ({LONGEST_FLIGHT_S:.1f} s): the "
+        "video is slow motion, its frame rate is wrong, or the stages were not found; do not rely on the score",
+    )
 
 
 def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | None = None) -> VideoFacts:

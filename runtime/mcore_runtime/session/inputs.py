@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 
 from mcore.common.errors import UserError
 from mcore.common.files import replacing, sync_folder
+from mcore.common.npz import read_arrays
 from mcore.video import SampledClip
 
 INPUTS_FOLDER = "inputs"
@@ -52,6 +53,7 @@ def pack_clip(clip: SampledClip) -> bytes:
         "source_size": np.array([clip.source_width, clip.source_height], np.int64),
         "source": np.array(clip.source),
         "reader": np.array(clip.reader),
+        "notes": np.array(clip.notes, np.str_),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
@@ -69,20 +71,21 @@ def unpack_clip(content: bytes) -> SampledClip:
         ValueError: it is not such a file.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            width, height = arrays["source_size"].tolist()
-            return SampledClip(
-                frames=np.cumsum(arrays["frame_differences"], axis=0, dtype=np.uint8),
-                pts_seconds=arrays["pts_seconds"],
-                indices=arrays["indices"],
-                num_source_frames=int(arrays["num_source_frames"]),
-                duration_s=float(arrays["duration_s"]),
-                source_width=width,
-                source_height=height,
-                source=str(arrays["source"]),
-                reader=str(arrays["reader"]),
-            )
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(io.BytesIO(content))
+        width, height = arrays["source_size"].tolist()
+        return SampledClip(
+            frames=np.cumsum(arrays["frame_differences"], axis=0, dtype=np.uint8),
+            pts_seconds=arrays["pts_seconds"],
+            indices=arrays["indices"],
+            num_source_frames=int(arrays["num_source_frames"]),
+            duration_s=float(arrays["duration_s"]),
+            source_width=width,
+            source_height=height,
+            source=str(arrays["source"]),
+            reader=str(arrays["reader"]),
+            notes=tuple(arrays["notes"].tolist()) if "notes" in arrays else (),  # earlier sessions have none
+        )
+    except KeyError as error:
         raise ValueError(f"not the frames of a dive: {error}") from error
 
 

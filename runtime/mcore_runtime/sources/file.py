@@ -34,6 +34,11 @@ class FileConnection:
         self.is_live = uri.is_live
         self._path = Path(uri.target)
         self._scan = scan_packets(self._path)
+        if self._scan.rate_is_guessed:  # gravity finds dives by their time
+            raise ClipError(
+                f"{self._path} states neither times nor a frame rate, so no dive can be found in it; put it into MP4 "
+                "with its rate: ffmpeg -r RATE -i IN -c copy OUT.mp4"
+            )
 
     def pictures(self) -> Iterator[Picture]:
         """Yield all frames; those before damage or a missing end come before the error.

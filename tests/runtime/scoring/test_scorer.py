@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
+from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S
+from mcore.video import sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
@@ -300,3 +303,40 @@ sys.exit(code)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "407C" in done.stdout
+
+
+def long_flight(result: DiveScore) -> list[str]:
+    return [note for note in result.notes if "is longer than any from 10 m (2.1 s)" in note]
+
+
+@pytest.mark.parametrize(("frames_per_level", "is_long"), [(4, False), (12, False), (120, True), (400, True)])
+def test_a_flight_longer_than_any_is_not_scored_in_silence(
+    tiny_bundle: Path, tmp_path: Path, step_video: Callable[..., Path], frames_per_level: int, is_long: bool
+) -> None:
+    video = step_video(tmp_path / "dive.mp4", (40, 40, 120, 120, 200, 200), frames_per_level=frames_per_level)
+    with Scorer(tiny_bundle) as scorer:
+        result = scorer.score(video, "407C")
+    assert bool(long_flight(result)) == is_long
+    assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_the_longest_flight_is_no_dive_of_the_rules() -> None:
+    fall_from_10_m_s = (2 * 10 / GRAVITY_M_S2) ** 0.5
+    assert fall_from_10_m_s + 0.45 < LONGEST_FLIGHT_S < 2.2  # 0.45 s: the longest rise from a platform
+
+
+def test_slow_pictures_are_noted_too(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Frames taken at 300 a second count as 25: a flight of 0.5 s seems to last 6."""
+    for number in range(450):
+        level = (40, 120, 200)[number // 150]
+        Image.new("L", (64, 48), level).save(tmp_path / f"{number:04d}.png")
+    with Scorer(tiny_bundle) as scorer:
+        assert long_flight(scorer.score(tmp_path, "407C"))
+
+
+def test_what_the_reader_knows_is_noted(tiny_bundle: Path, dive_video: Path) -> None:
+    with Scorer(tiny_bundle) as scorer:
+        clip = dataclasses.replace(
+            sample_clip(dive_video, scorer.clip_config), notes=("the file states no frame rate",)
+        )
+        assert scorer.score_clip(clip, scorer.select("407C")).notes == ("the file states no frame rate",)

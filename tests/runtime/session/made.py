@@ -44,6 +44,7 @@ def noise(number: int, shape: tuple[int, int, int] = (8, 20, 12)) -> SampledClip
         source_height=720,
         source="rtsp://camera/…",
         reader="pyav",
+        notes=("of 2 picture tracks track 1 was read",),
     )
 
 
@@ -53,7 +54,7 @@ def assert_same(found: SampledClip, expected: SampledClip) -> None:
         one, other = getattr(found, name), getattr(expected, name)
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
-    for name in ("num_source_frames", "duration_s", "source_width", "source_height", "source", "reader"):
+    for name in ("num_source_frames", "duration_s", "source_width", "source_height", "source", "reader", "notes"):
         assert getattr(found, name) == getattr(expected, name), name
 
 

@@ -1,0 +1,72 @@
+"""Video files as sources: one rule for their times and rates, here and where they are read as clips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mcore.common.errors import ClipError
+from mcore_runtime.sources.source import SourceState, open_source
+from tests.numbered_video import FPS, frame_numbers, numbered_frame, write_numbered
+
+NUM_FRAMES = 40
+
+
+def write_raw(path: Path, rate: int, params: str) -> Path:
+    with av.open(str(path), "w") as container:
+        codec = "libx265" if path.suffix == ".hevc" else "libx264"
+        stream = container.add_stream(codec, rate=rate, options={f"{codec[3:]}-params": params})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(NUM_FRAMES):
+            frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(("name", "params"), [("raw.h264", "keyint=24"), ("raw.hevc", "log-level=none")])
+@pytest.mark.parametrize("rate", [25, 50, 120])
+def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, params: str, rate: int) -> None:
+    with open_source(str(write_raw(tmp_path / name, rate, params))) as source:
+        times_s = [frame.time_s for frame in source]
+    np.testing.assert_allclose(times_s, np.arange(NUM_FRAMES) / rate)
+
+
+def test_a_guessed_rate_finds_no_dives(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "raw.hevc", 50, "log-level=none:vui-timing-info=0")
+    with open_source(str(path)) as source, pytest.raises(ClipError, match=r"nor a frame rate.*ffmpeg -r RATE"):
+        list(source)
+
+
+@pytest.mark.parametrize("audio_s", [0.0, 1.5])
+def test_joined_transport_streams_end_well(tmp_path: Path, audio_s: float) -> None:
+    path = write_numbered(tmp_path / "joined.ts", NUM_FRAMES, audio_s=audio_s)
+    path.write_bytes(path.read_bytes() * 2)
+    with open_source(str(path)) as source:
+        frames = list(source)
+    assert source.status().state is SourceState.ENDED
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == [*range(NUM_FRAMES)] * 2
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(2 * NUM_FRAMES) / FPS, atol=1e-4)
+    assert [frame.sequence for frame in frames if frame.gap] == [NUM_FRAMES]
+
+
+def test_damage_within_a_transport_stream_is_still_damage(tmp_path: Path) -> None:
+    data = write_numbered(tmp_path / "whole.ts", NUM_FRAMES).read_bytes()
+    packets = len(data) // 188
+    path = tmp_path / "lost.ts"
+    for lost in (packets // 3, packets // 2):
+        path.write_bytes(data[: 188 * lost] + data[188 * (lost + 2) :])
+        with open_source(str(path)) as source, pytest.raises(ClipError, match="is damaged"):
+            list(source)
+
+
+def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "secret.ts", NUM_FRAMES)
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsecret.ts\n#EXT-X-ENDLIST\n")
+    with open_source(str(tmp_path / "list.m3u8")) as source, pytest.raises(ClipError, match="not a video file"):
+        list(source)
