@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration, calibrate
 from mcore.config import ClipConfig
+from mcore.data.leaks import distinct
 from mcore.data.manifest import Split, read_manifest
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
 from mcore_export.log import Log
@@ -42,7 +43,10 @@ def fit_intervals(
     Returns:
         By precision; empty where the list has too few validation dives.
     """
-    records = [record for record in read_manifest(dives) if record.split == CALIBRATION_SPLIT]
+    listed = read_manifest(dives, lambda _: None)  # bad lines were named when the exemplars were chosen
+    exemplars = [record for record in listed if record.split == split != CALIBRATION_SPLIT]
+    fresh, _ = distinct([*exemplars, *(record for record in listed if record.split == CALIBRATION_SPLIT)])
+    records = [record for record in fresh if record.split == CALIBRATION_SPLIT]  # none that an exemplar may be
     if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
         why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
         log(f"no conformal interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
