@@ -77,8 +77,12 @@ def check_set(dives: Sequence[LabelledDive]) -> Iterator[Finding]:
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
     for _, record in records:
         numbers[record.dive_number][str(record.split)] += 1
+    named: set[tuple[int, str | None]] = set()
     for position, again in repeats([record for _, record in records]):
         (name, record), (other, repeated) = records[position], records[again]
+        if (again, record.split) in named:  # of a dive that is there ten times, nine findings are enough
+            continue
+        named.add((again, record.split))
         if record.split != repeated.split:
             message = f"in {record.split} is the same dive as {_where(other, repeated)} in {repeated.split}"
             yield Finding("error", "across-splits", name, message)

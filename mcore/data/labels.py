@@ -54,7 +54,7 @@ def rules_spelling(number: object) -> str:
     try:
         return DiveNumber.parse(text).text
     except DiveNumberError:
-        return text.strip().upper()
+        return text.strip()
 
 
 def transitions_of_steps(step_frames: Sequence[int]) -> tuple[int, int] | None:

@@ -28,7 +28,7 @@ def repeats(records: Sequence[DiveRecord]) -> Iterator[tuple[int, int]]:
         records: dives of a list.
 
     Yields:
-        Positions of an earlier dive and of one that shares frames with it, each once for each split of the earlier.
+        Positions of each two dives that are one, the earlier of the list first.
     """
     places: dict[Hashable, list[int]] = defaultdict(list)
     for position, video in enumerate(identities(records)):
@@ -42,6 +42,13 @@ def distinct(records: Sequence[DiveRecord]) -> tuple[list[DiveRecord], list[Dive
     again = {later for _, later in repeats(records)}
     kept = [record for position, record in enumerate(records) if position not in again]
     return kept, [records[position] for position in sorted(again)]
+
+
+def unseen(records: Sequence[DiveRecord], known: Sequence[DiveRecord]) -> list[DiveRecord]:
+    """Dives that repeat none of the known ones, which are of another split."""
+    pairs = repeats([*known, *records])
+    again = {later - len(known) for earlier, later in pairs if earlier < len(known) <= later}
+    return [record for position, record in enumerate(records) if position not in again]
 
 
 def identities(records: Sequence[DiveRecord]) -> list[Hashable]:
@@ -69,11 +76,8 @@ def _overlaps(records: Sequence[DiveRecord], positions: Sequence[int]) -> Iterat
     for later in sorted(positions, key=lambda position: (_window(records[position])[0], position)):
         start = _window(records[later])[0]
         earlier = [position for position in earlier if _window(records[position])[1] > start]
-        named = set()
         for position in earlier:
-            one, two = records[position], records[later]
-            if one.split not in named and _is_repeat(one, two):
-                named.add(one.split)
+            if _is_repeat(records[position], records[later]):
                 yield min(position, later), max(position, later)
         earlier.append(later)
 

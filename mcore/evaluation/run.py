@@ -14,7 +14,7 @@ from mcore.common.conformal import CALIBRATION_SPLIT
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig, Decoding
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
-from mcore.data.leaks import distinct
+from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
@@ -85,9 +85,10 @@ def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, in
     records = read_manifest(options.data)
     training, repeated = distinct(select_split(records, "train"))
     scored = select_split(records, options.split)
-    _, leaked = distinct([*training, *scored])
+    fresh = {id(record) for record in unseen(scored, training)}
+    leaked = [record for record in scored if id(record) not in fresh]
     _warn_of_repeats(repeated, "training dives repeat others, and are no exemplars")
-    _warn_of_repeats(leaked, f"{options.split} dives repeat training dives or each other, which flatters the figures")
+    _warn_of_repeats(leaked, f"{options.split} dives repeat training dives, which flatters the figures")
     validation = [record for record in records if record.split == CALIBRATION_SPLIT != options.split]
     # The nearest exemplars are known only when all candidates of the number are encoded.
     every = options.exemplars == "nearest" or options.num_exemplars == "all"

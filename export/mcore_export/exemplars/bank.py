@@ -190,13 +190,12 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
 
     Args:
         options: which dives become exemplars.
-        log: gets a line for each line of the list that is left out, and for each dive that repeats another.
+        log: gets a line for each dive that repeats another, and is left out.
 
     Raises:
-        UserError: the list cannot be read, or has no dive of the split.
+        UserError: the list cannot be read, a line of it is no dive, or it has no dive of the split.
     """
-    listed = read_manifest(options.dives, lambda error: log(f"left out: {error}"))
-    records, repeated = distinct(select_split(listed, options.split))
+    records, repeated = distinct(select_split(read_manifest(options.dives), options.split))
     for record in repeated:
         log(f"left out: {record.origin}: the same dive as another: {record.path}")
     chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)

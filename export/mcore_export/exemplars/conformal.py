@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mcore.common.conformal import CALIBRATION_SPLIT, LEAST_DIVES, Calibration, calibrate
 from mcore.config import ClipConfig
-from mcore.data.leaks import distinct
+from mcore.data.leaks import unseen
 from mcore.data.manifest import Split, read_manifest
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
 from mcore_export.log import Log
@@ -43,10 +43,13 @@ def fit_intervals(
     Returns:
         By precision; empty where the list has too few validation dives.
     """
-    listed = read_manifest(dives, lambda _: None)  # bad lines were named when the exemplars were chosen
-    exemplars = [record for record in listed if record.split == split != CALIBRATION_SPLIT]
-    fresh, _ = distinct([*exemplars, *(record for record in listed if record.split == CALIBRATION_SPLIT)])
-    records = [record for record in fresh if record.split == CALIBRATION_SPLIT]  # none that an exemplar may be
+    listed = read_manifest(dives)
+    records = [record for record in listed if record.split == CALIBRATION_SPLIT]
+    if split != CALIBRATION_SPLIT:
+        held_out = unseen(records, [record for record in listed if record.split == split])
+        if repeated := len(records) - len(held_out):
+            log(f"left out of the intervals: {repeated} {CALIBRATION_SPLIT} dives that are {split} dives too")
+        records = held_out
     if split == CALIBRATION_SPLIT or len(records) < LEAST_DIVES:
         why = "they are the exemplars" if split == CALIBRATION_SPLIT else f"at least {LEAST_DIVES} are needed"
         log(f"no conformal interval: {dives.name} has {len(records)} {CALIBRATION_SPLIT} dives, and {why}")
