@@ -117,5 +117,5 @@ def test_unreadable_dives_are_counted_and_too_few_are_an_error(bundle: Path, div
 def test_mistakes_are_said(
     bundle: Path, dives: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
-    assert main([str(bundle), "--data", str(dives), *arguments]) == 2
+    assert main(["accuracy", str(bundle), "--data", str(dives), *arguments]) == 2
     assert reason in capsys.readouterr().err

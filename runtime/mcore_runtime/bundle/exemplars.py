@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.arrays import read_arrays
 from mcore.common.errors import BundleError, UserError
 
 _DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f", "names": "U"}
@@ -103,10 +103,10 @@ class ExemplarBank:
             BundleError: not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {field: file[field] for field in _DTYPES}
-                graphs_sha256 = str(file["graphs_sha256"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            file = read_arrays(path)
+            arrays = {field: file[field] for field in _DTYPES}
+            graphs_sha256 = str(file["graphs_sha256"])
+        except (OSError, ValueError, KeyError) as error:
             raise BundleError(f"{path} is not an exemplar bank ({error}); export the bundle again") from error
         arrays["tokens"] = arrays["tokens"].astype(np.float32, copy=False)
         return cls(**arrays, graphs_sha256=graphs_sha256)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from mcore.common.arrays import read_arrays
 from mcore.common.errors import UserError
 from mcore.common.files import replacing, sync_folder
 from mcore.video import SampledClip
@@ -69,20 +70,20 @@ def unpack_clip(content: bytes) -> SampledClip:
         ValueError: it is not such a file.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            width, height = arrays["source_size"].tolist()
-            return SampledClip(
-                frames=np.cumsum(arrays["frame_differences"], axis=0, dtype=np.uint8),
-                pts_seconds=arrays["pts_seconds"],
-                indices=arrays["indices"],
-                num_source_frames=int(arrays["num_source_frames"]),
-                duration_s=float(arrays["duration_s"]),
-                source_width=width,
-                source_height=height,
-                source=str(arrays["source"]),
-                reader=str(arrays["reader"]),
-            )
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(io.BytesIO(content))
+        width, height = arrays["source_size"].tolist()
+        return SampledClip(
+            frames=np.cumsum(arrays["frame_differences"], axis=0, dtype=np.uint8),
+            pts_seconds=arrays["pts_seconds"],
+            indices=arrays["indices"],
+            num_source_frames=int(arrays["num_source_frames"]),
+            duration_s=float(arrays["duration_s"]),
+            source_width=width,
+            source_height=height,
+            source=str(arrays["source"]),
+            reader=str(arrays["reader"]),
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"not the frames of a dive: {error}") from error
 
 
