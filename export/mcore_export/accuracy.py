@@ -31,7 +31,6 @@ from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
-from mcore.diving import DiveNumber
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.tables import with_interval
 from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
@@ -225,7 +224,7 @@ def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveReco
 
     exemplars = set(map(key, bank.names.tolist(), bank.dive_numbers.tolist(), bank.scores.tolist()))
     names = dive_names(records, options.data)
-    dives = ((n, key(n, DiveNumber.parse(r.dive_number).text, r.score)) for n, r in zip(names, records, strict=True))
+    dives = ((n, key(n, r.dive_number, r.score)) for n, r in zip(names, records, strict=True))
     if shared := sorted(name for name, dive in dives if dive in exemplars):
         raise UserError(
             f"{len(shared)} of these dives are exemplars of the bundle, such as {shared[0]}: that would flatter it. "

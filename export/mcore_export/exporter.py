@@ -141,7 +141,7 @@ def export_checkpoint(
     check_target(out, force=options.force)
     if options.engines is not None:
         check_engines(options.engines)
-    records = [] if bank is None else choose_exemplars(bank)
+    records = [] if bank is None else choose_exemplars(bank, log)
     if options.precision == "int8":
         check_quantisation_dives(records)
     checkpoint = read_checkpoint(checkpoint_path)

@@ -5,8 +5,9 @@ manifest = decode(BundleManifest, text, "bundle/manifest.json")
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -45,6 +46,38 @@ def convert(
         raise error(f"{what}: {refused}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as refused:
         raise error(f"{what}: {_plain(refused)}") from None
+
+
+def decode_object(text: str, what: str) -> dict[str, Any]:
+    """Read a JSON object that a person may have written: no name twice, no NaN.
+
+    Args:
+        text: the JSON document.
+        what: begins the message, such as the file's name.
+
+    Raises:
+        UserError: not JSON, not an object, nested too deeply, or a name is there twice.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
+    except (UserError, ValueError, RecursionError) as refused:
+        reason = str(refused).partition("; use sys.")[0]  # of a number with thousands of digits
+        raise UserError(f"{what}: not JSON that can be read: {reason}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{what}: expected an object in braces, got {type(value).__name__}")
+    return value
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UserError(f"the name {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise UserError(f"{name} is not a number of JSON")
 
 
 def encode(value: Any, *, indent: int | None = None) -> str:

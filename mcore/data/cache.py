@@ -181,7 +181,7 @@ def _is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
 
 def _read_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> LoadedClip | None:
     frames_path, indices_path = _cache_files(record, config, cache_dir)
-    with suppress(OSError, ValueError, EOFError):  # absent, or cut short by a full disk
+    with suppress(Exception):  # absent, cut short by a full disk, or no array at all: then it is decoded anew
         frames = np.load(frames_path, mmap_mode="r")
         indices = np.load(indices_path)
         if frames.shape == _frames_shape(config) and indices.shape == (config.num_frames,):

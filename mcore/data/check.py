@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mcore.common.errors import ClipError
+import numpy as np
+
+from mcore.common.errors import ClipError, UserError
 from mcore.config import ClipConfig
+from mcore.data.cache import LoadedClip
 from mcore.data.findings import Finding, Report
 from mcore.data.label_checks import check_labels, check_set, classify_difficulty, transition_figures
+from mcore.data.label_fit import label_transitions
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import SPLITS, DiveRecord
 from mcore.data.sources import Source
 from mcore.video import sample_clip
 from mcore.video.image_folder import image_numbers, list_images, read_image
 from mcore.video.reader import IMAGE_FOLDER_FPS
+from mcore.video.sampling import sample_indices
 
-_SMALL = ClipConfig(num_frames=4, resize_height=8, resize_width=8, crop_size=8)
-"""A video is decoded to its end whatever is kept of it."""
+_SMALL = ClipConfig(resize_height=8, resize_width=8, crop_size=8)
+"""A video is decoded to its end whatever is kept of it; the frames are sampled as the published network does."""
 
 
 def check_source(
@@ -41,7 +46,7 @@ def check_source(
     dives = source.dives
     findings = [finding for dive in dives for finding in check_labels(dive)]
     findings += check_set(dives)
-    images, image_findings = _check_all_images(dives, decode, workers, on_clip)
+    images, image_findings = _check_all_images(source, decode, workers, on_clip)
     records = [dive.record for dive in dives if dive.record is not None]
     splits: Counter[str] = Counter(record.split or "none" for record in records)
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
@@ -60,13 +65,17 @@ def check_source(
 
 
 def _check_all_images(
-    dives: Sequence[LabelledDive], decode: bool, workers: int, on_clip: Callable[[], object]
+    source: Source, decode: bool, workers: int, on_clip: Callable[[], object]
 ) -> tuple[dict[str, int], list[Finding]]:
+    dives = source.dives
     records = [dive.record for dive in dives if dive.record is not None]
     present = sum(record.path.exists() for record in records)
     figures = {"clips": len(records), "present": present, "absent": len(records) - present, "decoded": 0}
     if records and not present:
         where = str(Path(records[0].path))
+        if source.kind == "manifest":  # whose paths are its own; data sets may come without their images
+            message = f"none of {len(records)} clips is there; paths are relative to the list itself: correct them"
+            return figures, [Finding("error", "images", where, message)]
         message = "no clip is there, so images were not checked; say where they are with --frames"
         return figures, [Finding("warning", "images", where, message)]
 
@@ -94,12 +103,30 @@ def _check_images(dive: LabelledDive, *, decode: bool) -> list[Finding]:
         if not record.path.exists():
             return [Finding("error", "images", dive.name, f"no {record.path}")]
         if decode:
-            sample_clip(record.path, _SMALL, start_s=record.start_s, end_s=record.end_s)
+            return list(_check_video(dive.name, record))
     except (ClipError, OSError) as error:
         return [Finding("error", "unreadable", dive.name, str(error))]
     except Exception as error:  # one damaged file must not end the check of three thousand
         return [Finding("error", "unreadable", dive.name, f"{record.path}: {type(error).__name__}: {error}")]
     return []
+
+
+def _check_video(name: str, record: DiveRecord) -> Iterator[Finding]:
+    clip = sample_clip(record.path, _SMALL, start_s=record.start_s, end_s=record.end_s)
+    if record.num_frames not in (None, clip.num_source_frames):
+        message = f"{clip.num_source_frames} frames and {record.num_frames} in the labels"
+        yield Finding("warning", "frame-count", name, message)
+    yield from _check_fit(name, record, LoadedClip(clip.frames, clip.indices))
+
+
+def _check_fit(name: str, record: DiveRecord, clip: LoadedClip) -> Iterator[Finding]:
+    """Find transitions that training could not take."""
+    if record.transition_frames is None:
+        return
+    try:
+        label_transitions(record, clip)
+    except UserError as error:
+        yield Finding("error", "label-fit", name, str(error))
 
 
 def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Finding]:
@@ -123,6 +150,9 @@ def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Findi
         )
     if decode:
         yield from _unreadable(name, clip)
+        if clip:
+            indices = sample_indices(len(clip), _SMALL.num_frames)
+            yield from _check_fit(name, record, LoadedClip(np.empty((0, 0, 0, 3), np.uint8), indices))
 
 
 def _gaps(images: list[Path]) -> int:

@@ -25,9 +25,10 @@ from typing import Any, cast
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.common.typed_json import decode
-from mcore.data.labels import LabelledDive, transitions_of_steps
-from mcore.data.manifest import DiveRecord, Split
+from mcore.common.tables import read_text
+from mcore.common.typed_json import convert
+from mcore.data.labels import LabelledDive, rules_spelling, transitions_of_steps
+from mcore.data.manifest import MAX_BYTES, MAX_FRAMES, DiveRecord, Split, check_path, json_lines, list_folder
 from mcore.data.safe_pickle import load_pickle
 
 ANNOTATIONS = "fine-grained_annotation_aqa.pkl"
@@ -56,6 +57,11 @@ class _LabelsLine:
     frames: int
     events: tuple[tuple[int, str], ...]
     """Last frame of each step but the last one, counted from 0, with the change such as ``Inward -> 3.5 Soms.Tuck``."""
+
+    def __post_init__(self) -> None:
+        check_path(self.clip)
+        if max([self.frames, *(frame for frame, _ in self.events)]) > MAX_FRAMES:
+            raise UserError(f"a frame number above {MAX_FRAMES}")
 
 
 def is_finediving(folder: Path) -> bool:
@@ -108,12 +114,12 @@ def read_finediving_labels(path: str | Path, frames: str | Path | None = None) -
         UserError: no such file.
     """
     path = Path(path)
-    root = Path(frames) if frames is not None else path.parent
+    root = Path(frames) if frames is not None else list_folder(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text, _ = read_text(path, max_bytes=MAX_BYTES)
+    except (OSError, UserError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    return [_labels_line(text, f"line {line}", root) for line, text in enumerate(lines, start=1) if text.strip()]
+    return [_labels_line(row, f"line {line}", path, root) for line, row in json_lines(text, path)]
 
 
 def find_frames(root: Path, keys: Mapping[Any, object]) -> Path:
@@ -175,7 +181,7 @@ def _dive(key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_r
         step_frames = first_frames(labels)
         record = DiveRecord(
             path=frames_root / key[0] / str(key[1]),
-            dive_number=str(number).strip().upper(),
+            dive_number=rules_spelling(number),
             score=float(score),
             difficulty=float(difficulty),
             split=found[0] if found else None,
@@ -216,19 +222,23 @@ def _label_problem(labels: Sequence[object], splits: Sequence[Split]) -> str | N
     return f"listed {len(splits)} times in {SPLIT_FILES[splits[0]]}" if len(splits) > 1 else None
 
 
-def _labels_line(text: str, where: str, root: Path) -> LabelledDive:
+def _labels_line(values: dict[str, Any] | UserError, name: str, path: Path, root: Path) -> LabelledDive:
+    origin = f"{path}, {name}"
     try:
-        row = decode(_LabelsLine, text, where)
+        if isinstance(values, UserError):
+            raise values
+        row = convert(_LabelsLine, values, origin)
     except UserError as error:
-        return LabelledDive(where, None, problem=str(error))
+        return LabelledDive(name, None, problem=str(error))
     step_frames = tuple(frame + EVENT_OFFSET for frame, _ in row.events)
     record = DiveRecord(
         path=root / row.clip,
-        dive_number=row.dive_number,
+        dive_number=rules_spelling(row.dive_number),
         score=row.score,
         difficulty=row.difficulty,
         split=row.split,
         num_frames=row.frames,
         transition_frames=transitions_of_steps(step_frames),
+        origin=origin,
     )
     return LabelledDive(row.clip, record, step_frames, step_changes=tuple(change for _, change in row.events))

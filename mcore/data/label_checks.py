@@ -14,6 +14,7 @@ from mcore.common.errors import DiveNumberError
 from mcore.config import ClipConfig
 from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
+from mcore.data.leaks import repeats
 from mcore.data.manifest import DiveRecord
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD
@@ -72,18 +73,21 @@ def classify_difficulty(record: DiveRecord) -> DifficultyClass:
 
 def check_set(dives: Sequence[LabelledDive]) -> Iterator[Finding]:
     """Check the dives together: duplicates, and dive numbers without exemplars or partners."""
-    places: dict[tuple[object, ...], list[tuple[str, str]]] = defaultdict(list)
+    records = [(dive.name, dive.record) for dive in dives if dive.record is not None]
     numbers: dict[str, Counter[str]] = defaultdict(Counter)
-    for dive in dives:
-        if dive.record is not None:
-            key = (dive.record.path, dive.record.start_s, dive.record.end_s)
-            places[key].append((dive.name, str(dive.record.split)))
-            numbers[dive.record.dive_number][str(dive.record.split)] += 1
-    for same in places.values():
-        if len({split for _, split in same}) > 1:
-            yield Finding("error", "across-splits", same[0][0], f"is in {' and '.join(sorted({s for _, s in same}))}")
-        elif len(same) > 1:
-            yield Finding("error", "duplicate", same[0][0], f"is listed {len(same)} times")
+    for _, record in records:
+        numbers[record.dive_number][str(record.split)] += 1
+    named: set[tuple[int, str | None]] = set()
+    for position, again in repeats([record for _, record in records]):
+        (name, record), (other, repeated) = records[position], records[again]
+        if (again, record.split) in named:  # of a dive that is there ten times, nine findings are enough
+            continue
+        named.add((again, record.split))
+        if record.split != repeated.split:
+            message = f"in {record.split} is the same dive as {_where(other, repeated)} in {repeated.split}"
+            yield Finding("error", "across-splits", name, message)
+        else:
+            yield Finding("error", "duplicate", name, f"is listed again: {_where(other, repeated)}")
     for number, counts in sorted(numbers.items()):
         scored = counts["test"] + counts["val"]
         if scored and not counts["train"]:
@@ -116,6 +120,10 @@ def transition_figures(dives: Sequence[LabelledDive], config: ClipConfig = ClipC
     return figures
 
 
+def _where(name: str, record: DiveRecord) -> str:
+    return f"{name} ({record.origin})" if record.origin else name
+
+
 def _rule_book(dive: DiveNumber) -> tuple[float | None, float | None]:
     return difficulty(dive, 3), difficulty(dive, 10)
 
@@ -124,7 +132,8 @@ def _check_dive_number(name: str, record: DiveRecord) -> Iterator[Finding]:
     try:
         DiveNumber.parse(record.dive_number)
     except DiveNumberError as error:
-        yield Finding("error", "dive-number", name, str(error))
+        where = f"{record.origin}: " if record.origin else ""
+        yield Finding("error", "dive-number", name, f"{where}{error}")
 
 
 def _check_score(name: str, record: DiveRecord) -> Iterator[Finding]:

@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mcore.common.errors import DiveNumberError
 from mcore.data.manifest import DiveRecord
+from mcore.diving import DiveNumber
 
 VALIDATION_SHARE = 0.1
 """Part of the training dives that chooses checkpoints, where a data set comes without a validation split."""
@@ -44,6 +46,15 @@ class LeftOut:
     name: str
     """Name of the dive in its data set."""
     reason: str
+
+
+def rules_spelling(number: object) -> str:
+    """Spell a data set's dive number as the rules do; what is none stays, for ``mcore-data check`` to name."""
+    text = str(number)
+    try:
+        return DiveNumber.parse(text).text
+    except DiveNumberError:
+        return text.strip()
 
 
 def transitions_of_steps(step_frames: Sequence[int]) -> tuple[int, int] | None:

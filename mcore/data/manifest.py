@@ -1,17 +1,19 @@
 """Lists of labelled dives: one line for each dive, JSON lines or CSV, paths relative to the list itself.
 
 Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two
-columns, flight_frame and entry_frame), start_s, end_s.
+columns, flight_frame and entry_frame), start_s, end_s. A line is read in full or refused with the reason.
 """
 
 from __future__ import annotations
 
-import csv
+import difflib
 import json
 import math
+import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,21 @@ from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.common.splits import SPLITS as SPLITS
 from mcore.common.splits import Split as Split
-from mcore.common.typed_json import convert, decode
+from mcore.common.tables import find_columns, listed, read_number, read_table, read_text, read_whole
+from mcore.common.typed_json import convert, decode_object
+from mcore.diving import DiveNumber
 
 MANIFEST = "manifest.jsonl"
 """Name of the list in the folder of a data set."""
+MAX_BYTES = 200_000_000
+"""Size of a list; a line has some 150 bytes."""
+MAX_FRAMES = 100_000_000
+"""Frames of a file: years of video."""
+_MAX_NAME_BYTES = 255
+"""Of a file, on the file systems in use."""
+_MAX_PATH_BYTES = 4095
+_NOTE = "note"
+"""Beginning of the names of columns that are the user's own."""
 _EXPECTED = (
     "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
     "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s and end_s"
@@ -36,7 +49,7 @@ class DiveRecord:
     path: Path
     """Video file or folder of images."""
     dive_number: str
-    """Dive number of the diving rules, such as ``407C``."""
+    """Dive number of the diving rules, such as ``407C``, in the spelling of ``DiveNumber.text``."""
     score: float
     """Points: difficulty x sum of the counted awards."""
     difficulty: float | None = None
@@ -51,26 +64,74 @@ class DiveRecord:
     """Clip start in the file, seconds of presentation time; None: the file's first frame."""
     end_s: float | None = None
     """Clip end (exclusive) in the file, seconds; None: the file's end."""
+    origin: str = field(default="", compare=False)
+    """Where it is listed, such as ``dives.csv, line 7``, for messages; empty: nowhere."""
 
 
-def read_manifest(path: str | Path) -> list[DiveRecord]:
+@dataclass(frozen=True)
+class _Line:
+    """A line of a list, with the types that JSON gives it."""
+
+    path: str
+    dive_number: str
+    score: float
+    difficulty: float | None = None
+    split: Split | None = None
+    num_frames: int | None = None
+    transition_frames: tuple[int, int] | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("score", "difficulty", "start_s", "end_s"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UserError(f"the {name} is {value}; give a finite number")
+        for frame in (self.num_frames, *(self.transition_frames or ())):
+            if frame is not None and abs(frame) > MAX_FRAMES:
+                raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")
+        if self.end_s is not None and self.end_s <= (self.start_s or 0):
+            raise UserError(f"the clip ends at {self.end_s:g} s and begins at {self.start_s or 0:g} s")
+        check_path(self.path)
+
+
+_READ_CELL: Mapping[str, Callable[[str, str], Any]] = {
+    "path": lambda text, _: text,
+    "dive_number": lambda text, _: text,
+    "score": read_number,
+    "difficulty": read_number,
+    "split": lambda text, _: text.casefold(),
+    "num_frames": read_whole,
+    "flight_frame": read_whole,
+    "entry_frame": read_whole,
+    "start_s": read_number,
+    "end_s": read_number,
+}
+_COLUMNS = {name: (name.replace("_", ""),) for name in _READ_CELL}
+_REQUIRED = ("path", "dive_number", "score")
+
+
+def read_manifest(path: str | Path, on_bad_line: Callable[[UserError], object] | None = None) -> list[DiveRecord]:
     """Read a list of dives.
 
     Args:
         path: a ``.jsonl`` or ``.csv`` file.
+        on_bad_line: called with what is wrong with a line, and the others are read; None: bad lines are an error.
 
     Returns:
         The dives in the file's order, their paths resolved against the file's folder.
 
     Raises:
-        UserError: no such file, another ending, or a line that is not a dive (named by its number).
+        UserError: no such file, another ending, no dives, or lines that are not dives: all of them are named.
     """
-    path = Path(path)
-    records = []
-    for _, found in scan_manifest(path):
-        if isinstance(found, UserError):
-            raise found
-        records.append(found)
+    found = [each for _, each in scan_manifest(path)]
+    records = [each for each in found if isinstance(each, DiveRecord)]
+    faults = [each for each in found if isinstance(each, UserError)]
+    if faults and (on_bad_line is None or not records):
+        count = f"{len(faults)} lines of {path} are no dives:\n  " if len(faults) > 1 else ""
+        raise UserError(f"{count}{listed([str(fault) for fault in faults])}; {_EXPECTED}")
+    for fault in faults:
+        on_bad_line(fault)  # type: ignore[misc]  # faults without it are an error
     if not records:
         raise UserError(f"{path} lists no dives")
     return records
@@ -83,10 +144,10 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
         path: a ``.jsonl`` or ``.csv`` file.
 
     Yields:
-        The number of a line with its dive, or with what is wrong with it.
+        The number of a line with its dive, or with what is wrong with it, which names the list and the line.
 
     Raises:
-        UserError: no such file, or another ending.
+        UserError: no such file, another ending, not text, or columns that are missing, double or unknown.
     """
     path = Path(path)
     if path.is_dir():
@@ -95,18 +156,41 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
         raise UserError(f"no list of dives at {path}; make one with: mcore-data render --out {path.parent}")
     if path.suffix not in (".jsonl", ".csv"):
         raise UserError(f"{path}: a list of dives ends in .jsonl or .csv, got {path.suffix or 'no ending'!r}")
-    rows: Iterator[tuple[int, str | Mapping[str, Any]]]
-    rows = _jsonl_rows(path) if path.suffix == ".jsonl" else _csv_rows(path)
+    folder = list_folder(path)
     try:
-        for line, row in rows:
-            yield line, _record_or_error(row, path, line)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error})") from error
+        text, _ = read_text(path, max_bytes=MAX_BYTES)
+        rows = list(json_lines(text, path) if path.suffix == ".jsonl" else _csv_rows(text))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    for line, row in rows:
+        origin = f"{path}, line {line}"
+        try:
+            yield line, _record(row, folder, origin)
+        except UserError as error:
+            said = str(error)
+            yield line, UserError(said if said.startswith(origin) else f"{origin}: {said}")
+
+
+def list_folder(path: Path) -> Path:
+    """The folder that a list's paths are relative to: that of the file itself, wherever links to it lie."""
+    # A link to a folder on the way there keeps its name: only the list's own links are followed.
+    return path.resolve().parent if path.is_symlink() else path.parent
+
+
+def json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any] | UserError]]:
+    """Read JSON lines; the number of each that is not empty, with its object, or with what is wrong with it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # splitlines() would split within texts
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield number, decode_object(line, f"{path}, line {number}")
+            except UserError as error:
+                yield number, error
 
 
 def write_manifest(path: str | Path, records: Iterable[DiveRecord]) -> None:
     """Write dives as JSON lines, atomically, with paths relative to the list where they lie below it."""
-    folder = Path(path).parent
+    folder = Path(path).parent  # a link there is replaced by the list
     write_text(path, "".join(json.dumps(_row(record, folder)) + "\n" for record in records))
 
 
@@ -125,40 +209,85 @@ def select_split(records: Iterable[DiveRecord], split: Split) -> list[DiveRecord
 
 
 def _row(record: DiveRecord, folder: Path) -> dict[str, Any]:
-    row = {name: value for name, value in vars(record).items() if value is not None}
+    row = {name: value for name, value in vars(record).items() if value is not None and name != "origin"}
     resolved, base = record.path.resolve(), folder.resolve()
     row["path"] = str(resolved.relative_to(base)) if resolved.is_relative_to(base) else str(resolved)
     return row
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8") as file:
-        for line, text in enumerate(file, start=1):
-            if text.strip():
-                yield line, text
+def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | UserError]]:
+    table = read_table(text)
+    if table is None:
+        return
+    columns, unknown = find_columns(table, _COLUMNS, _REQUIRED)
+    _refuse_unknown(unknown, list(_READ_CELL), f"line {table.header_line}: the column")
+    for line, cells in table.rows:
+        yield line, cells if isinstance(cells, UserError) else _csv_values(columns, cells)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a byte order mark
-        reader = csv.DictReader(file)
-        for row in reader:
-            values: dict[str, Any] = {k: v for k, v in row.items() if k is not None and v not in (None, "")}
-            flight, entry = values.pop("flight_frame", None), values.pop("entry_frame", None)
-            if flight is not None or entry is not None:
-                values["transition_frames"] = (flight, entry)
-            yield reader.line_num, values
-
-
-def _record_or_error(row: str | Mapping[str, Any], path: Path, line: int) -> DiveRecord | UserError:
-    where = f"{path}, line {line}"
+def _csv_values(columns: Mapping[str, int], cells: Sequence[str]) -> dict[str, Any] | UserError:
+    """Give a row's cells the types of JSON; empty cells are not given."""
     try:
-        values = decode(dict[str, Any], row, where) if isinstance(row, str) else row
-        record = convert(DiveRecord, values, where, strict=False)  # CSV holds text only
+        return _typed_cells(columns, cells)
     except UserError as error:
-        return UserError(f"{error}; {_EXPECTED}")
-    if not math.isfinite(record.score):
-        return UserError(f"{where}: the score is {record.score}; give points")
-    return replace(record, path=path.parent / record.path)
+        return error
+
+
+def _typed_cells(columns: Mapping[str, int], cells: Sequence[str]) -> dict[str, Any]:
+    texts = {name: text for name, index in columns.items() if (text := cells[index])}
+    values = {name: _READ_CELL[name](text, name) for name, text in texts.items()}
+    flight, entry = values.pop("flight_frame", None), values.pop("entry_frame", None)
+    if (flight is None) != (entry is None):
+        raise UserError(f"flight_frame is {flight} and entry_frame is {entry}; give both or neither")
+    return values if flight is None else {**values, "transition_frames": (flight, entry)}
+
+
+def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str) -> None:
+    """Refuse what could be a column with its name misspelt; a dive without it may be another dive."""
+    for name in names:
+        if name.casefold().startswith(_NOTE):
+            continue
+        key = name.casefold()[:_MAX_NAME_BYTES]
+        near = [each for each in known if key and each.startswith(key)] or difflib.get_close_matches(key, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(
+            f"{what} {key!r} means nothing here{hint} Allowed: {', '.join(known)}, and your own that begin with "
+            f"{_NOTE!r}"
+        )
+
+
+def _record(row: dict[str, Any] | UserError, folder: Path, origin: str) -> DiveRecord:
+    if isinstance(row, UserError):
+        raise row
+    known = [each.name for each in fields(_Line)]
+    _refuse_unknown([name for name in row if name not in known], known, "the name")
+    noted = {name: _whole_floats(value) if name in _WHOLE else value for name, value in row.items() if name in known}
+    line = convert(_Line, noted, origin)
+    number = DiveNumber.parse(line.dive_number).text
+    return DiveRecord(**vars(line) | {"path": folder / line.path, "dive_number": number, "origin": origin})
+
+
+_WHOLE = ("num_frames", "transition_frames")
+
+
+def _whole_floats(value: Any) -> Any:
+    """Take 17.0 for 17, as it is written where a column has gaps; other values stay, to be refused."""
+    if isinstance(value, list):
+        return [_whole_floats(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def check_path(text: str) -> None:
+    """Refuse what no file on this system is named, before it is looked for."""
+    if not text.strip():
+        raise UserError("the path is empty")
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise UserError(f"the path {text[:80]!r} holds control characters")
+    if "\\" in text and os.sep != "\\":
+        raise UserError(f"the path {text[:80]!r} has backslashes; write it with / and relative to the list")
+    sizes = [len(os.fsencode(name)) for name in text.split("/")]
+    if max(sizes) > _MAX_NAME_BYTES or sum(sizes) + len(sizes) > _MAX_PATH_BYTES:
+        raise UserError(f"the path {text[:40]!r}... is too long for a file: {sum(sizes)} bytes")
 
 
 def dive_names(records: Sequence[DiveRecord], listing: Path) -> list[str]:
@@ -175,7 +304,7 @@ def dive_names(records: Sequence[DiveRecord], listing: Path) -> list[str]:
     seen: Counter[str] = Counter()
     names = []
     for record in records:
-        name = _name(record, listing.parent.resolve())
+        name = _name(record, list_folder(listing).resolve())
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
     return names

@@ -9,7 +9,7 @@
 Confirmed on the published pickles: the fields compose CoRe's dive number for all 1,412 dives (rotation 0 back, 1
 forward, 2 inward, 3 reverse; position 0 free, 1 pike, 2 tuck; half somersaults, half twists), so both files read
 alike. 27 of them have no half somersault (``300B`` at 1.9 is probably a 301B) and 4 more are untwisted in the free
-position; they stay as published, and ``mcore-data check`` names them.
+position; they stay as published: ``mcore-data check`` names them, and ``convert`` leaves them out.
 
 A dive is the images [start_frame, end_frame) of a video's sorted images, from 0: CoRe's loader counts so, and 973
 of the 1,369 dives that FineDiving took over have exactly end_frame - start_frame images there. Transitions are not
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
-from mcore.data.labels import LabelledDive
+from mcore.data.labels import LabelledDive, rules_spelling
 from mcore.data.manifest import DiveRecord, Split
 from mcore.data.safe_pickle import load_pickle
 from mcore.video.reader import IMAGE_FOLDER_FPS
@@ -129,7 +129,7 @@ def _dive(key: Any, fields: Mapping[str, Any] | None, splits: Sequence[Split], f
         number = fields["dive_number"] if "dive_number" in fields else compose_dive_number(fields)
         record = DiveRecord(
             path=frames_root / f"{key[0]:02d}",
-            dive_number=str(number).strip().upper(),
+            dive_number=rules_spelling(number),
             score=float(fields["final_score"]),
             difficulty=float(fields["difficulty"]),
             split=splits[0] if splits else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -10,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mcore.common.errors import UserError
+from mcore.common.errors import DiveNumberError, UserError
+from mcore.common.tables import read_text
 from mcore.data.finediving import is_finediving, read_finediving, read_finediving_labels
 from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
-from mcore.data.manifest import MANIFEST, DiveRecord, scan_manifest
+from mcore.data.manifest import MANIFEST, MAX_BYTES, DiveRecord, json_lines, list_folder, scan_manifest
 from mcore.data.mtl_aqa import is_mtl_aqa, read_mtl_aqa
+from mcore.diving import DiveNumber
 
 Kind = Literal["manifest", "finediving", "finediving-labels", "mtl-aqa"]
 
@@ -61,8 +62,8 @@ def usable_records(
 ) -> tuple[list[DiveRecord], list[LeftOut]]:
     """Choose what training and evaluation can use, and a validation split where there is none.
 
-    Test dives always stay, so that figures are about the whole split; training and validation dives without
-    transitions go where others have them, because training refuses them.
+    Test dives with a dive number stay, so that figures are about the whole split; training and validation dives
+    without transitions go where others have them, because training refuses them.
 
     Args:
         dives: of a data set.
@@ -84,6 +85,10 @@ def _reason_to_leave_out(dive: LabelledDive, labelled: bool) -> str | None:
     record = dive.record
     if record is None:
         return dive.problem or "labels cannot be read"
+    try:
+        DiveNumber.parse(record.dive_number)
+    except DiveNumberError as error:
+        return str(error) if not record.origin else f"{record.origin}: {error}"
     if not math.isfinite(record.score):
         return f"a score of {record.score}"
     if labelled and record.split != "test" and record.transition_frames is None:
@@ -112,16 +117,14 @@ def _kind(path: Path) -> Kind:
 def _has_events(path: Path) -> bool:
     """Return whether the first line that is JSON is one of FineDiving's labels."""
     try:
-        with path.open(encoding="utf-8") as file:
-            for text in file:
-                try:
-                    row = json.loads(text)
-                except json.JSONDecodeError:
-                    continue
-                return isinstance(row, dict) and "clip" in row and "events" in row
-    except (OSError, UnicodeDecodeError) as error:
+        text, _ = read_text(path, max_bytes=MAX_BYTES)
+    except UserError as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    return False
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    rows = (row for _, row in json_lines(text, path) if isinstance(row, dict))
+    first = next(rows, {})
+    return "clip" in first and "events" in first
 
 
 def _manifest_dives(path: Path) -> list[LabelledDive]:
@@ -131,7 +134,7 @@ def _manifest_dives(path: Path) -> list[LabelledDive]:
             dives.append(LabelledDive(f"line {line}", None, problem=str(found)))
         else:
             window = "" if found.start_s is None and found.end_s is None else f" {found.start_s}-{found.end_s} s"
-            base = path.parent
+            base = list_folder(path)
             name = str(found.path.relative_to(base) if found.path.is_relative_to(base) else found.path) + window
             dives.append(LabelledDive(name, found, found.transition_frames))
     return dives

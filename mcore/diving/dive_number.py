@@ -60,7 +60,7 @@ class DiveNumber:
 
     @classmethod
     def parse(cls, text: str) -> DiveNumber:
-        """Read a dive number, in either case, with spaces around it.
+        """Read a dive number, in either case, with spaces around and within it.
 
         Args:
             text: such as ``407C``, ``5253b`` or ``6243D``.
@@ -68,7 +68,7 @@ class DiveNumber:
         Raises:
             DiveNumberError: not a dive number of the rules.
         """
-        clean = text.strip().upper()
+        clean = "".join(text.split()).upper()
         if match := _PLAIN.fullmatch(clean):
             group, flying, somersaults, position = match.groups()
             numbers = (int(group), int(group), int(somersaults), 0)
@@ -80,7 +80,7 @@ class DiveNumber:
             flying, numbers = "0", (6, int(direction), int(somersaults), int(twists or 0))
         else:
             raise DiveNumberError(
-                f"{text!r} is not a dive number. Allowed: three or four digits (group, flying or direction, half "
+                f"{text[:40]!r} is not a dive number. Allowed: three or four digits (group, flying or direction, half "
                 "somersaults, half twists) and a position A, B, C or D, such as 107B, 407C, 5253B or 6243D"
             )
         dive = cls(*numbers, cast("Position", position), flying == "1")

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.data.cache import LoadedClip, load_clip
+from mcore.data.cache import load_clip
+from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord
-from mcore.video import crop, sampled_transitions
+from mcore.video import crop
 
 # Shapes: N clips, T frames, c crop size.
 
@@ -78,24 +78,6 @@ def normalise(frames: Tensor, config: ClipConfig) -> Tensor:
     x = frames.to(torch.float32).div_(255)
     x = x.sub_(x.new_tensor(config.mean)).div_(x.new_tensor(config.std))
     return x.permute(0, 4, 1, 2, 3)  # (N, 3, T, c, c)
-
-
-def label_transitions(record: DiveRecord, clip: LoadedClip) -> tuple[int, int]:
-    """True transitions of a dive on its sampled frames.
-
-    Raises:
-        UserError: not labelled, or so close to each other or the ends that a stage has no sampled frame.
-    """
-    if record.transition_frames is None:
-        raise UserError(f"{record.path} has no transition_frames")
-    first, second = sampled_transitions(record.transition_frames, clip.indices)
-    num_frames = len(clip.indices)
-    if not 0 < first < second < num_frames:
-        raise UserError(
-            f"{record.path}: transition_frames {record.transition_frames} become {first} and {second} "
-            f"of {num_frames} sampled frames, which leaves a stage empty: check the labels, or sample more"
-        )
-    return first, second
 
 
 def ignore_interrupts(worker: int) -> None:

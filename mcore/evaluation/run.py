@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig, Decoding
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
+from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
@@ -81,12 +83,17 @@ def _trained_decoding(checkpoint: Checkpoint) -> Decoding:
 def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, int]:
     """Training dives, and a plan of the dives to score, then of the validation dives; the first are so many."""
     records = read_manifest(options.data)
-    training = select_split(records, "train")
+    training, repeated = distinct(select_split(records, "train"))
+    scored = select_split(records, options.split)
+    fresh = {id(record) for record in unseen(scored, training)}
+    leaked = [record for record in scored if id(record) not in fresh]
+    _warn_of_repeats(repeated, "training dives repeat others, and are no exemplars")
+    _warn_of_repeats(leaked, f"{options.split} dives repeat training dives, which flatters the figures")
     validation = [record for record in records if record.split == CONFORMAL_SPLIT != options.split]
     # The nearest exemplars are known only when all candidates of the number are encoded.
     every = options.exemplars == "nearest" or options.num_exemplars == "all"
     plan = plan_scoring(
-        [*select_split(records, options.split), *validation],
+        [*scored, *validation],
         training,
         num_exemplars=None if every else _count(options),
         seed=options.seed,
@@ -96,6 +103,12 @@ def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, in
     if not num_dives:
         raise UserError(f"none of {len(plan.skipped)} {options.split} dives has an exemplar of its number")
     return training, plan, num_dives
+
+
+def _warn_of_repeats(dives: list[DiveRecord], what: str) -> None:
+    if dives:
+        where = dives[0].origin or dives[0].path
+        print(f"warning: {len(dives)} {what}, such as {where}; mcore-data check names them", file=sys.stderr)
 
 
 def _count(options: EvaluationOptions) -> int | None:

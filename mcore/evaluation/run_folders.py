@@ -29,8 +29,8 @@ _EVALUATION_SETTINGS = (
     "decoding",
     "seed",
 )
-_NOT_SETTINGS = ("data.manifest", "data.manifest_relative")
-"""The list's path differs between machines; ``data.sha256`` says which list it is."""
+_NOT_SETTINGS = ("data.manifest", "data.manifest_relative", "data.train_sha256")
+"""The list's path differs between machines; ``data.sha256`` says which list it is, and all that is in it."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
 from mcore.data.exemplars import RandomStream, by_dive_number
+from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
-from mcore.evaluation.clips import ignore_interrupts, label_transitions
+from mcore.evaluation.clips import ignore_interrupts
 from mcore.video import crop
 
 # Shapes: B pairs, T frames, c crop size.

@@ -19,7 +19,8 @@ from mcore.common.files import write_text
 from mcore.common.signals import stop_on_signal
 from mcore.config import to_dict
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
-from mcore.data.manifest import read_manifest, select_split
+from mcore.data.label_fit import check_labels_fit
+from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
 from mcore.devices.distributed import SINGLE_PROCESS, Processes, joined_processes
@@ -119,12 +120,7 @@ def prepare(
     """
     turn_malloc_trimming_off()
     trainer, start_weights = processes.agree(lambda: _make_trainer(options, checkpoint, processes, device))
-    cache_dir = trainer.data.cache_dir
-    if cache_dir is not None:
-        records, clip = [*trainer.data.train, *trainer.data.val], trainer.model.config.clip
-        processes.agree(
-            lambda: decode_missing(records, clip, cache_dir, trainer.workers) if processes.is_first else None
-        )
+    processes.agree(lambda: _check_clips(trainer) if processes.is_first else None)
     if checkpoint is not None:
         trainer.resume(checkpoint)
     else:
@@ -135,6 +131,15 @@ def prepare(
         config = {"model": to_dict(trainer.model.config), **trainer.describe()}
         write_text(options.out / CONFIG, json.dumps(config, indent=2) + "\n")
     return trainer
+
+
+def _check_clips(trainer: Trainer) -> None:
+    """Decode what is missing, and compare the labels with the clips, before the first step."""
+    data, clip = trainer.data, trainer.model.config.clip
+    records = [*data.train, *data.val]
+    if data.cache_dir is not None:
+        decode_missing(records, clip, data.cache_dir, trainer.workers)
+    check_labels_fit(records, clip, data.cache_dir, trainer.workers)
 
 
 def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -184,7 +189,8 @@ def _make_trainer(
     data = _load_data(options)
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
-        _check_same_data(options, data, checkpoint)
+        if processes.is_first:
+            _check_same_data(options, data, checkpoint)
     options.compute.check(options.training, processes.world_size, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
@@ -208,13 +214,15 @@ def _make_trainer(
 def _load_data(options: TrainingOptions) -> TrainingData:
     records = read_manifest(options.data)
     manifest = options.data.resolve()
+    train = select_split(records, "train")
     return TrainingData(
-        train=select_split(records, "train"),
+        train=train,
         val=select_split(records, "val"),
         source={
             "manifest": str(manifest),
             "manifest_relative": os.path.relpath(manifest, options.out.resolve()),
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+            "train_sha256": _digest(train, list_folder(options.data)),
         },
         cache_dir=cache_folder(options.data, options.cache, options.no_cache),
     )
@@ -247,13 +255,38 @@ def _check_same_recipe(options: TrainingOptions, checkpoint: Checkpoint) -> None
             )
 
 
-def _check_same_data(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint) -> None:
-    kept = checkpoint.extra.get("data", {})
-    if kept.get("sha256") != data.source["sha256"]:
-        raise UserError(
-            f"{options.data} is not the list of dives this run began with ({kept.get('manifest')}, "
-            f"sha256 {str(kept.get('sha256'))[:12]}; given {data.source['sha256'][:12]})"
+def _digest(records: Sequence[DiveRecord], folder: Path) -> str:
+    """Fingerprint of all that training takes from its dives, in their order; the same wherever the folder lies."""
+    rows = [
+        (
+            os.path.relpath(record.path, folder),
+            record.dive_number,
+            record.score,
+            record.transition_frames,
+            record.start_s,
+            record.end_s,
         )
+        for record in records
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _check_same_data(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint) -> None:
+    """A run goes on with the dives that it began with; what else the list holds may be mended."""
+    kept = checkpoint.extra.get("data", {})
+    if kept.get("sha256") == data.source["sha256"]:
+        return
+    if kept.get("train_sha256") != data.source["train_sha256"]:  # checkpoints of before have none
+        raise UserError(
+            f"{options.data} is not the list of dives this run began with, and its training dives are not shown to be "
+            f"the same ({kept.get('manifest')}, sha256 {str(kept.get('sha256'))[:12]}; given "
+            f"{data.source['sha256'][:12]}); give that list back, or start a new run in another --out"
+        )
+    print(
+        f"{options.data} has changed since this run began; its training dives are the same, so the run goes on. "
+        "Where validation dives changed, earlier epochs were measured on the old ones",
+        file=sys.stderr,
+    )
 
 
 def _clear(run_dir: Path) -> None:

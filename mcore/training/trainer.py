@@ -54,7 +54,8 @@ class TrainingData:
     val: list[DiveRecord]
     """Dives that choose the best checkpoint."""
     source: dict[str, str]
-    """``manifest`` (absolute path), ``manifest_relative`` (from the run's folder), ``sha256``."""
+    """``manifest`` (absolute path), ``manifest_relative`` (from the run's folder), ``sha256`` of the list, and
+    ``train_sha256`` of what training takes from it."""
     cache_dir: Path | None
     """Folder of decoded clips; None decodes every time."""
 

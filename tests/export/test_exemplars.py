@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,30 @@ def test_unreadable_training_dives_are_named_and_left_out(
     assert record.count == 3
 
 
+def test_repeats_of_a_dive_are_no_further_exemplars(
+    bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = json.loads(dives.read_text().splitlines()[1])
+    video = dives.parent / row.pop("path")
+    shutil.copy(video, tmp_path / "copy.mp4")
+    (tmp_path / "link.mp4").symlink_to(video)
+    other = json.loads(dives.read_text().splitlines()[2])
+    windows: list[dict[str, object]] = [
+        {"path": str(video), "dive_number": "107b "},
+        {"path": "copy.mp4"},
+        {"path": "link.mp4"},
+        {"path": str(video), "start_s": 0.04},
+        {"path": str(dives.parent / other["path"])},
+    ]
+    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(row | window) for window in windows))
+    argv = ["exemplars", str(bundle), "--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "new")]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert out.count("the same dive as another") == 3
+    assert f"left out: {tmp_path / 'list.jsonl'}, line 2: " in out
+    assert Bundle.open(tmp_path / "new").load_exemplars().counts() == {"107B": 2}
+
+
 def test_an_impossible_number_among_validation_dives_is_said_before_the_work(
     bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +135,7 @@ def test_an_impossible_number_among_validation_dives_is_said_before_the_work(
         main(["exemplars", str(bundle), "--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "new")]) == 2
     )
     captured = capsys.readouterr()
-    assert "banana" in captured.err
+    assert f"{tmp_path / 'list.jsonl'}, line 2: 'banana' is not a dive number" in captured.err
     assert captured.out == ""
 
 

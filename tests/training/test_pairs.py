@@ -12,8 +12,9 @@ import torch
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
+from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
-from mcore.evaluation.clips import ClipDataset, clip_loader, label_transitions, normalise
+from mcore.evaluation.clips import ClipDataset, clip_loader, normalise
 from mcore.training.pairs import EpochBatches, PairDataset, augment, pair_loader
 from mcore.video import read_clip, sample_clip
 from tests.fake_dives import CLIP

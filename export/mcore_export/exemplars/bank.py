@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import ClipError, UserError
 from mcore.config import ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
+from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
-from mcore.diving import DiveNumber
 from mcore.video import crop, normalise, sample_clip
 from mcore_export.exemplars.conformal import fit_intervals
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
@@ -75,7 +74,7 @@ def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: 
     """
     bundle = Bundle.open(bundle_path)
     check_target(out, force=force)
-    records = choose_exemplars(options)
+    records = choose_exemplars(options, log)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
         (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
@@ -124,7 +123,7 @@ def write_banks(
         bank = banks[name] = ExemplarBank(
             tokens=np.stack(tokens[name]),
             scores=np.array([record.score for record in kept], np.float64),
-            dive_numbers=np.array([DiveNumber.parse(record.dive_number).text for record in kept]),
+            dive_numbers=np.array([record.dive_number for record in kept]),
             difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
             names=np.array(names),
             graphs_sha256=graphs.digest(),
@@ -186,17 +185,18 @@ def _moments(
     return draw_moments(clip, transitions, model.tokens_per_stage)
 
 
-def choose_exemplars(options: BankOptions) -> list[DiveRecord]:
+def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[DiveRecord]:
     """Choose exemplars as ``mcore.evaluate --exemplars shared`` does; cheap, so do it before exporting.
 
+    Args:
+        options: which dives become exemplars.
+        log: gets a line for each dive that repeats another, and is left out.
+
     Raises:
-        UserError: the list cannot be read, has no dive of the split, or one with an impossible dive number.
+        UserError: the list cannot be read, a line of it is no dive, or it has no dive of the split.
     """
-    everything = read_manifest(options.dives)
-    for record in everything:
-        if record.split == CONFORMAL_SPLIT:
-            DiveNumber.parse(record.dive_number)  # or else the work would be lost at its end
-    records = select_split(everything, options.split)
-    numbers = [DiveNumber.parse(record.dive_number).text for record in records]
-    chosen = shared_exemplars(numbers, options.per_number, options.seed)
+    records, repeated = distinct(select_split(read_manifest(options.dives), options.split))
+    for record in repeated:
+        log(f"left out: {record.origin}: the same dive as another: {record.path}")
+    chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]

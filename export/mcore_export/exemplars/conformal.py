@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.config import ClipConfig
+from mcore.data.leaks import unseen
 from mcore.data.manifest import Split, read_manifest
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
 from mcore_export.log import Log
@@ -42,7 +43,13 @@ def fit_intervals(
     Returns:
         By precision; empty where the list has too few validation dives.
     """
-    records = [record for record in read_manifest(dives) if record.split == CONFORMAL_SPLIT]
+    listed = read_manifest(dives)
+    records = [record for record in listed if record.split == CONFORMAL_SPLIT]
+    if split != CONFORMAL_SPLIT:
+        held_out = unseen(records, [record for record in listed if record.split == split])
+        if repeated := len(records) - len(held_out):
+            log(f"left out of the intervals: {repeated} {CONFORMAL_SPLIT} dives that are {split} dives too")
+        records = held_out
     if split == CONFORMAL_SPLIT or len(records) < MIN_DIVES:
         why = "they are the exemplars" if split == CONFORMAL_SPLIT else f"at least {MIN_DIVES} are needed"
         log(f"no conformal interval: {dives.name} has {len(records)} {CONFORMAL_SPLIT} dives, and {why}")

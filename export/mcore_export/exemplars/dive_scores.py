@@ -17,7 +17,6 @@ from rich.progress import track
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
-from mcore.diving import DiveNumber
 from mcore.video import read_clip
 from mcore_export.log import Log
 from mcore_runtime.backends import Backend, BackendError
@@ -85,10 +84,9 @@ def score_same_and_other_numbers(
         except ClipError as error:
             log(f"left out: {error}")
             continue
-        number = DiveNumber.parse(record.dive_number).text
         for name, backend in backends.items():
             bank = banks[name]
-            is_same = bank.dive_numbers == number  # (E,)
+            is_same = bank.dive_numbers == record.dive_number  # (E,)
             both = [(is_same, scores[name].same_number)]
             if others_too:
                 both.append((~is_same, scores[name].other_numbers))

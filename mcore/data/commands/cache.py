@@ -16,6 +16,7 @@ from mcore.config import NETWORKS, ClipConfig, PresetName, from_dict, to_dict
 from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
 from mcore.data.commands import MAX_SHOWN, print_left_out
 from mcore.data.labels import LeftOut
+from mcore.data.manifest import MANIFEST, list_folder
 from mcore.data.sources import Source, read_source
 
 _SIZES = ("resize_height", "resize_width")
@@ -86,8 +87,7 @@ def _default_folder(source: Source) -> Path:
             f"{source.path} is not a list of dives, so training does not know where its clips are: give --out, and "
             "the same folder to training as --cache"
         )
-    folder = source.path if source.path.is_dir() else source.path.parent
-    return folder / CACHE
+    return list_folder(source.path / MANIFEST if source.path.is_dir() else source.path) / CACHE
 
 
 def _print_report(report: CacheReport, config: ClipConfig, out: Path, workers: int) -> None:

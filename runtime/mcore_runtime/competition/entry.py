@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 
 from mcore.common.errors import UserError
+from mcore.common.tables import read_number
 from mcore.diving import DiveNumber, difficulty
 from mcore.diving.difficulty import HeightM
 
@@ -18,6 +19,10 @@ _TABLES: tuple[HeightM, ...] = get_args(HeightM)
 _MIN_DIFFICULTY, _MAX_DIFFICULTY = 0.9, 6.0
 """No dive lies outside: the tables' easiest is 1.2, the hardest in competition are below 5."""
 _MAX_LETTERS = 80
+_JOINERS = "\u200c\u200d"
+_VIRAMA = 9
+"""Canonical combining class of the signs that join consonants."""
+_ARABIC_VOWELS = "".join(map(chr, range(0x064B, 0x0660)))
 
 
 class EntryState(str, Enum):
@@ -52,19 +57,35 @@ class Entry:
 
 
 def clean_text(text: str, name: str, *, required: bool = False) -> str:
-    """Tidy a name: no control characters, single spaces.
+    """Tidy a name: letters composed (Unicode NFC), no control characters, single spaces.
 
     Raises:
         UserError: empty though ``required``, or longer than any name.
     """
+    composed = unicodedata.normalize("NFC", text)
     # Control characters and the marks that turn the direction of writing could make one name look like another.
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
-    words = " ".join(kept.split())
+    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in composed)
+    shown = (c for i, c in enumerate(spaced) if unicodedata.category(c) != "Cf" or _joins(spaced, i))
+    words = " ".join("".join(shown).split())
     if required and not words:
         raise UserError(f"{name} is empty")
     if len(words) > _MAX_LETTERS:
         raise UserError(f"{name} has {len(words)} letters; at most {_MAX_LETTERS}")
     return words
+
+
+def _joins(text: str, index: int) -> bool:
+    """Say whether a joiner is a part of the spelling: beside a virama (Indic scripts), or between Arabic letters.
+
+    Anywhere else it is invisible (RFC 5892, appendix A), and would make two names of one.
+    """
+    if text[index] not in _JOINERS:
+        return False
+    before, after = text[:index][-1:], text[index + 1 :][:1]
+    if _VIRAMA in (unicodedata.combining(before or " "), unicodedata.combining(after or " ")):
+        return True
+    vowels_skipped = text[:index].rstrip(_ARABIC_VOWELS)[-1:]
+    return all(unicodedata.bidirectional(c or " ") == "AL" for c in (vowels_skipped, after))
 
 
 def clean_number(text: str | None) -> str | None:
@@ -73,8 +94,7 @@ def clean_number(text: str | None) -> str | None:
     Raises:
         DiveNumberError: not a dive number.
     """
-    letters = "".join((text or "").split())
-    return DiveNumber.parse(letters).text if letters else None
+    return DiveNumber.parse(text).text if text and text.strip() else None
 
 
 def clean_difficulty(value: str | float | None) -> float | None:
@@ -86,8 +106,8 @@ def clean_difficulty(value: str | float | None) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        number = float(value.replace(",", ".")) if isinstance(value, str) else float(value)
-    except ValueError:
+        number = read_number(value.strip(), "difficulty") if isinstance(value, str) else float(value)
+    except UserError:
         number = math.nan
     if not _MIN_DIFFICULTY <= number <= _MAX_DIFFICULTY:
         raise UserError(

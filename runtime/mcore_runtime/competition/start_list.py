@@ -6,15 +6,13 @@ mark, decimal commas, empty lines. ``python -m mcore_runtime.competition`` print
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
+from mcore.common.tables import Table, find_columns, listed, read_table, read_text, read_whole
 from mcore_runtime.competition.entry import (
     Entry,
     clean_difficulty,
@@ -40,8 +38,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _REQUIRED = ("athlete", "dive_number")
 _MAX_BYTES = 2_000_000
-_MAX_NAMED = 20
-"""Bad lines that an error names; it says how many more there are."""
+_MAX_ORDER = 100_000
 _HELP = "Print a template with: python -m mcore_runtime.competition"
 
 
@@ -67,14 +64,10 @@ def read_start_list(path: str | Path) -> StartList:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        text, warnings = read_text(path, max_bytes=_MAX_BYTES, legacy=True)
+        read = parse_start_list(text)
     except OSError as error:
         raise UserError(f"the start list {path} cannot be read: {error.strerror or error}. {_HELP}") from error
-    if len(data) > _MAX_BYTES:
-        raise UserError(f"{path} has {len(data)} bytes; a start list has at most {_MAX_BYTES}. {_HELP}")
-    try:
-        text, warnings = _decode(data)
-        read = parse_start_list(text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return replace(read, warnings=(*warnings, *read.warnings))
@@ -82,18 +75,19 @@ def read_start_list(path: str | Path) -> StartList:
 
 def parse_start_list(text: str) -> StartList:
     """Read a start list from its text; see ``read_start_list``."""
-    rows = _rows(text)
-    if not rows:
+    table = read_table(text)
+    if table is None:
         raise UserError(f"the start list is empty. {_HELP}")
-    (_, header), *lines = rows
-    columns, unknown = _columns(header)
-    warnings = [f"line 1: the column {name!r} is not used" for name in unknown]
+    columns, unknown = _columns(table)
+    warnings = [f"line {table.header_line}: the column {name!r} is not used" for name in unknown]
     entries: list[Entry] = []
     numbers: list[int] = []
     faults: list[str] = []
-    for number, cells in lines:
+    for number, cells in table.rows:
         try:
-            entry = _entry(columns, cells, len(header), len(entries) + 1)
+            if isinstance(cells, UserError):
+                raise cells
+            entry = _entry(columns, cells, len(entries) + 1)
         except UserError as error:
             faults.append(f"line {number}: {error}")
             continue
@@ -105,68 +99,19 @@ def parse_start_list(text: str) -> StartList:
         raise UserError(f"the start list has no line below its column names. {_HELP}")
     ordered = _in_order(entries, numbers, faults, warnings)
     if faults:
-        more = f"\n  and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
-        listed = "\n  ".join(faults[:_MAX_NAMED])
-        raise UserError(f"nothing was read, because of {len(faults)} mistake(s):\n  {listed}{more}")
+        raise UserError(f"nothing was read, because of {len(faults)} mistake(s):\n  {listed(faults)}")
     return StartList(tuple(ordered), tuple(warnings))
 
 
-def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace"), ()
+def _columns(table: Table) -> tuple[dict[str, int], list[str]]:
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # What spreadsheets of western Windows call CSV; a wrong guess shows in names only.
-        return data.decode("cp1252", errors="replace"), (
-            "the file is not UTF-8: read as Windows-1252; check the names",
-        )
-    if "\0" in text:
-        raise UserError("it is not a text file; export the list as CSV")
-    return text, ()
+        return find_columns(table, _NAMES, _REQUIRED)
+    except UserError as error:
+        raise UserError(f"{error}. {_HELP}") from None
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """Split into cells; each row with the number of its line, without empty rows."""
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                rows.append((reader.line_num, stripped))
-    except csv.Error as error:
-        raise UserError(f"line {reader.line_num}: not CSV ({error}); is a quotation mark left open?") from error
-    return rows
-
-
-def _columns(header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Find the columns by their names; also return the names that mean nothing here."""
-    columns: dict[str, int] = {}
-    unknown = []
-    for index, name in enumerate(header):
-        key = "".join(c for c in name.lower() if c.isalnum() or c == "#")
-        field = next((field for field, names in _NAMES.items() if key in names), None)
-        if field is None:
-            unknown += [name] if name else []
-        elif field in columns:
-            raise UserError(f"line 1: two columns are the {field}: {header[columns[field]]!r} and {name!r}; keep one")
-        else:
-            columns[field] = index
-    if missing := [name for name in _REQUIRED if name not in columns]:
-        raise UserError(
-            f"line 1: there is no column {' and no column '.join(missing)}; got {', '.join(map(repr, header))}. "
-            f"Allowed: {', '.join(_NAMES)}. {_HELP}"
-        )
-    return columns, unknown
-
-
-def _entry(columns: Mapping[str, int], cells: Sequence[str], width: int, position: int) -> Entry:
+def _entry(columns: Mapping[str, int], cells: Sequence[str], position: int) -> Entry:
     """Read one line; all of its mistakes are in the error."""
-    if extra := [cell for cell in cells[width:] if cell]:
-        raise UserError(f"{extra[0]!r} is beyond the last column; put a name that holds a separator in quotation marks")
     readers: Mapping[str, Callable[[str], Any]] = {
         "order": lambda text: _whole(text, "order"),
         "athlete": lambda text: clean_text(text, "athlete", required=True),
@@ -178,7 +123,7 @@ def _entry(columns: Mapping[str, int], cells: Sequence[str], width: int, positio
     values: dict[str, Any] = {"order": position}
     faults = []
     for field, index in columns.items():
-        value, fault = _attempt(readers[field], cells[index] if index < len(cells) else "")
+        value, fault = _attempt(readers[field], cells[index])
         values[field] = value
         faults += [] if fault is None else [fault]
     if faults:
@@ -195,9 +140,7 @@ def _attempt(reader: Callable[[str], Any], text: str) -> tuple[Any, str | None]:
 
 
 def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.rstrip(".").isdigit() and 1 <= int(text.rstrip(".")) <= 100_000):
-        raise UserError(f"{name} is {text!r}; give a whole number from 1")
-    return int(text.rstrip("."))
+    return read_whole(text.rstrip("."), name, 1, _MAX_ORDER)  # "1." is how some number the lines
 
 
 def _in_order(entries: Sequence[Entry], numbers: Sequence[int], faults: list[str], warnings: list[str]) -> list[Entry]:

@@ -31,6 +31,8 @@ class DiveRequest:
     """Clip end in the file, seconds; None: its end."""
     true_score: float | None = None
     """Score of the judges, points, where the list of dives says."""
+    problem: str | None = None
+    """Why it cannot be read from its list; None: it could."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,18 @@ def requests_from_list(path: str | Path, split: Split | None = None) -> list[Div
         path: ``.csv`` or ``.jsonl`` file.
         split: only this part of it; None: all.
 
+    Returns:
+        The dives, and behind them a request with a ``problem`` for each line that is none, whatever its split.
+
     Raises:
-        UserError: no such list, a line that is not a dive, or no dive of the split.
+        UserError: no such list, or no dive in it, or none of the split.
     """
-    records = read_manifest(path)
+    bad_lines: list[UserError] = []
+    records = read_manifest(path, bad_lines.append)
     if split is not None:
         records = select_split(records, split)
-    return [DiveRequest(r.path, r.dive_number, r.start_s, r.end_s, r.score) for r in records]
+    requests = [DiveRequest(r.path, r.dive_number, r.start_s, r.end_s, r.score) for r in records]
+    return requests + [DiveRequest(Path(path), problem=str(error)) for error in bad_lines]
 
 
 def score_all(scorer: Scorer, requests: Iterable[DiveRequest], *, any_exemplar: bool = False) -> Iterator[DiveOutcome]:
@@ -102,6 +109,8 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
 
 
 def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> DiveOutcome:
+    if request.problem is not None:
+        return DiveOutcome(request, error=request.problem)
     try:
         result = scorer.score(
             request.video,

@@ -85,7 +85,7 @@ def unpack_clip(content: bytes) -> SampledClip:
             reader=str(arrays["reader"]),
             notes=tuple(arrays["notes"].tolist()) if "notes" in arrays else (),  # earlier sessions have none
         )
-    except KeyError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not the frames of a dive: {error}") from error
 
 

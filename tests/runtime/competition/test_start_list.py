@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mcore.common.errors import UserError
 from mcore_runtime.competition import TEMPLATE, Entry, read_start_list
 from mcore_runtime.competition.__main__ import main
-from mcore_runtime.competition.entry import clean_difficulty, difficulty_warning
+from mcore_runtime.competition.entry import clean_difficulty, clean_text, difficulty_warning
 from mcore_runtime.competition.start_list import parse_start_list
 
 EXPECTED = (
@@ -30,6 +30,8 @@ FORMS = {
     "other order, case and names": b"DD, Dive No. ,CLUB,Name,Nr\n3.1,107b,North,Ada,1\n,5253B,South, Bo ,2.\n",
     "unsorted": b"order,athlete,club,dive_number,difficulty\n2,Bo,South,5253B,\n1,Ada,North,107B,3.1\n",
     "empty lines": PLAIN.replace("\n", "\n\n,,,,\n").encode(),
+    "whole numbers as floats": PLAIN.replace("\n1,", "\n1.0,").replace("\n2,", "\n2.0,").encode(),
+    "spellings of the numbers": PLAIN.replace("107B", " 107 b ").replace("5253B", "5253b").encode(),
     "no order": b"athlete,club,dive_number,difficulty\nAda,North,107B,3.1\nBo,South,5253B,\n",
     "more separators at the ends of lines": PLAIN.replace("\n", ",,\n").encode(),
 }
@@ -59,6 +61,48 @@ def test_names_keep_their_letters_and_lose_what_is_not_one(tmp_path: Path) -> No
     read = read_start_list(path)
     assert read.entries[0].athlete == "Zoë"
     assert "Windows-1252" in read.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Jose\u0301", "Jos\u00e9"),  # composed: one athlete, however it is typed
+        ("Jos\u00e9", "Jos\u00e9"),
+        ("A\u030angstro\u0308m", "\u00c5ngstr\u00f6m"),
+        ("\u1112\u1161\u11ab", "\ud55c"),  # Korean by its letters
+        ("\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"),  # Persian
+        ("\u0639\u0644\u06cc\u0650\u200c\u0631", "\u0639\u0644\u06cc\u0650\u200c\u0631"),  # with a vowel
+        ("\u0dc1\u0dca\u200d\u0dbb\u0dd3", "\u0dc1\u0dca\u200d\u0dbb\u0dd3"),  # Sinhala Sri
+        ("\u0d05\u0d28\u0d4d\u200d", "\u0d05\u0d28\u0d4d\u200d"),  # Malayalam, the joiner ends the word
+        ("\u09b0\u200d\u09cd\u09af", "\u09b0\u200d\u09cd\u09af"),  # Bengali, before the virama
+        ("Jo\u200dhn\u200c", "John"),
+        ("\u200d\ufeffJo\u00adhn\u202e", "John"),
+        ("\u0639\u0644\u06cc\u200c", "\u0639\u0644\u06cc"),  # joins nothing
+    ],
+)
+def test_joiners_stay_where_they_spell(name: str, kept: str) -> None:
+    (entry,) = parse_start_list(f"athlete,dive_number\n{name},107B\n").entries
+    assert entry.athlete == kept
+    assert clean_text(kept, "athlete") == kept
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Ada,107B,3,1", "it has 4 cells, the columns are 5|beyond"),
+        ("Ada,107B,3,1,2,1", "'1' is beyond the last column"),
+        (f"Ada,107B,3.1,{'9' * 5000},1", "order is '999"),
+        ("Ada,107B,1e400,1,1", "difficulty is '1e400'"),
+        ("Ada,107B,3_1,1,1", "difficulty is"),
+        (f"{'A' * 200_000},107B,3.1,1,1", "field larger than field limit"),
+        (f"Ada,{'1' * 5000}B,3.1,1,1", "is not a dive number"),
+        ("Ada,107B,3.1,1.5,1", "order is '1.5'"),
+    ],
+)
+def test_no_line_is_half_read(line: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        parse_start_list(f"athlete,dive_number,difficulty,order,round\n{line}\n")
+    assert len(str(caught.value)) < 600
 
 
 def test_every_bad_line_is_named_and_nothing_is_read() -> None:

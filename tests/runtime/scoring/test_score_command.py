@@ -148,6 +148,47 @@ def test_lists_give_each_dive_its_number_and_the_judges_score(
     assert "107B" in capsys.readouterr().err
 
 
+def test_a_bad_line_of_a_list_does_not_stop_the_others(
+    tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, report = tmp_path / "dives.csv", tmp_path / "report.html"
+    path.write_text(
+        f"path;dive_number;score\n{dive_video};407c ;66,5\n{dive_video};407X;70\n{dive_video};5253B;7O\n",
+        encoding="utf-16",
+    )
+    assert main([str(tiny_bundle), "--list", str(path), "--json", "--report", str(report)]) == 1
+    captured = capsys.readouterr()
+    dives = json.loads(captured.out)["dives"]
+    assert [(dive["status"], dive["true_score"]) for dive in dives] == [
+        ("scored", 66.5),
+        ("failed", None),
+        ("failed", None),
+    ]
+    assert dives[0]["dive_number"] == "407C"
+    assert f"not scored: {path}, line 3: '407X' is not a dive number" in captured.err
+    assert f"not scored: {path}, line 4: score is '7O'" in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("path,dive_number,score,start,end\nv.mp4,407C,66,1,2\n", "did you mean start_s"),
+        ("path,dive_number,score\nv.mp4,407C,66,5\n", "beyond the last column"),
+        ("path,dive_number,score\nv\0.mp4,407C,66\n", "NUL"),
+        ("path,dive_number,score\nv\\a.mp4,407C,66\n", "backslashes"),
+    ],
+)
+def test_a_list_without_a_line_that_can_be_read_is_a_mistake(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, reason: str
+) -> None:
+    (tmp_path / "dives.csv").write_text(row)
+    assert main([str(tiny_bundle), "--list", str(tmp_path / "dives.csv")]) == 2
+    err = capsys.readouterr().err
+    assert reason in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

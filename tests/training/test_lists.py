@@ -1,0 +1,112 @@
+"""Lists of a training: labels are compared with the clips before the first step, and a list may be mended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcore.data.manifest import read_manifest, select_split
+from mcore.network.checkpoint import read_checkpoint
+from mcore.train import main
+from mcore.training.pairs import PairDataset
+from tests.fake_dives import CLIP, MODEL_FLAGS, write_fake_dives
+
+RECIPE = ["--batch-size", "3", "--batch-norm", "trained", "--device", "cpu", *MODEL_FLAGS]
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return write_fake_dives(tmp_path / "dives")
+
+
+def mend(manifest: Path, change: Callable[[Rows], object]) -> None:
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    change(rows)
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def first(rows: Rows, split: str) -> dict[str, Any]:
+    return next(row for row in rows if row["split"] == split)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("cache", [[], ["--no-cache"]], ids=["cached", "not cached"])
+def test_labels_that_do_not_fit_are_found_before_the_first_step(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, cache: list[str]
+) -> None:
+    mend(manifest, lambda rows: first(rows, split).update(transition_frames=[4, 400]))
+    mend(manifest, lambda rows: rows[-5].update(transition_frames=[4, 4]))  # a training dive of the other number
+    run = tmp_path / "run"
+    assert main(["--data", str(manifest), "--out", str(run), *RECIPE, *cache]) == 2
+    errors = capsys.readouterr().err
+    line = 1 if split == "train" else 5
+    for words in ("2 labels do not fit", f"{manifest}, line {line}: ", f"{manifest}, line 12: ", "a stage empty"):
+        assert words in errors
+    assert "Traceback" not in errors
+    assert not run.exists()
+
+
+def drop_the_last_test_dive(rows: Rows) -> None:
+    assert rows.pop()["split"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("change", "goes_on"),
+    [
+        (lambda rows: first(rows, "test").update(score=1.0), True),
+        (lambda rows: first(rows, "val").update(transition_frames=[2, 9]), True),
+        (drop_the_last_test_dive, True),
+        (lambda rows: first(rows, "train").update(num_frames=1), True),  # of no use to training
+        (lambda rows: first(rows, "train").update(dive_number="101a "), True),  # another spelling
+        (lambda rows: first(rows, "train").update(score=1.0), False),
+        (lambda rows: first(rows, "train").update(transition_frames=[4, 8]), False),
+        (lambda rows: first(rows, "train").update(split="test"), False),
+        (lambda rows: rows.reverse(), False),
+        (lambda rows: first(rows, "train").update(start_s=0.1), False),
+    ],
+)  # fmt: skip
+def test_a_mended_list(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Rows], object], goes_on: bool
+) -> None:
+    argv = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE]
+    mend(manifest, lambda rows: first(rows, "train").update(transition_frames=[3, 8]))
+    assert main([*argv, "--epochs", "1"]) == 0
+    mend(manifest, change)
+    capsys.readouterr()
+    code = main([*argv, "--epochs", "2", "--resume"])
+    said = capsys.readouterr().err
+    assert code == (0 if goes_on else 2)
+    assert ("its training dives are the same, so the run goes on" in said) == goes_on
+    assert ("not the list of dives this run began with" in said) == (not goes_on)
+    assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == (2 if goes_on else 1)
+
+
+def test_spellings_of_a_number_are_partners(manifest: Path) -> None:
+    def respell(rows: Rows) -> None:
+        for index, row in enumerate(row for row in rows if row["dive_number"] == "101A"):
+            row["dive_number"] = ("101A", "101a", " 101A", "101 a\u00a0")[index % 4]
+
+    mend(manifest, respell)
+    training = select_split(read_manifest(manifest), "train")
+    pairs = PairDataset(training, CLIP, seed=0, flip_probability=0.0)
+    assert pairs.single_numbers == []
+    assert {record.dive_number for record in pairs.records} == {"101A", "205B"}
+
+
+def test_every_bad_line_is_named_before_anything_is_made(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(rows: Rows) -> None:
+        rows[1]["dive_number"], rows[9]["transition_frames"] = "101X", [1.36, 2.92]
+
+    mend(manifest, spoil)
+    assert main(["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE]) == 2
+    errors = capsys.readouterr().err
+    assert f"{manifest}, line 2: '101X' is not a dive number" in errors
+    assert f"{manifest}, line 10: Expected `int`, got `float`" in errors
+    assert not (tmp_path / "run").exists()
