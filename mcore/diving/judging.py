@@ -17,7 +17,7 @@ COUNTED_AWARDS = 3
 MAX_AWARD = 10
 """Best award."""
 _RESTART_POINTS = 2
-_ROUNDING_POINTS = 0.0151
+ROUNDING_POINTS = 0.0151
 """A score this close to one that awards can give is that one: some are published with fewer decimals."""
 
 
@@ -132,7 +132,7 @@ def nearest_score(score: float, difficulty: float, panel: Panel) -> float:
 
 def fits_awards(score: float, difficulty: float, panel: Panel) -> bool:
     """Say whether any awards of a panel give a score at a difficulty."""
-    return abs(nearest_score(score, difficulty, panel) - score) < _ROUNDING_POINTS
+    return abs(nearest_score(score, difficulty, panel) - score) < ROUNDING_POINTS
 
 
 def _panel(awards: Sequence[float]) -> Panel:

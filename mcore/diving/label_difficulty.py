@@ -46,13 +46,14 @@ def describe_difficulty(dive_number: str | None, difficulty: float) -> str:
     """Say a difficulty, from which heights the rules give it, and which rules, in words.
 
     Example:
-        >>> describe_difficulty("107B", 3.1)
-        'difficulty 3.1 (from 3 m; World Aquatics, 25 June 2025)'
+        >>> describe_difficulty("407C", 3.2)
+        'difficulty 3.2 (from 10 m; World Aquatics, 25 June 2025)'
     """
     text = f"difficulty {difficulty:.1f}"
-    if dive_number is None:
+    try:
+        known = difficulties(dive_number or "").items()
+    except DiveNumberError:  # of a bundle whose dives are not numbered by the rules
         return text
-    known = difficulties(dive_number).items()
     heights = [f"{height:g}" for height, value in known if math.isclose(value, difficulty, abs_tol=1e-6)]
     if heights:
         return f"{text} (from {' or '.join(heights)} m; {NEWEST})"
