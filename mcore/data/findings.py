@@ -81,9 +81,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {"format": "mcore-data-check", "format_version": 1, "errors": self.errors, "warnings": self.warnings} | (
-            asdict(self)
-        )
+        head = {"format": "mcore-data-check", "format_version": 1, "rules": str(NEWEST)}
+        return head | {"errors": self.errors, "warnings": self.warnings} | asdict(self)
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -19,9 +19,7 @@ def check_drawn(height_m: float) -> None:
         UserError: another height than 3 or 10 m.
     """
     if height_m not in DRAWN_HEIGHTS_M:
-        raise UserError(
-            f"a board of {height_m:g} m; the renderer draws only boards of 3, 10 m, not all of the rules"
-        )
+        raise UserError(f"a board of {height_m:g} m; the renderer draws only boards of 3, 10 m, not all of the rules")
 
 
 def check_can_be_drawn(dive: DiveNumber) -> None:

@@ -46,10 +46,12 @@ def test_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert report["splits"] == {"train": 10, "test": 2}
     assert report["dive_numbers"] == {"407C": {"train": 5, "test": 1}, "5253B": {"train": 5, "test": 1}}
     assert report["difficulty"] == {"rule_book": 12}
+    assert report["rules"] == "World Aquatics, 25 June 2025"
     assert report["images"] == {"clips": 12, "present": 12, "absent": 0, "decoded": 12}
     assert report["transitions"]["labelled"] == report["transitions"]["usable"] == 12
     printed = capsys.readouterr().out
     assert "0 errors, 0 warnings" in printed
+    assert "difficulty as in the rules of World Aquatics, 25 June" in " ".join(printed.split())
     assert "inward 3 1/2 somersaults tuck" in printed
 
 

@@ -179,6 +179,15 @@ def test_no_difficulties(value: str | float) -> None:
         clean_difficulty(value)
 
 
+def test_the_check_names_the_edition_where_a_list_has_difficulties(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, named in (("dive_number,difficulty\nAda,107B,3.1\n", True), ("dive_number\nAda,107B\n", False)):
+        (tmp_path / "list.csv").write_text("athlete," + text)
+        assert main([str(tmp_path / "list.csv")]) == 0
+        assert ("World Aquatics, 25 June 2025" in capsys.readouterr().out) is named
+
+
 def test_the_template_is_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out
