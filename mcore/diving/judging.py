@@ -94,23 +94,23 @@ def counted_awards(awards: Sequence[float]) -> list[float]:
     return counted
 
 
-def dive_score(awards: Sequence[float], difficulty: float, penalties: Collection[Penalty] = ()) -> float:
+def dive_score(awards: Sequence[float], difficulty: float, penalties: Collection[Penalty | str] = ()) -> float:
     """Score of a dive, points: difficulty x sum of the counted awards, for a pair times 0.6.
 
     Args:
         awards: 3, 5 or 7 of them for one diver, each 0 to 10 in steps of a half. Of a pair, 9 (two judges of each
             diver's execution, five of the synchronisation) or 11 (three, three and five), in this order.
         difficulty: degree of difficulty.
-        penalties: what the referee declared; limits of an award come before the points off.
+        penalties: what the referee declared, or the names of it; limits of an award come before the points off.
 
     Raises:
-        UserError: another number of judges, or an award that cannot be.
+        UserError: another number of judges, an award that cannot be, or no such penalty.
     """
-    panel = _panel(awards)
-    if _failed(awards, panel, penalties):
+    panel, declared = _panel(awards), {_penalty(name) for name in penalties}
+    if _failed(awards, panel, declared):
         return 0.0
-    most = min((_MOST[each] for each in penalties if each in _MOST), default=float(MAX_AWARD))
-    less = _RESTART_POINTS if Penalty.RESTART in penalties else 0
+    most = min((_MOST[each] for each in declared if each in _MOST), default=float(MAX_AWARD))
+    less = _RESTART_POINTS if Penalty.RESTART in declared else 0
     return _points(difficulty, panel, sum(counted_awards([max(min(award, most) - less, 0.0) for award in awards])))
 
 
@@ -143,6 +143,13 @@ def _panel(awards: Sequence[float]) -> Panel:
         if not (0 <= award <= MAX_AWARD and float(award * 2).is_integer()):
             raise UserError(f"an award of {award}; allowed: 0 to 10 in steps of 0.5")
     return PANELS[len(awards)]
+
+
+def _penalty(name: Penalty | str) -> Penalty:
+    try:
+        return Penalty(name)
+    except ValueError:
+        raise UserError(f"a penalty {name!r}; allowed: {', '.join(each.value for each in Penalty)}") from None
 
 
 def _failed(awards: Sequence[float], panel: Panel, penalties: Collection[Penalty]) -> bool:

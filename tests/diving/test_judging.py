@@ -74,6 +74,13 @@ def test_penalties(awards: list[float], penalties: list[Penalty], awards_sum: fl
     assert dive_score(awards, 3.0, penalties) == pytest.approx(3.0 * awards_sum)
 
 
+def test_penalties_by_name() -> None:
+    assert dive_score(SEVEN, 3.0, ["restart", "arms"]) == dive_score(SEVEN, 3.0, [RESTART, ARMS])
+    for names in (["late"], "arms", [0]):
+        with pytest.raises(UserError, match="allowed: restart, failed, wrong_position, arms"):
+            dive_score(SEVEN, 3.0, names)  # type: ignore[arg-type]
+
+
 @given(PANEL_OF_AWARDS, st.sets(st.sampled_from(Penalty)))
 def test_no_penalty_adds_points_and_no_order_of_execution_judges_matters(
     awards: list[float], penalties: set[Penalty]
