@@ -28,8 +28,8 @@ def dives() -> dict[Key, list[Any]]:
     """Twelve dives of two numbers in two events, nothing wrong with them."""
     annotations: dict[Key, list[Any]] = {}
     for index in range(6):
-        annotations[EVENT, index] = fields("407C", 51.0 + index, 3.4, STEPS_407C)
-        annotations["01", index + 1] = fields("5253B", 64.0 + index, 3.2, STEPS_5253B)
+        annotations[EVENT, index] = fields("407C", 51.0 + 1.7 * index, 3.4, STEPS_407C)
+        annotations["01", index + 1] = fields("5253B", 64.0 + 1.6 * index, 3.2, STEPS_5253B)
     return annotations
 
 

@@ -13,14 +13,14 @@ from rich.table import Column, Table
 
 from mcore.common.errors import DiveNumberError
 from mcore.common.printable import printable
-from mcore.diving import DiveNumber
+from mcore.diving import NEWEST, DiveNumber
 
 _EXAMPLES = 3
 """Findings of a kind that are printed; the JSON has all."""
 WORDS = {
-    "rule_book": "difficulty as in the rule book, 3 m or 10 m",
-    "synchro_2_0": "difficulty 2.0, as fixed in synchronised diving",
-    "unexplained": "difficulty not in the rule book",
+    "rule_book": f"difficulty as in the rules of {NEWEST}",
+    "synchro_2_0": "difficulty 2.0, as assigned in the first rounds of synchronised diving",
+    "unexplained": f"difficulty not in the rules of {NEWEST}",
     "not_given": "difficulty not given",
     "no_dive_number": "difficulty of no valid dive number",
     "labelled": "with transitions",
@@ -63,7 +63,7 @@ class Report:
     dive_numbers: dict[str, dict[str, int]]
     """Dives of each number in each split, by number."""
     difficulty: dict[str, int]
-    """Dives by how their difficulty compares with the rule book."""
+    """Dives by how their difficulty compares with the rules."""
     transitions: dict[str, int]
     """How many dives have transitions, and where they lie."""
     images: dict[str, int]
@@ -82,9 +82,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {"format": "mcore-data-check", "format_version": 1, "errors": self.errors, "warnings": self.warnings} | (
-            asdict(self)
-        )
+        head = {"format": "mcore-data-check", "format_version": 1, "rules": str(NEWEST)}
+        return head | {"errors": self.errors, "warnings": self.warnings} | asdict(self)
 
 
 def print_report(report: Report, console: Console) -> None:

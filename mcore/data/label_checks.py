@@ -16,12 +16,12 @@ from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
 from mcore.data.leaks import repeats
 from mcore.data.manifest import DiveRecord
-from mcore.diving import DiveNumber, difficulty
+from mcore.diving import NEWEST, DiveNumber, difficulties, why_no_difficulty
+from mcore.diving.difficulty import HEIGHTS_M, SYNCHRO_DIFFICULTY
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD
+from mcore.diving.label_difficulty import fits_score, older_difficulty
 from mcore.video.sampling import sample_indices
 
-SYNCHRO_DIFFICULTY = 2.0
-"""Fixed difficulty of the first rounds of synchronised events, whatever the dive."""
 _ROUNDING = 0.005 + 1e-9
 """Scores are given to the hundredth."""
 _STEPS = (2, 4)
@@ -59,14 +59,14 @@ def check_labels(dive: LabelledDive) -> Iterator[Finding]:
 
 
 def classify_difficulty(record: DiveRecord) -> DifficultyClass:
-    """Compare a dive's difficulty with the rule book's for 3 m and 10 m; data sets do not say the board's height."""
+    """Compare a dive's difficulty with the rules' from any height; data sets do not say the board's."""
     if record.difficulty is None:
         return "not_given"
     try:
         dive = DiveNumber.parse(record.dive_number)
     except DiveNumberError:
         return "no_dive_number"
-    if any(value is not None and math.isclose(value, record.difficulty) for value in _rule_book(dive)):
+    if any(math.isclose(value, record.difficulty) for value in difficulties(dive).values()):
         return "rule_book"
     return "synchro_2_0" if math.isclose(record.difficulty, SYNCHRO_DIFFICULTY) else "unexplained"
 
@@ -124,10 +124,6 @@ def _where(name: str, record: DiveRecord) -> str:
     return f"{name} ({record.origin})" if record.origin else name
 
 
-def _rule_book(dive: DiveNumber) -> tuple[float | None, float | None]:
-    return difficulty(dive, 3), difficulty(dive, 10)
-
-
 def _check_dive_number(name: str, record: DiveRecord) -> Iterator[Finding]:
     try:
         DiveNumber.parse(record.dive_number)
@@ -144,6 +140,16 @@ def _check_score(name: str, record: DiveRecord) -> Iterator[Finding]:
         if record.score > most + _ROUNDING:
             message = f"a score of {record.score} at difficulty {record.difficulty}; allowed: 0 to {most:.2f}"
             yield Finding("error", "score-range", name, message)
+        elif record.difficulty > 0 and not fits_score(record.score, record.difficulty):
+            yield _score_of_other_difficulty(name, record, record.difficulty)
+
+
+def _score_of_other_difficulty(name: str, record: DiveRecord, difficulty: float) -> Finding:
+    older = older_difficulty(record.dive_number, difficulty, record.score)
+    message = f"no awards make {record.dive_number} at {difficulty} a score of {record.score}"
+    if older is None:
+        return Finding("warning", "score-awards", name, message)
+    return Finding("warning", "older-difficulty", name, f"{message}; at {older}, its difficulty before 2017, they do")
 
 
 def _check_difficulty(name: str, record: DiveRecord) -> Iterator[Finding]:
@@ -151,9 +157,10 @@ def _check_difficulty(name: str, record: DiveRecord) -> Iterator[Finding]:
     if value is not None and not (math.isfinite(value) and value > 0):
         yield Finding("error", "difficulty", name, f"a difficulty of {value}; allowed: above 0")
     elif classify_difficulty(record) == "unexplained":
-        three, ten = _rule_book(DiveNumber.parse(record.dive_number))
-        message = f"{record.dive_number} at {value}; the rule book has {three} (3 m) and {ten} (10 m)"
-        yield Finding("warning", "difficulty", name, message)
+        known = difficulties(record.dive_number)
+        rules = ", ".join(f"{factor} from {height:g} m" for height, factor in known.items())
+        rules = rules or str(why_no_difficulty(record.dive_number, max(HEIGHTS_M)))
+        yield Finding("warning", "difficulty", name, f"{record.dive_number} at {value}; {NEWEST}: {rules}")
 
 
 def _check_steps(name: str, steps: Sequence[int], record: DiveRecord) -> Iterator[Finding]:

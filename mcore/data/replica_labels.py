@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from mcore.common.errors import DiveNumberError, UserError
 from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
 from mcore.data.manifest import DiveRecord
-from mcore.diving import DiveNumber, difficulty
-from mcore.diving.difficulty import HeightM
+from mcore.diving import NEWEST, DiveNumber, difficulty
+from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
 from mcore.synthetic.replica import ReplicaLabel, usual_flight_frames
 
 _BOARD = re.compile(r"(?<!\d)(3|10)m(?![a-z])")
-_HEIGHTS: tuple[HeightM, ...] = (3, 10)
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
 _ARMSTANDS = "6"
 _ARROW = " -> "
@@ -60,15 +59,17 @@ def replica_labels(
     return labels, left_out
 
 
-def _label(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel:
+def _label(dive: LabelledDive, height_m: DrawnHeightM | None) -> ReplicaLabel:
     record = dive.record
     if record is None:
         raise UserError(dive.problem or "labels cannot be read")
     if height_m is None:
-        raise UserError(f"{record.dive_number} of difficulty {record.difficulty} has no board by the rule book")
+        raise UserError(f"{record.dive_number} of difficulty {record.difficulty} is from neither 3 nor 10 m ({NEWEST})")
     if record.difficulty is None or record.split is None or record.num_frames is None or dive.step_frames is None:
         raise UserError("a replica needs a difficulty, a split, the number of frames and the first frame of each step")
-    steps = _complete_steps(DiveNumber.parse(record.dive_number), dive, height_m)
+    number = DiveNumber.parse(record.dive_number)
+    check_can_be_drawn(number)
+    steps = _complete_steps(number, dive, height_m)
     return ReplicaLabel(
         clip=dive.name,
         split=record.split,
@@ -84,7 +85,7 @@ def _label(dive: LabelledDive, height_m: HeightM | None) -> ReplicaLabel:
     )
 
 
-def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM) -> _Steps:
+def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: DrawnHeightM) -> _Steps:
     """Put steps in order, and add the end of a take-off that is not labelled."""
     frames = labelled.step_frames or ()
     if labelled.step_changes is None:
@@ -103,15 +104,15 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: HeightM)
     return _Steps((taken_off, *frames), tuple(names[:-1]), completed=True)
 
 
-def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
+def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, DrawnHeightM]:
     """Board of each dive; a dive alone may leave it open, its event rarely does."""
-    found: dict[str, HeightM | None] = {}
-    events: dict[str, Counter[HeightM]] = defaultdict(Counter)
+    found: dict[str, DrawnHeightM | None] = {}
+    events: dict[str, Counter[DrawnHeightM]] = defaultdict(Counter)
     for name, record in records:
         found[name] = _height(name, record)
         if (height := found[name]) is not None:
             events[_event(name)][height] += 1
-    everywhere = sum(events.values(), Counter[HeightM]())
+    everywhere = sum(events.values(), Counter[DrawnHeightM]())
     heights = {}
     for name, record in records:
         height = found[name]
@@ -125,7 +126,7 @@ def _heights(records: Sequence[tuple[str, DiveRecord]]) -> dict[str, HeightM]:
     return heights
 
 
-def _height(name: str, record: DiveRecord) -> HeightM | None:
+def _height(name: str, record: DiveRecord) -> DrawnHeightM | None:
     """Board that a clip's name or its difficulty says; None where neither does."""
     if match := _BOARD.search(name):
         return 3 if match[1] == "3" else 10
@@ -138,7 +139,7 @@ def _height(name: str, record: DiveRecord) -> HeightM | None:
     if dive.armstand:
         return 10
     factor = record.difficulty
-    known = [(h, d) for h in _HEIGHTS if (d := difficulty(dive, h)) is not None]
+    known = [(h, d) for h in DRAWN_HEIGHTS_M if (d := difficulty(dive, h)) is not None]
     exact = [h for h, d in known if math.isclose(d, factor, abs_tol=1e-6)]
     return exact[0] if len(exact) == 1 else None
 

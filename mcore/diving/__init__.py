@@ -1,7 +1,18 @@
 """Diving by the rules: dive numbers, degree of difficulty, judging. Needs nothing but the standard library."""
 
-from mcore.diving.difficulty import difficulty
+from mcore.diving.difficulty import difficulties, difficulty, why_no_difficulty
 from mcore.diving.dive_number import DiveNumber
-from mcore.diving.judging import dive_score
+from mcore.diving.editions import EDITIONS, NEWEST, Edition
+from mcore.diving.judging import Penalty, dive_score
 
-__all__ = ["DiveNumber", "difficulty", "dive_score"]
+__all__ = [
+    "EDITIONS",
+    "NEWEST",
+    "DiveNumber",
+    "Edition",
+    "Penalty",
+    "difficulties",
+    "difficulty",
+    "dive_score",
+    "why_no_difficulty",
+]

@@ -1,4 +1,4 @@
-"""Dive numbers: ``407C`` is an inward 3 1/2 somersaults in the tuck position (FINA diving rules, D 4 and D 8).
+"""Dive numbers (World Aquatics competition regulations, 1.5): ``407C`` is an inward 3 1/2 somersaults, tuck.
 
 Groups 1 to 4: group, flying (1) or not (0), half somersaults, position. Group 5: 5, direction, half somersaults,
 half twists, position. Group 6: 6, direction, half somersaults, half twists where there are any, position.
@@ -22,7 +22,7 @@ MAX_HALF_TWISTS = 9
 
 _PLAIN = re.compile(r"([1-4])([01])(\d{1,2})([ABC])")
 _TWISTING = re.compile(r"5([1-4])(\d)(\d)([ABCD])")
-_ARMSTAND = re.compile(r"6([1-3])(\d)(\d?)([ABCD])")
+_ARMSTAND = re.compile(r"6([1-4])(\d)(\d?)([ABCD])")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class DiveNumber:
             DiveNumberError: not a dive number of the rules.
         """
         clean = "".join(text.split()).upper()
+        if clean == "600A":
+            raise DiveNumberError(
+                "600A has two numbers since the rules of 2025: 610A (back to the water) and 640A (facing it); give one"
+            )
         if match := _PLAIN.fullmatch(clean):
             group, flying, somersaults, position = match.groups()
             numbers = (int(group), int(group), int(somersaults), 0)

@@ -92,7 +92,7 @@ class Outcome:
     baseline_scores: NDArray[np.float64]
     """(N,) mean training score of the same dive number; where two networks are compared, the other one's scores."""
     difficulties: NDArray[np.float64]
-    """(N,) degrees of difficulty; nan where unknown."""
+    """(N,) degrees of difficulty with which the true scores were made; nan where unknown."""
     transitions: NDArray[np.int64]
     """(N, 2) predicted, sampled frames."""
     true_transitions: NDArray[np.int64]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mcore.common.errors import UserError
+from mcore.diving.label_difficulty import fitting_difficulty
 from mcore.evaluation.assessment import ConformalIntervals, Figure, MetricRow, Outcome, assess
 from mcore.evaluation.run_folders import Run
 
@@ -99,7 +100,9 @@ def _against(run: Run, first: Run, common: Sequence[str], num_resamples: int, se
         scores=np.array([dive.predicted_score for dive in ours]),
         true_scores=np.array([dive.true_score for dive in ours]),
         baseline_scores=np.array([dive.predicted_score for dive in theirs]),
-        difficulties=np.array([dive.difficulty or np.nan for dive in ours]),
+        difficulties=np.array(
+            [fitting_difficulty(dive.dive_number, dive.difficulty, dive.true_score) for dive in ours]
+        ),
         transitions=np.array([(dive.flight_frame, dive.entry_frame) for dive in ours]),
         true_transitions=np.array([(alike and dive.true_transitions) or (-1, -1) for dive in ours]),
         baseline_transitions=np.array([(dive.flight_frame, dive.entry_frame) for dive in theirs]),

@@ -18,6 +18,7 @@ from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
+from mcore.diving.label_difficulty import fitting_difficulty
 from mcore.evaluation.assessment import ConformalIntervals, Outcome, assess
 from mcore.evaluation.baselines import constant_transitions, dive_number_means
 from mcore.evaluation.config import EvaluationOptions
@@ -146,7 +147,9 @@ def _outcome(
         scores=predictions.scores,
         true_scores=np.array([record.score for record in plan.queries]),
         baseline_scores=dive_number_means(plan.queries, training),
-        difficulties=np.array([record.difficulty or np.nan for record in plan.queries]),
+        difficulties=np.array(
+            [fitting_difficulty(each.dive_number, each.difficulty, each.score) for each in plan.queries]
+        ),
         transitions=predictions.transitions,
         true_transitions=predictions.true_transitions,
         baseline_transitions=constant,

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.diving import DiveNumber
-from mcore.diving.difficulty import HeightM
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
 from mcore.synthetic.faults import MAX_DRIFT_M, Faults
+from mcore.synthetic.heights import DrawnHeightM
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Flight:
     """Movement of a body between board and water, as shares of the flight's time."""
 
     dive: DiveNumber
-    height_m: HeightM
+    height_m: DrawnHeightM
     faults: Faults
     poses: choreography.Keys
     twists: tuple[tuple[float, float], ...]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.diving import DiveNumber, difficulty, dive_score
-from mcore.diving.difficulty import HeightM
+from mcore.diving import DiveNumber, difficulty, dive_score, why_no_difficulty
 from mcore.synthetic import choreography
 from mcore.synthetic.faults import Faults, draw_faults
+from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
 from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace
 from mcore.synthetic.panel import judge
 
@@ -23,7 +23,7 @@ DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 """Common dives that look different: every group but one, tuck, pike and free."""
 FPS = 25
 """Frames a second of rendered dives."""
-TAKEOFF_SPEED: dict[HeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}
+TAKEOFF_SPEED: dict[DrawnHeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}
 """Upward speed at take-off, m/s: a springboard throws, a platform does not."""
 _ARMSTAND_SPEED = (0.7, 1.1)
 
@@ -34,7 +34,7 @@ class DivePlan:
 
     dive_number: str
     seed: int
-    height_m: HeightM
+    height_m: DrawnHeightM
     """Height of the board: 3 (springboard) or 10 (platform)."""
     difficulty: float
     awards: tuple[float, ...]
@@ -66,7 +66,7 @@ def plan_dive(
 
     Raises:
         DiveNumberError: not a dive number.
-        UserError: the rules' tables have no difficulty for it.
+        UserError: the rules have no difficulty for it from 3 or 10 m, or its movement cannot be drawn.
     """
     dive = DiveNumber.parse(dive_number)
     rng = random_stream(dive, seed, "dive")
@@ -95,17 +95,18 @@ def random_stream(dive: DiveNumber, seed: int, purpose: str) -> np.random.Genera
     return np.random.default_rng([seed, zlib.crc32(dive.text.encode()), zlib.crc32(purpose.encode())])
 
 
-def _choose_height(dive: DiveNumber, rng: np.random.Generator) -> tuple[HeightM, float]:
-    heights: tuple[HeightM, ...] = (3, 10)
-    known = [(h, d) for h in heights if (d := difficulty(dive, h)) is not None]
+def _choose_height(dive: DiveNumber, rng: np.random.Generator) -> tuple[DrawnHeightM, float]:
+    check_can_be_drawn(dive)
+    known = [(h, d) for h in DRAWN_HEIGHTS_M if (d := difficulty(dive, h)) is not None]
     if not known:
-        raise UserError(f"{dive.text} ({dive.describe()}) has no degree of difficulty, so its score is unknown")
+        why = "; ".join(dict.fromkeys(str(why_no_difficulty(dive, height)) for height in DRAWN_HEIGHTS_M))
+        raise UserError(f"{dive.text} ({dive.describe()}) has no degree of difficulty from 3 or 10 m: {why}")
     return known[int(rng.integers(len(known)))]
 
 
 def _move(
     dive: DiveNumber,
-    height: HeightM,
+    height: DrawnHeightM,
     faults: Faults,
     rng: np.random.Generator,
     shown_s: tuple[float | None, float | None],

@@ -16,8 +16,8 @@ import numpy as np
 from mcore.common.errors import UserError
 from mcore.common.splits import Split
 from mcore.diving import DiveNumber
-from mcore.diving.difficulty import HeightM
 from mcore.synthetic.choreography import flight_steps, step_poses
+from mcore.synthetic.heights import DrawnHeightM
 from mcore.synthetic.motion import Flight, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
 from mcore.synthetic.plan import FPS, DivePlan
@@ -26,7 +26,7 @@ from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
 REPLICA_VERSION = 1
 """Raise it when a label and a seed give other pixels: data sets of two versions are not mixed."""
-SPEEDS: dict[HeightM, tuple[float, float]] = {3: (3.6, 6.0), 10: (1.0, 3.6)}
+SPEEDS: dict[DrawnHeightM, tuple[float, float]] = {3: (3.6, 6.0), 10: (1.0, 3.6)}
 """Upward speeds at take-off that divers reach, m/s."""
 ARMSTAND_SPEEDS = (0.3, 1.4)
 
@@ -47,7 +47,7 @@ class ReplicaLabel:
     """First frame of every step after the take-off; the last step is the entry."""
     step_names: tuple[str, ...] | None
     """Names of the steps between take-off and entry; None where they are not known."""
-    height_m: HeightM
+    height_m: DrawnHeightM
     synchronised: bool
     """Whether the real dive was judged as one of a synchronised pair; its replica shows one diver."""
     completed: bool = False
@@ -160,7 +160,7 @@ def render_replica(replica: Replica, *, width: int = 320, height: int = 180) -> 
     )
 
 
-def usual_flight_frames(dive: DiveNumber, height_m: HeightM) -> int:
+def usual_flight_frames(dive: DiveNumber, height_m: DrawnHeightM) -> int:
     """Frames that a dive is usually in the air, at 25 frames a second."""
     low, high = _speeds(dive, height_m)
     return round(_flight_seconds((low + high) / 2, height_m) * FPS)
@@ -176,11 +176,11 @@ def _playback_speed(dive: DiveNumber, label: ReplicaLabel) -> float:
     return min(max(seen, shortest), longest) / seen
 
 
-def _speeds(dive: DiveNumber, height_m: HeightM) -> tuple[float, float]:
+def _speeds(dive: DiveNumber, height_m: DrawnHeightM) -> tuple[float, float]:
     return ARMSTAND_SPEEDS if dive.armstand else SPEEDS[height_m]
 
 
-def _flight_seconds(speed: float, height_m: HeightM) -> float:
+def _flight_seconds(speed: float, height_m: DrawnHeightM) -> float:
     """Flight of a centre of mass that falls as far as the board is high."""
     return flight_seconds(float(height_m), 0.0, speed)
 

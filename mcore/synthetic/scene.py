@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from mcore.diving.difficulty import HeightM
+from mcore.synthetic.heights import DrawnHeightM
 
 Color = tuple[int, int, int]
 
@@ -92,7 +92,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def draw_venue(height_m: HeightM, look: Look, pixels_per_m: float, rng: np.random.Generator) -> Image.Image:
+def draw_venue(height_m: DrawnHeightM, look: Look, pixels_per_m: float, rng: np.random.Generator) -> Image.Image:
     """Draw everything that stands still, as one picture that the camera moves over.
 
     Args:
@@ -170,7 +170,7 @@ def _draw_water(image: Image.Image, look: Look, pixels_per_m: float, rng: np.ran
     image.paste(Image.fromarray(np.clip(water, 0, 255).astype(np.uint8)), (0, top))
 
 
-def _draw_tower(height_m: HeightM, look: Look, box: Any) -> None:
+def _draw_tower(height_m: DrawnHeightM, look: Look, box: Any) -> None:
     """The concrete that divers stand on; a springboard's own board moves and is drawn with the diver."""
     concrete = look.concrete
     if height_m == 10:

@@ -46,10 +46,12 @@ def test_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert report["splits"] == {"train": 10, "test": 2}
     assert report["dive_numbers"] == {"407C": {"train": 5, "test": 1}, "5253B": {"train": 5, "test": 1}}
     assert report["difficulty"] == {"rule_book": 12}
+    assert report["rules"] == "World Aquatics, 25 June 2025"
     assert report["images"] == {"clips": 12, "present": 12, "absent": 0, "decoded": 12}
     assert report["transitions"]["labelled"] == report["transitions"]["usable"] == 12
     printed = capsys.readouterr().out
     assert "0 errors, 0 warnings" in printed
+    assert "difficulty as in the rules of World Aquatics, 25 June" in " ".join(printed.split())
     assert "inward 3 1/2 somersaults tuck" in printed
 
 
@@ -136,8 +138,14 @@ RECORD = DiveRecord(Path("a"), "407C", 80.0, 3.2, "train", 96, (30, 60))
         ({"difficulty": None, "score": 500.0}, None, set()),
         ({"difficulty": 0.0}, None, {"difficulty", "score-range"}),
         ({"difficulty": float("nan")}, None, {"difficulty"}),
-        ({"difficulty": 3.3}, None, {"difficulty"}),
-        ({"difficulty": 3.4}, None, set()),  # 3 m
+        ({"difficulty": 3.3}, None, {"difficulty", "score-awards"}),
+        ({"difficulty": 3.4}, None, {"score-awards"}),  # 3 m
+        ({"difficulty": 3.4, "score": 85.0}, None, set()),
+        ({"difficulty": 3.4, "score": 85.68}, None, set()),  # a synchronised panel's
+        ({"difficulty": 3.8, "score": 76.0}, None, set()),  # 1 m
+        ({"dive_number": "307C", "difficulty": 3.4, "score": 74.25}, None, {"older-difficulty"}),
+        ({"dive_number": "305B", "difficulty": 3.0, "score": 63.8}, None, {"older-difficulty"}),
+        ({"dive_number": "405B", "difficulty": 2.8, "score": 51.6}, None, {"score-awards"}),
         ({"dive_number": "407X"}, None, {"dive-number"}),
         ({"dive_number": ""}, None, {"dive-number"}),
         ({"split": None}, None, {"split"}),
@@ -268,6 +276,8 @@ def test_the_real_labels(labels_file: Path, tmp_path: Path) -> None:
     assert report["splits"] == {"test": 749, "train": 2251}
     assert len(report["dive_numbers"]) == 52
     assert report["difficulty"] == {"rule_book": 2783, "synchro_2_0": 208, "unexplained": 9}
+    checks = Counter(finding["check"] for finding in report["findings"])
+    assert (checks["older-difficulty"], checks["score-awards"]) == (72, 13)
     transitions = report["transitions"]
     assert (transitions["published_first_past_middle"], transitions["published_last_before_middle"]) == (72, 161)
     assert (transitions["sampled_first_past_middle"], transitions["sampled_last_before_middle"]) == (112, 100)

@@ -44,7 +44,9 @@ def test_options_make_the_settings() -> None:
     [
         ("sed=1", "no option 'sed'"),
         ("camera=drone", "follow, fixed"),
-        ("height=5", "3, 10"),
+        ("height=5", "a board of 5 m; the renderer draws only boards of 3, 10 m"),
+        ("height=7.5", "3, 10"),
+        ("height=high", "from 1 to 10"),
         ("distractors=wind", "walkers"),
         ("rate=59.94", "whole"),
         ("rate=5", "10 to 120"),

@@ -23,6 +23,7 @@ from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.synthetic import DEMO_NUMBERS, plan_dive, render_dive, write_video
 from mcore.synthetic.body import INDEX
 from mcore.synthetic.faults import Faults
+from mcore.synthetic.meet.settings import MeetSettings
 from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import FPS
 from tests.synthetic.physics import assert_physical
@@ -139,8 +140,15 @@ def test_what_cannot_be_rendered_is_refused() -> None:
     for width, height in ((63, 48), (64, 30)):
         with pytest.raises(UserError, match="even sizes from 32 on"):
             render_dive("107B", 0, width=width, height=height)
-    with pytest.raises(UserError, match="no degree of difficulty"):
-        plan_dive("113C", 0)
+    for flying_or_inward_armstand in ("113C", "644B"):
+        with pytest.raises(UserError, match="cannot be drawn"):
+            plan_dive(flying_or_inward_armstand, 0)
+    for not_allowed in ("5152A", "5131C", "6241A"):
+        with pytest.raises(UserError, match=r"no degree of difficulty from 3 or 10 m: rule 1\.6\.4"):
+            plan_dive(not_allowed, 0)
+    for height_m in (1, 5, 7.5):
+        with pytest.raises(UserError, match="the renderer draws only boards of 3, 10 m"):
+            MeetSettings(height_m=height_m)  # type: ignore[arg-type]
 
 
 def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:

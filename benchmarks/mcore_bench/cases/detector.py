@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.config import ClipConfig
-from mcore.diving.difficulty import HeightM
+from mcore.synthetic.heights import DrawnHeightM
 from mcore.synthetic.meet.course import Meet, TrueDive, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
@@ -31,7 +31,7 @@ class Measurement:
     """Dives found, missed and invented by a detector in one rendered meet."""
 
     camera: CameraKind
-    height_m: HeightM
+    height_m: DrawnHeightM
     seed: int
     rate: int
     dives: int
@@ -68,7 +68,7 @@ class DetectorArguments(JsonFile):
     """Seed of the first meet; each further one has the next."""
     cameras: tuple[CameraKind, ...] = ("follow", "fixed")
     """Kinds of camera."""
-    heights_m: tuple[HeightM, ...] = (3, 10)
+    heights_m: tuple[DrawnHeightM, ...] = (3, 10)
     """Heights of the board."""
     rate: int = 25
     """Frames a second."""

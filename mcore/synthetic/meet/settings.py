@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mcore.common.errors import UserError
-from mcore.diving.difficulty import HeightM
+from mcore.synthetic.heights import DrawnHeightM, check_drawn
 from mcore.synthetic.plan import DEMO_NUMBERS
 
 CameraKind = Literal["follow", "fixed"]
@@ -28,7 +28,7 @@ class MeetSettings:
     """Dives until it ends."""
     pause_s: float = 6.0
     """Time from one dive's splash to the next diver's coming, seconds; each between half and one and a half of it."""
-    height_m: HeightM = 3
+    height_m: DrawnHeightM = 3
     """Height of the board: 3 (springboard) or 10 (platform)."""
     camera: CameraKind = "follow"
     """``follow``: an operator follows the diver, as in the dives that networks are trained on; ``fixed``: a camera
@@ -45,6 +45,7 @@ class MeetSettings:
     """Frames a second."""
 
     def __post_init__(self) -> None:
+        check_drawn(self.height_m)
         if min(self.width, self.height) < 64 or self.width % 2 or self.height % 2:
             raise UserError(f"a rendered meet of {self.width} x {self.height}; allowed: even sizes from 64 on")
         if not 10 <= self.rate <= 120:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mcore.common.command_line import run_command_line
+from mcore.diving import NEWEST
 from mcore_runtime.competition.start_list import TEMPLATE, StartList, read_start_list
 
 
@@ -45,6 +46,8 @@ def _run(arguments: StartListArguments) -> int:
     start_list = read_start_list(arguments.start_list)
     console = Console(highlight=False)
     console.print(_table(start_list))
+    if any(entry.difficulty is not None for entry in start_list.entries):
+        console.print(f"difficulties compared with the rules of {NEWEST}")
     for warning in start_list.warnings:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     return 0

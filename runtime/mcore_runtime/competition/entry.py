@@ -6,18 +6,19 @@ import math
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from mcore.common.errors import UserError
 from mcore.common.tables import read_number
-from mcore.diving import DiveNumber, difficulty
-from mcore.diving.difficulty import HeightM
+from mcore.diving import NEWEST, DiveNumber, difficulties, why_no_difficulty
+from mcore.diving.difficulty import HEIGHTS_M, SYNCHRO_DIFFICULTY, SYNCHRO_ROUNDS
 
-_TABLES: tuple[HeightM, ...] = get_args(HeightM)
 _MIN_DIFFICULTY, _MAX_DIFFICULTY = 0.9, 6.0
-"""No dive lies outside: the tables' easiest is 1.2, the hardest in competition are below 5."""
+"""No dive lies outside: the rules' easiest is 1.2, the hardest in competition are below 5."""
+_SAME_DIFFICULTY = 0.05
+"""Difficulties are given to one decimal."""
 _MAX_LETTERS = 80
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
@@ -116,19 +117,28 @@ def clean_difficulty(value: str | float | None) -> float | None:
     return number
 
 
-def difficulty_warning(dive_number: str | None, given: float | None) -> str | None:
+def difficulty_warning(dive_number: str | None, given: float | None, round_: int | None = None) -> str | None:
     """Say how a difficulty differs from the rules; None: it does not, or there is nothing to compare.
 
-    The rules' tables here are of the 3 m springboard and the 10 m platform; from other heights a dive may have
-    another difficulty, so a difference is never more than a warning.
+    A start list does not name the board, so the difficulty from any height is right. Another one is never more than a
+    warning: meets may follow other rules.
+
+    Args:
+        dive_number: as the rules spell it; None: not announced.
+        given: difficulty; None: not given.
+        round_: of the meet; the first two rounds of synchronised events have an assigned difficulty.
     """
     if dive_number is None or given is None:
         return None
-    by_rules = {height: difficulty(dive_number, height) for height in _TABLES}
-    known = {height: value for height, value in by_rules.items() if value is not None}
-    if any(abs(value - given) < 0.05 for value in known.values()):
+    known = difficulties(dive_number)
+    assigned = abs(SYNCHRO_DIFFICULTY - given) < _SAME_DIFFICULTY
+    if (assigned and round_ in SYNCHRO_ROUNDS) or any(
+        abs(value - given) < _SAME_DIFFICULTY for value in known.values()
+    ):
         return None
+    what = f"difficulty {given:g} of {dive_number}"
     if not known:
-        return f"difficulty {given:g} of {dive_number} cannot be checked: the tables for 3 m and 10 m have no such dive"
-    rules = ", ".join(f"{value:.1f} from {height} m" for height, value in known.items())
-    return f"difficulty {given:g} of {dive_number} is not in the rules ({rules}); right only from another height"
+        return f"{what} cannot be checked: {why_no_difficulty(dive_number, max(HEIGHTS_M))} ({NEWEST})"
+    rules = ", ".join(f"{value:.1f} from {height:g} m" for height, value in known.items())
+    hint = "; right only in the first two rounds of synchronised events" if assigned else ""
+    return f"{what} is not in the rules of {NEWEST} ({rules}){hint}"

@@ -93,7 +93,7 @@ def parse_start_list(text: str) -> StartList:
             continue
         entries.append(entry)
         numbers.append(number)
-        if (warning := difficulty_warning(entry.dive_number, entry.difficulty)) is not None:
+        if (warning := difficulty_warning(entry.dive_number, entry.difficulty, entry.round)) is not None:
             warnings.append(f"line {number}: {warning}")
     if not faults and not entries:
         raise UserError(f"the start list has no line below its column names. {_HELP}")

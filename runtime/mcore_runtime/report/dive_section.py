@@ -8,7 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from mcore.common.errors import UserError
-from mcore.diving.judging import COUNTED_AWARDS
+from mcore.diving.judging import mean_award
+from mcore.diving.label_difficulty import describe_difficulty
 from mcore.video import SampledClip
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.exemplar_comparison import MomentPair, compare_with_closest, pairs_by_stage
@@ -47,11 +48,12 @@ class DiveSection:
 
     @property
     def facts(self) -> str:
-        """Athlete, dive number in words, and difficulty."""
+        """Athlete, dive number in words, and difficulty with the edition of the rules."""
         words = [self.who]
         if self.result is not None:
             words.append(self.result.description or "")
-            words.append("" if self.result.difficulty is None else f"difficulty {self.result.difficulty:.1f}")
+            if self.result.difficulty is not None:
+                words.append(describe_difficulty(self.result.dive_number, self.result.difficulty))
         return " · ".join(filter(None, words))
 
     @property
@@ -69,7 +71,7 @@ class DiveSection:
         """The score in the unit in which judges think, 0 to 10; None: the difficulty is not known."""
         if self.result is None or not self.result.difficulty:
             return None
-        return self.result.score / COUNTED_AWARDS / self.result.difficulty
+        return mean_award(self.result.score, self.result.difficulty)
 
     @property
     def stage_seconds(self) -> tuple[float, ...]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
+from mcore.diving.difficulty import HEIGHTS_M
+from mcore.synthetic.heights import check_drawn
 from mcore.synthetic.meet.course import plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import DEFAULT_RATE, DEFAULT_SIZE, DISTRACTORS, CameraKind, MeetSettings
@@ -73,12 +75,18 @@ def _read_distractors(key: str, text: str) -> frozenset[str]:
     return frozenset(read_choice(key, word, DISTRACTORS) for word in text.split(","))
 
 
+def _read_height(key: str, text: str) -> int:
+    height_m = read_number(key, text, min(HEIGHTS_M), max(HEIGHTS_M))
+    check_drawn(height_m)
+    return int(height_m)
+
+
 _FIELDS = {"pause": "pause_s", "height": "height_m", "numbers": "dive_numbers"}
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "seed": lambda key, text: read_integer(key, text, 0, 2**31),
     "dives": lambda key, text: read_integer(key, text, 1, 100_000),
     "pause": lambda key, text: read_number(key, text, 0.0, 600.0),
-    "height": lambda key, text: int(read_choice(key, text, ("3", "10"))),
+    "height": _read_height,
     "camera": lambda key, text: read_choice(key, text, get_args(CameraKind)),
     "distractors": _read_distractors,
     "numbers": lambda key, text: tuple(text.split(",")),

@@ -7,18 +7,23 @@ from functools import lru_cache
 from typing import Any
 
 from mcore.common.errors import UserError
-from mcore.diving import DiveNumber
+from mcore.diving import DiveNumber, difficulties
+from mcore.diving.label_difficulty import describe_difficulty
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
 
 _HEARTBEAT = ("revision", "source", "detector", "health")
 
 
 def with_dive_words(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """Add ``dive_words`` to a snapshot: what each dive number in it means."""
+    """Add to a snapshot what each dive number in it means, and which rules give it which difficulties."""
     numbers = {row["dive_number"] for part in ("start_list", "dives") for row in snapshot[part]}
     numbers.add(snapshot["default_dive_number"])
     words = {number: text for number in sorted(numbers - {None}) if (text := words_of(number)) is not None}
-    return {**snapshot, "dive_words": words}
+    return {
+        **snapshot,
+        "dive_words": words,
+        "difficulty_words": {number: _difficulty_words(number) for number in words},
+    }
 
 
 def comparison_times(comparison: ComparedMoments | None) -> dict[str, Any] | None:
@@ -43,3 +48,9 @@ def words_of(dive_number: str) -> str | None:
         return DiveNumber.parse(dive_number).describe()
     except UserError:
         return None
+
+
+@lru_cache(maxsize=512)
+def _difficulty_words(dive_number: str) -> dict[str, str]:
+    """Say each difficulty that the rules give a dive; keys are the difficulties to one decimal."""
+    return {f"{value:.1f}": describe_difficulty(dive_number, value) for value in difficulties(dive_number).values()}

@@ -178,10 +178,18 @@ def test_an_order_that_begins_anew_in_each_round_is_numbered_on() -> None:
         ("107B", 3.1, None),  # 3 m
         ("107B", 3.0, None),  # 10 m
         ("407C", 3.4, None),
-        ("407C", 3.9, "3.4 from 3 m, 3.2 from 10 m"),
+        ("407C", 3.8, None),  # 1 and 5 m
+        ("407C", 3.9, "3.8 from 1 m, 3.4 from 3 m, 3.8 from 5 m, 3.4 from 7.5 m, 3.2 from 10 m"),
+        ("407C", 3.9, "not in the rules of World Aquatics, 25 June 2025"),
+        ("108C", 3.2, "3.4 from 3 m"),
         ("6243D", 3.2, None),
         ("6243D", 2.2, "3.2 from 10 m"),
-        ("113B", 2.0, "cannot be checked"),  # flying
+        ("113B", 1.8, None),  # flying
+        ("113B", 2.2, "1.9 from 1 m, 1.8 from 3 m"),
+        ("640A", 1.7, None),
+        ("5152A", 3.3, "cannot be checked: rule 1.6.4 does not allow A (straight)"),
+        ("107A", 3.3, "cannot be checked: the rules have no value"),
+        ("407C", 2.0, "right only in the first two rounds of synchronised events"),
         (None, 3.0, None),
         ("407C", None, None),
     ],
@@ -192,6 +200,14 @@ def test_difficulties_are_compared_with_the_rules(
     warning = difficulty_warning(number, difficulty)
     assert (warning is None) == (words is None)
     assert words is None or words in str(warning)
+
+
+def test_the_first_two_rounds_of_synchronised_events_have_an_assigned_difficulty() -> None:
+    warnings = [difficulty_warning("407C", 2.0, round_) for round_ in (None, 1, 2, 3)]
+    assert [warning is None for warning in warnings] == [False, True, True, False]
+    assert difficulty_warning("407C", 2.1, 1) is not None
+    read = parse_start_list("athlete,dive_number,difficulty,round\nAda,407C,2.0,1\nAda,407C,2.0,3\n")
+    assert [warning[:7] for warning in read.warnings] == ["line 3:"]
 
 
 def test_a_wrong_difficulty_is_a_warning_with_its_line() -> None:
@@ -205,6 +221,15 @@ def test_a_wrong_difficulty_is_a_warning_with_its_line() -> None:
 def test_no_difficulties(value: str | float) -> None:
     with pytest.raises(UserError):
         clean_difficulty(value)
+
+
+def test_the_check_names_the_edition_where_a_list_has_difficulties(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, named in (("dive_number,difficulty\nAda,107B,3.1\n", True), ("dive_number\nAda,107B\n", False)):
+        (tmp_path / "list.csv").write_text("athlete," + text)
+        assert main([str(tmp_path / "list.csv")]) == 0
+        assert ("World Aquatics, 25 June 2025" in capsys.readouterr().out) is named
 
 
 def test_the_template_is_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

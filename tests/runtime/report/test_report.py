@@ -93,6 +93,21 @@ def test_a_conformal_interval_comes_with_the_range(scored: DiveScore, tiny_bundl
     assert float(drawn[1]) + float(drawn[2]) <= 420  # the whole interval is in the picture
 
 
+@pytest.mark.parametrize(
+    ("difficulty", "words"),
+    [
+        (3.2, "difficulty 3.2 (from 10 m; World Aquatics, 25 June 2025)"),
+        (3.3, "difficulty 3.3 (not in the rules of World Aquatics, 25 June 2025)"),
+        (2.0, "difficulty 2.0 (assigned in synchronised diving)"),
+    ],
+)
+def test_a_difficulty_names_its_rules(scored: DiveScore, tiny_bundle: Path, difficulty: float, words: str) -> None:
+    result = dataclasses.replace(scored, dive_number="407C", difficulty=difficulty)
+    page = render_report(Bundle.open(tiny_bundle), [DiveOutcome(DiveRequest(Path("dive.mp4")), result=result)])
+    assert words in page
+    assert f"an average award of {result.score / 3 / difficulty:.1f}" in page
+
+
 def test_no_text_from_outside_becomes_markup(scored: DiveScore, tiny_bundle: Path) -> None:
     exemplars = tuple(dataclasses.replace(exemplar, name=EVIL) for exemplar in scored.exemplars)
     video = dataclasses.replace(scored.video, source=f"/nowhere/{EVIL}.mp4")

@@ -65,10 +65,12 @@ def test_the_snapshot_is_the_sessions_with_dives_in_words(served: Served) -> Non
     answer = served.ask("/api/snapshot")
     assert answer.headers["content-type"] == "application/json"
     value = answer.json()
-    words = value.pop("dive_words")
+    words, difficulties = value.pop("dive_words"), value.pop("difficulty_words")
     assert value == json.loads(json.dumps(served.session.snapshot()))
     assert words["407C"] == "inward 3 1/2 somersaults tuck"
-    assert set(words) == {"107B", "407C", "5253B", "205B"}
+    assert set(words) == set(difficulties) == {"107B", "407C", "5253B", "205B"}
+    assert difficulties["407C"]["3.2"] == "difficulty 3.2 (from 10 m; World Aquatics, 25 June 2025)"
+    assert sorted(difficulties["407C"]) == ["3.2", "3.4", "3.8"]
 
 
 def test_a_dive_is_told_whole(served: Served) -> None:

@@ -5,7 +5,7 @@ import { STAGES, predictionsChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
 import { $, capital, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
-import { shownRow, state, words } from "./state.js";
+import { difficultyWords, shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
 
@@ -96,7 +96,7 @@ function body(row, record) {
 function head(row, result) {
   const number = row.dive_number ?? "Dive number unknown";
   const difficulty = state.snapshot.start_list.find((entry) => entry.order === row.order)?.difficulty ?? result?.difficulty;
-  const means = [inWords(words(row.dive_number)), difficulty && row.dive_number !== null ? `difficulty\u00a0${difficulty.toFixed(1)}` : ""];
+  const means = [inWords(words(row.dive_number)), difficulty && row.dive_number !== null ? difficultyWords(row.dive_number, difficulty.toFixed(1)) : ""];
   const title = el("div", { class: "title" },
     el("p", { class: "eyebrow" }, `Dive ${row.number}`, row.status === "scored" ? null : el("span", { class: `badge ${row.status}` }, STATUS[row.status])),
     el("h2", { id: "dive-title" }, row.athlete || number),

@@ -23,3 +23,6 @@ export function shownRow() {
 }
 
 export const words = (number) => state.snapshot?.dive_words?.[number] ?? "";
+// With the rules that give it; a difficulty that no rules give stands alone.
+export const difficultyWords = (number, difficulty) =>
+  state.snapshot?.difficulty_words?.[number]?.[difficulty] ?? `difficulty\u00a0${difficulty}`;
