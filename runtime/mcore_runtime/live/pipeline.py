@@ -218,7 +218,7 @@ class LivePipeline:
         """Hand over the clips whose end has come, or should have come."""
         if self._last is None or not self._pending:
             return
-        silent_s = time.monotonic() - self._last.captured_s if self._source.uri.is_live else 0.0
+        silent_s = 0.0 if self._source.keeps_all else time.monotonic() - self._last.captured_s
         due = [p for p in self._pending if self._is_due(p, silent_s)]
         for pending in due:
             self._hand_over(pending)
@@ -276,7 +276,7 @@ class LivePipeline:
         begins_late = self._ring.first_s > pending.start_s and self._holds_first_frame
         if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _MIN_BEFORE_S:
             start_s = None
-        is_file = ended and not self._source.uri.is_live
+        is_file = ended and not self._source.is_live
         if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= _MIN_AFTER_S:
             end_s = None
         return start_s, end_s

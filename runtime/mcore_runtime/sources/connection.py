@@ -13,7 +13,9 @@ class Connection(Protocol):
     """An open source, used by one thread."""
 
     is_live: bool
-    """Whether an end is a loss, and frames that nobody takes in time are gone."""
+    """Whether an end is a loss, after which it is connected again."""
+    keeps_all: bool
+    """Whether frames wait for whoever takes them; else those that nobody takes in time are gone."""
     reader: str
     """Decoder: pyav, gstreamer or rendered."""
 

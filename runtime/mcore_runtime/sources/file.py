@@ -32,6 +32,7 @@ class FileConnection:
 
     def __init__(self, uri: SourceURI) -> None:
         self.is_live = uri.is_live
+        self.keeps_all = not uri.is_live
         self._path = Path(uri.target)
         self._scan = scan_packets(self._path)
         if self._scan.rate_is_guessed:  # gravity finds dives by their time

@@ -37,6 +37,7 @@ class GStreamerConnection:
     """
 
     is_live = True
+    keeps_all = False
     reader = "gstreamer"
 
     def __init__(self, uri: SourceURI) -> None:

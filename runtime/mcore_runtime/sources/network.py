@@ -12,18 +12,27 @@ from av.container import InputContainer
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
+from mcore_runtime.sources.http import proxy_of, redirected
+from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
 
 _NO_CLOCK = ("mpjpeg", "mjpeg", "jpeg_pipe", "h264", "hevc")
 """Formats without times: FFmpeg would count 25 frames a second, whatever the camera does."""
-_WITH_END = ("mov", "matroska", "avi", "flv")
-"""Formats of which a server may send a whole file; then the end is an end."""
+_PLAYLISTS = ("hls", "dash")
+"""Formats that come in pieces of some seconds each; a list of all of them says where the end is."""
+_LENGTH_IN_HEADER = ("mov", "matroska", "avi", "flv", *_PLAYLISTS)
+"""Formats that say how long they are, where they are whole."""
 _MAX_SHORTAGE_S = 1.0
 """A file from a server that ends this much before its announced length is cut off."""
 _MAX_DAMAGED = 100
 """Damaged packets in a row after which a stream counts as lost."""
+_MAX_REDIRECTS = 8
+_PIECE_TIMEOUT_S = 30.0
+"""Longest wait for the next piece of a playlist, which comes when its last picture was taken."""
+_NO_PICTURES = "it sends no pictures; give the address of the video itself, not of the page around it"
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "500000"}
+"""Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
 
 
 class StreamConnection:
@@ -32,37 +41,52 @@ class StreamConnection:
     reader = "pyav"
 
     def __init__(self, container: InputContainer, uri: SourceURI) -> None:
-        self._container = container
-        self._timeout_s = uri.options.timeout_s
+        self._container, self._uri = container, uri
+        self._timeout_s = _timeout_s(container, uri)
         if not container.streams.video:
             container.close()
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
         name = container.format.name
         self._has_clock = name not in _NO_CLOCK
-        whole = uri.kind == "http" and name.startswith(_WITH_END) and container.duration is not None
-        self._length_s = float(container.duration or 0) / av.time_base if whole else None
-        self.is_live = self._length_s is None
+        self._length_s = _length_s(container)
+        self.is_live = not is_whole(container, uri)
+        self._is_paced = self.is_live and name in _PLAYLISTS
+        self.keeps_all = self._is_paced or not self.is_live
         self._packets: Iterator[Any] = iter(container.demux(self._stream))
         self._damaged = 0
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield pictures as they come.
+        """Yield pictures as they come; where they come in pieces, when they were taken.
 
         Raises:
             StreamLost: the end of a live stream, an error, or no picture for too long.
         """
-        reached_s = 0.0
+        # Nothing is asked of the demuxer meanwhile: what waits does so as it came, encoded.
+        return paced(self._received()) if self._is_paced else self._received()
+
+    def _received(self) -> Iterator[Picture]:
+        first_s, reached_s = None, 0.0
         for received_s, frame in self._frames():
-            base = frame.time_base or self._stream.time_base
-            media_s = None
-            if self._has_clock and frame.pts is not None and base is not None:
-                media_s = frame.pts * base.numerator / base.denominator
-                reached_s = media_s - float((self._stream.start_time or 0) * base)
+            media_s = self._media_s(frame)
+            if media_s is None and self.keeps_all:  # MPEG-PS has times for some pictures only
+                rate = self._stream.average_rate or self._stream.guessed_rate
+                media_s = reached_s + float(1 / rate) if rate else None
+            if media_s is not None:
+                first_s = media_s if first_s is None else first_s
+                reached_s = media_s
             yield Picture(to_rgb(frame), received_s, media_s, self._take_damage())
         # A server that was killed looks like the end of the stream.
-        if self._length_s is None or reached_s < self._length_s - _MAX_SHORTAGE_S:
+        if self.is_live or (
+            self._length_s is not None and reached_s - (first_s or 0.0) < self._length_s - _MAX_SHORTAGE_S
+        ):
             raise StreamLost("the stream ended")
+
+    def _media_s(self, frame: av.VideoFrame) -> float | None:
+        base = frame.time_base or self._stream.time_base
+        if not self._has_clock or frame.pts is None or base is None:
+            return None
+        return frame.pts * base.numerator / base.denominator
 
     def _frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
         damaged_in_a_row = 0
@@ -72,9 +96,9 @@ class StreamConnection:
             if reason is not None:
                 raise StreamLost(reason)
             now_s = time.monotonic()
-            if packet is not None and packet.stream_index == self._stream.index:
+            if packet.stream_index == self._stream.index:
                 try:
-                    frames = packet.decode()
+                    frames = packet.decode()  # of the empty packet at the end: what the decoder held back
                     damaged_in_a_row = 0
                 except av.InvalidDataError:
                     frames = []
@@ -84,9 +108,9 @@ class StreamConnection:
                     if isinstance(frame, av.VideoFrame) and frame.is_corrupt:
                         self._damaged += 1
                     elif isinstance(frame, av.VideoFrame):
-                        last_s = now_s
                         yield now_s, frame
-            if packet is None:
+                        last_s = time.monotonic()  # whoever takes the pictures of a recording may take his time
+            if not packet.size and packet.dts is None:
                 return
             # A stream that never becomes a picture, and one that only sends sound, would otherwise look alive for ever.
             if damaged_in_a_row >= _MAX_DAMAGED:
@@ -95,14 +119,25 @@ class StreamConnection:
                 raise StreamLost(f"no picture for {self._timeout_s:g} s")
 
     def _next_packet(self) -> tuple[str | None, Any]:
-        """Return why there is none, or the next packet; None and None at the end."""
+        """Return why there is none, or the next packet; PyAV's last one is empty."""
         try:
-            packet = next(self._packets, None)
+            return None, next(self._packets)
+        except StopIteration:
+            return "the stream ended", None
         except av.FFmpegError as error:
+            if isinstance(error, av.InvalidDataError) and self._container.format.name == "mpjpeg":
+                return self._go_on_as_mjpeg()
             return _reason(error, self._timeout_s), None
-        if packet is not None and not packet.size and packet.dts is None:
-            return None, None  # PyAV ends with an empty packet; live decoders hold nothing back
-        return None, packet
+
+    def _go_on_as_mjpeg(self) -> tuple[str | None, Any]:
+        """Look for the pictures themselves: FFmpeg's reader of MJPEG knows one way to part them, cameras have more."""
+        self._container.close()
+        container, reason, _ = _try_open(self._uri, format_name="mjpeg")
+        if container is None:
+            return reason, None
+        self._container, self._stream = container, container.streams.video[0]
+        self._packets = iter(container.demux(self._stream))
+        return self._next_packet()
 
     def _take_damage(self) -> str | None:
         damaged, self._damaged = self._damaged, 0
@@ -122,10 +157,18 @@ def open_stream(uri: SourceURI, *, first: bool) -> StreamConnection:
 
     Raises:
         StreamLost: it cannot be reached now, or sends no video.
-        SourceError: it refuses the credentials, or there is no such device.
+        SourceError: it refuses the credentials, there is no such device, it redirects to another host, or it sends a
+            file without times.
     """
     # FFmpeg's errors carry the whole address, so they are turned into words here and never chained.
     container, reason, final = _try_open(uri)
+    for _ in range(_MAX_REDIRECTS):
+        if container is not None or final or (asked := redirected(uri)) is None:
+            break
+        uri = asked
+        container, reason, final = _try_open(uri)
+    if container is not None and (is_whole(container, uri) or container.format.name in _PLAYLISTS):
+        container, reason, final = _open_again(container, uri)
     if container is None:
         if final and first:
             raise SourceError(f"{uri.public}: {reason}")
@@ -133,27 +176,65 @@ def open_stream(uri: SourceURI, *, first: bool) -> StreamConnection:
     return StreamConnection(container, uri)
 
 
-def _try_open(uri: SourceURI) -> tuple[InputContainer | None, str, bool]:
+def is_whole(container: InputContainer, uri: SourceURI) -> bool:
+    """Whether a server sends a recording, whose end is known, and not what a camera sees."""
+    name = container.format.name
+    if uri.kind != "http" or name == "mpjpeg":
+        return False
+    return _length_s(container) is not None or (name not in _PLAYLISTS and container.size > 0)
+
+
+def _length_s(container: InputContainer) -> float | None:
+    """Length that a whole recording states, seconds; None: it states none."""
+    if container.duration is None or not container.format.name.startswith(_LENGTH_IN_HEADER):
+        return None
+    return float(container.duration) / av.time_base
+
+
+def _open_again(container: InputContainer, uri: SourceURI) -> tuple[InputContainer | None, str, bool]:
+    """Open a recording, or a list of pieces, so that none of its pictures is lost."""
+    name, timeout_s = container.format.name, _timeout_s(container, uri)
+    has_pictures = any(stream.width for stream in container.streams.video)
+    container.close()
+    if not has_pictures:
+        return None, _NO_PICTURES, True
+    if name in _NO_CLOCK:
+        reason = f"it is a file or a single picture without times ({name}), no stream"
+        return None, f"{reason}; give the address of the camera's video, or download the file", True
+    return _try_open(uri, low_delay=False, timeout_s=timeout_s)
+
+
+def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
+    """Longest wait for a picture: a list of pieces is read again until it names a new one."""
+    return max(uri.options.timeout_s, _PIECE_TIMEOUT_S if container.format.name in _PLAYLISTS else 0.0)
+
+
+def _try_open(
+    uri: SourceURI, *, low_delay: bool = True, timeout_s: float | None = None, format_name: str | None = None
+) -> tuple[InputContainer | None, str, bool]:
     """Open, or say why not and whether trying again is useless."""
-    target, format_name, options = _ffmpeg_input(uri)
-    timeout = (uri.options.open_timeout_s, uri.options.timeout_s)
+    target, device_format, options = _ffmpeg_input(uri, low_delay=low_delay)
+    timeout = (uri.options.open_timeout_s, uri.options.timeout_s if timeout_s is None else timeout_s)
+    name = format_name or device_format
     try:
-        return (
-            av.open(target, format=format_name, options=options, timeout=timeout, metadata_errors="replace"),
-            "",
-            False,
-        )
+        return av.open(target, format=name, options=options, timeout=timeout, metadata_errors="replace"), "", False
     except _REFUSED:
         return None, "it refuses the user name or password; correct them in the address", True
     except (av.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, av.InvalidDataError) and uri.kind == "http" and format_name is None:
+            return _try_open(uri, format_name="mjpeg")  # see _go_on_as_mjpeg
         reason, final = _reason(error, uri.options.open_timeout_s), False
         if uri.kind == "camera":
             final = isinstance(error, FileNotFoundError | PermissionError)
             reason += "; see v4l2-ctl --list-devices, and whether you may read it (group video)" if final else ""
+        elif uri.kind == "http" and isinstance(error, av.InvalidDataError):
+            reason = _NO_PICTURES
+        if uri.kind == "http" and (proxy := proxy_of(uri)) is not None:
+            reason += f" (asked through the proxy in {proxy}; no_proxy=HOST asks the camera itself)"
         return None, reason, final
 
 
-def _ffmpeg_input(uri: SourceURI) -> tuple[str, str | None, dict[str, str]]:
+def _ffmpeg_input(uri: SourceURI, *, low_delay: bool) -> tuple[str, str | None, dict[str, str]]:
     """Name, format and options of the input in FFmpeg's words."""
     chosen = uri.options
     if uri.kind == "camera":
@@ -166,7 +247,11 @@ def _ffmpeg_input(uri: SourceURI) -> tuple[str, str | None, dict[str, str]]:
             options["input_format"] = chosen.format
         device = f"/dev/video{uri.target}" if uri.target.isdigit() else uri.target
         return device, "video4linux2,v4l2", options
-    options = dict(_LOW_DELAY)
+    options = dict(_LOW_DELAY) if low_delay else {}
+    if uri.kind == "http":
+        options["max_redirects"] = "0"  # it would go anywhere, and take the password along
+        if proxy_of(uri) is None:
+            options["http_proxy"] = ""
     if uri.kind == "rtsp":
         options["rtsp_transport"] = chosen.transport
         options["allowed_media_types"] = "video"

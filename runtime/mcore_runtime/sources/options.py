@@ -15,6 +15,7 @@ Kind = Literal["file", "camera", "csi", "rtsp", "http", "gst", "synthetic"]
 Transport = Literal["tcp", "udp"]
 Pace = Literal["fast", "realtime"]
 Rotation = Literal[0, 90, 180, 270]
+Redirects = Literal["same-host", "follow"]
 
 _COMMON = frozenset({"name", "rotation", "queue"})
 _NETWORK = frozenset({"open_timeout", "timeout"})
@@ -23,7 +24,7 @@ ALLOWED: Mapping[Kind, frozenset[str]] = {
     "camera": _COMMON | {"size", "rate", "format", "timeout"},
     "csi": _COMMON | {"size", "rate", "timeout"},
     "rtsp": _COMMON | _NETWORK | {"transport"},
-    "http": _COMMON | _NETWORK,
+    "http": _COMMON | _NETWORK | {"redirects"},
     "gst": _COMMON | {"timeout"},
     "synthetic": _COMMON | {"size", "rate", "pace"},
 }
@@ -55,6 +56,8 @@ class SourceOptions:
     """Longest wait for a connection, seconds."""
     timeout_s: float = 5.0
     """Longest wait for a frame, seconds: after it a camera is reported as lost, and opened again."""
+    redirects: Redirects = "same-host"
+    """Where an HTTP server may send us on to; ``follow``: anywhere."""
     pace: Pace | None = None
     """``fast``: as fast as frames are taken; ``realtime``: as they were taken. None: the kind's default."""
 
@@ -169,5 +172,6 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "transport": lambda key, text: read_choice(key, text, get_args(Transport)),
     "open_timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
     "timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
+    "redirects": lambda key, text: read_choice(key, text, get_args(Redirects)),
     "pace": lambda key, text: read_choice(key, text, get_args(Pace)),
 }

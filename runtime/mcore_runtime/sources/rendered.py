@@ -33,6 +33,7 @@ class RenderedConnection:
 
     def __init__(self, uri: SourceURI) -> None:
         self.is_live = uri.is_live
+        self.keeps_all = not uri.is_live
         self.meet = plan_meet(settings_of(uri))
 
     def pictures(self) -> Iterator[Picture]:

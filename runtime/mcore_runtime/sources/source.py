@@ -21,7 +21,7 @@ from types import TracebackType
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore_runtime.sources.connection import connect
+from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
 from mcore_runtime.sources.queue import FrameQueue
@@ -34,6 +34,10 @@ _STEADY_S = 5.0
 """A connection that held this long starts the next back-off anew."""
 _RATE_FRAMES = 60
 """Frames over which the rate is measured."""
+_MIN_SIDE, _MAX_SIDE = 16, 8192
+"""Pixels of a picture's sides: nothing can be seen in less, and more is no camera's picture."""
+_MAX_ODD = 100
+"""Pictures of impossible sizes in a row after which a stream counts as lost."""
 _JOIN_TIMEOUT_S = 3.0
 """``close`` waits this long for the thread, which a camera's driver may hold."""
 
@@ -78,7 +82,7 @@ class SourceStatus:
     size: tuple[int, int] | None
     """Width and height of the last frame."""
     frames_per_second: float | None
-    """Measured over the last frames."""
+    """Measured over the last frames, in the stream's own time: a file is not faster for being read fast."""
     silent_s: float | None
     """Since the last frame was received, seconds."""
 
@@ -105,6 +109,10 @@ class Source:
         self._connections = self._failures = self._sequence = 0
         self._size: tuple[int, int] | None = None
         self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._received_s: float | None = None
+        self._is_live, self._keeps_all = uri.is_live, not uri.is_live
+        self._odd: str | None = None
+        self._num_odd = 0
         self._lost_s: float | None = None
         # A daemon: a camera that hangs within the operating system must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"source {uri.public}", daemon=True)
@@ -154,6 +162,16 @@ class Source:
         """State of the source; cheaper than ``status``."""
         return self._state
 
+    @property
+    def is_live(self) -> bool:
+        """Whether a camera is behind it; a recording, also one from a server, has an end."""
+        return self._is_live
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no frame is lost, however late it is taken or comes."""
+        return self._keeps_all
+
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
             yield frame
@@ -167,7 +185,7 @@ class Source:
                 name=self.uri.public,
                 state=self._state,
                 reader=self._reader,
-                is_live=self.uri.is_live,
+                is_live=self._is_live,
                 frames=self._sequence,
                 dropped=self._queue.dropped,
                 connections=self._connections,
@@ -175,7 +193,7 @@ class Source:
                 error=self._reason,
                 size=self._size,
                 frames_per_second=(len(recent) - 1) / span_s if span_s > 0 else None,
-                silent_s=time.monotonic() - recent[-1] if recent else None,
+                silent_s=None if self._received_s is None else time.monotonic() - self._received_s,
             )
 
     def _run(self) -> None:
@@ -208,42 +226,64 @@ class Source:
         """Connect and deliver frames; True when the source is over."""
         connection = connect(self.uri, first=self._connections == 0)
         with closing(connection):
+            if self._connections and not connection.is_live:
+                return True  # what was live is a recording now, of what was seen already: it is over
             with self._lock:
                 self._connections += 1
                 self._reader = connection.reader
-            if not connection.is_live:
-                timeline: LiveTimeline | FileTimeline = FileTimeline()
-            elif isinstance(self._timeline, LiveTimeline):
-                timeline = self._timeline
-                timeline.restart()
-            else:
-                timeline = LiveTimeline()
-            self._timeline = timeline
+                self._is_live, self._keeps_all = connection.is_live, connection.keeps_all
+            timeline = self._timeline = self._timeline_for(connection)
             try:
                 for picture in connection.pictures():
-                    if self._stop.is_set() or not self._deliver(picture, timeline, wait=not connection.is_live):
+                    if self._stop.is_set() or not self._deliver(picture, timeline):
                         return True
             except StreamLost as lost:
                 if connection.is_live:
                     raise
                 # Asked again, a server would send the file from its beginning.
                 raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
+            if self._odd is not None and not self._sequence:
+                raise SourceError(f"{self.uri.public}: {self._odd}")
         return True
 
-    def _deliver(self, picture: Picture, timeline: LiveTimeline | FileTimeline, *, wait: bool) -> bool:
+    def _timeline_for(self, connection: Connection) -> LiveTimeline | FileTimeline:
+        """Times go on from connection to connection."""
+        kind = FileTimeline if connection.keeps_all else LiveTimeline
+        timeline = self._timeline if isinstance(self._timeline, kind) else kind()
+        if isinstance(timeline, LiveTimeline):
+            timeline.restart()
+        return timeline
+
+    def _deliver(self, picture: Picture, timeline: LiveTimeline | FileTimeline) -> bool:
         rgb = picture.rgb
+        if not all(_MIN_SIDE <= side <= _MAX_SIDE for side in rgb.shape[:2]):
+            self._pass_over(rgb.shape)
+            return True
         if self.uri.options.rotation:
             rgb = np.ascontiguousarray(np.rot90(rgb, -self.uri.options.rotation // 90))
         time_s, jumped = timeline.place(picture)
-        gap = "; ".join(reason for reason in (self._interruption(rgb.shape), picture.gap, jumped) if reason) or None
+        reasons = (self._interruption(rgb.shape), picture.gap, self._odd, jumped)
+        gap = "; ".join(reason for reason in reasons if reason) or None
         frame = Frame(rgb, time_s, self._sequence, picture.received_s, gap)
         with self._lock:
             self._state = SourceState.STREAMING
             self._sequence += 1
             self._size = (rgb.shape[1], rgb.shape[0])
-            self._recent.append(picture.received_s)
-            self._lost_s = None
-        return self._queue.put(frame, wait=wait)
+            self._recent.append(time_s)
+            self._received_s = picture.received_s
+            self._lost_s = self._odd = None
+            self._num_odd = 0
+        return self._queue.put(frame, wait=self._keeps_all)
+
+    def _pass_over(self, shape: tuple[int, ...]) -> None:
+        """Leave out a picture that no part of this program can work with, and say so with the next one."""
+        allowed = f"allowed: {_MIN_SIDE} to {_MAX_SIDE} pixels a side"
+        self._odd = f"it sent a picture of {shape[1]}x{shape[0]} pixels; {allowed}"
+        self._num_odd += 1
+        if self._num_odd >= _MAX_ODD:
+            reason, self._num_odd = self._odd, 0
+            is_asked_again = self._is_live and self.uri.kind not in ("file", "synthetic")
+            raise StreamLost(reason) if is_asked_again else SourceError(f"{self.uri.public}: {reason}")
 
     def _interruption(self, shape: tuple[int, ...]) -> str | None:
         """Interruption of the stream since the frame before; None: there was none."""
@@ -260,7 +300,7 @@ class Source:
             self._reason = reason
             self._state = SourceState.RETRYING
             if self._lost_s is None:
-                self._lost_s = self._recent[-1] if self._recent else time.monotonic()
+                self._lost_s = time.monotonic() if self._received_s is None else self._received_s
 
     def _fail(self, error: Exception) -> None:
         with self._lock:

@@ -11,18 +11,28 @@ from mcore_runtime.sources.frame import Picture
 _DRIFT_GAIN = 1e-3
 """Share of the distance between the camera's clock and ours that is corrected with each picture: clocks drift by
 seconds in a day, while a network's jitter of 0.1 s moves a picture by no more than 0.1 ms."""
+_MAX_DRIFT_S = 2e-4
+"""Largest correction with one picture: what a stream is late after a stall is no drift."""
 _JUMP_S = 2.0
-"""A camera's clock this far off ours has jumped."""
-_TICK_S = 1e-6
-"""Smallest distance of two pictures: times must increase."""
+"""A camera's clock that goes on by this much more than ours, from one picture to the next, has jumped."""
+_MAX_OFF_S = 10.0
+"""A stream that was held up catches up within this time; one that stays late longer has lost what lay between. It may
+begin with what a server had kept: pictures come this much faster than they were taken, but no more."""
+_TICK_S = 1e-3
+"""Smallest distance of two pictures: times must increase, also when they are written with 90,000 ticks a second."""
 
 
 class LiveTimeline:
-    """Times of a live stream: the camera's spacing, on ``time.monotonic()``'s axis."""
+    """Times of a live stream: the camera's spacing, on ``time.monotonic()``'s axis.
+
+    A stream that stalls and then catches up delivers a burst: its pictures come late, but were taken when their own
+    times say. Only a clock whose times themselves leap, or run backwards, has jumped.
+    """
 
     def __init__(self) -> None:
         self._offset_s: float | None = None
         self._last_s = float("-inf")
+        self._last_media_s = self._last_received_s = self._late_since_s = 0.0
 
     def restart(self) -> None:
         """A new connection begins: its clock has nothing to do with the last one's."""
@@ -34,32 +44,55 @@ class LiveTimeline:
         if picture.media_s is None:
             time_s = picture.received_s
         else:
-            if self._offset_s is None:
-                self._offset_s = picture.received_s - picture.media_s
-            late_s = picture.received_s - (picture.media_s + self._offset_s)
-            if abs(late_s) > _JUMP_S:
-                jumped = f"the camera's clock jumped by {late_s:+.1f} s"
-                self._offset_s += late_s
-            else:
-                self._offset_s += _DRIFT_GAIN * late_s
+            jumped = self._follow(picture.received_s, picture.media_s)
+            assert self._offset_s is not None
             time_s = picture.media_s + self._offset_s
-            if time_s < self._last_s and jumped is None:
-                jumped = "the camera's clock ran backwards"
         self._last_s = max(time_s, self._last_s + _TICK_S)
         return self._last_s, jumped
 
+    def _follow(self, received_s: float, media_s: float) -> str | None:
+        """Bring the offset between both clocks up to date, and say what is wrong with the camera's."""
+        jumped = None
+        if self._offset_s is None:
+            self._offset_s = received_s - media_s
+            self._late_since_s = received_s
+        else:
+            leap_s = media_s - self._last_media_s - (received_s - self._last_received_s)
+            late_s = received_s - media_s - self._offset_s
+            if late_s < _JUMP_S:
+                self._late_since_s = received_s
+            if media_s < self._last_media_s or leap_s > _JUMP_S:
+                jumped = f"the camera's clock jumped by {leap_s:+.1f} s"
+            elif late_s < -_MAX_OFF_S:
+                jumped = f"the camera's clock ran ahead by {-late_s:.1f} s"
+            elif received_s - self._late_since_s > _MAX_OFF_S:
+                jumped = f"the stream stood still for {late_s:.1f} s, and has not caught up"
+            if jumped is None:
+                self._offset_s += min(max(_DRIFT_GAIN * late_s, -_MAX_DRIFT_S), _MAX_DRIFT_S)
+            else:
+                self._offset_s += late_s
+                self._late_since_s = received_s
+        self._last_media_s, self._last_received_s = media_s, received_s
+        return jumped
+
 
 class FileTimeline:
-    """Times of a file, as they are; where they run backwards, as after joining recordings, they go on instead."""
+    """Times of a recording, as they are, from its first picture on.
+
+    Where they run backwards, as after joining recordings, they go on instead.
+    """
 
     def __init__(self) -> None:
-        self._shift_s = 0.0
+        self._shift_s: float | None = None
         self._last_s = float("-inf")
         self._period_s = 0.04
 
     def place(self, picture: Picture) -> tuple[float, str | None]:
         """Return the time of a picture, and what is wrong where times ran backwards."""
-        time_s = (picture.media_s or 0.0) + self._shift_s
+        media_s = picture.media_s or 0.0
+        if self._shift_s is None:
+            self._shift_s = -media_s
+        time_s = media_s + self._shift_s
         if time_s > self._last_s:
             if self._last_s > float("-inf"):
                 self._period_s = time_s - self._last_s
@@ -72,10 +105,15 @@ class FileTimeline:
 
 
 def paced(pictures: Iterable[Picture]) -> Iterator[Picture]:
-    """Yield recorded pictures when their time has come, as a camera would; the first at once."""
-    offset_s: float | None = None
+    """Yield recorded pictures when their time has come, as a camera would; the first at once.
+
+    Where their times run backwards or leap, the pace begins anew there: nobody waits for hours, or not at all.
+    """
+    offset_s, last_s = 0.0, float("-inf")
     for picture in pictures:
         media_s = picture.media_s or 0.0
-        offset_s = time.monotonic() - media_s if offset_s is None else offset_s
+        if not 0.0 <= media_s - last_s <= _MAX_OFF_S:
+            offset_s = time.monotonic() - media_s
+        last_s = media_s
         time.sleep(max(0.0, offset_s + media_s - time.monotonic()))
         yield replace(picture, received_s=time.monotonic())

@@ -23,6 +23,12 @@ def jpeg(number: int, scale: int = 1) -> bytes:
     return buffer.getvalue()
 
 
+def whole_part(number: int, data: bytes, *, boundary: bytes = b"--edge\r\n", kind: str = "image/jpeg") -> bytes:
+    """A part as most servers send it."""
+    head = f"Content-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
+    return boundary + head.encode() + data + b"\r\n"
+
+
 class MjpegServer:
     """Serves numbered frames at ``/``; a context manager.
 
@@ -31,10 +37,19 @@ class MjpegServer:
         period_s: time between frames.
         status: HTTP status of every answer.
         body: from a frame's number, its bytes; None: ``jpeg``.
+        part: from a frame's number and its bytes, what is sent of it; None: a part as it should be.
+        content_type: of every answer.
     """
 
     def __init__(
-        self, port: int = 0, *, period_s: float = 0.02, status: int = 200, body: Callable[[int], bytes] | None = None
+        self,
+        port: int = 0,
+        *,
+        period_s: float = 0.02,
+        status: int = 200,
+        body: Callable[[int], bytes] | None = None,
+        part: Callable[[int, bytes], bytes] | None = None,
+        content_type: str = "multipart/x-mixed-replace; boundary=edge",
     ) -> None:
         self.frozen = threading.Event()
         self.requests: list[str] = []
@@ -47,15 +62,14 @@ class MjpegServer:
                 owner.requests.append(self.path)
                 owner._sockets.append(self.connection)
                 self.send_response(status)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=edge")
+                self.send_header("Content-Type", content_type)
                 self.end_headers()
                 number = 0
                 while status == 200 and not owner._dead.is_set():
                     if not owner.frozen.is_set():
                         data = (body or jpeg)(number)
-                        head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                         try:
-                            self.wfile.write(head.encode() + data + b"\r\n")
+                            self.wfile.write((part or whole_part)(number, data))
                         except OSError:
                             return
                         number += 1

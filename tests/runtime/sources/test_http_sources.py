@@ -1,0 +1,206 @@
+"""What HTTP servers send besides a steady stream: recordings, pieces, odd MJPEG; and by which way they are asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcore.common.errors import UserError
+from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
+from mcore_runtime.sources.http import is_local, proxy_of
+from tests.numbered_video import frame_numbers, write_numbered
+from tests.runtime.sources.file_server import FileServer, write_pieces
+from tests.runtime.sources.mjpeg_server import MjpegServer, whole_part
+from tests.runtime.sources.test_sources import take
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mp4", ".mkv", ".avi", ".flv"])
+def test_a_recording_from_a_server_is_read_once_and_whole(tmp_path: Path, suffix: str) -> None:
+    write_numbered(tmp_path / f"v{suffix}", 90)
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/v{suffix}", first_delay_s=0.01) as source:
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            time.sleep(0.001)  # a slow consumer loses nothing
+        status = source.status()
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(90))
+    assert (status.state, status.connections, status.dropped, status.is_live) == (SourceState.ENDED, 1, 0, False)
+    assert frames[0].time_s == 0.0
+    np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
+    assert status.frames_per_second == pytest.approx(30, abs=0.5)
+
+
+def test_a_whole_playlist_has_an_end(tmp_path: Path) -> None:
+    write_pieces(tmp_path, 4)
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/whole.m3u8") as source:
+        frames = list(source)
+        status = source.status()
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(120))
+    assert (status.state, status.connections, status.is_live) == (SourceState.ENDED, 1, False)
+
+
+def test_a_live_playlist_comes_in_its_own_time_without_loss_and_ends(tmp_path: Path) -> None:
+    write_pieces(tmp_path, 6)
+    began_s = time.monotonic()
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/live.m3u8", first_delay_s=0.05) as source:
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            assert source.is_live
+            if len(frames) == 60:
+                time.sleep(0.5)  # what comes meanwhile waits
+                rate = source.status().frames_per_second
+        status = source.status()
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(180))
+    assert time.monotonic() - began_s > 5.0
+    assert rate == pytest.approx(30, abs=1.0)
+    assert (status.state, status.dropped) == (SourceState.ENDED, 0)
+    assert all(frame.gap is None for frame in frames)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mp4"])
+def test_a_recording_that_breaks_off_is_not_asked_for_again(tmp_path: Path, suffix: str) -> None:
+    path = write_numbered(tmp_path / f"v{suffix}", 90)
+    broken = FileServer(tmp_path, limit=path.stat().st_size * 3 // 4)
+    with broken as server, open_source(f"{server.url}/v{suffix}", first_delay_s=0.01) as source:
+        with pytest.raises(UserError, match="before the end of the file|truncated"):
+            list(source)
+        assert source.status().state is SourceState.FAILED
+
+
+@pytest.mark.parametrize("suffix", [".h264", ".mjpeg"])
+def test_a_recording_without_times_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = write_numbered(tmp_path / "v.h264", 30)
+    if suffix == ".mjpeg":
+        from tests.runtime.sources.mjpeg_server import jpeg
+
+        path = tmp_path / "v.mjpeg"
+        path.write_bytes(b"".join(jpeg(number) for number in range(30)))
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/{path.name}") as source:
+        with pytest.raises(SourceError, match="without times"):
+            source.read(10.0)
+
+
+def _no_headers(number: int, data: bytes) -> bytes:
+    return b"--edge\r\n\r\n" + data + b"\r\n"
+
+
+PARTS: dict[str, Callable[[int, bytes], bytes]] = {
+    "as it should be": whole_part,
+    "without a first boundary": lambda n, data: whole_part(n, data, boundary=b"--edge\r\n" if n else b""),
+    "double first boundary": lambda n, data: whole_part(n, data, boundary=b"--edge\r\n" * (1 if n else 2)),
+    "image/jpg": lambda n, data: whole_part(n, data, kind="image/jpg"),
+    "without part headers": _no_headers,
+    "length too short": lambda n, data: whole_part(n, data).replace(b"%d" % len(data), b"%d" % (len(data) - 99)),
+    "length too long": lambda n, data: whole_part(n, data).replace(b"%d" % len(data), b"%d" % (len(data) + 99)),
+    "pictures only": lambda n, data: data,
+    "other boundary": lambda n, data: whole_part(n, data, boundary=b"--myboundary\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_mjpeg_however_its_pictures_are_parted(kind: str) -> None:
+    with MjpegServer(part=PARTS[kind]) as server, open_source(f"{server.url}#queue=100") as source:
+        frames = take(source, 20)
+        status = source.status()
+    numbers = frame_numbers(np.stack([frame.rgb for frame in frames]))
+    assert (np.diff(numbers) == 1).all()
+    assert (status.connections, status.is_live) == (1, True)
+
+
+def test_a_page_instead_of_pictures_is_said(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<html><body>camera</body></html>" * 50)
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/") as source:
+        with pytest.raises(SourceError, match="sends no pictures"):
+            source.read(10.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [((1, 1), "1x1"), ((40_000, 16), "40000x16"), ((16, 9000), "16x9000"), ((96, 15), "96x15")]
+)
+def test_one_picture_of_an_impossible_size_is_passed_over(size: tuple[int, int], words: str) -> None:
+    import io
+
+    from PIL import Image
+
+    from tests.runtime.sources.mjpeg_server import jpeg
+
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, "JPEG")
+    odd = MjpegServer(body=lambda number: buffer.getvalue() if number == 10 else jpeg(number))
+    with odd as server, open_source(f"{server.url}#queue=100") as source:
+        frames = take(source, 20)
+        assert source.status().connections == 1
+    assert {frame.rgb.shape for frame in frames} == {(64, 96, 3)}
+    gaps = [frame.gap for frame in frames if frame.gap]
+    assert len(gaps) == 1
+    assert words in gaps[0]
+
+
+def test_a_file_of_impossible_pictures_says_so(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    with open_source(str(path)) as source, pytest.raises(SourceError, match="8x8 pixels; allowed: 16 to 8192"):
+        source.read(10.0)
+
+
+def test_a_redirect_to_the_same_host_is_followed(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "v.mp4", 30)
+    with FileServer(tmp_path) as server, open_source(f"http://u:hush@127.0.0.1:{server.port}/moved/v.mp4") as source:
+        assert len(list(source)) == 30
+
+
+def test_a_redirect_to_another_host_is_followed_only_when_asked(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "v.mp4", 30)
+    with FileServer(tmp_path) as there:
+        elsewhere = f"http://localhost:{there.port}"
+        with FileServer(tmp_path, redirect=elsewhere) as server:
+            address = f"http://u:hush@127.0.0.1:{server.port}/moved/v.mp4"
+            with open_source(address) as source, pytest.raises(SourceError, match="another host, localhost") as caught:
+                source.read(10.0)
+            assert "hush" not in str(caught.value)
+            assert there.requests == []
+            with open_source(f"{address}#redirects=follow") as source:
+                assert len(list(source)) == 30
+
+
+def test_a_proxy_is_not_asked_for_a_camera_nearby(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with FileServer(tmp_path) as proxy, MjpegServer() as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with open_source(server.url) as source:
+            take(source, 3)
+        assert proxy.requests == []
+        with open_source("http://camera.example.org/video", first_delay_s=0.05) as source:
+            while not source.status().failures:
+                time.sleep(0.01)
+            assert "proxy in http_proxy" in (source.status().error or "")
+        assert proxy.requests
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True), ("localhost", True), ("192.168.1.20", True), ("10.1.2.3", True), ("::1", True),
+        ("fe80::1", True), ("camera", True), ("camera.local", True), ("Lane3.LAN", True), ("8.8.8.8", False),
+        ("camera.example.org", False), ("2001:4860:4860::8888", False),
+    ],
+)  # fmt: skip
+def test_which_hosts_are_nearby(monkeypatch: pytest.MonkeyPatch, host: str, local: bool) -> None:
+    assert is_local(host) is local
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    bracketed = f"[{host}]" if ":" in host else host
+    uri = parse_source(f"http://{bracketed}/video")
+    assert proxy_of(uri) == (None if local else "http_proxy")
+    monkeypatch.setenv("no_proxy", host)
+    assert proxy_of(uri) is None
