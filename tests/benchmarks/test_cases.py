@@ -11,6 +11,8 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore.config import ModelConfig, to_dict
+from mcore.evaluation.assessment import Figure, MetricRow
+from mcore.evaluation.report import EvaluationSummary
 from mcore_bench.cases.pareto import pareto_table
 from mcore_bench.cases.preprocessing import as_nv12, draw_frames, split_nv12
 from mcore_bench.command import main
@@ -26,11 +28,30 @@ def write_run(folder: Path, config: ModelConfig, srcc: float | None, **changes: 
     (folder / "test").mkdir(parents=True)
     recipe = {"model": to_dict(config), "training": {"epochs": 3}}
     (folder / "config.json").write_text(json.dumps(recipe), encoding="utf-8")
-    interval = {"value": srcc, "low": srcc and srcc - 0.1, "high": srcc and srcc + 0.1}
-    metrics = {"srcc": {"model": interval}, "mae_points": {"model": {"value": 5.0, "low": 4.9, "high": 5.1}}}
-    summary = {"data_sha256": "a" * 64, "num_dives": 9, "num_skipped": 0, "metrics": metrics}
-    summary |= {"num_exemplars": 10, "exemplars": "random", "decoding": "published"}
-    (folder / "test" / "metrics.json").write_text(json.dumps(summary | changes), encoding="utf-8")
+    figures = {
+        "srcc": Figure(srcc, srcc and srcc - 0.1, srcc and srcc + 0.1),
+        "mae_points": Figure(5.0, 4.9, 5.1),
+    }
+    summary = EvaluationSummary(
+        checkpoint="best.pt",
+        checkpoint_sha256="c" * 64,
+        data="manifest.jsonl",
+        data_sha256="a" * 64,
+        split="test",
+        num_exemplars=10,
+        exemplars="random",
+        decoding="published",
+        seed=0,
+        num_resamples=100,
+        interval_level=0.95,
+        checkpoint_epoch=3,
+        num_dives=9,
+        num_skipped=0,
+        conformal_interval=None,
+        metrics={name: MetricRow(name, name, False, figure, figure, figure) for name, figure in figures.items()},
+    )
+    values = dataclasses.asdict(summary) | changes
+    (folder / "test" / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     return folder
 
 
@@ -58,7 +79,7 @@ def test_the_front_is_what_nothing_cheaper_beats(runs: tuple[Path, ...]) -> None
         ({"data_sha256": "b" * 64}, "data_sha256 differ"),
         ({"decoding": "ordered"}, "decoding differ"),
         ({"metrics": {}}, "srcc is undefined"),
-        ({"num_dives": "nine"}, "cannot be used"),
+        ({"num_dives": "nine"}, "cannot be read"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused(
