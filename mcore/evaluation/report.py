@@ -77,7 +77,10 @@ def read_summary(path: Path) -> EvaluationSummary:
     Raises:
         UserError: there is none, or it is damaged or of an earlier version.
     """
-    advice = f"{path} cannot be read, or is of an earlier version; evaluate the run again, or leave it out"
+    advice = (
+        f"{path} cannot be read, or is of an earlier version; evaluate the run again (python -m mcore.evaluate), "
+        "or leave it out"
+    )
     try:
         return decode(EvaluationSummary, path.read_bytes(), advice)
     except OSError as error:

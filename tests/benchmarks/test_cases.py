@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mcore.common.errors import UserError
-from mcore.common.typed_json import encode
 from mcore.config import ModelConfig, to_dict
 from mcore.evaluation.assessment import Figure, MetricRow
 from mcore.evaluation.report import EvaluationSummary
@@ -29,32 +28,30 @@ def write_run(folder: Path, config: ModelConfig, srcc: float | None, **changes: 
     (folder / "test").mkdir(parents=True)
     recipe = {"model": to_dict(config), "training": {"epochs": 3}}
     (folder / "config.json").write_text(json.dumps(recipe), encoding="utf-8")
-    same = Figure(0.5, 0.4, 0.6)
-    rows = {
+    figures = {
         "srcc": Figure(srcc, srcc and srcc - 0.1, srcc and srcc + 0.1),
         "mae_points": Figure(5.0, 4.9, 5.1),
     }
-    metrics = {name: MetricRow(name, name, True, figure, same, same) for name, figure in rows.items()}
     summary = EvaluationSummary(
-        "best.pt",
-        "c" * 64,
-        "dives.jsonl",
-        "a" * 64,
-        "test",
-        10,
-        "random",
-        "published",
-        0,
-        100,
-        0.95,
-        3,
-        9,
-        0,
-        None,
-        metrics,
+        checkpoint="best.pt",
+        checkpoint_sha256="c" * 64,
+        data="manifest.jsonl",
+        data_sha256="a" * 64,
+        split="test",
+        num_exemplars=10,
+        exemplars="random",
+        decoding="published",
+        seed=0,
+        num_resamples=100,
+        interval_level=0.95,
+        checkpoint_epoch=3,
+        num_dives=9,
+        num_skipped=0,
+        conformal_interval=None,
+        metrics={name: MetricRow(name, name, False, figure, figure, figure) for name, figure in figures.items()},
     )
-    document = json.loads(encode(summary)) | changes
-    (folder / "test" / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    values = dataclasses.asdict(summary) | changes
+    (folder / "test" / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     return folder
 
 
@@ -82,7 +79,7 @@ def test_the_front_is_what_nothing_cheaper_beats(runs: tuple[Path, ...]) -> None
         ({"data_sha256": "b" * 64}, "data_sha256 differ"),
         ({"decoding": "ordered"}, "decoding differ"),
         ({"metrics": {}}, "srcc is undefined"),
-        ({"num_dives": "nine"}, "evaluate the run again"),
+        ({"num_dives": "nine"}, "cannot be read"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused(
@@ -100,7 +97,7 @@ def test_few_dives_one_run_and_no_evaluation_are_named(
     for arguments, words in (
         ([runs[0], undefined], "srcc is undefined"),
         ([runs[0]], "1 run(s); at least two"),
-        ([runs[0], runs[1], "--split", "val"], "evaluate the run again"),
+        ([runs[0], runs[1], "--split", "val"], "python -m mcore.evaluate"),
     ):
         assert main(["pareto", *map(str, arguments)]) == 2
         assert words in capsys.readouterr().err

@@ -125,15 +125,14 @@ def _point(folder: Path, evaluation: EvaluationSummary) -> _Point:
     from mcore.network.model import MCoRe
 
     recipe = _read_recipe(folder / CONFIG)
-    figures = []
-    for name in ("srcc", "mae_points"):
-        row = evaluation.metrics.get(name)
-        if row is None or row.model.value is None:
-            raise UserError(f"{folder}: {name} is undefined; evaluate more dives")
-        figures.append(row.model)
+    found = evaluation.metrics
+    undefined = [name for name in ("srcc", "mae_points") if name not in found or found[name].model.value is None]
+    if undefined:
+        raise UserError(f"{folder}: {undefined[0]} is undefined; evaluate more dives")
+    srcc, mae = (found[name].model for name in ("srcc", "mae_points"))
     cost = count_model(MCoRe(recipe.model).eval())
     return _Point(
-        folder.resolve().name, recipe.model, recipe.training.epochs, cost.parameters, cost.deployed_macs, *figures
+        folder.resolve().name, recipe.model, recipe.training.epochs, cost.parameters, cost.deployed_macs, srcc, mae
     )
 
 

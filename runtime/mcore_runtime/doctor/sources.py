@@ -40,9 +40,7 @@ def cameras(machine: Machine) -> list[Finding]:
 
 
 def camera_offers(listed: str) -> list[str]:
-    """The best of each pixel format in what ``v4l2-ctl --list-formats-ext`` prints; none: no camera, but a
-    metadata node.
-    """
+    """Return the best of each pixel format that ``v4l2-ctl --list-formats-ext`` prints; none for a metadata node."""
     best: dict[str, tuple[float, int, str]] = {}
     pixels, size, pixel_format = 0, "", ""
     for line in listed.splitlines():
