@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from mcore import metrics
 from mcore.common.conformal import ConformalInterval
 from mcore.compare import main
 from mcore.data.manifest import DiveRecord, dive_names
+from mcore.diving.label_difficulty import fits_score
 from mcore.evaluation.assessment import ConformalIntervals, Outcome, assess
 from mcore.evaluation.comparison import compare_runs
 from mcore.evaluation.report import EvaluationSummary, Report, write_evaluation
@@ -223,3 +225,21 @@ def test_errors_exit_with_2(
     argv = [argument.format(**folders) for argument in arguments]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_award_points_use_the_difficulty_that_a_score_was_made_with(runs: Path, tmp_path: Path) -> None:
+    """Scores of 307C at 3.3, its difficulty before 2017, labelled with the 3.4 of 2017."""
+    made_at_older = [score for k in range(20, 60) if not fits_score(score := round(k * 3.3 / 2, 2), 3.4)]
+    for name in ("worse", "better"):
+        shutil.copytree(runs / name, tmp_path / name)
+        change_predictions(
+            tmp_path / name,
+            lambda rows: [
+                row | {"dive_number": "307C", "difficulty": "3.4", "true_score": str(score)}
+                for row, score in zip(rows, itertools.cycle(made_at_older), strict=False)
+            ],
+        )
+    comparison = compare_runs(read_runs([tmp_path / "worse", tmp_path / "better"], "test"), num_resamples=2)
+    points, awards = (comparison.metrics[name].figures for name in ("mae_points", "mae_award"))
+    for in_points, in_awards in zip(points, awards, strict=True):
+        assert in_awards.value == pytest.approx((in_points.value or 0) / 3 / 3.3)
