@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import av
-
-from mcore.common.errors import UserError
+from mcore.common.errors import ClipError, UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import decode
+from mcore.video.container import open_video
 
 SETTINGS = "settings.json"
 """Everything that decided the pixels."""
@@ -47,9 +46,9 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
 def is_whole(video: Path, num_frames: int) -> bool:
     """Return whether a video is there with all its frames; reads its index, not its pictures."""
     try:
-        with av.open(str(video)) as container:
-            return bool(container.streams.video[0].frames == num_frames)
-    except (OSError, av.FFmpegError, IndexError):
+        with open_video(video) as (_, stream):
+            return bool(stream.frames == num_frames)
+    except (OSError, ClipError):
         return False
 
 

@@ -75,6 +75,14 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes | dict[str, byte
         ExemplarPictures(path, "abc")
 
 
+def test_pictures_that_inflate_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("index.json", bytes(50_000_000))
+    with pytest.raises(BundleError, match="it is compressed"):
+        ExemplarPictures(path, "abc")
+
+
 def test_a_file_that_is_replaced_meanwhile_is_said(tmp_path: Path) -> None:
     path = tmp_path / "pictures.zip"
     write_exemplar_pictures(path, STRIPS)
