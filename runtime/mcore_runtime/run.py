@@ -11,8 +11,9 @@ a crash or power cut, at the right athlete. A start list is a CSV file; python -
 In a terminal, Enter says that a dive has just ended (where the detector missed one, and with --mode manual), s skips an
 athlete, b goes back to repeat, v voids the last dive, q stops.
 
-With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score. Exit code: 0 when
-every dive was scored, 1 when one was not, 2 for a mistake in the command.
+With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score; a terminal that
+is closed (SIGHUP) does not end it. Exit code: 0 when every dive was scored; 3 when one was not, no dive was found or
+most frames were lost, which the last line says; 2 for a mistake in the command; 1 for a fault of this program.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -41,16 +42,23 @@ from mcore_runtime.integrations.systemd import watched
 from mcore_runtime.integrations.webhooks import Webhooks, WebhookTarget, parse_target, read_secret
 from mcore_runtime.live.keys import HELP, keys
 from mcore_runtime.live.pipeline import Mode
-from mcore_runtime.live.run_settings import RunSettings, settle_settings
+from mcore_runtime.live.run_settings import RunSettings, settle_settings, source_identity
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
-from mcore_runtime.live.terminal import RunLog, Terminal, summary_line
+from mcore_runtime.live.terminal import RunLog, Terminal, outlive_terminal, summary_line
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
-from mcore_runtime.session.database import is_begun
-from mcore_runtime.session.summary import RunSummary
-from mcore_runtime.sources import open_source, parse_source
+from mcore_runtime.session.database import DATABASE_FILE, LOCK_FILE, is_begun
+from mcore_runtime.session.summary import RunSummary, summarise
+from mcore_runtime.sources import SourceState, open_source, parse_source
 from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
+
+_NOT_WELL = 3
+"""Exit code of a run that went to its end, but not well; 1 is Python's for a program that crashed, and services have to
+tell them apart."""
+_ENDED_KEY, _SEEN_KEY = "ended", "seen"
+"""State of a session: the recordings that it has watched to their ends; whether a frame ever came."""
+_ALREADY = "this file was watched to its end before, and is not scored again"
 
 
 @dataclass(frozen=True)
@@ -172,17 +180,37 @@ def _run(arguments: RunArguments) -> int:
         _check(arguments, scorer.scorer, start_list, log)
         log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
+        ended = source_identity(settings.address)
         try:
             if before is not None:
                 _compare(before, settings, scorer.scorer, log)
             log.info(f"session in {store.folder}")
-            summary = _watch(arguments, settings, scorer, store, start_list, log)
+            if before is not None and before.dives() and ended in (store.load_state(_ENDED_KEY) or []):
+                log.always(f"{_ALREADY}: mcore-report {store.folder}. To score it anew, begin another session")
+                summary = summarise(store.dives(), frames=0, dropped=0, connections=0)
+            else:
+                summary = _watch(arguments, settings, scorer, store, start_list, log)
         finally:
             problem = store.close()
+            if before is None and not store.dives():
+                _forget_unseen(store)
         log.info(summary_line(summary))
+        if not summary.dives and settings.mode == "auto" and ended is not None:
+            log.always("if the file shows one dive, cut to it, add --mode whole-file")
     if problem is not None:
         raise UserError(f"results are missing on the disk: {problem}")
-    return 0 if summary.scored + summary.void == summary.dives else 1
+    is_well = summary.scored + summary.void == summary.dives and not summary.doubts
+    return 0 if is_well else _NOT_WELL
+
+
+def _forget_unseen(store: SessionStore) -> None:
+    """Leave no session behind where not a single frame came: corrected, the same command must work."""
+    if store.load_state(_SEEN_KEY):
+        return
+    with suppress(OSError):
+        for name in (DATABASE_FILE, LOCK_FILE):
+            (store.folder / name).unlink(missing_ok=True)
+        store.folder.rmdir()  # unless there is something of others
 
 
 def _watch(
@@ -213,6 +241,7 @@ def _watch(
         terminal.listen(session.subscribe(1024))
         webhooks.listen(session.subscribe)
         stack.enter_context(stop_on_signal(say_so=False, on_stop=session.stop))
+        stack.enter_context(outlive_terminal(lambda: store.log("terminal", "was closed; the run goes on")))
         if arguments.web is not None:
             stack.enter_context(serve(session, arguments.web, token=token, log=log.always))
         if arguments.metrics is not None:
@@ -221,7 +250,14 @@ def _watch(
         stack.enter_context(watched(session.is_working, session.describe))
         if not arguments.headless and stack.enter_context(keys(session, log.warning)):
             log.info(HELP)
-        summary = session.run()
+        try:
+            summary = session.run()
+        finally:
+            if source.status().frames:
+                store.save_state(_SEEN_KEY, True)
+        identity = source_identity(settings.address)
+        if source.state is SourceState.ENDED and identity is not None:
+            store.save_state(_ENDED_KEY, [*(store.load_state(_ENDED_KEY) or []), identity])
         if arguments.web is not None and not session.is_stopped:
             log.info("the source has ended; the page stays until Ctrl-C")
             session.wait_for_stop()

@@ -76,6 +76,8 @@ class OrtBackend(NamedGraphsBackend):
 class OrtSessions:
     """Graphs as sessions of one provider, by part.
 
+    On the CPU a session may be run by several threads at once. On CUDA it refuses all but the one that opened it.
+
     Args:
         folder: of the bundle.
         records: the graphs.

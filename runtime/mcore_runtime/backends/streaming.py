@@ -25,7 +25,7 @@ class LoadedGraphs(Protocol):
 
 
 class StreamingBackbone:
-    """Runs prefix and suffix of a backbone; not to be shared between threads.
+    """Runs prefix and suffix of a backbone; threads may share it as they may a ``Backend``: it keeps nothing between.
 
     Shapes: T frames of a clip, H of them in the prefix, D features, N numbers handed over, c pixels.
 

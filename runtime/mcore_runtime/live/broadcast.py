@@ -34,7 +34,14 @@ class SnapshotChanged:
     """Anything in the snapshot is new."""
 
 
-News = DiveNews | SourceNews | SnapshotChanged
+@dataclass(frozen=True)
+class ProblemNews:
+    """Something is not on the disk, for this reason; None: all is again."""
+
+    problem: str | None
+
+
+News = DiveNews | SourceNews | SnapshotChanged | ProblemNews
 
 
 class Subscription:

@@ -72,6 +72,14 @@ class VideoLost:
 
 
 @dataclass(frozen=True)
+class PicturesLost:
+    """A dive's pictures could not be drawn."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Logged:
     """Something happened besides dives, which is kept and changes nothing."""
 
@@ -90,6 +98,7 @@ Event = (
     | DiveRescored
     | RescoreFailed
     | VideoLost
+    | PicturesLost
     | Logged
     | StateCommand
 )

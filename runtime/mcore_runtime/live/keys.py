@@ -82,14 +82,18 @@ def _single_keys(fd: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal was closed meanwhile
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _listen(fd: int, over: threading.Event, session: Commanded, warn: Callable[[str], None]) -> None:
     while not over.is_set():
         ready, _, _ = select.select([fd], [], [], _POLL_S)
         if ready:
-            text = os.read(fd, 64).decode(errors="ignore")
+            try:
+                text = os.read(fd, 64).decode(errors="ignore")
+            except OSError:  # the terminal was closed
+                return
             if not text:
                 return
             for key in _ESCAPES.sub("", text).lower():

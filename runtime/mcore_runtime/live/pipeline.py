@@ -297,7 +297,7 @@ class LivePipeline:
             return None, None, ()
         try:
             video, first_s = self._recording.mp4(pending.start_s, pending.end_s)
-        except (UserError, OSError) as error:
+        except UserError as error:
             return None, None, (f"no video was kept: {error}",)
         return video, first_s, ()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.common.errors import UserError
+from mcore.common.errors import UserError, first_line
 from mcore_runtime.sources.frame import Frame
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -38,6 +39,9 @@ class _Packet:
 class Recording:
     """Encodes a stream continuously and keeps its end; ``close`` frees the encoder.
 
+    It is for show, so nothing that it meets may end a run: ``add`` and ``close`` never raise, and ``mp4`` raises one
+    kind of error, which says what went wrong.
+
     Args:
         seconds: how much is kept.
         max_height: taller frames are reduced to this, pixels.
@@ -52,16 +56,26 @@ class Recording:
         self._container: Any = None
         self._stream: Any = None
         self._first_s = self._keyframe_s = 0.0
-        self._size = (0, 0)
+        self._size, self._last_ticks = (0, 0), -1
+        self._fault: str | None = None
 
     def add(self, frame: Frame) -> None:
-        """Encode a frame; another size of picture begins anew."""
+        """Encode a frame; another size of picture, or a fault of the encoder, begins anew."""
+        try:
+            self._encode(frame)
+        except Exception as error:  # whatever an encoder raises, for whatever picture
+            self._fault = f"the encoder failed: {first_line(error) or type(error).__name__}"
+            self.close()
+            self._packets.clear()
+
+    def _encode(self, frame: Frame) -> None:
         picture = _even(frame.rgb, self._max_height)
         size = (picture.shape[1], picture.shape[0])
         if self._stream is None or size != self._size:
             self._begin(size, frame.time_s)
         encoded = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        encoded.pts = round((frame.time_s - self._first_s) / _TIME_BASE)
+        # Two frames of one time cannot be written to a file.
+        encoded.pts = self._last_ticks = max(round((frame.time_s - self._first_s) / _TIME_BASE), self._last_ticks + 1)
         encoded.time_base = _TIME_BASE
         if frame.time_s - self._keyframe_s >= _KEYFRAME_S:
             encoded.pict_type = 1  # I
@@ -83,9 +97,15 @@ class Recording:
             The file, and the time of its first frame, seconds on the stream's clock.
 
         Raises:
-            UserError: nothing of that time is kept.
+            UserError: nothing of that time is kept, or it cannot be written.
         """
         packets = self._between(start_s, end_s)
+        try:
+            return self._mux(packets), self._first_s + float(packets[0].ticks * _TIME_BASE)
+        except Exception as error:
+            raise UserError(f"it cannot be written: {first_line(error) or type(error).__name__}") from error
+
+    def _mux(self, packets: list[_Packet]) -> bytes:
         content = io.BytesIO()
         with av.open(content, "w", format="mp4") as container:
             stream = container.add_stream_from_template(self._stream)
@@ -96,13 +116,14 @@ class Recording:
                 packet.stream = stream
                 packet.is_keyframe = kept.is_keyframe
                 container.mux(packet)
-        return content.getvalue(), self._first_s + float(packets[0].ticks * _TIME_BASE)
+        return content.getvalue()
 
     def close(self) -> None:
         """Free the encoder."""
-        if self._container is not None:
-            self._stream.encode(None)  # x264 prints a warning for frames that nobody fetched
-            self._container.close()
+        with suppress(Exception):
+            if self._container is not None:
+                self._stream.encode(None)  # x264 prints a warning for frames that nobody fetched
+                self._container.close()
         self._container = self._stream = None
 
     def _begin(self, size: tuple[int, int], time_s: float) -> None:
@@ -116,7 +137,7 @@ class Recording:
         stream.codec_context.thread_count = 1
         self._container.start_encoding()  # opens the encoder, so that its parameters can be copied
         self._stream = stream
-        self._size = size
+        self._size, self._last_ticks = size, -1
         self._first_s = self._keyframe_s = time_s
 
     def _between(self, start_s: float, end_s: float) -> list[_Packet]:
@@ -127,7 +148,8 @@ class Recording:
         begin = before[-1] if before else starts[0] if starts else len(packets)
         chosen = [packet for packet in packets[begin:] if packet.ticks < last]
         if not chosen:
-            raise UserError(f"nothing is kept of the stream between {start_s:.2f} s and {end_s:.2f} s")
+            why = "" if self._fault is None else f"; {self._fault}"
+            raise UserError(f"nothing is kept of the stream between {start_s:.2f} s and {end_s:.2f} s{why}")
         return chosen
 
 

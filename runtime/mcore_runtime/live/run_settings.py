@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -90,6 +91,19 @@ def settle_settings(given: Mapping[str, Any], facts: Mapping[str, Any] | None, w
         raise UserError("give the bundle that scores, a folder made by mcore-export: --bundle FOLDER")
     values["bundle"] = Path(values["bundle"])
     return RunSettings(**{name: value for name, value in values.items() if value is not None})
+
+
+def source_identity(address: str) -> str | None:
+    """Return a digest that stays the same for as long as a file is the same; None: it is no file."""
+    uri = parse_source(address)
+    if uri.kind != "file":
+        return None
+    path = Path(uri.target).resolve()
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return hashlib.sha256(f"{path}\0{found.st_size}\0{found.st_mtime_ns}".encode("utf-8", "replace")).hexdigest()
 
 
 def _no_address(facts: Mapping[str, Any] | None, where: Path | None) -> str:

@@ -25,7 +25,7 @@ from mcore_runtime.detector import Detector
 from mcore_runtime.live.broadcast import Broadcast, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.events import DiveOpened, Logged, RescoreBegun
+from mcore_runtime.live.events import DiveOpened, Logged, PicturesLost, RescoreBegun
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
@@ -82,7 +82,7 @@ class LiveSession:
         self._writer = SessionWriter(state, store, self._news)
         self._view: tuple[SessionState, dict[str, Any]] = (state, state_part(state))
         self._health = Health(self._folder, read_health)
-        self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage)
+        self._strips = Strips(self._load_clip, scorer.scorer.bundle.model.tokens_per_stage, self._pictures_lost)
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()
         streaming = scorer.scorer.streaming_backbone
         self._pipeline = LivePipeline(
@@ -213,6 +213,9 @@ class LiveSession:
             return compare_with_exemplar(closest, scored_by, drawn.moments, self._exemplars)
         except BundleError:  # moved or replaced meanwhile: scores do not need it, and nobody may miss a dive for it
             return None
+        except Exception as error:
+            self._log("pictures", f"dive {number} cannot be shown beside its exemplar: {type(error).__name__}: {error}")
+            return None
 
     def clip_path(self, number: int) -> Path | None:
         """Return the MP4 file of a dive; None: there is none."""
@@ -286,6 +289,9 @@ class LiveSession:
             return self._store.load_clip(number)
         except UserError:
             return None
+
+    def _pictures_lost(self, number: int, reason: str) -> None:
+        self._writer.submit(PicturesLost(number, reason))
 
     def _session_part(self) -> dict[str, Any]:
         """Return the snapshot's part about the session: scorer, folder and settings."""

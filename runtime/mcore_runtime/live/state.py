@@ -25,6 +25,7 @@ from mcore_runtime.live.events import (
     DiveScored,
     Event,
     Logged,
+    PicturesLost,
     RescoreBegun,
     RescoreFailed,
     StateCommand,
@@ -94,6 +95,9 @@ def apply(state: SessionState, event: Event) -> Change:
             dive = state.dives[number]
             notes = (*dive.notes, f"no video was kept: {reason}")
             return _changed(state, replace(dive, recording=None, recording_start_s=None, notes=notes))
+        case PicturesLost(number, reason):
+            dive = state.dives[number]
+            return _changed(state, replace(dive, notes=(*dive.notes, f"its pictures cannot be drawn: {reason}")))
         case Logged():
             return Change(state, log=event)
         case _:

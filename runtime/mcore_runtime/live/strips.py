@@ -37,10 +37,18 @@ class Strips:
     Args:
         load: returns the frames of a dive that was kept, or None.
         tokens_per_stage: K of the network.
+        on_failure: told once of each dive whose pictures cannot be drawn, and why; they are for show, so nothing is
+            raised.
     """
 
-    def __init__(self, load: Callable[[int], SampledClip | None], tokens_per_stage: int) -> None:
-        self._load, self._tokens_per_stage = load, tokens_per_stage
+    def __init__(
+        self,
+        load: Callable[[int], SampledClip | None],
+        tokens_per_stage: int,
+        on_failure: Callable[[int, str], None] = lambda number, reason: None,
+    ) -> None:
+        self._load, self._tokens_per_stage, self._on_failure = load, tokens_per_stage, on_failure
+        self._failed: set[tuple[int, tuple[int, ...]]] = set()
         self._clips: OrderedDict[int, SampledClip] = OrderedDict()
         self._drawn: OrderedDict[tuple[int, tuple[int, ...]], DivePictures] = OrderedDict()
         self._lock = threading.Lock()
@@ -51,16 +59,26 @@ class Strips:
             _put(self._clips, number, clip, _MAX_CLIPS)
 
     def get(self, dive: LiveDive) -> DivePictures | None:
-        """Return a dive's pictures; None: its frames were not kept. One at a time, however many ask."""
+        """Return a dive's pictures; None: its frames were not kept, or cannot be drawn.
+
+        One at a time, however many ask.
+        """
         transitions = () if dive.result is None else dive.result.transitions
         key = dive.number, transitions  # another score has other transitions
         with self._lock:
             drawn = self._drawn.get(key)
+            if key in self._failed:
+                return None
             if drawn is None:
                 clip = self._clips.get(dive.number) or self._load(dive.number)
                 if clip is None:
                     return None
-                drawn = draw(clip, transitions, self._tokens_per_stage)
+                try:
+                    drawn = draw(clip, transitions, self._tokens_per_stage)
+                except Exception as error:
+                    self._failed.add(key)
+                    self._on_failure(dive.number, f"{type(error).__name__}: {error}")
+                    return None
             _put(self._drawn, key, drawn, _MAX_DRAWN)
             return drawn
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from rich.console import Console
 
 from mcore.common.printable import printable
-from mcore_runtime.live.broadcast import DiveNews, News, SourceNews, Subscription
+from mcore_runtime.live.broadcast import DiveNews, News, ProblemNews, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.sources import SourceState, SourceStatus
@@ -45,8 +49,10 @@ class RunLog:
         self.always(f"warning: {text}")
 
     def always(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(printable(text), markup=False)
+        """Print a line; where the terminal is gone, to nobody."""
+        # Of a pipe that nobody reads any more rich makes SystemExit: a terminal that was closed must not end a run.
+        with suppress(OSError, SystemExit):
+            self.console.print(printable(text), markup=False)
 
 
 class Terminal:
@@ -91,11 +97,46 @@ class Terminal:
         match news:
             case SourceNews(status):
                 self._log.info(source_line(status))
+            case ProblemNews(None):
+                self._log.info("everything is on the disk again")
+            case ProblemNews(problem):
+                self._log.warning(f"not on the disk: {problem}")
             case DiveNews(dive) if self._log.json:
                 sys.stdout.write(dive.to_text() + "\n")
                 sys.stdout.flush()
             case DiveNews(dive):
                 self._log.info(dive_line(dive))
+
+
+@contextmanager
+def outlive_terminal(on_closed: Callable[[], None]) -> Iterator[None]:
+    """Go on when the terminal is closed, as with the SSH session that began the run; what is printed goes nowhere then.
+
+    A lost connection at the pool must not end a competition. Whoever wants to end the run has the page, and
+    ``kill -INT``.
+
+    Args:
+        on_closed: called when it happens.
+    """
+    signal_number = getattr(signal, "SIGHUP", None)  # Windows has none
+    if signal_number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            if os.isatty(fd):
+                os.dup2(nowhere, fd)
+        os.close(nowhere)
+        threading.Thread(target=on_closed, name="terminal closed", daemon=True).start()  # may wait for the disk
+
+    before = signal.getsignal(signal_number)
+    signal.signal(signal_number, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal_number, before)
 
 
 def source_line(status: SourceStatus) -> str:
@@ -128,7 +169,8 @@ def summary_line(summary: RunSummary) -> str:
     void = f", {summary.void} void" if summary.void else ""
     head_starts = f"{summary.head_starts} with a head start; " if summary.head_starts else ""
     timed = "time to score in ms: " + times + "; " if times else ""
+    doubts = "".join(f"; {doubt}" for doubt in summary.doubts)
     return (
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
-        f"{head_starts}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections"
+        f"{head_starts}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections{doubts}"
     )

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from mcore.common.errors import UserError
 from mcore.common.files import replacing
-from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged
+from mcore_runtime.live.broadcast import Broadcast, DiveNews, ProblemNews, SnapshotChanged
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import Event, VideoLost
 from mcore_runtime.live.state import Change, SessionState, apply, saved_state
@@ -23,6 +23,8 @@ STATE_KEY = "competition"
 """Name under which a store keeps ``saved_state``."""
 _TIMEOUT_S = 5.0
 """A command that is not on the disk after this long says so."""
+_CHECK_S = 2.0
+"""While nothing is to be written, it is looked this often whether the session's folder is still there."""
 _MAX_WAITING_DIVES = 32
 """Cut dives of some 10 MB that may wait for the disk; the next one waits for room."""
 
@@ -129,7 +131,14 @@ class SessionWriter:
             self._thread.join()
 
     def _run(self) -> None:
-        while (submitted := self._queue.get()) is not None:
+        while True:
+            try:
+                submitted = self._queue.get(timeout=_CHECK_S)
+            except queue.Empty:
+                self._look()
+                continue
+            if submitted is None:
+                return
             self._write(submitted)
             if submitted.change.keep is not None:
                 self._keep(*submitted.change.keep)
@@ -164,13 +173,18 @@ class SessionWriter:
             if cut.video is not None and (recording := self._state.dives[number].recording) is not None:
                 with replacing(self._store.folder / recording) as temporary:
                     temporary.write_bytes(cut.video)
-        except OSError as error:
-            self.submit(VideoLost(number, error.strerror or str(error)))
+        except Exception as error:  # the video is for show, and whatever happens to it may end nothing
+            self.submit(VideoLost(number, getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"))
         try:
             if cut.clip is not None:
                 self._set_problem(self._store.save_frames(number, cut.clip))
         except Exception as error:
             self._set_problem(self._fault(error))
+
+    def _look(self) -> None:
+        """Notice that the folder was moved away before a dive is lost for it, and that it is back."""
+        if self._store is not None:
+            self._set_problem(self._store.flush())
 
     def _fault(self, error: Exception) -> str:
         text = f"{type(error).__name__}: {error}"
@@ -182,4 +196,5 @@ class SessionWriter:
     def _set_problem(self, problem: str | None) -> None:
         if problem != self._problem:
             self._problem = problem
+            self._news.send(ProblemNews(problem))
             self.announce()

@@ -36,8 +36,8 @@ _PREFIX_UNUSED = "the dive did not begin with the frames that were computed befo
 class Scorer:
     """Scores dives with one bundle on one backend; a context manager.
 
-    On a CPU threads may share it: the backend's calls wait for each other. On a GPU it belongs to the thread that
-    opened it, and other threads get an error.
+    On a CPU threads may share it, see ``Backend``. On a GPU it belongs to the thread that opened it, and other threads
+    get an error.
 
     Args:
         bundle: folder of a bundle, verified here, or an opened one.

@@ -49,6 +49,7 @@ class SessionStore:
         self.started = data.started
         """Time of the session's beginning, ISO 8601, UTC."""
         self._lock, self._connection = lock, connection
+        self._where = _place(folder)
         self._dives = {number: history[-1].dive for number, history in data.revisions.items()}
         self._revisions = {number: history[-1].revision for number, history in data.revisions.items()}
         self._state = {key: encode(value) for key, value in data.state.items()}
@@ -248,12 +249,36 @@ class SessionStore:
             values = (self._last_event, _now(), kind, readable)
             self._statements.append(("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", values))
 
+    def flush(self) -> str | None:
+        """Write what waits, if anything does, and look whether the folder is where it was; returns as ``save``."""
+        return self._flush()
+
+    def _check_place(self) -> None:
+        """SQLite would go on writing to a file that was moved away or deleted, and clips would go elsewhere.
+
+        Raises:
+            UserError: the database under the session's name is not there, or another one.
+        """
+        place = _place(self.folder)
+        if place == self._where:
+            return
+        connection = reconnect(self.folder)
+        row = connection.execute("SELECT value FROM meta WHERE key = 'started'").fetchone()
+        if row is None or json.loads(row[0]) != self.started:
+            connection.close()
+            raise UserError(
+                f"{self.folder} is another session's now: the folder of this one was moved away; put it back"
+            )
+        self._connection.close()
+        self._connection, self._where = connection, place  # it came back as a copy
+
     def _flush(self) -> str | None:
         """Write all that waits; returns why something still does."""
         with self._disk:
             if self._closed:
                 return f"{self.folder}: the session is closed" if self._statements or self._inputs else None
             try:
+                self._check_place()
                 self._write_statements()
                 self._write_inputs()
             except (sqlite3.Error, OSError, UserError) as error:
@@ -266,7 +291,6 @@ class SessionStore:
             batch = list(self._statements)
         if not batch:
             return
-        session_file(self.folder)  # SQLite would go on writing to a file that was deleted
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for statement, values in batch:
@@ -324,6 +348,12 @@ class SessionStore:
     def _must_be_open(self) -> None:
         if self._closed:
             raise ValueError(f"the session in {self.folder} is closed")
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """Device and number of the database's file, which a moved one takes along."""
+    found = session_file(folder).stat()
+    return found.st_dev, found.st_ino
 
 
 def _now() -> str:

@@ -29,6 +29,13 @@ class RunSummary:
     dropped: int
     connections: int
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is wrong with the run as a whole; none where it went as it should."""
+        lost = f"most frames were lost ({self.dropped} of {self.frames})" if self.dropped * 2 > self.frames else ""
+        none = "no dive was found" if not self.dives else ""
+        return tuple(doubt for doubt in (lost, none) if doubt)
+
 
 def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connections: int) -> RunSummary:
     """Count a run's dives, and measure how long their scores took."""

@@ -31,7 +31,7 @@ def proxy_of(uri: SourceURI) -> str | None:
     FFmpeg reads ``http_proxy`` for HTTPS too, and passes local cameras to it like all others.
     """
     host = _split(uri).hostname or ""
-    if not os.environ.get("http_proxy") or is_local(host) or urllib.request.proxy_bypass_environment(host):
+    if not os.environ.get("http_proxy") or is_local(host) or urllib.request.proxy_bypass(host):
         return None
     return "http_proxy"
 

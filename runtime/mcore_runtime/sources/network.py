@@ -29,7 +29,10 @@ _MAX_DAMAGED = 100
 _MAX_REDIRECTS = 8
 _PIECE_TIMEOUT_S = 30.0
 """Longest wait for the next piece of a playlist, which comes when its last picture was taken."""
-_NO_PICTURES = "it sends no pictures; give the address of the video itself, not of the page around it"
+_NO_PICTURES = (
+    "it sends no pictures that can be read; give the address of the video itself, not of a page around it, or download "
+    "the file"
+)
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "500000"}
 """Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
@@ -48,7 +51,7 @@ class StreamConnection:
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
         name = container.format.name
-        self._has_clock = name not in _NO_CLOCK
+        self._has_clock = name not in (*_NO_CLOCK, "avi")  # AVI's are guesses that run backwards around B-frames
         self._length_s = _length_s(container)
         self.is_live = not is_whole(container, uri)
         self._is_paced = self.is_live and name in _PLAYLISTS

@@ -18,6 +18,8 @@ _JUMP_S = 2.0
 _MAX_OFF_S = 10.0
 """A stream that was held up catches up within this time; one that stays late longer has lost what lay between. It may
 begin with what a server had kept: pictures come this much faster than they were taken, but no more."""
+_PROGRESS_S = 0.5
+"""A stream that is late by this much less than before is catching up."""
 _TICK_S = 1e-3
 """Smallest distance of two pictures: times must increase, also when they are written with 90,000 ticks a second."""
 
@@ -32,7 +34,8 @@ class LiveTimeline:
     def __init__(self) -> None:
         self._offset_s: float | None = None
         self._last_s = float("-inf")
-        self._last_media_s = self._last_received_s = self._late_since_s = 0.0
+        self._last_media_s = self._last_received_s = 0.0
+        self._late_s = self._late_since_s = 0.0
 
     def restart(self) -> None:
         """A new connection begins: its clock has nothing to do with the last one's."""
@@ -55,12 +58,13 @@ class LiveTimeline:
         jumped = None
         if self._offset_s is None:
             self._offset_s = received_s - media_s
-            self._late_since_s = received_s
+            self._late_s = 0.0
         else:
             leap_s = media_s - self._last_media_s - (received_s - self._last_received_s)
             late_s = received_s - media_s - self._offset_s
-            if late_s < _JUMP_S:
-                self._late_since_s = received_s
+            if not _JUMP_S < self._late_s - _PROGRESS_S < late_s:  # in time, late for the first time, or catching up
+                self._late_s, self._late_since_s = late_s, received_s
+            self._late_s = max(self._late_s, late_s)
             if media_s < self._last_media_s or leap_s > _JUMP_S:
                 jumped = f"the camera's clock jumped by {leap_s:+.1f} s"
             elif late_s < -_MAX_OFF_S:
@@ -71,7 +75,7 @@ class LiveTimeline:
                 self._offset_s += min(max(_DRIFT_GAIN * late_s, -_MAX_DRIFT_S), _MAX_DRIFT_S)
             else:
                 self._offset_s += late_s
-                self._late_since_s = received_s
+                self._late_s = 0.0
         self._last_media_s, self._last_received_s = media_s, received_s
         return jumped
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from typing import Any
 import pytest
 
 from mcore.common.optional import install_command
+from mcore_runtime.live.terminal import summary_line
 from mcore_runtime.run import _with_address, main
 from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
+from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.web import DEFAULT_ADDRESS
 from tests.numbered_video import write_numbered
+from tests.runtime.sources.mjpeg_server import MjpegServer
 
 MEET = "synthetic://meet?seed=11&dives=1&pause=0&pace=fast&distractors=none"
 START_LIST = "athlete,club,dive_number,difficulty\nAda,North,407C,3.4\nBo,South,5253B,4.4\nCy,East,107B,\nDi,,407C,\n"
@@ -107,14 +111,84 @@ def test_a_run_goes_on_where_it_ended(
     assert "list.csv: line 3: difficulty 4.4 of 5253B is not in the rules" in captured.err
     assert "no exemplars of 107B" in captured.err
     for number, athlete, dive_number in ((2, "Bo", "5253B"), (3, "Cy", "107B")):
-        assert main(["--resume", "s", "--json"]) == 0
+        another = shutil.copy(video, here / f"{number}.mp4")
+        assert main([str(another), "--resume", "s", "--json"]) == 0
         (record,) = lines(capsys.readouterr().out)
         assert (record["number"], record["athlete"], record["dive_number"]) == (number, athlete, dive_number)
         assert (record["found_by"], record["recording"]) == ("whole-file", None), "settings are as they were"
     events = [event.text for event in read_session(Path("s")).events if event.kind == "resumed"]
-    assert len(events) == 2
-    assert main(["--resume", "s", "--start-list", "list.csv"]) == 2
+    assert [text.partition(" ")[0] for text in events] == ["source", "went"] * 2
+    another = shutil.copy(video, here / "4.mp4")
+    assert main([str(another), "--resume", "s", "--start-list", "list.csv"]) == 2
     assert "start list already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("again", [["--resume", "s"], ["v.mp4", "--session", "s", "--or-resume"]])
+def test_a_finished_file_is_not_scored_again(
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str], again: list[str]
+) -> None:
+    shutil.copy(video, "v.mp4")
+    bundle = ["--bundle", str(tiny_bundle), "--no-clips"]
+    assert main(["v.mp4", "--session", "s", "--mode", "whole-file", *bundle]) == 0
+    assert main([*again, *bundle]) == 0
+    assert "watched to its end before" in capsys.readouterr().out
+    assert [dive.number for dive in read_session(Path("s")).dives] == [1]
+    write_numbered(Path("v.mp4"), 90)  # another recording under the same name
+    assert main(["v.mp4", "--resume", "s", *bundle]) == 0
+    assert [dive.number for dive in read_session(Path("s")).dives] == [1, 2]
+
+
+def test_a_run_without_dives_says_so(
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(video), "--bundle", str(tiny_bundle), "--no-clips", "--session", "s"]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == "if the file shows one dive, cut to it, add --mode whole-file"
+    assert main(["--resume", "s", "--mode", "whole-file"]) == 0
+    assert (here / "s").is_dir()
+
+
+@pytest.mark.parametrize(("dropped", "doubts"), [(0, ()), (50, ()), (51, ("most frames were lost (51 of 100)",))])
+def test_a_run_that_lost_most_frames_says_so(dropped: int, doubts: tuple[str, ...]) -> None:
+    summary = RunSummary(1, 1, 0, 0, 0, 0, {}, 100, dropped, 1)
+    assert summary.doubts == doubts
+    assert summary_line(summary).endswith(doubts[0] if doubts else "1 connections")
+
+
+@pytest.mark.parametrize("address", ["camera:///dev/video-none", "http://127.0.0.1:{port}/", "none.mp4"])
+def test_what_cannot_be_opened_leaves_no_session_behind(
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    arguments = ["--bundle", str(tiny_bundle), "--session", "s", "--no-clips", "--mode", "whole-file"]
+    with MjpegServer(status=401) as server:
+        assert main([address.format(port=server.port), *arguments]) == 2
+    assert main([str(video), *arguments]) == 0, "the same session, with the right address"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own: no openpty here")
+def test_a_closed_terminal_does_not_end_a_run(tiny_bundle: Path, here: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        command(
+            "synthetic://meet?dives=3&distractors=none", "--bundle", tiny_bundle, "--session", "s", "--mode", "manual",
+            prelude="import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)",
+        ),
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    screen = ""
+    while "streaming" not in screen:
+        screen += os.read(ours, 4096).decode()
+    os.close(ours)  # the system sends SIGHUP
+    deadline = time.monotonic() + PATIENCE_S
+    while ("terminal", "was closed; the run goes on") not in [(e.kind, e.text) for e in read_session(Path("s")).events]:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1.0)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 3  # it has no dive
+    assert read_session(Path("s")).state["seen"]
 
 
 def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,11 +247,13 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
     while "retrying" not in printed:
         printed += (line := process.stdout.readline())
         assert line, printed
+    kept = b"".join(path.read_bytes() for path in (here / "s").rglob("*") if path.is_file())
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=PATIENCE_S)[0]
-    assert process.returncode == 0
-    kept = b"".join(path.read_bytes() for path in (here / "s").rglob("*") if path.is_file())
+    assert process.returncode == 3
+    assert kept
     assert "hush" not in printed
+    assert not (here / "s").exists(), "the next try, with the right address, may have the same name"
     assert b"hush" not in kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -173,6 +174,21 @@ def test_a_folder_that_went_away_is_noticed_and_may_come_back(tmp_path: Path) ->
         assert store.save_state("key", 1) is None
     assert read_session(folder).dives == [record(1)]
     assert_same(read_session(folder).load_clip(1), noise(1))
+
+
+def test_a_folder_in_whose_place_another_session_began_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "stick"
+    with SessionStore.create(folder, FACTS) as store:
+        assert store.flush() is None
+        folder.rename(tmp_path / "elsewhere")
+        assert "no folder" in (store.flush() or ""), "also where nothing is to be written"
+        time.sleep(0.002)  # sessions are told apart by when they began
+        SessionStore.create(folder, FACTS).close()
+        assert "another session" in (store.save_dive(record(1)) or "")
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "elsewhere", folder)  # as from another disk
+        assert store.flush() is None
+    assert read_session(folder).dives == [record(1)]
 
 
 def test_a_connection_that_broke_is_opened_again(tmp_path: Path) -> None:

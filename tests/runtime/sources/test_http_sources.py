@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcore.common.errors import UserError
 from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
 from mcore_runtime.sources.http import is_local, proxy_of
 from tests.numbered_video import frame_numbers, write_numbered
@@ -62,12 +61,12 @@ def test_a_live_playlist_comes_in_its_own_time_without_loss_and_ends(tmp_path: P
     assert all(frame.gap is None for frame in frames)
 
 
-@pytest.mark.parametrize("suffix", [".ts", ".mp4"])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
 def test_a_recording_that_breaks_off_is_not_asked_for_again(tmp_path: Path, suffix: str) -> None:
     path = write_numbered(tmp_path / f"v{suffix}", 90)
     broken = FileServer(tmp_path, limit=path.stat().st_size * 3 // 4)
     with broken as server, open_source(f"{server.url}/v{suffix}", first_delay_s=0.01) as source:
-        with pytest.raises(UserError, match="before the end of the file|truncated"):
+        with pytest.raises(SourceError, match=r"before the end of the file|truncated"):
             list(source)
         assert source.status().state is SourceState.FAILED
 
@@ -80,8 +79,9 @@ def test_a_recording_without_times_is_refused(tmp_path: Path, suffix: str) -> No
 
         path = tmp_path / "v.mjpeg"
         path.write_bytes(b"".join(jpeg(number) for number in range(30)))
-    with FileServer(tmp_path) as server, open_source(f"{server.url}/{path.name}") as source:
-        with pytest.raises(SourceError, match="without times"):
+    with FileServer(tmp_path) as server:
+        source = open_source(f"{server.url}/{path.name}")
+        with source, pytest.raises(SourceError, match="without times"):
             source.read(10.0)
 
 
@@ -114,8 +114,9 @@ def test_mjpeg_however_its_pictures_are_parted(kind: str) -> None:
 
 def test_a_page_instead_of_pictures_is_said(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<html><body>camera</body></html>" * 50)
-    with FileServer(tmp_path) as server, open_source(f"{server.url}/") as source:
-        with pytest.raises(SourceError, match="sends no pictures"):
+    with FileServer(tmp_path) as server:
+        source = open_source(f"{server.url}/")
+        with source, pytest.raises(SourceError, match="sends no pictures"):
             source.read(10.0)
 
 

@@ -239,6 +239,35 @@ def test_live_times_follow_a_drifting_clock_for_a_day_without_a_gap() -> None:
     assert abs(time_s - 86_399) < 0.2
 
 
+@pytest.mark.parametrize("stall_s", [1.0, 2.1, 4.0, 9.0])
+@pytest.mark.parametrize("catch_up", [2.0, 20.0])
+def test_a_stream_that_stalls_and_catches_up_is_a_burst(stall_s: float, catch_up: float) -> None:
+    """Pictures of 25 a second; from the hundredth on they come late, then at a multiple of their rate."""
+    timeline, placed, free_s = LiveTimeline(), [], 0.0
+    for number in range(600):
+        due_s = number / 25
+        held_s = 4.0 + stall_s if 4.0 <= due_s < 4.0 + stall_s else due_s
+        free_s = max(held_s, free_s + 0.04 / catch_up)
+        placed.append(timeline.place(picture(100 + free_s, 50 + due_s)))
+    assert all(jumped is None for _, jumped in placed)
+    np.testing.assert_allclose(np.diff([time_s for time_s, _ in placed]), 0.04, atol=3e-4)
+
+
+def test_a_stream_that_begins_with_what_a_server_had_kept_is_a_burst_too() -> None:
+    timeline = LiveTimeline()
+    placed = [timeline.place(picture(max(0.001 * n, n / 25 - 5), n / 25)) for n in range(500)]
+    assert all(jumped is None for _, jumped in placed)
+    np.testing.assert_allclose(np.diff([time_s for time_s, _ in placed]), 0.04, atol=3e-4)
+
+
+def test_a_stream_that_never_catches_up_has_a_gap() -> None:
+    timeline = LiveTimeline()
+    placed = [timeline.place(picture(n / 25 + (5.0 if n > 100 else 0.0), n / 25)) for n in range(600)]
+    gaps = [jumped for _, jumped in placed if jumped]
+    assert len(gaps) == 1
+    assert "stood still for" in gaps[0]
+
+
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
 def test_a_jumping_clock_is_a_gap_and_time_goes_on(jump_s: float) -> None:
     timeline = LiveTimeline()

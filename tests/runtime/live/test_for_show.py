@@ -1,0 +1,134 @@
+"""What is done only for show, videos and pictures of dives: whatever happens to it becomes a note, and ends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcore.common.errors import UserError
+from mcore_runtime.live import strips
+from mcore_runtime.live.pipeline import LiveSettings
+from mcore_runtime.live.recording import Recording
+from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.sources.frame import Frame
+from tests.numbered_video import numbered_frame
+from tests.runtime.live.conftest import ENTRIES, THREE, begin, dive_of, rows
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*arguments: object, **named: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("part", ["_encode", "_begin", "_mux", "_between"])
+@pytest.mark.parametrize("error", [ValueError("equal times"), MemoryError(), OSError(22, "Invalid argument")])
+def test_a_recording_that_fails_is_a_note_of_the_dive(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, error: Exception
+) -> None:
+    if part == "_between":
+        error = UserError("nothing is kept")
+    monkeypatch.setattr(Recording, part, raising(error))
+    with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:2], settings=LiveSettings()) as session:
+        session.run()
+        assert rows(session, "status", "has_clip") == [("scored", False)] * 2
+        assert "no video was kept" in dive_of(session, 1).notes[0]
+
+
+def frame(number: int, time_s: float, size: tuple[int, int] | None = None) -> Frame:
+    rgb = numbered_frame(number % 256) if size is None else np.zeros((size[1], size[0], 3), np.uint8)
+    return Frame(rgb, time_s, number, time_s)
+
+
+@pytest.mark.parametrize("step_s", [0.0, 1e-6, 5e-6, -1e-3])
+def test_frames_of_one_time_can_be_recorded(step_s: float) -> None:
+    """As a stream gives them that catches up, or whose clock runs backwards."""
+    recording, time_s = Recording(), 100.0
+    for number in range(150):
+        recording.add(frame(number, time_s))
+        time_s += step_s if 50 <= number < 100 else 1 / 30
+    content, _ = recording.mp4(99.0, time_s)
+    recording.close()
+    assert len(content) > 10_000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40_000, 2), (2, 40_000), (1, 500)])
+def test_one_strange_picture_costs_a_recording_its_past_only(size: tuple[int, int]) -> None:
+    recording = Recording()
+    for number in range(60):
+        recording.add(frame(number, number / 30, size if number == 20 else None))
+    content, first_s = recording.mp4(0.0, 2.0)
+    recording.close()
+    assert content
+    assert first_s == pytest.approx(21 / 30)
+
+
+def test_pictures_that_cannot_be_drawn_are_a_note_once(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strips, "draw", raising(ZeroDivisionError("no width")))
+    with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1]) as session:
+        session.run()
+        assert session.strip(1) is None
+        assert session.exemplar_comparison(1) is None
+        session.drain()
+        assert dive_of(session, 1).notes == ("its pictures cannot be drawn: ZeroDivisionError: no width",)
+        assert rows(session, "status") == [("scored",)]
+
+
+def test_a_video_that_cannot_be_written_for_any_reason_is_a_note(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcore_runtime.live import writer
+
+    monkeypatch.setattr(writer, "replacing", raising(ValueError("embedded null byte")))
+    with begin(video, tiny_bundle, tmp_path / "s", dives=((2.0, 3.5),), settings=LiveSettings()) as session:
+        session.run()
+        assert "ValueError: embedded null byte" in dive_of(session, 1).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("skip", {}), ("go_to", {"order": 3}), ("edit", {"order": 1, "athlete": "Zoë"}), ("set_dive", {"dive_number": "407C"})],
+)  # fmt: skip
+def test_a_command_is_answered_after_the_write(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, arguments: dict[str, Any]
+) -> None:  # fmt: skip
+    """What ``command`` has returned from, another process finds on the disk: a kill at that moment loses nothing."""
+    written: list[bool] = []
+    save = SessionStore.save
+
+    def watched(store: SessionStore, **named: Any) -> str | None:
+        problem = save(store, **named)
+        written.append(problem is None)
+        return problem
+
+    with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES) as session:
+        before = read_session(tmp_path / "s").state["competition"]
+        monkeypatch.setattr(SessionStore, "save", watched)
+        session.command(name, **arguments)
+        assert written == [True]
+        assert read_session(tmp_path / "s").state["competition"] != before
+
+
+def test_a_folder_that_was_moved_away_is_noticed_before_the_next_dive(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcore_runtime.live import writer
+
+    monkeypatch.setattr(writer, "_CHECK_S", 0.02)
+    with begin(video, tiny_bundle, tmp_path / "s") as session, session.subscribe(1000) as news:
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        said = []
+        while not said:
+            said = [item for item in [news.get(1.0)] if isinstance(item, writer.ProblemNews)]
+        assert "there is no folder" in str(said[0].problem)
+        assert "there is no folder" in session.snapshot()["session"]["problem"]
+        (tmp_path / "elsewhere").rename(tmp_path / "s")
+        while session.snapshot()["session"]["problem"] is not None:
+            news.get(0.05)
