@@ -172,5 +172,6 @@ def summary_line(summary: RunSummary) -> str:
     doubts = "".join(f"; {doubt}" for doubt in summary.doubts)
     return (
         f"{summary.dives} dives: {summary.scored} scored, {summary.invalid} invalid, {summary.failed} failed{void}; "
-        f"{head_starts}{timed}{summary.frames} frames, {summary.dropped} dropped, {summary.connections} connections{doubts}"
+        f"{head_starts}{timed}{summary.frames} frames, {summary.dropped} dropped, "
+        f"{summary.connections} connections{doubts}"
     )
