@@ -177,6 +177,7 @@ def _dive(key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_r
     try:
         if _normal(key) is None:
             raise ValueError(f"the key is {key!r}")
+        check_path(name)
         number, score, difficulty, _, labels = fields
         step_frames = first_frames(labels)
         record = DiveRecord(
@@ -188,7 +189,7 @@ def _dive(key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_r
             num_frames=len(labels),
             transition_frames=transitions_of_steps(step_frames),
         )
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, UserError) as error:
         expected = "[dive number, score, difficulty, transition frames, step of each frame]"
         return LabelledDive(name, None, problem=f"labels are not {expected} of an (event, index): {error}")
     return LabelledDive(name, record, step_frames, _label_problem(labels, found))
