@@ -28,9 +28,9 @@ class BackendError(UserError):
 class Backend(Protocol):
     """Runs the three graphs of a network, one clip at a time.
 
-    On a CPU threads may share it, and each gets its own results: OpenVINO's calls wait for each other behind a lock, ONNX
-    Runtime's sessions run side by side. On a GPU (CUDA, TensorRT) it belongs to the thread that opened it, and refuses
-    the others with a RuntimeError: inputs and outputs have fixed places there.
+    On a CPU threads may share it, and each gets its own results: OpenVINO's calls wait for each other behind a lock,
+    ONNX Runtime's sessions run side by side. On a GPU (CUDA, TensorRT) it belongs to the thread that opened it, and
+    refuses the others with a RuntimeError: inputs and outputs have fixed places there.
 
     Shapes: T frames, D features, K tokens a stage, three stages, E exemplars, c pixels.
     """

@@ -11,6 +11,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime.live import strips
+from mcore_runtime.live.broadcast import ProblemNews
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.recording import Recording
 from mcore_runtime.session import SessionStore, read_session
@@ -92,13 +93,18 @@ def test_a_video_that_cannot_be_written_for_any_reason_is_a_note(
         assert "ValueError: embedded null byte" in dive_of(session, 1).notes[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [("skip", {}), ("go_to", {"order": 3}), ("edit", {"order": 1, "athlete": "Zoë"}), ("set_dive", {"dive_number": "407C"})],
-)  # fmt: skip
+COMMANDS: dict[str, dict[str, Any]] = {
+    "skip": {},
+    "go_to": {"order": 3},
+    "edit": {"order": 1, "athlete": "Zoë"},
+    "set_dive": {"dive_number": "407C"},
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_answered_after_the_write(
-    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, arguments: dict[str, Any]
-) -> None:  # fmt: skip
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """What ``command`` has returned from, another process finds on the disk: a kill at that moment loses nothing."""
     written: list[bool] = []
     save = SessionStore.save
@@ -111,7 +117,7 @@ def test_a_command_is_answered_after_the_write(
     with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES) as session:
         before = read_session(tmp_path / "s").state["competition"]
         monkeypatch.setattr(SessionStore, "save", watched)
-        session.command(name, **arguments)
+        session.command(name, **COMMANDS[name])
         assert written == [True]
         assert read_session(tmp_path / "s").state["competition"] != before
 
@@ -124,10 +130,9 @@ def test_a_folder_that_was_moved_away_is_noticed_before_the_next_dive(
     monkeypatch.setattr(writer, "_CHECK_S", 0.02)
     with begin(video, tiny_bundle, tmp_path / "s") as session, session.subscribe(1000) as news:
         (tmp_path / "s").rename(tmp_path / "elsewhere")
-        said = []
-        while not said:
-            said = [item for item in [news.get(1.0)] if isinstance(item, writer.ProblemNews)]
-        assert "there is no folder" in str(said[0].problem)
+        while not isinstance(said := news.get(1.0), ProblemNews):
+            pass
+        assert "there is no folder" in str(said.problem)
         assert "there is no folder" in session.snapshot()["session"]["problem"]
         (tmp_path / "elsewhere").rename(tmp_path / "s")
         while session.snapshot()["session"]["problem"] is not None:
