@@ -9,6 +9,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from mcore.video.container import WITHOUT_RATE
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
@@ -16,7 +17,6 @@ from mcore_runtime.sources.http import proxy_of, redirected
 from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
 
-_NO_CLOCK = ("mpjpeg", "mjpeg", "jpeg_pipe", "h264", "hevc")
 """Formats without times: FFmpeg would count 25 frames a second, whatever the camera does."""
 _PLAYLISTS = ("hls", "dash")
 """Formats that come in pieces of some seconds each; a list of all of them says where the end is."""
@@ -51,7 +51,7 @@ class StreamConnection:
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
         name = container.format.name
-        self._has_clock = name not in (*_NO_CLOCK, "avi")  # AVI's are guesses that run backwards around B-frames
+        self._has_clock = name not in (*WITHOUT_RATE, "avi")  # AVI's are guesses that run backwards around B-frames
         self._length_s = _length_s(container)
         self.is_live = not is_whole(container, uri)
         self._is_paced = self.is_live and name in _PLAYLISTS
@@ -201,7 +201,7 @@ def _open_again(container: InputContainer, uri: SourceURI) -> tuple[InputContain
     container.close()
     if not has_pictures:
         return None, _NO_PICTURES, True
-    if name in _NO_CLOCK:
+    if name in WITHOUT_RATE:
         reason = f"it is a file or a single picture without times ({name}), no stream"
         return None, f"{reason}; give the address of the camera's video, or download the file", True
     return _try_open(uri, low_delay=False, timeout_s=timeout_s)
