@@ -17,7 +17,6 @@ from mcore_runtime.sources.http import proxy_of, redirected
 from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
 
-"""Formats without times: FFmpeg would count 25 frames a second, whatever the camera does."""
 _PLAYLISTS = ("hls", "dash")
 """Formats that come in pieces of some seconds each; a list of all of them says where the end is."""
 _LENGTH_IN_HEADER = ("mov", "matroska", "avi", "flv", *_PLAYLISTS)
