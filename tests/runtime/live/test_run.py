@@ -176,7 +176,7 @@ def test_a_closed_terminal_does_not_end_a_run(tiny_bundle: Path, here: Path) -> 
     )  # fmt: skip
     os.close(theirs)
     screen = ""
-    while "streaming" not in screen:
+    while ": streaming " not in screen:
         screen += os.read(ours, 4096).decode()
     os.close(ours)  # the system sends SIGHUP
     deadline = time.monotonic() + PATIENCE_S
@@ -419,7 +419,7 @@ def test_keys_in_a_terminal(tiny_bundle: Path, here: Path) -> None:
         assert words in screen
         screen = screen.partition(words)[2]
 
-    until("streaming")
+    until(": streaming ")
     time.sleep(0.3)
     os.write(ours, b"b\x1b[A")  # an arrow key means nothing
     until("this is the first")
