@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             newer version.
     """
     path = Path(path)
-    content = _load_safely(path)
+    checkpoint = _parse(_load_safely(path), path)
+    for name, value in checkpoint.state_dict.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"{path}: {name} holds values that are no finite numbers, and so would every score; take another copy, "
+                "or an earlier checkpoint of the training"
+            )
+    return checkpoint
+
+
+def _parse(content: dict[str, Any], path: Path) -> Checkpoint:
+    """Tell ours from the published layout, and take it apart."""
     if published.is_published(content):
         config, state = published.convert(content, path)
         extra = {key: value for key, value in content.items() if key not in published.PARTS}
@@ -145,6 +157,7 @@ def _load_safely(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; train one with: python -m mcore.train")
     try:
+        _check_sums(path)
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a damaged file can raise anything: IndexError, struct.error
@@ -155,3 +168,11 @@ def _load_safely(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Raise ValueError where a part of the file is not what was written: torch reads it without a look at the sums."""
+    if zipfile.is_zipfile(path):  # the layout before PyTorch 1.6 has no sums
+        with zipfile.ZipFile(path) as archive:
+            if (name := archive.testzip()) is not None:
+                raise ValueError(f"its part {name} was changed after it was written")

@@ -36,6 +36,7 @@ from mcore.training.log import TrainLog
 from mcore.training.trainer import BEST, LAST, Stopped, Trainer, TrainingData
 
 CURVES = "losses.png"
+RANDOM_WEIGHTS = "random weights"
 RUN_FILES = (LAST, BEST, CONFIG, CURVES, "metrics.csv")
 
 
@@ -95,6 +96,11 @@ def _train(options: TrainingOptions, checkpoint: Checkpoint | None, processes: P
             raise SystemExit(2) from error
     if processes.is_first:
         best = trainer.progress
+        if best.best_epoch == 0:
+            raise UserError(
+                f"no epoch's scores of the validation dives were all finite numbers, so there is no {BEST}; train "
+                "again with a lower --learning-rate"
+            )
         srcc = "undefined" if best.best_srcc is None else f"{best.best_srcc:.4f}"
         size = (options.out / BEST).stat().st_size
         print(f"{options.out / BEST}: epoch {best.best_epoch}, validation SRCC {srcc}, {size / 1e6:.1f} MB")
@@ -194,7 +200,7 @@ def _make_trainer(
     options.compute.check(options.training, processes.world_size, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
-    weights, start_weights = "random weights", None
+    weights, start_weights = RANDOM_WEIGHTS, None
     if checkpoint is not None:
         weights = f"resumed from {options.out / LAST}"
     elif options.pretrained is not None:
@@ -308,6 +314,13 @@ def _announce(trainer: Trainer, weights: str) -> None:
         + (f", {trainer.processes.world_size} processes" if trainer.processes.world_size > 1 else ""),
         file=sys.stderr,
     )
+    if weights == RANDOM_WEIGHTS and trainer.config.batch_norm == "frozen":
+        print(
+            "warning: random weights, and batch-norm frozen at mean 0 and variance 1, which normalises nothing. Give "
+            "ImageNet weights (--pretrained auto, or a file) or another training's (--start-from CHECKPOINT), or take "
+            "--batch-norm estimated",
+            file=sys.stderr,
+        )
     if single := trainer.pairs.single_numbers:
         print(f"skipped for want of a partner: the only training dives of {', '.join(single)}", file=sys.stderr)
     if skipped := trainer.validation.skipped:

@@ -253,9 +253,13 @@ class Trainer:
                     "regression has collapsed to a constant, and more epochs seldom bring it back. Start again with a "
                     "lower --learning-rate"
                 )
-            srcc = row["val_srcc"]
-            improved = progress.best_epoch == 0 or (
-                srcc is not None and (progress.best_srcc is None or srcc > progress.best_srcc)
+            srcc, are_numbers = row["val_srcc"], bool(np.isfinite(predictions.scores).all())
+            if not are_numbers:
+                log.warn("not all scores of the validation dives are finite numbers: this epoch is never the best one")
+            # The first epoch is the best until another has an SRCC: there is none where all scores are the same.
+            improved = are_numbers and (
+                progress.best_epoch == 0
+                or (srcc is not None and (progress.best_srcc is None or srcc > progress.best_srcc))
             )
         if improved:
             progress.best_srcc, progress.best_epoch = row["val_srcc"], number

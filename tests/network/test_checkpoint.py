@@ -216,3 +216,26 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
         path.write_bytes(content.tobytes())
         with pytest.raises(CheckpointError):
             read_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_noticed(tmp_path: Path, tiny_config: ModelConfig, value: float) -> None:
+    model = random_model(MCoRe(tiny_config))
+    with torch.no_grad():
+        model.regressor.layer1.weight[0, 1] = value
+    save_checkpoint(tmp_path / "bad.pt", model)
+    with pytest.raises(CheckpointError, match=r"bad\.pt: regressor\.\S+ holds values that are no finite numbers"):
+        read_checkpoint(tmp_path / "bad.pt")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path, tiny_config: ModelConfig) -> None:
+    path, model = tmp_path / "flipped.pt", random_model(MCoRe(tiny_config))
+    save_checkpoint(path, model)
+    content = path.read_bytes()
+    for weight in (model.regressor.layer1.weight, model.regressor.layer2.bias):
+        values = weight.detach().numpy().tobytes()
+        damaged = bytearray(content)
+        damaged[content.index(values) + len(values) // 2] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"cannot be loaded as a checkpoint: .*changed after it was written"):
+            read_checkpoint(path)

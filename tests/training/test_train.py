@@ -20,7 +20,7 @@ from PIL import Image
 from mcore import metrics
 from mcore.config import BACKBONES, ModelConfig, from_dict
 from mcore.data.manifest import read_manifest, select_split
-from mcore.evaluation.scoring import Predictions, plan_scoring
+from mcore.evaluation.scoring import Predictions, plan_scoring, predict
 from mcore.network.checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from mcore.train import main
 from mcore.training import run
@@ -233,6 +233,35 @@ def test_a_constant_network_keeps_its_relative_l2(manifest: Path) -> None:
     assert row["val_boundary_error_frames"] == 0
     assert set(validation_figures(None, plan).values()) == {None}
     assert row.keys() < set(columns())
+
+
+def test_scores_that_are_no_numbers_are_never_the_best(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epochs = iter((True, False, True))
+
+    def sometimes_none(*arguments: Any, **options: Any) -> Predictions:
+        found = predict(*arguments, **options)
+        return replace(found, scores=found.scores * np.nan) if next(epochs) else found
+
+    monkeypatch.setattr("mcore.training.trainer.predict", sometimes_none)
+    assert main(arguments(manifest, tmp_path / "run")) == 0
+    printed = capsys.readouterr()
+    assert "best.pt: epoch 2," in printed.out
+    assert "not all scores of the validation dives are finite numbers" in printed.out + printed.err
+    epochs = iter((True, True, True))
+    assert main(arguments(manifest, tmp_path / "none")) == 2
+    assert "so there is no best.pt; train" in capsys.readouterr().err
+    assert not (tmp_path / "none" / "best.pt").exists()
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [("frozen", True), ("estimated", False)])
+def test_random_weights_with_frozen_batch_norm_are_warned_of(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, is_warned: bool
+) -> None:
+    train_until([*arguments(manifest, tmp_path / "run"), "--batch-norm", mode], 1)
+    warning = "warning: random weights, and batch-norm frozen at mean 0 and variance 1"
+    assert (warning in capsys.readouterr().err) is is_warned
 
 
 def test_runs_of_earlier_versions_resume(finished: Path, manifest: Path, tmp_path: Path) -> None:
