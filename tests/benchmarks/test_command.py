@@ -134,7 +134,7 @@ def test_mistakes_are_named(arguments: list[str], words: str, capsys: pytest.Cap
 def test_a_video_that_is_none_is_named(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "dive.mp4").write_text("no video")
     assert main([str(bundle), *QUICK, "--video", str(tmp_path / "dive.mp4")]) == 2
-    assert "is not a video file that FFmpeg reads" in capsys.readouterr().err
+    assert "dive.mp4 is not a video file that is read" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named_before_anything_is_measured(
