@@ -118,7 +118,7 @@ def write_banks(
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
         size = (folder / PICTURES_FILE).stat().st_size / 1e6
-        log(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at (not with --no-pictures)")
+        log(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at")
     for name, graphs in variants.items():
         bank = banks[name] = ExemplarBank(
             tokens=np.stack(tokens[name]),
