@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.export.conftest import bundle, checkpoint, dives
+from tests.export.conftest import _graphs_are_traced_once, bundle, checkpoint, dives
 
-__all__ = ["bundle", "checkpoint", "dives"]
+__all__ = ["_graphs_are_traced_once", "bundle", "checkpoint", "dives"]

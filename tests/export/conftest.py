@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,15 @@ from mcore.network.model import MCoRe
 from mcore.synthetic import render_dive, write_video
 from mcore_export.cli import main
 from tests.reference_network import random_model
+from tests.traced_once import graph_store, traced_once
 
 NUMBERS = ("107B", "407C")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with traced_once(graph_store(tmp_path_factory)):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from mcore_export.parity.golden import load_golden
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import GraphSet, batched_graphs
 from tests.reference_network import random_model
+from tests.traced_once import write_onnx_anew
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
 
@@ -69,6 +70,7 @@ def test_what_mixes_clips_is_found(
 ) -> None:
     from mcore.network.checkpoint import load_checkpoint
 
+    monkeypatch.setattr(onnx_graphs, "write_onnx", write_onnx_anew)
     damage(monkeypatch)
     bundle, model = Bundle.open(batched_bundle), load_checkpoint(checkpoint).eval()
     records = batched_graphs(model.config)
