@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from torch import Tensor, nn
 
-import mcore_export.exporter
 import mcore_export.graphs.onnx
 import mcore_export.graphs.streaming_export
+from mcore_export.parity.expected import rendered_clips
 from mcore_runtime.bundle.records import GraphRecord
 
 _TORCH_OWN = {"_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs"}  # by name and value below
@@ -66,7 +66,7 @@ def traced_once(store: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (mcore_export.graphs.onnx, mcore_export.graphs.streaming_export):
             patch.setattr(module, "write_onnx", kept)
-        patch.setattr(mcore_export.exporter, "rendered_clips", functools.cache(mcore_export.exporter.rendered_clips))
+        patch.setattr("mcore_export.exporter.rendered_clips", functools.cache(rendered_clips))
         yield
 
 
