@@ -37,10 +37,18 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        # A package that is there may lack another one: torch.utils.tensorboard is part of torch and needs tensorboard.
+        package = (error.name or module).partition(".")[0]
         raise MissingDependencyError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported ({error}). "
+            f"{purpose} needs the package {package!r}, which cannot be imported ({error}). "
             f"Install it with: {install_command(extra)}"
         ) from error
+
+
+def require_all(*modules: str, extra: str, purpose: str) -> None:
+    """Find out before anything is begun whether all optional packages that it needs are there; see ``require``."""
+    for module in modules:
+        require(module, extra, purpose)
 
 
 def install_command(extra: str) -> str:
