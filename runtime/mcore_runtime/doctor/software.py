@@ -37,14 +37,14 @@ def packages(machine: Machine) -> list[Finding]:
             remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
             found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
-        found.append(error("no backend is installed", f"{install_command('runtime')}, see the README's table"))
+        command = install_command("jetson" if is_jetson(machine) else "runtime")
+        found.append(error("no backend is installed", f"{command}, see the README's table"))
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
         found.append(hint(f"mcore-run --web needs {', '.join(missing)}", install_command("web")))
     said = native.describe()
     slow = "native code is not used" in said
-    remedy = "pip install again where there is a C++ compiler; the results are the same"
-    found.append(hint(f"frames: {said}", remedy) if slow else ok(f"frames: {said}"))
+    found.append(hint(f"frames: {said}", native.REMEDY) if slow else ok(f"frames: {said}"))
     return [*found, *system_packages(machine)]
 
 
