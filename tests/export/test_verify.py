@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_an_intact_bundle_passes_with_the_rows_of_its_export(bundle: Path, capsy
     for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3}.items():
         assert sum(line.startswith(part) and " ok " in line for line in out.splitlines()) == rows
     assert "E = 37" in out
-    assert "computes here what PyTorch computed" in out
+    assert re.search(r"computes here what PyTorch computed, but for at most \d\S* points of a score$", out, re.M)
     assert {path: path.read_bytes() for path in bundle.iterdir()} == before
 
 
