@@ -197,7 +197,7 @@ sys.exit(main(["verify", {str(bundle)!r}]))
 
 
 def test_bfloat16_is_held_to_the_limits_of_int8(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert main(["verify", str(bundle), "--backend", "openvino-bf16"]) == 0

@@ -329,7 +329,7 @@ def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here
 
 
 def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    pytest.importorskip("starlette", reason="the page needs starlette: pip install 'mcore-edge[web]'")
+    pytest.importorskip("starlette", reason="the page needs starlette: pip install '.[web]'")
     process = subprocess.Popen(
         command(
             meet, "--bundle", tiny_bundle, "--web", "127.0.0.1:0", "--session", "s", "--no-clips", prelude=SEES_DIVES
