@@ -158,3 +158,21 @@ def test_a_build_without_kernels_for_this_gpu_is_found_out(monkeypatch: pytest.M
     (found,) = engines.library("onnxruntime-cuda")
     assert found.level == "hint"
     assert "listed, but cannot compute here (CUDA error 209: no kernel image" in found.text
+
+
+@pytest.mark.parametrize(
+    ("lacking", "package"),
+    [
+        (set(), None),
+        ({"h264parse"}, "gstreamer1.0-plugins-bad"),
+        ({"nvvidconv"}, "nvidia-l4t-gstreamer"),
+        ({"appsink"}, "gstreamer1.0-plugins-base gstreamer1.0-plugins-good"),
+    ],
+)
+def test_the_package_of_a_plugin_that_is_missing(lacking: set[str], package: str | None) -> None:
+    find = SimpleNamespace(find=lambda name: None if name in lacking else object())
+    gst = SimpleNamespace(ElementFactory=find, version_string=lambda: "GStreamer 1.20.3")
+    found = software.plugins(gst, on_jetson=True)
+    assert [finding.remedy for finding in found if finding.level == "hint"] == (
+        [] if package is None else [f"sudo apt install {package}"]
+    )
