@@ -21,7 +21,7 @@ from mcore import train
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.common.optional import require
+from mcore.common.optional import require_all
 from mcore.common.typed_json import encode
 from mcore.config import PresetName
 from mcore.data.clip_files import check_folder
@@ -96,7 +96,7 @@ def ablate(options: Options) -> int:
     Raises:
         UserError: the data or the folder cannot be used, or it holds an ablation of other data or settings.
     """
-    require("torch", "train", "Training")
+    require_all(*train.NEEDED, extra="train", purpose="Training")
     check_folder(options.out, "--out", "choose another --out DIR")
     results: dict[str, list[dict[str, float | None]]] = {name: [] for name in options.variants}
     for seed in options.seeds:  # seed by seed: a first table after a third of the time

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from mcore.common.command_line import run_command_line
-from mcore.common.optional import require
+from mcore.common.optional import require_all
 from mcore.devices.cpu import let_waiting_threads_sleep
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.report import print_report
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: EvaluationOptions) -> int:
-    require("torch", "train", "Evaluation")
+    require_all("torch", "matplotlib.figure", extra="train", purpose="Evaluation")
     from mcore.evaluation.run import evaluate
 
     print_report(evaluate(options), options)

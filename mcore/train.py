@@ -21,7 +21,7 @@ import tyro
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import run_command
-from mcore.common.optional import require
+from mcore.common.optional import require, require_all
 from mcore.config import BACKBONES
 from mcore.devices.cpu import let_waiting_threads_sleep
 from mcore.training.config import PRESETS, TrainingOptions, compute_from_dict, training_from_dict
@@ -30,6 +30,8 @@ from mcore.training.losses import LOSSES, default_weights
 if TYPE_CHECKING:
     from mcore.network.checkpoint import Checkpoint
 
+NEEDED = ("torch", "torch.utils.tensorboard", "matplotlib.figure")
+"""Optional modules that a training imports sooner or later, asked for before its folder is made."""
 INTERRUPTED = 130
 """Exit code of a run that a signal stopped, as a shell has it for Ctrl-C."""
 
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def run(options: TrainingOptions, checkpoint: Checkpoint | None) -> int:
-        require("torch", "train", "Training")
+        require_all(*NEEDED, extra="train", purpose="Training")
         from mcore.training.run import train
 
         return 0 if train(options, checkpoint, arguments) else INTERRUPTED

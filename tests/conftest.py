@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -16,7 +17,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs behind it; tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+OF_TORCH = {Path(__file__).parent / name for name in ("benchmarks", "evaluation", "export", "network", "training")}
+"""Folders of what needs PyTorch. All else runs where a bundle does: without."""
 REFERENCE = Path(os.environ.get("MCORE_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what cannot be imported without PyTorch."""
+    return True if not HAS_TORCH and collection_path in OF_TORCH else None
+
+
+def pytest_report_header() -> str | None:
+    """Say what was left out."""
+    left_out = ", ".join(sorted(f"tests/{path.name}" for path in OF_TORCH))
+    return None if HAS_TORCH else f"PyTorch is not installed: without {left_out}"
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,31 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-import onnxruntime
 import pytest
-import torch
 
 Test = TypeVar("Test", bound=Callable[..., None])
 _PROMISED = "MCORE_EXPECT_GPU" in os.environ
-_CUDA_PROVIDER = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _torch_sees_a_gpu() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def _onnxruntime_has_cuda() -> bool:
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def needs_gpu(*, onnxruntime_gpu: bool = False) -> Callable[[Test], Test]:
     """Mark a test ``cuda``: it skips without a GPU that torch sees, and if asked for without onnxruntime-gpu."""
-    there = torch.cuda.is_available() and (_CUDA_PROVIDER or not onnxruntime_gpu)
+    there = _torch_sees_a_gpu() and (not onnxruntime_gpu or _onnxruntime_has_cuda())
     what = "an NVIDIA GPU" + (" and onnxruntime-gpu" if onnxruntime_gpu else "")
     skip = pytest.mark.skipif(not there and not _PROMISED, reason=f"needs {what}")
     return lambda test: pytest.mark.cuda(skip(test))

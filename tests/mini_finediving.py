@@ -19,9 +19,18 @@ Key = tuple[str, int]
 
 def fields(number: str, score: float, difficulty: float, steps: Sequence[tuple[str, int]]) -> list[Any]:
     """What the official pickle has for a dive: the step of each frame is a number, as in the Sub_action table."""
-    labels = np.concatenate([np.full(count, sum(map(ord, name)), np.int64) for name, count in steps])
+    labels = np.concatenate([np.full(count, _code(name), np.int64) for name, count in steps])
     starts = np.cumsum([count for _, count in steps])[:-1]
     return [number, score, difficulty, starts + 489, labels]
+
+
+def step_table() -> dict[int, str]:
+    """The Sub_action table: names of the numbers."""
+    return {_code(name): name for name, _ in (*STEPS_407C, *STEPS_5253B)}
+
+
+def _code(name: str) -> int:
+    return sum(map(ord, name))
 
 
 def dives() -> dict[Key, list[Any]]:

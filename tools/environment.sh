@@ -4,9 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# PyTorch's index of builds without CUDA: 0.2 GB instead of 3 GB where there is no NVIDIA GPU.
-TORCH_CPU_INDEX=${TORCH_CPU_INDEX-https://download.pytorch.org/whl/cpu}
-
 has_everything() {
     local python=$1 module
     shift
@@ -39,7 +36,7 @@ fi
 
 python=.venv/bin/python
 stamp=.venv/installed
-if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml constraints.txt CMakeLists.txt runtime/native -newer "$stamp" -print -quit)" ]; then
+if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml constraints.txt torch-cpu.txt CMakeLists.txt runtime/native -newer "$stamp" -print -quit)" ]; then
     base=${PYTHON:-python3}
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || {
         echo "error: $base is $("$base" --version 2>&1); Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2
@@ -47,10 +44,9 @@ if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml constraints.txt CMakeLists.t
     }
     echo "Setting up .venv (once; torch is the largest part)..." >&2
     [ -x "$python" ] || "$base" -m venv .venv >&2
-    if [ -n "$TORCH_CPU_INDEX" ] && ! command -v nvidia-smi >/dev/null && ! "$python" -c 'import torch' 2>/dev/null; then
-        # Best effort: where that index cannot be reached, the next line installs the default build.
-        "$python" -m pip install -qq --no-deps --retries 0 --timeout 15 --index-url "$TORCH_CPU_INDEX" \
-            -c constraints.txt torch >&2 2>/dev/null || true
+    if ! command -v nvidia-smi >/dev/null && ! "$python" -c 'import torch' 2>/dev/null; then
+        # Best effort: where PyTorch's own index cannot be reached, the next line installs the default build.
+        "$python" -m pip install -qq --no-deps --retries 0 --timeout 15 -r torch-cpu.txt >&2 2>/dev/null || true
     fi
     "$python" -m pip install -qq -c constraints.txt -e '.[train,export,runtime,bench,decord,test,docs]' >&2
     # TensorRT's types without TensorRT, which they ask for and which a machine without a GPU has no use for.

@@ -24,7 +24,7 @@ from tyro.conf import arg
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
-from mcore.common.optional import require
+from mcore.common.optional import require_all
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
 from mcore_export.exemplars.bank import BankOptions
@@ -163,8 +163,7 @@ def _moved(given: Sequence[str]) -> str | None:
 def _run(arguments: Arguments) -> int:
     if not arguments.checkpoint.exists():  # before advice about packages that would not help
         raise UserError(f"there is nothing at {arguments.checkpoint}; give a checkpoint")
-    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
-        require(module, "export", "Exporting a checkpoint")
+    require_all("torch", "onnx", "onnxscript", "onnxruntime", extra="export", purpose="Exporting a checkpoint")
     from mcore_export.exporter import ExportOptions, export_checkpoint
     from mcore_export.parity.expected import ValidationOptions
 

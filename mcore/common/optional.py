@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -14,6 +15,8 @@ from mcore.common.errors import MissingDependencyError, UserError
 from mcore.common.typed_json import decode
 
 PROJECT = "mcore-edge"
+_FOR_OTHER_GPUS = ("gpu", "tensorrt", "rtx")
+"""Extras whose packages have no code for a Jetson's GPU, or would hide JetPack's own; see ``pyproject.toml``."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,38 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        # A package that is there may lack another one: torch.utils.tensorboard is part of torch and needs tensorboard.
+        package = (error.name or module).partition(".")[0]
         raise MissingDependencyError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which cannot be imported ({error}). "
+            f"{purpose} needs the package {package!r}, which cannot be imported ({error}). "
             f"Install it with: {install_command(extra)}"
         ) from error
+
+
+def require_all(*modules: str, extra: str, purpose: str) -> None:
+    """Find out before anything is begun whether all optional packages that it needs are there; see ``require``."""
+    for module in modules:
+        require(module, extra, purpose)
 
 
 def install_command(extra: str) -> str:
     """Return a command that installs an extra.
 
     This project is on no package index, so its name alone would not do: the command names the folder that it was
-    installed from, where that still exists, else what to do in a checkout.
+    installed from, where that still exists, else what to do in a checkout. On a Jetson the extra ``jetson`` takes the
+    place of those for other GPUs.
     """
+    if extra in _FOR_OTHER_GPUS and has_jetson_kernel():
+        extra = "jetson"
     source = _source_folder()
     if source is not None:
         return f"pip install '{source}[{extra}]'"
     return f"pip install '.[{extra}]' (in the folder of {PROJECT}'s sources)"
+
+
+def has_jetson_kernel() -> bool:
+    """Return whether this is JetPack's kernel, by the same name as the extras' markers; true in containers too."""
+    return "tegra" in platform.release()
 
 
 def _source_folder() -> Path | None:

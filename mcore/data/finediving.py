@@ -1,10 +1,9 @@
-"""FineDiving (Xu et al., CVPR 2022) as its authors publish it, and its labels as JSON lines.
-
-The official data set is three pickles and a folder of images:
+"""FineDiving (Xu et al., CVPR 2022) as its authors publish it: pickles, and a folder of images.
 
     Annotations/fine-grained_annotation_aqa.pkl   {(event, index): [dive number, score, difficulty, transition
                                                   frames, step of each frame]}
-    Annotations/train_split.pkl, test_split.pkl   [(event, index), ...]
+    Annotations/Sub_action_Types_Table.pkl        {step: name}; without it, steps have no names
+    Annotations/train_split.pkl, test_split.pkl   [(event, index), ...]; or in train_test_split/
     FINADiving_MTL_256s/<event>/<index>/<frame>.jpg
 
 The published loaders of FineDiving and MCoRe read fields 0, 1, 2 and 4; what field 3 counts from could not be
@@ -18,50 +17,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from mcore.common.errors import UserError
-from mcore.common.tables import read_text
-from mcore.common.typed_json import convert
-from mcore.data.labels import LabelledDive, rules_spelling, transitions_of_steps
-from mcore.data.manifest import MAX_BYTES, MAX_FRAMES, DiveRecord, Split, check_path, json_lines, list_folder
+from mcore.data.labels import ARROW, LabelledDive, rules_spelling, transitions_of_steps
+from mcore.data.manifest import DiveRecord, Split, check_path
 from mcore.data.safe_pickle import load_pickle
 
 ANNOTATIONS = "fine-grained_annotation_aqa.pkl"
+STEP_NAMES = "Sub_action_Types_Table.pkl"
 SPLIT_FILES: dict[Split, str] = {"train": "train_split.pkl", "test": "test_split.pkl"}
-EVENT_OFFSET = 1
-"""From an event of the JSON lines to the first frame of the new step.
-
-An event's frame counts from 0, within the clip, and is the last frame of the step that ends, as in the published
-training targets. Three facts of the 3,000 labels say so: four dives have an event at 0 although the step before it
-is named, so it had a frame, and counting from 1 is out; and of the 1,369 dives shared with MTL-AQA 60 % have a first
-event of 4k - 1, so that the new step begins at a multiple of 4, the annotators' grid.
-"""
+_SPLIT_FOLDER = "train_test_split"
 
 Key = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class _LabelsLine:
-    """One dive of the labels as JSON lines."""
-
-    clip: str
-    split: Split
-    dive_number: str
-    difficulty: float
-    score: float
-    frames: int
-    events: tuple[tuple[int, str], ...]
-    """Last frame of each step but the last one, counted from 0, with the change such as ``Inward -> 3.5 Soms.Tuck``."""
-
-    def __post_init__(self) -> None:
-        check_path(self.clip)
-        if max([self.frames, *(frame for frame, _ in self.events)]) > MAX_FRAMES:
-            raise UserError(f"a frame number above {MAX_FRAMES}")
 
 
 def is_finediving(folder: Path) -> bool:
@@ -93,33 +64,12 @@ def read_finediving(root: str | Path, frames: str | Path | None = None) -> list[
     annotations = {_normal(key) or key: fields for key, fields in loaded.items()}
     splits: dict[Key, list[Split]] = {}
     for split, name in SPLIT_FILES.items():
-        for key in _keys(folder / name):
+        for key in _keys(_split_path(folder, name)):
             splits.setdefault(key, []).append(split)
     frames_root = Path(frames) if frames is not None else find_frames(Path(root), annotations)
+    names = _step_names(folder / STEP_NAMES)
     keys = [*annotations, *(key for key in splits if key not in annotations)]
-    return [_dive(key, annotations.get(key), splits, frames_root) for key in keys]
-
-
-def read_finediving_labels(path: str | Path, frames: str | Path | None = None) -> list[LabelledDive]:
-    """Read labels kept as JSON lines: clip, split, dive_number, difficulty, score, frames, events.
-
-    Args:
-        path: the file.
-        frames: the folder of the events, which need not exist; by default the file's own folder.
-
-    Returns:
-        One dive a line, in order; lines that cannot be read have a ``problem`` and no record.
-
-    Raises:
-        UserError: no such file.
-    """
-    path = Path(path)
-    root = Path(frames) if frames is not None else list_folder(path)
-    try:
-        text, _ = read_text(path, max_bytes=MAX_BYTES)
-    except (OSError, UserError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    return [_labels_line(row, f"line {line}", path, root) for line, row in json_lines(text, path)]
+    return [_dive(key, annotations.get(key), splits, frames_root, names) for key in keys]
 
 
 def find_frames(root: Path, keys: Mapping[Any, object]) -> Path:
@@ -152,6 +102,23 @@ def _annotations(folder: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def _split_path(folder: Path, name: str) -> Path:
+    """Path of a split's file, which is kept beside the annotations or in a folder beside theirs."""
+    own = folder.parent / _SPLIT_FOLDER / name
+    return own if own.is_file() and not (folder / name).exists() else folder / name
+
+
+def _step_names(path: Path) -> dict[Any, str]:
+    if not path.is_file():
+        return {}
+    table = load_pickle(path)
+    if not isinstance(table, dict):
+        raise UserError(
+            f"{path} holds a {type(table).__name__}; expected {{step: name}}. Without the file, steps have no names"
+        )
+    return {step: str(name) for step, name in table.items()}
+
+
 def _keys(path: Path) -> list[Key]:
     value = load_pickle(path)
     keys = [_normal(key) for key in value] if isinstance(value, list | tuple) else [None]
@@ -169,7 +136,9 @@ def _normal(key: object) -> Key | None:
         return None
 
 
-def _dive(key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_root: Path) -> LabelledDive:
+def _dive(
+    key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_root: Path, names: Mapping[Any, str]
+) -> LabelledDive:
     name = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
     found = splits.get(key, [])
     if fields is None:
@@ -192,7 +161,10 @@ def _dive(key: Any, fields: Any, splits: Mapping[Key, Sequence[Split]], frames_r
     except (TypeError, ValueError, IndexError, UserError) as error:
         expected = "[dive number, score, difficulty, transition frames, step of each frame]"
         return LabelledDive(name, None, problem=f"labels are not {expected} of an (event, index): {error}")
-    return LabelledDive(name, record, step_frames, _label_problem(labels, found))
+    steps = [names.get(step) for step in _first_frame_of_each(labels)]
+    known = [step for step in steps if step is not None]
+    changes = tuple(ARROW.join(pair) for pair in itertools.pairwise(known)) if len(known) == len(steps) else None
+    return LabelledDive(name, record, step_frames, _label_problem(labels, found), changes)
 
 
 def first_frames(labels: Sequence[object]) -> tuple[int, ...]:
@@ -204,13 +176,18 @@ def first_frames(labels: Sequence[object]) -> tuple[int, ...]:
     Raises:
         ValueError: no labels, or not one a frame.
     """
+    return tuple(_first_frame_of_each(labels).values())[1:]
+
+
+def _first_frame_of_each(labels: Sequence[object]) -> dict[object, int]:
+    """First frame of every step, in the order in which they begin."""
     values = np.asarray(labels)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"frame labels of shape {values.shape}, expected one for each frame")
     first: dict[object, int] = {}
     for frame, label in enumerate(values.tolist()):
         first.setdefault(label, frame)
-    return tuple(sorted(first.values())[1:])
+    return first
 
 
 def _label_problem(labels: Sequence[object], splits: Sequence[Split]) -> str | None:
@@ -221,25 +198,3 @@ def _label_problem(labels: Sequence[object], splits: Sequence[Split]) -> str | N
     if len(set(splits)) > 1:
         return "in both train_split.pkl and test_split.pkl"
     return f"listed {len(splits)} times in {SPLIT_FILES[splits[0]]}" if len(splits) > 1 else None
-
-
-def _labels_line(values: dict[str, Any] | UserError, name: str, path: Path, root: Path) -> LabelledDive:
-    origin = f"{path}, {name}"
-    try:
-        if isinstance(values, UserError):
-            raise values
-        row = convert(_LabelsLine, values, origin)
-    except UserError as error:
-        return LabelledDive(name, None, problem=str(error))
-    step_frames = tuple(frame + EVENT_OFFSET for frame, _ in row.events)
-    record = DiveRecord(
-        path=root / row.clip,
-        dive_number=rules_spelling(row.dive_number),
-        score=row.score,
-        difficulty=row.difficulty,
-        split=row.split,
-        num_frames=row.frames,
-        transition_frames=transitions_of_steps(step_frames),
-        origin=origin,
-    )
-    return LabelledDive(row.clip, record, step_frames, step_changes=tuple(change for _, change in row.events))

@@ -19,6 +19,8 @@ from mcore.diving import DiveNumber
 
 VALIDATION_SHARE = 0.1
 """Part of the training dives that chooses checkpoints, where a data set comes without a validation split."""
+ARROW = " -> "
+"""Between the names of the step that ends and the one that begins."""
 MIN_TRAINING_DIVES = 2
 """Training dives of a number that validation leaves: a pair needs two."""
 
@@ -36,7 +38,8 @@ class LabelledDive:
     problem: str | None = None
     """What is wrong with the labels as they are written, if anything."""
     step_changes: tuple[str, ...] | None = None
-    """What each of ``step_frames`` changes, such as ``Back -> 1.5 Twists``; None where steps have no names."""
+    """What each of ``step_frames`` changes, such as ``Back -> 1.5 Twists`` (``ARROW``); None where steps have no
+    names."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcore.common.errors import DiveNumberError, UserError
-from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
+from mcore.data.labels import ARROW, VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
 from mcore.data.manifest import DiveRecord
 from mcore.diving import NEWEST, DiveNumber, difficulty
 from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
@@ -18,7 +18,6 @@ from mcore.synthetic.replica import ReplicaLabel, usual_flight_frames
 _BOARD = re.compile(r"(?<!\d)(3|10)m(?![a-z])")
 _TAKE_OFFS = ("Forward", "Back", "Reverse", "Inward", "Arm.")
 _ARMSTANDS = "6"
-_ARROW = " -> "
 _MIN_STEP_FRAMES = 4
 _CLEAR = 0.9
 """Share of an event's dives from one board from which the others, of older difficulty tables, are from it too."""
@@ -92,7 +91,7 @@ def _complete_steps(dive: DiveNumber, labelled: LabelledDive, height_m: DrawnHei
         return _Steps(frames, None)
     changes = sorted(zip(frames, labelled.step_changes, strict=True))
     frames = tuple(frame for frame, _ in changes)
-    parts = [change.split(_ARROW) for _, change in changes]
+    parts = [change.split(ARROW) for _, change in changes]
     if not parts or any(len(part) != 2 for part in parts):
         return _Steps(frames, None)
     names = [parts[0][0], *(after for _, after in parts)]

@@ -11,13 +11,14 @@ from typing import Literal
 
 from mcore.common.errors import DiveNumberError, UserError
 from mcore.common.tables import read_text
-from mcore.data.finediving import is_finediving, read_finediving, read_finediving_labels
+from mcore.data.finediving import is_finediving, read_finediving
+from mcore.data.finediving_labels import is_e2e_spot, read_e2e_spot, read_finediving_labels
 from mcore.data.labels import VALIDATION_SHARE, LabelledDive, LeftOut, with_validation
 from mcore.data.manifest import MANIFEST, MAX_BYTES, DiveRecord, json_lines, list_folder, scan_manifest
 from mcore.data.mtl_aqa import is_mtl_aqa, read_mtl_aqa
 from mcore.diving import DiveNumber
 
-Kind = Literal["manifest", "finediving", "finediving-labels", "mtl-aqa"]
+Kind = Literal["manifest", "finediving", "finediving-labels", "e2e-spot", "mtl-aqa"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def read_source(path: str | Path, frames: str | Path | None = None) -> Source:
 
     Args:
         path: a list of dives (``.jsonl``, ``.csv``), a folder that has one, FineDiving's or MTL-AQA's folder, or
-            FineDiving's labels as JSON lines.
+            FineDiving's labels as JSON lines or in E2E-Spot's folder.
         frames: where the images are, if not where the data set has them.
 
     Raises:
@@ -48,6 +49,8 @@ def read_source(path: str | Path, frames: str | Path | None = None) -> Source:
         dives = read_mtl_aqa(path, frames)
     elif kind == "finediving-labels":
         dives = read_finediving_labels(path, frames)
+    elif kind == "e2e-spot":
+        dives = read_e2e_spot(path, frames)
     else:
         if frames is not None:
             raise UserError(f"{path} is a list of dives, whose paths are relative to itself; leave out --frames")
@@ -102,11 +105,14 @@ def _kind(path: Path) -> Kind:
             return "finediving"
         if is_mtl_aqa(path):
             return "mtl-aqa"
+        if is_e2e_spot(path):
+            return "e2e-spot"
         if (path / MANIFEST).is_file():
             return "manifest"
         raise UserError(
             f"{path} is not a data set of dives: no {MANIFEST}, no FineDiving annotations "
-            "(Annotations/fine-grained_annotation_aqa.pkl), no MTL-AQA annotations (final_annotations_dict.pkl)"
+            "(Annotations/fine-grained_annotation_aqa.pkl), no MTL-AQA annotations (final_annotations_dict.pkl), no "
+            "labels of FineDiving from E2E-Spot (train.json, val.json, test.json)"
         )
     if path.suffix not in (".jsonl", ".csv"):
         found = "no such file" if not path.exists() else f"a {path.suffix or 'nameless'} file"

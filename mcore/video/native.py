@@ -34,6 +34,11 @@ def _load() -> tuple[ModuleType | None, str]:
 
 
 _module, _reason = _load()
+REMEDY = (
+    "install a C++ compiler (sudo apt install g++ python3-dev), then this project again (pip install "
+    "--force-reinstall --no-deps FOLDER); the results are the same"
+)
+"""What to do where native code was not built; pip does not say so."""
 
 
 class _Plans(threading.local):
@@ -61,6 +66,13 @@ def describe() -> str:
     if _module is None:
         return f"Pillow and NumPy (native code is not used: {_reason})"
     return f"native code, {_module.instruction_set()}"
+
+
+def warning() -> str | None:
+    """Say that native code was not built, where it was wanted; None: it is there, or was switched off."""
+    if _module is not None or os.environ.get(VARIABLE) == "0":
+        return None
+    return f"native code was not built ({_reason}), and frames are resized some twenty times slower: {REMEDY}"
 
 
 def resize(rgb: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:

@@ -33,6 +33,7 @@ from rich.console import Console
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.signals import stop_on_signal
+from mcore.video import native
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.competition import Competition, StartList, read_start_list
@@ -179,6 +180,8 @@ def _run(arguments: RunArguments) -> int:
         scorer = stack.enter_context(ScorerThread(settings.open_scorer))
         _check(arguments, scorer.scorer, start_list, log)
         log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
+        if (slow := native.warning()) is not None:
+            log.warning(slow)
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
         ended = source_identity(settings.address)
         try:

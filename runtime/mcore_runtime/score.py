@@ -26,6 +26,7 @@ from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.manifest import Split
+from mcore.video import native
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.report import write_report
@@ -107,6 +108,8 @@ def _run(arguments: ScoreArguments) -> int:
     ) as scorer:
         if arguments.list_file is None:  # a wrong number is an error in the command, not in each video
             scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
+        if (slow := native.warning()) is not None:
+            print(f"warning: {slow}", file=sys.stderr)
         outcomes = _score_with_progress(scorer, requests, arguments.any_exemplar)
         _write_outputs(arguments, scorer, outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]

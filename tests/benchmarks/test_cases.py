@@ -19,7 +19,7 @@ from mcore_bench.command import main
 from mcore_bench.result import read_result
 from tests.hardware import needs_gpu
 
-pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
+pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
 SHORT = ("--runs", "4", "--seconds", "0", "--warm-up-s", "0")
 

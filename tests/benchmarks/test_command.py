@@ -21,7 +21,7 @@ from mcore_bench.command import COMMANDS, main
 from mcore_bench.result import Result, Table, read_result
 from mcore_runtime.bundle.folder import Bundle
 
-pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
+pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
 SHORT = ("--threads", "1", "--runs", "4", "--seconds", "0", "--warm-up-s", "0")
 QUICK = (*SHORT, "--peer-runs", "4", "--no-compile", "--dives", "4", "--width", "96", "--height", "64")

@@ -13,7 +13,7 @@ from torch import nn
 from mcore.config import BACKBONES, ClipConfig, ModelConfig
 from mcore.network.model import MCoRe
 
-pytest.importorskip("fvcore", reason="needs fvcore: pip install 'mcore-edge[bench]'")
+pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
 from mcore_bench.cost import GIGA, DiveCost, PartCost, cost_table, count, count_model, variant_configs
 from mcore_bench.i3d import I3D

@@ -37,3 +37,13 @@ def test_the_folder_it_was_installed_from_is_named(monkeypatch: pytest.MonkeyPat
 def test_without_such_a_folder_a_checkout_is_asked_for(monkeypatch: pytest.MonkeyPatch, direct_url: str | None) -> None:
     installed_from(monkeypatch, direct_url)
     assert install_command("web") == IN_A_CHECKOUT
+
+
+@pytest.mark.parametrize(("kernel", "extra"), [("5.15.148-tegra", "jetson"), ("6.8.0-49-generic", "gpu")])
+def test_a_jetson_is_not_advised_what_is_for_other_gpus(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, extra: str
+) -> None:
+    installed_from(monkeypatch, None)
+    monkeypatch.setattr("platform.release", lambda: kernel)
+    assert f"'.[{extra}]'" in install_command("gpu")
+    assert "'.[web]'" in install_command("web")

@@ -16,7 +16,7 @@ from PIL import Image
 from mcore.data.check import check_source
 from mcore.data.commands.main import main
 from mcore.data.findings import WORDS, Report
-from mcore.data.finediving import EVENT_OFFSET
+from mcore.data.finediving_labels import EVENT_OFFSET
 from mcore.data.label_checks import DifficultyClass, check_labels, classify_difficulty
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord, write_manifest

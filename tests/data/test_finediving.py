@@ -1,8 +1,7 @@
-"""FineDiving in its official layout and as JSON lines: order of fields, splits, transitions, convert."""
+"""FineDiving in its official layout: order of fields, splits, transitions, convert."""
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections import Counter
@@ -15,10 +14,9 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
 from mcore.data.commands.main import main
-from mcore.data.finediving import find_frames, first_frames, read_finediving, read_finediving_labels
+from mcore.data.finediving import find_frames, first_frames, read_finediving
 from mcore.data.labels import LabelledDive, transitions_of_steps, with_validation
 from mcore.data.manifest import DiveRecord, read_manifest
-from mcore.data.sources import read_source, usable_records
 from mcore.video.sampling import sample_indices, sampled_transitions
 from tests.mini_finediving import EVENT, dives, write_finediving
 
@@ -57,6 +55,14 @@ def test_the_frames_are_found(tmp_path: Path, frames: str) -> None:
     # and from the folder of the pickles, told where the frames are
     told = read_finediving(root / "Annotations", root / frames)
     assert all(record_of(dive).path.is_dir() for dive in told)
+
+
+def test_splits_may_lie_in_their_own_folder(tmp_path: Path) -> None:
+    root = write_finediving(tmp_path, dives(), frames=None)
+    (root / "train_test_split").mkdir()
+    for name in ("train_split.pkl", "test_split.pkl"):
+        (root / "Annotations" / name).rename(root / "train_test_split" / name)
+    assert Counter(record_of(dive).split for dive in read_finediving(root)) == {"train": 10, "test": 2}
 
 
 def test_frames_that_are_not_there(tmp_path: Path) -> None:
@@ -181,45 +187,3 @@ def test_convert_refuses_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main(["convert", *arguments]) == 2
         assert message in capsys.readouterr().err
-
-
-def test_labels_as_json_lines(tmp_path: Path) -> None:
-    good = {
-        "clip": "01/1",
-        "split": "train",
-        "dive_number": "407C",
-        "difficulty": 3.2,
-        "score": 88.0,
-        "frames": 85,
-        "events": [[2, "Inward -> 3.5 Soms.Tuck"], [34, "3.5 Soms.Tuck -> Entry"]],
-    }
-    lines = [
-        json.dumps(good),
-        "",
-        "{",
-        "[]",
-        json.dumps(good | {"split": "dev"}),
-        json.dumps(good | {"events": 3}),
-        json.dumps({key: value for key, value in good.items() if key != "frames"}),
-    ]
-    path = tmp_path / "labels.jsonl"
-    path.write_text("\n".join(lines))
-    read = read_finediving_labels(path, tmp_path / "not there")
-    assert record_of(read[0]).path == tmp_path / "not there" / "01" / "1"
-    assert record_of(read[0]).transition_frames == (3, 35)  # an event is the last frame of the step that ends
-    assert [dive.record is None for dive in read] == [False, True, True, True, True, True]
-    assert "line 7: Object missing required field `frames`" in str(read[-1].problem)
-    assert read_source(path).kind == "finediving-labels"
-
-
-def test_the_real_labels_can_be_trained_on(labels_file: Path) -> None:
-    dives_read = read_source(labels_file, "nowhere").dives
-    records, left_out = usable_records(dives_read)
-    assert [dive.name for dive in left_out] == ["03/24", "03/67"]
-    assert Counter(record.split for record in records) == {"train": 2022, "val": 227, "test": 749}
-    for record in records:
-        if record.transition_frames is not None and record.num_frames is not None:
-            first, second = sampled_transitions(record.transition_frames, sample_indices(record.num_frames, 96))
-            assert 0 < first < second < 96
-    training = Counter(record.dive_number for record in records if record.split == "train")
-    assert {record.dive_number for record in records} == set(training)  # every dive has exemplars

@@ -15,7 +15,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore.data.commands.main import main
-from mcore.data.finediving import read_finediving_labels
+from mcore.data.finediving_labels import read_finediving_labels
 from mcore.data.manifest import read_manifest
 from mcore.data.rendered_folder import remove_abandoned
 from mcore.data.rendered_replicas import ReplicaSettings, render_replicas

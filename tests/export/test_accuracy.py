@@ -56,7 +56,7 @@ def test_exemplars_of_other_numbers_can_be_left_out(bundle: Path, dives: Path, t
 
 
 def test_bfloat16_is_a_row_beside_the_graphs_own(bundle: Path, dives: Path) -> None:
-    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     found = measure(Options(bundle, dives, bf16=True, num_resamples=5))

@@ -138,7 +138,7 @@ def test_a_copy_gets_the_engine_and_the_bundle_stays(copy: Path, build: Build, t
 def test_tensorrt_rtx_joins_a_bundle_without_a_gpu(
     copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install 'mcore-edge[rtx]'")
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install '.[rtx]'")
     assert main(["engine", str(copy), "--kind", "tensorrt-rtx", "--target", "sm89", "sm120"]) == 0
     out = capsys.readouterr().out
     names = [engine.name for engine in Bundle.open(copy).manifest.engines]
@@ -174,7 +174,7 @@ def test_mistakes_are_named(
 def test_what_cannot_be_built_is_refused_before_the_work(
     bundle: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install '.[rtx]'")
     targets = ["--target", "sm89", "sm87", "--out", str(tmp_path / "out")]  # the first could be built
     if source == "checkpoint":
         assert export([str(checkpoint), "--engine", "tensorrt-rtx", *targets]) == 2

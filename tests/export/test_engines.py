@@ -64,7 +64,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def rtx() -> None:
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install '.[rtx]'")
 
 
 @pytest.fixture

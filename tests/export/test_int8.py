@@ -289,7 +289,7 @@ def test_a_real_network_in_int8_scores_on_both_engines(bundle: Path, tmp_path: P
     """Random weights amplify rounding, so that this is about engines reading the graphs and about their agreement."""
     from mcore_runtime.backends.openvino import OpenVinoBackend
 
-    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     opened = Bundle.open(bundle)
     source, clip = opened.graphs("fp32"), opened.model.clip
     rng = np.random.default_rng(0)

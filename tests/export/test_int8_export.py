@@ -99,7 +99,7 @@ def test_for_cpu_tiles_fp32_and_quantises_what_is_whole(
 
 
 def test_an_engine_built_with_it_is_int8(checkpoint: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mcore-edge[rtx]'")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install '.[rtx]'")
     out = tmp_path / "bundle"
     engine = ("--engine", "tensorrt-rtx", "--target", "sm89")
     assert main([str(checkpoint), "--out", str(out), *FLAGS, "--keep-slower", *engine]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_an_intact_bundle_passes_with_the_rows_of_its_export(bundle: Path, capsy
     for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3}.items():
         assert sum(line.startswith(part) and " ok " in line for line in out.splitlines()) == rows
     assert "E = 37" in out
-    assert "computes here what PyTorch computed" in out
+    assert re.search(r"computes here what PyTorch computed, but for at most \d\S* points of a score$", out, re.M)
     assert {path: path.read_bytes() for path in bundle.iterdir()} == before
 
 
@@ -196,7 +197,7 @@ sys.exit(main(["verify", {str(bundle)!r}]))
 
 
 def test_bfloat16_is_held_to_the_limits_of_int8(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert main(["verify", str(bundle), "--backend", "openvino-bf16"]) == 0

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from mcore.config import ClipConfig
 from mcore.video import normalise
 from tests.hardware import needs_gpu
 
 if TYPE_CHECKING:
+    import torch
+
     import mcore_native as native
 else:
     native = pytest.importorskip("mcore_native", reason="the native code is not built here")
+    torch = pytest.importorskip("torch", reason="PyTorch puts frames on the GPU")
 
 pytestmark = pytest.mark.skipif(not native.HAS_CUDA, reason="the native code was built without a CUDA compiler")
 GEOMETRY = (480, 270, 200, 112, 44, 0, 112, 112)

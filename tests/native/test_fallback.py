@@ -50,3 +50,14 @@ def test_many_sizes_of_video_are_resized_in_turn() -> None:
     assert crop(resize_frame(pictures[40], config)[None], config).shape == (1, 112, 112, 3)
     assert normalise(crop(resize_frame(pictures[40], config)[None], config), config).dtype == np.float32
     assert native.describe()
+
+
+@pytest.mark.parametrize(("built", "variable", "warned"), [(False, "1", True), (False, "0", False), (True, "1", False)])
+def test_what_was_not_built_is_said(monkeypatch: pytest.MonkeyPatch, built: bool, variable: str, warned: bool) -> None:
+    """pip builds nothing without a compiler, and says nothing."""
+    monkeypatch.setattr(native, "_module", object() if built else None)
+    monkeypatch.setattr(native, "_reason", "" if built else "No module named 'mcore_native'")
+    monkeypatch.setenv(native.VARIABLE, variable)
+    said = native.warning()
+    assert (said is not None) == warned
+    assert said is None or ("No module named 'mcore_native'" in said and "apt install g++" in said)

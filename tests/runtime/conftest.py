@@ -196,7 +196,7 @@ def pictured_bundle(bundle_copy: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An intact bundle; tests that change it copy it first."""
-    pytest.importorskip("onnx", reason="the tiny graphs are made with onnx: pip install 'mcore-edge[export]'")
+    pytest.importorskip("onnx", reason="the tiny graphs are made with onnx: pip install '.[export]'")
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     folder.mkdir()
     _save_graphs(folder)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
-from mcore.data.finediving import read_finediving_labels
+from mcore.data.finediving_labels import read_finediving_labels
 from mcore.data.replica_labels import replica_labels
 from mcore.diving import DiveNumber, dive_score
 from mcore.diving.judging import PANELS, ROUNDING_POINTS, fits_awards

@@ -1,9 +1,10 @@
-"""Commands and public functions where torch is not installed."""
+"""Commands and public functions where torch, or something else that they need, is not installed."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +12,12 @@ from mcore.common.optional import install_command
 
 BLOCK = """
 import sys
-class NoTorch:
+class Absent:
+    names = {"torch"}
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "torch":
-            raise ModuleNotFoundError("No module named 'torch'")
-sys.meta_path.insert(0, NoTorch())
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
 """
 
 
@@ -43,3 +45,20 @@ def test_help_and_comparisons_need_no_torch() -> None:
     assert found.returncode == 0, found.stderr
     assert "--batch-norm {frozen,estimated,trained}" in found.stdout
     assert "(default: estimated)" in found.stdout  # of the preset
+
+
+def test_a_training_asks_for_all_it_needs_before_it_begins(tmp_path: Path) -> None:
+    """As with the extra ``bench`` alone, which has torch and no tensorboard."""
+    (tmp_path / "dives.csv").write_text("path,dive_number,score,split\n")
+    given = ["--data", str(tmp_path / "dives.csv"), "--out", str(tmp_path / "run")]
+    found = run(
+        "import mcore.train, mcore.evaluate\n"
+        "for Absent.names in ({'tensorboard'}, {'matplotlib'}):\n"
+        f"    print(mcore.train.main({given}))\n"
+        f"print(mcore.evaluate.main(['best.pt', *{given[:2]}]))\n"
+    )
+    assert found.stdout.split() == ["2", "2", "2"], found.stderr
+    for package, line in zip(("tensorboard", "matplotlib", "matplotlib"), found.stderr.splitlines(), strict=True):
+        assert f"needs the package {package!r}" in line
+        assert install_command("train") in line
+    assert not (tmp_path / "run").exists()

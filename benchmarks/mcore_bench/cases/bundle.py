@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 
 from mcore.common.errors import UserError
-from mcore.common.optional import require
+from mcore.common.optional import require_all
 from mcore.data.clip_files import check_folder
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore_bench.baseline import check_baseline, read_baseline, save_baseline
@@ -111,8 +111,7 @@ def bench(arguments: BenchArguments) -> int:
     if arguments.save_baseline is not None:
         check_folder(arguments.save_baseline.parent, "the folder of", "choose another place for the baseline")
     if arguments.checkpoint is not None:
-        for package in ("torch", "fvcore.nn"):
-            require(package, "bench", "Counting operations and measuring peers")
+        require_all("torch", "fvcore.nn", extra="bench", purpose="Counting operations and measuring peers")
     bundles, progress = describe_bundles(arguments.bundles), Console(stderr=True)
     if arguments.keep_freed_memory and not turn_malloc_trimming_off():
         raise UserError("the C library here cannot be told to keep freed memory (glibc can); leave out the flag")

@@ -1,7 +1,8 @@
-"""Subcommands ``mcore-data check`` and ``mcore-data convert``."""
+"""Subcommands ``mcore-data check``, ``convert`` and ``labels``."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from mcore.common.progress import progress_bar
 from mcore.data.check import check_source
 from mcore.data.commands import print_left_out, split_counts
 from mcore.data.findings import print_report
+from mcore.data.finediving_labels import write_finediving_labels
 from mcore.data.labels import VALIDATION_SHARE
 from mcore.data.manifest import write_manifest
 from mcore.data.sources import read_source, usable_records
@@ -33,7 +35,8 @@ class Check:
     """
 
     dataset: Annotated[Path, tyro.conf.Positional]
-    """A list of dives (.jsonl, .csv), FineDiving's or MTL-AQA's folder, or FineDiving's labels as JSON lines."""
+    """A list of dives (.jsonl, .csv), FineDiving's or MTL-AQA's folder, or FineDiving's labels (JSON lines, or
+    E2E-Spot's folder)."""
     frames: Path | None = None
     """Folder of the images, if not where the data set has them."""
     json: Path | None = None
@@ -65,7 +68,7 @@ class Convert:
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """The data set's folder, or FineDiving's labels as JSON lines."""
+    """The data set's folder, or FineDiving's labels (JSON lines, or E2E-Spot's folder)."""
     out: Path
     """The list to write, ending in .jsonl."""
     frames: Path | None = None
@@ -99,3 +102,33 @@ class Convert:
             print("no dive has transitions: evaluation takes this list, training does not", file=sys.stderr)
         print(f"{self.out}: {split_counts(records)} from {source.kind}, {len(left_out)} left out")
         return 0
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Write FineDiving's labels, without its videos, as one file of JSON lines.
+
+    From E2E-Spot's repository, whose folder data/finediving holds them, or from FineDiving's own folder of pickles.
+
+    mcore-data labels spot/data/finediving --out finediving_labels.jsonl
+    """
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """E2E-Spot's folder (train.json, val.json, test.json), or FineDiving's (Annotations/*.pkl)."""
+    out: Path
+    """The file to write, ending in .jsonl."""
+
+    def run(self) -> int:
+        """Read, write, and say what was left out."""
+        if self.out.suffix != ".jsonl":
+            raise UserError(f"--out {self.out}: labels end in .jsonl")
+        source = read_source(self.source)
+        if source.kind not in ("e2e-spot", "finediving", "finediving-labels"):
+            raise UserError(f"{self.source} is {source.kind}; allowed: E2E-Spot's or FineDiving's folder of labels")
+        left_out = write_finediving_labels(self.out, source.dives)
+        print_left_out(left_out)
+        names = {left.name for left in left_out}
+        written = [dive.record for dive in source.dives if dive.record is not None and dive.name not in names]
+        digest = hashlib.sha256(self.out.read_bytes()).hexdigest()
+        print(f"{self.out}: {split_counts(written)} from {source.kind}, {len(left_out)} left out, sha256 {digest[:16]}")
+        return 1 if left_out else 0

@@ -3,6 +3,7 @@
     mcore-data render --out dives --dive-numbers 107B 407C --dives-per-number 80
     mcore-data check FineDiving --json report.json
     mcore-data convert FineDiving --out finediving.jsonl
+    mcore-data labels spot/data/finediving --out finediving_labels.jsonl
     mcore-data cache finediving.jsonl --preset paper
 
 Training and evaluation take a list of dives: JSON lines, or CSV with a header, one dive a line. A dive has a path (a
@@ -19,13 +20,14 @@ from typing import Any
 
 from mcore.common.command_line import run_subcommand
 from mcore.data.commands.cache import Cache
-from mcore.data.commands.check import Check, Convert
+from mcore.data.commands.check import Check, Convert, Labels
 from mcore.data.commands.render import Render
 
 _COMMANDS: dict[str, tuple[Any, Callable[[Any], int]]] = {
     "render": (Render, Render.run),
     "check": (Check, Check.run),
     "convert": (Convert, Convert.run),
+    "labels": (Labels, Labels.run),
     "cache": (Cache, Cache.run),
 }
 

@@ -33,7 +33,7 @@ class Render:
     """Folder of the data set."""
     labels: Path | None = None
     """Render a replica of each dive of this data set instead: same dive number, difficulty, score, frames, steps and
-    split; FineDiving's labels as JSON lines, its folder, or a list of dives."""
+    split; FineDiving's labels (mcore-data labels), its folder, or a list of dives."""
     limit: int | None = None
     """With --labels: render only so many, a random sample that a larger limit contains."""
     only: tuple[str, ...] = ()

@@ -42,6 +42,11 @@ class BoundSession:
         self._compute(binding)
         return [values[name].numpy() for name in outputs]
 
+    def run_zeros(self) -> None:
+        """Run once on zeros."""
+        inputs = {spec.name: np.zeros(spec.extent(1), spec.dtype) for spec in self._record.inputs}
+        self.run(inputs, [spec.name for spec in self._record.outputs])
+
     def steps(self, arrays: Sequence[NDArray[Any]]) -> dict[str, Callable[[], object]]:
         """The three steps of ``run`` as calls of their own, to be made in this order.
 

@@ -118,8 +118,18 @@ class OrtSessions:
                 self._sessions[part] = session
                 continue
             plain = BoundSession(ort, session, record, "cuda")
+            self._try_out(plain, name)
             captured = None if plain.is_dynamic else self._capture(ort, path, record, options, plain)
             self._bound[part] = captured or plain  # the other's memory goes with it
+
+    def _try_out(self, session: BoundSession, name: str) -> None:
+        """Run a graph once: a build without kernels for this GPU lists CUDA and loads graphs, and fails only then."""
+        try:
+            session.run_zeros()
+        except Exception as error:  # of ONNX Runtime's own classes
+            raise BackendError(
+                f"backend {name} loads the graphs, but cannot run them on this GPU: {first_line(error)}"
+            ) from error
 
     def _capture(
         self, ort: Any, path: Path, record: GraphRecord, options: Any, plain: BoundSession

@@ -21,6 +21,7 @@ SMALLEST_GRAPH = base64.b64decode(
 )
 """ONNX: y = x + x for four numbers."""
 _CPU = "CPUExecutionProvider"
+_BY_TENSORRT = "a Jetson's GPU is reached by TensorRT: mcore-bundle engine BUNDLE --kind tensorrt"
 _INPUT = np.arange(4, dtype=np.float32)
 
 
@@ -45,9 +46,8 @@ def _onnxruntime(provider: str) -> Finding:
     ort = load_onnxruntime(cuda=provider != _CPU)
     title = f"ONNX Runtime {ort.__version__}, {provider}"
     if provider not in ort.get_available_providers():
-        # JetPack's GPUs are reached by TensorRT: there is no such wheel for them.
-        remedy = "" if is_jetson(Machine()) else f"for NVIDIA GPUs, in another environment: {install_command('gpu')}"
-        return absent(f"{title}: not in this build", remedy)
+        remedy = f"for NVIDIA GPUs, in another environment: {install_command('gpu')}"
+        return absent(f"{title}: not in this build", _BY_TENSORRT if is_jetson(Machine()) else remedy)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(SMALLEST_GRAPH, options, providers=list(dict.fromkeys([provider, _CPU])))
@@ -55,7 +55,12 @@ def _onnxruntime(provider: str) -> Finding:
         remedy = "nvidia-smi says whether there is a driver; the package needs the CUDA and cuDNN that it was built for"
         return hint(f"{title}: listed, but it falls back to {session.get_providers()[0]}", remedy)
     session.disable_fallback()
-    return _judged(title, session.run(["y"], {"x": _INPUT})[0])
+    try:
+        values = session.run(["y"], {"x": _INPUT})[0]
+    except Exception as failed:  # of its own classes, such as for a GPU that the build has no kernels for
+        remedy = _BY_TENSORRT if is_jetson(Machine()) else "install a build for this GPU, or take another backend"
+        return hint(f"{title}: listed, but cannot compute here ({first_line(failed)})", remedy)
+    return _judged(title, values)
 
 
 def _openvino(precision: str) -> Finding:

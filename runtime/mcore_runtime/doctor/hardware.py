@@ -67,15 +67,29 @@ def cuda() -> list[Finding]:
     if driver.cuInit(0) != 0 or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
         remedy = "nvidia-smi may say more; after an update of the driver: sudo reboot"
         return [hint("CUDA's driver library is here, but does not start", remedy)]
-    found = [ok(f"CUDA {version.value // 1000}.{version.value % 1000 // 10} at most, as its driver says")]
+    major, minor = version.value // 1000, version.value % 1000 // 10
+    found = [ok(f"CUDA {major}.{minor} at most, as its driver says"), *cuda_python(Machine(), major)]
     try:
         target, name = find_gpu("")
     except MissingDependencyError:
-        remedy = "pip install pycuda; or cuda-python, which needs no CUDA toolkit"
+        remedy = f"pip install pycuda; or without a CUDA toolkit: {_cuda_python_command(major)}"
         return [*found, hint("TensorRT's engines need pycuda or cuda-python; neither is installed", remedy)]
     except UserError as refused:
         return [*found, hint(first_line(refused), "nvidia-smi may say more")]
     return [*found, ok(f"CUDA sees {name} ({target})")]
+
+
+def cuda_python(machine: Machine, cuda_major: int) -> list[Finding]:
+    """Check that cuda-python is not for a newer CUDA than the driver's: a JetPack 6 has 12, and pip installs 13."""
+    installed = machine.version("cuda-bindings")
+    if installed is None or int(installed.partition(".")[0]) <= cuda_major:
+        return []
+    text = f"cuda-python {installed} needs a driver of CUDA {installed.partition('.')[0]}, this one is of {cuda_major}"
+    return [hint(text, _cuda_python_command(cuda_major))]
+
+
+def _cuda_python_command(cuda_major: int) -> str:
+    return f"pip install 'cuda-python<{cuda_major + 1}'"
 
 
 def clocks(machine: Machine) -> list[Finding]:

@@ -12,18 +12,22 @@ from mcore_runtime.doctor.machine import Machine
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
 """JetPack by the major version of L4T."""
 _MIN_JETPACK = 6
+_RELEASE = "etc/nv_tegra_release"
 
 
 def is_jetson(machine: Machine) -> bool:
-    """Return whether this machine is a Jetson."""
-    return bool(machine.text("etc/nv_tegra_release"))
+    """Return whether this machine is a Jetson; the kernel's name says so in a container too."""
+    return bool(machine.text(_RELEASE)) or "tegra" in machine.kernel
 
 
 def board(machine: Machine) -> list[Finding]:
     """A Jetson's model, software, power mode and camera service; nothing on other machines."""
-    l4t = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", machine.text("etc/nv_tegra_release"))
-    if l4t is None:
+    if not is_jetson(machine):
         return []
+    l4t = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", machine.text(_RELEASE))
+    if l4t is None:
+        text = f"a Jetson (kernel {machine.kernel}) whose software cannot be told: /{_RELEASE} is not here"
+        return [hint(text, f"in a container: docker run -v /{_RELEASE}:/{_RELEASE}:ro ...")]
     jetpack = _JETPACKS.get(l4t[1])
     found = [
         ok(f"{machine.text('proc/device-tree/model') or 'Jetson'}, L4T {l4t[1]}.{l4t[2]}"),

@@ -62,6 +62,11 @@ class Machine:
         return int(major), int(minor), int("".join(c for c in patch if c.isdigit()) or 0)
 
     @property
+    def kernel(self) -> str:
+        """The kernel's release, such as ``5.15.148-tegra``."""
+        return platform.release()
+
+    @property
     def architecture(self) -> str:
         """Such as ``x86_64`` or ``aarch64``."""
         return platform.machine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import mcore
 from mcore.common.errors import UserError, first_line
@@ -37,14 +38,14 @@ def packages(machine: Machine) -> list[Finding]:
             remedy = f"pip uninstall -y {' '.join(several)}, then install one of them again: pip install {several[-1]}"
             found.append(error(f"{' and '.join(several)} overwrite each other's files", remedy))
     if not any(versions[name] for name in _ENGINES[:5]):
-        found.append(error("no backend is installed", f"{install_command('runtime')}, see the README's table"))
+        command = install_command("jetson" if is_jetson(machine) else "runtime")
+        found.append(error("no backend is installed", f"{command}, see the README's table"))
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
         found.append(hint(f"mcore-run --web needs {', '.join(missing)}", install_command("web")))
     said = native.describe()
     slow = "native code is not used" in said
-    remedy = "pip install again where there is a C++ compiler; the results are the same"
-    found.append(hint(f"frames: {said}", remedy) if slow else ok(f"frames: {said}"))
+    found.append(hint(f"frames: {said}", native.REMEDY) if slow else ok(f"frames: {said}"))
     return [*found, *system_packages(machine)]
 
 
@@ -72,6 +73,11 @@ def gstreamer() -> list[Finding]:
     except UserError as refused:
         wrong, remedy = split_advice(first_line(refused))
         return [absent(wrong, remedy)]
+    return plugins(gst, is_jetson(Machine()))
+
+
+def plugins(gst: Any, on_jetson: bool) -> list[Finding]:
+    """What of GStreamer's plug-ins is there; each package of them has its own name."""
 
     def there(names: tuple[str, ...]) -> list[str]:
         return [name for name in names if gst.ElementFactory.find(name)]
@@ -80,9 +86,12 @@ def gstreamer() -> list[Finding]:
     if missing := [name for name in _NEEDED_ELEMENTS if name not in there(_NEEDED_ELEMENTS)]:
         remedy = "sudo apt install gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
         found.append(hint(f"GStreamer lacks {', '.join(missing)}, which csi:// and gst:// sources need", remedy))
-    if is_jetson(Machine()) and len(there(_CSI_ELEMENTS)) < len(_CSI_ELEMENTS):
+    if on_jetson and len(there(_CSI_ELEMENTS)) < len(_CSI_ELEMENTS):
         remedy = "sudo apt install nvidia-l4t-gstreamer"
         found.append(hint(f"GStreamer lacks {' or '.join(_CSI_ELEMENTS)}, which csi:// sources need", remedy))
+    if there(_HARDWARE_DECODERS) and not there(("h264parse",)):
+        remedy = "sudo apt install gstreamer1.0-plugins-bad"
+        found.append(hint("GStreamer lacks h264parse, which decoders in hardware need before them", remedy))
     cameras, decoders = there(_CAMERA_ELEMENTS), there(_HARDWARE_DECODERS)
     text = f"{gst.version_string()} with {', '.join(cameras) or 'none of the camera plug-ins'}"
     hardware = f"; decoders in hardware, for gst:// sources: {', '.join(decoders)}" if decoders else ""

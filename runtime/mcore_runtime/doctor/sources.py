@@ -77,7 +77,7 @@ def source(address: str) -> list[Finding]:
     width, height = status.size or (0, 0)
     rate = status.frames_per_second
     text = f"{name}: {width}x{height}" + (
-        "" if rate is None else f", {rate:.0f} frames a second, read by {status.reader}"
+        "" if rate is None else f", {rate:.0f} frames a second by its own times, read by {status.reader}"
     )
     if status.is_live and rate is not None and rate < _MIN_RATE:
         remedy = "a somersault takes a third of a second: 25 frames a second or more, with a smaller picture if need be"

@@ -62,7 +62,9 @@ class _SnapshotCollector(Collector):
         yield _counter("frames_dropped", "Frames that nobody took in time.", source["dropped"])
         yield _counter("connections", "Connections made to the source.", source["connections"])
         yield _counter("source_failures", "Attempts that failed, and connections lost.", source["failures"])
-        yield from _gauge("frames_per_second", "Frame rate of the last seconds.", source["frames_per_second"])
+        yield from _gauge(
+            "frames_per_second", "Frames a second, by the source's own times.", source["frames_per_second"]
+        )
         yield from _gauge("source_silent_seconds", "Time since the last frame.", source["silent_s"])
         problem = session["problem"] is not None
         yield from _gauge("error", "1 while results are not on the disk or the scorer has failed.", problem)

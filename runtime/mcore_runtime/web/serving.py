@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mcore.common.optional import require
+from mcore.common.optional import require_all
 from mcore_runtime.access_token import AccessToken, make_token
 from mcore_runtime.address import Address, is_loopback, listen, local_names, parse_address, url_of
 from mcore_runtime.web.protocols import Session
@@ -29,8 +29,7 @@ def check_page(address: str | Address) -> Address:
     Raises:
         UserError: not an address, or packages are missing.
     """
-    for package in ("starlette", "uvicorn", "websockets"):
-        require(package, "web", "The page")
+    require_all("starlette", "uvicorn", "websockets", extra="web", purpose="The page")
     return parse_address(address)
 
 

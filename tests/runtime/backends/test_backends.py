@@ -64,7 +64,7 @@ def test_auto_takes_openvino_where_it_is_installed(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     if installed:
-        pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+        pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     else:
         find = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))

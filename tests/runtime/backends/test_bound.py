@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mcore_runtime.backends import StepwiseBackend, open_backend, ort
+from mcore_runtime.backends import BackendError, StepwiseBackend, open_backend, ort
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle.folder import Bundle
@@ -82,6 +82,8 @@ class Session:
         pass
 
     def run_with_iobinding(self, binding: Any) -> None:
+        if self._fault == "no kernels":
+            raise RuntimeError("no kernel image is available for execution on the device\nmore")
         self._runs += 1
         if not (self.captured and self._fault == "stale" and self._runs > 1):
             self._session.run_with_iobinding(binding)
@@ -142,6 +144,11 @@ def check_whole_chain(backend: Any, graphs: GraphSet) -> None:
         wanted = reference["regressor"].run(["delta", "stage_deltas"], {"query": tokens, "exemplars": exemplars})
         np.testing.assert_allclose(delta, wanted[0], atol=1e-2)
         np.testing.assert_allclose(stages, wanted[1], atol=1e-2)
+
+
+def test_a_build_without_kernels_for_this_gpu_is_refused_at_once(backends: Any, graphs: GraphSet) -> None:
+    with pytest.raises(BackendError, match="loads the graphs, but cannot run them on this GPU: no kernel image"):
+        backends(Cuda("no kernels"))
 
 
 def test_graphs_of_fixed_shape_are_captured(backends: Any, graphs: GraphSet) -> None:

@@ -23,7 +23,7 @@ from mcore_runtime.backends.ort import OrtBackend
 from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
 from tests.runtime.conftest import DIM, FRAMES, MODEL, SIDE, TOKENS
 
-library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+library = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
 
 ROUNDING = 2e-6
 """Relative to the largest value: sums of some hundred float32 numbers in another order; bfloat16 would give 4e-3."""

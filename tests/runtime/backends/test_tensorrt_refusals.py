@@ -146,16 +146,27 @@ def test_the_real_cuda_python_says_that_there_is_no_driver(monkeypatch: pytest.M
             devices.open_cuda("Do something else")
 
 
-def test_types_alone_are_not_the_library(monkeypatch: pytest.MonkeyPatch, bundle_copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "remedy"),
+    [("6.8.0-49-generic", r"\[tensorrt\]'"), ("5.15.148-tegra", "comes with JetPack .*sees? the system's packages")],
+)
+def test_types_alone_are_not_the_library(
+    monkeypatch: pytest.MonkeyPatch, bundle_copy: Path, kernel: str, remedy: str
+) -> None:
+    monkeypatch.setattr("platform.release", lambda: kernel)
     monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
-    with pytest.raises(MissingDependencyError, match=r"only types of it.*\[tensorrt\].*JetPack"):
+    with pytest.raises(MissingDependencyError, match=rf"only types of it.*{remedy}"):
         TensorRtBackend(Bundle.open(bundle_copy).graphs(), "tensorrt")
 
 
-def test_tensorrt_rtx_does_not_come_with_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "remedy"), [("6.8.0-49-generic", r"\[rtx\]'"), ("5.15.148-tegra", "There is none for Jetsons")]
+)
+def test_tensorrt_rtx_does_not_come_with_a_jetson(monkeypatch: pytest.MonkeyPatch, kernel: str, remedy: str) -> None:
+    monkeypatch.setattr("platform.release", lambda: kernel)
     for name in ("tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    with pytest.raises(MissingDependencyError, match=r"only types of it.*\[rtx\]'$"):
+    with pytest.raises(MissingDependencyError, match=rf"only types of it.*{remedy}"):
         load_flavour("tensorrt-rtx")
 
 

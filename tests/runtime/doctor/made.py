@@ -11,6 +11,8 @@ from mcore_runtime.doctor.machine import Machine
 class Made(Machine):
     """A machine of given files, commands and packages.
 
+    Its kernel is that of no Jetson, unless a test sets it.
+
     Args:
         root: where the files are written.
         files: contents by path.
@@ -31,6 +33,8 @@ class Made(Machine):
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+
+    kernel = "6.8.0-49-generic"
 
     def has(self, command: str) -> bool:
         return any(said.partition(" ")[0] == command for said in self.commands)

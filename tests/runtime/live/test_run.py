@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from mcore.common.optional import install_command
+from mcore.video import native
 from mcore_runtime.live.terminal import summary_line
 from mcore_runtime.run import _with_address, main
 from mcore_runtime.session import DiveStatus, FoundBy, SessionStore, read_session
@@ -91,8 +92,9 @@ def test_a_run_prints_a_line_for_each_dive_and_keeps_all(
 
 
 def test_json_is_all_there_is_on_standard_output(
-    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(native, "warning", lambda: None)
     arguments = [str(video), "--bundle", str(tiny_bundle), "--mode", "whole-file", "--json", "--no-clips", "--quiet"]
     assert main(arguments) == 0
     captured = capsys.readouterr()
@@ -329,7 +331,7 @@ def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here
 
 
 def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    pytest.importorskip("starlette", reason="the page needs starlette: pip install 'mcore-edge[web]'")
+    pytest.importorskip("starlette", reason="the page needs starlette: pip install '.[web]'")
     process = subprocess.Popen(
         command(
             meet, "--bundle", tiny_bundle, "--web", "127.0.0.1:0", "--session", "s", "--no-clips", prelude=SEES_DIVES

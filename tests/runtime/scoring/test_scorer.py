@@ -136,7 +136,7 @@ def with_intervals(bundle: Path, folder: Path, conformal: ConformalIntervals) ->
 def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
     """Each thread gets the results of its own clip; on OpenVINO without a lock it got another's."""
     if backend == "openvino":
-        pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'mcore-edge[openvino]'")
+        pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     clips = np.random.default_rng(0).standard_normal((4, 3, 8, 12, 12), np.float32)
     with Scorer(tiny_bundle, backend) as scorer, ThreadPoolExecutor(len(clips)) as pool:
         expected = [scorer.encode(clip).tokens for clip in clips]

@@ -51,14 +51,14 @@ class FakeSession:
         self.source: dict[str, Any] = {"error": None, "silent_s": 0.04}
         self.health: dict[str, Any] = {"disk_free_mb": 50_000.0, "temperature_c": 61.2}
         self.frame: tuple[int, NDArray[np.uint8]] | None = (0, np.full((180, 320, 3), 90, np.uint8))
-        self.pictures_taken = 0
+        self.pictures_taken = self.snapshots_taken = 0
         self.has_exemplars = True
         self._revision = 1
         self._lock = threading.Lock()
 
     def snapshot(self) -> dict[str, Any]:
         with self._lock:
-            return {
+            found = {
                 "version": 1,
                 "revision": self._revision,
                 "session": {
@@ -97,6 +97,8 @@ class FakeSession:
                     **self.health,
                 },
             }
+            self.snapshots_taken += 1
+            return found
 
     def dive(self, number: int) -> LiveDive | None:
         return self.records.get(number)

@@ -23,8 +23,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mcore.common.errors import MissingDependencyError, first_line
-from mcore.common.optional import install_command
+from mcore.common.optional import has_jetson_kernel, install_command
 from mcore_runtime.backends.base import BackendError
+
+_WITHOUT_TOOLKIT = (
+    ", or where there is no CUDA toolkit: pip install cuda-python ('cuda-python<13' for a driver older than 580)"
+)
 
 
 class CudaError(Exception):
@@ -285,7 +289,7 @@ def open_cuda(otherwise: str) -> Cuda:
             ) from error
     raise MissingDependencyError(
         f"TensorRT needs pycuda or cuda-python to reach the GPU ({'; '.join(missing)}). Install it with: "
-        f"{install_command('tensorrt')}, or where there is no CUDA toolkit: pip install cuda-python"
+        f"{install_command('tensorrt')}{'' if has_jetson_kernel() else _WITHOUT_TOOLKIT}"
     )
 
 

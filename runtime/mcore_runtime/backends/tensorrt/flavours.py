@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mcore.common.errors import MissingDependencyError, UserError
-from mcore.common.optional import install_command
+from mcore.common.optional import has_jetson_kernel, install_command
 from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.tensorrt.messages import Journal, describe_errors, journal_of
 
@@ -57,6 +57,12 @@ _MODULES: dict[Kind, tuple[str, ...]] = {
     "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"),  # the second where only the bindings are installed
 }
 _EXTRAS: dict[Kind, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+_ON_JETSON: dict[Kind, str] = {
+    "tensorrt": (
+        "It comes with JetPack (sudo apt install nvidia-jetpack), and the environment must see the system's packages"
+    ),
+    "tensorrt-rtx": "There is none for Jetsons; take --backend tensorrt",
+}
 _TITLES: dict[Kind, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
 
@@ -154,10 +160,12 @@ def _import(kind: Kind) -> Any:
         if hasattr(module, "__version__"):
             return module
         reasons.append(f"what is installed as {name!r} is not the library, only types of it")
-    jetson = "; on a Jetson it comes with JetPack, and the environment must see the system's packages"
+    remedy = f"Install it with: {install_command(_EXTRAS[kind])}"
+    if has_jetson_kernel():
+        remedy = _ON_JETSON[kind]
     raise MissingDependencyError(
         f"The backend {kind} needs the package {_MODULES[kind][0]!r}, which cannot be imported ({'; '.join(reasons)}). "
-        f"Install it with: {install_command(_EXTRAS[kind])}{jetson if kind == 'tensorrt' else ''}"
+        f"{remedy}"
     )
 
 

@@ -14,7 +14,7 @@ export function showHealth() {
   const waits = [...ms("median", times.p50), ...ms("90 %", times.p90), ...ms("99 %", times.p99), ...ms("longest", times.max)];
   const rows = [
     ["Time from last frame to score", waits.length === 0 ? "–" : `${waits.join(" · ")} ms`, "wide"],
-    ["Frame rate", unknown(source.frames_per_second) ? "–" : `${source.frames_per_second.toFixed(1)} fps`],
+    ["Rate of the source", unknown(source.frames_per_second) ? "–" : `${source.frames_per_second.toFixed(1)} fps`],
     ["Dropped", `${source.dropped}${drops}`],
     ["Reconnects", `${Math.max(0, source.connections - 1)}`],
     ["Clips waiting", `${health.queue}`],
