@@ -18,6 +18,7 @@ import torch
 from mcore.common.errors import CheckpointError
 from mcore.config import to_dict
 from mcore.data.manifest import DiveRecord
+from mcore.data.trained_dives import TrainedDives
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.evaluation.assessment import split_figures
 from mcore.evaluation.scoring import Predictions, ScoringPlan, collapsed_difference, plan_scoring, predict
@@ -58,6 +59,8 @@ class TrainingData:
     ``train_sha256`` of what training takes from it."""
     cache_dir: Path | None
     """Folder of decoded clips; None decodes every time."""
+    trained: TrainedDives | None = None
+    """Training dives to record in checkpoints, those of earlier trainings included; None: another process records."""
 
 
 @dataclass
@@ -297,6 +300,7 @@ class Trainer:
             "epoch": self.progress.epoch,
             "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
             **self.describe(),
+            **({} if self.data.trained is None else {"trained_on": asdict(self.data.trained)}),
         }
         if name == LAST:
             extra["state"] = {
