@@ -25,6 +25,7 @@ from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
 from mcore.devices.distributed import SINGLE_PROCESS, Processes, joined_processes
+from mcore.devices.loader import LoaderError
 from mcore.evaluation.plots import loss_curves
 from mcore.evaluation.run_folders import CONFIG
 from mcore.network.checkpoint import Checkpoint, read_checkpoint
@@ -159,6 +160,7 @@ def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bo
 
     Raises:
         Stopped: ``should_stop`` said so; the run can be resumed.
+        LoaderError: a worker process ended the run; the message says what was saved.
     """
     log = TrainLog(
         options.out,
@@ -167,8 +169,12 @@ def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bo
         first_epoch=trainer.progress.epoch + 1,
         silent=not trainer.processes.is_first,
     )
-    with log:
-        trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
+    try:
+        with log:
+            trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
+    except LoaderError as error:
+        kept = f"{options.out / LAST} holds the run up to its last save: go on with --resume"
+        raise LoaderError(f"{error}. {kept if (options.out / LAST).is_file() else 'Nothing was saved yet'}") from error
     if trainer.processes.is_first:
         loss_curves(options.out / CURVES, trainer.progress.history, options.out.name)
 
