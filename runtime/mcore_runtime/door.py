@@ -24,9 +24,11 @@ import psutil
 
 from mcore.common.errors import UserError
 
-OWING_S = 10.0
-"""How long a guest may owe a whole request, or the taking of an answer. Browsers keep unused connections open; they
-open another one when they need it."""
+REQUEST_S = 10.0
+"""How long a guest may owe a whole request. Browsers keep unused connections open, and open another one when they need
+it."""
+TAKING_S = 60.0
+"""How long it may take nothing of an answer: on a slow network a system waits until a third of its buffer is free."""
 _KEPT_FILES = 128
 """Kept for what a session opens later: the camera once more, a clip, pictures, webhooks."""
 _FILES_OF_A_GUEST = 2
@@ -51,8 +53,10 @@ class Guest(socket.socket):
     door: Door
     client: str
     """Identity by which it is counted."""
-    owes_since_s: float | None
-    """Since when it has owed something; None: the server owes it an answer, which it takes."""
+    owes_since_s: float
+    """When it began to owe what it owes."""
+    owes_for_s: float | None
+    """How long it may owe that; None: it owes nothing, but is answered, and takes the answer."""
 
     def close(self) -> None:
         """Leave the door first: once closed, the number may be another connection's."""
@@ -98,28 +102,29 @@ class Door(socket.socket):
                 connection.close()
                 raise ConnectionAbortedError(f"no room for another connection from {client}")
             guest = Guest(fileno=connection.detach())
-            guest.door, guest.client, guest.owes_since_s = self, client, self._clock()
+            guest.door, guest.client = self, client
+            guest.owes_since_s, guest.owes_for_s = self._clock(), REQUEST_S
             self._guests[guest.fileno()] = guest
         return guest, peer
 
-    def owes(self, number: int, something: bool) -> None:
-        """Note whether a guest owes something, from now on.
+    def owes(self, number: int, for_s: float | None) -> None:
+        """Note what a guest owes, from now on if it is something else than before.
 
         Args:
             number: file descriptor of its connection.
-            something: True: a request, or the taking of an answer.
+            for_s: ``REQUEST_S``, ``TAKING_S``, or None: nothing.
         """
         with self._lock:
             guest = self._guests.get(number)
-            if guest is not None and something != (guest.owes_since_s is not None):
-                guest.owes_since_s = self._clock() if something else None
+            if guest is not None and for_s != guest.owes_for_s:
+                guest.owes_since_s, guest.owes_for_s = self._clock(), for_s
 
     def send_away_late(self) -> None:
         """Send away all who have owed something for too long."""
         with self._lock:
-            latest_s = self._clock() - OWING_S
+            now_s = self._clock()
             for number, guest in self._guests.items():
-                if guest.owes_since_s is not None and guest.owes_since_s <= latest_s:
+                if guest.owes_for_s is not None and now_s - guest.owes_since_s >= guest.owes_for_s:
                     self._send_away(number)
 
     def forget(self, guest: Guest) -> None:
@@ -134,7 +139,7 @@ class Door(socket.socket):
         owing = [
             (guest.owes_since_s, number, guest.client)
             for number, guest in self._guests.items()
-            if guest.owes_since_s is not None and number not in self._leaving and client in (None, guest.client)
+            if guest.owes_for_s is not None and number not in self._leaving and client in (None, guest.client)
         ]
         if not owing:
             return False

@@ -15,7 +15,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime.address import Address, listen
-from mcore_runtime.door import OWING_S, Door, DoorLimits, Guest, client_of, within_open_files
+from mcore_runtime.door import REQUEST_S, TAKING_S, Door, DoorLimits, Guest, client_of, within_open_files
 
 TIMEOUT_S = 10.0
 
@@ -84,11 +84,11 @@ def test_of_one_address_the_one_that_says_nothing_for_longest_makes_room(scene: 
 def test_who_is_answered_is_not_sent_away(scene: Scene) -> None:
     answered = [scene.knock() for _ in range(3)]
     for guest in scene.guests:
-        scene.door.owes(guest.fileno(), False)
+        scene.door.owes(guest.fileno(), None)
     refused = scene.knock()
     assert not is_open(refused)
     assert all(map(is_open, answered))
-    scene.door.owes(scene.guests[1].fileno(), True)
+    scene.door.owes(scene.guests[1].fileno(), REQUEST_S)
     assert is_open(scene.knock())
     scene.tidy()
     assert [is_open(each) for each in answered] == [True, False, True]
@@ -106,7 +106,7 @@ def test_in_all_nobody_is_let_in_where_everybody_is_answered(scene: Scene) -> No
     for source in range(2, 8):
         scene.knock(f"127.0.0.{source}")
     for guest in scene.guests:
-        scene.door.owes(guest.fileno(), False)
+        scene.door.owes(guest.fileno(), None)
     assert not is_open(scene.knock("127.0.0.9"))
     scene.guests.pop().close()
     assert is_open(scene.knock("127.0.0.9"))
@@ -122,13 +122,13 @@ def test_a_flood_never_has_more_than_the_limit(scene: Scene) -> None:
 
 def test_who_owes_something_for_too_long_is_sent_away_whatever_it_sends(scene: Scene) -> None:
     dripping = scene.knock()
-    scene.now_s = OWING_S - 0.1
+    scene.now_s = REQUEST_S - 0.1
     dripping.sendall(b"x")
-    scene.door.owes(scene.guests[0].fileno(), True)  # still
+    scene.door.owes(scene.guests[0].fileno(), REQUEST_S)  # still
     late = scene.knock()
     scene.door.send_away_late()
     assert is_open(dripping)
-    scene.now_s = OWING_S
+    scene.now_s = REQUEST_S
     scene.door.send_away_late()
     assert not is_open(dripping)
     assert is_open(late)
@@ -136,15 +136,27 @@ def test_who_owes_something_for_too_long_is_sent_away_whatever_it_sends(scene: S
 
 def test_a_debt_that_was_paid_is_forgotten(scene: Scene) -> None:
     there = scene.knock()
-    scene.door.owes(scene.guests[0].fileno(), False)
+    scene.door.owes(scene.guests[0].fileno(), None)
     scene.now_s = 100.0
     scene.door.send_away_late()
     assert is_open(there)
-    scene.door.owes(scene.guests[0].fileno(), True)
-    scene.now_s = 100.0 + OWING_S
+    scene.door.owes(scene.guests[0].fileno(), REQUEST_S)
+    scene.now_s = 100.0 + REQUEST_S
     scene.door.send_away_late()
     assert not is_open(there)
-    scene.door.owes(9999, True)  # closed meanwhile
+    scene.door.owes(9999, None)  # closed meanwhile
+
+
+def test_an_answer_may_be_taken_slowly(scene: Scene) -> None:
+    there = scene.knock()
+    scene.now_s = 5.0
+    scene.door.owes(scene.guests[0].fileno(), TAKING_S)
+    scene.now_s = 5.0 + TAKING_S - 0.1
+    scene.door.send_away_late()
+    assert is_open(there)
+    scene.now_s = 5.0 + TAKING_S
+    scene.door.send_away_late()
+    assert not is_open(there)
 
 
 def test_clients() -> None:

@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _TIMEOUT_S
 
     def do_GET(self) -> None:
-        self.server.door.owes(self.connection.fileno(), False)
+        self.server.door.owes(self.connection.fileno(), None)
         if self.server.names is not None and host_name(self.headers.get("Host", "")) not in self.server.names:
             self._answer(HTTPStatus.FORBIDDEN, "this server answers to its own names only\n")
         elif not self._is_known():

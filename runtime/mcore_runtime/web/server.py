@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mcore.common.errors import UserError
 from mcore_runtime.access_token import AccessToken
-from mcore_runtime.door import OWING_S, Door
+from mcore_runtime.door import REQUEST_S, TAKING_S, Door
 from mcore_runtime.web.access_control import AccessControl
 from mcore_runtime.web.app import Service, make_app
 from mcore_runtime.web.protocols import Session
@@ -98,9 +98,13 @@ def _protocol(door: Door) -> type[H11Protocol]:
 
         def _tell(self) -> None:
             """A WebSocket has a protocol of its own, whose pings find out who does not listen."""
-            is_mine = self.transport.get_protocol() is self
-            lacks = self.conn.their_state in (h11.IDLE, h11.SEND_BODY) or self.flow.write_paused
-            door.owes(self.transport.get_extra_info("socket").fileno(), is_mine and lacks)
+            for_s = None
+            if self.transport.get_protocol() is self:
+                if self.flow.write_paused:
+                    for_s = TAKING_S
+                elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+                    for_s = REQUEST_S
+            door.owes(self.transport.get_extra_info("socket").fileno(), for_s)
 
     return Reception
 
@@ -118,7 +122,7 @@ def _config(app: AccessControl, door: Door) -> uvicorn.Config:
         proxy_headers=False,  # anybody could send them
         server_header=False,
         # No limit_concurrency: it answers 503 to everybody once enough connections stand there and say nothing.
-        timeout_keep_alive=int(OWING_S),
+        timeout_keep_alive=int(REQUEST_S),
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         ws_max_size=1024,

@@ -22,10 +22,12 @@ pytest.importorskip("starlette", reason="the page's packages are not installed (
 
 from mcore_runtime import door
 from mcore_runtime.integrations.prometheus import serve_metrics
+from mcore_runtime.web import server as web_server
 from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Served
 from tests.runtime.web.fake_session import FakeSession
 from tests.runtime.web.test_api import hear, listen, wait_for
 
+_SHORT_S = 0.5
 _MORE_THAN_BUFFERS = 50_000_000
 STREAM = b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -72,7 +74,9 @@ def test_the_metrics_have_the_same_door(tmp_path: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "OWING_S", 0.5)
+    for module in (door, web_server):
+        monkeypatch.setattr(module, "REQUEST_S", _SHORT_S)
+    monkeypatch.setattr(web_server, "TAKING_S", _SHORT_S + 0.1)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,7 @@ def test_an_answer_that_is_not_taken_ends(served: Served, monkeypatch: pytest.Mo
     monkeypatch.setattr(served.session, "clip_path", lambda number: big)
     with knock(served.port) as deaf:
         deaf.sendall(b"GET /api/dives/1/clip.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(3 * door.OWING_S)
+        time.sleep(3 * _SHORT_S)
         received = 0
         with suppress(OSError):
             while part := deaf.recv(1 << 20):
@@ -136,7 +140,7 @@ def test_an_answer_that_is_not_taken_ends(served: Served, monkeypatch: pytest.Mo
 def test_who_listens_may_stay(served: Served) -> None:
     with listen(served) as there, knock(served.port) as watching:
         watching.sendall(STREAM)
-        deadline = time.monotonic() + 3 * door.OWING_S
+        deadline = time.monotonic() + 3 * _SHORT_S
         for number in itertools.count(1):
             served.session.frame = (number, np.full((180, 320, 3), number % 200, np.uint8))
             assert watching.recv(65536)
