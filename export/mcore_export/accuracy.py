@@ -31,6 +31,7 @@ from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
+from mcore.data.trained_dives import check_new
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.tables import with_interval
 from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
@@ -138,7 +139,8 @@ def measure(options: Options) -> BundleAccuracy:
     """Score the dives of a list.
 
     Raises:
-        UserError: too few dives, the bundle has no exemplars, or these dives are among them or gave its intervals.
+        UserError: too few dives, the bundle has no exemplars, or these dives are among them, gave its
+            intervals, or were trained on.
     """
     bundle = Bundle.open(options.bundle)
     records = select_split(read_manifest(options.data), options.split)
@@ -146,6 +148,10 @@ def measure(options: Options) -> BundleAccuracy:
         raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {MIN_DIVES}")
     banks: dict[str, ExemplarBank] = {name: bundle.load_exemplars(name) for name in bundle.variants}
     _refuse_known(bundle, banks["fp32"], records, options)
+    if options.split != "train" and (
+        remark := check_new(bundle.trained_dives(), records, options.data, options.bundle)
+    ):
+        print(f"note: {remark}", file=sys.stderr)
     with ExitStack() as stack:
         backends: dict[str, Backend] = {
             name: stack.enter_context(closing(open_backend(graphs, options.backend)))

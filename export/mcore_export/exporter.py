@@ -25,13 +25,17 @@ from torch import nn
 
 import mcore
 from mcore.common.errors import UserError
+from mcore.common.files import write_text
+from mcore.common.typed_json import encode
 from mcore.data.manifest import DiveRecord
+from mcore.data.trained_dives import recorded_dives
 from mcore.evaluation.scoring import COLLAPSED_POINTS
 from mcore.network.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.network.model import MCoRe
 from mcore_export.backends import parity_backends
 from mcore_export.engines.add import EngineOptions, check_engines, write_engines
 from mcore_export.exemplars.bank import BankOptions, choose_exemplars, write_banks
+from mcore_export.exemplars.conformal import interval_dives
 from mcore_export.folder import appearing_folder, check_target
 from mcore_export.graphs.cpu_layout import describe_cpu_layout
 from mcore_export.graphs.half import ISLANDS
@@ -47,7 +51,7 @@ from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_export.parity.verify import compare_aloud, compare_with_streaming, require_pass
 from mcore_export.quantise.int8 import Int8Graphs
 from mcore_export.quantise.variant import check_quantisation_dives, measure_speed, quantisation_clips, quantise_within
-from mcore_runtime.bundle.folder import Bundle, variant_folder, write_manifest
+from mcore_runtime.bundle.folder import TRAINED_FILE, Bundle, variant_folder, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import (
     PARTS,
@@ -146,6 +150,8 @@ def export_checkpoint(
         check_quantisation_dives(records)
     checkpoint = read_checkpoint(checkpoint_path)
     _check_stages(checkpoint, checkpoint_path)
+    trained = recorded_dives(checkpoint.extra, checkpoint_path)
+    measuring = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
     model = build_model(checkpoint, checkpoint_path)
     clips = rendered_clips(model.config.clip)
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
@@ -153,10 +159,11 @@ def export_checkpoint(
         golden = expect(model, clips)
         _check_not_constant(golden, checkpoint_path)
         write_golden(folder, golden)
+        write_text(folder / TRAINED_FILE, encode(trained))
         expected = expect(model, [*clips, *more]) if more else golden
         variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
-        banks = {} if bank is None else write_banks(sets, model.config, records, bank, folder, log)
+        banks = {} if bank is None else write_banks(sets, model.config, records, measuring, bank, folder, log)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,

@@ -58,7 +58,7 @@ def identities(records: Sequence[DiveRecord]) -> list[Hashable]:
     Only files of equal size are read, so that a set without copies costs no more than its listing.
     """
     paths = [record.path.resolve() for record in records]
-    sizes = {path: _sizes(path) for path in set(paths)}
+    sizes = {path: file_sizes(path) for path in set(paths)}
     alike = Counter(sizes.values())
     contents = {path: _content(path) for path, size in sizes.items() if size and alike[size] > 1}
     videos: list[Hashable] = []
@@ -73,9 +73,9 @@ def identities(records: Sequence[DiveRecord]) -> list[Hashable]:
 def _overlaps(records: Sequence[DiveRecord], positions: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Compare the windows of one video, in order of their beginnings."""
     earlier: list[int] = []
-    for later in sorted(positions, key=lambda position: (_window(records[position])[0], position)):
-        start = _window(records[later])[0]
-        earlier = [position for position in earlier if _window(records[position])[1] > start]
+    for later in sorted(positions, key=lambda position: (window(records[position])[0], position)):
+        start = window(records[later])[0]
+        earlier = [position for position in earlier if window(records[position])[1] > start]
         for position in earlier:
             if _is_repeat(records[position], records[later]):
                 yield min(position, later), max(position, later)
@@ -83,22 +83,35 @@ def _overlaps(records: Sequence[DiveRecord], positions: Sequence[int]) -> Iterat
 
 
 def _is_repeat(one: DiveRecord, two: DiveRecord) -> bool:
-    (start, end), (other_start, other_end) = _window(one), _window(two)
-    shared_s = min(end, other_end) - max(start, other_start)
-    shorter_s = min(end - start, other_end - other_start)
+    windows = window(one), window(two)
     if one.split != two.split:
-        return shared_s > min(_TOUCH_S, shorter_s / 2)
-    return math.isinf(shared_s) or shared_s > _SAME_SHARE * shorter_s
+        return do_overlap(*windows)
+    shared_s = _shared_s(*windows)
+    return math.isinf(shared_s) or shared_s > _SAME_SHARE * _shorter_s(*windows)
 
 
-def _window(record: DiveRecord) -> tuple[float, float]:
+def do_overlap(one: tuple[float, float], two: tuple[float, float]) -> bool:
+    """Return whether two windows of a video share more than neighbours do, seconds."""
+    return _shared_s(one, two) > min(_TOUCH_S, _shorter_s(one, two) / 2)
+
+
+def _shared_s(one: tuple[float, float], two: tuple[float, float]) -> float:
+    return min(one[1], two[1]) - max(one[0], two[0])
+
+
+def _shorter_s(one: tuple[float, float], two: tuple[float, float]) -> float:
+    return min(one[1] - one[0], two[1] - two[0])
+
+
+def window(record: DiveRecord) -> tuple[float, float]:
+    """Beginning and end of a dive in its video, seconds; infinite: to the end."""
     return record.start_s or 0.0, math.inf if record.end_s is None else record.end_s
 
 
-def _sizes(path: Path) -> tuple[int, ...]:
+def file_sizes(path: Path) -> tuple[int, ...]:
     """Sizes of a video or of the images of a folder, in the order of their names; empty where there is nothing."""
     try:
-        return tuple(file.stat().st_size for file in _files(path))
+        return tuple(file.stat().st_size for file in files_of(path))
     except OSError:
         return ()
 
@@ -106,7 +119,7 @@ def _sizes(path: Path) -> tuple[int, ...]:
 def _content(path: Path) -> str | None:
     digest = hashlib.sha256()
     try:
-        for file in _files(path):
+        for file in files_of(path):
             with file.open("rb") as opened:
                 while block := opened.read(_BLOCK):
                     digest.update(block)
@@ -115,5 +128,6 @@ def _content(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """A video, or the images of a folder in the order of their names."""
     return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]

@@ -5,7 +5,6 @@ Frames stay uint8 until they are on the device: a quarter of the memory traffic 
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
 from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord
+from mcore.devices.loader import ClipLoader
 from mcore.video import crop
 
 # Shapes: N clips, T frames, c crop size.
@@ -53,16 +53,15 @@ class ClipDataset(Dataset[ClipBatch]):
         return ClipBatch(frames[None], torch.tensor([transitions]))
 
 
-def clip_loader(dataset: ClipDataset, batch_size: int, workers: int = 0) -> DataLoader[ClipBatch]:
+def clip_loader(dataset: ClipDataset, batch_size: int, workers: int = 0) -> ClipLoader[ClipBatch]:
     """Batches of single clips in the dataset's order."""
-    return DataLoader(
-        dataset,
-        batch_size,
-        collate_fn=_join,
-        num_workers=workers,
-        worker_init_fn=ignore_interrupts,
-        generator=torch.Generator(),  # of its own: a validation must not move the training's random numbers
-    )
+    batch_bytes = min(batch_size, len(dataset)) * frame_bytes(dataset.config)
+    return ClipLoader(dataset, _join, workers, batch_bytes, batch_size=batch_size)
+
+
+def frame_bytes(config: ClipConfig) -> int:
+    """Size of a clip's frames as a loader hands them over."""
+    return config.num_frames * config.crop_size**2 * 3
 
 
 def normalise(frames: Tensor, config: ClipConfig) -> Tensor:
@@ -78,11 +77,6 @@ def normalise(frames: Tensor, config: ClipConfig) -> Tensor:
     x = frames.to(torch.float32).div_(255)
     x = x.sub_(x.new_tensor(config.mean)).div_(x.new_tensor(config.std))
     return x.permute(0, 4, 1, 2, 3)  # (N, 3, T, c, c)
-
-
-def ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the parent: a worker that died of it would fail the step that is to be finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _join(clips: Sequence[ClipBatch]) -> ClipBatch:

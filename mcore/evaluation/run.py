@@ -16,6 +16,7 @@ from mcore.config import ClipConfig, Decoding
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
 from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
+from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
 from mcore.diving.label_difficulty import fitting_difficulty
@@ -42,7 +43,7 @@ def evaluate(options: EvaluationOptions) -> Report:
     model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
     turn_malloc_trimming_off()
     decoding = options.decoding or _trained_decoding(checkpoint)
-    training, plan, num_dives = _plan(options)
+    training, plan, num_dives = _plan(options, recorded_dives(checkpoint.extra, options.checkpoint))
     if cache_dir is not None:
         decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, options.workers)
     predictions = _predict(options, model, plan, decoding, cache_dir)
@@ -81,7 +82,7 @@ def _trained_decoding(checkpoint: Checkpoint) -> Decoding:
     return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else "published"
 
 
-def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, int]:
+def _plan(options: EvaluationOptions, trained: TrainedDives) -> tuple[list[DiveRecord], ScoringPlan, int]:
     """Training dives, and a plan of the dives to score, then of the validation dives; the first are so many."""
     records = read_manifest(options.data)
     training, repeated = distinct(select_split(records, "train"))
@@ -91,6 +92,9 @@ def _plan(options: EvaluationOptions) -> tuple[list[DiveRecord], ScoringPlan, in
     _warn_of_repeats(repeated, "training dives repeat others, and are no exemplars")
     _warn_of_repeats(leaked, f"{options.split} dives repeat training dives, which flatters the figures")
     validation = [record for record in records if record.split == CONFORMAL_SPLIT != options.split]
+    measuring = unseen([record for record in [*scored, *validation] if record.split != "train"], training)
+    if (remark := check_new(trained, measuring, options.data, options.checkpoint)) is not None:
+        print(f"note: {remark}", file=sys.stderr)
     # The nearest exemplars are known only when all candidates of the number are encoded.
     every = options.exemplars == "nearest" or options.num_exemplars == "all"
     plan = plan_scoring(

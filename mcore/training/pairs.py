@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
@@ -22,7 +22,8 @@ from mcore.data.exemplars import RandomStream, by_dive_number
 from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
-from mcore.evaluation.clips import ignore_interrupts
+from mcore.devices.loader import ClipLoader
+from mcore.evaluation.clips import frame_bytes
 from mcore.video import crop
 
 # Shapes: B pairs, T frames, c crop size.
@@ -165,19 +166,11 @@ class EpochBatches:
         return min(self.batch_size, self.num_items - step * self.batch_size)
 
 
-def pair_loader(dataset: PairDataset, batches: EpochBatches, workers: int = 0) -> DataLoader[PairBatch]:
+def pair_loader(dataset: PairDataset, batches: EpochBatches, workers: int = 0) -> ClipLoader[PairBatch]:
     """Batches of pairs in the order of ``batches``; workers change their speed, nothing else."""
-    # A generator of its own: otherwise every iteration draws from the global one, and a resumed run,
-    # which starts one iteration more, would drop out other units than an uninterrupted one.
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        collate_fn=_join,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        worker_init_fn=ignore_interrupts,
-        generator=torch.Generator(),
-    )
+    pairs = -(-min(batches.batch_size, batches.num_items) // batches.processes.world_size)
+    batch_bytes = 2 * pairs * frame_bytes(dataset.config)
+    return ClipLoader(dataset, _join, workers, batch_bytes, batch_sampler=batches, persistent_workers=workers > 0)
 
 
 def _check_labelled(records: Sequence[DiveRecord]) -> None:

@@ -21,9 +21,11 @@ from mcore.config import to_dict
 from mcore.data.clip_files import cache_folder, check_folder, decode_missing
 from mcore.data.label_fit import check_labels_fit
 from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
+from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
 from mcore.devices.distributed import SINGLE_PROCESS, Processes, joined_processes
+from mcore.devices.loader import LoaderError
 from mcore.evaluation.plots import loss_curves
 from mcore.evaluation.run_folders import CONFIG
 from mcore.network.checkpoint import Checkpoint, read_checkpoint
@@ -158,6 +160,7 @@ def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bo
 
     Raises:
         Stopped: ``should_stop`` said so; the run can be resumed.
+        LoaderError: a worker process ended the run; the message says what was saved.
     """
     log = TrainLog(
         options.out,
@@ -166,8 +169,12 @@ def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bo
         first_epoch=trainer.progress.epoch + 1,
         silent=not trainer.processes.is_first,
     )
-    with log:
-        trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
+    try:
+        with log:
+            trainer.run(log, should_stop=should_stop, save_every_steps=options.save_every_steps)
+    except LoaderError as error:
+        kept = f"{options.out / LAST} holds the run up to its last save: go on with --resume"
+        raise LoaderError(f"{error}. {kept if (options.out / LAST).is_file() else 'Nothing was saved yet'}") from error
     if trainer.processes.is_first:
         loss_curves(options.out / CURVES, trainer.progress.history, options.out.name)
 
@@ -195,8 +202,10 @@ def _make_trainer(
     data = _load_data(options)
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
-        if processes.is_first:
+    if processes.is_first:
+        if checkpoint is not None:
             _check_same_data(options, data, checkpoint)
+        data = replace(data, trained=_trained_dives(options, data, checkpoint))
     options.compute.check(options.training, processes.world_size, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
@@ -232,6 +241,21 @@ def _load_data(options: TrainingOptions) -> TrainingData:
         },
         cache_dir=cache_folder(options.data, options.cache, options.no_cache),
     )
+
+
+def _trained_dives(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint | None) -> TrainedDives:
+    """What a network will have been trained on; refuses to measure it by dives of the training that it starts from."""
+    before = None
+    if checkpoint is not None:
+        recorded = recorded_dives(checkpoint.extra, options.out / LAST)
+        # Of checkpoints of before, the list alone is known, and that its training dives are these.
+        before = recorded if recorded.dives or not recorded.list_sha256 else None
+    elif options.start_from is not None:
+        before = recorded_dives(read_checkpoint(options.start_from).extra, options.start_from)
+        others = [record for record in read_manifest(options.data) if record.split in ("val", "test")]
+        if (remark := check_new(before, others, options.data, options.start_from)) is not None:
+            print(f"note: {remark}", file=sys.stderr)
+    return TrainedDives.of(data.train, options.data, before)
 
 
 def _check_kept_runs(options: TrainingOptions) -> None:

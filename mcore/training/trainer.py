@@ -18,9 +18,19 @@ import torch
 from mcore.common.errors import CheckpointError
 from mcore.config import to_dict
 from mcore.data.manifest import DiveRecord
+from mcore.data.trained_dives import TrainedDives
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
+from mcore.devices.loader import check_shared_memory
 from mcore.evaluation.assessment import split_figures
-from mcore.evaluation.scoring import Predictions, ScoringPlan, collapsed_difference, plan_scoring, predict
+from mcore.evaluation.clips import frame_bytes
+from mcore.evaluation.scoring import (
+    CLIPS_PER_BATCH,
+    Predictions,
+    ScoringPlan,
+    collapsed_difference,
+    plan_scoring,
+    predict,
+)
 from mcore.network.checkpoint import Checkpoint, save_checkpoint
 from mcore.network.model import MCoRe
 from mcore.network.start_weights import StartWeights
@@ -58,6 +68,8 @@ class TrainingData:
     ``train_sha256`` of what training takes from it."""
     cache_dir: Path | None
     """Folder of decoded clips; None decodes every time."""
+    trained: TrainedDives | None = None
+    """Training dives to record in checkpoints, those of earlier trainings included; None: another process records."""
 
 
 @dataclass
@@ -115,6 +127,7 @@ class Trainer:
             cache_dir=data.cache_dir,
         )
         self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed, processes)
+        check_shared_memory(CLIPS_PER_BATCH * frame_bytes(model.config.clip), workers)  # of the validations
         self.loader = pair_loader(self.pairs, self.batches, workers)
         self.validation: ScoringPlan = plan_scoring(
             data.val, data.train, num_exemplars=config.num_exemplars, seed=config.seed, shared=True
@@ -297,6 +310,7 @@ class Trainer:
             "epoch": self.progress.epoch,
             "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
             **self.describe(),
+            **({} if self.data.trained is None else {"trained_on": asdict(self.data.trained)}),
         }
         if name == LAST:
             extra["state"] = {

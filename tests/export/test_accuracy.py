@@ -96,6 +96,14 @@ def test_intervals_are_those_of_the_way_that_was_scored(
         measure(Options(bundle, dives))
 
 
+def test_dives_that_were_trained_on_are_no_measure(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    training = select_split(read_manifest(dives), "train")
+    moved = [replace(record, split="test", score=record.score + 1) for record in training]
+    write_manifest(tmp_path / "anew.jsonl", [*moved, *select_split(read_manifest(dives), "test")])
+    with pytest.raises(UserError, match=r"was trained on 4 of the 6 dives of .*anew.jsonl"):
+        measure(Options(bundle, tmp_path / "anew.jsonl"))
+
+
 def test_unreadable_dives_are_counted_and_too_few_are_an_error(bundle: Path, dives: Path, tmp_path: Path) -> None:
     records = select_split(read_manifest(dives), "test")
     broken = tmp_path / "broken.mp4"

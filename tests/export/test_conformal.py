@@ -14,6 +14,7 @@ from mcore.common.conformal import MIN_DIVES, ConformalInterval, conformal_inter
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
 from mcore.evaluate import main as evaluate
 from mcore_export.bundle_command import main
+from mcore_export.cli import main as export
 from mcore_export.exemplars.conformal import at_least_as_wide
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import Bundle
@@ -120,6 +121,35 @@ def test_without_dives_of_their_own_there_is_no_interval(
     assert main(["exemplars", str(bundle), "--out", str(tmp_path / "new"), *given]) == 0
     assert reason in capsys.readouterr().out
     assert conformal(tmp_path / "new") is None
+
+
+@pytest.fixture(scope="module")
+def split_anew(dives: Path) -> Path:
+    """A training dive of each number has become validation dives."""
+    training = [record for record in read_manifest(dives) if record.split == "train"]
+    moved = [replace(r, split="val", score=r.score + n) for r in training[::2] for n in range(MIN_DIVES // 2)]
+    write_manifest(dives.parent / "anew.jsonl", [*training[1::2], *moved])
+    return dives.parent / "anew.jsonl"
+
+
+def test_dives_that_were_trained_on_set_no_interval(
+    bundle: Path, checkpoint: Path, split_anew: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, network in ((export, [str(checkpoint)]), (main, ["exemplars", str(bundle)])):
+        flag = "--dives" if command is main else "--exemplars"
+        assert command([*network, flag, str(split_anew), "--out", str(tmp_path / "new")]) == 2
+        said = capsys.readouterr()
+        assert f"{network[-1]} was trained on {MIN_DIVES} of the {MIN_DIVES} dives of {split_anew}" in said.err
+        assert "It was trained with manifest.jsonl" in said.err
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_list_that_gained_dives_is_a_word(
+    bundle: Path, many_dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["exemplars", str(bundle), "--dives", str(many_dives), "--out", str(tmp_path / "new")]) == 0
+    assert f"note: {many_dives} is not as manifest.jsonl was when {bundle} was trained" in capsys.readouterr().out
+    assert Bundle.open(tmp_path / "new").trained_dives() == Bundle.open(bundle).trained_dives()
 
 
 def test_listing_says_how_sure_scores_are(bundle: Path, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:

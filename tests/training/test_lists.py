@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcore.data.manifest import read_manifest, select_split
+from mcore.evaluate import main as evaluate
 from mcore.network.checkpoint import read_checkpoint
 from mcore.train import main
 from mcore.training.pairs import PairDataset
@@ -110,3 +111,70 @@ def test_every_bad_line_is_named_before_anything_is_made(
     assert f"{manifest}, line 2: '101X' is not a dive number" in errors
     assert f"{manifest}, line 10: Expected `int`, got `float`" in errors
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint, and its list."""
+    folder = tmp_path_factory.mktemp("trained")
+    manifest = write_fake_dives(folder / "dives")
+    assert main(["--data", str(manifest), "--out", str(folder / "run"), "--epochs", "1", *RECIPE]) == 0
+    return folder / "run" / "best.pt", manifest
+
+
+def swap(rows: Rows, *splits: str) -> None:
+    """The first dives of two splits change places."""
+    one, two = (first(rows, split) for split in splits)
+    one["split"], two["split"] = two["split"], one["split"]
+
+
+EVALUATION = ["--device", "cpu", "--num-resamples", "5"]
+START = ["--epochs", "1", *RECIPE]
+
+
+@pytest.mark.parametrize("use", ["evaluate", "train"])
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (lambda rows: None, 0, ""),
+        (lambda rows: swap(rows, "train", "val"), 2, "was trained on 1 of the 8 dives of"),
+        (lambda rows: swap(rows, "train", "test"), 2, "split test; the first: "),
+        (lambda rows: swap(rows, "val", "test"), 0, "none of its 8 dives that measure it was trained on"),
+        (drop_the_last_test_dive, 0, "none of its 7 dives that measure it was trained on"),
+    ],
+)  # fmt: skip
+def test_a_list_that_was_split_anew_measures_nothing(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    use: str, change: Callable[[Rows], object], code: int, words: str,
+) -> None:  # fmt: skip
+    checkpoint, manifest = trained
+    other = manifest.with_name("other.jsonl")
+    other.write_text(manifest.read_text())
+    mend(other, change)
+    data = ["--data", str(other), "--out", str(tmp_path / "out")]
+    capsys.readouterr()
+    if use == "evaluate":
+        assert evaluate([str(checkpoint), *data, *EVALUATION]) == code
+    else:
+        assert main([*data, "--start-from", str(checkpoint), *START]) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert ("note: " in said) == (code == 0 and words != "")
+    assert "Traceback" not in said
+    assert (tmp_path / "out").exists() == (code == 0)
+
+
+def test_a_chain_of_trainings_remembers_all_of_its_dives(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, manifest = trained
+    own = write_fake_dives(tmp_path / "own", seed=1)
+    run = tmp_path / "run"
+    assert main(["--data", str(own), "--out", str(run), "--start-from", str(checkpoint), *START]) == 0
+    assert main(["--data", str(own), "--out", str(run), "--resume", *START[2:], "--epochs", "2"]) == 0
+    other = manifest.with_name("chain.jsonl")
+    other.write_text(manifest.read_text())
+    mend(other, lambda rows: swap(rows, "train", "test"))
+    capsys.readouterr()
+    assert evaluate([str(run / "last.pt"), "--data", str(other), "--out", str(tmp_path / "out"), *EVALUATION]) == 2
+    assert "of the 8 dives of" in capsys.readouterr().err

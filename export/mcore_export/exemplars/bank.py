@@ -24,7 +24,7 @@ from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.video import crop, normalise, sample_clip
-from mcore_export.exemplars.conformal import fit_intervals
+from mcore_export.exemplars.conformal import fit_intervals, interval_dives
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_export.log import Log
 from mcore_runtime.backends import Backend, open_backend
@@ -75,10 +75,11 @@ def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: 
     bundle = Bundle.open(bundle_path)
     check_target(out, force=force)
     records = choose_exemplars(options, log)
+    measuring = interval_dives(options.dives, options.split, bundle.trained_dives(), bundle_path, log)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
         (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
-        banks = write_banks(bundle.variants, bundle.model, records, options, folder, log)
+        banks = write_banks(bundle.variants, bundle.model, records, measuring, options, folder, log)
         variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
         write_manifest(folder, replace(bundle.manifest, variants=variants))
     return Bundle.open(out)
@@ -88,6 +89,7 @@ def write_banks(
     variants: Mapping[Precision, GraphSet],
     model: ModelConfig,
     records: Sequence[DiveRecord],
+    measuring: Sequence[DiveRecord],
     options: BankOptions,
     folder: Path,
     log: Log,
@@ -98,6 +100,7 @@ def write_banks(
         variants: the exported graphs.
         model: the network, for its input contract and its tokens.
         records: what ``choose_exemplars`` returned.
+        measuring: what ``interval_dives`` returned.
         options: where they came from.
         folder: of the bundle.
         log: gets one line for each file, and one for each dive that could not be read.
@@ -136,7 +139,7 @@ def write_banks(
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
         )
-    intervals = fit_intervals(variants, banks, model.clip, options.dives, options.split, log)
+    intervals = fit_intervals(variants, banks, model.clip, measuring, options.dives, log)
     return {name: replace(record, conformal=intervals.get(name)) for name, record in written.items()}
 
 

@@ -6,7 +6,7 @@ Nothing here needs torch. ``mcore.common.conformal`` says what the intervals pro
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from pathlib import Path
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.config import ClipConfig
 from mcore.data.leaks import unseen
-from mcore.data.manifest import Split, read_manifest
+from mcore.data.manifest import DiveRecord, Split, read_manifest
+from mcore.data.trained_dives import TrainedDives, check_new
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
 from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
@@ -22,26 +23,21 @@ from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 
 
-def fit_intervals(
-    variants: Mapping[Precision, GraphSet],
-    banks: Mapping[Precision, ExemplarBank],
-    clip_config: ClipConfig,
-    dives: Path,
-    split: Split,
-    log: Log,
-) -> dict[Precision, ConformalIntervals]:
-    """Score the validation dives of the exemplars' list with every precision, as the runtime will score others.
+def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
+    """Find the validation dives of the exemplars' list, which set the intervals; cheap, so do it before exporting.
 
     Args:
-        variants: the exported graphs.
-        banks: their exemplars.
-        clip_config: the network's input contract.
-        dives: list of dives that the exemplars were chosen from.
-        split: part of it that they were chosen from.
-        log: gets a line for each precision, or one that says why there is none.
+        dives: list of dives that the exemplars are chosen from.
+        split: part of it that they are chosen from.
+        trained: what the network was trained on.
+        network: its checkpoint or bundle.
+        log: gets a line where there will be no intervals, or something is to be said about the list.
 
     Returns:
-        By precision; empty where the list has too few validation dives.
+        The dives; empty where there are too few.
+
+    Raises:
+        UserError: the network was trained on some of them.
     """
     listed = read_manifest(dives)
     records = [record for record in listed if record.split == CONFORMAL_SPLIT]
@@ -53,6 +49,34 @@ def fit_intervals(
     if split == CONFORMAL_SPLIT or len(records) < MIN_DIVES:
         why = "they are the exemplars" if split == CONFORMAL_SPLIT else f"at least {MIN_DIVES} are needed"
         log(f"no conformal interval: {dives.name} has {len(records)} {CONFORMAL_SPLIT} dives, and {why}")
+        return []
+    if (remark := check_new(trained, records, dives, network)) is not None:
+        log(f"note: {remark}")
+    return records
+
+
+def fit_intervals(
+    variants: Mapping[Precision, GraphSet],
+    banks: Mapping[Precision, ExemplarBank],
+    clip_config: ClipConfig,
+    records: Sequence[DiveRecord],
+    dives: Path,
+    log: Log,
+) -> dict[Precision, ConformalIntervals]:
+    """Score validation dives with every precision, as the runtime will score others.
+
+    Args:
+        variants: the exported graphs.
+        banks: their exemplars.
+        clip_config: the network's input contract.
+        records: from ``interval_dives``.
+        dives: their list.
+        log: gets a line for each precision.
+
+    Returns:
+        By precision; empty where there are no dives.
+    """
+    if not records:
         return {}
     began = time.perf_counter()
     with ExitStack() as stack:

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from mcore.common.errors import BundleError
 from mcore.common.files import write_text
+from mcore.common.typed_json import decode
 from mcore.config import ModelConfig
+from mcore.data.trained_dives import NOT_RECORDED, TrainedDives
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.manifest import EXPORT_COMMAND, BundleManifest
@@ -29,6 +31,7 @@ MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
 PICTURES_FILE = "exemplar_pictures.zip"
 GOLDEN_FILE = "golden.npz"
+TRAINED_FILE = "trained_dives.json"
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,17 @@ class Bundle:
         """
         has_pictures = PICTURES_FILE in self.manifest.files
         return ExemplarPictures(self.path / PICTURES_FILE, self.sha256) if has_pictures else None
+
+    def trained_dives(self) -> TrainedDives:
+        """Read which dives the network was trained on, as far as its checkpoint says.
+
+        Raises:
+            BundleError: the file is something else.
+        """
+        if TRAINED_FILE not in self.manifest.files:
+            return NOT_RECORDED
+        path = self.path / TRAINED_FILE
+        return decode(TrainedDives, path.read_bytes(), str(path), error=BundleError)
 
 
 def variant_folder(variant: str) -> str:

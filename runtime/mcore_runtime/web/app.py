@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mcore.common.errors import UserError
@@ -83,6 +84,27 @@ class Service:
             self._sockets.discard(socket)
 
 
+class _LivePicture(StreamingResponse):
+    """The live picture; who comes when all places are taken is told so.
+
+    A place is taken before anything else can run, and given back however the answer ends: its generator would not even
+    begin where a client has left by then.
+    """
+
+    def __init__(self, pictures: Pictures) -> None:
+        super().__init__(pictures.stream(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self._pictures = pictures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._pictures.viewers >= _MAX_STREAMS:
+            raise HTTPException(503, "too many look at the live picture")
+        self._pictures.viewers += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pictures.viewers -= 1
+
+
 class _PageFiles(StaticFiles):
     """The page's own files; a browser asks each time whether its copy is still the newest."""
 
@@ -129,9 +151,7 @@ def _live_routes(service: Service) -> list[Route]:
         return Response(newest[1], media_type="image/jpeg", headers={"x-frame": str(newest[0])})
 
     async def stream(_: Request) -> Response:
-        if pictures.viewers >= _MAX_STREAMS:
-            raise HTTPException(503, "too many look at the live picture")
-        return StreamingResponse(pictures.stream(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        return _LivePicture(pictures)
 
     async def command(request: Request) -> Response:
         try:

@@ -1,12 +1,11 @@
 """Limits on clients: how often they may ask, how large a request's body is, and how long it may take.
 
-Memory stays bounded however many clients there are.
+Memory stays bounded however many clients there are. How many connections they have, ``mcore_runtime.door`` limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -56,17 +55,6 @@ class RateLimit:
         if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return allowed
-
-
-def client_of(host: str) -> str:
-    """Return the identity by which a client is limited: its address; of IPv6 its network, in which a host has many."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
 
 
 async def read_body(request: Request) -> bytes:

@@ -39,7 +39,7 @@ class Pictures:
         self._encoded: tuple[int, bytes] | None = None
         self._is_closed = False
         self.viewers = 0
-        """Number of viewers now."""
+        """Number of viewers now, counted by who answers them."""
 
     def newest(self) -> tuple[int, bytes] | None:
         """Return number and JPEG of the newest frame, encoded once however many ask; None: there is none."""
@@ -55,19 +55,15 @@ class Pictures:
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the parts of a multipart/x-mixed-replace body, until the caller stops or ``close`` is called."""
         shown, shown_s = -1, float("-inf")
-        self.viewers += 1
-        try:
-            yield _HEAD
-            while not self._is_closed:
-                newest = await asyncio.to_thread(self._newest_or_none)
-                if newest is not None and (newest[0] != shown or time.monotonic() - shown_s > _REPEAT_S):
-                    shown, shown_s = newest[0], time.monotonic()
-                    # Chromium shows a part once it has seen the head of the next one; so that head is sent at once,
-                    # and without a length, which nobody knows by then.
-                    yield newest[1] + b"\r\n" + _HEAD
-                await asyncio.sleep(_INTERVAL_S)
-        finally:
-            self.viewers -= 1
+        yield _HEAD
+        while not self._is_closed:
+            newest = await asyncio.to_thread(self._newest_or_none)
+            if newest is not None and (newest[0] != shown or time.monotonic() - shown_s > _REPEAT_S):
+                shown, shown_s = newest[0], time.monotonic()
+                # Chromium shows a part once it has seen the head of the next one; so that head is sent at once,
+                # and without a length, which nobody knows by then.
+                yield newest[1] + b"\r\n" + _HEAD
+            await asyncio.sleep(_INTERVAL_S)
 
     def close(self) -> None:
         """End all streams at their next picture."""
