@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from mcore.common.errors import DiveNumberError
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore.diving import NEWEST, DiveNumber
 
 _EXAMPLES = 3
@@ -88,7 +88,7 @@ class Report:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report's tables."""
-    console.print(f"{escape(printable(report.dataset))} ({report.kind})")
+    console.print(f"{escape(printable_message(report.dataset))} ({report.kind})")
     console.print(_number_table(report))
     console.print(_count_table(report))
     if report.findings:
@@ -111,7 +111,9 @@ def _number_table(report: Report) -> Table:
     splits = list(report.splits)
     table = Table("dive number", *splits, "dive")
     for number, counts in report.dive_numbers.items():
-        table.add_row(escape(printable(number)), *(str(counts.get(split, 0)) for split in splits), _describe(number))
+        table.add_row(
+            escape(printable_message(number)), *(str(counts.get(split, 0)) for split in splits), _describe(number)
+        )
     return table
 
 
@@ -128,6 +130,6 @@ def _finding_table(findings: Sequence[Finding]) -> Table:
         groups[finding.severity, finding.check].append(finding)
     table = Table("severity", "check", "count", Column("examples", overflow="fold"))
     for (severity, check), found in sorted(groups.items()):
-        examples = [f"{finding.where}: {finding.message}" for finding in found[:_EXAMPLES]]
-        table.add_row(severity, check, str(len(found)), escape(printable("\n".join(examples))))
+        examples = [printable_message(f"{finding.where}: {finding.message}") for finding in found[:_EXAMPLES]]
+        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)))
     return table

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.printable import printable_message
 from mcore.data.manifest import Split
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
@@ -112,7 +113,7 @@ def _run(arguments: ScoreArguments) -> int:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         video, error = str(outcome.request.video), str(outcome.error)
-        print(f"not scored: {error if video in error else f'{video}: {error}'}", file=sys.stderr)
+        print(printable_message(f"not scored: {error if video in error else f'{video}: {error}'}"), file=sys.stderr)
     return 1 if failed else 0
 
 

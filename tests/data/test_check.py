@@ -207,8 +207,8 @@ def test_a_list_of_dives(tmp_path: Path) -> None:
             ("duplicate", "bad.mp4"),
             ("unreadable", "bad.mp4"),
             ("images", "gone.mp4"),
-            ("labels", "line 6"),
-            ("labels", "line 7"),
+            ("labels", "manifest.jsonl, line 6"),
+            ("labels", "manifest.jsonl, line 7"),
         }
         assert ("no-exemplar", "5253B") in found(report, "warning")
     assert ("unreadable", "bad.mp4") not in found(check_source(read_source(path)))

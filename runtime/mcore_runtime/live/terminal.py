@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 from rich.console import Console
 
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore_runtime.live.broadcast import DiveNews, News, ProblemNews, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
@@ -52,7 +52,7 @@ class RunLog:
         """Print a line; where the terminal is gone, to nobody."""
         # Of a pipe that nobody reads any more rich makes SystemExit: a terminal that was closed must not end a run.
         with suppress(OSError, SystemExit):
-            self.console.print(printable(text), markup=False)
+            self.console.print(printable_message(text), markup=False)
 
 
 class Terminal:

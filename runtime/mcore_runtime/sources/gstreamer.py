@@ -6,9 +6,11 @@ only.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -133,6 +135,7 @@ def load_gstreamer() -> Any:
     Raises:
         MissingDependencyError: it is not installed, or not visible from this environment.
     """
+    _load_unwinder()
     try:
         importlib.import_module("gi").require_version("Gst", "1.0")
         gst = importlib.import_module("gi.repository.Gst")
@@ -144,6 +147,17 @@ def load_gstreamer() -> Any:
         ) from error
     gst.init(None)
     return gst
+
+
+def _load_unwinder() -> None:
+    """Let C++ libraries that are loaded later find their unwinder where they were built to find it.
+
+    GStreamer brings libunwind along (Debian and Ubuntu build it so) and makes its symbols global. It has functions of
+    the same names as libgcc's, but of another layout within: the first exception of OpenVINO ended the process. What
+    is loaded first is found first.
+    """
+    with suppress(OSError):  # not Linux, or built without libgcc
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 def csi_pipeline(uri: SourceURI) -> str:

@@ -171,3 +171,27 @@ def test_the_pipeline_of_a_jetson_camera() -> None:
     assert "nvarguscamerasrc sensor-id=1 !" in text
     assert "width=1280,height=720,framerate=60000/1001,format=NV12" in text
     assert "framerate=30/1" in csi_pipeline(parse_source("csi://0"))
+
+
+_BESIDE_OPENVINO = """
+from mcore_runtime.sources.gstreamer import load_gstreamer
+load_gstreamer()
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+given = ops.parameter([1, 8, 8, 8], np.float32)
+convolved = ops.convolution(given, np.ones((8, 8, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1])
+model = openvino.Model([convolved], [given])
+openvino.Core().compile_model(model, "CPU")  # whose own exceptions are thrown and caught within
+"""
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_openvino_works_in_a_process_that_has_gstreamer() -> None:
+    pytest.importorskip("openvino")
+    process = subprocess.run(
+        [sys.executable, "-c", _BESIDE_OPENVINO],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+    )
+    assert process.returncode == 0, process.stderr.decode()
