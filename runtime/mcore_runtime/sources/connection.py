@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from mcore_runtime.sources.frame import Picture
+from mcore_runtime.sources.seen import Seen
 from mcore_runtime.sources.uri import SourceURI
 
 
@@ -33,12 +34,13 @@ class Connection(Protocol):
         ...
 
 
-def connect(uri: SourceURI, *, first: bool) -> Connection:
+def connect(uri: SourceURI, *, first: bool, seen: Seen) -> Connection:
     """Open a source.
 
     Args:
         uri: its address.
         first: whether it was never open before; then what only a person can repair is an error.
+        seen: what earlier connections to a server brought.
 
     Raises:
         StreamLost: it cannot be opened now.
@@ -59,4 +61,4 @@ def connect(uri: SourceURI, *, first: bool) -> Connection:
         return GStreamerConnection(uri)
     from mcore_runtime.sources.network import open_stream
 
-    return open_stream(uri, first=first)
+    return open_stream(uri, first=first, seen=seen)

@@ -25,6 +25,7 @@ from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
 from mcore_runtime.sources.queue import FrameQueue
+from mcore_runtime.sources.seen import Seen
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from mcore_runtime.sources.uri import SourceURI, parse_source
 
@@ -114,6 +115,7 @@ class Source:
         self._odd: str | None = None
         self._num_odd = 0
         self._lost_s: float | None = None
+        self._seen = Seen()
         # A daemon: a camera that hangs within the operating system must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"source {uri.public}", daemon=True)
         self._thread.start()
@@ -224,10 +226,8 @@ class Source:
 
     def _stream_once(self) -> bool:
         """Connect and deliver frames; True when the source is over."""
-        connection = connect(self.uri, first=self._connections == 0)
+        connection = connect(self.uri, first=self._connections == 0, seen=self._seen)
         with closing(connection):
-            if self._connections and not connection.is_live:
-                return True  # what was live is a recording now, of what was seen already: it is over
             with self._lock:
                 self._connections += 1
                 self._reader = connection.reader
@@ -244,6 +244,7 @@ class Source:
                 raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
             if self._odd is not None and not self._sequence:
                 raise SourceError(f"{self.uri.public}: {self._odd}")
+            self._is_live = connection.is_live
         return True
 
     def _timeline_for(self, connection: Connection) -> LiveTimeline | FileTimeline:

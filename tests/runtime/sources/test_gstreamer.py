@@ -21,6 +21,7 @@ import pytest
 from mcore.common.errors import MissingDependencyError
 from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
 from mcore_runtime.sources.gstreamer import csi_pipeline, load_gstreamer
+from tests.numbered_video import frame_numbers, write_numbered
 from tests.runtime.sources.test_sources import take, wait_for
 
 _PROBE = (
@@ -51,12 +52,12 @@ def python_with_rtsp() -> str | None:
     return None
 
 
-def start_server(port: int, *size: int) -> subprocess.Popen[str]:
+def start_server(port: int, *arguments: object) -> subprocess.Popen[str]:
     python = python_with_rtsp()
     if python is None:
         pytest.skip("no GStreamer RTSP server here (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
     script = Path(__file__).with_name("rtsp_server.py")
-    process = subprocess.Popen([python, str(script), *map(str, (port, *size))], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([python, str(script), *map(str, (port, *arguments))], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -99,6 +100,20 @@ def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subpro
         finally:
             again.kill()
             again.wait()
+
+
+def test_a_recording_over_rtsp_has_an_end(tmp_path: Path, port: int) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 45)
+    server = start_server(port, 0, 0, path)
+    try:
+        with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test", first_delay_s=0.1) as source:
+            frames = list(source)
+            status = source.status()
+    finally:
+        server.kill()
+        server.wait()
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(45))
+    assert (status.state, status.connections, status.is_live) == (SourceState.ENDED, 1, False)
 
 
 def test_rtsp_with_a_wrong_password_fails_at_once(rtsp: subprocess.Popen[str], port: int) -> None:
