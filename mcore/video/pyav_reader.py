@@ -69,7 +69,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
 
 def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
-    if scan.pts is not None and not scan.is_joined:
+    if scan.pts is not None and not scan.is_joined and not scan.stands_still:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
         if scan.format_name.startswith(_SEEK_BY_INDEX):
             yield replace(timeline, starts=scan.closed_starts())
@@ -180,7 +180,7 @@ def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
         raise ClipError(f"{path} has a video stream, but not a single frame can be decoded; convert it again")
     pts = [ticks for ticks in tags if ticks is not None]
     # AVI has no presentation times: FFmpeg's guesses run backwards around B-frames.
-    if len(pts) < len(tags) or scan.format_name == "avi":
+    if len(pts) < len(tags) or scan.format_name == "avi" or scan.stands_still:
         if not scan.frame_rate:
             raise ClipError(f"{path} has neither presentation times nor a frame rate; put it into MP4 with its rate")
         return _Timeline(seconds_from_first(range(len(tags)), 1 / scan.frame_rate), tags)

@@ -35,10 +35,13 @@ class FileConnection:
         self.keeps_all = not uri.is_live
         self._path = Path(uri.target)
         self._scan = scan_packets(self._path)
-        if self._scan.rate_is_guessed:  # gravity finds dives by their time
+        if self._scan.rate_is_guessed or self._scan.stands_still:  # gravity finds dives by their time
+            what = "states neither times nor a frame rate"
+            if self._scan.stands_still:
+                what = f"has times that stand still ({self._scan.most_at_once} frames at one time)"
             raise ClipError(
-                f"{self._path} states neither times nor a frame rate, so no dive can be found in it; put it into MP4 "
-                "with its rate: ffmpeg -r RATE -i IN -c copy OUT.mp4"
+                f"{self._path} {what}, so no dive can be found in it; put it into MP4 with its rate: ffmpeg -r RATE "
+                "-i IN -c copy OUT.mp4"
             )
 
     def pictures(self) -> Iterator[Picture]:
