@@ -18,9 +18,9 @@ from mcore.diving import NEWEST, DiveNumber
 _EXAMPLES = 3
 """Findings of a kind that are printed; the JSON has all."""
 WORDS = {
-    "rule_book": f"difficulty as in the rules of {NEWEST}",
+    "rule_book": "difficulty as in the rules of {rules}",
     "synchro_2_0": "difficulty 2.0, as assigned in the first rounds of synchronised diving",
-    "unexplained": f"difficulty not in the rules of {NEWEST}",
+    "unexplained": "difficulty not in the rules of {rules}",
     "not_given": "difficulty not given",
     "no_dive_number": "difficulty of no valid dive number",
     "labelled": "with transitions",
@@ -69,6 +69,8 @@ class Report:
     images: dict[str, int]
     """What of the clips is on the disk."""
     findings: list[Finding] = field(default_factory=list)
+    rules: str = str(NEWEST)
+    """Edition of the rules, with which difficulties were compared."""
 
     @property
     def errors(self) -> int:
@@ -82,7 +84,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        head = {"format": "mcore-data-check", "format_version": 1, "rules": str(NEWEST)}
+        head = {"format": "mcore-data-check", "format_version": 1}
         return head | {"errors": self.errors, "warnings": self.warnings} | asdict(self)
 
 
@@ -103,7 +105,7 @@ def _count_table(report: Report) -> Table:
     for figures in (report.difficulty, report.transitions, report.images):
         for name, count in figures.items():
             if count:
-                table.add_row(WORDS[name], str(count))
+                table.add_row(WORDS[name].format(rules=report.rules), str(count))
     return table
 
 

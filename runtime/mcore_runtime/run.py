@@ -33,6 +33,7 @@ from rich.console import Console
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.signals import stop_on_signal
+from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.competition import Competition, StartList, read_start_list
@@ -77,7 +78,9 @@ class RunArguments:
     """With --session: go on with the session if its folder holds one. For services, which are started again and
     again."""
     start_list: Path | None = None
-    """CSV file: order, athlete, club, dive_number, difficulty, round. Each dive is the next entry's."""
+    """CSV file: order, athlete, club, dive_number, height, difficulty, round. Each dive is the next entry's."""
+    edition: EditionYear | None = None
+    """Year of the diving rules with which difficulties are compared and said; default: the newest that is held."""
     dive: str | None = None
     """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares them
     with all exemplars."""
@@ -144,6 +147,7 @@ class RunArguments:
             "num_exemplars": self.num_exemplars,
             "clips": False if self.no_clips else None,
             "exact": True if self.exact else None,
+            "edition": self.edition,
         }
         return settle_settings(given, facts, self.resume)
 
@@ -170,7 +174,11 @@ def _run(arguments: RunArguments) -> int:
     log = RunLog(
         Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
     )
-    start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
+    start_list = (
+        StartList(())
+        if arguments.start_list is None
+        else read_start_list(arguments.start_list, edition_of(arguments.edition or NEWEST_YEAR))
+    )
     for warning in start_list.warnings:
         log.warning(f"{arguments.start_list}: {warning}")
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
+from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.live.pipeline import LiveSettings, Mode
 from mcore_runtime.scoring.scorer import Scorer
@@ -34,11 +35,13 @@ class RunSettings:
     """Keep the video of every dive."""
     exact: bool = False
     """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which difficulties are compared and said."""
 
     @property
     def live(self) -> LiveSettings:
         """Settings by which dives are cut."""
-        return LiveSettings(mode=self.mode, record=self.clips)
+        return LiveSettings(mode=self.mode, record=self.clips, edition=self.edition)
 
     def open_scorer(self) -> Scorer:
         """Open the scorer."""

@@ -300,6 +300,7 @@ class LiveSession:
             "name": "" if folder is None else folder.resolve().name,
             "started": self._started,
             "mode": self._settings.mode,
+            "edition": self._settings.edition,
             "bundle": str(scorer.bundle.path),
             "bundle_sha256": scorer.bundle.sha256,
             "backend": scorer.backend.name,
