@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from numpy.typing import NDArray
 
 from mcore.common.errors import ClipError
@@ -126,7 +127,12 @@ def seconds_from_first(pts: Sequence[int], time_base: Fraction) -> NDArray[np.fl
 
 
 def decode(
-    path: Path, *, start_pts: int | None = None, strict: bool = False, threads: bool = True
+    path: Path,
+    *,
+    start_pts: int | None = None,
+    strict: bool = False,
+    threads: bool = True,
+    hwaccel: HWAccel | None = None,
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
@@ -136,11 +142,12 @@ def decode(
         strict: stop at damage that H.264 decoders otherwise conceal. A recording that begins between keyframes cannot
             be read so: its first packets refer to what is not there.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
+        hwaccel: decodes, where it can; None: software.
 
     Raises:
         ClipError: a damaged packet; says where.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path, hwaccel) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
         options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
         stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
@@ -154,7 +161,9 @@ def decode(
                 yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                with closing(decode(path, start_pts=start_pts, strict=strict, threads=False)) as frames:
+                with closing(
+                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel)
+                ) as frames:
                     yield from islice(frames, count, None)
                 return
             last_s = 0.0

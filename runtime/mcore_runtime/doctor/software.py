@@ -65,7 +65,7 @@ def video() -> list[Finding]:
 
 def gstreamer() -> list[Finding]:
     """GStreamer with its plug-ins: for cameras, and for decoding on hardware."""
-    from mcore_runtime.sources.gstreamer import load_gstreamer
+    from mcore_runtime.sources.gstreamer_library import load_gstreamer
 
     try:
         gst = load_gstreamer()

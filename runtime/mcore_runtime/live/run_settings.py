@@ -14,6 +14,7 @@ from mcore_runtime.bundle.records import Precision
 from mcore_runtime.live.pipeline import LiveSettings, Mode
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import parse_source
+from mcore_runtime.sources.options import Decoder
 
 _SECRETIVE = ("rtsp", "http", "gst")
 """Kinds of sources whose addresses may hold passwords: they are never written to a session."""
@@ -35,6 +36,8 @@ class RunSettings:
     """Keep the video of every dive."""
     exact: bool = False
     """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
+    decoder: Decoder | None = None
+    """What decodes the source; None: what its address says, or software."""
     edition: EditionYear = NEWEST_YEAR
     """Year of the diving rules with which difficulties are compared and said."""
 

@@ -319,7 +319,9 @@ class LiveSession:
 
     def _source_changed(self, status: SourceStatus) -> None:
         text = status.state.value if status.error is None else f"{status.state.value}: {status.error}"
-        self._log("source", text if status.state is not SourceState.STREAMING else status.state.value)
+        if status.state is SourceState.STREAMING:
+            text = "; ".join(filter(None, (f"streaming, read by {status.reader}", status.decoder_note)))
+        self._log("source", text)
         self._news.send(SourceNews(status))
 
     def _log(self, kind: str, text: str) -> None:

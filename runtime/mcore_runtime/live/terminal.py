@@ -144,7 +144,9 @@ def source_line(status: SourceStatus) -> str:
     text = f"{status.name}: {status.state.value}"
     if status.state is SourceState.STREAMING and status.size is not None:
         text += " {}x{}".format(*status.size)
-        return text + (f", connection {status.connections}" if status.is_live else "")
+        text += f", connection {status.connections}" if status.is_live else ""
+        text += f", read by {status.reader}"
+        return text if status.decoder_note is None else f"{text}; {status.decoder_note}"
     return text if status.error is None else f"{text}, {status.error}"
 
 

@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from mcore.video.container import WITHOUT_RATE
+from mcore.video.hardware import Choice, Device, accelerate
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
@@ -56,10 +57,9 @@ class _StreamEnded(StreamLost):
 class StreamConnection:
     """An open FFmpeg input."""
 
-    reader = "pyav"
-
-    def __init__(self, container: InputContainer, uri: SourceURI, seen: Seen | None = None) -> None:
+    def __init__(self, container: InputContainer, uri: SourceURI, decoder: Choice, seen: Seen | None = None) -> None:
         self._container, self._uri, self._seen = container, uri, seen or Seen()
+        self._decoder = decoder
         self._timeout_s = _timeout_s(container, uri)
         if not container.streams.video:
             container.close()
@@ -77,6 +77,16 @@ class StreamConnection:
         has_seen = self._seen.reached_s is not None and (self._is_remembered or not self.is_live)
         self._place: Literal["unknown", "seen", "new"] = "unknown" if has_seen else "new"
         self._begins_anew = False
+
+    @property
+    def reader(self) -> str:
+        """What decodes."""
+        return self._decoder.reader
+
+    @property
+    def decoder_note(self) -> str | None:
+        """Why another decoder is used than was asked for."""
+        return self._decoder.note
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures as they come; where they come in pieces, when they were taken.
@@ -161,6 +171,7 @@ class StreamConnection:
                     if isinstance(frame, av.VideoFrame) and frame.is_corrupt:
                         self._damaged += 1
                     elif isinstance(frame, av.VideoFrame):
+                        self._decoder.see(frame, self._stream.codec_context.name)
                         yield now_s, frame
                         last_s = time.monotonic()  # whoever takes the pictures of a recording may take his time
             if not packet.size and packet.dts is None:
@@ -215,22 +226,23 @@ def open_stream(uri: SourceURI, *, first: bool, seen: Seen | None = None) -> Str
         SourceError: it refuses the credentials, there is no such device, it redirects to another host, or it sends a
             file without times.
     """
+    decoder = Choice(uri.options.decoder)
     # FFmpeg's errors carry the whole address, so they are turned into words here and never chained.
-    container, reason, final = _try_open(uri)
+    container, reason, final = _try_open(uri, device=decoder.device)
     for _ in range(_MAX_REDIRECTS):
         if container is not None or final or (asked := redirected(uri)) is None:
             break
         uri = asked
-        container, reason, final = _try_open(uri)
+        container, reason, final = _try_open(uri, device=decoder.device)
     if container is not None and (
         is_whole(container, uri) or (uri.kind == "http" and has_clock(container.format.name))
     ):
-        container, reason, final = _open_again(container, uri)
+        container, reason, final = _open_again(container, uri, decoder.device)
     if container is None:
         if final and first:
             raise SourceError(f"{uri.public}: {reason}")
         raise StreamLost(reason)
-    return StreamConnection(container, uri, seen)
+    return StreamConnection(container, uri, decoder, seen)
 
 
 def has_clock(format_name: str) -> bool:
@@ -253,7 +265,9 @@ def _length_s(container: InputContainer) -> float | None:
     return float(container.duration) / av.time_base
 
 
-def _open_again(container: InputContainer, uri: SourceURI) -> tuple[InputContainer | None, str, bool]:
+def _open_again(
+    container: InputContainer, uri: SourceURI, device: Device | None
+) -> tuple[InputContainer | None, str, bool]:
     """Open a recording, a list of pieces, or what may be a recording, so that none of its pictures is lost."""
     name, timeout_s = container.format.name, _timeout_s(container, uri)
     has_pictures = any(stream.width for stream in container.streams.video)
@@ -264,7 +278,7 @@ def _open_again(container: InputContainer, uri: SourceURI) -> tuple[InputContain
     if name in WITHOUT_RATE:
         reason = f"it is a file or a single picture without times ({name}), no stream"
         return None, f"{reason}; give the address of the camera's video, or download the file", True
-    return _try_open(uri, look, timeout_s=timeout_s)
+    return _try_open(uri, look, timeout_s=timeout_s, device=device)
 
 
 def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
@@ -278,13 +292,22 @@ def _try_open(
     *,
     timeout_s: float | None = None,
     format_name: str | None = None,
+    device: Device | None = None,
 ) -> tuple[InputContainer | None, str, bool]:
     """Open, or say why not and whether trying again is useless."""
     target, device_format, options = _ffmpeg_input(uri, look)
     timeout = (uri.options.open_timeout_s, uri.options.timeout_s if timeout_s is None else timeout_s)
     name = format_name or device_format
     try:
-        return av.open(target, format=name, options=options, timeout=timeout, metadata_errors="replace"), "", False
+        container = av.open(
+            target,
+            format=name,
+            options=options,
+            timeout=timeout,
+            metadata_errors="replace",
+            hwaccel=accelerate(device),
+        )
+        return container, "", False
     except _REFUSED:
         return None, "it refuses the user name or password; correct them in the address", True
     except (av.FFmpegError, OSError, ValueError) as error:

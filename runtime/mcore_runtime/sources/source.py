@@ -68,7 +68,10 @@ class SourceStatus:
     """The public form of its address."""
     state: SourceState
     reader: str | None
-    """Decoder: pyav, gstreamer or rendered; None before the first connection."""
+    """What decodes: pyav, gstreamer or rendered, with the device in brackets where it is hardware; None before the
+    first connection."""
+    decoder_note: str | None
+    """Why another decoder is used than was asked for; None: it is not."""
     is_live: bool
     frames: int
     """Frames received."""
@@ -107,6 +110,7 @@ class Source:
         self._error: UserError | Exception | None = None
         self._reason: str | None = None
         self._reader: str | None = None
+        self._decoder_note: str | None = None
         self._connections = self._failures = self._sequence = 0
         self._size: tuple[int, int] | None = None
         self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
@@ -187,6 +191,7 @@ class Source:
                 name=self.uri.public,
                 state=self._state,
                 reader=self._reader,
+                decoder_note=self._decoder_note,
                 is_live=self._is_live,
                 frames=self._sequence,
                 dropped=self._queue.dropped,
@@ -230,11 +235,13 @@ class Source:
         with closing(connection):
             with self._lock:
                 self._connections += 1
-                self._reader = connection.reader
+                self._reader, self._decoder_note = connection.reader, connection.decoder_note
                 self._is_live, self._keeps_all = connection.is_live, connection.keeps_all
             timeline = self._timeline = self._timeline_for(connection)
             try:
                 for picture in connection.pictures():
+                    # Known with the first picture: a stream may be one that the hardware does not take.
+                    self._reader, self._decoder_note = connection.reader, connection.decoder_note
                     if self._stop.is_set() or not self._deliver(picture, timeline):
                         return True
             except StreamLost as lost:

@@ -64,6 +64,21 @@ def test_json_is_all_there_is_on_standard_output(
     assert captured.err == ""
 
 
+def test_the_decoder_is_chosen_recorded_and_printed(
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin = ["--bundle", str(tiny_bundle), "--mode", "whole-file", "--no-clips", "--session", "s"]
+    assert main([str(video), *begin, "--decoder", "hardware", "--edition", "2017"]) == 0
+    assert re.search(r": streaming 96x64, read by (pyav \(\w+\)|pyav; decoded by software: )", capsys.readouterr().out)
+    data = read_session(Path("s"))
+    settings = data.facts["settings"]
+    assert (settings["decoder"], settings["edition"]) == ("hardware", "2017")
+    assert any(event.kind == "source" and "read by pyav" in event.text for event in data.events)
+    (dive,) = data.dives
+    assert dive.result is not None
+    assert dive.result.video.reader.startswith("pyav")
+
+
 def test_a_run_goes_on_where_it_ended(
     video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +164,7 @@ def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, caps
         (["none.mp4", "--session", "a", "--resume", "b"], "one of them"),
         (["none.mp4", "--web", "--headless"], "one of them"),
         (["none.mp4", "--token-file", "t"], "--web"),
+        (["camera://0", "--decoder", "hardware"], "no choice of decoders; allowed for: file, rtsp, http"),
         (["none.mp4", "--web=a b:c"], "page"),
         (["--resume", "nowhere"], "nowhere"),
         (["none.mp4", "--session", "there"], "there"),
