@@ -102,9 +102,11 @@ class StreamConnection:
         try:
             for received_s, frame in self._frames():
                 media_s = self._media_s(frame)
-                if media_s is None and self.keeps_all:  # MPEG-PS has times for some pictures only
-                    rate = self._stream.average_rate or self._stream.guessed_rate
-                    media_s = reached_s + float(1 / rate) if rate else None
+                # MPEG-PS has times for some pictures only, and FFmpeg gives some of those to the picture beside. As
+                # ``mcore.video`` reads such files, pictures are evenly spaced.
+                rate = self._stream.average_rate or self._stream.guessed_rate
+                if self._container.format.name == "mpeg" and rate:
+                    media_s = (media_s or 0.0) if first_s is None else reached_s + float(1 / rate)
                 if media_s is not None:
                     first_s = media_s if first_s is None else first_s
                     reached_s = media_s
@@ -120,7 +122,10 @@ class StreamConnection:
             )
             # A server that does not say how many bytes it sends may also fall silent, or hang up, at the end.
             is_over = is_whole_now and (str(lost) == _ENDED or self._container.size <= 0)
-            is_repeated = has_ended and self._begins_anew and self._place != "new"
+            # All that was seen came again: a camera that drops twice within what its server keeps has not got so far.
+            is_repeated = (
+                has_ended and self._begins_anew and self._place == "seen" and reached_s == self._seen.reached_s
+            )
             if not is_over and not is_repeated:
                 raise
             self.is_live = False
