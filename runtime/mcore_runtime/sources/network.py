@@ -102,10 +102,10 @@ class StreamConnection:
         try:
             for received_s, frame in self._frames():
                 media_s = self._media_s(frame)
-                # MPEG-PS has times for some pictures only, and FFmpeg gives some of those to the picture beside. As
+                # AVI has no times; MPEG-PS has some, and FFmpeg gives them now and then to the picture beside. As
                 # ``mcore.video`` reads such files, pictures are evenly spaced.
                 rate = self._stream.average_rate or self._stream.guessed_rate
-                if self._container.format.name == "mpeg" and rate:
+                if rate and (self._container.format.name == "mpeg" or (media_s is None and self.keeps_all)):
                     media_s = (media_s or 0.0) if first_s is None else reached_s + float(1 / rate)
                 if media_s is not None:
                     first_s = media_s if first_s is None else first_s
