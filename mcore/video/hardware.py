@@ -14,9 +14,11 @@ from av.codec.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from mcore.common.errors import UserError
+from mcore.video.container import describe_av_error
 
-Device = Literal["cuda", "vaapi", "qsv"]
-"""FFmpeg's names of NVIDIA's decoder (NVDEC), and of Linux's and Intel's interfaces to others."""
+Device = Literal["cuda", "vaapi"]
+"""FFmpeg's names of NVIDIA's decoder (NVDEC) and of Linux's interface to Intel's and AMD's. What others FFmpeg was
+built with (QSV, AMF) are decoders of their own there, which ``HWAccel`` does not reach."""
 _DOWNLOADED = ("nv", "p0", "p2", "p4")
 """Beginnings of the names of formats that hardware gives, such as nv12 and p010le; software decoders give others."""
 
@@ -38,8 +40,11 @@ def find_device(asked: Device | None) -> tuple[Device | None, str]:
             continue
         try:
             HWAccel(device).create(Codec("h264", "r"))
-        except (av.FFmpegError, NotImplementedError, RuntimeError) as error:
-            reasons.append(f"{device}: {getattr(error, 'strerror', None) or error}")
+        except NotImplementedError:
+            reasons.append(f"{device}: PyAV's FFmpeg decodes no H.264 by it")
+            continue
+        except av.FFmpegError as error:
+            reasons.append(f"{device}: no device, or no driver ({describe_av_error(error)})")
             continue
         return device, ""
     return None, "; ".join(reasons)

@@ -15,7 +15,7 @@ Kind = Literal["file", "camera", "csi", "rtsp", "http", "gst", "synthetic"]
 Transport = Literal["tcp", "udp"]
 Pace = Literal["fast", "realtime"]
 Rotation = Literal[0, 90, 180, 270]
-Decoder = Literal["software", "hardware", "cuda", "vaapi", "qsv", "nvv4l2"]
+Decoder = Literal["software", "hardware", "cuda", "vaapi", "nvv4l2"]
 Redirects = Literal["same-host", "follow"]
 
 _COMMON = frozenset({"name", "rotation", "queue"})
