@@ -28,10 +28,8 @@ _NAMED = {"bt601": "2:4", "bt709": "2:3", "smpte240m": "2:5", "bt2020": "2:6", "
 
 def is_wanted(uri: SourceURI) -> bool:
     """Whether this decoder was asked for, or is what the machine has."""
-    if uri.kind not in ("file", "rtsp") or uri.options.decoder not in ("nvv4l2", "hardware"):
+    if uri.options.decoder != "hardware" or uri.kind not in ("file", "rtsp"):
         return uri.options.decoder == "nvv4l2"
-    if uri.options.decoder == "nvv4l2":
-        return True
     try:
         return load_gstreamer().ElementFactory.find(_DECODE.partition(" ")[0]) is not None
     except MissingDependencyError:
