@@ -66,6 +66,7 @@ def write_numbered(
         options = {names[codec]: params} if codec in names else {}
         stream = container.add_stream(codec, rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1  # on a busy machine x264's threads write another file now and then
         if codec not in names:
             stream.codec_context.bit_rate = 2_000_000
         if audio_s:

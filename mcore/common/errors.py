@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 
-from mcore.common.printable import PrintableStream
+from mcore.common.printable import PrintableStream, printable_message
 
 
 class UserError(Exception):
@@ -69,10 +69,10 @@ def _run(command: Callable[[], int]) -> int:
     try:
         return command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable_message(f"error: {error}"), file=sys.stderr)
         return 2
     except ExportError as error:
-        print(f"failed: {error}", file=sys.stderr)
+        print(printable_message(f"failed: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -85,5 +85,6 @@ def _run(command: Callable[[], int]) -> int:
             raise
         place = error.filename2 or error.filename  # of a copy the second is the one that was written
         where = "" if place is None else f"{place}: "
-        print(f"error: {where}{error.strerror}; check rights and free space, or choose another place", file=sys.stderr)
+        advice = "check rights and free space, or choose another place"
+        print(printable_message(f"error: {where}{error.strerror}; {advice}"), file=sys.stderr)
         return 2

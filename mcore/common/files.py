@@ -1,11 +1,13 @@
-"""Writing of files that are whole or not there: a crash or a full disk leaves what was there before."""
+"""Files: written whole or not at all, whatever crashes or fills up; and found under either spelling of their names."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from mcore.common.errors import UserError
@@ -53,3 +55,24 @@ def write_text(path: str | Path, text: str) -> int:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     return len(content)
+
+
+def as_spelled(path: Path) -> Path:
+    """Return a path with the names that the file system has for them, where they differ in Unicode's form only.
+
+    An accented letter can be one character (NFC), or a letter and a sign (NFD), as macOS writes some names. Both look
+    alike and are one name here; a file of exactly the given name comes first.
+    """
+    if str(path).isascii() or path.exists():
+        return path
+    folder = as_spelled(path.parent)
+    with suppress(OSError):
+        there = _names(folder, folder.stat().st_mtime_ns)
+        return folder / there.get(unicodedata.normalize("NFC", path.name), path.name)
+    return folder / path.name
+
+
+@lru_cache(maxsize=16)
+def _names(folder: Path, changed_ns: int) -> dict[str, str]:
+    """Names in a folder by their composed forms; remembered, for a list names thousands of files of one folder."""
+    return {unicodedata.normalize("NFC", name): name for name in sorted(os.listdir(folder))}

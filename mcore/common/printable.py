@@ -1,4 +1,7 @@
-"""Text that a terminal shows as it is: control characters of file names and labels command it nothing."""
+"""Text that a terminal shows as it is: control characters of file names and labels command it nothing.
+
+``printable`` is for text of several lines, ``printable_message`` for what is said about a name or a label.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,24 @@ from typing import Any, TextIO
 # Persian, Sinhala and Malayalam names need them.
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_NEW_LINES = re.compile("\n(?!  )")
+
 
 def printable(text: str) -> str:
     r"""Write control characters as escapes, such as ``\x1b``."""
-    return _COMMANDS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+    return _COMMANDS.sub(_escape, text)
+
+
+def printable_message(text: str) -> str:
+    r"""Write control characters as escapes, line feeds too: a name must not begin a line that looks like another one.
+
+    Lines that begin with two spaces stay: so messages list what they are about.
+    """
+    return _NEW_LINES.sub(_escape, printable(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode()
 
 
 class PrintableStream(io.TextIOBase):

@@ -19,6 +19,7 @@ from mcore.data.label_fit import label_transitions
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import SPLITS, DiveRecord
 from mcore.data.sources import Source
+from mcore.diving import NEWEST, Edition
 from mcore.video import sample_clip
 from mcore.video.image_folder import image_numbers, list_images, read_image
 from mcore.video.reader import IMAGE_FOLDER_FPS
@@ -34,6 +35,7 @@ def check_source(
     decode: bool = False,
     workers: int = 1,
     on_clip: Callable[[], object] = lambda: None,
+    edition: Edition = NEWEST,
 ) -> Report:
     """Check a data set: labels, splits, rules, and the images where any are there.
 
@@ -42,9 +44,10 @@ def check_source(
         decode: also decode every image and video.
         workers: threads that look at clips.
         on_clip: called after each clip.
+        edition: of the rules, with which difficulties are compared.
     """
     dives = source.dives
-    findings = [finding for dive in dives for finding in check_labels(dive)]
+    findings = [finding for dive in dives for finding in check_labels(dive, edition)]
     findings += check_set(dives)
     images, image_findings = _check_all_images(source, decode, workers, on_clip)
     records = [dive.record for dive in dives if dive.record is not None]
@@ -57,10 +60,11 @@ def check_source(
         kind=source.kind,
         splits={split: count for split in (*SPLITS, "none") if (count := splits[split])},
         dive_numbers={number: dict(counts) for number, counts in sorted(numbers.items())},
-        difficulty=dict(Counter(classify_difficulty(record) for record in records)),
+        difficulty=dict(Counter(classify_difficulty(record, edition) for record in records)),
         transitions=transition_figures(dives),
         images=images,
         findings=findings + image_findings,
+        rules=str(edition),
     )
 
 

@@ -12,15 +12,15 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from mcore.common.errors import DiveNumberError
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore.diving import NEWEST, DiveNumber
 
 _EXAMPLES = 3
 """Findings of a kind that are printed; the JSON has all."""
 WORDS = {
-    "rule_book": f"difficulty as in the rules of {NEWEST}",
+    "rule_book": "difficulty as in the rules of {rules}",
     "synchro_2_0": "difficulty 2.0, as assigned in the first rounds of synchronised diving",
-    "unexplained": f"difficulty not in the rules of {NEWEST}",
+    "unexplained": "difficulty not in the rules of {rules}",
     "not_given": "difficulty not given",
     "no_dive_number": "difficulty of no valid dive number",
     "labelled": "with transitions",
@@ -69,6 +69,8 @@ class Report:
     images: dict[str, int]
     """What of the clips is on the disk."""
     findings: list[Finding] = field(default_factory=list)
+    rules: str = str(NEWEST)
+    """Edition of the rules, with which difficulties were compared."""
 
     @property
     def errors(self) -> int:
@@ -82,13 +84,13 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        head = {"format": "mcore-data-check", "format_version": 1, "rules": str(NEWEST)}
+        head = {"format": "mcore-data-check", "format_version": 1}
         return head | {"errors": self.errors, "warnings": self.warnings} | asdict(self)
 
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report's tables."""
-    console.print(f"{escape(printable(report.dataset))} ({report.kind})")
+    console.print(f"{escape(printable_message(report.dataset))} ({report.kind})")
     console.print(_number_table(report))
     console.print(_count_table(report))
     if report.findings:
@@ -103,7 +105,7 @@ def _count_table(report: Report) -> Table:
     for figures in (report.difficulty, report.transitions, report.images):
         for name, count in figures.items():
             if count:
-                table.add_row(WORDS[name], str(count))
+                table.add_row(WORDS[name].format(rules=report.rules), str(count))
     return table
 
 
@@ -111,7 +113,9 @@ def _number_table(report: Report) -> Table:
     splits = list(report.splits)
     table = Table("dive number", *splits, "dive")
     for number, counts in report.dive_numbers.items():
-        table.add_row(escape(printable(number)), *(str(counts.get(split, 0)) for split in splits), _describe(number))
+        table.add_row(
+            escape(printable_message(number)), *(str(counts.get(split, 0)) for split in splits), _describe(number)
+        )
     return table
 
 
@@ -128,6 +132,6 @@ def _finding_table(findings: Sequence[Finding]) -> Table:
         groups[finding.severity, finding.check].append(finding)
     table = Table("severity", "check", "count", Column("examples", overflow="fold"))
     for (severity, check), found in sorted(groups.items()):
-        examples = [f"{finding.where}: {finding.message}" for finding in found[:_EXAMPLES]]
-        table.add_row(severity, check, str(len(found)), escape(printable("\n".join(examples))))
+        examples = [printable_message(f"{finding.where}: {finding.message}") for finding in found[:_EXAMPLES]]
+        table.add_row(severity, check, str(len(found)), escape("\n".join(examples)))
     return table

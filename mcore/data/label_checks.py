@@ -16,7 +16,7 @@ from mcore.data.findings import Finding
 from mcore.data.labels import LabelledDive
 from mcore.data.leaks import repeats
 from mcore.data.manifest import DiveRecord
-from mcore.diving import NEWEST, DiveNumber, difficulties, why_no_difficulty
+from mcore.diving import NEWEST, DiveNumber, Edition, difficulties, why_no_difficulty
 from mcore.diving.difficulty import HEIGHTS_M, SYNCHRO_DIFFICULTY
 from mcore.diving.judging import COUNTED_AWARDS, MAX_AWARD
 from mcore.diving.label_difficulty import fits_score, older_difficulty
@@ -39,11 +39,12 @@ TRANSITION_FIGURES = (
 DifficultyClass = Literal["rule_book", "synchro_2_0", "unexplained", "not_given", "no_dive_number"]
 
 
-def check_labels(dive: LabelledDive) -> Iterator[Finding]:
+def check_labels(dive: LabelledDive, edition: Edition = NEWEST) -> Iterator[Finding]:
     """Check one dive's labels.
 
     Args:
         dive: as its data set gives it.
+        edition: of the rules.
     """
     if dive.problem is not None:
         yield Finding("error", "labels", dive.name, dive.problem)
@@ -51,14 +52,14 @@ def check_labels(dive: LabelledDive) -> Iterator[Finding]:
         return
     yield from _check_dive_number(dive.name, dive.record)
     yield from _check_score(dive.name, dive.record)
-    yield from _check_difficulty(dive.name, dive.record)
+    yield from _check_difficulty(dive.name, dive.record, edition)
     if dive.step_frames is not None:
         yield from _check_steps(dive.name, dive.step_frames, dive.record)
     if dive.record.split is None:
         yield Finding("warning", "split", dive.name, "in no split")
 
 
-def classify_difficulty(record: DiveRecord) -> DifficultyClass:
+def classify_difficulty(record: DiveRecord, edition: Edition = NEWEST) -> DifficultyClass:
     """Compare a dive's difficulty with the rules' from any height; data sets do not say the board's."""
     if record.difficulty is None:
         return "not_given"
@@ -66,7 +67,7 @@ def classify_difficulty(record: DiveRecord) -> DifficultyClass:
         dive = DiveNumber.parse(record.dive_number)
     except DiveNumberError:
         return "no_dive_number"
-    if any(math.isclose(value, record.difficulty) for value in difficulties(dive).values()):
+    if any(math.isclose(value, record.difficulty) for value in difficulties(dive, edition).values()):
         return "rule_book"
     return "synchro_2_0" if math.isclose(record.difficulty, SYNCHRO_DIFFICULTY) else "unexplained"
 
@@ -152,15 +153,15 @@ def _score_of_other_difficulty(name: str, record: DiveRecord, difficulty: float)
     return Finding("warning", "older-difficulty", name, f"{message}; at {older}, its difficulty before 2017, they do")
 
 
-def _check_difficulty(name: str, record: DiveRecord) -> Iterator[Finding]:
+def _check_difficulty(name: str, record: DiveRecord, edition: Edition) -> Iterator[Finding]:
     value = record.difficulty
     if value is not None and not (math.isfinite(value) and value > 0):
         yield Finding("error", "difficulty", name, f"a difficulty of {value}; allowed: above 0")
-    elif classify_difficulty(record) == "unexplained":
-        known = difficulties(record.dive_number)
+    elif classify_difficulty(record, edition) == "unexplained":
+        known = difficulties(record.dive_number, edition)
         rules = ", ".join(f"{factor} from {height:g} m" for height, factor in known.items())
-        rules = rules or str(why_no_difficulty(record.dive_number, max(HEIGHTS_M)))
-        yield Finding("warning", "difficulty", name, f"{record.dive_number} at {value}; {NEWEST}: {rules}")
+        rules = rules or str(why_no_difficulty(record.dive_number, max(HEIGHTS_M), edition))
+        yield Finding("warning", "difficulty", name, f"{record.dive_number} at {value}; {edition}: {rules}")
 
 
 def _check_steps(name: str, steps: Sequence[int], record: DiveRecord) -> Iterator[Finding]:

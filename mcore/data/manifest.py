@@ -13,12 +13,12 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
-from mcore.common.files import write_text
+from mcore.common.files import as_spelled, write_text
 from mcore.common.splits import SPLITS as SPLITS
 from mcore.common.splits import Split as Split
 from mcore.common.tables import find_columns, listed, read_number, read_table, read_text, read_whole
@@ -68,33 +68,8 @@ class DiveRecord:
     """Where it is listed, such as ``dives.csv, line 7``, for messages; empty: nowhere."""
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of a list, with the types that JSON gives it."""
-
-    path: str
-    dive_number: str
-    score: float
-    difficulty: float | None = None
-    split: Split | None = None
-    num_frames: int | None = None
-    transition_frames: tuple[int, int] | None = None
-    start_s: float | None = None
-    end_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("score", "difficulty", "start_s", "end_s"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise UserError(f"the {name} is {value}; give a finite number")
-        for frame in (self.num_frames, *(self.transition_frames or ())):
-            if frame is not None and abs(frame) > MAX_FRAMES:
-                raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")
-        if self.end_s is not None and self.end_s <= (self.start_s or 0):
-            raise UserError(f"the clip ends at {self.end_s:g} s and begins at {self.start_s or 0:g} s")
-        check_path(self.path)
-
-
+_NAMES = tuple(each.name for each in fields(DiveRecord) if each.name != "origin")
+"""What a line of JSON may say."""
 _READ_CELL: Mapping[str, Callable[[str, str], Any]] = {
     "path": lambda text, _: text,
     "dive_number": lambda text, _: text,
@@ -259,12 +234,25 @@ def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str) -> No
 def _record(row: dict[str, Any] | UserError, folder: Path, origin: str) -> DiveRecord:
     if isinstance(row, UserError):
         raise row
-    known = [each.name for each in fields(_Line)]
-    _refuse_unknown([name for name in row if name not in known], known, "the name")
-    noted = {name: _whole_floats(value) if name in _WHOLE else value for name, value in row.items() if name in known}
-    line = convert(_Line, noted, origin)
-    number = DiveNumber.parse(line.dive_number).text
-    return DiveRecord(**vars(line) | {"path": folder / line.path, "dive_number": number, "origin": origin})
+    _refuse_unknown([name for name in row if name not in _NAMES], _NAMES, "the name")
+    noted = {name: _whole_floats(value) if name in _WHOLE else value for name, value in row.items() if name in _NAMES}
+    record = convert(DiveRecord, noted, origin)
+    _check_values(record)
+    check_path(noted["path"])
+    path, number = as_spelled(folder / record.path), DiveNumber.parse(record.dive_number).text
+    return replace(record, path=path, dive_number=number, origin=origin)
+
+
+def _check_values(record: DiveRecord) -> None:
+    for name in ("score", "difficulty", "start_s", "end_s"):
+        value = getattr(record, name)
+        if value is not None and not math.isfinite(value):
+            raise UserError(f"the {name} is {value}; give a finite number")
+    for frame in (record.num_frames, *(record.transition_frames or ())):
+        if frame is not None and abs(frame) > MAX_FRAMES:
+            raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")
+    if record.end_s is not None and record.end_s <= (record.start_s or 0):
+        raise UserError(f"the clip ends at {record.end_s:g} s and begins at {record.start_s or 0:g} s")
 
 
 _WHOLE = ("num_frames", "transition_frames")
@@ -285,7 +273,10 @@ def check_path(text: str) -> None:
         raise UserError(f"the path {text[:80]!r} holds control characters")
     if "\\" in text and os.sep != "\\":
         raise UserError(f"the path {text[:80]!r} has backslashes; write it with / and relative to the list")
-    sizes = [len(os.fsencode(name)) for name in text.split("/")]
+    try:
+        sizes = [len(os.fsencode(name)) for name in text.split("/")]
+    except UnicodeEncodeError:
+        raise UserError(f"the path {text[:80]!r} is no text that a file can be named by") from None
     if max(sizes) > _MAX_NAME_BYTES or sum(sizes) + len(sizes) > _MAX_PATH_BYTES:
         raise UserError(f"the path {text[:40]!r}... is too long for a file: {sum(sizes)} bytes")
 

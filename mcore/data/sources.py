@@ -137,7 +137,8 @@ def _manifest_dives(path: Path) -> list[LabelledDive]:
     dives = []
     for line, found in scan_manifest(path):
         if isinstance(found, UserError):
-            dives.append(LabelledDive(f"line {line}", None, problem=str(found)))
+            problem = str(found).removeprefix(f"{path}, line {line}: ")
+            dives.append(LabelledDive(f"{path.name}, line {line}", None, problem=problem))
         else:
             window = "" if found.start_s is None and found.end_s is None else f" {found.start_s}-{found.end_s} s"
             base = list_folder(path)

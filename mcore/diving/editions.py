@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -33,6 +34,16 @@ WORLD_AQUATICS_2025 = Edition("World Aquatics", date(2025, 6, 25), armstand_inwa
 EDITIONS = (FINA_2017, WORLD_AQUATICS_2025)
 """Oldest first."""
 NEWEST = EDITIONS[-1]
+
+EditionYear = Literal["2017", "2025"]
+"""Years by which commands take the editions."""
+NEWEST_YEAR: EditionYear = "2025"
+
+
+def edition_of(year: EditionYear) -> Edition:
+    """Return the edition of a year."""
+    return next(edition for edition in EDITIONS if str(edition.valid_from.year) == year)
+
 
 BEFORE_2017: Mapping[tuple[str, float], float] = {
     ("207C", 3): 3.5,

@@ -7,7 +7,7 @@ import math
 from mcore.common.errors import DiveNumberError
 from mcore.diving.difficulty import SYNCHRO_DIFFICULTY, difficulties
 from mcore.diving.dive_number import DiveNumber
-from mcore.diving.editions import BEFORE_2017, NEWEST
+from mcore.diving.editions import BEFORE_2017, NEWEST, Edition
 from mcore.diving.judging import PANELS, fits_awards
 
 
@@ -42,7 +42,7 @@ def fitting_difficulty(dive_number: str, difficulty: float | None, score: float)
     return older_difficulty(dive_number, difficulty, score) or difficulty
 
 
-def describe_difficulty(dive_number: str | None, difficulty: float) -> str:
+def describe_difficulty(dive_number: str | None, difficulty: float, edition: Edition = NEWEST) -> str:
     """Say a difficulty, from which heights the rules give it, and which rules, in words.
 
     Example:
@@ -51,12 +51,12 @@ def describe_difficulty(dive_number: str | None, difficulty: float) -> str:
     """
     text = f"difficulty {difficulty:.1f}"
     try:
-        known = difficulties(dive_number or "").items()
+        known = difficulties(dive_number or "", edition).items()
     except DiveNumberError:  # of a bundle whose dives are not numbered by the rules
         return text
     heights = [f"{height:g}" for height, value in known if math.isclose(value, difficulty, abs_tol=1e-6)]
     if heights:
-        return f"{text} (from {' or '.join(heights)} m; {NEWEST})"
+        return f"{text} (from {' or '.join(heights)} m; {edition})"
     if math.isclose(difficulty, SYNCHRO_DIFFICULTY):
         return f"{text} (assigned in synchronised diving)"
-    return f"{text} (not in the rules of {NEWEST})"
+    return f"{text} (not in the rules of {edition})"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -48,8 +49,12 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path, hwaccel: HWAccel | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and choose its video stream.
+
+    Args:
+        path: the file.
+        hwaccel: decodes, where it can; None: software.
 
     Raises:
         ClipError: not a video file, or none that can be opened.
@@ -58,7 +63,11 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         # "file:" keeps FFmpeg from reading a colon in a file name as a protocol.
         container = av.open(
-            f"file:{path}", options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace"
+            f"file:{path}",
+            options=dict(_OPTIONS),
+            timeout=_TIMEOUT_S,
+            metadata_errors="replace",
+            hwaccel=hwaccel,
         )  # titles need not be UTF-8
     except (av.FFmpegError, OSError) as error:
         raise unreadable(

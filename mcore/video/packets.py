@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +22,8 @@ from mcore.video.container import (
     open_video,
     unreadable,
 )
-from mcore.video.structure import edit_rates, matroska_fault, missing_bytes
+from mcore.video.speed import check_speed
+from mcore.video.structure import matroska_fault, missing_bytes
 
 _SHORTAGE_S = 0.5
 """A stream may end this much before the duration in the header: muxers round and estimate."""
@@ -34,10 +36,8 @@ _DURATION_FROM_ZERO = ("matroska", "flv")
 _GAP_PERIODS = 1.6
 """A time between frames this much longer than usual may hide lost frames."""
 
-_CAPTURE_RATE = "com.android.capture.fps"
-"""Where Android's cameras write how many frames a second they took; slow motion plays fewer."""
-_MAX_SLOWDOWN = 1.5
-"""Between frames taken and played in a second: in the dark cameras take somewhat fewer than they say."""
+_MAX_AT_ONCE = 4
+"""Frames that share a time: single ones may, where times are coarse."""
 
 _IDR_SLICE = 5
 _SLICES = range(1, 6)
@@ -92,7 +92,21 @@ class PacketScan:
         guess = None
         if self.rate_is_guessed:
             guess = f"the file states no frame rate: {float(self.frame_rate or 0):g} frames a second are a guess"
-        return tuple(note for note in (guess, self.tracks_note) if note is not None)
+        still = None
+        if self.stands_still:
+            rate = float(self.frame_rate or 0)
+            still = f"the file's times stand still for {self.most_at_once} frames: {rate:g} frames a second are a guess"
+        return tuple(note for note in (guess, still, self.tracks_note) if note is not None)
+
+    @property
+    def most_at_once(self) -> int:
+        """Frames that are shown at one time, at most; 1 where times tell frames apart."""
+        return max(Counter(self.pts).values()) if self.pts else 0
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the clock of whatever wrote the file stood still, so that its times are none."""
+        return self.most_at_once > _MAX_AT_ONCE and not self.is_joined
 
     @property
     def is_joined(self) -> bool:
@@ -133,7 +147,7 @@ def scan_packets(path: Path) -> PacketScan:
         ClipError: missing, empty, not a video, unreadable, or not played at the speed of its recording.
     """
     with open_video(path) as (container, stream):
-        _check_speed(path, container, stream)
+        check_speed(path, container, stream)
         packets: list[VideoPacket] = []
         end_s = 0.0
         is_h264 = stream.codec_context.name == "h264"
@@ -188,29 +202,6 @@ def _summarise(container: InputContainer, stream: VideoStream, packets: list[Vid
         read_until_s=end_s - first_s,
         tracks_note=describe_tracks(container, stream),
     )
-
-
-def _check_speed(path: Path, container: InputContainer, stream: VideoStream) -> None:
-    """Refuse slow motion and time lapse that the file itself states: its times are not those of the dive."""
-    rates = edit_rates(path).get(stream.id, ())
-    if odd := sorted({rate for rate in rates if rate != 1}):
-        speeds = ", ".join(f"{rate:g}" for rate in odd)
-        raise ClipError(
-            f"{path} plays parts of itself at other speeds (edit list with rate {speeds}); write it at the speed of "
-            "its recording: ffmpeg -ignore_editlist 1 -i IN -c copy OUT.mp4"
-        )
-    try:
-        captured = float(container.metadata.get(_CAPTURE_RATE, ""))
-    except ValueError:
-        return
-    played = float(stream.average_rate or 0)
-    if captured > 0 and played > 0 and not 1 / _MAX_SLOWDOWN <= captured / played <= _MAX_SLOWDOWN:
-        kind = "slow motion" if captured > played else "time lapse"
-        raise ClipError(
-            f"{path} is {kind}: the camera took {captured:g} frames a second, the file plays {played:g}. Write it at "
-            f"the speed of its recording: ffmpeg -itsscale {played / captured:.4g} -i IN -c copy OUT.mp4; if it does "
-            "play at that speed, leave out -itsscale"
-        )
 
 
 def check_complete(path: Path, scan: PacketScan, needed_until_s: float | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from numpy.typing import NDArray
 
 from mcore.common.errors import ClipError
@@ -69,7 +70,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
 
 def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
-    if scan.pts is not None and not scan.is_joined:
+    if scan.pts is not None and not scan.is_joined and not scan.stands_still:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
         if scan.format_name.startswith(_SEEK_BY_INDEX):
             yield replace(timeline, starts=scan.closed_starts())
@@ -126,7 +127,12 @@ def seconds_from_first(pts: Sequence[int], time_base: Fraction) -> NDArray[np.fl
 
 
 def decode(
-    path: Path, *, start_pts: int | None = None, strict: bool = False, threads: bool = True
+    path: Path,
+    *,
+    start_pts: int | None = None,
+    strict: bool = False,
+    threads: bool = True,
+    hwaccel: HWAccel | None = None,
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
@@ -136,11 +142,12 @@ def decode(
         strict: stop at damage that H.264 decoders otherwise conceal. A recording that begins between keyframes cannot
             be read so: its first packets refer to what is not there.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
+        hwaccel: decodes, where it can; None: software.
 
     Raises:
         ClipError: a damaged packet; says where.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path, hwaccel) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
         options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
         stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
@@ -154,7 +161,9 @@ def decode(
                 yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                with closing(decode(path, start_pts=start_pts, strict=strict, threads=False)) as frames:
+                with closing(
+                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel)
+                ) as frames:
                     yield from islice(frames, count, None)
                 return
             last_s = 0.0
@@ -180,7 +189,7 @@ def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:
         raise ClipError(f"{path} has a video stream, but not a single frame can be decoded; convert it again")
     pts = [ticks for ticks in tags if ticks is not None]
     # AVI has no presentation times: FFmpeg's guesses run backwards around B-frames.
-    if len(pts) < len(tags) or scan.format_name == "avi":
+    if len(pts) < len(tags) or scan.format_name == "avi" or scan.stands_still:
         if not scan.frame_rate:
             raise ClipError(f"{path} has neither presentation times nor a frame rate; put it into MP4 with its rate")
         return _Timeline(seconds_from_first(range(len(tags)), 1 / scan.frame_rate), tags)

@@ -29,6 +29,7 @@ _IN_SEGMENT = _GLOBAL | {
 _IN_CLUSTER = _GLOBAL | {0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0xAF, 0x5854}
 _MAX_HEADER_BYTES = 12
 _MAX_TRAILER_BYTES = 1 << 26
+_MAX_XML_BYTES = 1 << 20
 _MAX_EDIT_LIST_BYTES = 1 << 20
 
 
@@ -123,6 +124,29 @@ def edit_rates(path: Path) -> dict[int, list[float]]:
                     ]
                     rates[number] = edits
     return rates
+
+
+def embedded_xml(path: Path) -> bytes:
+    """Read the XML text in the metadata of an MP4 (ISO 14496-12, 8.11.2), where cameras describe the recording.
+
+    Returns:
+        Its bytes, at most a megabyte; empty where there is none, and for other containers.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:8] not in _MP4_FIRST_BOXES:
+            return b""
+        films = [(0, size), *_children(file, 0, size, b"moov")]
+        metas = [meta for film in films for meta in _children(file, *film, b"meta")]
+        # Both kinds of box begin with 4 bytes of version and flags, but the first does not in QuickTime's files.
+        for start, end in metas:
+            for xml_start, xml_end in (
+                *_children(file, start + 4, end, b"xml "),
+                *_children(file, start, end, b"xml "),
+            ):
+                file.seek(xml_start + 4)
+                return file.read(min(xml_end - xml_start - 4, _MAX_XML_BYTES))
+    return b""
 
 
 def _children(file: BinaryIO, position: int, end: int, wanted: bytes) -> Iterator[tuple[int, int]]:

@@ -33,6 +33,7 @@ from rich.console import Console
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.signals import stop_on_signal
+from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore.video import native
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
@@ -51,7 +52,8 @@ from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.database import DATABASE_FILE, LOCK_FILE, is_begun
 from mcore_runtime.session.summary import RunSummary, summarise
-from mcore_runtime.sources import SourceState, open_source, parse_source
+from mcore_runtime.sources import SourceState, open_source, parse_source, with_decoder
+from mcore_runtime.sources.options import Decoder
 from mcore_runtime.web import DEFAULT_ADDRESS, check_page, parse_address, read_token, serve
 
 _NOT_WELL = 3
@@ -78,7 +80,12 @@ class RunArguments:
     """With --session: go on with the session if its folder holds one. For services, which are started again and
     again."""
     start_list: Path | None = None
-    """CSV file: order, athlete, club, dive_number, difficulty, round. Each dive is the next entry's."""
+    """CSV file: order, athlete, club, dive_number, height, difficulty, round. Each dive is the next entry's."""
+    decoder: Decoder | None = None
+    """What decodes a file, rtsp or http; default: software. hardware: what the machine has, or else software, which is
+    said; a device's name: this one and no other."""
+    edition: EditionYear | None = None
+    """Year of the diving rules with which difficulties are compared and said; default: the newest that is held."""
     dive: str | None = None
     """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares them
     with all exemplars."""
@@ -118,7 +125,7 @@ class RunArguments:
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            parse_source(self.source)
+            with_decoder(parse_source(self.source), self.decoder)
         if self.session is not None and self.resume is not None:
             raise UserError("--session begins a session, --resume goes on with one; give one of them")
         if self.or_resume and self.session is None:
@@ -145,6 +152,8 @@ class RunArguments:
             "num_exemplars": self.num_exemplars,
             "clips": False if self.no_clips else None,
             "exact": True if self.exact else None,
+            "decoder": self.decoder,
+            "edition": self.edition,
         }
         return settle_settings(given, facts, self.resume)
 
@@ -171,7 +180,11 @@ def _run(arguments: RunArguments) -> int:
     log = RunLog(
         Console(stderr=arguments.json, highlight=False, soft_wrap=True), json=arguments.json, quiet=arguments.quiet
     )
-    start_list = StartList(()) if arguments.start_list is None else read_start_list(arguments.start_list)
+    start_list = (
+        StartList(())
+        if arguments.start_list is None
+        else read_start_list(arguments.start_list, edition_of(arguments.edition or NEWEST_YEAR))
+    )
     for warning in start_list.warnings:
         log.warning(f"{arguments.start_list}: {warning}")
     with ExitStack() as stack:
@@ -227,7 +240,7 @@ def _watch(
     """Run the session until its source ends, or somebody stops it."""
     token = None if arguments.token_file is None else read_token(arguments.token_file)
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(settings.address))
+        source = stack.enter_context(open_source(with_decoder(parse_source(settings.address), settings.decoder)))
         terminal = stack.enter_context(Terminal(log))
         webhooks = stack.enter_context(_webhooks(arguments, store, log))
         session = stack.enter_context(

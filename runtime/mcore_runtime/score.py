@@ -25,7 +25,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.common.printable import printable_message
 from mcore.data.manifest import Split
+from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore.video import native
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
@@ -63,6 +65,8 @@ class ScoreArguments:
     """Write the scores as JSON to this .json file, or to standard output: - or no value."""
     report: Path | None = None
     """Write a report with pictures to this .html file."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which the report says difficulties."""
     backend: BackendName = "auto"
     """Inference backend; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
@@ -115,7 +119,7 @@ def _run(arguments: ScoreArguments) -> int:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         video, error = str(outcome.request.video), str(outcome.error)
-        print(f"not scored: {error if video in error else f'{video}: {error}'}", file=sys.stderr)
+        print(printable_message(f"not scored: {error if video in error else f'{video}: {error}'}"), file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -147,7 +151,7 @@ def _write_outputs(arguments: ScoreArguments, scorer: Scorer, outcomes: Sequence
             console.print(f"{arguments.json}: {len(outcomes)} dives, {size / 1e3:.0f} kB", markup=False)
     if arguments.report is not None:
         began = time.perf_counter()
-        size = write_report(arguments.report, scorer.bundle, outcomes)
+        size = write_report(arguments.report, scorer.bundle, outcomes, edition_of(arguments.edition))
         seconds = time.perf_counter() - began
         console.print(f"{arguments.report}: {len(outcomes)} dives, {size / 1e3:.0f} kB, {seconds:.1f} s", markup=False)
 

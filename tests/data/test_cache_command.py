@@ -58,6 +58,15 @@ def test_bad_clips_are_named_and_the_others_decoded(tmp_path: Path, capsys: pyte
     assert "101A_3" in printed.err
 
 
+def test_bad_lines_are_named_and_the_exit_code_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = write_fake_dives(tmp_path, ("101A",))
+    manifest.write_text('{"path": "a.mp4"}\n' + manifest.read_text())
+    assert main(["cache", str(manifest), *SIZE]) == 1
+    printed = capsys.readouterr()
+    assert "8 decoded" in printed.out
+    assert "left out manifest.jsonl, line 1: Object missing" in printed.err
+
+
 def test_other_data_sets_need_a_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_finediving(tmp_path / "set", dives())
     assert main(["cache", str(root), *SIZE]) == 2

@@ -21,6 +21,7 @@ from mcore.data.label_checks import DifficultyClass, check_labels, classify_diff
 from mcore.data.labels import LabelledDive
 from mcore.data.manifest import DiveRecord, write_manifest
 from mcore.data.sources import read_source
+from mcore.diving import EditionYear, edition_of
 from mcore.synthetic import write_video
 from tests.mini_finediving import EVENT, dives, write_finediving, write_images
 from tests.numbered_video import numbered_frame
@@ -207,8 +208,8 @@ def test_a_list_of_dives(tmp_path: Path) -> None:
             ("duplicate", "bad.mp4"),
             ("unreadable", "bad.mp4"),
             ("images", "gone.mp4"),
-            ("labels", "line 6"),
-            ("labels", "line 7"),
+            ("labels", "manifest.jsonl, line 6"),
+            ("labels", "manifest.jsonl, line 7"),
         }
         assert ("no-exemplar", "5253B") in found(report, "warning")
     assert ("unreadable", "bad.mp4") not in found(check_source(read_source(path)))
@@ -297,3 +298,17 @@ def test_events_are_the_last_frames_of_steps(labels_file: Path) -> None:
     )
     assert sum(shared_with_mtl_aqa.values()) == 1369
     assert shared_with_mtl_aqa[0] / 1369 > 0.55  # the annotators' grid; chance is a quarter
+
+
+@pytest.mark.parametrize(("year", "count"), [("2017", 1), ("2025", 0)])
+def test_the_edition_can_be_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], year: EditionYear, count: int
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    path = tmp_path / "dives.csv"
+    path.write_text("path,dive_number,score,difficulty,split\na.mp4,640A,40.8,1.7,test\n")
+    assert main(["check", str(path), "--edition", year, "--json", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["rules"] == str(edition_of(year))
+    assert sum(each["check"] == "difficulty" for each in report["findings"]) == count
+    assert str(edition_of(year)).partition(",")[0] in capsys.readouterr().out

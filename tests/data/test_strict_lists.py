@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_no_csv_list_is_half_read(text: str, reason: str, tmp_path: Path) -> Non
         ('"path": "a\\u0000b.mp4"', "control characters"),
         ('"path": "videos\\\\a.mp4"', "backslashes"),
         ('"path": ""', "the path is empty"),
-        ('"path": "\\ud800.mp4"', "line 1: "),
+        ('"path": "\\ud800.mp4"', "line 1: the path .* is no text"),
         ('"score": ' + "[" * 100_000 + "]" * 100_000, "line 1: not JSON that can be read"),
     ],
 )
@@ -226,7 +227,8 @@ def test_check_names_a_bad_number_by_list_and_line_and_checks_the_rest(tmp_path:
     assert main(["check", str(path), "--json", str(report)]) == 1
     found = json.loads(report.read_text())
     (error,) = [each for each in found["findings"] if each["severity"] == "error"]
-    assert f"{path}, line 2: '107X' is not a dive number" in error["message"]
+    assert error["where"] == "dives.csv, line 2"
+    assert error["message"].startswith("'107X' is not a dive number")
     assert found["dive_numbers"] == {"407C": {"none": 1}}
 
 
@@ -303,3 +305,38 @@ def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFacto
         assert not isinstance(row.get(name), bool)
     frames = row.get("transition_frames")
     assert read.transition_frames == (frames if frames is None else tuple(frames))
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD", "other in part"])
+def test_names_are_found_whether_their_letters_are_composed_or_not(tmp_path: Path, listed: str, named: str) -> None:
+    def spell(form: str, text: str) -> str:
+        if form == "other in part":
+            return "".join(unicodedata.normalize("NFD" if k % 2 else "NFC", letter) for k, letter in enumerate(text))
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+    there = tmp_path / spell(named, "Équipe Å") / spell(named, "José Müller.mp4")
+    there.parent.mkdir()
+    there.write_bytes(b"x")
+    row = {"path": spell(listed, "Équipe Å/José Müller.mp4"), "dive_number": "107B", "score": 83.7}
+    (tmp_path / "dives.jsonl").write_text(json.dumps(row) + "\n")
+    assert [dive.path for dive in read_manifest(tmp_path / "dives.jsonl")] == [there]
+
+
+def test_a_file_of_exactly_the_name_comes_first_and_a_missing_one_keeps_its_name(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "é.mp4") for form in ("NFC", "NFD")]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    rows = [{"path": name, "dive_number": "107B", "score": 1.0} for name in (*names, "ü/é.mp4")]
+    (tmp_path / "dives.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [dive.path for dive in read_manifest(tmp_path / "dives.jsonl")] == [
+        tmp_path / name for name in (*names, "ü/é.mp4")
+    ]
+
+
+def test_a_bad_line_is_numbered_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "dives.csv"
+    path.write_text("path,dive_number,score\na.mp4,107B,x\n")
+    assert main(["check", str(path)]) == 1
+    printed = "".join(capsys.readouterr().out.split())
+    assert printed.count("line2") == 1

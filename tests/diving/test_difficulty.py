@@ -11,11 +11,22 @@ import itertools
 import runpy
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mcore.common.errors import DiveNumberError, UserError
-from mcore.diving import EDITIONS, NEWEST, DiveNumber, difficulties, difficulty, why_no_difficulty
+from mcore.diving import (
+    EDITIONS,
+    NEWEST,
+    NEWEST_YEAR,
+    DiveNumber,
+    EditionYear,
+    difficulties,
+    difficulty,
+    edition_of,
+    why_no_difficulty,
+)
 from mcore.diving.difficulty import HEIGHTS_M
 from mcore.diving.editions import FINA_2017
 from mcore.diving.label_difficulty import describe_difficulty, fitting_difficulty, older_difficulty
@@ -203,3 +214,10 @@ def test_what_is_no_dive_number_has_no_difficulty() -> None:
     for function in (difficulties, DiveNumber.parse):
         with pytest.raises(DiveNumberError):
             function("12")
+
+
+@pytest.mark.parametrize("year", get_args(EditionYear))
+def test_every_year_is_an_edition(year: EditionYear) -> None:
+    assert str(edition_of(year).valid_from.year) == year
+    assert edition_of(NEWEST_YEAR) is NEWEST
+    assert len(get_args(EditionYear)) == len(EDITIONS)

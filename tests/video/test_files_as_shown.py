@@ -17,7 +17,7 @@ from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.video import sample_clip
 from mcore.video.pyav_reader import going_on
-from mcore.video.structure import edit_rates, missing_bytes
+from mcore.video.structure import missing_bytes
 from tests.numbered_video import FPS, frame_numbers, numbered_frame, write_numbered
 
 CONFIG = ClipConfig(num_frames=16, resize_height=40, resize_width=48, crop_size=32)
@@ -157,6 +157,16 @@ def test_a_guessed_rate_is_said(tmp_path: Path, name: str, codec: str) -> None:
     assert sampled.notes == ("the file states no frame rate: 25 frames a second are a guess",)
 
 
+@pytest.mark.parametrize("ticks", [[0] * 60, [*range(20), *[20] * 30, *range(21, 31)]])
+def test_times_that_stand_still_are_said(tmp_path: Path, ticks: list[int]) -> None:
+    sampled = sample_clip(write_numbered(tmp_path / "v.mkv", 60, params="bframes=0", ticks=ticks), CONFIG)
+    (note,) = sampled.notes
+    assert f"times stand still for {max(ticks.count(0), 30)} frames" in note
+    assert "30 frames a second are a guess" in note
+    np.testing.assert_allclose(sampled.pts_seconds, sampled.indices / 30, atol=1e-3)
+    np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
+
+
 def write_raw(path: Path, codec: str, rate: int, x265: str = RAW_HEVC) -> Path:
     with av.open(str(path), "w", format=path.suffix[1:]) as container:
         stream = container.add_stream(codec, rate=rate, options={"x265-params": x265} if codec == "libx265" else {})
@@ -169,77 +179,6 @@ def write_raw(path: Path, codec: str, rate: int, x265: str = RAW_HEVC) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
-
-
-def set_edits(path: Path, edits: Sequence[tuple[int, int, float]]) -> None:
-    """Put another edit list into an MP4 whose index comes last: (movie time, media time, rate) of each edit."""
-    data = path.read_bytes()
-    entries = b"".join(struct.pack(">Iii", length, start, round(rate * 65536)) for length, start, rate in edits)
-    body = struct.pack(">II", 0, len(edits)) + entries
-    old = data.index(b"elst") - 4
-    old_length = int.from_bytes(data[old : old + 4], "big")
-    data = data[:old] + struct.pack(">I", 8 + len(body)) + b"elst" + body + data[old + old_length :]
-    grown = 8 + len(body) - old_length
-    for kind in (b"moov", b"trak", b"edts"):
-        at = data.index(kind) - 4
-        length = int.from_bytes(data[at : at + 4], "big") + grown
-        data = data[:at] + struct.pack(">I", length) + data[at + 4 :]
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("edits", "message"),
-    [
-        ([(1333, 0, 0.125)], r"edit list with rate 0\.125"),
-        ([(300, 0, 1.0), (2400, 4000, 0.25), (300, 12000, 1.0)], r"edit list with rate 0\.25"),
-        ([(300, 0, 2.0), (300, 8000, 0.5)], r"edit list with rate 0\.5, 2"),
-        ([(500, 0, 0.0)], "edit list with rate 0"),
-    ],
-)
-def test_slow_motion_by_edit_list_is_refused(
-    tmp_path: Path, edits: Sequence[tuple[int, int, float]], message: str
-) -> None:
-    path = write_numbered(tmp_path / "slow.mp4", NUM_FRAMES)
-    set_edits(path, edits)
-    with pytest.raises(ClipError, match=message + ".*ignore_editlist"):
-        sample_clip(path, CONFIG)
-
-
-def test_ordinary_edit_lists_are_read(tmp_path: Path) -> None:
-    path = write_numbered(tmp_path / "dive.mp4", NUM_FRAMES)
-    assert edit_rates(path) == {1: [1.0]}
-    set_edits(path, [(500, -1, 1.0), (1333, 1024, 1.0)])  # a pause before the first frame
-    assert edit_rates(path) == {1: [1.0]}
-    assert sample_clip(path, CONFIG).num_source_frames == NUM_FRAMES
-    assert edit_rates(write_numbered(tmp_path / "dive.mkv", NUM_FRAMES)) == {}
-
-
-@pytest.mark.parametrize(
-    ("captured", "message"),
-    [
-        ("240.000000", r"slow motion: the camera took 240 .* plays 30\..*-itsscale 0\.125 "),
-        ("120", r"slow motion: .* -itsscale 0\.25 "),
-        ("5.0", r"time lapse: the camera took 5 "),
-        ("30.0", None),
-        ("24.5", None),
-        ("nonsense", None),
-    ],
-)
-def test_android_states_the_rate_of_capture(tmp_path: Path, captured: str, message: str | None) -> None:
-    path = tmp_path / "phone.mp4"
-    plain = write_numbered(tmp_path / "plain.mp4", NUM_FRAMES)
-    with av.open(str(plain)) as reader, av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as writer:
-        writer.metadata["com.android.capture.fps"] = captured
-        copy = writer.add_stream_from_template(reader.streams.video[0])
-        for packet in reader.demux(reader.streams.video[0]):
-            if packet.size:
-                packet.stream = copy
-                writer.mux(packet)
-    if message is None:
-        assert sample_clip(path, CONFIG).num_source_frames == NUM_FRAMES
-    else:
-        with pytest.raises(ClipError, match=message):
-            sample_clip(path, CONFIG)
 
 
 # To which end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from mcore.common.printable import printable_message
 from mcore.data.labels import LeftOut
 from mcore.data.manifest import SPLITS, DiveRecord
 
@@ -15,7 +16,7 @@ MAX_SHOWN = 5
 def print_left_out(left_out: Sequence[LeftOut]) -> None:
     """Print which dives were left out, and why."""
     for dive in left_out[:MAX_SHOWN]:
-        print(f"left out {dive.name}: {dive.reason}", file=sys.stderr)
+        print(printable_message(f"left out {dive.name}: {dive.reason}"), file=sys.stderr)
     if len(left_out) > MAX_SHOWN:
         print(f"left out {len(left_out) - MAX_SHOWN} more; mcore-data check names them", file=sys.stderr)
 

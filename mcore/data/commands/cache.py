@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from mcore.common.errors import UserError
+from mcore.common.printable import printable_message
 from mcore.common.progress import progress_bar
 from mcore.config import NETWORKS, ClipConfig, PresetName, from_dict, to_dict
 from mcore.data.cache import CACHE, CacheReport, clip_bytes, fill_cache
@@ -27,7 +28,7 @@ class Cache:
     """Decode the clips of a data set to memory-mapped arrays, once; what is there already is kept.
 
     Training and evaluation decode what is missing by themselves; this does it beforehand, and names bad clips. The exit
-    code is 1 where a clip cannot be read.
+    code is 1 where a line or a clip cannot be read.
 
         mcore-data cache finediving.jsonl --preset paper
     """
@@ -50,7 +51,7 @@ class Cache:
     """Threads; default: one a core."""
 
     def run(self) -> int:
-        """Decode, and say what there is; returns 1 where clips cannot be read."""
+        """Decode, and say what there is; returns 1 where lines or clips cannot be read."""
         if self.workers is not None and self.workers < 1:
             raise UserError(f"--workers {self.workers}; at least 1")
         source, config = read_source(self.dataset, self.frames), self._clip_config()
@@ -68,8 +69,9 @@ class Cache:
                 on_clip=on_clip,
             )
         _print_report(report, config, out, workers)
-        print_left_out([LeftOut(dive.name, dive.problem or "") for dive in source.dives if dive.record is None])
-        return 1 if report.unreadable else 0
+        left_out = [LeftOut(dive.name, dive.problem or "") for dive in source.dives if dive.record is None]
+        print_left_out(left_out)
+        return 1 if report.unreadable or left_out else 0
 
     def _clip_config(self) -> ClipConfig:
         preset = NETWORKS[self.preset].clip
@@ -93,7 +95,7 @@ def _default_folder(source: Source) -> Path:
 def _print_report(report: CacheReport, config: ClipConfig, out: Path, workers: int) -> None:
     clips = report.num_new + report.num_there
     for path, reason in report.unreadable[:MAX_SHOWN]:
-        print(f"cannot be read: {path}: {reason}", file=sys.stderr)
+        print(printable_message(f"cannot be read: {path}: {reason}"), file=sys.stderr)
     if len(report.unreadable) > MAX_SHOWN:
         print(f"and {len(report.unreadable) - MAX_SHOWN} more; mcore-data check --decode names them", file=sys.stderr)
     print(

@@ -23,6 +23,7 @@ from mcore.data.finediving_labels import write_finediving_labels
 from mcore.data.labels import VALIDATION_SHARE
 from mcore.data.manifest import write_manifest
 from mcore.data.sources import read_source, usable_records
+from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,16 @@ class Check:
     """Also decode every image and video."""
     workers: int | None = None
     """Threads; default: one a core."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which difficulties are compared."""
 
     def run(self) -> int:
         """Check, print, and save."""
         source = read_source(self.dataset, self.frames)
         workers = self.workers or os.cpu_count() or 1
         with progress_bar("checking clips", len(source.dives)) as on_clip:
-            report = check_source(source, decode=self.decode, workers=workers, on_clip=on_clip)
+            edition = edition_of(self.edition)
+            report = check_source(source, decode=self.decode, workers=workers, on_clip=on_clip, edition=edition)
         print_report(report, Console())
         if self.json is not None:
             write_text(self.json, json.dumps(report.to_dict(), indent=1) + "\n")

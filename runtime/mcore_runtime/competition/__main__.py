@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mcore.common.command_line import run_command_line
-from mcore.diving import NEWEST
+from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore_runtime.competition.start_list import TEMPLATE, StartList, read_start_list
 
 
@@ -30,6 +30,8 @@ class StartListArguments:
 
     start_list: tyro.conf.Positional[Path | None] = None
     """CSV file to be checked; none: print a template."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which difficulties are compared."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,20 +45,21 @@ def _run(arguments: StartListArguments) -> int:
     if arguments.start_list is None:
         sys.stdout.write(TEMPLATE)
         return 0
-    start_list = read_start_list(arguments.start_list)
+    edition = edition_of(arguments.edition)
+    start_list = read_start_list(arguments.start_list, edition)
     console = Console(highlight=False)
     console.print(_table(start_list))
     if any(entry.difficulty is not None for entry in start_list.entries):
-        console.print(f"difficulties compared with the rules of {NEWEST}")
+        console.print(f"difficulties compared with the rules of {edition}")
     for warning in start_list.warnings:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     return 0
 
 
 def _table(start_list: StartList) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("order", "round", "athlete", "club", "dive number", "difficulty"):
-        table.add_column(name, justify="right" if name in ("order", "round", "difficulty") else "left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("order", "round", "athlete", "club", "dive", "height m", "difficulty"):
+        table.add_column(name, justify="right" if name in ("order", "round", "height m", "difficulty") else "left")
     for entry in start_list.entries:
         table.add_row(
             str(entry.order),
@@ -64,6 +67,7 @@ def _table(start_list: StartList) -> Table:
             escape(entry.athlete),
             escape(entry.club),
             entry.dive_number or "not announced",
+            "" if entry.height_m is None else f"{entry.height_m:g}",
             "" if entry.difficulty is None else f"{entry.difficulty:g}",
         )
     return table

@@ -13,7 +13,15 @@ import msgspec
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert
-from mcore_runtime.competition.entry import Entry, EntryState, clean_difficulty, clean_number, clean_text
+from mcore_runtime.competition.entry import (
+    Entry,
+    EntryState,
+    clean_difficulty,
+    clean_height,
+    clean_number,
+    clean_text,
+    with_difficulty,
+)
 from mcore_runtime.competition.ranking import RankRow, rank
 
 _Pairs = tuple[tuple[int, int], ...]
@@ -106,7 +114,7 @@ class Competition:
 
         Args:
             order: which.
-            changes: any of athlete, club, dive_number (None: not announced) and difficulty (None: not given).
+            changes: any of athlete, club, dive_number (None: not announced), difficulty and height_m (None: not given).
 
         Raises:
             UserError: no such entry, or a value that cannot be.
@@ -116,9 +124,15 @@ class Competition:
             "club": lambda text: clean_text(text, "club"),
             "dive_number": clean_number,
             "difficulty": clean_difficulty,
+            "height_m": clean_height,
         }
         values = {name: cleaners[name](value) for name, value in changes.items()}
-        return self._with(replace(self._find(order), **values))
+        before = self._find(order)
+        changed = replace(before, **values)
+        # A difficulty that the rules gave is that of the dive and height before.
+        if "difficulty" not in values and before == with_difficulty(replace(before, difficulty=None)):
+            changed = with_difficulty(replace(changed, difficulty=None))
+        return self._with(changed)
 
     def assign(self, dive: int, order: int | None) -> Competition:
         """Say for which entry a dive was made.
@@ -205,6 +219,8 @@ class Competition:
             return self
         is_latest = dive == max(number for number, _ in self.dives)
         freed = replace(self, dives=_without(self.dives, dive))._refresh(order)
+        if self._find(order).state is EntryState.WAITING:  # it is to be repeated, and still is
+            freed = freed._with(replace(freed._find(order), state=EntryState.WAITING))
         if freed._find(order).state is EntryState.WAITING and (is_latest or self.current is None):
             return replace(freed, current=order)
         return freed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 
 from mcore.common.errors import UserError
 from mcore.common.tables import read_number
-from mcore.diving import NEWEST, DiveNumber, difficulties, why_no_difficulty
+from mcore.diving import NEWEST, DiveNumber, Edition, difficulties, difficulty, why_no_difficulty
 from mcore.diving.difficulty import HEIGHTS_M, SYNCHRO_DIFFICULTY, SYNCHRO_ROUNDS
 
 _MIN_DIFFICULTY, _MAX_DIFFICULTY = 0.9, 6.0
@@ -45,11 +46,13 @@ class Entry:
     dive_number: str | None = None
     """As the rules spell it; None: not announced."""
     difficulty: float | None = None
-    """As the list gives it; None: not given."""
+    """As the list gives it, else as the rules do for the height; None: not known."""
     round: int | None = None
     state: EntryState = EntryState.WAITING
     dive: int | None = None
     """Number of the latest dive that counts for it; None: none yet."""
+    height_m: float | None = None
+    """Height of the board, metres; None: not given."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers."""
@@ -117,20 +120,57 @@ def clean_difficulty(value: str | float | None) -> float | None:
     return number
 
 
-def difficulty_warning(dive_number: str | None, given: float | None, round_: int | None = None) -> str | None:
+def clean_height(value: str | float | None) -> float | None:
+    """Read the height of a board, ``7.5``, ``7,5 m`` or a number; None and "": not given.
+
+    Raises:
+        UserError: none of the rules' heights.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    text = str(value).strip().casefold().removesuffix("m").strip()
+    with suppress(UserError):
+        if (height_m := read_number(text, "height")) in HEIGHTS_M:
+            return height_m
+    allowed = ", ".join(f"{height:g}" for height in HEIGHTS_M)
+    raise UserError(f"height is {value!r}; give that of the board in metres: {allowed}")
+
+
+def with_difficulty(entry: Entry, edition: Edition = NEWEST) -> Entry:
+    """Give an entry the difficulty that the rules have for its dive from its height, where its list gives none."""
+    if entry.difficulty is not None or entry.dive_number is None or entry.height_m is None:
+        return entry
+    return replace(entry, difficulty=difficulty(entry.dive_number, entry.height_m, edition))
+
+
+def difficulty_warning(
+    dive_number: str | None,
+    given: float | None,
+    round_: int | None = None,
+    height_m: float | None = None,
+    edition: Edition = NEWEST,
+) -> str | None:
     """Say how a difficulty differs from the rules; None: it does not, or there is nothing to compare.
 
-    A start list does not name the board, so the difficulty from any height is right. Another one is never more than a
-    warning: meets may follow other rules.
+    Where a start list does not name the board, the difficulty from any height is right. Another one is never more than
+    a warning: meets may follow other rules.
 
     Args:
         dive_number: as the rules spell it; None: not announced.
         given: difficulty; None: not given.
         round_: of the meet; the first two rounds of synchronised events have an assigned difficulty.
+        height_m: of the board; None: any.
+        edition: of the rules.
     """
-    if dive_number is None or given is None:
+    if dive_number is None:
         return None
-    known = difficulties(dive_number)
+    if height_m is not None and (why_none := why_no_difficulty(dive_number, height_m, edition)) is not None:
+        return f"{dive_number} has no difficulty from {height_m:g} m: {why_none} ({edition})"
+    if given is None:
+        return None
+    known = difficulties(dive_number, edition)
+    if height_m is not None:
+        known = {height_m: known[height_m]}
     assigned = abs(SYNCHRO_DIFFICULTY - given) < _SAME_DIFFICULTY
     if (assigned and round_ in SYNCHRO_ROUNDS) or any(
         abs(value - given) < _SAME_DIFFICULTY for value in known.values()
@@ -138,7 +178,7 @@ def difficulty_warning(dive_number: str | None, given: float | None, round_: int
         return None
     what = f"difficulty {given:g} of {dive_number}"
     if not known:
-        return f"{what} cannot be checked: {why_no_difficulty(dive_number, max(HEIGHTS_M))} ({NEWEST})"
+        return f"{what} cannot be checked: {why_no_difficulty(dive_number, max(HEIGHTS_M), edition)} ({edition})"
     rules = ", ".join(f"{value:.1f} from {height:g} m" for height, value in known.items())
     hint = "; right only in the first two rounds of synchronised events" if assigned else ""
-    return f"{what} is not in the rules of {NEWEST} ({rules}){hint}"
+    return f"{what} is not in the rules of {edition} ({rules}){hint}"

@@ -13,20 +13,23 @@ from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.tables import Table, find_columns, listed, read_table, read_text, read_whole
+from mcore.diving import NEWEST, Edition
 from mcore_runtime.competition.entry import (
     Entry,
     clean_difficulty,
+    clean_height,
     clean_number,
     clean_text,
     difficulty_warning,
+    with_difficulty,
 )
 
 TEMPLATE = """\
-order,round,athlete,club,dive_number,difficulty
-1,1,Ada Example,Springfield DC,107B,3.1
-2,1,Bo Sample,Shelbyville,407C,3.4
-3,2,Ada Example,Springfield DC,5253B,3.2
-4,2,Bo Sample,Shelbyville,205B,
+order,round,athlete,club,dive_number,height,difficulty
+1,1,Ada Example,Springfield DC,107B,3,3.1
+2,1,Bo Sample,Shelbyville,407C,3,3.4
+3,2,Ada Example,Springfield DC,5253B,10,3.2
+4,2,Bo Sample,Shelbyville,205B,,
 """
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "order": ("order", "no", "nr", "number", "start", "position", "#"),
@@ -35,6 +38,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "dive_number": ("divenumber", "dive", "diveno", "divenr", "divecode"),
     "difficulty": ("difficulty", "dd", "degreeofdifficulty", "tariff"),
     "round": ("round", "rd"),
+    "height_m": ("height", "heightm", "board", "boardheight"),
 }
 _REQUIRED = ("athlete", "dive_number")
 _MAX_BYTES = 2_000_000
@@ -52,12 +56,14 @@ class StartList:
     """Oddities for a person to look at; each names its line."""
 
 
-def read_start_list(path: str | Path) -> StartList:
+def read_start_list(path: str | Path, edition: Edition = NEWEST) -> StartList:
     """Read a start list.
 
     Args:
         path: a CSV file with a line of column names; ``athlete`` and ``dive_number`` are needed, ``order``, ``club``,
-            ``difficulty`` and ``round`` may be there. An order that begins anew in each round is numbered on.
+            ``difficulty``, ``height`` and ``round`` may be there. An order that begins anew in each round is numbered
+            on.
+        edition: of the rules, which give a dive from a height its difficulty where the list does not.
 
     Raises:
         UserError: it cannot be read, or has bad lines; all of them are named with their numbers.
@@ -65,7 +71,7 @@ def read_start_list(path: str | Path) -> StartList:
     path = Path(path)
     try:
         text, warnings = read_text(path, max_bytes=_MAX_BYTES, legacy=True)
-        read = parse_start_list(text)
+        read = parse_start_list(text, edition)
     except OSError as error:
         raise UserError(f"the start list {path} cannot be read: {error.strerror or error}. {_HELP}") from error
     except UserError as error:
@@ -73,7 +79,7 @@ def read_start_list(path: str | Path) -> StartList:
     return replace(read, warnings=(*warnings, *read.warnings))
 
 
-def parse_start_list(text: str) -> StartList:
+def parse_start_list(text: str, edition: Edition = NEWEST) -> StartList:
     """Read a start list from its text; see ``read_start_list``."""
     table = read_table(text)
     if table is None:
@@ -91,9 +97,10 @@ def parse_start_list(text: str) -> StartList:
         except UserError as error:
             faults.append(f"line {number}: {error}")
             continue
-        entries.append(entry)
+        entries.append(with_difficulty(entry, edition))
         numbers.append(number)
-        if (warning := difficulty_warning(entry.dive_number, entry.difficulty, entry.round)) is not None:
+        warning = difficulty_warning(entry.dive_number, entry.difficulty, entry.round, entry.height_m, edition)
+        if warning is not None:
             warnings.append(f"line {number}: {warning}")
     if not faults and not entries:
         raise UserError(f"the start list has no line below its column names. {_HELP}")
@@ -118,6 +125,7 @@ def _entry(columns: Mapping[str, int], cells: Sequence[str], position: int) -> E
         "club": lambda text: clean_text(text, "club"),
         "dive_number": clean_number,
         "difficulty": clean_difficulty,
+        "height_m": clean_height,
         "round": lambda text: _whole(text, "round") if text else None,
     }
     values: dict[str, Any] = {"order": position}

@@ -23,7 +23,7 @@ from rich.text import Text
 import mcore
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore.common.typed_json import encode
 from mcore_runtime.backends import BACKENDS
 from mcore_runtime.bundle.folder import Bundle
@@ -132,7 +132,7 @@ def show(console: Console, findings: Sequence[tuple[str, Finding]]) -> None:
     for topic, finding in findings:
         sign, style = _SIGNS[finding.level]
         remedy = [Padding(Text(f"-> {finding.remedy}", style="cyan"), (0, 0, 0, 2))] if finding.remedy else []
-        text = Group(Text(printable(finding.text)), *remedy)
+        text = Group(Text(printable_message(finding.text)), *remedy)
         table.add_row("" if topic == last_topic else topic, Text(sign, style=style), text)
         last_topic = topic
     console.print(table)

@@ -57,16 +57,17 @@ def video() -> list[Finding]:
     found = [ok(f"PyAV {av.__version__} decodes {', '.join(there)}")]
     lacking = [name for name in _NEEDED_DECODERS if name not in there]
     found += [error(f"it has no decoder for {name}", "pip install --upgrade av") for name in lacking]
-    from av.codec.hwaccel import hwdevices_available
+    from mcore.video.hardware import find_device
 
-    hardware = ", ".join(str(name) for name in hwdevices_available())
-    found.append(ok(f"hardware decoders in this build of PyAV, none of which is used: {hardware or 'none'}"))
+    device, reason = find_device(None)
+    text = f"none ({reason})" if device is None else f"{device}; mcore-run --decoder hardware uses it"
+    found.append(ok(f"hardware decoder for PyAV: {text}"))
     return found
 
 
 def gstreamer() -> list[Finding]:
     """GStreamer with its plug-ins: for cameras, and for decoding on hardware."""
-    from mcore_runtime.sources.gstreamer import load_gstreamer
+    from mcore_runtime.sources.gstreamer_library import load_gstreamer
 
     try:
         gst = load_gstreamer()

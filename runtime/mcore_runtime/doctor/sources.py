@@ -79,6 +79,8 @@ def source(address: str) -> list[Finding]:
     text = f"{name}: {width}x{height}" + (
         "" if rate is None else f", {rate:.0f} frames a second by its own times, read by {status.reader}"
     )
+    if status.decoder_note is not None:
+        return [hint(f"{text}; {status.decoder_note}")]
     if status.is_live and rate is not None and rate < _MIN_RATE:
         remedy = "a somersault takes a third of a second: 25 frames a second or more, with a smaller picture if need be"
         return [hint(text, remedy)]

@@ -58,10 +58,12 @@ class Edit:
     """New dive number; None: not announced."""
     difficulty: float | UnsetType | None = UNSET
     """New difficulty; None: not given."""
+    height_m: float | UnsetType | None = UNSET
+    """New height of the board, metres; None: not given."""
 
     def __post_init__(self) -> None:
         if not self.changes:
-            raise UserError("nothing to change; give athlete, club, dive_number or difficulty")
+            raise UserError("nothing to change; give athlete, club, dive_number, difficulty or height_m")
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
+from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
 from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
 from mcore_runtime.live.cut_dive import CutDive
@@ -58,6 +59,8 @@ class LiveSettings:
     """Frames kept for clips."""
     record: bool = True
     """Keep the video of each dive, at the cost of encoding the stream all the time."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which the page says difficulties."""
 
     def __post_init__(self) -> None:
         if min(self.manual_before_s, self.manual_after_s) < 0 or self.manual_before_s + self.manual_after_s < 1:

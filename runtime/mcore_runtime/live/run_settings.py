@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
+from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.live.pipeline import LiveSettings, Mode
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources import parse_source
+from mcore_runtime.sources.options import Decoder
 
 _SECRETIVE = ("rtsp", "http", "gst")
 """Kinds of sources whose addresses may hold passwords: they are never written to a session."""
@@ -34,11 +36,15 @@ class RunSettings:
     """Keep the video of every dive."""
     exact: bool = False
     """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
+    decoder: Decoder | None = None
+    """What decodes the source; None: what its address says, or software."""
+    edition: EditionYear = NEWEST_YEAR
+    """Year of the diving rules with which difficulties are compared and said."""
 
     @property
     def live(self) -> LiveSettings:
         """Settings by which dives are cut."""
-        return LiveSettings(mode=self.mode, record=self.clips)
+        return LiveSettings(mode=self.mode, record=self.clips, edition=self.edition)
 
     def open_scorer(self) -> Scorer:
         """Open the scorer."""

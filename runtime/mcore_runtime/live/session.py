@@ -300,6 +300,7 @@ class LiveSession:
             "name": "" if folder is None else folder.resolve().name,
             "started": self._started,
             "mode": self._settings.mode,
+            "edition": self._settings.edition,
             "bundle": str(scorer.bundle.path),
             "bundle_sha256": scorer.bundle.sha256,
             "backend": scorer.backend.name,
@@ -318,7 +319,9 @@ class LiveSession:
 
     def _source_changed(self, status: SourceStatus) -> None:
         text = status.state.value if status.error is None else f"{status.state.value}: {status.error}"
-        self._log("source", text if status.state is not SourceState.STREAMING else status.state.value)
+        if status.state is SourceState.STREAMING:
+            text = "; ".join(filter(None, (f"streaming, read by {status.reader}", status.decoder_note)))
+        self._log("source", text)
         self._news.send(SourceNews(status))
 
     def _log(self, kind: str, text: str) -> None:

@@ -59,6 +59,8 @@ def source_part(status: SourceStatus) -> dict[str, Any]:
         "name": status.name,
         "state": status.state.value,
         "error": status.error,
+        "reader": status.reader,
+        "decoder_note": status.decoder_note,
         "size": None if status.size is None else list(status.size),
         "is_live": status.is_live,
         "frames": status.frames,

@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 from rich.console import Console
 
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore_runtime.live.broadcast import DiveNews, News, ProblemNews, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
@@ -52,7 +52,7 @@ class RunLog:
         """Print a line; where the terminal is gone, to nobody."""
         # Of a pipe that nobody reads any more rich makes SystemExit: a terminal that was closed must not end a run.
         with suppress(OSError, SystemExit):
-            self.console.print(printable(text), markup=False)
+            self.console.print(printable_message(text), markup=False)
 
 
 class Terminal:
@@ -144,7 +144,9 @@ def source_line(status: SourceStatus) -> str:
     text = f"{status.name}: {status.state.value}"
     if status.state is SourceState.STREAMING and status.size is not None:
         text += " {}x{}".format(*status.size)
-        return text + (f", connection {status.connections}" if status.is_live else "")
+        text += f", connection {status.connections}" if status.is_live else ""
+        text += f", read by {status.reader}"
+        return text if status.decoder_note is None else f"{text}; {status.decoder_note}"
     return text if status.error is None else f"{text}, {status.error}"
 
 

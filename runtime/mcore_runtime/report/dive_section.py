@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mcore.common.errors import UserError
+from mcore.diving import NEWEST, Edition
 from mcore.diving.judging import mean_award
 from mcore.diving.label_difficulty import describe_difficulty
 from mcore.video import SampledClip
@@ -45,6 +46,8 @@ class DiveSection:
     """Rows of a table of earlier results; empty: this is its first."""
     is_live: bool = False
     """It was cut from a stream, not read from a file."""
+    edition: Edition = NEWEST
+    """Of the rules, with which difficulties are said."""
 
     @property
     def facts(self) -> str:
@@ -53,7 +56,7 @@ class DiveSection:
         if self.result is not None:
             words.append(self.result.description or "")
             if self.result.difficulty is not None:
-                words.append(describe_difficulty(self.result.dive_number, self.result.difficulty))
+                words.append(describe_difficulty(self.result.dive_number, self.result.difficulty, self.edition))
         return " · ".join(filter(None, words))
 
     @property
@@ -100,7 +103,12 @@ class DiveSection:
 
 
 def section_of_file(
-    anchor: str, outcome: DiveOutcome, result: DiveScore, num_frames: int, exemplars: ExemplarPictures | None
+    anchor: str,
+    outcome: DiveOutcome,
+    result: DiveScore,
+    num_frames: int,
+    exemplars: ExemplarPictures | None,
+    edition: Edition = NEWEST,
 ) -> DiveSection:
     """Return the section of a scored dive of a file; its video is read once more for the pictures.
 
@@ -110,6 +118,7 @@ def section_of_file(
         result: its score.
         num_frames: T, frames that the network sampled.
         exemplars: pictures of the bundle's exemplars; None: it has none.
+        edition: of the rules.
     """
     try:
         frames: SampledClip | str = scored_frames(result, num_frames)
@@ -125,6 +134,7 @@ def section_of_file(
         why_no_pictures=reason,
         comparison=comparison_of(result, frames, exemplars),
         true_score=outcome.request.true_score,
+        edition=edition,
         notes=result.notes,
     )
 

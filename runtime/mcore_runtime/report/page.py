@@ -7,32 +7,34 @@ from datetime import datetime
 from pathlib import Path
 
 from mcore.common.files import write_text
+from mcore.diving import NEWEST, Edition
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.report.dive_section import section_of_file
 from mcore_runtime.report.rendering import render
 from mcore_runtime.scoring.batch import DiveOutcome
 
 
-def write_report(path: str | Path, bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> int:
+def write_report(path: str | Path, bundle: Bundle, outcomes: Sequence[DiveOutcome], edition: Edition = NEWEST) -> int:
     """Write the report of several dives as one HTML file and return its size in bytes.
 
     Args:
         path: the file; an existing one is replaced.
         bundle: what scored the dives.
         outcomes: scored and failed dives, in the order to show them.
+        edition: of the rules, with which difficulties are said.
 
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(path, render_report(bundle, outcomes))
+    return write_text(path, render_report(bundle, outcomes, edition))
 
 
-def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome]) -> str:
+def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome], edition: Edition = NEWEST) -> str:
     """Return the report as HTML; the videos are read once more for their pictures."""
     num_frames, exemplars = bundle.model.clip.num_frames, bundle.exemplar_pictures()
     scored = [(outcome, outcome.result) for outcome in outcomes if outcome.result is not None]
     sections = (
-        section_of_file(f"dive-{number}", outcome, result, num_frames, exemplars)
+        section_of_file(f"dive-{number}", outcome, result, num_frames, exemplars, edition)
         for number, (outcome, result) in enumerate(scored, start=1)
     )
     return render(

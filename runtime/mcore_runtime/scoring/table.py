@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mcore.common.printable import printable
+from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore_runtime.scoring.batch import DiveOutcome
 from mcore_runtime.scoring.result import DiveScore, percent
@@ -41,11 +41,11 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
             notes.setdefault(note, []).append(outcome.request.video.name)
     for note, names in notes.items():
         where = "all dives" if len(names) == len(scored) > 1 else ", ".join(names)
-        console.print(Text(printable(f"note: {where}: {note}"), style="yellow"))
+        console.print(Text(printable_message(f"note: {where}: {note}"), style="yellow"))
     backend, bundle = scorer.backend, scorer.bundle
     console.print(
         Text(
-            printable(f"{len(scored)} of {len(outcomes)} scored by {bundle.path} ({bundle.sha256[:12]}) ")
+            printable_message(f"{len(scored)} of {len(outcomes)} scored by {bundle.path} ({bundle.sha256[:12]}) ")
             + f"on {backend.name} ({backend.provider})",
             style="dim",
         )
@@ -70,7 +70,9 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     table.add_column("closest exemplar", overflow="fold")
     table.add_column("ms", justify="right")
     for outcome, result in scored:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)))
+        table.add_row(
+            *(Text(printable_message(cell)) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1))
+        )
     return table
 
 

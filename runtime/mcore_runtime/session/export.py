@@ -17,8 +17,8 @@ JSON_FORMAT = "mcore-session"
 JSON_VERSION = 1
 _SHARES = tuple(f"{stage.replace('-', '')}_share" for stage in STAGES)
 COLUMNS = (
-    *("dive", "status", "order", "round", "athlete", "club", "dive_number", "difficulty", "score", "low", "high"),
-    *("interval_level", "same_dive_number", "flight_s", "entry_s", *_SHARES, "closest_exemplar"),
+    *("dive", "status", "order", "round", "athlete", "club", "dive_number", "height_m", "difficulty", "score"),
+    *("low", "high", "interval_level", "same_dive_number", "flight_s", "entry_s", *_SHARES, "closest_exemplar"),
     *("closest_exemplar_score", "time_to_score_ms", "created", "found_by", "start_s", "end_s", "results", "reasons"),
     *("notes", "recording", "bundle_sha256", "backend", "provider", "precision"),
 )
@@ -103,6 +103,7 @@ def _row(dive: DiveView) -> dict[str, Any]:
         "athlete": dive.athlete,
         "club": dive.club,
         "dive_number": dive.dive_number,
+        "height_m": None if entry is None else entry.height_m,
         "difficulty": dive.difficulty,
         "results": len(dive.history),
         "time_to_score_ms": dive.time_to_score_ms,

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mcore.common.files import write_text
+from mcore.diving import NEWEST_YEAR, Edition, EditionYear, edition_of
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
 from mcore_runtime.report.rendering import local_time, render
@@ -21,23 +22,27 @@ Watch = Callable[[Sequence[DiveView]], Iterable[DiveView]]
 _MAX_EVENTS = 500
 
 
-def write_session_report(path: str | Path, session: Overview, watch: Watch = iter) -> int:
+def write_session_report(
+    path: str | Path, session: Overview, watch: Watch = iter, edition: EditionYear | None = None
+) -> int:
     """Write a session's report and return its size in bytes.
 
     Args:
         path: the file; an existing one is replaced.
         session: what is reported.
         watch: passes the dives on one by one, for a progress bar.
+        edition: year of the rules, with which difficulties are said; None: that of the session.
 
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(path, render_session(session, watch))
+    return write_text(path, render_session(session, watch, edition))
 
 
-def render_session(session: Overview, watch: Watch = iter) -> str:
+def render_session(session: Overview, watch: Watch = iter, edition: EditionYear | None = None) -> str:
     """Return a session's report as HTML; the pictures come from the stored frames."""
     data, exemplars = session.session, exemplar_pictures(session.session)
+    rules = edition_of(edition or _edition(data))
     dives, scored = len(session.dives), session.count(DiveStatus.SCORED)
     began = local_time(data.started, "%d %B %Y, %H:%M")
     now = datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
@@ -50,7 +55,7 @@ def render_session(session: Overview, watch: Watch = iter) -> str:
         figures=_figures(session),
         ranking=[(row.rank, row.athlete, row.club, row.dives, f"{row.total:.2f}") for row in session.ranking],
         named=any(dive.athlete for dive in session.dives),
-        dives=(_section(data, dive, exemplars) for dive in watch(session.dives)),
+        dives=(_section(data, dive, exemplars, rules) for dive in watch(session.dives)),
         times=[(number, time_ms) for number, time_ms in times if time_ms is not None],
         events=[_event_row(event) for event in data.events[-_MAX_EVENTS:]],
         earlier_events=max(0, len(data.events) - _MAX_EVENTS),
@@ -71,7 +76,7 @@ def _figures(session: Overview) -> list[tuple[str, str]]:
     return figures
 
 
-def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None) -> DiveSection:
+def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None, edition: Edition) -> DiveSection:
     """One dive, with its strip, whatever became of it."""
     result = None
     if dive.result is not None and dive.status is DiveStatus.SCORED:
@@ -79,7 +84,9 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
     frames = dive_frames(data, dive.dive)
     pictures, why_none = strip_or_reason(frames, () if result is None else result.transitions)
     taken = (local_time(dive.dive.created, "%H:%M:%S"), dive.dive.recording)
-    who = (f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or "")
+    height_m = None if dive.entry is None else dive.entry.height_m
+    height = "" if height_m is None else f"{height_m:g} m"
+    who = (f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or "", height)
     return DiveSection(
         anchor=f"dive-{dive.number}",
         heading=dive.athlete or f"Dive {dive.number}",
@@ -94,7 +101,15 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
         notes=dive.notes,
         history=[_history_row(revision) for revision in dive.history] if len(dive.history) > 1 else (),
         is_live=True,
+        edition=edition,
     )
+
+
+def _edition(data: SessionData) -> EditionYear:
+    """Year of the rules by which the session ran."""
+    settings = data.facts.get("settings")
+    year = settings.get("edition") if isinstance(settings, Mapping) else None
+    return next((known for known in get_args(EditionYear) if known == year), NEWEST_YEAR)
 
 
 def _history_row(revision: Revision) -> Sequence[str]:

@@ -21,6 +21,7 @@ from rich.progress import track
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
+from mcore.diving import EditionYear
 from mcore_runtime.session.data import read_session
 from mcore_runtime.session.export import write_csv, write_json
 from mcore_runtime.session.overview import DiveView, Overview, overview
@@ -42,6 +43,8 @@ class ReportArguments:
     """Write a table with a line for each dive to this .csv file."""
     json: Path | None = None
     """Write all that is known to this .json file."""
+    edition: EditionYear | None = None
+    """Year of the diving rules with which difficulties are said; default: that of the session."""
 
     def __post_init__(self) -> None:
         for flag, path, endings in (
@@ -62,10 +65,12 @@ def _run(arguments: ReportArguments) -> int:
     console = Console(highlight=False, soft_wrap=True)
     session = overview(read_session(arguments.folder))
     html = arguments.html
-    if arguments == ReportArguments(arguments.folder):
+    if arguments == ReportArguments(arguments.folder, edition=arguments.edition):
         html = arguments.folder / _REPORT_FILE
     if html is not None:
-        _write(console, html, session, lambda path, of: write_session_report(path, of, _with_progress))
+        _write(
+            console, html, session, lambda path, of: write_session_report(path, of, _with_progress, arguments.edition)
+        )
     if arguments.csv is not None:
         _write(console, arguments.csv, session, write_csv)
     if arguments.json is not None:

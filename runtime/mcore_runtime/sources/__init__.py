@@ -3,7 +3,7 @@
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame
 from mcore_runtime.sources.source import Source, SourceState, SourceStatus, open_source
-from mcore_runtime.sources.uri import SourceURI, parse_source
+from mcore_runtime.sources.uri import SourceURI, parse_source, with_decoder
 
 __all__ = [
     "Frame",
@@ -15,4 +15,5 @@ __all__ = [
     "StreamLost",
     "open_source",
     "parse_source",
+    "with_decoder",
 ]

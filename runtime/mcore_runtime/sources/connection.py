@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from mcore_runtime.sources.frame import Picture
+from mcore_runtime.sources.seen import Seen
 from mcore_runtime.sources.uri import SourceURI
 
 
@@ -16,8 +17,16 @@ class Connection(Protocol):
     """Whether an end is a loss, after which it is connected again."""
     keeps_all: bool
     """Whether frames wait for whoever takes them; else those that nobody takes in time are gone."""
-    reader: str
-    """Decoder: pyav, gstreamer or rendered."""
+
+    @property
+    def reader(self) -> str:
+        """What decodes: pyav, gstreamer or rendered, with the device in brackets where it is hardware."""
+        ...
+
+    @property
+    def decoder_note(self) -> str | None:
+        """Why another decoder is used than was asked for; None: it is not."""
+        ...
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures until the source ends.
@@ -33,18 +42,23 @@ class Connection(Protocol):
         ...
 
 
-def connect(uri: SourceURI, *, first: bool) -> Connection:
+def connect(uri: SourceURI, *, first: bool, seen: Seen) -> Connection:
     """Open a source.
 
     Args:
         uri: its address.
         first: whether it was never open before; then what only a person can repair is an error.
+        seen: what earlier connections to a server brought.
 
     Raises:
         StreamLost: it cannot be opened now.
         SourceError: it cannot be opened as it was given.
         ClipError: a file that is not a video.
     """
+    if uri.kind in ("csi", "gst") or (uri.options.decoder in ("nvv4l2", "hardware") and _jetson_decodes(uri)):
+        from mcore_runtime.sources.gstreamer import GStreamerConnection
+
+        return GStreamerConnection(uri)
     if uri.kind == "file":
         from mcore_runtime.sources.file import FileConnection
 
@@ -53,10 +67,12 @@ def connect(uri: SourceURI, *, first: bool) -> Connection:
         from mcore_runtime.sources.rendered import RenderedConnection
 
         return RenderedConnection(uri)
-    if uri.kind in ("csi", "gst"):
-        from mcore_runtime.sources.gstreamer import GStreamerConnection
-
-        return GStreamerConnection(uri)
     from mcore_runtime.sources.network import open_stream
 
-    return open_stream(uri, first=first)
+    return open_stream(uri, first=first, seen=seen)
+
+
+def _jetson_decodes(uri: SourceURI) -> bool:
+    from mcore_runtime.sources.nvv4l2 import is_wanted
+
+    return is_wanted(uri)

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from mcore.common.errors import ClipError
+from mcore.video.hardware import Choice, accelerate
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
@@ -28,18 +29,22 @@ class FileConnection:
         ClipError: missing, empty, or not a video.
     """
 
-    reader = "pyav"
-
     def __init__(self, uri: SourceURI) -> None:
+        self._decoder = Choice(uri.options.decoder)
         self.is_live = uri.is_live
         self.keeps_all = not uri.is_live
         self._path = Path(uri.target)
-        self._scan = scan_packets(self._path)
-        if self._scan.rate_is_guessed:  # gravity finds dives by their time
-            raise ClipError(
-                f"{self._path} states neither times nor a frame rate, so no dive can be found in it; put it into MP4 "
-                "with its rate: ffmpeg -r RATE -i IN -c copy OUT.mp4"
-            )
+        self._scan = scan_source(self._path)
+
+    @property
+    def reader(self) -> str:
+        """What decodes."""
+        return self._decoder.reader
+
+    @property
+    def decoder_note(self) -> str | None:
+        """Why another decoder is used than was asked for."""
+        return self._decoder.note
 
     def pictures(self) -> Iterator[Picture]:
         """Yield all frames; those before damage or a missing end come before the error.
@@ -53,15 +58,34 @@ class FileConnection:
     def _decode(self) -> Iterator[Picture]:
         seconds = _clock(self._scan)
         strict = self._scan.packets[0].is_idr
-        with closing(decode(self._path, strict=strict)) as frames:
+        with closing(decode(self._path, strict=strict, hwaccel=accelerate(self._decoder.device))) as frames:
             for index, frame in enumerate(frames):
                 if frame.is_corrupt:
                     raise ClipError(f"{self._path} is damaged: frame {index} is incomplete. Copy the file again")
+                self._decoder.see(frame, self._scan.codec_name)
                 yield Picture(to_rgb(frame), time.monotonic(), seconds(index, frame))
         check_complete(self._path, self._scan, None)
 
     def close(self) -> None:
         """Nothing is open between frames."""
+
+
+def scan_source(path: Path) -> PacketScan:
+    """Read a file's packets, and refuse it where no dive could be found in it: gravity finds dives by their time.
+
+    Raises:
+        ClipError: as ``scan_packets``, or without times that can be trusted.
+    """
+    scan = scan_packets(path)
+    if scan.rate_is_guessed or scan.stands_still:
+        what = "states neither times nor a frame rate"
+        if scan.stands_still:
+            what = f"has times that stand still ({scan.most_at_once} frames at one time)"
+        raise ClipError(
+            f"{path} {what}, so no dive can be found in it; put it into MP4 with its rate: ffmpeg -r RATE -i IN "
+            "-c copy OUT.mp4"
+        )
+    return scan
 
 
 def _clock(scan: PacketScan) -> Callable[[int, av.VideoFrame], float]:

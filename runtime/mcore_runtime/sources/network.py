@@ -1,26 +1,35 @@
-"""Cameras and servers through FFmpeg: RTSP, MJPEG and other video over HTTP, V4L2."""
+"""Cameras and servers through FFmpeg: RTSP, MJPEG and other video over HTTP, V4L2.
+
+A stream is a recording where its server or its format says how long it is: then its end is the end. Any other is taken
+for a camera's, whose end is a loss, and is asked for again. What came before is passed over then; and a stream that
+begins as it did the first time, and ends without anything new, was a recording after all, and is over.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Literal
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 
 from mcore.video.container import WITHOUT_RATE
+from mcore.video.hardware import Choice, Device, accelerate
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import proxy_of, redirected
+from mcore_runtime.sources.seen import Seen
 from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
 
 _PLAYLISTS = ("hls", "dash")
 """Formats that come in pieces of some seconds each; a list of all of them says where the end is."""
-_LENGTH_IN_HEADER = ("mov", "matroska", "avi", "flv", *_PLAYLISTS)
-"""Formats that say how long they are, where they are whole."""
+_LENGTH_IN_HEADER = ("mov", "matroska", "avi", "flv", "rtsp", *_PLAYLISTS)
+"""Formats that say how long they are, where they are whole; RTSP servers do in their description (a=range)."""
 _MAX_SHORTAGE_S = 1.0
 """A file from a server that ends this much before its announced length is cut off."""
 _MAX_DAMAGED = 100
@@ -32,31 +41,52 @@ _NO_PICTURES = (
     "it sends no pictures that can be read; give the address of the video itself, not of a page around it, or download "
     "the file"
 )
+_ENDED = "the stream ended"
+_SILENCE = (av.ExitError, TimeoutError)
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
-_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "probesize": "500000", "analyzeduration": "500000"}
+_SHORT_LOOK = {"probesize": "500000", "analyzeduration": "500000"}
+"""How far FFmpeg looks into a stream when it opens it, bytes and microseconds: a camera's pictures wait meanwhile."""
+_LOW_DELAY = _SHORT_LOOK | {"fflags": "nobuffer", "flags": "low_delay"}
 """Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
+
+
+class _StreamEnded(StreamLost):
+    """The server ended it, or the network: not a silence, after which more may come."""
 
 
 class StreamConnection:
     """An open FFmpeg input."""
 
-    reader = "pyav"
-
-    def __init__(self, container: InputContainer, uri: SourceURI) -> None:
-        self._container, self._uri = container, uri
+    def __init__(self, container: InputContainer, uri: SourceURI, decoder: Choice, seen: Seen | None = None) -> None:
+        self._container, self._uri, self._seen = container, uri, seen or Seen()
+        self._decoder = decoder
         self._timeout_s = _timeout_s(container, uri)
         if not container.streams.video:
             container.close()
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
         name = container.format.name
-        self._has_clock = name not in (*WITHOUT_RATE, "avi")  # AVI's are guesses that run backwards around B-frames
+        self._has_clock = has_clock(name)
         self._length_s = _length_s(container)
         self.is_live = not is_whole(container, uri)
         self._is_paced = self.is_live and name in _PLAYLISTS
-        self.keeps_all = self._is_paced or not self.is_live
+        self._is_remembered = uri.kind == "http" and self._has_clock
+        self.keeps_all = self._is_remembered or not self.is_live  # it may be a recording, and come at once
         self._packets: Iterator[Any] = iter(container.demux(self._stream))
         self._damaged = 0
+        has_seen = self._seen.reached_s is not None and (self._is_remembered or not self.is_live)
+        self._place: Literal["unknown", "seen", "new"] = "unknown" if has_seen else "new"
+        self._begins_anew = False
+
+    @property
+    def reader(self) -> str:
+        """What decodes."""
+        return self._decoder.reader
+
+    @property
+    def decoder_note(self) -> str | None:
+        """Why another decoder is used than was asked for."""
+        return self._decoder.note
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures as they come; where they come in pieces, when they were taken.
@@ -69,20 +99,51 @@ class StreamConnection:
 
     def _received(self) -> Iterator[Picture]:
         first_s, reached_s = None, 0.0
-        for received_s, frame in self._frames():
-            media_s = self._media_s(frame)
-            if media_s is None and self.keeps_all:  # MPEG-PS has times for some pictures only
+        try:
+            for received_s, frame in self._frames():
+                media_s = self._media_s(frame)
+                # AVI has no times; MPEG-PS has some, and FFmpeg gives them now and then to the picture beside. As
+                # ``mcore.video`` reads such files, pictures are evenly spaced.
                 rate = self._stream.average_rate or self._stream.guessed_rate
-                media_s = reached_s + float(1 / rate) if rate else None
-            if media_s is not None:
-                first_s = media_s if first_s is None else first_s
-                reached_s = media_s
-            yield Picture(to_rgb(frame), received_s, media_s, self._take_damage())
-        # A server that was killed looks like the end of the stream.
-        if self.is_live or (
-            self._length_s is not None and reached_s - (first_s or 0.0) < self._length_s - _MAX_SHORTAGE_S
-        ):
-            raise StreamLost("the stream ended")
+                if rate and (self._container.format.name == "mpeg" or (media_s is None and self.keeps_all)):
+                    media_s = (media_s or 0.0) if first_s is None else reached_s + float(1 / rate)
+                if media_s is not None:
+                    first_s = media_s if first_s is None else first_s
+                    reached_s = media_s
+                if self._is_new(media_s):
+                    self._seen.reached_s = reached_s
+                    yield Picture(to_rgb(frame), received_s, media_s, self._take_damage())
+            if self.is_live or self._length_s is not None:
+                raise _StreamEnded(_ENDED)  # a server that was killed looks like the end, too
+        except StreamLost as lost:
+            has_ended = isinstance(lost, _StreamEnded)
+            is_whole_now = (
+                self._length_s is not None and reached_s - (first_s or 0.0) >= self._length_s - _MAX_SHORTAGE_S
+            )
+            # A server that does not say how many bytes it sends may also fall silent, or hang up, at the end.
+            is_over = is_whole_now and (str(lost) == _ENDED or self._container.size <= 0)
+            # All that was seen came again: a camera that drops twice within what its server keeps has not got so far.
+            is_repeated = (
+                has_ended and self._begins_anew and self._place == "seen" and reached_s == self._seen.reached_s
+            )
+            if not is_over and not is_repeated:
+                raise
+            self.is_live = False
+
+    def _remember(self, packet: Packet[Any]) -> None:
+        """Find the place of a new connection within what came before."""
+        if packet.is_keyframe and self._place == "unknown" and self._seen.knows(packet):
+            self._place, self._begins_anew = "seen", self._seen.is_first(packet)
+        elif self._place == "unknown" and self.is_live:
+            self._place = "new"
+        if packet.is_keyframe:
+            self._seen.add(packet)
+
+    def _is_new(self, media_s: float | None) -> bool:
+        """Say whether a picture was not delivered by an earlier connection."""
+        if self._place == "seen" and media_s is not None and media_s > (self._seen.reached_s or 0.0):
+            self._place = "new"
+        return self._place == "new"
 
     def _media_s(self, frame: av.VideoFrame) -> float | None:
         base = frame.time_base or self._stream.time_base
@@ -94,11 +155,16 @@ class StreamConnection:
         damaged_in_a_row = 0
         last_s = time.monotonic()
         while True:
-            reason, packet = self._next_packet()
-            if reason is not None:
-                raise StreamLost(reason)
+            lost, packet = self._next_packet()
             now_s = time.monotonic()
+            if lost is not None:
+                with suppress(av.FFmpegError):
+                    held_back = self._stream.decode() if isinstance(lost, _StreamEnded) else []
+                    yield from ((now_s, frame) for frame in held_back if not frame.is_corrupt)
+                raise lost
             if packet.stream_index == self._stream.index:
+                if self._is_remembered and packet.size:
+                    self._remember(packet)
                 try:
                     frames = packet.decode()  # of the empty packet at the end: what the decoder held back
                     damaged_in_a_row = 0
@@ -110,6 +176,7 @@ class StreamConnection:
                     if isinstance(frame, av.VideoFrame) and frame.is_corrupt:
                         self._damaged += 1
                     elif isinstance(frame, av.VideoFrame):
+                        self._decoder.see(frame, self._stream.codec_context.name)
                         yield now_s, frame
                         last_s = time.monotonic()  # whoever takes the pictures of a recording may take his time
             if not packet.size and packet.dts is None:
@@ -120,23 +187,24 @@ class StreamConnection:
             if time.monotonic() - last_s > self._timeout_s:
                 raise StreamLost(f"no picture for {self._timeout_s:g} s")
 
-    def _next_packet(self) -> tuple[str | None, Any]:
+    def _next_packet(self) -> tuple[StreamLost | None, Any]:
         """Return why there is none, or the next packet; PyAV's last one is empty."""
         try:
             return None, next(self._packets)
         except StopIteration:
-            return "the stream ended", None
+            return _StreamEnded(_ENDED), None
         except av.FFmpegError as error:
             if isinstance(error, av.InvalidDataError) and self._container.format.name == "mpjpeg":
                 return self._go_on_as_mjpeg()
-            return _reason(error, self._timeout_s), None
+            kind = StreamLost if isinstance(error, _SILENCE) else _StreamEnded
+            return kind(_reason(error, self._timeout_s)), None
 
-    def _go_on_as_mjpeg(self) -> tuple[str | None, Any]:
+    def _go_on_as_mjpeg(self) -> tuple[StreamLost | None, Any]:
         """Look for the pictures themselves: FFmpeg's reader of MJPEG knows one way to part them, cameras have more."""
         self._container.close()
         container, reason, _ = _try_open(self._uri, format_name="mjpeg")
         if container is None:
-            return reason, None
+            return StreamLost(reason), None
         self._container, self._stream = container, container.streams.video[0]
         self._packets = iter(container.demux(self._stream))
         return self._next_packet()
@@ -150,60 +218,72 @@ class StreamConnection:
         self._container.close()
 
 
-def open_stream(uri: SourceURI, *, first: bool) -> StreamConnection:
+def open_stream(uri: SourceURI, *, first: bool, seen: Seen | None = None) -> StreamConnection:
     """Connect to a camera or server.
 
     Args:
         uri: of kind rtsp, http or camera.
         first: refused credentials and a missing device end the first attempt; a camera that worked before is retried.
+        seen: what earlier connections brought.
 
     Raises:
         StreamLost: it cannot be reached now, or sends no video.
         SourceError: it refuses the credentials, there is no such device, it redirects to another host, or it sends a
             file without times.
     """
+    decoder = Choice(uri.options.decoder)
     # FFmpeg's errors carry the whole address, so they are turned into words here and never chained.
-    container, reason, final = _try_open(uri)
+    container, reason, final = _try_open(uri, device=decoder.device)
     for _ in range(_MAX_REDIRECTS):
         if container is not None or final or (asked := redirected(uri)) is None:
             break
         uri = asked
-        container, reason, final = _try_open(uri)
-    if container is not None and (is_whole(container, uri) or container.format.name in _PLAYLISTS):
-        container, reason, final = _open_again(container, uri)
+        container, reason, final = _try_open(uri, device=decoder.device)
+    if container is not None and (
+        is_whole(container, uri) or (uri.kind == "http" and has_clock(container.format.name))
+    ):
+        container, reason, final = _open_again(container, uri, decoder.device)
     if container is None:
         if final and first:
             raise SourceError(f"{uri.public}: {reason}")
         raise StreamLost(reason)
-    return StreamConnection(container, uri)
+    return StreamConnection(container, uri, decoder, seen)
+
+
+def has_clock(format_name: str) -> bool:
+    """Whether pictures of a format come with times that can be trusted."""
+    return format_name not in (*WITHOUT_RATE, "avi")  # AVI's are guesses that run backwards around B-frames
 
 
 def is_whole(container: InputContainer, uri: SourceURI) -> bool:
     """Whether a server sends a recording, whose end is known, and not what a camera sees."""
     name = container.format.name
-    if uri.kind != "http" or name == "mpjpeg":
+    if uri.kind not in ("http", "rtsp") or name == "mpjpeg":
         return False
-    return _length_s(container) is not None or (name not in _PLAYLISTS and container.size > 0)
+    return _length_s(container) is not None or (uri.kind == "http" and name not in _PLAYLISTS and container.size > 0)
 
 
 def _length_s(container: InputContainer) -> float | None:
     """Length that a whole recording states, seconds; None: it states none."""
-    if container.duration is None or not container.format.name.startswith(_LENGTH_IN_HEADER):
+    if not container.duration or not container.format.name.startswith(_LENGTH_IN_HEADER):
         return None
     return float(container.duration) / av.time_base
 
 
-def _open_again(container: InputContainer, uri: SourceURI) -> tuple[InputContainer | None, str, bool]:
-    """Open a recording, or a list of pieces, so that none of its pictures is lost."""
+def _open_again(
+    container: InputContainer, uri: SourceURI, device: Device | None
+) -> tuple[InputContainer | None, str, bool]:
+    """Open a recording, a list of pieces, or what may be a recording, so that none of its pictures is lost."""
     name, timeout_s = container.format.name, _timeout_s(container, uri)
     has_pictures = any(stream.width for stream in container.streams.video)
+    look = {} if is_whole(container, uri) or name in _PLAYLISTS else _SHORT_LOOK
     container.close()
     if not has_pictures:
         return None, _NO_PICTURES, True
     if name in WITHOUT_RATE:
         reason = f"it is a file or a single picture without times ({name}), no stream"
         return None, f"{reason}; give the address of the camera's video, or download the file", True
-    return _try_open(uri, low_delay=False, timeout_s=timeout_s)
+    return _try_open(uri, look, timeout_s=timeout_s, device=device)
 
 
 def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
@@ -212,14 +292,27 @@ def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
 
 
 def _try_open(
-    uri: SourceURI, *, low_delay: bool = True, timeout_s: float | None = None, format_name: str | None = None
+    uri: SourceURI,
+    look: Mapping[str, str] = _LOW_DELAY,
+    *,
+    timeout_s: float | None = None,
+    format_name: str | None = None,
+    device: Device | None = None,
 ) -> tuple[InputContainer | None, str, bool]:
     """Open, or say why not and whether trying again is useless."""
-    target, device_format, options = _ffmpeg_input(uri, low_delay=low_delay)
+    target, device_format, options = _ffmpeg_input(uri, look)
     timeout = (uri.options.open_timeout_s, uri.options.timeout_s if timeout_s is None else timeout_s)
     name = format_name or device_format
     try:
-        return av.open(target, format=name, options=options, timeout=timeout, metadata_errors="replace"), "", False
+        container = av.open(
+            target,
+            format=name,
+            options=options,
+            timeout=timeout,
+            metadata_errors="replace",
+            hwaccel=accelerate(device),
+        )
+        return container, "", False
     except _REFUSED:
         return None, "it refuses the user name or password; correct them in the address", True
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -236,7 +329,7 @@ def _try_open(
         return None, reason, final
 
 
-def _ffmpeg_input(uri: SourceURI, *, low_delay: bool) -> tuple[str, str | None, dict[str, str]]:
+def _ffmpeg_input(uri: SourceURI, look: Mapping[str, str]) -> tuple[str, str | None, dict[str, str]]:
     """Name, format and options of the input in FFmpeg's words."""
     chosen = uri.options
     if uri.kind == "camera":
@@ -249,7 +342,7 @@ def _ffmpeg_input(uri: SourceURI, *, low_delay: bool) -> tuple[str, str | None, 
             options["input_format"] = chosen.format
         device = f"/dev/video{uri.target}" if uri.target.isdigit() else uri.target
         return device, "video4linux2,v4l2", options
-    options = dict(_LOW_DELAY) if low_delay else {}
+    options = dict(look)
     if uri.kind == "http":
         options["max_redirects"] = "0"  # it would go anywhere, and take the password along
         if proxy_of(uri) is None:
@@ -262,7 +355,7 @@ def _ffmpeg_input(uri: SourceURI, *, low_delay: bool) -> tuple[str, str | None, 
 
 def _reason(error: BaseException, timeout_s: float) -> str:
     """Say what went wrong in FFmpeg's or the system's fixed words, which hold no part of an address."""
-    if isinstance(error, av.ExitError | TimeoutError):
+    if isinstance(error, _SILENCE):
         return f"no answer for {timeout_s:g} s"
     if isinstance(error, av.FFmpegError) and error.strerror:
         return str(error.strerror)

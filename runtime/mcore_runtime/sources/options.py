@@ -15,16 +15,17 @@ Kind = Literal["file", "camera", "csi", "rtsp", "http", "gst", "synthetic"]
 Transport = Literal["tcp", "udp"]
 Pace = Literal["fast", "realtime"]
 Rotation = Literal[0, 90, 180, 270]
+Decoder = Literal["software", "hardware", "cuda", "vaapi", "nvv4l2"]
 Redirects = Literal["same-host", "follow"]
 
 _COMMON = frozenset({"name", "rotation", "queue"})
 _NETWORK = frozenset({"open_timeout", "timeout"})
 ALLOWED: Mapping[Kind, frozenset[str]] = {
-    "file": _COMMON | {"pace"},
+    "file": _COMMON | {"pace", "decoder"},
     "camera": _COMMON | {"size", "rate", "format", "timeout"},
     "csi": _COMMON | {"size", "rate", "timeout"},
-    "rtsp": _COMMON | _NETWORK | {"transport"},
-    "http": _COMMON | _NETWORK | {"redirects"},
+    "rtsp": _COMMON | _NETWORK | {"transport", "decoder"},
+    "http": _COMMON | _NETWORK | {"redirects", "decoder"},
     "gst": _COMMON | {"timeout"},
     "synthetic": _COMMON | {"size", "rate", "pace"},
 }
@@ -56,6 +57,9 @@ class SourceOptions:
     """Longest wait for a connection, seconds."""
     timeout_s: float = 5.0
     """Longest wait for a frame, seconds: after it a camera is reported as lost, and opened again."""
+    decoder: Decoder = "software"
+    """``hardware``: what the machine has, or else software with a note; the others: this device and no other.
+    ``nvv4l2`` is a Jetson's, through GStreamer."""
     redirects: Redirects = "same-host"
     """Where an HTTP server may send us on to; ``follow``: anywhere."""
     pace: Pace | None = None
@@ -172,6 +176,7 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "transport": lambda key, text: read_choice(key, text, get_args(Transport)),
     "open_timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
     "timeout": lambda key, text: read_number(key, text, 0.1, _MAX_TIMEOUT_S),
+    "decoder": lambda key, text: read_choice(key, text, get_args(Decoder)),
     "redirects": lambda key, text: read_choice(key, text, get_args(Redirects)),
     "pace": lambda key, text: read_choice(key, text, get_args(Pace)),
 }

@@ -30,6 +30,7 @@ class RenderedConnection:
     """
 
     reader = "rendered"
+    decoder_note = None
 
     def __init__(self, uri: SourceURI) -> None:
         self.is_live = uri.is_live

@@ -25,6 +25,7 @@ from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
 from mcore_runtime.sources.queue import FrameQueue
+from mcore_runtime.sources.seen import Seen
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from mcore_runtime.sources.uri import SourceURI, parse_source
 
@@ -67,7 +68,10 @@ class SourceStatus:
     """The public form of its address."""
     state: SourceState
     reader: str | None
-    """Decoder: pyav, gstreamer or rendered; None before the first connection."""
+    """What decodes: pyav, gstreamer or rendered, with the device in brackets where it is hardware; None before the
+    first connection."""
+    decoder_note: str | None
+    """Why another decoder is used than was asked for; None: it is not."""
     is_live: bool
     frames: int
     """Frames received."""
@@ -106,6 +110,7 @@ class Source:
         self._error: UserError | Exception | None = None
         self._reason: str | None = None
         self._reader: str | None = None
+        self._decoder_note: str | None = None
         self._connections = self._failures = self._sequence = 0
         self._size: tuple[int, int] | None = None
         self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
@@ -114,6 +119,7 @@ class Source:
         self._odd: str | None = None
         self._num_odd = 0
         self._lost_s: float | None = None
+        self._seen = Seen()
         # A daemon: a camera that hangs within the operating system must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"source {uri.public}", daemon=True)
         self._thread.start()
@@ -185,6 +191,7 @@ class Source:
                 name=self.uri.public,
                 state=self._state,
                 reader=self._reader,
+                decoder_note=self._decoder_note,
                 is_live=self._is_live,
                 frames=self._sequence,
                 dropped=self._queue.dropped,
@@ -224,17 +231,17 @@ class Source:
 
     def _stream_once(self) -> bool:
         """Connect and deliver frames; True when the source is over."""
-        connection = connect(self.uri, first=self._connections == 0)
+        connection = connect(self.uri, first=self._connections == 0, seen=self._seen)
         with closing(connection):
-            if self._connections and not connection.is_live:
-                return True  # what was live is a recording now, of what was seen already: it is over
             with self._lock:
                 self._connections += 1
-                self._reader = connection.reader
+                self._reader, self._decoder_note = connection.reader, connection.decoder_note
                 self._is_live, self._keeps_all = connection.is_live, connection.keeps_all
             timeline = self._timeline = self._timeline_for(connection)
             try:
                 for picture in connection.pictures():
+                    # Known with the first picture: a stream may be one that the hardware does not take.
+                    self._reader, self._decoder_note = connection.reader, connection.decoder_note
                     if self._stop.is_set() or not self._deliver(picture, timeline):
                         return True
             except StreamLost as lost:
@@ -244,6 +251,7 @@ class Source:
                 raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
             if self._odd is not None and not self._sequence:
                 raise SourceError(f"{self.uri.public}: {self._odd}")
+            self._is_live = connection.is_live
         return True
 
     def _timeline_for(self, connection: Connection) -> LiveTimeline | FileTimeline:

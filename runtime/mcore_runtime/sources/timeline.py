@@ -20,6 +20,8 @@ _MAX_OFF_S = 10.0
 begin with what a server had kept: pictures come this much faster than they were taken, but no more."""
 _PROGRESS_S = 0.5
 """A stream that is late by this much less than before is catching up."""
+_STILL_PICTURES, _STILL_S = 5, 0.1
+"""Pictures of one time, and seconds in which they came, after which a camera's clock is believed no more."""
 _TICK_S = 1e-3
 """Smallest distance of two pictures: times must increase, also when they are written with 90,000 ticks a second."""
 
@@ -28,7 +30,8 @@ class LiveTimeline:
     """Times of a live stream: the camera's spacing, on ``time.monotonic()``'s axis.
 
     A stream that stalls and then catches up delivers a burst: its pictures come late, but were taken when their own
-    times say. Only a clock whose times themselves leap, or run backwards, has jumped.
+    times say. Only a clock whose times themselves leap, or run backwards, has jumped. One that stands still is none:
+    pictures count as taken when they come then.
     """
 
     def __init__(self) -> None:
@@ -36,15 +39,20 @@ class LiveTimeline:
         self._last_s = float("-inf")
         self._last_media_s = self._last_received_s = 0.0
         self._late_s = self._late_since_s = 0.0
+        self._still = 0
+        self._still_since_s = 0.0
 
     def restart(self) -> None:
         """A new connection begins: its clock has nothing to do with the last one's."""
         self._offset_s = None
+        self._still = 0
 
     def place(self, picture: Picture) -> tuple[float, str | None]:
         """Return the time of a picture, later than the one before, and what is wrong where its clock jumped."""
         jumped = None
-        if picture.media_s is None:
+        if picture.media_s is not None and self._still < _STILL_PICTURES:
+            jumped = self._notice_standstill(picture.received_s, picture.media_s)
+        if picture.media_s is None or self._still >= _STILL_PICTURES:
             time_s = picture.received_s
         else:
             jumped = self._follow(picture.received_s, picture.media_s)
@@ -52,6 +60,16 @@ class LiveTimeline:
             time_s = picture.media_s + self._offset_s
         self._last_s = max(time_s, self._last_s + _TICK_S)
         return self._last_s, jumped
+
+    def _notice_standstill(self, received_s: float, media_s: float) -> str | None:
+        """Count pictures that the camera gives one time, though they come one after the other."""
+        if self._offset_s is None or abs(media_s - self._last_media_s) >= _TICK_S:
+            self._still, self._still_since_s = 0, received_s
+        elif received_s - self._still_since_s > _STILL_S * (self._still + 1) / _STILL_PICTURES:
+            self._still += 1
+        if self._still < _STILL_PICTURES:
+            return None
+        return "the camera's clock stands still: pictures count as taken when they come"
 
     def _follow(self, received_s: float, media_s: float) -> str | None:
         """Bring the offset between both clocks up to date, and say what is wrong with the camera's."""
@@ -104,8 +122,9 @@ class FileTimeline:
             return time_s, None
         jump_s = self._last_s + self._period_s - time_s
         self._shift_s += jump_s
+        is_still = abs(time_s - self._last_s) < _TICK_S
         self._last_s = time_s + jump_s
-        return self._last_s, "its times run backwards here"
+        return self._last_s, f"its times {'stand still' if is_still else 'run backwards'} here"
 
 
 def paced(pictures: Iterable[Picture]) -> Iterator[Picture]:

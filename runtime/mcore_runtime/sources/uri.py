@@ -18,12 +18,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
 from mcore_runtime.sources.errors import SourceError
-from mcore_runtime.sources.options import ALLOWED, Kind, SourceOptions, parse_options, split_options
+from mcore_runtime.sources.options import ALLOWED, Decoder, Kind, SourceOptions, parse_options, split_options
 
 _SCHEMES: Mapping[str, Kind] = {
     "file": "file",
@@ -72,6 +72,20 @@ class SourceURI:
     def pace(self) -> str:
         """Pace of frames from a source that could deliver them at once."""
         return self.options.pace or ("fast" if self.kind == "file" else "realtime")
+
+
+def with_decoder(uri: SourceURI, decoder: Decoder | None) -> SourceURI:
+    """Choose the decoder of a source, where its address does not already.
+
+    Raises:
+        SourceError: a source that has no choice.
+    """
+    if decoder is None or uri.options.decoder != "software":
+        return uri
+    if "decoder" not in ALLOWED[uri.kind]:
+        kinds = ", ".join(kind for kind, options in ALLOWED.items() if "decoder" in options)
+        raise SourceError(f"a {uri.kind} source has no choice of decoders; allowed for: {kinds}")
+    return replace(uri, options=replace(uri.options, decoder=decoder))
 
 
 def parse_source(text: str) -> SourceURI:

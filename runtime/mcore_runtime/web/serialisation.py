@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from mcore.common.errors import UserError
-from mcore.diving import DiveNumber, difficulties
+from mcore.diving import DiveNumber, EditionYear, difficulties, edition_of
 from mcore.diving.label_difficulty import describe_difficulty
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
 
@@ -22,7 +22,7 @@ def with_dive_words(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **snapshot,
         "dive_words": words,
-        "difficulty_words": {number: _difficulty_words(number) for number in words},
+        "difficulty_words": {number: _difficulty_words(number, snapshot["session"]["edition"]) for number in words},
     }
 
 
@@ -51,6 +51,8 @@ def words_of(dive_number: str) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def _difficulty_words(dive_number: str) -> dict[str, str]:
+def _difficulty_words(dive_number: str, year: EditionYear) -> dict[str, str]:
     """Say each difficulty that the rules give a dive; keys are the difficulties to one decimal."""
-    return {f"{value:.1f}": describe_difficulty(dive_number, value) for value in difficulties(dive_number).values()}
+    edition = edition_of(year)
+    values = difficulties(dive_number, edition).values()
+    return {f"{value:.1f}": describe_difficulty(dive_number, value, edition) for value in values}

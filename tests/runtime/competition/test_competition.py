@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
@@ -166,6 +166,7 @@ _ACTS = st.sampled_from(["dive", "skip", "back", "go_to", "make_void", "restore"
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(_ACTS, st.integers(1, 6), st.integers(1, 12)), max_size=40))
+@example([*[("dive", 1, 1)] * 3, ("assign", 3, 1), ("back", 1, 1), ("make_void", 1, 1)])
 def test_whatever_is_done_the_books_agree_and_survive(acts: list[tuple[str, int, int]]) -> None:
     meet, made = competition(6), 0
     for act, order, number in acts:

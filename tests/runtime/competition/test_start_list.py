@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
-from mcore_runtime.competition import TEMPLATE, Entry, read_start_list
+from mcore_runtime.competition import TEMPLATE, Competition, Entry, read_start_list
 from mcore_runtime.competition.__main__ import main
 from mcore_runtime.competition.entry import clean_difficulty, clean_text, difficulty_warning
 from mcore_runtime.competition.start_list import parse_start_list
@@ -255,3 +255,56 @@ def test_no_text_does_anything_but_load_or_explain(text: str) -> None:
         return
     orders = [entry.order for entry in read.entries]
     assert orders == sorted(set(orders))
+
+
+HEIGHTS = """athlete,dive_number,Height,difficulty
+Ada,407C,3,
+Bo,407C,"7,5 m",
+Cy,407C,10m,3.2
+Di,407C,10,3.4
+Ed,6243D,3,
+Fy,,3,
+Gi,107B,,
+"""
+
+
+def test_the_height_gives_a_dive_its_difficulty() -> None:
+    read = parse_start_list(HEIGHTS)
+    assert [(entry.height_m, entry.difficulty) for entry in read.entries] == [
+        (3, 3.4), (7.5, 3.4), (10, 3.2), (10, 3.4), (3, None), (3, None), (None, None)
+    ]  # fmt: skip
+    assert [warning.partition(":")[0] for warning in read.warnings] == ["line 5", "line 6"]
+    assert "difficulty 3.4 of 407C is not in the rules" in read.warnings[0]
+    assert "(3.2 from 10 m)" in read.warnings[0]
+    assert "6243D has no difficulty from 3 m: armstand dives" in read.warnings[1]
+
+
+@pytest.mark.parametrize("height", ["2", "30", "three", "3,1", "-3", "3 m high"])
+def test_no_heights(height: str) -> None:
+    with pytest.raises(UserError, match=r"line 2: height is .*: 1, 3, 5, 7\.5, 10"):
+        parse_start_list(f'athlete,dive_number,height\nAda,407C,"{height}"\n')
+
+
+def test_a_difficulty_by_the_rules_follows_its_dive_and_height() -> None:
+    text = "athlete,dive_number,height,difficulty\nAda,407C,3,\nBo,407C,3,3.3\nCy,407C,,\n"
+    competition = Competition.begin(parse_start_list(text).entries)
+    assert competition.edit(1, {"height_m": "10"}).entries[0].difficulty == 3.2
+    assert competition.edit(1, {"dive_number": "107B"}).entries[0].difficulty == 3.1
+    assert competition.edit(1, {"dive_number": None}).entries[0].difficulty is None
+    assert competition.edit(1, {"height_m": 10, "difficulty": 3.3}).entries[0].difficulty == 3.3
+    assert competition.edit(2, {"height_m": "10"}).entries[1].difficulty == 3.3, "the list's own"
+    assert competition.edit(3, {"height_m": "10"}).entries[2].difficulty == 3.2
+
+
+@pytest.mark.parametrize(
+    ("year", "edition", "warned"), [("2017", "FINA, 12 September 2017", True), ("2025", "World", False)]
+)
+def test_the_edition_can_be_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], year: str, edition: str, warned: bool
+) -> None:
+    (tmp_path / "list.csv").write_text("athlete,dive_number,height,difficulty\nAda,107B,3,3.1\nBo,640A,10,\n")
+    assert main([str(tmp_path / "list.csv"), "--edition", year]) == 0
+    printed = capsys.readouterr().out
+    assert f"compared with the rules of {edition}" in printed
+    assert ("have no armstand dives with inward rotation" in printed) is warned
+    assert ("1.7" in printed) is not warned

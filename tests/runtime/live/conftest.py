@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,14 @@ SETTINGS = LiveSettings(record=False)
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight seconds at 30 frames a second, 4:3."""
     return write_numbered(tmp_path_factory.mktemp("video") / "v.mp4", 240)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, from which processes find these tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]), prepend=os.pathsep)
+    return tmp_path
 
 
 @contextmanager

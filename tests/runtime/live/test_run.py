@@ -1,24 +1,16 @@
-"""The command: what it prints, what it refuses, that kill -9 costs nothing, and that a session goes on."""
+"""The command: what it prints, what it refuses, and that a session goes on."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import select
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcore.common.optional import install_command
 from mcore.video import native
 from mcore_runtime.live.terminal import summary_line
 from mcore_runtime.run import _with_address, main
@@ -30,41 +22,12 @@ from tests.runtime.sources.mjpeg_server import MjpegServer
 
 MEET = "synthetic://meet?seed=11&dives=1&pause=0&pace=fast&distractors=none"
 START_LIST = "athlete,club,dive_number,difficulty\nAda,North,407C,3.4\nBo,South,5253B,4.4\nCy,East,107B,\nDi,,407C,\n"
-PATIENCE_S = 60.0
-
-
-SEES_DIVES = """
-from tests.runtime.live.at import At
-from mcore_runtime.live import pipeline
-pipeline.BallisticDetector = lambda aspect: At(*((s, s + 1.0) for s in range(2, 48, 3)))
-"""
-"""Makes a process see a dive every three seconds, from 2 s on."""
-
-
-@pytest.fixture(scope="module")
-def meet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fifty seconds at 5 frames a second."""
-    ticks = range(0, 6 * 256, 6)
-    return write_numbered(tmp_path_factory.mktemp("video") / "meet.mp4", 256, ticks=ticks)
 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds at 30 frames a second."""
     return write_numbered(tmp_path_factory.mktemp("video") / "v.mp4", 120)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, from which processes find these tests."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]), prepend=os.pathsep)
-    return tmp_path
-
-
-def command(*arguments: object, prelude: str = "") -> list[str]:
-    code = f"import sys\n{prelude}\nfrom mcore_runtime.run import main\nsys.exit(main(sys.argv[1:]))"
-    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def lines(output: str) -> list[dict[str, Any]]:
@@ -101,6 +64,21 @@ def test_json_is_all_there_is_on_standard_output(
     (record,) = lines(captured.out)
     assert (record["status"], record["dive_number"], record["recording"]) == ("scored", None, None)
     assert captured.err == ""
+
+
+def test_the_decoder_is_chosen_recorded_and_printed(
+    video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin = ["--bundle", str(tiny_bundle), "--mode", "whole-file", "--no-clips", "--session", "s"]
+    assert main([str(video), *begin, "--decoder", "hardware", "--edition", "2017"]) == 0
+    assert re.search(r": streaming 96x64, read by (pyav \(\w+\)|pyav; decoded by software: )", capsys.readouterr().out)
+    data = read_session(Path("s"))
+    settings = data.facts["settings"]
+    assert (settings["decoder"], settings["edition"]) == ("hardware", "2017")
+    assert any(event.kind == "source" and "read by pyav" in event.text for event in data.events)
+    (dive,) = data.dives
+    assert dive.result is not None
+    assert dive.result.video.reader.startswith("pyav")
 
 
 def test_a_run_goes_on_where_it_ended(
@@ -166,33 +144,6 @@ def test_what_cannot_be_opened_leaves_no_session_behind(
     assert main([str(video), *arguments]) == 0, "the same session, with the right address"
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own: no openpty here")
-def test_a_closed_terminal_does_not_end_a_run(tiny_bundle: Path, here: Path) -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        command(
-            "synthetic://meet?dives=3&distractors=none", "--bundle", tiny_bundle, "--session", "s", "--mode", "manual",
-            prelude="import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)",
-        ),
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    screen = ""
-    while ": streaming " not in screen:
-        screen += os.read(ours, 4096).decode()
-    os.close(ours)  # the system sends SIGHUP
-    deadline = time.monotonic() + PATIENCE_S
-    while ("terminal", "was closed; the run goes on") not in [(e.kind, e.text) for e in read_session(Path("s")).events]:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(1.0)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_S) == 3  # it has no dive
-    assert read_session(Path("s")).state["seen"]
-
-
 def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with SessionStore.create(here / "s", {"source": "x", "bundle_sha256": "0" * 64, "settings": {}}):
         pass
@@ -215,6 +166,7 @@ def test_another_bundle_is_said(video: Path, tiny_bundle: Path, here: Path, caps
         (["none.mp4", "--session", "a", "--resume", "b"], "one of them"),
         (["none.mp4", "--web", "--headless"], "one of them"),
         (["none.mp4", "--token-file", "t"], "--web"),
+        (["camera://0", "--decoder", "hardware"], "no choice of decoders; allowed for: file, rtsp, http"),
         (["none.mp4", "--web=a b:c"], "page"),
         (["--resume", "nowhere"], "nowhere"),
         (["none.mp4", "--session", "there"], "there"),
@@ -239,26 +191,6 @@ def test_a_bundle_is_needed(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not (here / "sessions").exists()
 
 
-def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    process = subprocess.Popen(
-        command("rtsp://u:hush@127.0.0.1:1/x", "--bundle", tiny_bundle, "--session", "s"),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = ""
-    while "retrying" not in printed:
-        printed += (line := process.stdout.readline())
-        assert line, printed
-    kept = b"".join(path.read_bytes() for path in (here / "s").rglob("*") if path.is_file())
-    process.send_signal(signal.SIGINT)
-    printed += process.communicate(timeout=PATIENCE_S)[0]
-    assert process.returncode == 3
-    assert kept
-    assert "hush" not in printed
-    assert not (here / "s").exists(), "the next try, with the right address, may have the same name"
-    assert b"hush" not in kept
-
-
 @pytest.mark.parametrize(
     ("given", "taken"),
     [
@@ -275,170 +207,3 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
 )
 def test_the_address_of_the_page_can_be_left_out(given: Sequence[str], taken: Sequence[str]) -> None:
     assert _with_address(given) == taken
-
-
-def read_lines(process: subprocess.Popen[str], count: int) -> list[dict[str, Any]]:
-    assert process.stdout is not None
-    return [json.loads(process.stdout.readline()) for _ in range(count)]
-
-
-def test_kill_9_loses_no_finished_dive_and_the_list_goes_on(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    """Whoever saw a score finds it again, and the next dive is the next athlete's, time after time."""
-    Path("list.csv").write_text("athlete,dive_number\n" + "".join(f"A{i},407C\n" for i in range(1, 40)))
-    common = ("--bundle", tiny_bundle, "--json", "--threads", "1", "--no-clips", "--quiet")
-    begin = [f"file:{meet}?pace=fast", "--session", "s", "--start-list", "list.csv", *common]
-    seen: list[dict[str, Any]] = []
-    for turn, wanted in enumerate((2, 1, 3)):
-        process = subprocess.Popen(
-            command(*(begin if turn == 0 else ["--resume", "s", *common]), prelude=SEES_DIVES),
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        seen += read_lines(process, wanted)
-        time.sleep(0.02 * turn)
-        process.send_signal(signal.SIGKILL)
-        # What it had printed when it was killed, somebody may have seen.
-        assert process.stdout is not None
-        seen += [json.loads(line) for line in process.stdout if line.endswith("\n")]
-        process.wait()
-        process.stdout.close()
-        data = read_session(Path("s"))
-        kept = {dive.number: dive.to_json() for dive in data.dives}
-        assert all(kept[dive["number"]] == dive for dive in seen)
-        entries = data.state["competition"]["entries"]
-        done = [entry["order"] for entry in entries if entry["state"] == "done"]
-        assert done == list(range(1, len(done) + 1))
-        assert set(kept) <= set(done), "whose dive is known has dived"
-    assert len(seen) >= 6
-    assert all(dive["athlete"] == f"A{number}" for number, dive in kept.items())
-
-
-def test_whoever_reads_the_lines_may_go_away(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    process = subprocess.Popen(
-        command(
-            meet, "--bundle", tiny_bundle, "--json", "--session", "s", "--no-clips", "--quiet", prelude=SEES_DIVES
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    read_lines(process, 1)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    error = process.stderr.read()
-    assert process.wait(PATIENCE_S) == 0, error
-    process.stderr.close()
-    assert "Traceback" not in error
-    assert len(read_session(Path("s")).dives) == 16
-
-
-def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    pytest.importorskip("starlette", reason="the page needs starlette: pip install '.[web]'")
-    process = subprocess.Popen(
-        command(
-            meet, "--bundle", tiny_bundle, "--web", "127.0.0.1:0", "--session", "s", "--no-clips", prelude=SEES_DIVES
-        ),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = ""
-    while "the page stays" not in printed:
-        printed += (line := process.stdout.readline())
-        assert line, printed
-    (address,) = re.findall(r"^page: (http://127.0.0.1:\d+/?)$", printed, re.M)
-    with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
-        assert answer.status == 200
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, rest
-    assert "16 dives: 16 scored" in rest
-
-
-def test_a_page_without_its_packages_says_what_installs_them_before_anything_is_begun(
-    tiny_bundle: Path, here: Path
-) -> None:
-    process = subprocess.run(
-        command("camera://0", "--bundle", tiny_bundle, "--web", prelude="sys.modules['starlette'] = None"),
-        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
-    assert process.returncode == 2
-    assert install_command("web") in process.stderr
-    assert not (here / "sessions").exists()
-
-
-def test_a_second_ctrl_c_does_not_wait_for_a_scorer_that_hangs(meet: Path, tiny_bundle: Path, here: Path) -> None:
-    hangs = (
-        SEES_DIVES
-        + """
-import time
-from mcore_runtime.scoring.scorer import Scorer
-def hang(*arguments, **others):
-    print("hanging", file=sys.stderr, flush=True)
-    time.sleep(600)
-Scorer.score_clip = hang
-"""
-    )
-    process = subprocess.Popen(
-        command(meet, "--bundle", tiny_bundle, "--session", "s", "--no-clips", "--quiet", prelude=hangs),
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert process.stderr.readline() == "hanging\n"
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert process.poll() is None, "the first one waits for the last score"
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=20)[1]
-    assert process.returncode == 130, error
-    assert "Traceback" not in error
-    with SessionStore.open(here / "s") as store:
-        assert store.load_state("competition")["scoring"]
-
-
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own: no openpty here")
-def test_keys_in_a_terminal(tiny_bundle: Path, here: Path) -> None:
-    """Enter makes a dive, v voids it, s skips, b goes back, q stops; and the terminal is left as it was."""
-    import termios
-
-    Path("list.csv").write_text(START_LIST)
-    ours, theirs = os.openpty()
-    before = termios.tcgetattr(ours)
-    process = subprocess.Popen(
-        command(
-            "synthetic://meet?dives=3&distractors=none", "--bundle", tiny_bundle, "--session", "s", "--mode", "manual",
-            "--start-list", "list.csv", "--no-clips",
-            prelude="import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)",
-        ),
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    screen = ""
-
-    def until(words: str) -> None:
-        nonlocal screen
-        deadline = time.monotonic() + PATIENCE_S
-        while words not in screen and time.monotonic() < deadline:
-            if select.select([ours], [], [], 0.2)[0]:
-                screen += os.read(ours, 4096).decode()
-        assert words in screen
-        screen = screen.partition(words)[2]
-
-    until(": streaming ")
-    time.sleep(0.3)
-    os.write(ours, b"b\x1b[A")  # an arrow key means nothing
-    until("this is the first")
-    os.write(ours, b"s")
-    os.write(ours, b"\n")
-    until("#1 Bo 5253B: invalid: its first")
-    os.write(ours, b"v")
-    until("#1 Bo 5253B: void")
-    os.write(ours, b"q")
-    until("1 dives: 0 scored, 0 invalid, 0 failed, 1 void")
-    assert process.wait(PATIENCE_S) == 0
-    assert termios.tcgetattr(ours) == before
-    os.close(ours)
-    events = [event.text for event in read_session(Path("s")).events if event.kind == "operator"]
-    assert events == [
-        "skipped 1, Ada",
-        "said that a dive has just ended",
-        "voided dive 1; 2, Bo dives again",
-        "stopped the session",
-    ]

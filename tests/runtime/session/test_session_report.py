@@ -130,3 +130,16 @@ def test_a_session_is_reported_while_it_goes_on(tmp_path: Path, capsys: pytest.C
 def test_what_is_no_session_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "it is no session" in capsys.readouterr().err
+
+
+def test_difficulties_are_said_by_the_edition_of_the_session_unless_another_is_asked_for(session: Path) -> None:
+    data = read_session(session)
+    for settings, asked, named in (
+        ({}, None, "World Aquatics, 25 June 2025"),
+        ({"edition": "2017"}, None, "FINA, 12 September 2017"),
+        ({"edition": "2017"}, "2025", "World Aquatics, 25 June 2025"),
+        ({"edition": 5}, None, "World Aquatics, 25 June 2025"),
+    ):
+        saved = replace(data, facts={**data.facts, "settings": settings})
+        page = render_session(overview(saved), edition=asked)  # type: ignore[arg-type]
+        assert named in section(page, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,8 @@ class FileServer:
     """Serves a folder; a context manager.
 
     ``/live.m3u8`` is ``whole.m3u8`` as a camera would write it: one more piece each second, and no end until all are
-    there.
+    there. ``/chunked/NAME`` and ``/unsaid/NAME`` send a file without saying its length, in chunks and to the
+    connection's end.
 
     Args:
         folder: what it serves.
@@ -42,6 +44,7 @@ class FileServer:
 
     def __init__(self, folder: Path, *, redirect: str | None = None, limit: int | None = None) -> None:
         self.requests: list[str] = []
+        self.limit = limit
         self.began_s = time.monotonic()
         owner = self
 
@@ -51,14 +54,17 @@ class FileServer:
 
             def do_GET(self) -> None:
                 owner.requests.append(self.path)
-                if self.path.startswith("/moved/"):
+                if self.path.startswith(("/chunked/", "/unsaid/")):
+                    kind, name = self.path[1:].split("/")
+                    self._send_unsaid((folder / name).read_bytes()[: owner.limit], is_chunked=kind == "chunked")
+                elif self.path.startswith("/moved/"):
                     self.send_response(302)
                     self.send_header("Location", f"{redirect or ''}/{self.path.removeprefix('/moved/')}")
                     self.end_headers()
                 elif self.path == "/live.m3u8":
                     self._send(owner.live_list((folder / "whole.m3u8").read_text()).encode())
-                elif limit is not None:
-                    self._send((folder / self.path.lstrip("/")).read_bytes(), limit)
+                elif owner.limit is not None:
+                    self._send((folder / self.path.lstrip("/")).read_bytes(), owner.limit)
                 else:
                     super().do_GET()
 
@@ -67,6 +73,20 @@ class FileServer:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content[:limit])
+
+            def _send_unsaid(self, content: bytes, *, is_chunked: bool) -> None:
+                self.close_connection = True
+                self.protocol_version = "HTTP/1.1"
+                self.send_response(200)
+                if is_chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                with suppress(BrokenPipeError, ConnectionResetError):  # who opens a stream looks first
+                    for start in range(0, len(content), 4096):
+                        piece = content[start : start + 4096]
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece)
+                    if is_chunked and owner.limit is None:
+                        self.wfile.write(b"0\r\n\r\n")
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -1,4 +1,7 @@
-"""An RTSP server on loopback, run by whichever Python has GStreamer's bindings: rtsp_server.py PORT [WIDTH HEIGHT]."""
+"""An RTSP server on loopback, run by whichever Python has GStreamer's bindings.
+
+rtsp_server.py PORT [WIDTH HEIGHT [FILE]]
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ LAUNCH = (
     "( videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate=25/1 ! "
     "x264enc tune=zerolatency key-int-max=12 ! rtph264pay name=pay0 pt=96 )"
 )
+RECORDING = "( filesrc location={file} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )"
 
 
-def main(port: str, width: str = "160", height: str = "96") -> None:
-    """Serve a test picture at /test for user ``coach``, password ``hush``, until killed."""
+def main(port: str, width: str = "160", height: str = "96", file: str = "") -> None:
+    """Serve a test picture, or an MP4 file, at /test for user ``coach``, password ``hush``, until killed."""
     gi: Any = importlib.import_module("gi")
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtspServer", "1.0")
@@ -26,8 +30,8 @@ def main(port: str, width: str = "160", height: str = "96") -> None:
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = rtsp.RTSPMediaFactory.new()
-    factory.set_launch(LAUNCH.format(width=width, height=height))
-    factory.set_shared(True)
+    factory.set_launch(RECORDING.format(file=file) if file else LAUNCH.format(width=width, height=height))
+    factory.set_shared(not file)
     permissions = rtsp.RTSPPermissions.new()
     for right in ("media.factory.access", "media.factory.construct"):
         permissions.add_permission_for_role("user", right, True)

@@ -37,6 +37,13 @@ def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, par
     np.testing.assert_allclose(times_s, np.arange(NUM_FRAMES) / rate)
 
 
+def test_times_that_stand_still_find_no_dives(tmp_path: Path) -> None:
+    ticks = [*range(20), *[20] * 30, *range(21, 31)]
+    path = write_numbered(tmp_path / "v.mkv", 60, params="bframes=0", ticks=ticks)
+    with open_source(str(path)) as source, pytest.raises(ClipError, match=r"stand still \(30 frames"):
+        source.read(10.0)
+
+
 def test_a_guessed_rate_finds_no_dives(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "raw.hevc", 50, "log-level=none:vui-timing-info=0")
     with open_source(str(path)) as source, pytest.raises(ClipError, match=r"nor a frame rate.*ffmpeg -r RATE"):

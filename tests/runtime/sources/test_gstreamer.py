@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,53 +15,10 @@ import pytest
 
 from mcore.common.errors import MissingDependencyError
 from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
-from mcore_runtime.sources.gstreamer import csi_pipeline, load_gstreamer
+from mcore_runtime.sources.gstreamer import csi_pipeline
+from tests.numbered_video import frame_numbers, write_numbered
+from tests.runtime.sources.rtsp import start_server
 from tests.runtime.sources.test_sources import take, wait_for
-
-_PROBE = (
-    "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer, Gst"
-    "; Gst.init(None); assert Gst.ElementFactory.find('x264enc')"
-)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Lend a virtual environment the system's GStreamer bindings, and nothing else of the system's packages."""
-    system = Path("/usr/lib/python3/dist-packages/gi")
-    fits = any((system / f"_gi{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
-    with pytest.MonkeyPatch.context() as patch:
-        if find_spec("gi") is None and fits:
-            folder = tmp_path_factory.mktemp("system")
-            (folder / "gi").symlink_to(system)
-            patch.syspath_prepend(str(folder))
-        yield
-
-
-@cache
-def python_with_rtsp() -> str | None:
-    """A Python that can run the RTSP server: this one, or the system's."""
-    for candidate in (sys.executable, shutil.which("python3", path="/usr/bin")):
-        if candidate and subprocess.run([candidate, "-c", _PROBE], capture_output=True).returncode == 0:
-            return candidate
-    return None
-
-
-def start_server(port: int, *size: int) -> subprocess.Popen[str]:
-    python = python_with_rtsp()
-    if python is None:
-        pytest.skip("no GStreamer RTSP server here (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
-    script = Path(__file__).with_name("rtsp_server.py")
-    process = subprocess.Popen([python, str(script), *map(str, (port, *size))], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -101,19 +53,25 @@ def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subpro
             again.wait()
 
 
+def test_a_recording_over_rtsp_has_an_end(tmp_path: Path, port: int) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 45)
+    server = start_server(port, 0, 0, path)
+    try:
+        with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test", first_delay_s=0.1) as source:
+            frames = list(source)
+            status = source.status()
+    finally:
+        server.kill()
+        server.wait()
+    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(45))
+    assert (status.state, status.connections, status.is_live) == (SourceState.ENDED, 1, False)
+
+
 def test_rtsp_with_a_wrong_password_fails_at_once(rtsp: subprocess.Popen[str], port: int) -> None:
     wrong = open_source(f"rtsp://coach:wr0ng@127.0.0.1:{port}/test")
     with wrong as source, pytest.raises(SourceError, match="user name or password") as caught:
         source.read(10.0)
     assert "wr0ng" not in str(caught.value)
-
-
-@pytest.fixture
-def gstreamer() -> None:
-    try:
-        load_gstreamer()
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("gstreamer")
@@ -129,8 +87,8 @@ def test_any_pipeline_is_a_source() -> None:
 
 
 @pytest.mark.usefixtures("gstreamer")
-def test_a_pipeline_that_ends_is_started_again() -> None:
-    with open_source("gst://videotestsrc num-buffers=3", first_delay_s=0.05) as source:
+def test_a_live_pipeline_that_ends_is_started_again() -> None:
+    with open_source("gst://videotestsrc is-live=true num-buffers=3", first_delay_s=0.05) as source:
         frames = take(source, 7)
     assert sum("connection was lost" in (frame.gap or "") for frame in frames) >= 1
 
@@ -171,3 +129,27 @@ def test_the_pipeline_of_a_jetson_camera() -> None:
     assert "nvarguscamerasrc sensor-id=1 !" in text
     assert "width=1280,height=720,framerate=60000/1001,format=NV12" in text
     assert "framerate=30/1" in csi_pipeline(parse_source("csi://0"))
+
+
+_BESIDE_OPENVINO = """
+from mcore_runtime.sources.gstreamer_library import load_gstreamer
+load_gstreamer()
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+given = ops.parameter([1, 8, 8, 8], np.float32)
+convolved = ops.convolution(given, np.ones((8, 8, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1])
+model = openvino.Model([convolved], [given])
+openvino.Core().compile_model(model, "CPU")  # whose own exceptions are thrown and caught within
+"""
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_openvino_works_in_a_process_that_has_gstreamer() -> None:
+    pytest.importorskip("openvino")
+    process = subprocess.run(
+        [sys.executable, "-c", _BESIDE_OPENVINO],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+    )
+    assert process.returncode == 0, process.stderr.decode()

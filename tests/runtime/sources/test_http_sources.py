@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
+from mcore_runtime.sources import SourceError, SourceState, StreamLost, network, open_source, parse_source
+from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import is_local, proxy_of
-from tests.numbered_video import frame_numbers, write_numbered
+from mcore_runtime.sources.seen import Seen
+from tests.numbered_video import INTRA_REFRESH, frame_numbers, write_numbered
 from tests.runtime.sources.file_server import FileServer, write_pieces
 from tests.runtime.sources.mjpeg_server import MjpegServer, whole_part
 from tests.runtime.sources.test_sources import take
@@ -31,6 +35,61 @@ def test_a_recording_from_a_server_is_read_once_and_whole(tmp_path: Path, suffix
     assert frames[0].time_s == 0.0
     np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
     assert status.frames_per_second == pytest.approx(30, abs=0.5)
+
+
+@pytest.mark.parametrize("how", ["chunked", "unsaid"])
+@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mp4", ".mkv"])
+def test_a_recording_of_unsaid_length_is_read_once_and_whole(tmp_path: Path, suffix: str, how: str) -> None:
+    write_numbered(tmp_path / f"v{suffix}", 90)
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/{how}/v{suffix}", first_delay_s=0.01) as source:
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            time.sleep(0.001)
+        status = source.status()
+    numbers = frame_numbers(np.stack([frame.rgb for frame in frames])).tolist()
+    assert numbers == list(range(90))
+    assert [frame.gap for frame in frames] == [None] * 90, status
+    np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
+    assert (status.state, status.dropped, status.is_live) == (SourceState.ENDED, 0, False)
+
+
+def connect_once(address: str, seen: Seen) -> tuple[list[int], bool]:
+    """One connection, read to its end: the numbers of its frames, and whether it is asked for again."""
+    with closing(network.open_stream(parse_source(address), first=True, seen=seen)) as connection:
+        pictures: list[Picture] = []
+        with suppress(StreamLost):
+            pictures.extend(connection.pictures())
+        numbers = frame_numbers(np.stack([picture.rgb for picture in pictures])).tolist() if pictures else []
+        return numbers, connection.is_live
+
+
+@pytest.mark.parametrize("how", ["chunked", "unsaid"])
+def test_a_recording_of_unsaid_length_that_breaks_off_goes_on_where_it_was(tmp_path: Path, how: str) -> None:
+    size = write_numbered(tmp_path / "v.ts", 90).stat().st_size
+    seen = Seen()
+    with FileServer(tmp_path, limit=size * 2 // 3) as server:
+        address = f"{server.url}/{how}/v.ts"
+        first, asked_again = connect_once(address, seen)
+        assert asked_again
+        server.limit = size // 3  # the same again, but less: no recording's end
+        assert connect_once(address, seen) == ([], True)
+        server.limit = None
+        rest, asked_again = connect_once(address, seen)
+        assert asked_again
+        numbers = first + rest
+        assert sorted(set(numbers)) == numbers  # nothing twice
+        assert len(set(range(90)) - set(numbers)) <= 1  # but the one that was cut, which the gap is for
+        assert connect_once(address, seen) == ([], False)
+
+
+def test_what_begins_otherwise_is_a_camera_and_delivered_whole(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "v.ts", 60)
+    write_numbered(tmp_path / "w.ts", 30, params=INTRA_REFRESH)
+    seen = Seen()
+    with FileServer(tmp_path) as server:
+        assert connect_once(f"{server.url}/unsaid/v.ts", seen) == (list(range(60)), True)
+        assert connect_once(f"{server.url}/unsaid/w.ts", seen) == (list(range(30)), True)
 
 
 def test_a_whole_playlist_has_an_end(tmp_path: Path) -> None:
@@ -205,3 +264,25 @@ def test_which_hosts_are_nearby(monkeypatch: pytest.MonkeyPatch, host: str, loca
     assert proxy_of(uri) == (None if local else "http_proxy")
     monkeypatch.setenv("no_proxy", host)
     assert proxy_of(uri) is None
+
+
+@pytest.mark.parametrize(("later_s", "ends"), [(1.0, False), (10.0, True)])
+def test_pieces_that_a_server_sends_again_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later_s: float, ends: bool
+) -> None:
+    """Between two connections there are more pieces, or all of them and the end."""
+    monkeypatch.setattr(network, "paced", lambda pictures: pictures)
+    write_pieces(tmp_path, 5)
+    seen = Seen()
+    with FileServer(tmp_path) as server:
+        uri = parse_source(f"{server.url}/live.m3u8")
+        server.began_s = time.monotonic()
+        with closing(network.open_stream(uri, first=True, seen=seen)) as before:
+            first = list(islice(before.pictures(), 75))
+        server.began_s = time.monotonic() - later_s
+        with closing(network.open_stream(uri, first=False, seen=seen)) as after:
+            rest = list(islice(after.pictures(), None if ends else 45))
+            assert after.is_live is not ends
+    assert frame_numbers(np.stack([picture.rgb for picture in first + rest])).tolist() == list(
+        range(150 if ends else 120)
+    )

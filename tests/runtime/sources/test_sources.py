@@ -277,6 +277,29 @@ def test_a_jumping_clock_is_a_gap_and_time_goes_on(jump_s: float) -> None:
     assert after - before == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("moves", [0.0, 1.0])
+def test_a_clock_that_stands_still_is_none(moves: float) -> None:
+    """It never moves, or by a second each second."""
+    timeline = LiveTimeline()
+    placed = [timeline.place(picture(100 + k / 25, 7 + moves * (k // 25))) for k in range(250)]
+    times = np.array([time_s for time_s, _ in placed])
+    assert (np.diff(times) > 0).all()
+    np.testing.assert_allclose(times[10:], 100 + np.arange(10, 250) / 25, atol=1e-9)
+    assert [k for k, (_, gap) in enumerate(placed) if gap] == [5]
+    assert "stands still" in str(placed[5][1])
+    timeline.restart()
+    assert timeline.place(picture(200.0, 3.0)) == (200.0, None)
+    time_s, gap = timeline.place(picture(200.5, 3.04))
+    assert (round(time_s, 2), gap) == (200.04, None)
+
+
+def test_two_pictures_of_one_time_are_no_standstill() -> None:
+    """Coarse times: two pictures share each."""
+    timeline = LiveTimeline()
+    gaps = [timeline.place(picture(100 + k / 50, (k // 2) / 25))[1] for k in range(200)]
+    assert gaps == [None] * 200
+
+
 def test_file_times_that_run_backwards_go_on_with_a_gap() -> None:
     timeline = FileTimeline()
     placed = [timeline.place(picture(0.0, media_s)) for media_s in (0.0, 0.5, 0.0, 0.5)]

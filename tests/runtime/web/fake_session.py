@@ -65,6 +65,7 @@ class FakeSession:
                     "name": "autumn-cup",
                     "started": _STARTED.isoformat(),
                     "mode": "auto",
+                    "edition": "2025",
                     "bundle": "bundle",
                     "bundle_sha256": "0" * 64,
                     "backend": "onnxruntime",

@@ -50,7 +50,7 @@ function startRow(entry, score, status, isCurrent) {
   return el("li", { class: isCurrent ? "current" : entry.state, "aria-current": isCurrent ? "true" : null, "data-order": entry.order },
     el("span", { class: "order" }, entry.order),
     el("span", { class: "who", title: entry.club }, el("b", {}, entry.athlete),
-      el("small", {}, [number, entry.difficulty?.toFixed(1)].filter(Boolean).join(" · "))),
+      el("small", {}, [number, entry.height_m && `${entry.height_m}\u00a0m`, entry.difficulty?.toFixed(1)].filter(Boolean).join(" · "))),
     el("span", { class: "result" }, isCurrent ? "next" : result),
     el("span", { class: "row-tools" },
       isCurrent ? null : el("button", {

@@ -1,0 +1,42 @@
+"""GStreamer for tests, where the system has it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mcore.common.errors import MissingDependencyError
+from mcore_runtime.sources.gstreamer_library import load_gstreamer
+
+
+@pytest.fixture(scope="package", autouse=True)
+def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lend a virtual environment the system's GStreamer bindings, and nothing else of the system's packages."""
+    system = Path("/usr/lib/python3/dist-packages/gi")
+    fits = any((system / f"_gi{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("gi") is None and fits:
+            folder = tmp_path_factory.mktemp("system")
+            (folder / "gi").symlink_to(system)
+            patch.syspath_prepend(str(folder))
+        yield
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def gstreamer() -> None:
+    try:
+        load_gstreamer()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
