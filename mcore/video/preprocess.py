@@ -1,4 +1,4 @@
-"""From an RGB frame to network input: resize, crop, normalise (docs/reference/network.md, section 1)."""
+"""From a frame to network input: resize, crop, normalise (docs/reference/network.md, section 1)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import native
+from mcore.video.yuv import Picture
 
 _COLOUR_VALUES = 256
 
 
-def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def resize_frame(picture: Picture, config: ClipConfig, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Resize one frame as the published code does: Pillow's BILINEAR, which is antialiased.
 
     Args:
-        rgb: (H, W, 3) uint8; the aspect ratio is not kept.
+        picture: (H, W, 3) uint8, or planes; the aspect ratio is not kept.
         config: gives the size.
         out: (resize_height, resize_width, 3) uint8 to write to; None: a new array.
 
@@ -25,7 +26,7 @@ def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig, out: NDArray[np.uin
     """
     if out is None:
         out = np.empty((config.resize_height, config.resize_width, 3), np.uint8)
-    native.resize(rgb, out)
+    native.resize(picture, out)
     return out
 
 

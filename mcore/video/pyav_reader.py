@@ -22,7 +22,7 @@ from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
-from mcore.video.picture import MAX_PIXELS, to_rgb
+from mcore.video.picture import MAX_PIXELS, as_shown
 
 _MAX_NAMED = 4
 _SEEK_BY_INDEX = ("mov", "matroska")
@@ -99,9 +99,9 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict
                         f"{path} is damaged: frame {index} at {timeline.pts_seconds[index]:.2f} s is incomplete. Copy "
                         "or download the file again"
                     )
-                rgb = to_rgb(frame)
-                height, width = rgb.shape[:2]
-                pictures[index] = keep(rgb)
+                picture = as_shown(frame)
+                height, width = picture.shape[:2]
+                pictures[index] = keep(picture)
             if index == last_wanted and last_wanted < count - 1:
                 break  # the frames after a window need not be decoded
     if len(pictures) < len(wanted):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
-from mcore.video import decord_reader, image_folder, pyav_reader
+from mcore.video import image_folder, native, pyav_reader
 from mcore.video.clip import Choose, Keep, PickedFrames, Reader, SampledClip
 from mcore.video.preprocess import crop, normalise, resize_frame
 from mcore.video.sampling import clip_window, sample_indices_by_time, shown_seconds
@@ -50,7 +50,7 @@ def sample_clip(
         indices: NDArray[np.int64] = window.start + sample_indices_by_time(pts_seconds[window], config.num_frames)
         return indices
 
-    picked = _pick(path, reader, choose, lambda rgb: resize_frame(rgb, config), end_s)
+    picked = _pick(path, reader, choose, lambda picture: resize_frame(picture, config), end_s)
     window = _window(path, picked.pts_seconds, start_s, end_s)
     pts_seconds = picked.pts_seconds[window] - picked.pts_seconds[window.start]
     indices = picked.indices - window.start
@@ -139,7 +139,7 @@ def read_source_frames(
         chosen: NDArray[np.int64] = np.unique(wanted) + first
         return chosen
 
-    picked = _pick(path, "auto", choose, lambda rgb: _reduce(rgb, max_height), end_s)
+    picked = _pick(path, "auto", choose, lambda picture: _reduce(native.to_rgb(picture), max_height), end_s)
     return [picked.pictures[index + first] for index in wanted.tolist()]
 
 
@@ -155,8 +155,6 @@ def _pick(path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float |
         if not path.is_dir():
             raise ClipError(f"{path} is a file; reader=images needs a folder of images (files: reader=pyav)")
         return image_folder.pick_images(path, choose, keep, IMAGE_FOLDER_FPS)
-    if reader == "decord":
-        return decord_reader.pick_frames(path, choose, keep, needed_until_s=end_s)
     return pyav_reader.pick_frames(path, choose, keep, needed_until_s=end_s)
 
 

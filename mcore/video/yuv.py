@@ -57,6 +57,15 @@ class Planes:
     """As ``u``."""
     conversion: Conversion
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, 3): that of the picture in RGB."""
+        return (*self.y.shape, 3)
+
+
+Picture = NDArray[np.uint8] | Planes
+"""A picture as it is shown: RGB, (H, W, 3), or what becomes RGB when it is needed."""
+
 
 def conversion(red: float, blue: float, *, depth: int = 8, full_range: bool = False, shift: int = 0) -> Conversion:
     """Compute the numbers of a conversion.
@@ -97,10 +106,11 @@ def _level(plane: Samples, c: Conversion, zero: int, factor: int, offset: int) -
     """Bring samples to 8 bits, full range."""
     samples = np.minimum(np.arange(np.iinfo(plane.dtype).max + 1) >> c.shift, c.top)
     table = np.clip((((samples - zero) * factor + _HALF) >> FRACTION) + offset, 0, 255).astype(np.uint8)
-    return table[plane]
+    levelled: NDArray[np.uint8] = table[plane]
+    return levelled
 
 
-def _spread(plane: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint16]:
+def _spread(plane: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Bring chroma to the size of luma, as libjpeg does ("fancy upsampling").
 
     A sample lies in the middle of its two or four pixels, so a pixel takes three quarters of the nearest one and a
@@ -116,8 +126,7 @@ def _spread(plane: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
         bias = np.where(rows % 2 == 0, 7, 8)[:, None]
     else:
         bias = np.where(columns % 2 == 0, *((8, 7) if halved_y else (7, 8)))[None]
-    spread: NDArray[np.uint16] = (3 * sums[:, near] + sums[:, far] + bias.astype(np.uint16)) >> 4
-    return spread
+    return ((3 * sums[:, near] + sums[:, far] + bias.astype(np.uint16)) >> 4).astype(np.uint8)
 
 
 def _neighbours(places: NDArray[np.int64], count: int, halved: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

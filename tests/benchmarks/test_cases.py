@@ -134,9 +134,10 @@ def test_native_code_is_exact_and_the_others_say_how_far_off_they_are(tmp_path: 
 
 def test_frames_are_planes_and_back() -> None:
     (frame,) = draw_frames(64, 32, 1)
-    luma, chroma = split_nv12(as_nv12(frame))
-    assert (frame.shape, luma.shape, chroma.shape) == ((32, 64, 3), (32, 64), (16, 32, 2))
+    luma, u, v = split_nv12(as_nv12(frame))
+    assert (frame.shape, luma.shape, u.shape, v.shape) == ((32, 64, 3), (32, 64), (16, 32), (16, 32))
     assert np.array_equal(luma, frame[..., 0])
+    assert np.array_equal(np.dstack([u, v]), frame[:16, :32, 1:])
 
 
 @pytest.mark.parametrize(
