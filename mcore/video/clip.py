@@ -29,7 +29,7 @@ class SampledClip:
     """
 
     frames: NDArray[np.uint8]
-    """(T, resize_height, resize_width, 3) RGB."""
+    """(T, resize_height, resize_width, 3) RGB, or (T, c, c, 3) where only the centre was asked for."""
     pts_seconds: NDArray[np.float64]
     """(T,) presentation times of the sampled frames, relative to the clip's first frame."""
     indices: NDArray[np.int64]

@@ -45,15 +45,14 @@ class _Plans(threading.local):
     """Plans of this thread: each has scratch memory of its own."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, int, int, int], Plan] = {}
+        self.known: dict[tuple[int, ...], Plan] = {}
 
-    def find(self, module: ModuleType, width: int, height: int, out_width: int, out_height: int) -> Plan:
-        key = (width, height, out_width, out_height)
+    def find(self, module: ModuleType, key: tuple[int, ...]) -> Plan:
         plan = self.known.pop(key, None)
         if plan is None:
             if len(self.known) == _MAX_PLANS:
                 del self.known[next(iter(self.known))]  # the one that was not used for longest
-            plan = module.Plan(width, height, out_width, out_height, 0, 0, out_width, out_height)
+            plan = module.Plan(*key)
         self.known[key] = plan
         return plan
 
@@ -107,7 +106,7 @@ def to_rgb(picture: Picture) -> NDArray[np.uint8]:
     return out
 
 
-def resize(picture: Picture, out: NDArray[np.uint8]) -> None:
+def resize(picture: Picture, out: NDArray[np.uint8], size: tuple[int, int] | None = None) -> None:
     """Resize with Pillow's antialiased BILINEAR, horizontally first, to the size of ``out``.
 
     Pillow up to 12 works horizontally first; Pillow 13 does not where a frame shrinks much more in height than in
@@ -116,18 +115,28 @@ def resize(picture: Picture, out: NDArray[np.uint8]) -> None:
     Args:
         picture: (H, W, 3) uint8, any strides, or planes: then no whole RGB picture is ever made.
         out: (h, w, 3) uint8, any strides; written.
+        size: rows and columns of the resized picture of which ``out`` gets the centre, and which then is computed no
+            further than that; None: those of ``out``.
+
+    Raises:
+        ValueError: ``out`` is larger than ``size``.
     """
     height, width = picture.shape[:2]
-    out_height, out_width = out.shape[:2]
+    rows, columns = out.shape[:2]
+    out_height, out_width = size or (rows, columns)
+    top, left = (out_height - rows) // 2, (out_width - columns) // 2
     if _module is not None:
-        plan = _plans.find(_module, width, height, out_width, out_height)
+        plan = _plans.find(_module, (width, height, out_width, out_height, left, top, columns, rows))
         if isinstance(picture, Planes):
             plan.resize_yuv(picture.y, picture.u, picture.v, picture.conversion, out)
         else:
             plan.resize(picture, out)
         return
     narrowed = Image.fromarray(to_rgb(picture)).resize((out_width, height), Image.Resampling.BILINEAR)
-    out[:] = np.asarray(narrowed.resize((out_width, out_height), Image.Resampling.BILINEAR))
+    resized = np.asarray(narrowed.resize((out_width, out_height), Image.Resampling.BILINEAR))
+    if rows > out_height or columns > out_width:
+        raise ValueError(f"{out.shape} is larger than the resized picture, {size}")
+    out[:] = resized[top : top + rows, left : left + columns]
 
 
 def look_up(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.video.plane import VideoPlane
 
 from mcore.video.yuv import Planes, Samples, conversion
 
 _FULL_RANGE = 2
+_BYTES, _WORDS = np.dtype(np.uint8), np.dtype("<u2")
 _BT601 = (0.299, 0.114)
 _SHARES = {1: (0.2126, 0.0722), 2: _BT601, 4: (0.3, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087)} | dict.fromkeys(
     (9, 10), (0.2627, 0.0593)
@@ -69,24 +71,25 @@ PIXEL_FORMATS = tuple(_LAYOUTS)
 def planes_of(frame: av.VideoFrame) -> Planes | None:
     """Find a frame's planes; None: a pixel format or a matrix that the conversion does not take."""
     layout, shares = _LAYOUTS.get(frame.format.name), _SHARES.get(frame.colorspace)
-    if layout is None or shares is None or any(plane.line_size <= 0 for plane in frame.planes):
+    if layout is None or shares is None:
+        return None
+    planes, (height, width) = frame.planes, (frame.height, frame.width)
+    if any(plane.line_size <= 0 for plane in planes):  # rows from the bottom up
         return None
     full_range = layout.is_full or frame.color_range == _FULL_RANGE
     numbers = conversion(*shares, depth=layout.depth, full_range=full_range, shift=layout.shift)
-    half = (-(-frame.height // (1 + layout.halved[0])), -(-frame.width // (1 + layout.halved[1])))
-    sizes = ((frame.height, frame.width), half, half)
+    half = (-(-height // (1 + layout.halved[0])), -(-width // (1 + layout.halved[1])))
     y, *chroma = [
-        _samples(frame.planes[plane], layout.depth, first, step, *size)
-        for (plane, first, step), size in zip(layout.places, sizes, strict=False)
+        _samples(planes[plane], layout.depth, first, step, size)
+        for (plane, first, step), size in zip(layout.places, ((height, width), half, half), strict=False)
     ]
     u, v = chroma or (None, None)
     return Planes(y, u, v, numbers)
 
 
-def _samples(plane: av.video.plane.VideoPlane, depth: int, first: int, step: int, rows: int, columns: int) -> Samples:
-    """View of one component's samples in a plane, (rows, columns)."""
-    dtype = np.dtype(np.uint8 if depth == 8 else "<u2")
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:rows]
-    used = (first + step * (columns - 1) + 1) * dtype.itemsize
-    view: Samples = lines[:, :used].view(dtype)[:, first::step]
+def _samples(plane: VideoPlane, depth: int, first: int, step: int, size: tuple[int, int]) -> Samples:
+    """View of one component's samples in a plane."""
+    dtype = _BYTES if depth == 8 else _WORDS
+    strides = (plane.line_size, step * dtype.itemsize)
+    view: Samples = np.ndarray(size, dtype, memoryview(plane), first * dtype.itemsize, strides)
     return view

@@ -28,6 +28,7 @@ def sample_clip(
     reader: Reader = "auto",
     start_s: float | None = None,
     end_s: float | None = None,
+    central: bool = False,
 ) -> SampledClip:
     """Sample a clip's frames and resize them.
 
@@ -38,6 +39,7 @@ def sample_clip(
         start_s: the clip begins with the first frame shown at or after this time, in seconds after the source's
             first frame; at the first frame by default.
         end_s: the clip ends before the first frame shown at or after this time; with the last frame by default.
+        central: compute only the square of each frame that ``crop`` cuts from the centre.
 
     Raises:
         ClipError: missing, empty, truncated, damaged, not a video, or fewer than two frames in the window.
@@ -50,7 +52,7 @@ def sample_clip(
         indices: NDArray[np.int64] = window.start + sample_indices_by_time(pts_seconds[window], config.num_frames)
         return indices
 
-    picked = _pick(path, reader, choose, lambda picture: resize_frame(picture, config), end_s)
+    picked = _pick(path, reader, choose, lambda picture: resize_frame(picture, config, central=central), end_s)
     window = _window(path, picked.pts_seconds, start_s, end_s)
     pts_seconds = picked.pts_seconds[window] - picked.pts_seconds[window.start]
     indices = picked.indices - window.start
@@ -95,7 +97,7 @@ def read_clip(
     Example:
         >>> clip = read_clip("dive.mp4")  # doctest: +SKIP
     """
-    sampled = sample_clip(source, config, reader=reader, start_s=start_s, end_s=end_s)
+    sampled = sample_clip(source, config, reader=reader, start_s=start_s, end_s=end_s, central=True)
     return normalise(crop(sampled.frames, config), config)
 
 

@@ -7,6 +7,7 @@ which computes the same bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ Picture = NDArray[np.uint8] | Planes
 """A picture as it is shown: RGB, (H, W, 3), or what becomes RGB when it is needed."""
 
 
+@lru_cache(64)
 def conversion(red: float, blue: float, *, depth: int = 8, full_range: bool = False, shift: int = 0) -> Conversion:
     """Compute the numbers of a conversion.
 

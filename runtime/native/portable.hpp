@@ -51,6 +51,17 @@ inline void vertical_loop(const uint8_t* rows, size_t stride, const int32_t* wei
     }
 }
 
+// For `count` pixels from x on; addresses past a plane are only hints.
+template <bool kHalved> inline void fetch_rows_ahead(const ChromaSums& s, int x, int count) {
+    constexpr int kLine = 64;
+    for (int n = 0; n < 3; ++n) {
+        const int half = kHalved && n > 0 ? 2 : 1;
+        const ptrdiff_t length = count / half * s.ahead[n].step;
+        const uintptr_t from = reinterpret_cast<uintptr_t>(s.ahead[n].data) + x / half * s.ahead[n].step;
+        for (ptrdiff_t at = 0; at < length; at += kLine) __builtin_prefetch(reinterpret_cast<const void*>(from + at));
+    }
+}
+
 inline void level_bytes_loop(const uint8_t* from, const Levels& levels, int count, uint8_t* to) {
     for (int i = 0; i < count; ++i) to[i] = levels.table[from[i]];
 }

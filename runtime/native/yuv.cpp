@@ -62,55 +62,62 @@ void YuvRows::start(const Yuv& frame) {
     for (auto& rows : kept_row_) std::fill(rows, rows + kKept, -1);
 }
 
-const uint8_t* YuvRows::levelled(const Plane& plane, const Levels& levels, int row, int width, const Kernels& kernels,
+const uint8_t* YuvRows::levelled(const Plane& plane, const Levels& levels, int row, Span span, const Kernels& kernels,
                                  uint8_t* to) {
-    const uint8_t* from = plane.data + row * plane.row;
+    const int count = span.end - span.begin;
+    const uint8_t* from = plane.data + row * plane.row + span.begin * plane.step;
+    if (plane.step == 1 && !levels.changes()) return from - span.begin;
     if (plane.step != frame_.bytes) {
         if (frame_.bytes == 1)
-            gather_bytes(from, plane.step, width, gathered_.data());
+            gather_bytes(from, plane.step, count, gathered_.data());
         else
-            gather<uint16_t>(from, plane.step, width, gathered_.data());
+            gather<uint16_t>(from, plane.step, count, gathered_.data());
         from = gathered_.data();
     }
-    if (frame_.bytes == 2) {
-        kernels.level_words(from, levels, width, to);
-    } else if (levels.changes()) {
-        kernels.level_bytes(from, levels, width, to);
-    } else {
-        if (plane.step == 1) return from;
-        std::memcpy(to, from, width);
-    }
+    if (frame_.bytes == 2)
+        kernels.level_words(from, levels, count, to + span.begin);
+    else if (levels.changes())
+        kernels.level_bytes(from, levels, count, to + span.begin);
+    else
+        std::memcpy(to + span.begin, from, count);
     return to;
 }
 
-const uint8_t* YuvRows::chroma_row(int plane, int row, const Kernels& kernels) {
+const uint8_t* YuvRows::chroma_row(int plane, int row, Span span, const Kernels& kernels) {
     const int slot = row % kKept;
     if (kept_row_[plane][slot] != row) {
         kept_row_[plane][slot] = row;
         uint8_t* to = chroma_.data() + static_cast<size_t>(plane * kKept + slot) * width_;
-        kept_[plane][slot] = levelled(plane == 0 ? frame_.u : frame_.v, chroma_levels_, row, frame_.chroma_width, kernels, to);
+        kept_[plane][slot] = levelled(plane == 0 ? frame_.u : frame_.v, chroma_levels_, row, span, kernels, to);
     }
     return kept_[plane][slot];
 }
 
 void YuvRows::write(int y, int begin, int end, const Kernels& kernels, uint8_t* rgb) {
     begin &= ~1;
-    const uint8_t* luma = levelled(frame_.y, luma_levels_, y, width_, kernels, luma_.data());
+    const uint8_t* luma = levelled(frame_.y, luma_levels_, y, {begin, end}, kernels, luma_.data());
     if (frame_.u.data == nullptr) {
         for (int x = begin; x < end; ++x) std::memset(rgb + 3 * static_cast<ptrdiff_t>(x), luma[x], 3);
         return;
     }
     const int near = frame_.halved_y ? y / 2 : y, far = beside(y, near, frame_.chroma_height, frame_.halved_y);
-    const int count = frame_.chroma_width;
+    const int count = frame_.chroma_width, half = frame_.halved_x ? 2 : 1;
+    const Span span{std::max(begin / half - 1, 0), std::min((end - 1) / half + 2, count)};
     int16_t* sums[2] = {sums_.data() + kPad, sums_.data() + width_ + 3 * kPad};
     for (int plane = 0; plane < 2; ++plane) {
-        const uint8_t* a = chroma_row(plane, near, kernels);
-        kernels.sum_rows(a, chroma_row(plane, far, kernels), count, sums[plane]);
-        sums[plane][-1] = sums[plane][0];
-        sums[plane][count] = sums[plane][count - 1];
+        const uint8_t* a = chroma_row(plane, near, span, kernels);
+        const uint8_t* b = chroma_row(plane, far, span, kernels);
+        kernels.sum_rows(a + span.begin, b + span.begin, span.end - span.begin, sums[plane] + span.begin);
+        if (span.begin == 0) sums[plane][-1] = sums[plane][0];
+        if (span.end == count) sums[plane][count] = sums[plane][count - 1];
     }
-    const Biases bias = biases(frame_.halved_x, frame_.halved_y, y);
-    const ChromaSums chroma{sums[0], sums[1], frame_.halved_x, bias};
+    ChromaSums chroma{sums[0], sums[1], frame_.halved_x, biases(frame_.halved_x, frame_.halved_y, y), {}};
+    const Plane* planes[3] = {&frame_.y, &frame_.u, &frame_.v};
+    for (int n = 0; n < 3; ++n) {
+        chroma.ahead[n] = *planes[n];
+        const ptrdiff_t next = n == 0 ? y + 1 : frame_.halved_y ? near + 2 : near + 1;
+        chroma.ahead[n].data += next * planes[n]->row;
+    }
     kernels.yuv_row(luma, chroma, frame_.colours, begin, end, rgb);
 }
 

@@ -119,13 +119,17 @@ public:
     explicit YuvRows(int width);
     void start(const Yuv& frame);
     // Writes pixels begin..end of row y, 3 bytes each, at their places in a row that begins at `rgb`; an odd `begin`
-    // is moved left by one.
+    // is moved left by one. All rows of a frame take the same columns.
     void write(int y, int begin, int end, const Kernels& kernels, uint8_t* rgb);
 
 private:
     static constexpr int kKept = 4;  // rows of chroma: those beside a row of pixels, and the next
-    const uint8_t* levelled(const Plane& plane, const Levels& levels, int row, int width, const Kernels& kernels, uint8_t* to);
-    const uint8_t* chroma_row(int plane, int row, const Kernels& kernels);
+    struct Span {
+        int begin, end;  // samples of a row that are wanted
+    };
+    // Each returns the address of the row's first sample, wanted or not.
+    const uint8_t* levelled(const Plane& plane, const Levels& levels, int row, Span span, const Kernels& kernels, uint8_t* to);
+    const uint8_t* chroma_row(int plane, int row, Span span, const Kernels& kernels);
 
     int width_;
     Yuv frame_{};

@@ -100,6 +100,7 @@ int vectors_of_row(const uint8_t* luma, const ChromaSums& s, const Colours& c, i
     return by_vectors(begin, end, [&](int x) {
         const Spread u = spread<kHalved>(s.u, x, s.bias), v = spread<kHalved>(s.v, x, s.bias);
         const __m256i bytes = load(luma + x);
+        fetch_rows_ahead<kHalved>(s, x, kAtOnce);
         const Wide first = to_colours(_mm256_unpacklo_epi8(bytes, zero), u.first, v.first, factors);
         const Wide second = to_colours(_mm256_unpackhi_epi8(bytes, zero), u.second, v.second, factors);
         const __m256i channels[3] = {_mm256_packus_epi16(first.r, second.r), _mm256_packus_epi16(first.g, second.g),

@@ -85,6 +85,7 @@ int vectors_of_row(const uint8_t* luma, const ChromaSums& s, const Colours& c, i
     for (int x = begin; x <= last; x = x < last && x + kAtOnce > last ? last : x + kAtOnce) {
         const Spread u = spread<kHalved>(s.u, x, s.bias), v = spread<kHalved>(s.v, x, s.bias);
         const __m512i bytes = load(luma + x);
+        fetch_rows_ahead<kHalved>(s, x, kAtOnce);
         const Wide first = to_colours(_mm512_unpacklo_epi8(bytes, zero), u.first, v.first, factors);
         const Wide second = to_colours(_mm512_unpackhi_epi8(bytes, zero), u.second, v.second, factors);
         const __m512i r = _mm512_packus_epi16(first.r, second.r), g = _mm512_packus_epi16(first.g, second.g);

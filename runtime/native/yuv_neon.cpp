@@ -67,6 +67,7 @@ int vectors_of_row(const uint8_t* luma, const ChromaSums& s, const Colours& c, i
     return by_vectors(begin, end, [&](int x) {
         const Spread u = spread<kHalved>(s.u, x, s.bias), v = spread<kHalved>(s.v, x, s.bias);
         const uint8x16_t bytes = vld1q_u8(luma + x);
+        fetch_rows_ahead<kHalved>(s, x, kAtOnce);
         const Bytes first = to_colours(vget_low_u8(bytes), u.first, v.first, factors);
         const Bytes second = to_colours(vget_high_u8(bytes), u.second, v.second, factors);
         const uint8x16x3_t pixels = {{vcombine_u8(first.r, second.r), vcombine_u8(first.g, second.g), vcombine_u8(first.b, second.b)}};

@@ -77,7 +77,7 @@ def rendered_clips(config: ClipConfig, video: Path) -> list[ParityClip]:
     (dive_number, seed), *others = PARITY_DIVES
     dive = render_dive(dive_number, seed, width=_VIDEO_SIZE[0], height=_VIDEO_SIZE[1])
     write_video(video, dive.frames, dive.plan.fps)
-    clips = [ParityClip(crop(sample_clip(video, config).frames, config), dive.plan.score)]
+    clips = [ParityClip(sample_clip(video, config, central=True).frames, dive.plan.score)]
     for dive_number, seed in others:
         dive = render_dive(dive_number, seed)
         indices = sample_indices(len(dive.frames), config.num_frames)
