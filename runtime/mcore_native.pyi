@@ -1,11 +1,13 @@
 """Frames to network input, in native code; built from runtime/native. Wrong arguments raise ValueError or TypeError."""
 
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = Literal["bt601", "bt709"]
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Conversion = tuple[int, int, int, int, int, int, int, int, int, int]
+"""The numbers of ``mcore.video.yuv.Conversion``."""
 
 HAS_CUDA: bool
 """Whether ``CudaPlan`` was built; it needs a GPU and its driver only when one is made."""
@@ -26,6 +28,17 @@ def normalise(frames: NDArray[np.uint8], table: NDArray[np.uint16], out: NDArray
     """Frames (T, h, w, 3), any strides, through a table (3, 256) to ``out`` (3, T, h, w), contiguous.
 
     float16 values travel as their bits, in uint16.
+    """
+
+def convert(y: Samples, u: Samples | None, v: Samples | None, conversion: Conversion, out: NDArray[np.uint8]) -> None:
+    """Planes to RGB, to ``out`` (H, W, 3), contiguous, as ``mcore.video.yuv.to_rgb`` defines it.
+
+    Args:
+        y: luma (H, W), any strides.
+        u: (h, w) of luma's type, any strides; each side is luma's or half of it, rounded up. None: a grey frame.
+        v: as ``u``.
+        conversion: its numbers.
+        out: written.
     """
 
 class Plan:
@@ -53,22 +66,9 @@ class Plan:
         """Frame (height, width, 3 or 4), any strides, to ``out`` (crop_height, crop_width, 3), any strides, RGB."""
 
     def resize_yuv(
-        self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
-        out: NDArray[np.uint8],
-        matrix: Matrix = "bt601",
-        full_range: bool = False,
+        self, y: Samples, u: Samples | None, v: Samples | None, conversion: Conversion, out: NDArray[np.uint8]
     ) -> None:
-        """YUV 4:2:0 converted to RGB, with the chroma of each 2 x 2 pixels repeated, then as ``resize``.
-
-        Args:
-            luma: (height, width), contiguous within a row.
-            chroma: (2, h, w) planes (I420) or (h, w, 2) interleaved (NV12), h and w half of luma's, rounded up.
-            out: (crop_height, crop_width, 3), any strides, RGB.
-            matrix: how the colours were mixed.
-            full_range: luma from 0 to 255 instead of 16 to 235.
-        """
+        """As ``convert``, then as ``resize``; the whole RGB picture is never made."""
 
     @overload
     def write(
@@ -83,22 +83,22 @@ class Plan:
     @overload
     def write_yuv(
         self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
+        y: Samples,
+        u: Samples | None,
+        v: Samples | None,
+        conversion: Conversion,
         table: NDArray[np.float32],
         out: NDArray[np.float32],
-        matrix: Matrix = "bt601",
-        full_range: bool = False,
     ) -> None: ...
     @overload
     def write_yuv(
         self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
+        y: Samples,
+        u: Samples | None,
+        v: Samples | None,
+        conversion: Conversion,
         table: NDArray[np.uint16],
         out: NDArray[np.uint16],
-        matrix: Matrix = "bt601",
-        full_range: bool = False,
     ) -> None:
         """As ``resize_yuv``, then as ``write``."""
 
@@ -161,12 +161,11 @@ class CudaPlan:
         v: int,
         chroma_stride: int,
         chroma_step: int,
+        conversion: Conversion,
         table: int,
         out: int,
         out_strides: tuple[int, int, int],
-        matrix: Matrix = "bt601",
-        full_range: bool = False,
         half: bool = False,
         stream: int = 0,
     ) -> None:
-        """A YUV 4:2:0 frame; ``chroma_step`` is 1 for I420 and 2 for NV12, where ``v`` is ``u`` + 1."""
+        """A YUV 4:2:0 frame of 8 bits; ``chroma_step`` is 1 for I420 and 2 for NV12, where ``v`` is ``u`` + 1."""

@@ -48,7 +48,7 @@ if [ ! -e "$stamp" ] || [ -n "$(find pyproject.toml constraints.txt torch-cpu.tx
         # Best effort: where PyTorch's own index cannot be reached, the next line installs the default build.
         "$python" -m pip install -qq --no-deps --retries 0 --timeout 15 -r torch-cpu.txt >&2 2>/dev/null || true
     fi
-    "$python" -m pip install -qq -c constraints.txt -e '.[train,export,runtime,bench,decord,test,docs]' >&2
+    "$python" -m pip install -qq -c constraints.txt -e '.[train,export,runtime,bench,test,docs]' >&2
     # TensorRT's types without TensorRT, which they ask for and which a machine without a GPU has no use for.
     "$python" -m pip install -qq --no-deps tensorrt-stubs >&2 2>/dev/null || true
     touch "$stamp"

@@ -15,19 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import av
 import tyro
 
 from mcore.common.command_line import run_subcommand
 from mcore.common.errors import ExportError
+from mcore.video.native import VARIABLE
+from mcore.video.yuv import CONVERSION_VERSION
 from mcore_export import accuracy
 from mcore_export.engines.add import EngineOptions, add_engines
 from mcore_export.exemplars.bank import BankOptions, add_exemplars
-from mcore_export.parity.compare import describe_failures
+from mcore_export.parity.compare import READING, describe_failures
 from mcore_export.parity.verify import verify_bundle
 from mcore_export.show import show_bundle
 from mcore_export.triton import TritonOptions, plan_builder, write_triton_repository
 from mcore_runtime.backends import BackendName
-from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.folder import GOLDEN_VIDEO, Bundle
 from mcore_runtime.bundle.records import Precision
 
 BundleFolder = Annotated[Path, tyro.conf.Positional]
@@ -117,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _verify(arguments: VerifyArguments) -> int:
     bundle = Bundle.open(arguments.bundle)
     rows = verify_bundle(bundle, arguments.backend, arguments.precision, log=print)
+    read = [row for row in rows if row.measure in READING]
+    if failures := describe_failures(read):
+        raise ExportError(_other_reading(bundle, failures))
     if failures := describe_failures(rows):
         raise ExportError(
             f"on this machine the graphs of {bundle.path} do not compute what PyTorch computed: {failures}. "
@@ -125,6 +131,21 @@ def _verify(arguments: VerifyArguments) -> int:
     worst = max(row.figure for row in rows if row.measure == "score_max")
     print(f"{bundle.path}: computes here what PyTorch computed, but for at most {worst:.2g} points of a score")
     return 0
+
+
+def _other_reading(bundle: Bundle, failures: str) -> str:
+    """Say what of reading a video differs from the export, and what may be the cause."""
+    if bundle.manifest.conversion != CONVERSION_VERSION:
+        cause = (
+            f"the bundle was made with version {bundle.manifest.conversion} of the conversion to RGB, this is "
+            f"{CONVERSION_VERSION}: export it again"
+        )
+    elif "decoded" in failures:
+        cause = f"PyAV {av.__version__} decodes H.264 otherwise: install another build of it"
+    else:
+        cause = f"frames are converted or resized otherwise: build the package again, or try with {VARIABLE}=0"
+    path = bundle.path / GOLDEN_VIDEO
+    return f"on this machine {path} is not read as where the bundle was exported: {failures}; {cause}"
 
 
 def _show(arguments: ShowArguments) -> int:

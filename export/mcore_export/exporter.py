@@ -32,6 +32,7 @@ from mcore.data.trained_dives import recorded_dives
 from mcore.evaluation.scoring import COLLAPSED_POINTS
 from mcore.network.checkpoint import Checkpoint, build_model, read_checkpoint
 from mcore.network.model import MCoRe
+from mcore.video.yuv import CONVERSION_VERSION
 from mcore_export.backends import parity_backends
 from mcore_export.engines.add import EngineOptions, check_engines, write_engines
 from mcore_export.exemplars.bank import BankOptions, choose_exemplars, write_banks
@@ -51,7 +52,7 @@ from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_export.parity.verify import compare_aloud, compare_with_streaming, require_pass
 from mcore_export.quantise.int8 import Int8Graphs
 from mcore_export.quantise.variant import check_quantisation_dives, measure_speed, quantisation_clips, quantise_within
-from mcore_runtime.bundle.folder import TRAINED_FILE, Bundle, variant_folder, write_manifest
+from mcore_runtime.bundle.folder import GOLDEN_VIDEO, TRAINED_FILE, Bundle, variant_folder, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import (
     PARTS,
@@ -153,14 +154,15 @@ def export_checkpoint(
     trained = recorded_dives(checkpoint.extra, checkpoint_path)
     measuring = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
     model = build_model(checkpoint, checkpoint_path)
-    clips = rendered_clips(model.config.clip)
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
-        golden = expect(model, clips)
+        video = folder / GOLDEN_VIDEO
+        clips = rendered_clips(model.config.clip, video)
+        golden = expect(model, clips, video)
         _check_not_constant(golden, checkpoint_path)
         write_golden(folder, golden)
         write_text(folder / TRAINED_FILE, encode(trained))
-        expected = expect(model, [*clips, *more]) if more else golden
+        expected = expect(model, [*clips, *more], video) if more else golden
         variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
         banks = {} if bank is None else write_banks(sets, model.config, records, measuring, bank, folder, log)
@@ -169,6 +171,7 @@ def export_checkpoint(
             opset=options.opset,
             tools=_tools(),
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
+            conversion=CONVERSION_VERSION,
             variants={name: replace(variant, exemplars=banks.get(name)) for name, variant in variants.items()},
         )
         write_manifest(folder, manifest)

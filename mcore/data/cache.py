@@ -25,6 +25,7 @@ from mcore.common.files import replacing
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.video import sample_clip
+from mcore.video.yuv import CONVERSION_VERSION
 
 CACHE = ".clips"
 """Folder beside a list of dives in which training and evaluation look for decoded clips."""
@@ -202,6 +203,7 @@ def _cache_files(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> tup
     """Files of a dive's frames and source indices."""
     identity = {
         "version": CACHE_VERSION,
+        "conversion": CONVERSION_VERSION,
         "source": _identity(record.path),
         "limits": [record.start_s, record.end_s],
         "frames": _frames_shape(config),

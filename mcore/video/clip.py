@@ -9,14 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Reader = Literal["auto", "pyav", "decord", "images"]
+from mcore.video.yuv import Picture
+
+Reader = Literal["auto", "pyav", "images"]
 """Name of a reader; auto is ``images`` for folders and ``pyav`` for files."""
 
 Choose = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 """From the presentation times (N,) of all frames of a source, the frames wanted: indices, never decreasing."""
 
-Keep = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""From a wanted frame (H, W, 3), what is kept of it while the others pass by: its resized picture."""
+Keep = Callable[[Picture], NDArray[np.uint8]]
+"""From a wanted frame, what is kept of it while the others pass by: its resized picture."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class SampledClip:
     """
 
     frames: NDArray[np.uint8]
-    """(T, resize_height, resize_width, 3) RGB."""
+    """(T, resize_height, resize_width, 3) RGB, or (T, c, c, 3) where only the centre was asked for."""
     pts_seconds: NDArray[np.float64]
     """(T,) presentation times of the sampled frames, relative to the clip's first frame."""
     indices: NDArray[np.int64]
@@ -43,7 +45,7 @@ class SampledClip:
     source: str
     """File or folder."""
     reader: str
-    """The reader really used: pyav, decord or images."""
+    """The reader really used: pyav or images."""
     notes: tuple[str, ...] = ()
     """What a reader of the clip should know: that its frame rate is a guess, which of several tracks was read."""
 

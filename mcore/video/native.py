@@ -1,4 +1,4 @@
-"""Resizing and normalising of frames, in native code where it was built: the same numbers, many times faster.
+"""Converting, resizing and normalising of frames, in native code where it was built: the same numbers, much faster.
 
 The module ``mcore_native`` is built with the package where there is a C++ compiler. Without it, or with the environment
 variable ``MCORE_NATIVE=0``, Pillow and NumPy do the work and ``describe`` says so.
@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from mcore.video import yuv
+from mcore.video.yuv import Picture, Planes
 
 if TYPE_CHECKING:
     from mcore_native import Plan
@@ -45,15 +50,14 @@ class _Plans(threading.local):
     """Plans of this thread: each has scratch memory of its own."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, int, int, int], Plan] = {}
+        self.known: dict[tuple[int, ...], Plan] = {}
 
-    def find(self, module: ModuleType, width: int, height: int, out_width: int, out_height: int) -> Plan:
-        key = (width, height, out_width, out_height)
+    def find(self, module: ModuleType, key: tuple[int, ...]) -> Plan:
         plan = self.known.pop(key, None)
         if plan is None:
             if len(self.known) == _MAX_PLANS:
                 del self.known[next(iter(self.known))]  # the one that was not used for longest
-            plan = module.Plan(width, height, out_width, out_height, 0, 0, out_width, out_height)
+            plan = module.Plan(*key)
         self.known[key] = plan
         return plan
 
@@ -62,7 +66,7 @@ _plans = _Plans()
 
 
 def describe() -> str:
-    """Say in a few words what resizes frames in this process."""
+    """Say in a few words what converts and resizes frames in this process."""
     if _module is None:
         return f"Pillow and NumPy (native code is not used: {_reason})"
     return f"native code, {_module.instruction_set()}"
@@ -75,23 +79,76 @@ def warning() -> str | None:
     return f"native code was not built ({_reason}), and frames are resized some twenty times slower: {REMEDY}"
 
 
-def resize(rgb: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+def instruction_sets() -> tuple[str, ...]:
+    """Names of the native code's kernels that this processor can run; none without native code."""
+    return () if _module is None else tuple(_module.instruction_sets())
+
+
+@contextmanager
+def using(way: str) -> Iterator[None]:
+    """Compute with one of ``instruction_sets``, or with ``NumPy`` (and Pillow), for a comparison.
+
+    Holds for the whole process.
+    """
+    global _module
+    module = _module
+    if module is None or way == "NumPy":
+        _module = None
+        try:
+            yield
+        finally:
+            _module = module
+        return
+    before = module.instruction_set()
+    module.use_instruction_set(way)
+    try:
+        yield
+    finally:
+        module.use_instruction_set(before)
+
+
+def to_rgb(picture: Picture) -> NDArray[np.uint8]:
+    """Convert planes to RGB, (H, W, 3); RGB stays as it is."""
+    if not isinstance(picture, Planes):
+        return picture
+    if _module is None:
+        return yuv.to_rgb(picture)
+    out = np.empty(picture.shape, np.uint8)
+    _module.convert(picture.y, picture.u, picture.v, picture.conversion, out)
+    return out
+
+
+def resize(picture: Picture, out: NDArray[np.uint8], size: tuple[int, int] | None = None) -> None:
     """Resize with Pillow's antialiased BILINEAR, horizontally first, to the size of ``out``.
 
     Pillow up to 12 works horizontally first; Pillow 13 does not where a frame shrinks much more in height than in
     width, and then differs by one grey level in places.
 
     Args:
-        rgb: (H, W, 3) uint8, any strides.
+        picture: (H, W, 3) uint8, any strides, or planes: then no whole RGB picture is ever made.
         out: (h, w, 3) uint8, any strides; written.
+        size: rows and columns of the resized picture of which ``out`` gets the centre, and which then is computed no
+            further than that; None: those of ``out``.
+
+    Raises:
+        ValueError: ``out`` is larger than ``size``.
     """
-    height, width = rgb.shape[:2]
-    out_height, out_width = out.shape[:2]
+    height, width = picture.shape[:2]
+    rows, columns = out.shape[:2]
+    out_height, out_width = size or (rows, columns)
+    top, left = (out_height - rows) // 2, (out_width - columns) // 2
     if _module is not None:
-        _plans.find(_module, width, height, out_width, out_height).resize(rgb, out)
+        plan = _plans.find(_module, (width, height, out_width, out_height, left, top, columns, rows))
+        if isinstance(picture, Planes):
+            plan.resize_yuv(picture.y, picture.u, picture.v, picture.conversion, out)
+        else:
+            plan.resize(picture, out)
         return
-    narrowed = Image.fromarray(rgb).resize((out_width, height), Image.Resampling.BILINEAR)
-    out[:] = np.asarray(narrowed.resize((out_width, out_height), Image.Resampling.BILINEAR))
+    narrowed = Image.fromarray(to_rgb(picture)).resize((out_width, height), Image.Resampling.BILINEAR)
+    resized = np.asarray(narrowed.resize((out_width, out_height), Image.Resampling.BILINEAR))
+    if rows > out_height or columns > out_width:
+        raise ValueError(f"{out.shape} is larger than the resized picture, {size}")
+    out[:] = resized[top : top + rows, left : left + columns]
 
 
 def look_up(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:

@@ -10,8 +10,16 @@ from av.sidedata.sidedata import SideData
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from mcore.video import native
+from mcore.video.planes import planes_of
+from mcore.video.yuv import Picture
+
 MAX_PIXELS = 1 << 26
 """Of one picture: twice 8K video. A small file may hold much larger ones, and a decoder keeps several."""
+
+
+_ACCURATE = 0x40000 | 0x80000 | 0x2000 | 2
+"""SWS_ACCURATE_RND, _BITEXACT, _FULL_CHR_H_INT and _BILINEAR: swscale then computes the same on every processor."""
 
 
 class _Converter(threading.local):
@@ -27,22 +35,29 @@ class _Converter(threading.local):
 _converter = _Converter()
 
 
-def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Convert a frame of any pixel format to RGB and turn it upright.
+def as_shown(frame: av.VideoFrame) -> Picture:
+    """Turn a frame of any pixel format upright; converted to RGB only where it has to be.
 
     Matrix and range follow the frame's own tags; untagged frames count as BT.601, limited range, which is FFmpeg's
     convention at every size. HDR transfer curves are not tone-mapped, alpha is dropped and interlaced frames are taken
     as they are. Pixels that are not square stay so: the network's resize ignores the aspect ratio anyway.
 
     Returns:
-        (H, W, 3) uint8, contiguous, as shown.
+        (H, W, 3), RGB contiguous; or planes of YUV, which live as long as the frame.
     """
-    converted = _converter.reformatter.reformat(frame, format="rgb24", threads=1)
-    rgb = np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # FFmpeg pads rows of some widths
+    picture: Picture | None = planes_of(frame)
+    if picture is None:  # RGB, palettes, and rare kinds of YUV
+        converted = _converter.reformatter.reformat(frame, format="rgb24", threads=1, interpolation=_ACCURATE)
+        picture = np.ascontiguousarray(converted.to_ndarray(), np.uint8)  # FFmpeg pads rows of some widths
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
-        return rgb
-    return orient(rgb, np.frombuffer(bytes(matrix), np.int32))
+        return picture
+    return orient(native.to_rgb(picture), np.frombuffer(bytes(matrix), np.int32))
+
+
+def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Convert a frame to RGB, (H, W, 3) uint8, contiguous, as ``as_shown`` says."""
+    return native.to_rgb(as_shown(frame))
 
 
 def orient(picture: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""From an RGB frame to network input: resize, crop, normalise (docs/reference/network.md, section 1)."""
+"""From a frame to network input: resize, crop, normalise (docs/reference/network.md, section 1)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import native
+from mcore.video.yuv import Picture
 
 _COLOUR_VALUES = 256
 
 
-def resize_frame(rgb: NDArray[np.uint8], config: ClipConfig, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def resize_frame(
+    picture: Picture, config: ClipConfig, out: NDArray[np.uint8] | None = None, *, central: bool = False
+) -> NDArray[np.uint8]:
     """Resize one frame as the published code does: Pillow's BILINEAR, which is antialiased.
 
     Args:
-        rgb: (H, W, 3) uint8; the aspect ratio is not kept.
+        picture: (H, W, 3) uint8, or planes; the aspect ratio is not kept.
         config: gives the size.
-        out: (resize_height, resize_width, 3) uint8 to write to; None: a new array.
+        out: uint8 array to write to, of the returned shape; None: a new one.
+        central: compute only the square that ``crop`` cuts from the centre.
 
     Returns:
-        (resize_height, resize_width, 3) uint8.
+        (resize_height, resize_width, 3) uint8, or (c, c, 3).
     """
+    size = (config.resize_height, config.resize_width)
     if out is None:
-        out = np.empty((config.resize_height, config.resize_width, 3), np.uint8)
-    native.resize(rgb, out)
+        out = np.empty((*((config.crop_size,) * 2 if central else size), 3), np.uint8)
+    native.resize(picture, out, size)
     return out
 
 
@@ -35,7 +40,7 @@ def crop(
     """Cut the same square from every frame.
 
     Args:
-        frames: (T, h, w, 3) uint8.
+        frames: (T, h, w, 3) uint8; those that are central already stay as they are.
         config: gives the side c.
         top: first row; the centre by default (row 44 of 200 for a side of 112).
         left: first column; the centre by default.

@@ -7,6 +7,7 @@ list decide: the times are then taken from a full decoding pass.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
-from mcore.video.picture import MAX_PIXELS, to_rgb
+from mcore.video.picture import MAX_PIXELS, as_shown
+from mcore.video.planes import planes_of
 
 _MAX_NAMED = 4
 _SEEK_BY_INDEX = ("mov", "matroska")
@@ -100,9 +102,9 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict
                         f"{path} is damaged: frame {index} at {timeline.pts_seconds[index]:.2f} s is incomplete. Copy "
                         "or download the file again"
                     )
-                rgb = to_rgb(frame)
-                height, width = rgb.shape[:2]
-                pictures[index] = keep(rgb)
+                picture = as_shown(frame)
+                height, width = picture.shape[:2]
+                pictures[index] = keep(picture)
             if index == last_wanted and last_wanted < count - 1:
                 break  # the frames after a window need not be decoded
     if len(pictures) < len(wanted):
@@ -173,6 +175,23 @@ def decode(
                 f"{path} is damaged: it cannot be decoded past {last_s:.2f} s ({describe_av_error(error)}). Copy or "
                 "download it again; if it plays without faults elsewhere, convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
             ) from error
+
+
+def frame_digests(path: Path) -> NDArray[np.uint64]:
+    """Digest each decoded frame of a file before its conversion, (N,): decoders that differ are told from the rest.
+
+    Raises:
+        ClipError: a damaged file, or frames that are not planes of YUV.
+    """
+    digests = []
+    with closing(decode(path)) as frames:
+        for frame in frames:
+            planes = planes_of(frame)
+            if planes is None or planes.u is None or planes.v is None:
+                raise ClipError(f"{path} has frames of the format {frame.format.name}; expected YUV")
+            content = b"".join(plane.tobytes() for plane in (planes.y, planes.u, planes.v))
+            digests.append(int.from_bytes(hashlib.sha256(content).digest()[:8], "little"))
+    return np.array(digests, np.uint64)
 
 
 def _decoded_timeline(path: Path, scan: PacketScan) -> _Timeline:

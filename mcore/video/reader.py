@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
-from mcore.video import decord_reader, image_folder, pyav_reader
+from mcore.video import image_folder, native, pyav_reader
 from mcore.video.clip import Choose, Keep, PickedFrames, Reader, SampledClip
 from mcore.video.preprocess import crop, normalise, resize_frame
 from mcore.video.sampling import clip_window, sample_indices_by_time, shown_seconds
@@ -28,6 +28,7 @@ def sample_clip(
     reader: Reader = "auto",
     start_s: float | None = None,
     end_s: float | None = None,
+    central: bool = False,
 ) -> SampledClip:
     """Sample a clip's frames and resize them.
 
@@ -38,6 +39,7 @@ def sample_clip(
         start_s: the clip begins with the first frame shown at or after this time, in seconds after the source's
             first frame; at the first frame by default.
         end_s: the clip ends before the first frame shown at or after this time; with the last frame by default.
+        central: compute only the square of each frame that ``crop`` cuts from the centre.
 
     Raises:
         ClipError: missing, empty, truncated, damaged, not a video, or fewer than two frames in the window.
@@ -50,7 +52,7 @@ def sample_clip(
         indices: NDArray[np.int64] = window.start + sample_indices_by_time(pts_seconds[window], config.num_frames)
         return indices
 
-    picked = _pick(path, reader, choose, lambda rgb: resize_frame(rgb, config), end_s)
+    picked = _pick(path, reader, choose, lambda picture: resize_frame(picture, config, central=central), end_s)
     window = _window(path, picked.pts_seconds, start_s, end_s)
     pts_seconds = picked.pts_seconds[window] - picked.pts_seconds[window.start]
     indices = picked.indices - window.start
@@ -95,7 +97,7 @@ def read_clip(
     Example:
         >>> clip = read_clip("dive.mp4")  # doctest: +SKIP
     """
-    sampled = sample_clip(source, config, reader=reader, start_s=start_s, end_s=end_s)
+    sampled = sample_clip(source, config, reader=reader, start_s=start_s, end_s=end_s, central=True)
     return normalise(crop(sampled.frames, config), config)
 
 
@@ -139,7 +141,7 @@ def read_source_frames(
         chosen: NDArray[np.int64] = np.unique(wanted) + first
         return chosen
 
-    picked = _pick(path, "auto", choose, lambda rgb: _reduce(rgb, max_height), end_s)
+    picked = _pick(path, "auto", choose, lambda picture: _reduce(native.to_rgb(picture), max_height), end_s)
     return [picked.pictures[index + first] for index in wanted.tolist()]
 
 
@@ -155,8 +157,6 @@ def _pick(path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float |
         if not path.is_dir():
             raise ClipError(f"{path} is a file; reader=images needs a folder of images (files: reader=pyav)")
         return image_folder.pick_images(path, choose, keep, IMAGE_FOLDER_FPS)
-    if reader == "decord":
-        return decord_reader.pick_frames(path, choose, keep, needed_until_s=end_s)
     return pyav_reader.pick_frames(path, choose, keep, needed_until_s=end_s)
 
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "axis.hpp"
+#include "yuv.hpp"
 
 namespace mcore {
 
@@ -36,9 +37,14 @@ struct Layout {
     int pixel, r, g, b;
 };
 
-// Coefficients of YUV to RGB in units of 2^-16.
-struct YuvCoefficients {
-    int32_t black, luma, v_to_r, u_to_g, v_to_g, u_to_b;
+// A row of chroma before it is spread over the pixels: sums of four samples, with one more on each side.
+struct ChromaSums {
+    const int16_t *u, *v;
+    bool halved;  // half as many as there are pixels
+    Biases bias;
+    // Rows that will be read next. They are fetched while pixels are computed: at a row's begin all of it would be
+    // missing at once, which costs a third of the time on frames that no cache holds.
+    Plane ahead[3];
 };
 
 struct Kernels {
@@ -47,9 +53,13 @@ struct Kernels {
     void (*horizontal)(const Axis&, const Taps&, const Layout&, const uint8_t* const* rows, uint8_t* const* outs);
     // out[i] = weighted mean of rows[k * stride + i] over k, for `length` bytes.
     void (*vertical)(const uint8_t* rows, size_t stride, const int32_t* weights, int count, size_t length, uint8_t* out);
-    // Pixels begin..end of a row to red, green, blue, nothing (little-endian machines only); chroma of pixel x lies at (x / 2) * chroma_step.
-    void (*yuv_row)(const uint8_t* y, const uint8_t* u, const uint8_t* v, int chroma_step, const YuvCoefficients&,
-                    int begin, int end, uint8_t* rgbx);
+    // Samples of one byte, through the level's table, and of two bytes, to 8 bits and full range.
+    void (*level_bytes)(const uint8_t* from, const Levels&, int count, uint8_t* to);
+    void (*level_words)(const uint8_t* from, const Level&, int count, uint8_t* to);
+    // to[i] = 3 * near[i] + far[i].
+    void (*sum_rows)(const uint8_t* near, const uint8_t* far, int count, int16_t* to);
+    // Pixels begin..end of a row, from an even one on, to 3 bytes each.
+    void (*yuv_row)(const uint8_t* luma, const ChromaSums&, const Colours&, int begin, int end, uint8_t* rgb);
 };
 
 const std::vector<const Kernels*>& usable_kernels();  // on this processor, the fastest first

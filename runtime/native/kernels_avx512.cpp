@@ -87,6 +87,7 @@ void horizontal(const Axis& axis, const Taps& taps, const Layout& layout, const 
 }  // namespace
 
 extern const Kernels kAvx512;
-const Kernels kAvx512 = {"avx512-vbmi", horizontal, vertical_loop, avx2::yuv_row};
+const Kernels kAvx512 = {"avx512-vbmi", horizontal, vertical_loop, avx512::level_bytes, avx2::level_words,
+                         avx2::sum_rows, avx512::yuv_row};
 
 }  // namespace mcore

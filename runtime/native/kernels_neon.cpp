@@ -1,7 +1,5 @@
 // NEON: one load separates eight pixels into channels, which are multiplied by the whole weights.
-#include <arm_neon.h>
-
-#include "portable.hpp"
+#include "neon.hpp"
 
 namespace mcore {
 namespace {
@@ -60,6 +58,6 @@ void horizontal(const Axis& axis, const Taps& taps, const Layout& layout, const 
 }  // namespace
 
 extern const Kernels kNeon;
-const Kernels kNeon = {"neon", horizontal, vertical_loop, yuv_row_loop};
+const Kernels kNeon = {"neon", horizontal, vertical_loop, neon::level_bytes, neon::level_words, sum_rows_loop, neon::yuv_row};
 
 }  // namespace mcore

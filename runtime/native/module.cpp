@@ -1,4 +1,5 @@
 // Python module mcore_native: every argument is checked here, then the work is done without the GIL.
+#include <array>
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
@@ -7,6 +8,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -19,7 +21,9 @@
 namespace nb = nanobind;
 using mcore::Kernels;
 using Frame = nb::ndarray<const uint8_t, nb::ndim<3>, nb::device::cpu>;
-using Plane = nb::ndarray<const uint8_t, nb::ndim<2>, nb::device::cpu>;
+using Plane = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;  // uint8 or uint16
+using Conversion = std::array<int32_t, 10>;
+using Picture = nb::ndarray<uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<uint8_t, nb::ndim<3>, nb::device::cpu>;
 template <class T> using Slot = nb::ndarray<T, nb::ndim<3>, nb::device::cpu>;
 using Frames = nb::ndarray<const uint8_t, nb::ndim<4>, nb::device::cpu>;
@@ -51,9 +55,56 @@ void require(bool fits, const std::string& what) {
     if (!fits) throw std::invalid_argument(what);
 }
 
-mcore::YuvCoefficients coefficients(const std::string& matrix, bool full_range) {
-    require(matrix == "bt601" || matrix == "bt709", "no matrix '" + matrix + "'; allowed: bt601, bt709");
-    return mcore::yuv_coefficients(matrix == "bt709" ? mcore::Matrix::bt709 : mcore::Matrix::bt601, full_range);
+void set_conversion(mcore::Yuv& yuv, const Conversion& conversion) {
+    int32_t numbers[10];
+    std::copy(conversion.begin(), conversion.end(), numbers);
+    mcore::set_conversion(yuv, numbers);
+}
+
+mcore::Plane plane_of(const Plane& plane, int bytes) {
+    return {static_cast<const uint8_t*>(plane.data()), plane.stride(0) * bytes, plane.stride(1) * bytes};
+}
+
+// Chroma is of luma's type, whole or halved (rounded up) in each direction, or invalid: a grey frame. A single column
+// or row is whole.
+mcore::Yuv checked_yuv(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion) {
+    const bool words = y.dtype() == nb::dtype<uint16_t>();
+    require(words || y.dtype() == nb::dtype<uint8_t>(), "samples must be uint8 or uint16");
+    mcore::Yuv yuv{};
+    yuv.bytes = words ? 2 : 1;
+    yuv.y = plane_of(y, yuv.bytes);
+    set_conversion(yuv, conversion);
+    require(u.is_valid() == v.is_valid(), "chroma needs both its planes, or none");
+    if (!u.is_valid()) return yuv;
+    require(u.dtype() == y.dtype() && v.dtype() == y.dtype(), "all planes must have one type");
+    require(u.shape(0) == v.shape(0) && u.shape(1) == v.shape(1), "both planes of chroma must have one size");
+    const auto half = [&](int axis) { return u.shape(axis) == (y.shape(axis) + 1) / 2 && y.shape(axis) > 1; };
+    for (int axis = 0; axis < 2; ++axis)
+        require(u.shape(axis) == y.shape(axis) || half(axis), "chroma is " + size_of(u.shape(0), u.shape(1)) +
+                    ": neither as large as luma, " + size_of(y.shape(0), y.shape(1)) + ", nor half of it, rounded up");
+    yuv.u = plane_of(u, yuv.bytes);
+    yuv.v = plane_of(v, yuv.bytes);
+    yuv.chroma_height = static_cast<int>(u.shape(0));
+    yuv.chroma_width = static_cast<int>(u.shape(1));
+    yuv.halved_y = half(0);
+    yuv.halved_x = half(1);
+    return yuv;
+}
+
+// Planes to out (H, W, 3), contiguous.
+void convert(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Picture& out) {
+    const mcore::Yuv yuv = checked_yuv(y, u, v, conversion);
+    require(y.shape(0) > 0 && y.shape(1) > 0 && y.shape(0) <= 32767 && y.shape(1) <= 32767,
+            "a side is out of range; allowed: 1 to 32767");
+    require(out.shape(0) == y.shape(0) && out.shape(1) == y.shape(1) && out.shape(2) == 3,
+            "the output must be " + size_of(y.shape(0), y.shape(1)) + " x 3");
+    const Kernels& kernels = *chosen;
+    nb::gil_scoped_release release;
+    const int width = static_cast<int>(y.shape(1)), height = static_cast<int>(y.shape(0));
+    mcore::YuvRows rows(width);
+    rows.start(yuv);
+    for (int row = 0; row < height; ++row)
+        rows.write(row, 0, width, kernels, out.data() + static_cast<size_t>(row) * width * 3);
 }
 
 // A plan that two Python threads may hold; each frame goes through it alone.
@@ -67,8 +118,8 @@ public:
         with_result(packed, [&](const uint8_t* pixels) { copy(pixels, out); });
     }
 
-    void resize_yuv(const Plane& y, const Frame& chroma, const Out& out, const std::string& matrix, bool full_range) {
-        const mcore::Yuv yuv = checked(y, chroma, matrix, full_range);
+    void resize_yuv(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Out& out) {
+        const mcore::Yuv yuv = checked(y, u, v, conversion);
         check_picture(out);
         with_result(yuv, [&](const uint8_t* pixels) { copy(pixels, out); });
     }
@@ -80,9 +131,9 @@ public:
     }
 
     template <class T>
-    void write_yuv(const Plane& y, const Frame& chroma, const Table<T>& table, const Slot<T>& out,
-                   const std::string& matrix, bool full_range) {
-        const mcore::Yuv yuv = checked(y, chroma, matrix, full_range);
+    void write_yuv(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Table<T>& table,
+                   const Slot<T>& out) {
+        const mcore::Yuv yuv = checked(y, u, v, conversion);
         check_slot(out);
         with_result(yuv, [&](const uint8_t* pixels) { look_up(pixels, table, out); });
     }
@@ -107,23 +158,11 @@ private:
         return {frame.data(), frame.stride(0), frame.stride(1), bgr ? 2 * step : 0, step, bgr ? 0 : 2 * step};
     }
 
-    // Chroma comes as (2, h, w), planes of U and V, or as (h, w, 2), interleaved; a size of 2 in both is planes.
-    mcore::Yuv checked(const Plane& y, const Frame& chroma, const std::string& matrix, bool full_range) const {
+    mcore::Yuv checked(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion) const {
         require(y.shape(0) == size_t(height) && y.shape(1) == size_t(width),
                 "luma is " + size_of(y.shape(0), y.shape(1)) + ", this plan takes " + size_of(height, width) +
                     " (height x width)");
-        require(width == 1 || y.stride(1) == 1, "luma must be contiguous within a row");
-        const size_t rows = (size_t(height) + 1) / 2, columns = (size_t(width) + 1) / 2;
-        const bool planar = chroma.shape(0) == 2 && chroma.shape(1) == rows && chroma.shape(2) == columns;
-        const bool interleaved = chroma.shape(0) == rows && chroma.shape(1) == columns && chroma.shape(2) == 2;
-        require(planar || interleaved, "chroma must be 2 x " + size_of(rows, columns) + " (planes) or " +
-                                           size_of(rows, columns) + " x 2 (interleaved)");
-        const int64_t between = planar ? chroma.stride(0) : chroma.stride(2);
-        const int64_t row = planar ? chroma.stride(1) : chroma.stride(0);
-        const int64_t step = planar ? chroma.stride(2) : chroma.stride(1);
-        require(columns == 1 || (step >= 1 && step <= 4), "chroma samples must lie 1 to 4 bytes apart");
-        return {y.data(), chroma.data(), chroma.data() + between, y.stride(0), row,
-                columns == 1 ? 1 : static_cast<int>(step), coefficients(matrix, full_range)};
+        return checked_yuv(y, u, v, conversion);
     }
 
     void check_picture(const Out& out) const {
@@ -192,13 +231,21 @@ public:
     }
 
     void write_yuv(uintptr_t y, int64_t y_stride, uintptr_t u, uintptr_t v, int64_t chroma_stride, int chroma_step,
-                   uintptr_t table, uintptr_t out, const Strides& out_strides, const std::string& matrix,
-                   bool full_range, bool half, uintptr_t stream) {
+                   const Conversion& conversion, uintptr_t table, uintptr_t out, const Strides& out_strides, bool half,
+                   uintptr_t stream) {
         require(std::abs(y_stride) >= width && std::abs(chroma_stride) >= (width + 1) / 2 * chroma_step &&
                     (chroma_step == 1 || chroma_step == 2),
                 "a row of " + std::to_string(width) + " pixels does not fit into these strides");
-        const mcore::Yuv yuv{pointer(y, "luma"), pointer(u, "chroma"), pointer(v, "chroma"), y_stride, chroma_stride,
-                             chroma_step, coefficients(matrix, full_range)};
+        mcore::Yuv yuv{};
+        yuv.bytes = 1;
+        yuv.y = {pointer(y, "luma"), y_stride, 1};
+        yuv.u = {pointer(u, "chroma"), chroma_stride, chroma_step};
+        yuv.v = {pointer(v, "chroma"), chroma_stride, chroma_step};
+        yuv.chroma_width = (width + 1) / 2;
+        yuv.chroma_height = (height + 1) / 2;
+        yuv.halved_x = width > 1;
+        yuv.halved_y = height > 1;
+        set_conversion(yuv, conversion);
         const auto slot = checked(out, out_strides, half);
         nb::gil_scoped_release release;
         write(yuv, pointer(table, "table"), slot, reinterpret_cast<void*>(stream));
@@ -228,24 +275,26 @@ NB_MODULE(mcore_native, m) {
           nb::arg("out").noconvert());
     m.def("normalise", &normalise<uint16_t>, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
           nb::arg("out").noconvert());
+    m.def("convert", &convert, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
+          nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert());
     nb::class_<SharedPlan>(m, "Plan")
         .def(nb::init<int, int, int, int, int, int, int, int>(), nb::arg("width"), nb::arg("height"),
              nb::arg("out_width"), nb::arg("out_height"), nb::arg("left"), nb::arg("top"), nb::arg("crop_width"),
              nb::arg("crop_height"))
         .def("resize", &SharedPlan::resize_rgb, nb::arg("frame").noconvert(), nb::arg("out").noconvert(),
              nb::arg("bgr") = false)
-        .def("resize_yuv", &SharedPlan::resize_yuv, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
-             nb::arg("out").noconvert(), nb::arg("matrix") = "bt601", nb::arg("full_range") = false)
+        .def("resize_yuv", &SharedPlan::resize_yuv, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
+             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert())
         .def("write", &SharedPlan::write_rgb<float>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
              nb::arg("out").noconvert(), nb::arg("bgr") = false)
         .def("write", &SharedPlan::write_rgb<uint16_t>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
              nb::arg("out").noconvert(), nb::arg("bgr") = false)
-        .def("write_yuv", &SharedPlan::write_yuv<float>, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
-             nb::arg("table").noconvert(), nb::arg("out").noconvert(), nb::arg("matrix") = "bt601",
-             nb::arg("full_range") = false)
-        .def("write_yuv", &SharedPlan::write_yuv<uint16_t>, nb::arg("luma").noconvert(), nb::arg("chroma").noconvert(),
-             nb::arg("table").noconvert(), nb::arg("out").noconvert(), nb::arg("matrix") = "bt601",
-             nb::arg("full_range") = false);
+        .def("write_yuv", &SharedPlan::write_yuv<float>, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
+             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("table").noconvert(),
+             nb::arg("out").noconvert())
+        .def("write_yuv", &SharedPlan::write_yuv<uint16_t>, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
+             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("table").noconvert(),
+             nb::arg("out").noconvert());
 #ifdef MCORE_CUDA
     m.attr("HAS_CUDA") = true;
     nb::class_<DevicePlan>(m, "CudaPlan")
@@ -256,9 +305,8 @@ NB_MODULE(mcore_native, m) {
              nb::arg("pixel_stride"), nb::arg("table"), nb::arg("out"), nb::arg("out_strides"), nb::arg("half") = false,
              nb::arg("bgr") = false, nb::arg("stream") = 0)
         .def("write_yuv", &DevicePlan::write_yuv, nb::kw_only(), nb::arg("luma"), nb::arg("luma_stride"), nb::arg("u"),
-             nb::arg("v"), nb::arg("chroma_stride"), nb::arg("chroma_step"), nb::arg("table"), nb::arg("out"),
-             nb::arg("out_strides"), nb::arg("matrix") = "bt601", nb::arg("full_range") = false,
-             nb::arg("half") = false, nb::arg("stream") = 0);
+             nb::arg("v"), nb::arg("chroma_stride"), nb::arg("chroma_step"), nb::arg("conversion"),
+             nb::arg("table"), nb::arg("out"), nb::arg("out_strides"), nb::arg("half") = false, nb::arg("stream") = 0);
 #else
     m.attr("HAS_CUDA") = false;
 #endif

@@ -1,7 +1,6 @@
 #include "plan.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 namespace mcore {
@@ -15,18 +14,6 @@ void check_pointer(const uint8_t* data) {
 
 }  // namespace
 
-YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range) {
-    const double kr = matrix == Matrix::bt709 ? 0.2126 : 0.299, kb = matrix == Matrix::bt709 ? 0.0722 : 0.114;
-    const double kg = 1 - kr - kb, luma = full_range ? 1.0 : 255.0 / 219, chroma = full_range ? 1.0 : 255.0 / 224;
-    const auto fixed = [](double value) { return static_cast<int32_t>(std::lround(value * 65536)); };
-    return {full_range ? 0 : 16,
-            fixed(luma),
-            fixed(2 * (1 - kr) * chroma),
-            fixed(2 * (1 - kb) * kb / kg * chroma),
-            fixed(2 * (1 - kr) * kr / kg * chroma),
-            fixed(2 * (1 - kb) * chroma)};
-}
-
 void check_geometry(int w, int h, int out_w, int out_h, int left, int top, int crop_w, int crop_h) {
     if (std::min({w, h, out_w, out_h, crop_w, crop_h}) < 1 || std::max({w, h, out_w, out_h}) > kMostSide)
         throw std::invalid_argument("a side is out of range; allowed: 1 to 32767");
@@ -35,8 +22,8 @@ void check_geometry(int w, int h, int out_w, int out_h, int left, int top, int c
 }
 
 Plan::Plan(int w, int h, int out_w, int out_h, int left, int top, int crop_w, int crop_h)
-    : width(w), height(h), crop_width(crop_w), crop_height(crop_h) {
-    check_geometry(w, h, out_w, out_h, left, top, crop_w, crop_h);
+    : width(w), height(h), crop_width(crop_w), crop_height(crop_h),
+      yuv_rows_((check_geometry(w, h, out_w, out_h, left, top, crop_w, crop_h), w)) {
     x_ = make_axis(w, out_w, left, crop_w);
     y_ = make_axis(h, out_h, top, crop_h);
     taps_ = make_taps(x_, w);
@@ -87,14 +74,14 @@ const uint8_t* Plan::resize(const Packed& f, const Kernels& kernels) {
 }
 
 const uint8_t* Plan::resize(const Yuv& f, const Kernels& kernels) {
-    for (const uint8_t* plane : {f.y, f.u, f.v}) check_pointer(plane);
+    check_pointer(f.y.data);
+    if (f.u.data != nullptr) check_pointer(f.v.data);
+    yuv_rows_.start(f);
     const auto convert = [&](int y, int n) {
-        const ptrdiff_t chroma = (y / 2) * f.chroma_stride;
-        kernels.yuv_row(f.y + y * f.y_stride, f.u + chroma, f.v + chroma, f.chroma_step, f.coefficients, x_.begin(),
-                        x_.end(), scratch_row(n));
+        yuv_rows_.write(y, x_.begin(), x_.end(), kernels, scratch_row(n));
         return static_cast<const uint8_t*>(scratch_row(n));
     };
-    return run(convert, {4, 0, 1, 2}, kernels);
+    return run(convert, {3, 0, 1, 2}, kernels);
 }
 
 }  // namespace mcore

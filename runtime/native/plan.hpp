@@ -6,6 +6,7 @@
 
 #include "axis.hpp"
 #include "kernels.hpp"
+#include "yuv.hpp"
 
 namespace mcore {
 
@@ -14,17 +15,6 @@ struct Packed {
     const uint8_t* data;
     ptrdiff_t row_stride, pixel_stride, r, g, b;
 };
-
-// A plane of luma and, for every 2 x 2 pixels, a sample of both chromas; widths and heights may be odd.
-struct Yuv {
-    const uint8_t *y, *u, *v;
-    ptrdiff_t y_stride, chroma_stride;
-    int chroma_step;  // bytes from a sample to the next: 1 planar (I420), 2 interleaved (NV12)
-    YuvCoefficients coefficients;
-};
-
-enum class Matrix { bt601, bt709 };
-YuvCoefficients yuv_coefficients(Matrix matrix, bool full_range);
 
 // Throws std::invalid_argument for sizes below 1 or above 32767, or a crop outside the resized frame.
 void check_geometry(int width, int height, int out_width, int out_height, int left, int top, int crop_width,
@@ -47,7 +37,8 @@ private:
 
     Axis x_, y_;
     Taps taps_;
-    std::vector<uint8_t> scratch_;  // kRows rows of RGB in 4 bytes, for frames that are not packed
+    YuvRows yuv_rows_;
+    std::vector<uint8_t> scratch_;  // kRows rows of RGB, for frames that are not packed
     std::vector<uint8_t> rows_;     // the input rows that the crop touches, resized horizontally
     std::vector<uint8_t> out_;
 };

@@ -51,16 +51,68 @@ inline void vertical_loop(const uint8_t* rows, size_t stride, const int32_t* wei
     }
 }
 
-inline uint32_t to_byte(int32_t fixed) { return static_cast<uint32_t>(std::clamp(fixed >> 16, 0, 255)); }
+// For `count` pixels from x on; addresses past a plane are only hints.
+template <bool kHalved> inline void fetch_rows_ahead(const ChromaSums& s, int x, int count) {
+    constexpr int kLine = 64;
+    for (int n = 0; n < 3; ++n) {
+        const int half = kHalved && n > 0 ? 2 : 1;
+        const ptrdiff_t length = count / half * s.ahead[n].step;
+        const uintptr_t from = reinterpret_cast<uintptr_t>(s.ahead[n].data) + x / half * s.ahead[n].step;
+        for (ptrdiff_t at = 0; at < length; at += kLine) __builtin_prefetch(reinterpret_cast<const void*>(from + at));
+    }
+}
 
-inline void yuv_row_loop(const uint8_t* y, const uint8_t* u, const uint8_t* v, int chroma_step,
-                         const YuvCoefficients& c, int begin, int end, uint8_t* rgbx) {
-    for (int x = begin; x < end; ++x) {
-        const ptrdiff_t at = static_cast<ptrdiff_t>(x / 2) * chroma_step;
-        const int32_t du = u[at] - 128, dv = v[at] - 128, luma = (y[x] - c.black) * c.luma + (1 << 15);
-        const uint32_t red = to_byte(luma + c.v_to_r * dv), blue = to_byte(luma + c.u_to_b * du);
-        const uint32_t pixel = red | to_byte(luma - c.u_to_g * du - c.v_to_g * dv) << 8 | blue << 16;
-        std::memcpy(rgbx + static_cast<ptrdiff_t>(x) * 4, &pixel, 4);
+inline void level_bytes_loop(const uint8_t* from, const Levels& levels, int count, uint8_t* to) {
+    for (int i = 0; i < count; ++i) to[i] = levels.table[from[i]];
+}
+
+inline void level_words_loop(const uint8_t* from, const Level& l, int count, uint8_t* to) {
+    for (int i = 0; i < count; ++i) to[i] = level(l, from[2 * i] | from[2 * i + 1] << 8);
+}
+
+inline void sum_rows_loop(const uint8_t* near, const uint8_t* far, int count, int16_t* to) {
+    for (int i = 0; i < count; ++i) to[i] = static_cast<int16_t>(3 * near[i] + far[i]);
+}
+
+// Chroma of `count` pixels from x on, around 0.
+inline void spread_loop(const int16_t* sums, const ChromaSums& s, int x, int count, int16_t* to) {
+    constexpr int kMiddle = 128 << 4;
+    if (!s.halved) {
+        for (int i = 0; i < count; ++i) to[i] = static_cast<int16_t>((4 * sums[x + i] + s.bias.even - kMiddle) >> 4);
+        return;
+    }
+    const int16_t* at = sums + x / 2;
+    for (int i = 0; 2 * i < count; ++i) {
+        to[2 * i] = static_cast<int16_t>((3 * at[i] + at[i - 1] + s.bias.even - kMiddle) >> 4);
+        to[2 * i + 1] = static_cast<int16_t>((3 * at[i] + at[i + 1] + s.bias.odd - kMiddle) >> 4);
+    }
+}
+
+// In blocks, whose loops compilers turn into vectors where there are any.
+inline void yuv_row_loop(const uint8_t* luma, const ChromaSums& s, const Colours& c, int begin, int end, uint8_t* rgb) {
+    constexpr int kBlock = 64;
+    const auto v_to_r = static_cast<int16_t>(c.v_to_r - (1 << kFraction)), u_to_b = static_cast<int16_t>(c.u_to_b - (2 << kFraction));
+    const auto u_to_g = static_cast<int16_t>(c.u_to_g), v_to_g = static_cast<int16_t>(c.v_to_g);
+    for (int x = begin; x < end; x += kBlock) {
+        const int count = std::min(kBlock, end - x);
+        int16_t u[kBlock], v[kBlock], r[kBlock], g[kBlock], b[kBlock];
+        spread_loop(s.u, s, x, count, u);
+        spread_loop(s.v, s, x, count, v);
+        for (int i = 0; i < count; ++i) {
+            const int y = luma[x + i];
+            const int red = y + v[i] + ((v[i] * v_to_r + kFractionHalf) >> kFraction);
+            const int green = y + ((kFractionHalf - u[i] * u_to_g - v[i] * v_to_g) >> kFraction);
+            const int blue = y + 2 * u[i] + ((u[i] * u_to_b + kFractionHalf) >> kFraction);
+            r[i] = static_cast<int16_t>(std::clamp(red, 0, 255));
+            g[i] = static_cast<int16_t>(std::clamp(green, 0, 255));
+            b[i] = static_cast<int16_t>(std::clamp(blue, 0, 255));
+        }
+        uint8_t* to = rgb + 3 * static_cast<ptrdiff_t>(x);
+        for (int i = 0; i < count; ++i) {
+            to[3 * i] = static_cast<uint8_t>(r[i]);
+            to[3 * i + 1] = static_cast<uint8_t>(g[i]);
+            to[3 * i + 2] = static_cast<uint8_t>(b[i]);
+        }
     }
 }
 

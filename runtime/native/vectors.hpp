@@ -9,10 +9,19 @@ namespace avx2 {
 
 void horizontal(const Axis& axis, const Taps& taps, const Layout& layout, const uint8_t* const* rows,
                 uint8_t* const* outs);
-void yuv_row(const uint8_t* y, const uint8_t* u, const uint8_t* v, int chroma_step, const YuvCoefficients& c, int begin,
-             int end, uint8_t* rgbx);
+void level_bytes(const uint8_t* from, const Levels& levels, int count, uint8_t* to);
+void level_words(const uint8_t* from, const Level& level, int count, uint8_t* to);
+void sum_rows(const uint8_t* near, const uint8_t* far, int count, int16_t* to);
+void yuv_row(const uint8_t* luma, const ChromaSums& sums, const Colours& c, int begin, int end, uint8_t* rgb);
 
 }  // namespace avx2
+
+namespace avx512 {
+
+void level_bytes(const uint8_t* from, const Levels& levels, int count, uint8_t* to);
+void yuv_row(const uint8_t* luma, const ChromaSums& sums, const Colours& c, int begin, int end, uint8_t* rgb);
+
+}  // namespace avx512
 
 namespace {
 

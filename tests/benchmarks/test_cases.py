@@ -132,17 +132,28 @@ def test_native_code_is_exact_and_the_others_say_how_far_off_they_are(tmp_path: 
     assert [row.name for row in nv12.rows][-1] == "native"
 
 
+def test_reading_is_measured_beside_swscale(tmp_path: Path) -> None:
+    path = tmp_path / "reading.json"
+    assert main(["reading", "--heights", "72", "--frames", "3", *SHORT, "--json", str(path)]) == 0
+    reading, to_network, rgb = read_result(path).groups
+    assert [row.name for row in reading.rows][-1] == "decoding alone"
+    assert reading.baseline == to_network.baseline == rgb.baseline == "FFmpeg's swscale"
+    assert all(row.speedup is not None for group in (reading, to_network, rgb) for row in group.rows[1:])
+
+
 def test_frames_are_planes_and_back() -> None:
     (frame,) = draw_frames(64, 32, 1)
-    luma, chroma = split_nv12(as_nv12(frame))
-    assert (frame.shape, luma.shape, chroma.shape) == ((32, 64, 3), (32, 64), (16, 32, 2))
+    luma, u, v = split_nv12(as_nv12(frame))
+    assert (frame.shape, luma.shape, u.shape, v.shape) == ((32, 64, 3), (32, 64), (16, 32), (16, 32))
     assert np.array_equal(luma, frame[..., 0])
+    assert np.array_equal(np.dstack([u, v]), frame[:16, :32, 1:])
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["preprocessing", "--width", "8"], "at least 16 pixels"),
+        (["reading", "--heights", "100"], "rows are multiples of 18"),
         (["gpu-frames", "--width", "65"], "sides are even"),
         (["gpu-frames"], "finds no NVIDIA GPU; nothing was run"),
     ],

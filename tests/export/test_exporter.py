@@ -31,8 +31,9 @@ POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
 
 @pytest.fixture(scope="module")
-def expected(checkpoint: Path, tiny_config: ModelConfig) -> Expected:
-    return expect(mcore.load_checkpoint(checkpoint), rendered_clips(tiny_config.clip)[:4])
+def expected(checkpoint: Path, tiny_config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    video = tmp_path_factory.mktemp("video") / "golden.mp4"
+    return expect(mcore.load_checkpoint(checkpoint), rendered_clips(tiny_config.clip, video)[:4], video)
 
 
 def test_bundle_scores_unseen_dives_as_the_checkpoint_does(bundle: Path, checkpoint: Path, dives: Path) -> None:

@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mcore.video import native
+from mcore.video.yuv import CONVERSION_VERSION, Picture
 from mcore_export import cli
 from mcore_export.bundle_command import main
 from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends.openvino import the_core
-from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.folder import GOLDEN_FILE, GOLDEN_VIDEO, Bundle, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
 
 
@@ -61,9 +64,11 @@ def test_an_intact_bundle_passes_with_the_rows_of_its_export(bundle: Path, capsy
     assert main(["verify", str(bundle), "--backend", "onnxruntime"]) == 0
     out = capsys.readouterr().out
     assert "onnxruntime (CPUExecutionProvider): backbone fp32, segmenter fp32, regressor fp32" in out
-    for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3}.items():
+    for part, rows in {"backbone": 1, "segmenter": 3, "regressor": 4, "whole chain": 3, "from the video": 3}.items():
         assert sum(line.startswith(part) and " ok " in line for line in out.splitlines()) == rows
     assert "E = 37" in out
+    assert "decoded frames that differ, share, 0 of 99" in out
+    assert "network's input that differ, share, by at most 0 of 255 levels" in out
     assert re.search(r"computes here what PyTorch computed, but for at most \d\S* points of a score$", out, re.M)
     assert {path: path.read_bytes() for path in bundle.iterdir()} == before
 
@@ -79,8 +84,16 @@ def test_an_intact_bundle_passes_with_the_rows_of_its_export(bundle: Path, capsy
         ("deltas", lambda v: v["mixed_deltas"].__iadd__(0.1), {"regressor"}),
         ("stage_deltas", lambda v: v["mixed_stage_deltas"].__iadd__(0.1), {"regressor"}),
         ("scores", lambda v: v["scores"].__imul__(np.nan), {"whole chain"}),
-        ("channels swapped", lambda v: v.update(frames=v["frames"][..., ::-1]), {"backbone", "whole chain"}),
-        ("frames shifted", lambda v: v.update(frames=np.roll(v["frames"], 1, 1)), {"backbone", "whole chain"}),
+        (
+            "channels swapped",
+            lambda v: v["frames"].__setitem__(1, v["frames"][1, ..., ::-1].copy()),
+            {"backbone", "whole chain"},
+        ),
+        (
+            "frames shifted",
+            lambda v: v["frames"].__setitem__(2, np.roll(v["frames"][2], 1, 0)),
+            {"backbone", "whole chain"},
+        ),
     ],
 )
 def test_changed_golden_values_are_found(
@@ -105,7 +118,46 @@ def test_a_wrong_weight_is_found_and_its_graph_named(copy: Path, capsys: pytest.
     assert main(["verify", str(copy)]) == 1
     parts = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if "FAILED" in line}
     assert part in parts
-    assert parts <= {part, "whole chain", "in two parts"}
+    assert parts <= {part, "whole chain", "in two parts", "from the video"}
+
+
+def test_a_decoder_that_differs_is_named_as_such(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_golden(copy, lambda v: v["video_frames"].__setitem__(7, 1))
+    assert main(["verify", str(copy)]) == 1
+    captured = capsys.readouterr()
+    assert "decoded frames that differ, share, 1 of 99" in captured.err
+    assert "decodes H.264 otherwise" in captured.err
+
+
+def test_a_conversion_that_differs_is_named_as_such(
+    bundle: Path, copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One level more in every second row, as another rounding would give: no graph is wrong, and the score moves."""
+    resize = native.resize
+
+    def brighter(picture: Picture, out: NDArray[np.uint8]) -> None:
+        resize(picture, out)
+        out[::2] = np.minimum(out[::2], 254) + 1
+
+    monkeypatch.setattr(native, "resize", brighter)
+    assert main(["verify", str(bundle)]) == 1
+    captured = capsys.readouterr()
+    assert "is not read as where the bundle was exported" in captured.err
+    assert "by at most 1 of 255 levels" in captured.err
+    assert "frames are converted or resized otherwise" in captured.err
+    assert "decoded frames that differ, share, 0 of 99" in captured.out
+    rehash(copy, conversion=0)
+    assert main(["verify", str(copy)]) == 1
+    assert f"with version 0 of the conversion to RGB, this is {CONVERSION_VERSION}" in capsys.readouterr().err
+
+
+def test_bundles_of_older_versions_are_verified_without_a_video(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / GOLDEN_VIDEO).unlink()
+    change_golden(copy, lambda v: v.pop("video_frames"))
+    assert main(["verify", str(copy)]) == 0
+    out = capsys.readouterr().out
+    assert "this bundle carries no video, so reading videos was not compared" in out
+    assert "from the video" not in out
 
 
 def test_a_file_changed_after_export_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mcore.config import ClipConfig
 from mcore.video import normalise
+from mcore.video.yuv import conversion
 from tests.hardware import needs_gpu
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ else:
     torch = pytest.importorskip("torch", reason="PyTorch puts frames on the GPU")
 
 pytestmark = pytest.mark.skipif(not native.HAS_CUDA, reason="the native code was built without a CUDA compiler")
+BT709 = conversion(0.2126, 0.0722)
 GEOMETRY = (480, 270, 200, 112, 44, 0, 112, 112)
 
 
@@ -91,12 +93,13 @@ def test_a_gpu_converts_yuv_as_the_cpu_does(interleaved: bool) -> None:
         v=base + (1 if interleaved else 135 * 240),
         chroma_stride=480 if interleaved else 240,
         chroma_step=2 if interleaved else 1,
+        conversion=BT709,
         table=table_there.data_ptr(),
         out=out.data_ptr(),
         out_strides=strides(out),
-        matrix="bt709",
     )
     torch.cuda.synchronize()
     expected = np.empty((112, 112, 3), np.uint8)
-    native.Plan(*GEOMETRY).resize_yuv(luma, chroma, expected, matrix="bt709")
+    u, v = (chroma[..., 0], chroma[..., 1]) if interleaved else chroma
+    native.Plan(*GEOMETRY).resize_yuv(luma, u, v, BT709, expected)
     np.testing.assert_array_equal(out.cpu().numpy().transpose(1, 2, 0), expected)

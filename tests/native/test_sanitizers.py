@@ -34,7 +34,7 @@ def test_nothing_is_read_or_written_outside(tmp_path: Path) -> None:
     reason=f"running NEON code here needs {CROSS_COMPILER} and {EMULATOR}",
 )
 def test_neon_computes_the_same(tmp_path: Path) -> None:
-    names = ("axis", "kernels", "kernels_portable", "kernels_neon", "plan", "tests/random_frames")
+    names = ("axis", "kernels", "kernels_portable", "kernels_neon", "plan", "yuv", "yuv_neon", "tests/random_frames")
     sources = [NATIVE / f"{name}.cpp" for name in names]
     flags = ("-std=c++17", "-O2", "-static", "-ffp-contract=off", "-DMCORE_NEON_KERNELS", f"-I{NATIVE}")
     run(CROSS_COMPILER, *flags, *sources, "-o", tmp_path / "random_frames")

@@ -118,17 +118,25 @@ def test_odd_sizes_and_alpha(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture, rgba[..., :3])
 
 
-def test_frames_of_any_size_and_format_are_converted_as_by_pyav_alone() -> None:
-    rng = np.random.default_rng(0)
+def test_frames_of_any_size_and_format_are_close_to_swscale() -> None:
+    """swscale repeats chroma, which is smooth here."""
+    ramps = np.stack(np.meshgrid(np.arange(0, 140, 2), np.arange(0, 92, 2)), -1)[:46, :70]
+    colour = np.dstack([ramps + 60, 200 - ramps[..., :1]]).astype(np.uint8)
     frames = []
-    for width, height, pixel_format in ((64, 48, "yuv420p"), (70, 46, "yuv420p"), (64, 48, "yuv444p"),
-                                        (64, 48, "yuv420p"), (64, 48, "rgb24")):  # fmt: skip
-        colour = rng.integers(0, 256, (height, width, 3), np.uint8)
-        frames.append(av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(format=pixel_format))
+    for height, width, pixel_format in (
+        (46, 70, "yuv420p"),
+        (40, 64, "yuv422p"),
+        (46, 64, "yuv444p"),
+        (46, 70, "rgb24"),
+    ):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(colour[:height, :width]), format="rgb24")
+        frames.append(frame.reformat(format=pixel_format))
     with ThreadPoolExecutor(2) as pool:
         elsewhere = list(pool.map(to_rgb, frames))
     for frame, other in zip(frames, elsewhere, strict=True):
-        own = frame.to_ndarray(format="rgb24")
-        np.testing.assert_array_equal(to_rgb(frame), own)
-        np.testing.assert_array_equal(other, own)
-        assert other.flags.c_contiguous
+        picture = to_rgb(frame)
+        np.testing.assert_array_equal(other, picture)
+        off = np.abs(picture.astype(int) - frame.to_ndarray(format="rgb24"))
+        assert off.max() <= 6
+        assert off.mean() < 1.5
+        assert picture.flags.c_contiguous

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.video import crop, normalise, read_clip, resize_frame, sample_clip
+from mcore.video import crop, native, normalise, read_clip, resize_frame, sample_clip
 
 CONFIG = ClipConfig()
 SMALL = ClipConfig(num_frames=6, resize_height=20, resize_width=14, crop_size=12)
@@ -66,6 +66,17 @@ def test_crop(place: tuple[int, ...], first_row: int) -> None:
 def test_crop_outside_the_frame(top: int, left: int) -> None:
     with pytest.raises(UserError, match="does not lie in a frame"):
         crop(np.zeros((1, 200, 112, 3), np.uint8), CONFIG, top, left)
+
+
+@pytest.mark.parametrize("way", ["NumPy", *native.instruction_sets()])
+def test_the_centre_alone_is_the_centre_of_the_whole(way: str) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (270, 480, 3), dtype=np.uint8)
+    with native.using(way):
+        centre = resize_frame(picture, CONFIG, central=True)
+        np.testing.assert_array_equal(centre, crop(resize_frame(picture, CONFIG)[None], CONFIG)[0])
+        np.testing.assert_array_equal(crop(centre[None], CONFIG)[0], centre)
+        with pytest.raises(ValueError, match=r"crop does not lie|larger than"):
+            native.resize(picture, np.empty((300, 112, 3), np.uint8), (200, 112))
 
 
 def test_short_clips_repeat_frames(tmp_path: Path) -> None:

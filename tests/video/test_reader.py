@@ -203,7 +203,7 @@ def test_source_frames_for_pictures(video: Callable[[str], Path]) -> None:
 
 
 def test_unknown_reader(video: Callable[[str], Path]) -> None:
-    with pytest.raises(ClipError, match="allowed: auto, pyav, decord, images"):
+    with pytest.raises(ClipError, match="allowed: auto, pyav, images"):
         sample_clip(video("closed.mp4"), CONFIG, reader="opencv")  # type: ignore[arg-type]
 
 

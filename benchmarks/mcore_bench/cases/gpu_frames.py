@@ -16,7 +16,7 @@ import tyro
 import mcore_native
 from mcore.common.errors import UserError
 from mcore.common.optional import require
-from mcore_bench.cases.preprocessing import SIDE, Frame, as_nv12, draw_frames, geometry, split_nv12, value_table
+from mcore_bench.cases.preprocessing import BT601, SIDE, Frame, as_nv12, draw_frames, geometry, split_nv12, value_table
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 
@@ -89,7 +89,7 @@ def measure_kernels(frames: list[Frame], kind: str, settings: TimingSettings) ->
             if rgb:
                 processor_plan.write(frame, table, crop)
             else:
-                processor_plan.write_yuv(*split_nv12(frame), table, crop)
+                processor_plan.write_yuv(*split_nv12(frame), BT601, table, crop)
         clip.copy_(crops, non_blocking=True)
 
     def launch(batch: Any) -> None:
@@ -100,7 +100,7 @@ def measure_kernels(frames: list[Frame], kind: str, settings: TimingSettings) ->
             else:
                 u = frame.data_ptr() + width * height
                 plan.write_yuv(luma=frame.data_ptr(), luma_stride=width, u=u, v=u + 1, chroma_stride=width,
-                               chroma_step=2, stream=stream, **out)  # fmt: skip
+                               chroma_step=2, conversion=BT601, stream=stream, **out)  # fmt: skip
 
     candidates: dict[str, Call] = {
         "processor, upload of the crops": on_processor,

@@ -70,7 +70,7 @@ def measure_video(dive: Dive, config: ClipConfig, settings: TimingSettings) -> T
     chosen = [frames[i] for i in sample_indices(len(frames), config.num_frames)]
     whole = "video to network input"
     calls: dict[str, Call] = {
-        whole: lambda: normalise(crop(sample_clip(dive.video, config).frames, config), config),
+        whole: lambda: normalise(sample_clip(dive.video, config, central=True).frames, config),
         "decode": lambda: _run_through(decode(dive.video)),
         "to RGB": lambda: _run_through(map(to_rgb, chosen)),
         "resize and normalise": lambda: _prepare(dive.rgb, config),

@@ -21,6 +21,7 @@ import mcore_native
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import normalise
+from mcore.video.yuv import conversion
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 
@@ -29,6 +30,7 @@ Frame = NDArray[np.uint8]
 Convert = Callable[[int], FloatArray]
 """From the number of a frame to (3, c, c)."""
 BASELINE = "Pillow + NumPy"
+BT601 = conversion(0.299, 0.114)
 
 CONFIG = ClipConfig()
 SIDE = CONFIG.crop_size
@@ -148,7 +150,7 @@ def nv12_candidates(frames: Sequence[Frame]) -> dict[str, Convert]:
     pictures = [av.VideoFrame.from_ndarray(frame, format="nv12") for frame in nv12]
 
     def native(i: int) -> FloatArray:
-        plan.write_yuv(*split_nv12(nv12[i]), table, out)
+        plan.write_yuv(*split_nv12(nv12[i]), BT601, table, out)
         return out
 
     return {
@@ -164,11 +166,10 @@ def as_nv12(frame: Frame) -> Frame:
     return np.concatenate([frame[..., 0], chroma])
 
 
-def split_nv12(nv12: Frame) -> tuple[Frame, Frame]:
-    """Return luma (H, W) and chroma (H / 2, W / 2, 2) of an NV12 frame."""
-    rows, width = nv12.shape
-    height = rows * 2 // 3
-    return nv12[:height], nv12[height:].reshape(height // 2, width // 2, 2)
+def split_nv12(nv12: Frame) -> tuple[Frame, Frame, Frame]:
+    """Return luma (H, W) and both chromas (H / 2, W / 2) of an NV12 frame."""
+    height = len(nv12) * 2 // 3
+    return nv12[:height], nv12[height:, ::2], nv12[height:, 1::2]
 
 
 def _by_pillow(frame: NDArray[Any], table: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from mcore.config import ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
-from mcore.video import crop, normalise, sample_clip
+from mcore.video import normalise, sample_clip
 from mcore_export.exemplars.conformal import fit_intervals, interval_dives
 from mcore_export.folder import appearing_folder, check_target, copy_bundle
 from mcore_export.log import Log
@@ -159,8 +159,8 @@ def _encode(
         pairs, "encoding exemplars", console=console, disable=not sys.stderr.isatty(), transient=True
     ):
         try:
-            frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s)
-            pixels = normalise(crop(frames.frames, model.clip), model.clip)
+            frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s, central=True)
+            pixels = normalise(frames.frames, model.clip)
             encoded = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
             if not options.no_pictures:
                 size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)

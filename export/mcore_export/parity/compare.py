@@ -30,6 +30,8 @@ EXEMPLAR_COUNTS = (1, 2, 10, 37)
 CHAIN = "whole chain"
 IN_TWO_PARTS = "in two parts"
 """The whole chain once more, with the streaming backbone."""
+VIDEO = "from the video"
+"""The whole chain for the first clip, from the bundle's video on: decoding, conversion, resizing, score."""
 MEASURES = {
     "features": "features, relative",
     "logits": "logits, relative",
@@ -41,9 +43,13 @@ MEASURES = {
     "score_mean": "mean score difference, points",
     "score_any": "largest score difference with flipped transitions, points",
     "srcc": "rank correlation of scores",
+    "decoded": "decoded frames that differ, share",
+    "input": "values of the network's input that differ, share",
     "tie": "nearest tie of two frames for a transition, in logits",
 }
 """Name of each figure in words."""
+READING = ("decoded", "input")
+"""Figures of reading a video, before the network."""
 _NOT_A_NUMBER = 1e30
 """JSON knows no NaN: an output that is not a number is as wrong as can be."""
 
@@ -81,6 +87,8 @@ class Expected:
     """For each of ``EXEMPLAR_COUNTS`` (E,): the first clip against E mixtures of all, see ``mixed_tokens``."""
     mixed_stage_deltas: tuple[FloatArray, ...]
     """The same by stage, (E, 3)."""
+    video_frames: NDArray[np.uint64] | None = None
+    """(N,) digests of the decoded frames of the bundle's video, which the first clip was read from; None: no video."""
 
     @property
     def tokens(self) -> FloatArray:
@@ -121,12 +129,46 @@ def compare(
     return tuple(table.rows)
 
 
+def compare_video(
+    backend: Backend,
+    decoded: NDArray[np.uint64],
+    frames: NDArray[np.uint8],
+    expected: Expected,
+    limits: ParityLimits,
+) -> tuple[ParityRow, ...]:
+    """Compare what was read from the bundle's video here with what was read at the export, and score it.
+
+    Args:
+        backend: runs the artefact.
+        decoded: (N,) digests of the decoded frames, of any number.
+        frames: (T, c, c, 3) RGB, sampled, resized and cropped.
+        expected: what was read at the export, and what PyTorch computed from it.
+        limits: what is allowed of the score.
+    """
+    assert expected.video_frames is not None  # the caller has looked
+    table = _Table(backend.name, 1, limits)
+    wanted, clip = expected.video_frames, expected.clips[0]
+    count = min(len(wanted), len(decoded))
+    off = max(len(wanted), len(decoded)) - int((wanted[:count] == decoded[:count]).sum())
+    table.add(VIDEO, "decoded", off / len(wanted), f"{off} of {len(wanted)}")
+    differ = frames != clip.frames
+    most = int(np.abs(frames.astype(np.int16) - clip.frames).max())
+    table.add(VIDEO, "input", float(differ.mean()), f"by at most {most} of 255 levels")
+    encoded = encode_clip(backend, normalise(frames, expected.clip_config))
+    delta = backend.regressor(encoded.tokens[None], expected.tokens)[0]
+    deltas = np.concatenate([delta[None], expected.deltas[1:]])
+    every = np.ones(len(deltas), bool)
+    found, right = _scores(deltas, expected, every)[0], _scores(expected.deltas, expected, every)[0]
+    table.add(VIDEO, "score_max", float(abs(found - right)), "1 clip")
+    return tuple(table.rows)
+
+
 def describe_row(row: ParityRow) -> str:
     """Return a row as one line of the command's output."""
     verdict = ("ok" if row.passed else "FAILED") if row.limit is not None else ""
     limit = "" if row.limit is None else f"({'least' if row.measure == 'srcc' else 'limit'} {row.limit:g})"
     figure = f"{row.figure:9.6f}" if row.measure == "srcc" else f"{row.figure:9.2g}"
-    return f"{row.part:12}  {figure} {limit:14} {verdict:6}  {row.case}"
+    return f"{row.part:14}  {figure} {limit:14} {verdict:6}  {row.case}"
 
 
 def describe_failures(rows: Sequence[ParityRow]) -> str:
@@ -149,6 +191,7 @@ class _Table:
         self._limits: dict[str, float] = {
             **dict.fromkeys(("features", "logits", "tokens"), limits.relative),
             **dict.fromkeys(("delta", "score_max"), limits.points),
+            **dict.fromkeys(READING, 0.0),  # the same bytes on every processor
             "flips": limits.flips,
             "srcc": limits.srcc,
         }

@@ -19,8 +19,9 @@ from mcore.common.errors import ClipError, UserError
 from mcore.config import ClipConfig
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore.network.model import MCoRe, stage_deltas
-from mcore.synthetic import render_dive
+from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
+from mcore.video.pyav_reader import frame_digests
 from mcore_export.parity.compare import EXEMPLAR_COUNTS, Expected, ExpectedClip, FloatArray, IntArray, mixed_tokens
 
 PARITY_DIVES = (
@@ -34,6 +35,10 @@ PARITY_DIVES = (
     ("205B", 1008),
 )
 """Rendered dives (dive number, seed) that every artefact is compared on, and that a bundle carries to its device."""
+
+
+_VIDEO_SIZE = (112, 64)
+"""Width and height of the video in a bundle, pixels: some 20 kB."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,18 @@ class ParityClip:
     """True score, points."""
 
 
-def rendered_clips(config: ClipConfig) -> list[ParityClip]:
-    """Render the dives that every artefact is compared on."""
-    clips = []
-    for dive_number, seed in PARITY_DIVES:
+def rendered_clips(config: ClipConfig, video: Path) -> list[ParityClip]:
+    """Render the dives that every artefact is compared on.
+
+    Args:
+        config: sampling contract.
+        video: file to write, ending in ``.mp4``: the first dive, whose clip is read from there.
+    """
+    (dive_number, seed), *others = PARITY_DIVES
+    dive = render_dive(dive_number, seed, width=_VIDEO_SIZE[0], height=_VIDEO_SIZE[1])
+    write_video(video, dive.frames, dive.plan.fps)
+    clips = [ParityClip(sample_clip(video, config, central=True).frames, dive.plan.score)]
+    for dive_number, seed in others:
         dive = render_dive(dive_number, seed)
         indices = sample_indices(len(dive.frames), config.num_frames)
         frames = crop(np.stack([resize_frame(dive.frames[i], config) for i in indices]), config)
@@ -92,12 +105,13 @@ def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[Par
     return clips
 
 
-def expect(model: MCoRe, clips: Sequence[ParityClip]) -> Expected:
+def expect(model: MCoRe, clips: Sequence[ParityClip], video: Path | None = None) -> Expected:
     """Let PyTorch encode clips, and compare them with each other.
 
     Args:
         model: float32, CPU, in evaluation mode.
         clips: at least two, none of which was used for tracing.
+        video: what the first one was read from; None: memory.
     """
     config = model.config.clip
     expected = tuple(_expect_clip(model, clip.frames) for clip in clips)
@@ -110,6 +124,7 @@ def expect(model: MCoRe, clips: Sequence[ParityClip]) -> Expected:
         deltas=np.stack([_deltas(model, query, tokens)[0] for query in tokens]),
         mixed_deltas=tuple(delta for delta, _ in mixed),
         mixed_stage_deltas=tuple(shares for _, shares in mixed),
+        video_frames=None if video is None else frame_digests(video),
     )
 
 

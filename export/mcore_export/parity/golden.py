@@ -17,16 +17,19 @@ from mcore.config import ModelConfig
 from mcore_export.parity.compare import EXEMPLAR_COUNTS, Expected, ExpectedClip
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle
 
+_VIDEO = "video_frames"
 _OF_CLIP = ("frames", "features", "logits", "transitions", "tokens")
 
 
 def write_golden(folder: Path, expected: Expected) -> None:
     """Write ``golden.npz``: what PyTorch expects, frames before their normalisation."""
+    video = {} if expected.video_frames is None else {_VIDEO: expected.video_frames}
     values = {name: np.stack([getattr(clip, name) for clip in expected.clips]) for name in _OF_CLIP}
     np.savez_compressed(
         folder / GOLDEN_FILE,
         allow_pickle=False,
         **values,
+        **video,
         scores=expected.scores,
         deltas=expected.deltas,
         mixed_deltas=np.concatenate(expected.mixed_deltas),
@@ -55,6 +58,7 @@ def load_golden(bundle: Bundle) -> Expected:
         deltas=values["deltas"],
         mixed_deltas=tuple(np.split(values["mixed_deltas"], edges)),
         mixed_stage_deltas=tuple(np.split(values["mixed_stage_deltas"], edges)),
+        video_frames=values.get(_VIDEO),
     )
 
 
@@ -63,6 +67,8 @@ def _read(path: Path, model: ModelConfig) -> dict[str, NDArray[Any]]:
     try:
         found = read_arrays(path)
         values = {name: found[name] for name in contract}
+        if _VIDEO in found:  # not in bundles of older versions
+            values[_VIDEO] = found[_VIDEO].astype(np.uint64).reshape(-1)
     except (KeyError, ValueError) as error:
         raise BundleError(f"{path} cannot be read ({error}); export the bundle again") from error
     count = len(values["frames"]) if values["frames"].ndim else 0

@@ -11,20 +11,22 @@ from collections.abc import Sequence
 from contextlib import closing, nullcontext
 
 from mcore.common.errors import ExportError
+from mcore.video import sample_clip
+from mcore.video.pyav_reader import frame_digests
 from mcore_export.log import Log
-from mcore_export.parity.compare import Expected, compare, describe_failures, describe_row
+from mcore_export.parity.compare import Expected, compare, compare_video, describe_failures, describe_row
 from mcore_export.parity.golden import load_golden
 from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends import BFLOAT16, Backend, open_variant
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
-from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.folder import GOLDEN_VIDEO, Bundle
 from mcore_runtime.bundle.records import GraphSet, ParityLimits, ParityRow, Precision
 
 
 def verify_bundle(
     bundle: Bundle, backend: str = "auto", precision: Precision | None = None, *, log: Log
 ) -> tuple[ParityRow, ...]:
-    """Run a bundle's graphs here and compare them with the PyTorch outputs that the bundle holds.
+    """Run a bundle's graphs here and compare them with the PyTorch outputs that the bundle holds, from a video on.
 
     Args:
         bundle: opened, so that every file is the one that was exported.
@@ -46,7 +48,23 @@ def verify_bundle(
         limits = bundle.manifest.variants[variant].limits
         if engine.name == BFLOAT16:  # the graphs' own limits are float32's
             limits = DEFAULT_LIMITS["int8"]
-        return compare_with_streaming(engine, bundle.graphs(variant), golden, limits, log)
+        rows = compare_with_streaming(engine, bundle.graphs(variant), golden, limits, log)
+        return rows + _verify_video(bundle, engine, golden, limits, log)
+
+
+def _verify_video(
+    bundle: Bundle, backend: Backend, golden: Expected, limits: ParityLimits, log: Log
+) -> tuple[ParityRow, ...]:
+    """Read the bundle's video as a user's, and compare every step; nothing where an older version left it out."""
+    if golden.video_frames is None or GOLDEN_VIDEO not in bundle.manifest.files:
+        log("note: this bundle carries no video, so reading videos was not compared; export it again")
+        return ()
+    path, config = bundle.path / GOLDEN_VIDEO, bundle.model.clip
+    frames = sample_clip(path, config, central=True).frames
+    rows = compare_video(backend, frame_digests(path), frames, golden, limits)
+    for row in rows:
+        log(describe_row(row))
+    return rows
 
 
 def compare_with_streaming(

@@ -31,6 +31,7 @@ MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
 PICTURES_FILE = "exemplar_pictures.zip"
 GOLDEN_FILE = "golden.npz"
+GOLDEN_VIDEO = "golden.mp4"
 TRAINED_FILE = "trained_dives.json"
 
 

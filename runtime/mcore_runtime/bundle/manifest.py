@@ -68,6 +68,9 @@ class BundleManifest:
     """Engines that TensorRT built from the graphs."""
     sampling: str = SAMPLING_RULE
     """Rule that picks the T frames of a clip."""
+    conversion: int = 0
+    """``CONVERSION_VERSION`` of the frames that the exemplars were encoded from; 0: FFmpeg's conversion, by older
+    versions of this program."""
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     """Time of the export, ISO 8601 in UTC."""
     files: Mapping[str, FileRecord] = field(default_factory=dict)

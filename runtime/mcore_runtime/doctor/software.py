@@ -16,7 +16,6 @@ from mcore_runtime.doctor.machine import Machine
 _ENGINES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx-cu13", "pycuda", "cuda-python")
 _EXCLUSIVE = (
     {"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-training"},
-    {"decord", "decord2"},
 )
 """Packages that write the same files: of each group, only one may be installed."""
 _DECODERS = ("h264", "hevc", "mjpeg", "vp9", "av1")

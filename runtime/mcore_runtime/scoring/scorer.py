@@ -169,7 +169,7 @@ class Scorer:
         """
         comparison = self.select(dive_number, any_exemplar=any_exemplar)
         began = time.perf_counter()
-        clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s)
+        clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s, central=True)
         return self.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s), began=began)
 
     def score_clip(

@@ -124,28 +124,41 @@ inline void check_one(const uint8_t* data, size_t size) {
         MCORE_REQUIRE(refuses(plan, Packed{nullptr, frame.row_stride, frame.pixel_stride, frame.r, frame.g, frame.b}));
         return;
     }
-    const int rows = (h + 1) / 2, columns = (w + 1) / 2;
-    const bool interleaved = bytes.below(2);
-    const YuvCoefficients c = yuv_coefficients(bytes.below(2) ? Matrix::bt709 : Matrix::bt601, bytes.below(2));
-    const size_t luma = size_t(w) * h, chroma = size_t(rows) * columns * 2;
-    const std::unique_ptr<uint8_t[]> y_memory(new uint8_t[luma]), uv_memory(new uint8_t[chroma]);
-    for (size_t i = 0; i < luma; ++i) y_memory[i] = bytes.next() ^ uint8_t(i * 29 >> 1);
-    for (size_t i = 0; i < chroma; ++i) uv_memory[i] = bytes.next() ^ uint8_t(i * 53 >> 2);
-    const int step = interleaved ? 2 : 1;
-    const Yuv frame{y_memory.get(), uv_memory.get(), uv_memory.get() + (interleaved ? 1 : chroma / 2), w,
-                    ptrdiff_t(columns) * step, step, c};
+    Yuv frame{};
+    frame.bytes = 1 + bytes.below(2);
+    frame.halved_x = w > 1 && bytes.below(2);
+    frame.halved_y = h > 1 && bytes.below(2);
+    frame.chroma_width = frame.halved_x ? (w + 1) / 2 : w;
+    frame.chroma_height = frame.halved_y ? (h + 1) / 2 : h;
+    const bool narrow = frame.bytes == 2 && bytes.below(2), full = bytes.below(2);
+    const int32_t one = 1 << kFraction, luma = frame.bytes == 2 ? 9539 : 38155, chroma = frame.bytes == 2 ? 9326 : 37303;
+    const int32_t black = frame.bytes == 2 ? 64 : 16, grey = frame.bytes == 2 ? 512 : 128, whole = frame.bytes == 2 ? 8168 : one;
+    set_conversion(frame, {narrow ? 6 : 0, frame.bytes == 2 ? 1023 : 255, full ? 0 : black, full ? whole : luma, grey,
+                           full ? whole : chroma, one + bytes.below(one), bytes.below(one), bytes.below(one),
+                           2 * one - bytes.below(one)});
+    std::unique_ptr<uint8_t[]> memory[3];
+    Plane* planes[3] = {&frame.y, &frame.u, &frame.v};
+    const int absent = bytes.below(10) == 0 ? 2 : 0;  // a grey frame
+    for (int n = 0; n < 3 - absent; ++n) {
+        const int width = n == 0 ? w : frame.chroma_width, height = n == 0 ? h : frame.chroma_height;
+        const ptrdiff_t step = frame.bytes * (1 + bytes.below(4)), row = step * width + bytes.below(3);
+        const size_t used = row * (height - 1) + step * (width - 1) + frame.bytes;
+        memory[n].reset(new uint8_t[used]);
+        for (size_t i = 0; i < used; ++i) memory[n][i] = bytes.next() ^ uint8_t(i * 29 >> 1);
+        const bool upside_down = bytes.below(2);
+        *planes[n] = {memory[n].get() + (upside_down ? row * (height - 1) : 0), upside_down ? -row : row, step};
+    }
     for (int y = 0; y < h; ++y)
         for (int x = 0; x < w; ++x) {
-            const ptrdiff_t at = (y / 2) * frame.chroma_stride + (x / 2) * step;
-            const int du = frame.u[at] - 128, dv = frame.v[at] - 128;
-            const int base = (y_memory[size_t(y) * w + x] - c.black) * c.luma + (1 << 15);
-            const int sums[3] = {base + c.v_to_r * dv, base - c.u_to_g * du - c.v_to_g * dv, base + c.u_to_b * du};
-            for (int n = 0; n < 3; ++n) channels[n].push_back(uint8_t(std::clamp(sums[n] >> 16, 0, 255)));
+            const Rgb pixel = pixel_at(frame, x, y);
+            for (int n = 0; n < 3; ++n) channels[n].push_back(n == 0 ? pixel.r : n == 1 ? pixel.g : pixel.b);
         }
     compare_all(frame);
     Yuv without = frame;
-    const uint8_t** planes[3] = {&without.y, &without.u, &without.v};
-    *planes[bytes.below(3)] = nullptr;
+    if (absent || bytes.below(2))
+        without.y.data = nullptr;
+    else
+        without.v.data = nullptr;
     MCORE_REQUIRE(refuses(plan, without));
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mcore.common.errors import ClipError
+from mcore.video import native
 from mcore.video.pyav_reader import pick_frames
 from mcore_runtime.sources import Frame, Source, SourceError, SourceState, open_source
 from mcore_runtime.sources.frame import Picture
@@ -56,7 +57,7 @@ def test_a_file_gives_every_frame_at_the_times_of_the_reader(
     path = write_numbered(tmp_path / f"v{suffix}", 10 if ticks else 40, params=OPEN_GOP, ticks=ticks)
     with open_source(str(path)) as source:
         frames = list(source)
-    reference = pick_frames(path, lambda pts: np.arange(len(pts)), lambda rgb: rgb)
+    reference = pick_frames(path, lambda pts: np.arange(len(pts)), native.to_rgb)
     assert [frame.time_s for frame in frames] == reference.pts_seconds.tolist()
     assert [frame.sequence for frame in frames] == list(range(len(frames)))
     for frame, index in zip(frames, reference.indices.tolist(), strict=True):
