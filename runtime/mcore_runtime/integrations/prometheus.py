@@ -22,12 +22,12 @@ from prometheus_client.registry import Collector
 from mcore.common.errors import UserError
 from mcore_runtime.access_token import AccessToken
 from mcore_runtime.address import host_name, is_loopback, listen, local_names, parse_address, url_of
-from mcore_runtime.door import Door, DoorLimits, within_open_files
+from mcore_runtime.limited_listener import ConnectionLimits, LimitedListener, within_open_files
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
 _TIMEOUT_S = 5.0
-_LIMITS = DoorLimits(in_all=16, by_address=8)
+_LIMITS = ConnectionLimits(in_all=16, by_address=8)
 _BUCKETS_S = (0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _STATES = ("connecting", "streaming", "retrying", "ended", "failed", "closed")
 _STATUSES = ("scoring", "scored", "invalid", "failed", "void")
@@ -120,7 +120,7 @@ def serve_metrics(
     """
     place = parse_address(address)
     limits = within_open_files(_LIMITS)
-    with Door(listen(place), limits) as taken:
+    with LimitedListener(listen(place), limits) as taken:
         local = is_loopback(taken.getsockname()[0])
         if token is None and not local:
             raise UserError(
@@ -143,19 +143,19 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(
         self,
-        door: Door,
+        listener: LimitedListener,
         snapshot: Callable[[], Mapping[str, Any]],
         token: AccessToken | None,
         names: frozenset[str] | None,
     ) -> None:
-        super().__init__(door.getsockname()[:2], _Handler, bind_and_activate=False)
+        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
-        self.socket = self.door = door
+        self.socket = self.listener = listener
         self.snapshot, self.token, self.names = snapshot, token, names
 
     def service_actions(self) -> None:
         """Between two requests, and five times a second without any."""
-        self.door.send_away_late()
+        self.listener.close_overdue()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that is gone is no fault of this program."""
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _TIMEOUT_S
 
     def do_GET(self) -> None:
-        self.server.door.owes(self.connection.fileno(), None)
+        self.server.listener.set_timeout(self.connection.fileno(), None)
         if self.server.names is not None and host_name(self.headers.get("Host", "")) not in self.server.names:
             self._answer(HTTPStatus.FORBIDDEN, "this server answers to its own names only\n")
         elif not self._is_known():

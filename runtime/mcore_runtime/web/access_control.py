@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcore_runtime.access_token import AccessToken
 from mcore_runtime.address import host_name
-from mcore_runtime.door import client_of
+from mcore_runtime.limited_listener import client_of
 from mcore_runtime.web.limits import RateLimit, Refusal, read_body
 from mcore_runtime.web.login import PUBLIC, Login
 

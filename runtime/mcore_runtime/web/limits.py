@@ -1,6 +1,7 @@
 """Limits on clients: how often they may ask, how large a request's body is, and how long it may take.
 
-Memory stays bounded however many clients there are. How many connections they have, ``mcore_runtime.door`` limits.
+Memory stays bounded however many clients there are. Their connections are limited by
+``mcore_runtime.limited_listener``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mcore.common.errors import UserError
 from mcore_runtime.access_token import AccessToken
-from mcore_runtime.door import REQUEST_S, TAKING_S, Door
+from mcore_runtime.limited_listener import REQUEST_TIMEOUT_S, SEND_TIMEOUT_S, LimitedListener
 from mcore_runtime.web.access_control import AccessControl
 from mcore_runtime.web.app import Service, make_app
 from mcore_runtime.web.protocols import Session
@@ -25,12 +25,14 @@ _MAX_HEADER_BYTES = 16 * 1024
 
 
 @contextmanager
-def run_server(session: Session, door: Door, token: AccessToken | None, names: frozenset[str] | None) -> Iterator[None]:
+def run_server(
+    session: Session, listener: LimitedListener, token: AccessToken | None, names: frozenset[str] | None
+) -> Iterator[None]:
     """Serve the page from a socket while the context lasts.
 
     Args:
         session: what is shown.
-        door: a listening socket that guards itself.
+        listener: a listening socket with limits.
         token: None: no token is needed.
         names: host names under which the page may be asked for; None: any.
 
@@ -38,9 +40,9 @@ def run_server(session: Session, door: Door, token: AccessToken | None, names: f
         UserError: the server could not be started.
     """
     app = make_app(session)
-    access = AccessControl(app, token, names, f"mcore-{door.getsockname()[1]}")
-    server = _Server(_config(access, door), door)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[door])), name="page", daemon=True)
+    access = AccessControl(app, token, names, f"mcore-{listener.getsockname()[1]}")
+    server = _Server(_config(access, listener), listener)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="page", daemon=True)
     thread.start()
     try:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -66,54 +68,54 @@ def _say_goodbye(service: Service) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+    def __init__(self, config: uvicorn.Config, listener: LimitedListener) -> None:
         super().__init__(config)
-        self._door = door
+        self._listener = listener
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
-        self._door.send_away_late()
+        self._listener.close_overdue()
         return await super().on_tick(counter)
 
 
-def _protocol(door: Door) -> type[H11Protocol]:
-    """The protocol of one connection, which tells the door what its guest owes."""
+def _protocol(listener: LimitedListener) -> type[H11Protocol]:
+    """The protocol of one connection, which tells the listener what it waits for."""
 
-    class Reception(H11Protocol):
+    class LimitedProtocol(H11Protocol):
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            self._tell()
+            self._set_timeout()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            self._tell()
+            self._set_timeout()
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._tell()
+            self._set_timeout()
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._tell()
+            self._set_timeout()
 
-        def _tell(self) -> None:
+        def _set_timeout(self) -> None:
             """A WebSocket has a protocol of its own, whose pings find out who does not listen."""
-            for_s = None
+            timeout_s = None
             if self.transport.get_protocol() is self:
                 if self.flow.write_paused:
-                    for_s = TAKING_S
+                    timeout_s = SEND_TIMEOUT_S
                 elif self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-                    for_s = REQUEST_S
-            door.owes(self.transport.get_extra_info("socket").fileno(), for_s)
+                    timeout_s = REQUEST_TIMEOUT_S
+            listener.set_timeout(self.transport.get_extra_info("socket").fileno(), timeout_s)
 
-    return Reception
+    return LimitedProtocol
 
 
-def _config(app: AccessControl, door: Door) -> uvicorn.Config:
+def _config(app: AccessControl, listener: LimitedListener) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http=_protocol(door),
+        http=_protocol(listener),
         ws="auto",
         lifespan="on",
         log_config=None,  # the program's own logging stays as it is; only what is wrong is worth a line
@@ -122,7 +124,7 @@ def _config(app: AccessControl, door: Door) -> uvicorn.Config:
         proxy_headers=False,  # anybody could send them
         server_header=False,
         # No limit_concurrency: it answers 503 to everybody once enough connections stand there and say nothing.
-        timeout_keep_alive=int(REQUEST_S),
+        timeout_keep_alive=int(REQUEST_TIMEOUT_S),
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         ws_max_size=1024,

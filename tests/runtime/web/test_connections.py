@@ -1,4 +1,4 @@
-"""Those who are not let in, standing in the door of the page and of the metrics server, with real connections."""
+"""Those who are not let in, and the page and the metrics server that they cannot close, with real connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the page's packages are not installed (extra: web)")
 
-from mcore_runtime import door
+from mcore_runtime import limited_listener
 from mcore_runtime.integrations.prometheus import serve_metrics
 from mcore_runtime.web import server as web_server
 from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Served
@@ -32,12 +32,12 @@ _MORE_THAN_BUFFERS = 50_000_000
 STREAM = b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def knock(port: int, source: str = "127.0.0.1") -> socket.socket:
-    knocking = socket.socket()
-    knocking.settimeout(TIMEOUT_S)
-    knocking.bind((source, 0))
-    knocking.connect(("127.0.0.1", port))
-    return knocking
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    client = socket.socket()
+    client.settimeout(TIMEOUT_S)
+    client.bind((source, 0))
+    client.connect(("127.0.0.1", port))
+    return client
 
 
 def status(port: int, path: str, source: str = "127.0.0.1", **headers: str) -> int:
@@ -53,7 +53,7 @@ def status(port: int, path: str, source: str = "127.0.0.1", **headers: str) -> i
 def crowd(port: int, number: int, sources: int = 1) -> Iterator[list[socket.socket]]:
     """Connections that say nothing."""
     with ExitStack() as stack:
-        yield [stack.enter_context(knock(port, f"127.0.0.{10 + each % sources}")) for each in range(number)]
+        yield [stack.enter_context(connect(port, f"127.0.0.{10 + each % sources}")) for each in range(number)]
 
 
 @pytest.mark.parametrize("sources", [1, 3, 40])
@@ -64,7 +64,7 @@ def test_who_says_nothing_keeps_nobody_out(locked: Served, sources: int) -> None
             assert status(locked.port, "/api/snapshot", source, **bearer) == 200
 
 
-def test_the_metrics_have_the_same_door(tmp_path: Path) -> None:
+def test_the_metrics_have_the_same_limits(tmp_path: Path) -> None:
     with serve_metrics(FakeSession(tmp_path).snapshot, "127.0.0.1:0") as url:
         port = int(url.split(":")[2].partition("/")[0])
         with crowd(port, 40, 3):
@@ -74,9 +74,9 @@ def test_the_metrics_have_the_same_door(tmp_path: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (door, web_server):
-        monkeypatch.setattr(module, "REQUEST_S", _SHORT_S)
-    monkeypatch.setattr(web_server, "TAKING_S", _SHORT_S + 0.1)
+    for module in (limited_listener, web_server):
+        monkeypatch.setattr(module, "REQUEST_TIMEOUT_S", _SHORT_S)
+    monkeypatch.setattr(web_server, "SEND_TIMEOUT_S", _SHORT_S + 0.1)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("impatient")
 def test_a_request_comes_in_seconds_or_never(served: Served, begin: bytes) -> None:
-    with knock(served.port) as dripping:
+    with connect(served.port) as dripping:
         dripping.sendall(begin)
         assert drips_until_closed(dripping)
 
@@ -102,7 +102,7 @@ def test_a_request_comes_in_seconds_or_never(served: Served, begin: bytes) -> No
 def test_a_request_for_metrics_too(tmp_path: Path, begin: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     with (
         serve_metrics(FakeSession(tmp_path).snapshot, "127.0.0.1:0") as url,
-        knock(int(url.split(":")[2].partition("/")[0])) as dripping,
+        connect(int(url.split(":")[2].partition("/")[0])) as dripping,
     ):
         dripping.sendall(begin)
         assert drips_until_closed(dripping)
@@ -126,7 +126,7 @@ def test_an_answer_that_is_not_taken_ends(served: Served, monkeypatch: pytest.Mo
     big = served.session.folder / "big.mp4"
     big.write_bytes(bytes(_MORE_THAN_BUFFERS))
     monkeypatch.setattr(served.session, "clip_path", lambda number: big)
-    with knock(served.port) as deaf:
+    with connect(served.port) as deaf:
         deaf.sendall(b"GET /api/dives/1/clip.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(3 * _SHORT_S)
         received = 0
@@ -138,7 +138,7 @@ def test_an_answer_that_is_not_taken_ends(served: Served, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("impatient")
 def test_who_listens_may_stay(served: Served) -> None:
-    with listen(served) as there, knock(served.port) as watching:
+    with listen(served) as there, connect(served.port) as watching:
         watching.sendall(STREAM)
         deadline = time.monotonic() + 3 * _SHORT_S
         for number in itertools.count(1):
@@ -151,14 +151,14 @@ def test_who_listens_may_stay(served: Served) -> None:
 
 def test_the_live_picture_has_24_places_however_many_come_at_once(served: Served) -> None:
     with ExitStack() as stack:
-        lines = [stack.enter_context(knock(served.port)) for _ in range(40)]
+        lines = [stack.enter_context(connect(served.port)) for _ in range(40)]
         for line in lines:
             line.sendall(STREAM)
         found = Counter(line.recv(12) for line in lines)
     assert found == {b"HTTP/1.1 200": 24, b"HTTP/1.1 503": 16}
 
     def is_free() -> bool:
-        with knock(served.port) as line:
+        with connect(served.port) as line:
             line.sendall(STREAM)
             return line.recv(12) == b"HTTP/1.1 200"
 

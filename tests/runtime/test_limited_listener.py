@@ -1,4 +1,4 @@
-"""The door of a server, with real connections and a clock that a test sets."""
+"""A listening socket with limits, real connections and a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -15,40 +15,50 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime.address import Address, listen
-from mcore_runtime.door import REQUEST_S, TAKING_S, Door, DoorLimits, Guest, client_of, within_open_files
+from mcore_runtime.limited_listener import (
+    REQUEST_TIMEOUT_S,
+    SEND_TIMEOUT_S,
+    ConnectionLimits,
+    LimitedConnection,
+    LimitedListener,
+    client_of,
+    within_open_files,
+)
 
 TIMEOUT_S = 10.0
 
 
 class Scene:
-    """A door, who knocks, and a server that closes what it sees the end of, as all servers do."""
+    """A listener, clients that connect, and a server that closes what it sees the end of, as all servers do."""
 
-    def __init__(self, limits: DoorLimits, stack: ExitStack) -> None:
+    def __init__(self, limits: ConnectionLimits, stack: ExitStack) -> None:
         self.now_s = 0.0
-        self.door = stack.enter_context(Door(listen(Address("127.0.0.1", 0)), limits, lambda: self.now_s))
-        self.guests: list[Guest] = []
+        self.listener = stack.enter_context(
+            LimitedListener(listen(Address("127.0.0.1", 0)), limits, lambda: self.now_s)
+        )
+        self.connections: list[LimitedConnection] = []
         self.stack = stack
 
-    def knock(self, source: str = "127.0.0.1") -> socket.socket:
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
         """Connect from an address; the server accepts as long as it is told to come again."""
-        knocking = self.stack.enter_context(socket.socket())
-        knocking.settimeout(TIMEOUT_S)
-        knocking.bind((source, 0))
-        knocking.connect(self.door.getsockname())
+        client = self.stack.enter_context(socket.socket())
+        client.settimeout(TIMEOUT_S)
+        client.bind((source, 0))
+        client.connect(self.listener.getsockname())
         while True:
             try:
-                self.guests.append(self.door.accept()[0])
+                self.connections.append(self.listener.accept()[0])
             except BlockingIOError:
                 self.tidy()
                 continue
             except ConnectionAbortedError:
                 pass
-            return knocking
+            return client
 
     def tidy(self) -> None:
-        for guest in [guest for guest in self.guests if not is_open(guest)]:
-            self.guests.remove(guest)
-            guest.close()
+        for connection in [connection for connection in self.connections if not is_open(connection)]:
+            self.connections.remove(connection)
+            connection.close()
 
 
 def is_open(connection: socket.socket) -> bool:
@@ -63,99 +73,99 @@ def is_open(connection: socket.socket) -> bool:
 @pytest.fixture
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     with ExitStack() as stack:
-        scene = Scene(getattr(request, "param", DoorLimits(in_all=6, by_address=3)), stack)
+        scene = Scene(getattr(request, "param", ConnectionLimits(in_all=6, by_address=3)), stack)
         yield scene
-        for guest in scene.guests:
-            guest.close()
+        for connection in scene.connections:
+            connection.close()
 
 
 def test_of_one_address_the_one_that_says_nothing_for_longest_makes_room(scene: Scene) -> None:
-    knocking = []
+    client = []
     for second in range(5):
         scene.now_s = second
-        knocking.append(scene.knock())
+        client.append(scene.connect())
         scene.tidy()
-    assert [is_open(each) for each in knocking] == [False, False, True, True, True]
-    other = scene.knock("127.0.0.2")
+    assert [is_open(each) for each in client] == [False, False, True, True, True]
+    other = scene.connect("127.0.0.2")
     assert is_open(other)
-    assert all(map(is_open, knocking[2:]))
+    assert all(map(is_open, client[2:]))
 
 
 def test_who_is_answered_is_not_sent_away(scene: Scene) -> None:
-    answered = [scene.knock() for _ in range(3)]
-    for guest in scene.guests:
-        scene.door.owes(guest.fileno(), None)
-    refused = scene.knock()
+    answered = [scene.connect() for _ in range(3)]
+    for connection in scene.connections:
+        scene.listener.set_timeout(connection.fileno(), None)
+    refused = scene.connect()
     assert not is_open(refused)
     assert all(map(is_open, answered))
-    scene.door.owes(scene.guests[1].fileno(), REQUEST_S)
-    assert is_open(scene.knock())
+    scene.listener.set_timeout(scene.connections[1].fileno(), REQUEST_TIMEOUT_S)
+    assert is_open(scene.connect())
     scene.tidy()
     assert [is_open(each) for each in answered] == [True, False, True]
 
 
 def test_in_all_the_address_with_most_connections_makes_room(scene: Scene) -> None:
-    many = [scene.knock("127.0.0.1") for _ in range(3)]
-    few = [scene.knock("127.0.0.2"), scene.knock("127.0.0.3"), scene.knock("127.0.0.3")]
-    new = scene.knock("127.0.0.4")
+    many = [scene.connect("127.0.0.1") for _ in range(3)]
+    few = [scene.connect("127.0.0.2"), scene.connect("127.0.0.3"), scene.connect("127.0.0.3")]
+    new = scene.connect("127.0.0.4")
     assert [is_open(each) for each in many] == [False, True, True]
     assert all(map(is_open, [*few, new]))
 
 
 def test_in_all_nobody_is_let_in_where_everybody_is_answered(scene: Scene) -> None:
     for source in range(2, 8):
-        scene.knock(f"127.0.0.{source}")
-    for guest in scene.guests:
-        scene.door.owes(guest.fileno(), None)
-    assert not is_open(scene.knock("127.0.0.9"))
-    scene.guests.pop().close()
-    assert is_open(scene.knock("127.0.0.9"))
+        scene.connect(f"127.0.0.{source}")
+    for connection in scene.connections:
+        scene.listener.set_timeout(connection.fileno(), None)
+    assert not is_open(scene.connect("127.0.0.9"))
+    scene.connections.pop().close()
+    assert is_open(scene.connect("127.0.0.9"))
 
 
 def test_a_flood_never_has_more_than_the_limit(scene: Scene) -> None:
     for number in range(200):
-        scene.knock(f"127.0.0.{2 + number % 40}")
-        assert len(scene.guests) <= 6
+        scene.connect(f"127.0.0.{2 + number % 40}")
+        assert len(scene.connections) <= 6
     scene.tidy()
-    assert len(scene.guests) == 6
+    assert len(scene.connections) == 6
 
 
-def test_who_owes_something_for_too_long_is_sent_away_whatever_it_sends(scene: Scene) -> None:
-    dripping = scene.knock()
-    scene.now_s = REQUEST_S - 0.1
+def test_what_keeps_the_server_waiting_for_too_long_is_closed_whatever_it_sends(scene: Scene) -> None:
+    dripping = scene.connect()
+    scene.now_s = REQUEST_TIMEOUT_S - 0.1
     dripping.sendall(b"x")
-    scene.door.owes(scene.guests[0].fileno(), REQUEST_S)  # still
-    late = scene.knock()
-    scene.door.send_away_late()
+    scene.listener.set_timeout(scene.connections[0].fileno(), REQUEST_TIMEOUT_S)  # still
+    late = scene.connect()
+    scene.listener.close_overdue()
     assert is_open(dripping)
-    scene.now_s = REQUEST_S
-    scene.door.send_away_late()
+    scene.now_s = REQUEST_TIMEOUT_S
+    scene.listener.close_overdue()
     assert not is_open(dripping)
     assert is_open(late)
 
 
 def test_a_debt_that_was_paid_is_forgotten(scene: Scene) -> None:
-    there = scene.knock()
-    scene.door.owes(scene.guests[0].fileno(), None)
+    there = scene.connect()
+    scene.listener.set_timeout(scene.connections[0].fileno(), None)
     scene.now_s = 100.0
-    scene.door.send_away_late()
+    scene.listener.close_overdue()
     assert is_open(there)
-    scene.door.owes(scene.guests[0].fileno(), REQUEST_S)
-    scene.now_s = 100.0 + REQUEST_S
-    scene.door.send_away_late()
+    scene.listener.set_timeout(scene.connections[0].fileno(), REQUEST_TIMEOUT_S)
+    scene.now_s = 100.0 + REQUEST_TIMEOUT_S
+    scene.listener.close_overdue()
     assert not is_open(there)
-    scene.door.owes(9999, None)  # closed meanwhile
+    scene.listener.set_timeout(9999, None)  # closed meanwhile
 
 
 def test_an_answer_may_be_taken_slowly(scene: Scene) -> None:
-    there = scene.knock()
+    there = scene.connect()
     scene.now_s = 5.0
-    scene.door.owes(scene.guests[0].fileno(), TAKING_S)
-    scene.now_s = 5.0 + TAKING_S - 0.1
-    scene.door.send_away_late()
+    scene.listener.set_timeout(scene.connections[0].fileno(), SEND_TIMEOUT_S)
+    scene.now_s = 5.0 + SEND_TIMEOUT_S - 0.1
+    scene.listener.close_overdue()
     assert is_open(there)
-    scene.now_s = 5.0 + TAKING_S
-    scene.door.send_away_late()
+    scene.now_s = 5.0 + SEND_TIMEOUT_S
+    scene.listener.close_overdue()
     assert not is_open(there)
 
 
@@ -169,11 +179,11 @@ def test_clients() -> None:
 
 LIMITED = """
 import resource, sys
-from mcore_runtime.door import DoorLimits, within_open_files
+from mcore_runtime.limited_listener import ConnectionLimits, within_open_files
 from mcore.common.errors import UserError
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 try:
-    limits = within_open_files(DoorLimits(256, 128))
+    limits = within_open_files(ConnectionLimits(256, 128))
 except UserError as error:
     print(error)
 else:
@@ -209,7 +219,7 @@ def limited(soft: int, hard: int) -> str:
 
 
 def test_a_small_server_needs_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert within_open_files(DoorLimits(4, 2)) == DoorLimits(4, 2)
+    assert within_open_files(ConnectionLimits(4, 2)) == ConnectionLimits(4, 2)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (130, 130))
     with pytest.raises(UserError, match="ulimit -n"):
-        within_open_files(DoorLimits(4, 2))
+        within_open_files(ConnectionLimits(4, 2))
