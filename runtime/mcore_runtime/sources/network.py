@@ -16,7 +16,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 
-from mcore.video.container import WITHOUT_RATE
+from mcore.video.container import WITHOUT_RATE, picture_tracks
 from mcore.video.hardware import Choice, Device, accelerate
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
@@ -61,10 +61,11 @@ class StreamConnection:
         self._container, self._uri, self._seen = container, uri, seen or Seen()
         self._decoder = decoder
         self._timeout_s = _timeout_s(container, uri)
-        if not container.streams.video:
+        tracks = picture_tracks(container)
+        if not tracks:
             container.close()
             raise StreamLost("it sends no video")
-        self._stream = container.streams.video[0]
+        self._stream = tracks[0]
         name = container.format.name
         self._has_clock = has_clock(name)
         self._length_s = _length_s(container)
