@@ -50,6 +50,20 @@ def test_other_files_are_ignored(tmp_path: Path) -> None:
     assert [path.name for path in list_images(folder)] == ["1.png", "2.png", "10.png"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "note"),
+    [
+        ([*range(20), *range(900, 920)], ("880 image(s) missing, first between img_19.png and img_900.png",)),
+        ([0, 2, 4, 6, 10, 12], ("1 image(s) missing, first between img_6.png and img_10.png",)),
+        ([0, 5, 10, 15], ()),
+    ],
+)
+def test_images_that_are_missing_are_said(tmp_path: Path, numbers: list[int], note: tuple[str, ...]) -> None:
+    sampled = sample_clip(write_images(tmp_path, [f"img_{number}.png" for number in numbers]), CONFIG)
+    assert sampled.notes[: len(note)] == note
+    assert len([text for text in sampled.notes if "missing" in text]) == len(note)
+
+
 def test_windows_and_pictures(tmp_path: Path) -> None:
     folder = write_images(tmp_path, [f"{number}.png" for number in range(50)])
     sampled = sample_clip(folder, CONFIG, start_s=1.0)
