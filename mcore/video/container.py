@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
-from mcore.video.picture import MAX_PIXELS
+from mcore.video.picture import size_fault
 from mcore.video.structure import missing_bytes
 
 _FORMATS = (
@@ -151,11 +151,8 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     if stream.codec_context is None:
         raise unreadable(path, f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise ClipError(
-            f"{path} has pictures of {width} x {height} pixels, at most {MAX_PIXELS:,} are read; make them smaller: "
-            "ffmpeg -i IN -vf scale=-2:1080 OUT.mp4"
-        )
+    if width and height and (fault := size_fault(width, height)):
+        raise ClipError(f"{path} has {fault}. Scale them: ffmpeg -i IN -vf scale=-2:1080 OUT.mp4")
     return stream
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
-from mcore.video.picture import MAX_PIXELS
+from mcore.video.picture import size_fault
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """File names that count as frames; anything else in the folder is ignored."""
@@ -132,8 +132,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:  # known before anything is decoded
-                raise ValueError(f"{image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read")
+            if fault := size_fault(image.width, image.height):  # known before anything is decoded
+                raise ValueError(fault)
             # The further pictures in a phone's JPEG (MPO) are previews and depth; the first one is shown.
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise ValueError("an animation; a frame is one picture")
