@@ -38,7 +38,7 @@ _converter = _Converter()
 
 def size_fault(width: int, height: int) -> str | None:
     """Say why pictures of a size are not read; None: they are."""
-    if width * height <= MAX_PIXELS and _MIN_SIDE <= min(width, height) and max(width, height) <= _MAX_SIDE:
+    if width * height <= MAX_PIXELS and min(width, height) >= _MIN_SIDE and max(width, height) <= _MAX_SIDE:
         return None
     return (
         f"pictures of {width} x {height} pixels; allowed: {_MIN_SIDE} to {_MAX_SIDE:,} a side, {MAX_PIXELS:,} together"
