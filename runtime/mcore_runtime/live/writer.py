@@ -7,6 +7,7 @@ disk, and whoever saw a score, or had a command acknowledged, finds it again aft
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from contextlib import suppress
@@ -171,6 +172,8 @@ class SessionWriter:
             return
         try:
             if cut.video is not None and (recording := self._state.dives[number].recording) is not None:
+                if not self._store.folder.is_dir():  # a new one in its place would be in the way when it comes back
+                    raise FileNotFoundError(errno.ENOENT, "the session's folder is not there")
                 with replacing(self._store.folder / recording) as temporary:
                     temporary.write_bytes(cut.video)
         except Exception as error:  # the video is for show, and whatever happens to it may end nothing

@@ -352,7 +352,12 @@ class SessionStore:
 
 def _place(folder: Path) -> tuple[int, int]:
     """Device and number of the database's file, which a moved one takes along."""
-    found = session_file(folder).stat()
+    try:
+        found = session_file(folder).stat()
+    except UserError as error:
+        raise UserError(
+            f"there is no folder {folder} with this session any more: it was moved away or deleted; put it back"
+        ) from error
     return found.st_dev, found.st_ino
 
 

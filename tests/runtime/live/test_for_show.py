@@ -134,6 +134,17 @@ def test_a_folder_that_was_moved_away_is_noticed_before_the_next_dive(
             pass
         assert "there is no folder" in str(said.problem)
         assert "there is no folder" in session.snapshot()["session"]["problem"]
+        assert "put it back" in str(said.problem)
         (tmp_path / "elsewhere").rename(tmp_path / "s")
         while session.snapshot()["session"]["problem"] is not None:
             news.get(0.05)
+
+
+def test_no_video_makes_a_new_folder_where_the_session_was(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1], settings=LiveSettings()) as session:
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        session.run()
+        assert not (tmp_path / "s").exists()
+        assert "no video was kept: the session's folder is not there" in dive_of(session, 1).notes[0]
+        (tmp_path / "elsewhere").rename(tmp_path / "s")
+    assert [dive.number for dive in read_session(tmp_path / "s").dives] == [1]
