@@ -137,9 +137,12 @@ def _check_score(name: str, record: DiveRecord) -> Iterator[Finding]:
     if not math.isfinite(record.score) or record.score < 0:
         yield Finding("error", "score-range", name, f"a score of {record.score}; allowed: 0 and more")
     elif record.difficulty is not None and math.isfinite(record.difficulty):
-        most = COUNTED_AWARDS * MAX_AWARD * record.difficulty
-        if record.score > most + _ROUNDING:
-            message = f"a score of {record.score} at difficulty {record.difficulty}; allowed: 0 to {most:.2f}"
+        # Fewer points than one counted half award gives are no score: "3,1" of difficulty may have become 3 and 1.
+        least, most = record.difficulty / 2, COUNTED_AWARDS * MAX_AWARD * record.difficulty
+        if record.score > most + _ROUNDING or 0 < record.score < least - _ROUNDING:
+            message = (
+                f"a score of {record.score} at difficulty {record.difficulty}; allowed: 0, {least:.2f} to {most:.2f}"
+            )
             yield Finding("error", "score-range", name, message)
         elif record.difficulty > 0 and not fits_score(record.score, record.difficulty):
             yield _score_of_other_difficulty(name, record, record.difficulty)

@@ -143,7 +143,7 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     tracks = picture_tracks(container)
     if len(tracks) > 1 and not all(stream.frames for stream in tracks):
         with suppress(av.FFmpegError), _open(path, None) as counted:
-            tracks = [container.streams[stream.index] for stream in picture_tracks(counted, _count_frames(counted))]
+            tracks = picture_tracks(container, _count_frames(counted))
     if not tracks:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
         raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")

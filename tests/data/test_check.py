@@ -134,6 +134,7 @@ RECORD = DiveRecord(Path("a"), "407C", 80.0, 3.2, "train", 96, (30, 60))
         ({}, None, set()),
         ({"score": 96.0}, None, set()),
         ({"score": 96.01}, None, {"score-range"}),
+        ({"score": 1.0, "difficulty": 3.0}, None, {"difficulty", "score-range"}),  # 3,1 read as two cells
         ({"score": -1.0}, None, {"score-range"}),
         ({"score": float("nan")}, None, {"score-range"}),
         ({"difficulty": None, "score": 500.0}, None, set()),
