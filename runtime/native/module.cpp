@@ -94,8 +94,9 @@ mcore::Yuv checked_yuv(const Plane& y, const Plane& u, const Plane& v, const Con
 // Planes to out (H, W, 3), contiguous.
 void convert(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Picture& out) {
     const mcore::Yuv yuv = checked_yuv(y, u, v, conversion);
-    require(y.shape(0) > 0 && y.shape(1) > 0 && y.shape(0) <= 32767 && y.shape(1) <= 32767,
-            "a side is out of range; allowed: 1 to 32767");
+    constexpr size_t kMostSide = 1 << 20;
+    require(y.shape(0) > 0 && y.shape(1) > 0 && y.shape(0) <= kMostSide && y.shape(1) <= kMostSide,
+            "a side is out of range; allowed: 1 to " + std::to_string(kMostSide));
     require(out.shape(0) == y.shape(0) && out.shape(1) == y.shape(1) && out.shape(2) == 3,
             "the output must be " + size_of(y.shape(0), y.shape(1)) + " x 3");
     const Kernels& kernels = *chosen;

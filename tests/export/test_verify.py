@@ -135,8 +135,8 @@ def test_a_conversion_that_differs_is_named_as_such(
     """One level more in every second row, as another rounding would give: no graph is wrong, and the score moves."""
     resize = native.resize
 
-    def brighter(picture: Picture, out: NDArray[np.uint8]) -> None:
-        resize(picture, out)
+    def brighter(picture: Picture, out: NDArray[np.uint8], size: tuple[int, int] | None = None) -> None:
+        resize(picture, out, size)
         out[::2] = np.minimum(out[::2], 254) + 1
 
     monkeypatch.setattr(native, "resize", brighter)
