@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from mcore.video.container import WITHOUT_RATE
+from mcore.video.container import WITHOUT_RATE, decode_exactly
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
@@ -49,6 +49,7 @@ class StreamConnection:
             container.close()
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
+        decode_exactly(self._stream)
         name = container.format.name
         self._has_clock = name not in (*WITHOUT_RATE, "avi")  # AVI's are guesses that run backwards around B-frames
         self._length_s = _length_s(container)
@@ -138,6 +139,7 @@ class StreamConnection:
         if container is None:
             return reason, None
         self._container, self._stream = container, container.streams.video[0]
+        decode_exactly(self._stream)
         self._packets = iter(container.demux(self._stream))
         return self._next_packet()
 
