@@ -16,7 +16,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 
-from mcore.video.container import WITHOUT_RATE
+from mcore.video.container import WITHOUT_RATE, decode_exactly
 from mcore.video.hardware import Choice, Device, accelerate
 from mcore.video.picture import to_rgb
 from mcore_runtime.sources.errors import SourceError, StreamLost
@@ -65,6 +65,7 @@ class StreamConnection:
             container.close()
             raise StreamLost("it sends no video")
         self._stream = container.streams.video[0]
+        decode_exactly(self._stream)
         name = container.format.name
         self._has_clock = has_clock(name)
         self._length_s = _length_s(container)
@@ -206,6 +207,7 @@ class StreamConnection:
         if container is None:
             return StreamLost(reason), None
         self._container, self._stream = container, container.streams.video[0]
+        decode_exactly(self._stream)
         self._packets = iter(container.demux(self._stream))
         return self._next_packet()
 
