@@ -12,14 +12,14 @@ from typing import Any, TextIO
 
 # All control characters but tab and line feed, and the marks that turn the direction of what follows. Joiners stay:
 # Persian, Sinhala and Malayalam names need them.
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _NEW_LINES = re.compile("\n(?!  )")
 
 
 def printable(text: str) -> str:
     r"""Write control characters as escapes, such as ``\x1b``."""
-    return _COMMANDS.sub(_escape, text)
+    return _CONTROLS.sub(_escape, text)
 
 
 def printable_message(text: str) -> str:
