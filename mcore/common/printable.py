@@ -1,6 +1,6 @@
-"""Text that a terminal shows as it is: control characters of file names and labels command it nothing.
+"""Text made safe for a terminal: control characters, as in file names and labels, become escapes.
 
-``printable`` is for text of several lines, ``printable_message`` for what is said about a name or a label.
+``printable`` is for text of several lines, ``printable_message`` for messages of one line that quote a name or a label.
 """
 
 from __future__ import annotations

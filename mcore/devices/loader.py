@@ -26,7 +26,7 @@ SHARED_MEMORY = Path("/dev/shm")  # where Linux has it; others have no such limi
 TIMEOUT_S = 300.0
 """A batch of clips is read in seconds; a worker that needs longer hangs, as on a network drive that is gone."""
 _POLL_S = 10
-"""PyTorch looks for dead workers each time that nothing came for so long."""
+"""Seconds without a batch after which PyTorch checks that its workers are alive."""
 _PREFETCHED = 2
 """Batches that each worker reads ahead; PyTorch's default."""
 _TIMED_OUT = "DataLoader timed out"
@@ -189,7 +189,7 @@ def _original_message(error: UserError) -> str:
 
 
 def _explained(error: Exception, workers: int, waited_s: float) -> LoaderError:
-    """Say which of the things that end a worker has happened."""
+    """Error that says why the workers failed, and what to do."""
     text = str(error)
     if "shared memory" in text:
         why = f"there is no shared memory left ({SHARED_MEMORY}); {_advice(2)}"

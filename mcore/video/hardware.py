@@ -1,7 +1,7 @@
 """Decoding by hardware, through PyAV: which device there is, and whether a frame really came from one.
 
-The codecs of today say what every pixel of a picture is: hardware and software give the same planes, and what follows
-treats both alike. Only formats of the planes differ (NV12 for YUV 4:2:0 of 8 bits), and show which one decoded a frame.
+Today's codecs define every pixel of a decoded picture, so hardware and software give the same planes, and are treated
+alike. Only formats of the planes differ (NV12 for YUV 4:2:0 of 8 bits), and show which one decoded a frame.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONVERSION_VERSION = 1
-"""Of the function below; it becomes another one when a single byte of any frame does."""
+"""Version of the conversion below; to be raised when any byte of any frame changes."""
 
 FRACTION = 15
-"""Bits behind the point of every factor."""
+"""Fractional bits of every factor."""
 _ONE, _HALF = 1 << FRACTION, 1 << (FRACTION - 1)
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]

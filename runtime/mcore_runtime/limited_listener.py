@@ -71,15 +71,15 @@ class LimitedListener(socket.socket):
     It is used as any other: ``accept`` says that a connection is not there, or was lost, where it lets nobody in.
 
     Args:
-        taken: a listening socket, which is not to be used any more.
+        listening: a listening socket, which is not to be used any more.
         limits: from ``within_open_files``.
         clock: seconds, never going back.
     """
 
     def __init__(
-        self, taken: socket.socket, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic
+        self, listening: socket.socket, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(fileno=taken.detach())
+        super().__init__(fileno=listening.detach())
         self._limits, self._clock = limits, clock
         self._lock = threading.Lock()
         self._connections: dict[int, LimitedConnection] = {}
@@ -94,7 +94,7 @@ class LimitedListener(socket.socket):
         """
         with self._lock:
             is_full = len(self._connections) >= self._limits.in_all
-            # What is closing still has an open file. So the next one is not taken yet: a flood would have them all.
+            # What is closing still has an open file. So the next one is not accepted yet: a flood would have them all.
             if is_full and (self._closing or self._make_room()):
                 raise BlockingIOError
         accepted, peer = super().accept()
@@ -133,7 +133,7 @@ class LimitedListener(socket.socket):
                     self._shut_down(number)
 
     def remove(self, connection: LimitedConnection) -> None:
-        """Count a connection no longer, which is being closed."""
+        """Stop counting a connection that is being closed."""
         with self._lock:
             if self._connections.get(connection.fileno()) is connection:
                 del self._connections[connection.fileno()]

@@ -123,7 +123,7 @@ class OrtSessions:
             self._bound[part] = captured or plain  # the other's memory goes with it
 
     def _check_runs(self, session: BoundSession, name: str) -> None:
-        """Run a graph once: a build without kernels for this GPU lists CUDA and loads graphs, and fails only then."""
+        """Run a graph once: a build without kernels for this GPU lists CUDA, loads graphs, and fails only here."""
         try:
             session.run_zeros()
         except Exception as error:  # of ONNX Runtime's own classes

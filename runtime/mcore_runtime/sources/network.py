@@ -45,7 +45,7 @@ _ENDED = "the stream ended"
 _SILENCE = (av.ExitError, TimeoutError)
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 _SHORT_PROBE = {"probesize": "500000", "analyzeduration": "500000"}
-"""How far FFmpeg looks into a stream when it opens it, bytes and microseconds: a camera's pictures wait meanwhile."""
+"""How much of a stream FFmpeg reads to open it, bytes and microseconds: a camera's pictures wait meanwhile."""
 _LOW_DELAY = _SHORT_PROBE | {"fflags": "nobuffer", "flags": "low_delay"}
 """Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
 
@@ -137,7 +137,7 @@ class StreamConnection:
             self.is_live = False
 
     def _remember(self, packet: Packet[Any]) -> None:
-        """Find the place of a new connection within what came before."""
+        """Find out whether a new connection sends again what earlier ones sent."""
         if packet.is_keyframe and self._position == "unknown" and self._history.contains(packet):
             self._position, self._begins_anew = "delivered", self._history.is_first(packet)
         elif self._position == "unknown" and self.is_live:
@@ -146,7 +146,7 @@ class StreamConnection:
             self._history.add(packet)
 
     def _is_new(self, media_s: float | None) -> bool:
-        """Say whether a picture was not delivered by an earlier connection."""
+        """Return whether no earlier connection delivered a picture."""
         if self._position == "delivered" and media_s is not None and media_s > (self._history.last_delivered_s or 0.0):
             self._position = "new"
         return self._position == "new"
