@@ -194,7 +194,7 @@ def _write_variants(
         int8 = _quantise(model, fp32, options, expected, records, log)
         variant = _compare(model, int8.graphs, folder, options, expected, log)
         speed = measure_speed(fp32, int8.graphs, expected, log, keep_slower=options.keep_slower)
-        written["int8"] = replace(variant, kept=int8.describe_kept(), speed=speed)
+        written["int8"] = replace(variant, kept=int8.describe_float32_layers(), speed=speed)
     return written
 
 

@@ -22,7 +22,7 @@ from mcore.video.yuv import CONVERSION_VERSION, Picture
 from mcore_export import cli
 from mcore_export.bundle_command import main
 from mcore_export.parity.limits import DEFAULT_LIMITS
-from mcore_runtime.backends.openvino import the_core
+from mcore_runtime.backends.openvino import shared_core
 from mcore_runtime.bundle.folder import GOLDEN_FILE, GOLDEN_VIDEO, Bundle, write_manifest
 from mcore_runtime.bundle.manifest import BundleManifest
 
@@ -235,7 +235,7 @@ sys.exit(main(["verify", {str(bundle)!r}]))
 
 def test_bfloat16_is_held_to_the_limits_of_int8(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
-    if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in shared_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     assert main(["verify", str(bundle), "--backend", "openvino-bf16"]) == 0
     out = capsys.readouterr().out

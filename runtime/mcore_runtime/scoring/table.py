@@ -34,7 +34,7 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
     scored = [(o, o.result) for o in outcomes if o.result is not None]
     if scored:
         console.print(_table(scored))
-        console.print(Text(f"{_meaning([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
+        console.print(Text(f"{_interval_legend([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
@@ -100,7 +100,7 @@ def _kinds(results: Sequence[DiveScore]) -> list[str]:
     return list(dict.fromkeys(_kind(result) for result in results))
 
 
-def _meaning(results: Sequence[DiveScore]) -> str:
+def _interval_legend(results: Sequence[DiveScore]) -> str:
     levels = dict.fromkeys(result.interval_level for result in results)
     texts = [RANGE_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
     return " ".join(texts)

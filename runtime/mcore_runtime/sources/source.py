@@ -265,7 +265,7 @@ class Source:
     def _deliver(self, picture: Picture, timeline: LiveTimeline | FileTimeline) -> bool:
         rgb = picture.rgb
         if not all(_MIN_SIDE <= side <= _MAX_SIDE for side in rgb.shape[:2]):
-            self._pass_over(rgb.shape)
+            self._skip_picture(rgb.shape)
             return True
         if self.uri.options.rotation:
             rgb = np.ascontiguousarray(np.rot90(rgb, -self.uri.options.rotation // 90))
@@ -283,7 +283,7 @@ class Source:
             self._num_odd = 0
         return self._queue.put(frame, wait=self._keeps_all)
 
-    def _pass_over(self, shape: tuple[int, ...]) -> None:
+    def _skip_picture(self, shape: tuple[int, ...]) -> None:
         """Leave out a picture that no part of this program can work with, and say so with the next one."""
         allowed = f"allowed: {_MIN_SIDE} to {_MAX_SIDE} pixels a side"
         self._odd = f"it sent a picture of {shape[1]}x{shape[0]} pixels; {allowed}"
