@@ -115,13 +115,6 @@ def test_other_labels_or_settings_are_not_mixed(replica: Path, capsys: pytest.Ca
     assert main(["render", "--out", str(replica / "set")]) == 2
 
 
-def test_a_folder_of_the_old_name_goes_on(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = replica / "set" / "settings.json"
-    settings.write_text(settings.read_text().replace("replica_version", "twin_version"))
-    assert render(replica, "labels.jsonl") == 0
-    assert "0 rendered" in capsys.readouterr().out
-
-
 def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:
     labels, _ = replica_labels(read_finediving_labels(write_labels(tmp_path / "labels.jsonl", ROWS)))
     settings = ReplicaSettings(width=64, height=48)
