@@ -112,7 +112,7 @@ def _plan(options: EvaluationOptions, trained: TrainedDives) -> tuple[list[DiveR
 
 def _warn_of_repeats(dives: list[DiveRecord], what: str) -> None:
     if dives:
-        where = dives[0].origin or dives[0].path
+        where = dives[0].listed_at or dives[0].path
         print(f"warning: {len(dives)} {what}, such as {where}; mcore-data check names them", file=sys.stderr)
 
 
