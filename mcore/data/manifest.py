@@ -1,7 +1,7 @@
 """Lists of labelled dives: one line for each dive, JSON lines or CSV, paths relative to the list itself.
 
-Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two
-columns, flight_frame and entry_frame), start_s, end_s, origin, event. A line is read in full or refused with the reason.
+Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two columns,
+flight_frame and entry_frame), start_s, end_s, origin, event. A line is read in full or refused with the reason.
 """
 
 from __future__ import annotations

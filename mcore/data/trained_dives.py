@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert
@@ -26,7 +26,7 @@ _END_BYTES = 1 << 16
 """Read of each end of a file. With its size that tells videos apart, and reads no whole data set."""
 
 
-Dive = tuple[str, float, Union[float, None]]
+Dive = tuple[str, float, float | None]
 """Fingerprint of a dive's video, and its window there, seconds; None: to the end."""
 
 
@@ -142,9 +142,9 @@ def check_new(trained: TrainedDives, dives: Sequence[DiveRecord], listing: Path,
         splits = " and ".join(sorted({str(record.split) for record in known}))
         raise UserError(
             f"{network} was trained on {len(known)} of the {len(dives)} dives of {listing} that are to measure it "
-            f"(split {splits}; the first: {known[0].listed_at or known[0].path}), which would flatter it. It was trained "
-            f"with {trained.list_name} (sha256 {trained.list_sha256[:12]}): give that list, or give these dives the "
-            "split train again, or train anew with this list: python -m mcore.train"
+            f"(split {splits}; the first: {known[0].listed_at or known[0].path}), which would flatter it. It was "
+            f"trained with {trained.list_name} (sha256 {trained.list_sha256[:12]}): give that list, or give these "
+            "dives the split train again, or train anew with this list: python -m mcore.train"
         )
     is_same_list = hashlib.sha256(listing.read_bytes()).hexdigest() == trained.list_sha256
     if is_same_list and (trained.is_whole or not trained.dives):

@@ -170,7 +170,9 @@ def test_dives_are_counted_by_their_stated_origin(tmp_path: Path, listing: Path)
     assert trained_on(listing).summary() == TrainedOn(not_stated=6)
     assert NOT_RECORDED.summary() is None
     drawn = [dive_of(tmp_path, f"drawn {i}", "rendered") for i in range(3)]
-    real = [dive_of(tmp_path, f"real {i}", "real", event) for i, event in enumerate(["World Cup", "Games", "Games", None])]
+    real = [
+        dive_of(tmp_path, f"real {i}", "real", event) for i, event in enumerate(["World Cup", "Games", "Games", None])
+    ]
     first = TrainedDives.of(drawn, listing, None)
     assert first.summary() == TrainedOn(rendered=3)
     # What a training starts from, or goes on with, counts once.

@@ -12,7 +12,7 @@ from rich.text import Text
 from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore_runtime.scoring.batch import DiveOutcome
-from mcore_runtime.scoring.result import DiveScore, percent
+from mcore_runtime.scoring.result import DiveScore, cautions, percent
 from mcore_runtime.scoring.scorer import Scorer
 
 INTERVAL_MEANING = (
@@ -35,6 +35,8 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
     if scored:
         console.print(_table(scored))
         console.print(Text(f"{_meaning([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
+    for caution in cautions(result for _, result in scored):
+        console.print(Text(f"caution: {caution}", style="bold yellow"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
