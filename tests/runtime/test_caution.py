@@ -17,6 +17,8 @@ from mcore.data.trained_on import TrainedOn, caution
 from mcore_runtime import run, score
 from mcore_runtime.bundle.folder import MANIFEST_FILE, Bundle, write_manifest
 from mcore_runtime.competition import Competition
+from mcore_runtime.doctor.bundles import bundle as check_bundle
+from mcore_runtime.doctor.findings import Level
 from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.target import parse_target
 from mcore_runtime.live.snapshot import state_part
@@ -77,6 +79,14 @@ def test_scores_of_files(case: Any, dive_video: Path, tmp_path: Path, capsys: py
     assert document["dives"][0]["caution"] == said
     assert document["bundle"]["trained_on"] == json.loads((bundle / MANIFEST_FILE).read_text())["trained_on"]
     check((tmp_path / "r.html").read_text(), said)
+
+
+def test_the_doctor_finds_it_before_anybody_dives(case: Any) -> None:
+    bundle, _, said = case
+    found = [finding for finding in check_bundle(bundle) if "trained on" in finding.text]
+    assert [(finding.level, finding.text) for finding in found] == [
+        (Level.HINT, said) if said else (Level.OK, "trained on 3 real dives and 240 rendered dives")
+    ]
 
 
 def test_a_live_run(case: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

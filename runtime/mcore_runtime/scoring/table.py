@@ -30,13 +30,13 @@ SHARES_MEANING = (
 
 
 def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
-    """Print the scored dives as a table, then the notes on them, and what the numbers mean."""
+    """Print the scored dives as a table, then what must be known of it, what the numbers mean, and notes."""
     scored = [(o, o.result) for o in outcomes if o.result is not None]
     if scored:
         console.print(_table(scored))
+        for caution in cautions(result for _, result in scored):
+            console.print(Text(f"caution: {caution}", style="bold yellow"))
         console.print(Text(f"{_meaning([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
-    for caution in cautions(result for _, result in scored):
-        console.print(Text(f"caution: {caution}", style="bold yellow"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
