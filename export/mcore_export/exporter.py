@@ -152,7 +152,7 @@ def export_checkpoint(
     checkpoint = read_checkpoint(checkpoint_path)
     _check_stages(checkpoint, checkpoint_path)
     trained = recorded_dives(checkpoint.extra, checkpoint_path)
-    measuring = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
+    interval_records = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
     model = build_model(checkpoint, checkpoint_path)
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
@@ -165,7 +165,7 @@ def export_checkpoint(
         expected = expect(model, [*clips, *more], video) if more else golden
         variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
-        banks = {} if bank is None else write_banks(sets, model.config, records, measuring, bank, folder, log)
+        banks = {} if bank is None else write_banks(sets, model.config, records, interval_records, bank, folder, log)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,

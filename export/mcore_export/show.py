@@ -31,8 +31,8 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
         log(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     log("on this machine:")
     for trial in try_backends(bundle):
-        said = trial.text if trial.runs else f"no: {trial.text}"
-        log(f"  {trial.backend:17} {', '.join(trial.precisions):11} {said}")
+        state = trial.text if trial.runs else f"no: {trial.text}"
+        log(f"  {trial.backend:17} {', '.join(trial.precisions):11} {state}")
 
 
 def _show_variant(manifest: BundleManifest, name: str, variant: VariantRecord, log: Log) -> None:

@@ -1,8 +1,7 @@
 """FineDiving's labels without its images: as JSON lines of this project, and as E2E-Spot publishes them.
 
-E2E-Spot (Hong et al., ECCV 2022) has them in its repository, in ``data/finediving``: train.json, val.json and
-test.json, where anybody can have them. Its validation dives are training dives of the official split, and are so
-here. One line is one dive:
+E2E-Spot (Hong et al., ECCV 2022) has them in its public repository, in ``data/finediving``: train.json, val.json and
+test.json. Its validation dives are training dives of the official split, and are read as such. One line is one dive:
 
     {"clip": "01/1", "split": "test", "dive_number": "407C", "difficulty": 3.2, "score": 88.0, "frames": 85,
      "events": [[2, "Inward -> 3.5 Soms.Tuck"], [34, "3.5 Soms.Tuck -> Entry"]]}

@@ -31,7 +31,7 @@ MATRICES, RANGES = (1, 2, 4, 5, 7, 9), (1, 2)
 
 @pytest.fixture(params=["NumPy", *(native.instruction_sets())])
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    with native.using(request.param):
+    with native.computing_with(request.param):
         yield request.param
 
 
@@ -88,7 +88,7 @@ def test_native_code_computes_the_definition(data: st.DataObject) -> None:
     picture = Planes(y, u, v, numbers)
     expected = yuv.to_rgb(picture)
     for name in native.instruction_sets():
-        with native.using(name):
+        with native.computing_with(name):
             np.testing.assert_array_equal(native.to_rgb(picture), expected, name)
 
 
