@@ -171,6 +171,7 @@ def export_checkpoint(
             opset=options.opset,
             tools=_tools(),
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
+            trained_on=trained.summary(),
             conversion=CONVERSION_VERSION,
             variants={name: replace(variant, exemplars=banks.get(name)) for name, variant in variants.items()},
         )

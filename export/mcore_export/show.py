@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcore.common.conformal import ConformalInterval
+from mcore.data.trained_on import describe_training
 from mcore_export.log import Log
 from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
@@ -21,6 +22,7 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
     made = ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
     log(f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}")
     log(f"made with {made}")
+    log(bundle.caution or describe_training(manifest.trained_on))
     for name, variant in manifest.variants.items():
         _show_variant(manifest, name, variant, log)
     if PICTURES_FILE in manifest.files:

@@ -174,11 +174,11 @@ def _order(name: str) -> tuple[str, int, str]:
     return event, int(index) if index.isdecimal() else 0, index
 
 
-def _dive(values: dict[str, Any] | UserError, name: str, origin: str, root: Path) -> LabelledDive:
+def _dive(values: dict[str, Any] | UserError, name: str, listed_at: str, root: Path) -> LabelledDive:
     try:
         if isinstance(values, UserError):
             raise values
-        row = convert(_Line, values, origin)
+        row = convert(_Line, values, listed_at)
     except UserError as error:
         return LabelledDive(name, None, problem=str(error))
     step_frames = tuple(frame + EVENT_OFFSET for frame, _ in row.events)
@@ -190,7 +190,9 @@ def _dive(values: dict[str, Any] | UserError, name: str, origin: str, root: Path
         split=row.split,
         num_frames=row.frames,
         transition_frames=transitions_of_steps(step_frames),
-        origin=origin,
+        origin="real",
+        event=row.clip.rpartition("/")[0] or None,
+        listed_at=listed_at,
     )
     changes = tuple(change for _, change in row.events)
     return LabelledDive(row.clip, record, step_frames, step_changes=changes if all(changes) else None)

@@ -122,14 +122,14 @@ def transition_figures(dives: Sequence[LabelledDive], config: ClipConfig = ClipC
 
 
 def _where(name: str, record: DiveRecord) -> str:
-    return f"{name} ({record.origin})" if record.origin else name
+    return f"{name} ({record.listed_at})" if record.listed_at else name
 
 
 def _check_dive_number(name: str, record: DiveRecord) -> Iterator[Finding]:
     try:
         DiveNumber.parse(record.dive_number)
     except DiveNumberError as error:
-        where = f"{record.origin}: " if record.origin else ""
+        where = f"{record.listed_at}: " if record.listed_at else ""
         yield Finding("error", "dive-number", name, f"{where}{error}")
 
 

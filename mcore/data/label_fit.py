@@ -23,7 +23,7 @@ def label_transitions(record: DiveRecord, clip: LoadedClip) -> tuple[int, int]:
         UserError: not labelled, not within the clip, or so close to each other or the ends that a stage has no
             sampled frame.
     """
-    where = f"{record.origin}: {record.path}" if record.origin else str(record.path)
+    where = f"{record.listed_at}: {record.path}" if record.listed_at else str(record.path)
     if record.transition_frames is None:
         raise UserError(f"{where} has no transition_frames")
     try:

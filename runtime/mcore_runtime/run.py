@@ -193,8 +193,9 @@ def _run(arguments: RunArguments) -> int:
         scorer = stack.enter_context(ScorerThread(settings.open_scorer))
         _check(arguments, scorer.scorer, start_list, log)
         log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
-        if (slow := native.warning()) is not None:
-            log.warning(slow)
+        for doubt in (scorer.scorer.bundle.caution, native.warning()):
+            if doubt is not None:
+                log.warning(doubt)
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
         ended = source_identity(settings.address)
         try:

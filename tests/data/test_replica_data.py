@@ -62,6 +62,8 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_list_is_what_the_labels_say_and_the_videos_hold(replica: Path) -> None:
     records = {record.path.stem: record for record in read_manifest(replica / "set" / "manifest.jsonl")}
+    # A replica of a real dive's label shows no real dive.
+    assert {(record.origin, record.event) for record in records.values()} == {("rendered", None)}
     assert set(records) == {"Women10m_final_0", "Women10m_final_1", "01_1", "Men3mSynchronised_2", "01_2"}
     for given in ROWS:
         record = records[given["clip"].replace("/", "_")]

@@ -200,6 +200,6 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
     """
     records, repeated = distinct(select_split(read_manifest(options.dives), options.split))
     for record in repeated:
-        log(f"left out: {record.origin}: the same dive as another: {record.path}")
+        log(f"left out: {record.listed_at}: the same dive as another: {record.path}")
     chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]
