@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from mcore.data.manifest import SPLITS, DiveRecord
 from mcore.data.sources import Source
 from mcore.diving import NEWEST, Edition
 from mcore.video import sample_clip
-from mcore.video.image_folder import image_numbers, list_images, read_image
+from mcore.video.image_folder import describe_gaps, list_images, read_image
 from mcore.video.reader import IMAGE_FOLDER_FPS
 from mcore.video.sampling import sample_indices
 
@@ -148,23 +147,13 @@ def _check_folder(name: str, record: DiveRecord, decode: bool) -> Iterator[Findi
         yield Finding(
             "warning", "frame-count", name, f"{len(clip)} images and {record.num_frames} labels ({kind} images)"
         )
-    if gaps := _gaps(clip):
-        yield Finding(
-            "warning", "frame-gap", name, f"{gaps} image(s) missing between {clip[0].name} and {clip[-1].name}"
-        )
+    if clip and (gaps := describe_gaps(clip)):
+        yield Finding("warning", "frame-gap", name, gaps)
     if decode:
         yield from _unreadable(name, clip)
         if clip:
             indices = sample_indices(len(clip), _SMALL.num_frames)
             yield from _check_fit(name, record, LoadedClip(np.empty((0, 0, 0, 3), np.uint8), indices))
-
-
-def _gaps(images: list[Path]) -> int:
-    """Count the images that are missing between the first and the last, whose step is the smallest one."""
-    numbers = image_numbers(images) if images else []
-    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
-    smallest = min(steps, default=None)
-    return sum(round(step / smallest) - 1 for step in steps) if smallest else 0
 
 
 def _unreadable(name: str, images: list[Path]) -> Iterator[Finding]:

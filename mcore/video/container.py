@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -13,7 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from mcore.common.errors import ClipError
-from mcore.video.picture import MAX_PIXELS
+from mcore.video.picture import size_fault
 from mcore.video.structure import missing_bytes
 
 _FORMATS = (
@@ -28,6 +30,10 @@ WITHOUT_RATE = ("h263", "h264", "hevc", "vvc", "m4v", "vc1", "obu", "mjpeg", "mp
 """Formats without times: FFmpeg counts 25 frames a second, whatever was recorded, unless the codec says a rate."""
 
 _OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+_MANY_TIMES = 10
+"""A track of so many times fewer frames than another one holds thumbnails: one, or one every few seconds."""
+_COUNTED_PACKETS = 1000
+"""Of all tracks, from the beginning: 15 seconds of video with sound."""
 _TIMEOUT_S = 60.0
 """For one read: a share of a network that went away stands still for ever."""
 EXACT = {"idct": "simple", "flags": "+bitexact"}
@@ -73,14 +79,7 @@ def open_video(path: Path, hwaccel: HWAccel | None = None) -> Iterator[tuple[Inp
     """
     check_file(path)
     try:
-        # "file:" keeps FFmpeg from reading a colon in a file name as a protocol.
-        container = av.open(
-            f"file:{path}",
-            options=dict(_OPTIONS),
-            timeout=_TIMEOUT_S,
-            metadata_errors="replace",
-            hwaccel=hwaccel,
-        )  # titles need not be UTF-8
+        container = _open(path, hwaccel)
     except (av.FFmpegError, OSError) as error:
         raise unreadable(
             path,
@@ -90,6 +89,12 @@ def open_video(path: Path, hwaccel: HWAccel | None = None) -> Iterator[tuple[Inp
         ) from error
     with container:
         yield container, _choose_stream(path, container)
+
+
+def _open(path: Path, hwaccel: HWAccel | None) -> InputContainer:
+    # "file:" keeps FFmpeg from reading a colon in a file name as a protocol; titles need not be UTF-8.
+    options = dict(_OPTIONS)
+    return av.open(f"file:{path}", options=options, timeout=_TIMEOUT_S, metadata_errors="replace", hwaccel=hwaccel)
 
 
 def describe_av_error(error: Exception) -> str:
@@ -113,24 +118,44 @@ def unreadable(path: Path, otherwise: str) -> ClipError:
     )
 
 
-def picture_tracks(container: InputContainer) -> list[VideoStream]:
+def picture_tracks(container: InputContainer, counts: Mapping[int, int] | None = None) -> list[VideoStream]:
     """List the tracks that may be the film, the one that a player shows first.
 
-    Cover pictures are none. A track marked as default comes before others, a track of one frame (a thumbnail) after
-    them, and of the rest the largest picture counts: previews are small.
+    Cover pictures are none. A track marked as default comes before others, one of few frames (thumbnails) after them,
+    and of the rest the largest picture counts: previews are small.
+
+    Args:
+        container: the open file or stream.
+        counts: frames of each track by its index; None: as the header says, where it does.
     """
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     tracks = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    frames = counts or {stream.index: stream.frames for stream in tracks}
+    most = max((frames.get(stream.index, 0) for stream in tracks), default=0)
 
     def rank(stream: VideoStream) -> tuple[bool, bool, int]:
         size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
-        return stream.frames == 1, not stream.disposition & Disposition.default, -size
+        count = frames.get(stream.index, 0)
+        # Headers of other containers than MP4 say 0: unknown, unless they were counted.
+        is_few = (count > 0 or counts is not None) and count < max(2, most / _MANY_TIMES)
+        return is_few, not stream.disposition & Disposition.default, -size
 
     return sorted(tracks, key=rank)
 
 
+def _count_frames(container: InputContainer) -> dict[int, int]:
+    """Count the pictures of each track at the beginning of a file."""
+    counts: Counter[int] = Counter()
+    for packet in islice(container.demux(), _COUNTED_PACKETS):
+        counts[packet.stream_index] += packet.size > 0
+    return counts
+
+
 def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     tracks = picture_tracks(container)
+    if len(tracks) > 1 and not all(stream.frames for stream in tracks):
+        with suppress(av.FFmpegError), _open(path, None) as counted:
+            tracks = [container.streams[stream.index] for stream in picture_tracks(counted, _count_frames(counted))]
     if not tracks:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
         raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")
@@ -138,11 +163,8 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     if stream.codec_context is None:
         raise unreadable(path, f"{path} holds video of a codec that FFmpeg does not know; convert it to H.264")
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise ClipError(
-            f"{path} has pictures of {width} x {height} pixels, at most {MAX_PIXELS:,} are read; make them smaller: "
-            "ffmpeg -i IN -vf scale=-2:1080 OUT.mp4"
-        )
+    if width and height and (fault := size_fault(width, height)):
+        raise ClipError(f"{path} has {fault}. Scale them: ffmpeg -i IN -vf scale=-2:1080 OUT.mp4")
     return stream
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
-from mcore.video.picture import MAX_PIXELS
+from mcore.video.picture import size_fault
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """File names that count as frames; anything else in the folder is ignored."""
@@ -81,6 +81,21 @@ def image_numbers(images: Sequence[Path]) -> list[Decimal]:
     return numbers
 
 
+def describe_gaps(images: Sequence[Path]) -> str | None:
+    """Say how many images are missing, and where first: another clip may begin there. None: none is.
+
+    Args:
+        images: one series in order, whose step is the smallest one between two of them.
+    """
+    numbers = image_numbers(images)
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    missing = [round(step / min(steps)) - 1 for step in steps]
+    first = next((k for k, count in enumerate(missing) if count), None)
+    if first is None:
+        return None
+    return f"{sum(missing)} image(s) missing, first between {images[first].name} and {images[first + 1].name}"
+
+
 def _pattern(path: Path, *, keep_numbers: Sequence[int]) -> str:
     """A name with # for its numbers, all but some; .jpeg is .jpg."""
     count = -1
@@ -117,8 +132,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:  # known before anything is decoded
-                raise ValueError(f"{image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read")
+            if fault := size_fault(image.width, image.height):  # known before anything is decoded
+                raise ValueError(fault)
             # The further pictures in a phone's JPEG (MPO) are previews and depth; the first one is shown.
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise ValueError("an animation; a frame is one picture")
@@ -169,4 +184,5 @@ def pick_images(folder: Path, choose: Choose, keep: Keep, fps: float) -> PickedF
             )
         pictures[index] = keep(rgb)
     height, width = size or (0, 0)
-    return PickedFrames(pts_seconds, indices, pictures, width, height, "images")
+    gaps = describe_gaps(images)
+    return PickedFrames(pts_seconds, indices, pictures, width, height, "images", () if gaps is None else (gaps,))

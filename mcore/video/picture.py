@@ -16,7 +16,8 @@ from mcore.video.yuv import Picture
 
 MAX_PIXELS = 1 << 26
 """Of one picture: twice 8K video. A small file may hold much larger ones, and a decoder keeps several."""
-
+_MIN_SIDE, _MAX_SIDE = 8, 32_767
+"""Pixels of a picture's sides: nothing can be seen in less, and the native code counts no further."""
 
 _ACCURATE = 0x40000 | 0x80000 | 0x2000 | 2
 """SWS_ACCURATE_RND, _BITEXACT, _FULL_CHR_H_INT and _BILINEAR: swscale then computes the same on every processor."""
@@ -33,6 +34,15 @@ class _Converter(threading.local):
 
 
 _converter = _Converter()
+
+
+def size_fault(width: int, height: int) -> str | None:
+    """Say why pictures of a size are not read; None: they are."""
+    if width * height <= MAX_PIXELS and min(width, height) >= _MIN_SIDE and max(width, height) <= _MAX_SIDE:
+        return None
+    return (
+        f"pictures of {width} x {height} pixels; allowed: {_MIN_SIDE} to {_MAX_SIDE:,} a side, {MAX_PIXELS:,} together"
+    )
 
 
 def as_shown(frame: av.VideoFrame) -> Picture:

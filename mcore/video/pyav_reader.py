@@ -24,7 +24,7 @@ from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import decode_exactly, describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
-from mcore.video.picture import MAX_PIXELS, as_shown
+from mcore.video.picture import MAX_PIXELS, as_shown, size_fault
 from mcore.video.planes import planes_of
 
 _MAX_NAMED = 4
@@ -104,6 +104,8 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict
                     )
                 picture = as_shown(frame)
                 height, width = picture.shape[:2]
+                if fault := size_fault(width, height):  # it may be another one than the header's
+                    raise ClipError(f"{path} has {fault}, from frame {index} on")
                 pictures[index] = keep(picture)
             if index == last_wanted and last_wanted < count - 1:
                 break  # the frames after a window need not be decoded

@@ -7,7 +7,7 @@ times are the true ones (AVFoundation, AVMetadataIdentifierQuickTimeMetadataFull
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from av.container import InputContainer
@@ -43,12 +43,25 @@ def check_speed(path: Path, container: InputContainer, stream: VideoStream) -> N
             f"{path} plays parts of itself at other speeds (edit list with rate {speeds}); write it at the speed of "
             "its recording: ffmpeg -ignore_editlist 1 -i IN -c copy OUT.mp4"
         )
+    _compare_rates(str(path), stream, (*_android_rate(container), *_sony_rate(path)))
+
+
+def check_stated_rate(name: str, container: InputContainer, stream: VideoStream) -> None:
+    """Refuse a recording from a server that says it is not played at the speed of its recording.
+
+    Raises:
+        ClipError: as ``check_speed``.
+    """
+    _compare_rates(name, stream, _android_rate(container))
+
+
+def _compare_rates(name: str, stream: VideoStream, rates: Iterable[float]) -> None:
     played = float(stream.average_rate or 0)
-    for captured in (*_android_rate(container), *_sony_rate(path)):
+    for captured in rates:
         if played > 0 and not 1 / _MAX_SLOWDOWN <= captured / played <= _MAX_SLOWDOWN:
             kind = "slow motion" if captured > played else "time lapse"
             raise ClipError(
-                f"{path} is {kind}: the camera took {captured:g} frames a second, the file plays {played:g}. Write it "
+                f"{name} is {kind}: the camera took {captured:g} frames a second, the file plays {played:g}. Write it "
                 f"at the speed of its recording: ffmpeg -itsscale {played / captured:.4g} -i IN -c copy OUT.mp4; if it "
                 "does play at that speed, leave out -itsscale"
             )

@@ -233,7 +233,7 @@ def test_gaps_in_any_numbering(tmp_path: Path, files: list[str], gaps: int) -> N
     write_manifest(tmp_path / "m.jsonl", [DiveRecord(tmp_path / "clip", "407C", 60.0, 3.2, "train")])
     findings = check_source(read_source(tmp_path / "m.jsonl")).findings
     messages = [finding.message for finding in findings if finding.check == "frame-gap"]
-    assert [message.split(" between ")[0] for message in messages] == ([f"{gaps} image(s) missing"] if gaps else [])
+    assert [message.split(", first")[0] for message in messages] == ([f"{gaps} image(s) missing"] if gaps else [])
 
 
 def test_a_second_series_is_found(tmp_path: Path) -> None:

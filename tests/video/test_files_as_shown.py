@@ -119,6 +119,10 @@ def write_tracks(path: Path, tracks: Sequence[tuple[int, int, bool]]) -> Path:
     ("name", "tracks", "taken"),
     [
         ("thumbnail.mp4", [(4, 1, True), (2, NUM_FRAMES, True)], 1),
+        ("thumbnail.mkv", [(4, 1, True), (2, NUM_FRAMES, True)], 1),
+        ("thumbnail.ts", [(4, 1, True), (2, NUM_FRAMES, False)], 1),
+        ("thumbnails.mp4", [(4, 3, True), (2, NUM_FRAMES, False)], 1),
+        ("thumbnails.mkv", [(4, 2, True), (2, NUM_FRAMES, False)], 1),
         ("preview.mp4", [(1, NUM_FRAMES, True), (2, NUM_FRAMES, True)], 1),
         ("preview.mkv", [(1, NUM_FRAMES, False), (2, NUM_FRAMES, True)], 1),
         ("default.mkv", [(4, NUM_FRAMES, False), (2, NUM_FRAMES, True)], 1),
@@ -133,7 +137,7 @@ def test_the_track_that_a_player_shows(
     assert (sampled.source_width, sampled.num_source_frames) == (96, NUM_FRAMES)
     np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
     (note,) = sampled.notes
-    assert f"of 2 picture tracks track {taken} (mpeg4, 96 x 64) was read, not track {1 - taken} (mpeg4" in note
+    assert f"of 2 picture tracks track {taken} (" in note
 
 
 # At which speed

@@ -50,6 +50,20 @@ def test_other_files_are_ignored(tmp_path: Path) -> None:
     assert [path.name for path in list_images(folder)] == ["1.png", "2.png", "10.png"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "note"),
+    [
+        ([*range(20), *range(900, 920)], ("880 image(s) missing, first between img_19.png and img_900.png",)),
+        ([0, 2, 4, 6, 10, 12], ("1 image(s) missing, first between img_6.png and img_10.png",)),
+        ([0, 5, 10, 15], ()),
+    ],
+)
+def test_images_that_are_missing_are_said(tmp_path: Path, numbers: list[int], note: tuple[str, ...]) -> None:
+    sampled = sample_clip(write_images(tmp_path, [f"img_{number}.png" for number in numbers]), CONFIG)
+    assert sampled.notes[: len(note)] == note
+    assert len([text for text in sampled.notes if "missing" in text]) == len(note)
+
+
 def test_windows_and_pictures(tmp_path: Path) -> None:
     folder = write_images(tmp_path, [f"{number}.png" for number in range(50)])
     sampled = sample_clip(folder, CONFIG, start_s=1.0)
@@ -164,6 +178,9 @@ def write_postscript(path: Path) -> None:
         ("1.png", write_animation, "an animation"),
         ("1.png", write_huge, "decompression bomb"),
         ("1.bmp", lambda path: Image.new("L", (9_000, 9_000)).save(path), "9000 x 9000 pixels"),
+        ("1.png", lambda path: Image.new("RGB", (40_000, 16)).save(path), "40000 x 16 pixels; allowed: 8 to 32,767"),
+        ("1.png", lambda path: Image.new("RGB", (16, 40_000)).save(path), "16 x 40000 pixels"),
+        ("1.png", lambda path: Image.new("RGB", (1, 1)).save(path), "1 x 1 pixels"),
         ("1.png", write_postscript, "cannot identify"),
         ("1.png", lambda path: Image.new("F", (4, 4)).save(path, "TIFF"), "cannot identify"),
     ],

@@ -25,7 +25,7 @@ class Connection(Protocol):
 
     @property
     def decoder_note(self) -> str | None:
-        """Why another decoder is used than was asked for; None: it is not."""
+        """Why another decoder is used than was asked for, and which of several tracks is read; None: nothing to say."""
         ...
 
     def pictures(self) -> Iterator[Picture]:

@@ -43,8 +43,8 @@ class FileConnection:
 
     @property
     def decoder_note(self) -> str | None:
-        """Why another decoder is used than was asked for."""
-        return self._decoder.note
+        """Why another decoder is used than was asked for, and which of several tracks is read."""
+        return "; ".join(filter(None, (self._decoder.note, self._scan.tracks_note))) or None
 
     def pictures(self) -> Iterator[Picture]:
         """Yield all frames; those before damage or a missing end come before the error.

@@ -16,9 +16,10 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 
-from mcore.video.container import WITHOUT_RATE, decode_exactly
+from mcore.video.container import WITHOUT_RATE, decode_exactly, describe_tracks, picture_tracks
 from mcore.video.hardware import DecoderChoice, Device, hwaccel_of
 from mcore.video.picture import to_rgb
+from mcore.video.speed import check_stated_rate
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import proxy_of, redirected
@@ -63,15 +64,18 @@ class StreamConnection:
         self._container, self._uri, self._history = container, uri, history or StreamHistory()
         self._decoder = decoder
         self._timeout_s = _timeout_s(container, uri)
-        if not container.streams.video:
+        tracks = picture_tracks(container)
+        if not tracks:
             container.close()
             raise StreamLost("it sends no video")
-        self._stream = container.streams.video[0]
+        self._stream, self._tracks_note = tracks[0], describe_tracks(container, tracks[0])
         decode_exactly(self._stream)
         name = container.format.name
         self._has_clock = has_clock(name)
         self._length_s = _length_s(container)
         self.is_live = not is_whole(container, uri)
+        if not self.is_live:
+            check_stated_rate(uri.public, container, self._stream)
         self._is_paced = self.is_live and name in _PLAYLISTS
         self._is_remembered = uri.kind == "http" and self._has_clock
         self.keeps_all = self._is_remembered or not self.is_live  # it may be a recording, and come at once
@@ -88,8 +92,8 @@ class StreamConnection:
 
     @property
     def decoder_note(self) -> str | None:
-        """Why another decoder is used than was asked for."""
-        return self._decoder.note
+        """Why another decoder is used than was asked for, and which of several tracks is read."""
+        return "; ".join(filter(None, (self._decoder.note, self._tracks_note))) or None
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures as they come; where they come in pieces, when they were taken.

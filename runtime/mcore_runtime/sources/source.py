@@ -71,7 +71,7 @@ class SourceStatus:
     """What decodes: pyav, gstreamer or rendered, with the device in brackets where it is hardware; None before the
     first connection."""
     decoder_note: str | None
-    """Why another decoder is used than was asked for; None: it is not."""
+    """Why another decoder is used than was asked for, and which of several tracks is read; None: nothing to say."""
     is_live: bool
     frames: int
     """Frames received."""

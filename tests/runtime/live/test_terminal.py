@@ -1,4 +1,4 @@
-"""Lines of the terminal: an interval is printed in the words of the report."""
+"""Lines of the terminal: intervals in the words of the report, and notes."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def test_an_interval_says_of_which_kind_it_is(
 ) -> None:
     event = replace(scored(), result=replace(result(), low=low, high=high, interval_level=level))
     assert printed in dive_line(after(OPENED, event).state.dives[1])
+
+
+def test_notes_of_a_score_are_said_with_it() -> None:
+    event = replace(scored(), result=replace(result(), notes=("a flight of 4.9 s is longer than any",)))
+    assert dive_line(after(OPENED, event).state.dives[1]).endswith("; note: a flight of 4.9 s is longer than any")

@@ -8,9 +8,11 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from mcore.common.errors import ClipError
 from mcore_runtime.sources import SourceError, SourceState, StreamLost, network, open_source, parse_source
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import is_local, proxy_of
@@ -19,6 +21,7 @@ from tests.numbered_video import INTRA_REFRESH, frame_numbers, write_numbered
 from tests.runtime.sources.file_server import FileServer, write_pieces
 from tests.runtime.sources.mjpeg_server import MjpegServer, whole_part
 from tests.runtime.sources.test_sources import take
+from tests.video.test_files_as_shown import write_tracks
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mp4", ".mkv", ".avi", ".flv"])
@@ -35,6 +38,27 @@ def test_a_recording_from_a_server_is_read_once_and_whole(tmp_path: Path, suffix
     assert frames[0].time_s == 0.0
     np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
     assert status.frames_per_second == pytest.approx(30, abs=0.5)
+
+
+def test_a_recording_from_a_server_is_shown_as_a_file_is(tmp_path: Path) -> None:
+    write_tracks(tmp_path / "two.mkv", [(1, 40, False), (2, 40, True)])
+    plain = write_numbered(tmp_path / "plain.mkv", 40)
+    with av.open(str(plain)) as reader, av.open(str(tmp_path / "slow.mkv"), "w") as writer:
+        writer.metadata["com.android.capture.fps"] = "240"
+        copy = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(reader.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                writer.mux(packet)
+    with FileServer(tmp_path) as server:
+        with open_source(f"{server.url}/two.mkv") as source:
+            assert {frame.rgb.shape for frame in source} == {(64, 96, 3)}
+            assert "track 1 (mpeg4, 96 x 64) was read, not track 0" in (source.status().decoder_note or "")
+        with (
+            open_source(f"{server.url}/slow.mkv") as source,
+            pytest.raises(ClipError, match="took 240 frames a second"),
+        ):
+            source.read()
 
 
 @pytest.mark.parametrize("how", ["chunked", "unsaid"])
