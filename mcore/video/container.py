@@ -155,7 +155,8 @@ def _choose_stream(path: Path, container: InputContainer) -> VideoStream:
     tracks = picture_tracks(container)
     if len(tracks) > 1 and not all(stream.frames for stream in tracks):
         with suppress(av.FFmpegError), _open(path, None) as counted:
-            tracks = [container.streams[stream.index] for stream in picture_tracks(counted, _count_frames(counted))]
+            order = [stream.index for stream in picture_tracks(counted, _count_frames(counted))]
+            tracks = sorted((each for each in tracks if each.index in order), key=lambda each: order.index(each.index))
     if not tracks:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
         raise unreadable(path, f"{path} has no video stream (streams: {kinds}); give a file with pictures")
