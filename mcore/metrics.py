@@ -109,10 +109,6 @@ def award_error(predicted: ArrayLike, true: ArrayLike, difficulty: ArrayLike) ->
     return float(np.mean(np.abs(predicted - true) / (COUNTED_AWARDS * difficulty)))
 
 
-judge_point_error = award_error
-"""Earlier name of ``award_error``."""
-
-
 def temporal_iou(predicted: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     """Compute each dive's temporal intersection over union of the predicted and the true flight.
 

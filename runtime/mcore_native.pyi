@@ -1,7 +1,5 @@
 """Frames to network input, in native code; built from runtime/native. Wrong arguments raise ValueError or TypeError."""
 
-from typing import overload
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,14 +19,8 @@ def instruction_set() -> str:
 def use_instruction_set(name: str) -> None:
     """Use another one, for all plans of this process."""
 
-@overload
-def normalise(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
-@overload
-def normalise(frames: NDArray[np.uint8], table: NDArray[np.uint16], out: NDArray[np.uint16]) -> None:
-    """Frames (T, h, w, 3), any strides, through a table (3, 256) to ``out`` (3, T, h, w), contiguous.
-
-    float16 values travel as their bits, in uint16.
-    """
+def normalise(frames: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Frames (T, h, w, 3), any strides, through a table (3, 256) to ``out`` (3, T, h, w), contiguous."""
 
 def convert(y: Samples, u: Samples | None, v: Samples | None, conversion: Conversion, out: NDArray[np.uint8]) -> None:
     """Planes to RGB, to ``out`` (H, W, 3), contiguous, as ``mcore.video.yuv.to_rgb`` defines it.
@@ -69,38 +61,6 @@ class Plan:
         self, y: Samples, u: Samples | None, v: Samples | None, conversion: Conversion, out: NDArray[np.uint8]
     ) -> None:
         """As ``convert``, then as ``resize``; the whole RGB picture is never made."""
-
-    @overload
-    def write(
-        self, frame: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32], bgr: bool = False
-    ) -> None: ...
-    @overload
-    def write(
-        self, frame: NDArray[np.uint8], table: NDArray[np.uint16], out: NDArray[np.uint16], bgr: bool = False
-    ) -> None:
-        """As ``resize``, then through a table (3, 256) to ``out`` (3, crop_height, crop_width): a clip's slot."""
-
-    @overload
-    def write_yuv(
-        self,
-        y: Samples,
-        u: Samples | None,
-        v: Samples | None,
-        conversion: Conversion,
-        table: NDArray[np.float32],
-        out: NDArray[np.float32],
-    ) -> None: ...
-    @overload
-    def write_yuv(
-        self,
-        y: Samples,
-        u: Samples | None,
-        v: Samples | None,
-        conversion: Conversion,
-        table: NDArray[np.uint16],
-        out: NDArray[np.uint16],
-    ) -> None:
-        """As ``resize_yuv``, then as ``write``."""
 
 class CudaPlan:
     """As ``Plan``, on the current NVIDIA GPU: the same numbers, from device pointers to device pointers.

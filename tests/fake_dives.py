@@ -48,6 +48,7 @@ def write_fake_dives(folder: Path, dive_numbers: tuple[str, ...] = ("101A", "205
                 picture[..., stage] = int(2 * score)
                 picture[: 2 * frame % 24, :6] = 128
                 Image.fromarray(picture).save(path / f"{frame:04d}.png")
-            records.append(DiveRecord(path, dive_number, score, 2.5, split, num_frames, transitions))
+            dive = DiveRecord(path, dive_number, score, 2.5, split, num_frames, transitions, origin="rendered")
+            records.append(dive)
     write_manifest(folder / "manifest.jsonl", records)
     return folder / "manifest.jsonl"

@@ -46,6 +46,8 @@ def write_numbered(
     *,
     codec: str = "libx264",
     params: str = CLOSED_GOP,
+    rate: int = FPS,
+    muxer: str | None = None,
     container_options: Mapping[str, str] | None = None,
     ticks: Sequence[int] | None = None,
     audio_s: float = 0.0,
@@ -53,19 +55,22 @@ def write_numbered(
     """Encode a numbered video.
 
     Args:
-        path: its suffix chooses the container.
+        path: its suffix chooses the container, unless ``muxer`` is given.
         num_frames: at most 256.
         codec: libx264, libx265 or another encoder.
         params: x264's or x265's own options.
+        rate: frames per second.
+        muxer: FFmpeg's name of the format.
         container_options: of the muxer.
         ticks: presentation times in frame periods, for a variable rate.
         audio_s: seconds of silence beside the video.
     """
     names = {"libx264": "x264-params", "libx265": "x265-params"}
-    with av.open(str(path), "w", options=dict(container_options or {})) as container:
+    with av.open(str(path), "w", format=muxer, options=dict(container_options or {})) as container:
         options = {names[codec]: params} if codec in names else {}
-        stream = container.add_stream(codec, rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.thread_count = 1  # on a busy machine x264's threads write another file now and then
         if codec not in names:
             stream.codec_context.bit_rate = 2_000_000
@@ -74,7 +79,7 @@ def write_numbered(
         for number in range(num_frames):
             frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
             frame.pts = number if ticks is None else ticks[number]
-            frame.time_base = Fraction(1, FPS)
+            frame.time_base = Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -16,7 +16,6 @@ Other benchmarks are commands of their own; mcore-bench COMMAND --help explains 
     detector         dives that the detector finds in rendered meets
     soak             hours of a live session, as fast as the machine can
     head-start       live: time from a dive's last frame to its score, with a head start and without
-    streaming-sizes  sizes of the streaming backbone's suffix
     reading          from a video file to frames of the network's size
     preprocessing    from a video frame to network input
     gpu-frames       the same on an NVIDIA GPU
@@ -38,7 +37,6 @@ COMMANDS = {
     "detector": ("mcore_bench.cases.detector", "DetectorArguments", "measure_detector"),
     "soak": ("mcore_bench.cases.live", "SoakArguments", "measure_soak"),
     "head-start": ("mcore_bench.cases.live", "HeadStartArguments", "measure_head_start"),
-    "streaming-sizes": ("mcore_bench.cases.streaming_sizes", "StreamingSizesArguments", "measure_streaming_sizes"),
     "reading": ("mcore_bench.cases.reading", "ReadingArguments", "measure_reading"),
     "preprocessing": ("mcore_bench.cases.preprocessing", "PreprocessingArguments", "measure_preprocessing"),
     "gpu-frames": ("mcore_bench.cases.gpu_frames", "GpuFramesArguments", "measure_gpu_frames"),

@@ -101,7 +101,7 @@ def compare(
     about: Mapping[str, str] | None = None,
     baseline: str = "",
     every: Mapping[str, int] | None = None,
-    of_processor: bool = False,
+    by_cpu_time: bool = False,
 ) -> TimingGroup:
     """Time calls in turns: A B, B A, B A, A B, ...
 
@@ -112,7 +112,7 @@ def compare(
         about: what each is; may leave out some.
         baseline: what the others are compared with; default: the first.
         every: by name, those that take so long that they have a turn in every n-th round only.
-        of_processor: summarise and compare the processor's time instead of the clock's; not with ``every``.
+        by_cpu_time: summarise and compare the processor's time instead of the clock's; not with ``every``.
     """
     cpu_ms: dict[str, list[float]] = {name: [] for name in calls}
     metered = {name: _metered(call, cpu_ms[name]) for name, call in calls.items()}
@@ -120,7 +120,7 @@ def compare(
         wall_ms = in_turns(
             metered, settings.runs, at_least_s=settings.seconds, warm_up_s=settings.warm_up_s, every=every
         )
-    times_ms = {name: np.array(cpu_ms[name][-len(wall_ms[name]) :]) for name in calls} if of_processor else wall_ms
+    times_ms = {name: np.array(cpu_ms[name][-len(wall_ms[name]) :]) for name in calls} if by_cpu_time else wall_ms
     return group_of(title, times_ms, cpu_ms, about or {}, watch.conditions, baseline)
 
 

@@ -32,6 +32,7 @@ from mcore.common.files import write_text
 from mcore.data.clip_files import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.data.trained_dives import check_new
+from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.tables import with_interval
 from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
@@ -90,6 +91,8 @@ class BundleAccuracy:
     """Share that the intervals are to hold; None: the bundle has none."""
     rows: tuple[Row, ...]
     created: str
+    trained_on: TrainedOn | None
+    """Dives that its network was trained on; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def run(options: Options) -> int:
         check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
     Console(width=max(Console().width, WIDTH), soft_wrap=True).print(table(found))
+    print(caution(found.trained_on) or describe_training(found.trained_on))
     if options.json is not None:
         write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     return 0
@@ -193,6 +197,7 @@ def measure(options: Options) -> BundleAccuracy:
         level=levels[0] if levels else None,
         rows=tuple(rows),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        trained_on=bundle.manifest.trained_on,
     )
 
 

@@ -25,7 +25,7 @@ from mcore.video.yuv import CONVERSION_VERSION
 from mcore_export import accuracy
 from mcore_export.engines.add import EngineOptions, add_engines
 from mcore_export.exemplars.bank import BankOptions, add_exemplars
-from mcore_export.parity.compare import READING, describe_failures
+from mcore_export.parity.compare import READING_MEASURES, describe_failures
 from mcore_export.parity.verify import verify_bundle
 from mcore_export.show import show_bundle
 from mcore_export.triton import TritonOptions, plan_builder, write_triton_repository
@@ -120,9 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _verify(arguments: VerifyArguments) -> int:
     bundle = Bundle.open(arguments.bundle)
     rows = verify_bundle(bundle, arguments.backend, arguments.precision, log=print)
-    read = [row for row in rows if row.measure in READING]
-    if failures := describe_failures(read):
-        raise ExportError(_other_reading(bundle, failures))
+    reading = [row for row in rows if row.measure in READING_MEASURES]
+    if failures := describe_failures(reading):
+        raise ExportError(_reading_error(bundle, failures))
     if failures := describe_failures(rows):
         raise ExportError(
             f"on this machine the graphs of {bundle.path} do not compute what PyTorch computed: {failures}. "
@@ -133,7 +133,7 @@ def _verify(arguments: VerifyArguments) -> int:
     return 0
 
 
-def _other_reading(bundle: Bundle, failures: str) -> str:
+def _reading_error(bundle: Bundle, failures: str) -> str:
     """Say what of reading a video differs from the export, and what may be the cause."""
     if bundle.manifest.conversion != CONVERSION_VERSION:
         cause = (

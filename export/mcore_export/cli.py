@@ -12,7 +12,6 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,15 +30,6 @@ from mcore_export.exemplars.bank import BankOptions
 from mcore_export.parity.limits import DEFAULT_LIMITS, describe_defaults
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle.records import ParityLimits, Precision
-
-_MOVED_TO_MCORE_BUNDLE = {
-    "--verify": "verify BUNDLE",
-    "--list": "show BUNDLE",
-    "--triton": "triton BUNDLE --out MODELS",
-    "--engine": "engine BUNDLE",
-    "--exemplars": "exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE",
-}
-"""Flags of earlier versions of mcore-export, and the command of mcore-bundle that took over."""
 
 
 def _limit_help(name: str, text: str) -> Any:
@@ -139,30 +129,15 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mcore-export``; returns 0, 1 if a graph does not compute what the checkpoint does, 2 for a mistake."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if (message := _moved(given)) is not None:
-        print(f"error: {message}", file=sys.stderr)
-        return 2
-    return run_command_line(Arguments, _run, prog="mcore-export", doc=__doc__, argv=given)
-
-
-def _moved(given: Sequence[str]) -> str | None:
-    """Name the command that took over what is asked of a bundle; None: a checkpoint is exported."""
-    folder = next((text for text in given if Path(text).is_dir() and not text.startswith("-")), None)
-    flags = {flag.split("=")[0] for flag in given}
-    asks_bundle = given and Path(given[0]).is_dir()
-    for flag, command in _MOVED_TO_MCORE_BUNDLE.items():
-        if flag in flags and (asks_bundle or flag in ("--verify", "--list", "--triton")):
-            command = command.replace("BUNDLE", folder or "BUNDLE", 1)
-            return f"mcore-export exports checkpoints; use: mcore-bundle {command}"
-    if asks_bundle:
-        return f"{given[0]} is a folder, and mcore-export exports checkpoints; for a bundle see: mcore-bundle --help"
-    return None
+    return run_command_line(Arguments, _run, prog="mcore-export", doc=__doc__, argv=argv)
 
 
 def _run(arguments: Arguments) -> int:
-    if not arguments.checkpoint.exists():  # before advice about packages that would not help
+    # Before advice about packages that would not help.
+    if not arguments.checkpoint.exists():
         raise UserError(f"there is nothing at {arguments.checkpoint}; give a checkpoint")
+    if arguments.checkpoint.is_dir():
+        raise UserError(f"{arguments.checkpoint} is a folder; give a checkpoint. For a bundle see: mcore-bundle --help")
     require_all("torch", "onnx", "onnxscript", "onnxruntime", extra="export", purpose="Exporting a checkpoint")
     from mcore_export.exporter import ExportOptions, export_checkpoint
     from mcore_export.parity.expected import ValidationOptions

@@ -152,7 +152,7 @@ def export_checkpoint(
     checkpoint = read_checkpoint(checkpoint_path)
     _check_stages(checkpoint, checkpoint_path)
     trained = recorded_dives(checkpoint.extra, checkpoint_path)
-    measuring = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
+    interval_records = [] if bank is None else interval_dives(bank.dives, bank.split, trained, checkpoint_path, log)
     model = build_model(checkpoint, checkpoint_path)
     more = [] if options.validation is None else validation_clips(options.validation, model.config.clip)
     with appearing_folder(out) as folder:
@@ -165,12 +165,13 @@ def export_checkpoint(
         expected = expect(model, [*clips, *more], video) if more else golden
         variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
-        banks = {} if bank is None else write_banks(sets, model.config, records, measuring, bank, folder, log)
+        banks = {} if bank is None else write_banks(sets, model.config, records, interval_records, bank, folder, log)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,
             tools=_tools(),
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
+            trained_on=trained.summary(),
             conversion=CONVERSION_VERSION,
             variants={name: replace(variant, exemplars=banks.get(name)) for name, variant in variants.items()},
         )
@@ -194,7 +195,7 @@ def _write_variants(
         int8 = _quantise(model, fp32, options, expected, records, log)
         variant = _compare(model, int8.graphs, folder, options, expected, log)
         speed = measure_speed(fp32, int8.graphs, expected, log, keep_slower=options.keep_slower)
-        written["int8"] = replace(variant, kept=int8.describe_kept(), speed=speed)
+        written["int8"] = replace(variant, kept=int8.describe_float32_layers(), speed=speed)
     return written
 
 

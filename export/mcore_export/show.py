@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcore.common.conformal import ConformalInterval
+from mcore.data.trained_on import describe_training
 from mcore_export.log import Log
 from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
@@ -21,6 +22,7 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
     made = ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
     log(f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}")
     log(f"made with {made}")
+    log(bundle.caution or describe_training(manifest.trained_on))
     for name, variant in manifest.variants.items():
         _show_variant(manifest, name, variant, log)
     if PICTURES_FILE in manifest.files:
@@ -29,8 +31,8 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
         log(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     log("on this machine:")
     for trial in try_backends(bundle):
-        said = trial.text if trial.runs else f"no: {trial.text}"
-        log(f"  {trial.backend:17} {', '.join(trial.precisions):11} {said}")
+        state = trial.text if trial.runs else f"no: {trial.text}"
+        log(f"  {trial.backend:17} {', '.join(trial.precisions):11} {state}")
 
 
 def _show_variant(manifest: BundleManifest, name: str, variant: VariantRecord, log: Log) -> None:

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, whatever crashes or fills up; and found under either spelling of their names."""
+"""Files: written atomically, and found whichever Unicode form their names have."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def as_spelled(path: Path) -> Path:
 
 @lru_cache(maxsize=16)
 def _names(folder: Path, changed_ns: int) -> dict[str, str]:
-    """Names in a folder by their composed forms; remembered, for a list names thousands of files of one folder."""
+    """Names in a folder by their composed forms; cached, because a list names thousands of files of one folder."""
     return {unicodedata.normalize("NFC", name): name for name in sorted(os.listdir(folder))}

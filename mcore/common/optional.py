@@ -49,7 +49,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
 
 
 def require_all(*modules: str, extra: str, purpose: str) -> None:
-    """Find out before anything is begun whether all optional packages that it needs are there; see ``require``."""
+    """Make sure that all optional packages are there, before anything is begun; see ``require``."""
     for module in modules:
         require(module, extra, purpose)
 

@@ -1,6 +1,6 @@
-"""Text that a terminal shows as it is: control characters of file names and labels command it nothing.
+"""Text made safe for a terminal: control characters, as in file names and labels, become escapes.
 
-``printable`` is for text of several lines, ``printable_message`` for what is said about a name or a label.
+``printable`` is for text of several lines, ``printable_message`` for messages of one line that quote a name or a label.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, TextIO
 
 # All control characters but tab and line feed, and the marks that turn the direction of what follows. Joiners stay:
 # Persian, Sinhala and Malayalam names need them.
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _NEW_LINES = re.compile("\n(?!  )")
 
 
 def printable(text: str) -> str:
     r"""Write control characters as escapes, such as ``\x1b``."""
-    return _COMMANDS.sub(_escape, text)
+    return _CONTROLS.sub(_escape, text)
 
 
 def printable_message(text: str) -> str:

@@ -157,6 +157,8 @@ def _dive(
             split=found[0] if found else None,
             num_frames=len(labels),
             transition_frames=transitions_of_steps(step_frames),
+            origin="real",
+            event=key[0],
         )
     except (TypeError, ValueError, IndexError, UserError) as error:
         expected = "[dive number, score, difficulty, transition frames, step of each frame]"

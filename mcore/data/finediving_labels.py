@@ -1,8 +1,7 @@
 """FineDiving's labels without its images: as JSON lines of this project, and as E2E-Spot publishes them.
 
-E2E-Spot (Hong et al., ECCV 2022) has them in its repository, in ``data/finediving``: train.json, val.json and
-test.json, where anybody can have them. Its validation dives are training dives of the official split, and are so
-here. One line is one dive:
+E2E-Spot (Hong et al., ECCV 2022) has them in its public repository, in ``data/finediving``: train.json, val.json and
+test.json. Its validation dives are training dives of the official split, and are read as such. One line is one dive:
 
     {"clip": "01/1", "split": "test", "dive_number": "407C", "difficulty": 3.2, "score": 88.0, "frames": 85,
      "events": [[2, "Inward -> 3.5 Soms.Tuck"], [34, "3.5 Soms.Tuck -> Entry"]]}
@@ -175,11 +174,11 @@ def _order(name: str) -> tuple[str, int, str]:
     return event, int(index) if index.isdecimal() else 0, index
 
 
-def _dive(values: dict[str, Any] | UserError, name: str, origin: str, root: Path) -> LabelledDive:
+def _dive(values: dict[str, Any] | UserError, name: str, listed_at: str, root: Path) -> LabelledDive:
     try:
         if isinstance(values, UserError):
             raise values
-        row = convert(_Line, values, origin)
+        row = convert(_Line, values, listed_at)
     except UserError as error:
         return LabelledDive(name, None, problem=str(error))
     step_frames = tuple(frame + EVENT_OFFSET for frame, _ in row.events)
@@ -191,7 +190,9 @@ def _dive(values: dict[str, Any] | UserError, name: str, origin: str, root: Path
         split=row.split,
         num_frames=row.frames,
         transition_frames=transitions_of_steps(step_frames),
-        origin=origin,
+        origin="real",
+        event=row.clip.rpartition("/")[0] or None,
+        listed_at=listed_at,
     )
     changes = tuple(change for _, change in row.events)
     return LabelledDive(row.clip, record, step_frames, step_changes=changes if all(changes) else None)

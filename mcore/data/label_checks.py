@@ -115,21 +115,21 @@ def transition_figures(dives: Sequence[LabelledDive], config: ClipConfig = ClipC
         # Of the labels in their order, unusable ones included: this is about the labels.
         figures["published_first_past_middle"] += 2 * (steps[0] - 1) >= record.num_frames
         figures["published_last_before_middle"] += 2 * (steps[-1] - 1) < record.num_frames
-        late, early = _beyond_decoding(steps, record.num_frames, config.num_frames)
+        late, early = _unreachable_for_decoding(steps, record.num_frames, config.num_frames)
         figures["sampled_first_past_middle"] += late
         figures["sampled_last_before_middle"] += early
     return figures
 
 
 def _where(name: str, record: DiveRecord) -> str:
-    return f"{name} ({record.origin})" if record.origin else name
+    return f"{name} ({record.listed_at})" if record.listed_at else name
 
 
 def _check_dive_number(name: str, record: DiveRecord) -> Iterator[Finding]:
     try:
         DiveNumber.parse(record.dive_number)
     except DiveNumberError as error:
-        where = f"{record.origin}: " if record.origin else ""
+        where = f"{record.listed_at}: " if record.listed_at else ""
         yield Finding("error", "dive-number", name, f"{where}{error}")
 
 
@@ -182,14 +182,14 @@ def _check_steps(name: str, steps: Sequence[int], record: DiveRecord) -> Iterato
         message = f"transitions at {list(steps)}; allowed in a clip of {record.num_frames} frames: 1 to "
         yield Finding("error", "label-range", name, message + str(record.num_frames - 1))
         return
-    late, early = _beyond_decoding(steps, record.num_frames, ClipConfig().num_frames)
+    late, early = _unreachable_for_decoding(steps, record.num_frames, ClipConfig().num_frames)
     if late or early:
         where = "the first lies in the second half" if late else "the last lies in the first half"
         message = f"transitions at {list(steps)} of {record.num_frames} frames: {where}, out of the published decoding"
         yield Finding("warning", "decoding", name, message + "'s reach")
 
 
-def _beyond_decoding(steps: Sequence[int], num_source_frames: int, num_frames: int) -> tuple[bool, bool]:
+def _unreachable_for_decoding(steps: Sequence[int], num_source_frames: int, num_frames: int) -> tuple[bool, bool]:
     """Return whether the first transition is too late, and the last too early, for the published decoding."""
     indices = sample_indices(num_source_frames, num_frames)
     first, last = np.searchsorted(indices, [steps[0], steps[-1]]).tolist()

@@ -23,7 +23,7 @@ def label_transitions(record: DiveRecord, clip: LoadedClip) -> tuple[int, int]:
         UserError: not labelled, not within the clip, or so close to each other or the ends that a stage has no
             sampled frame.
     """
-    where = f"{record.origin}: {record.path}" if record.origin else str(record.path)
+    where = f"{record.listed_at}: {record.path}" if record.listed_at else str(record.path)
     if record.transition_frames is None:
         raise UserError(f"{where} has no transition_frames")
     try:
@@ -55,13 +55,13 @@ def check_labels_fit(records: Sequence[DiveRecord], config: ClipConfig, cache_di
     labelled = [record for record in records if record.transition_frames is not None]
     small = config if cache_dir is not None else replace(config, resize_height=8, resize_width=8, crop_size=8)
     with progress_bar("checking labels", len(labelled)) as on_clip, ThreadPoolExecutor(max(2, workers)) as pool:
-        found = list(pool.map(lambda record: _misfit(record, small, cache_dir, on_clip), labelled))
-    if misfits := [fault for fault in found if fault is not None]:
-        count = f"{len(misfits)} labels do not fit their clips:\n  " if len(misfits) > 1 else ""
-        raise UserError(f"{count}{listed(misfits)}")
+        found = list(pool.map(lambda record: _label_error(record, small, cache_dir, on_clip), labelled))
+    if errors := [fault for fault in found if fault is not None]:
+        count = f"{len(errors)} labels do not fit their clips:\n  " if len(errors) > 1 else ""
+        raise UserError(f"{count}{listed(errors)}")
 
 
-def _misfit(
+def _label_error(
     record: DiveRecord, config: ClipConfig, cache_dir: Path | None, on_clip: Callable[[], object]
 ) -> str | None:
     clip = load_clip(record, config, cache_dir)

@@ -1,7 +1,7 @@
 """Lists of labelled dives: one line for each dive, JSON lines or CSV, paths relative to the list itself.
 
-Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two
-columns, flight_frame and entry_frame), start_s, end_s. A line is read in full or refused with the reason.
+Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two columns,
+flight_frame and entry_frame), start_s, end_s, origin, event. A line is read in full or refused with the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mcore.common.errors import UserError
 from mcore.common.files import as_spelled, write_text
@@ -25,6 +25,8 @@ from mcore.common.tables import find_columns, listed, read_number, read_table, r
 from mcore.common.typed_json import convert, decode_object
 from mcore.diving import DiveNumber
 
+Origin = Literal["real", "rendered"]
+"""Whether a video shows a person, or was drawn by a program."""
 MANIFEST = "manifest.jsonl"
 """Name of the list in the folder of a data set."""
 MAX_BYTES = 200_000_000
@@ -38,7 +40,8 @@ _NOTE = "note"
 """Beginning of the names of columns that are the user's own."""
 _EXPECTED = (
     "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
-    "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s and end_s"
+    "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s, end_s, origin (real, rendered) "
+    "and event"
 )
 
 
@@ -64,11 +67,15 @@ class DiveRecord:
     """Clip start in the file, seconds of presentation time; None: the file's first frame."""
     end_s: float | None = None
     """Clip end (exclusive) in the file, seconds; None: the file's end."""
-    origin: str = field(default="", compare=False)
+    origin: Origin | None = None
+    """Of the video, as its list states it; None: not stated. Nothing guesses it."""
+    event: str | None = None
+    """Competition of a real dive; None: not stated."""
+    listed_at: str = field(default="", compare=False)
     """Where it is listed, such as ``dives.csv, line 7``, for messages; empty: nowhere."""
 
 
-_NAMES = tuple(each.name for each in fields(DiveRecord) if each.name != "origin")
+_NAMES = tuple(each.name for each in fields(DiveRecord) if each.name != "listed_at")
 """What a line of JSON may say."""
 _READ_CELL: Mapping[str, Callable[[str, str], Any]] = {
     "path": lambda text, _: text,
@@ -81,6 +88,8 @@ _READ_CELL: Mapping[str, Callable[[str, str], Any]] = {
     "entry_frame": read_whole,
     "start_s": read_number,
     "end_s": read_number,
+    "origin": lambda text, _: text.casefold(),
+    "event": lambda text, _: text,
 }
 _COLUMNS = {name: (name.replace("_", ""),) for name in _READ_CELL}
 _REQUIRED = ("path", "dive_number", "score")
@@ -138,12 +147,12 @@ def scan_manifest(path: str | Path) -> Iterator[tuple[int, DiveRecord | UserErro
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     for line, row in rows:
-        origin = f"{path}, line {line}"
+        listed_at = f"{path}, line {line}"
         try:
-            yield line, _record(row, folder, origin)
+            yield line, _record(row, folder, listed_at)
         except UserError as error:
             said = str(error)
-            yield line, UserError(said if said.startswith(origin) else f"{origin}: {said}")
+            yield line, UserError(said if said.startswith(listed_at) else f"{listed_at}: {said}")
 
 
 def list_folder(path: Path) -> Path:
@@ -184,7 +193,7 @@ def select_split(records: Iterable[DiveRecord], split: Split) -> list[DiveRecord
 
 
 def _row(record: DiveRecord, folder: Path) -> dict[str, Any]:
-    row = {name: value for name, value in vars(record).items() if value is not None and name != "origin"}
+    row = {name: value for name, value in vars(record).items() if value is not None and name != "listed_at"}
     resolved, base = record.path.resolve(), folder.resolve()
     row["path"] = str(resolved.relative_to(base)) if resolved.is_relative_to(base) else str(resolved)
     return row
@@ -231,16 +240,17 @@ def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str) -> No
         )
 
 
-def _record(row: dict[str, Any] | UserError, folder: Path, origin: str) -> DiveRecord:
+def _record(row: dict[str, Any] | UserError, folder: Path, listed_at: str) -> DiveRecord:
     if isinstance(row, UserError):
         raise row
     _refuse_unknown([name for name in row if name not in _NAMES], _NAMES, "the name")
     noted = {name: _whole_floats(value) if name in _WHOLE else value for name, value in row.items() if name in _NAMES}
-    record = convert(DiveRecord, noted, origin)
+    record = convert(DiveRecord, noted, listed_at)
     _check_values(record)
     check_path(noted["path"])
     path, number = as_spelled(folder / record.path), DiveNumber.parse(record.dive_number).text
-    return replace(record, path=path, dive_number=number, origin=origin)
+    origin: Origin | None = record.origin if record.event is None else "real"
+    return replace(record, path=path, dive_number=number, origin=origin, listed_at=listed_at)
 
 
 def _check_values(record: DiveRecord) -> None:
@@ -253,6 +263,8 @@ def _check_values(record: DiveRecord) -> None:
             raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")
     if record.end_s is not None and record.end_s <= (record.start_s or 0):
         raise UserError(f"the clip ends at {record.end_s:g} s and begins at {record.start_s or 0:g} s")
+    if record.event is not None and (record.origin == "rendered" or not record.event.strip()):
+        raise UserError(f"the event is {record.event[:80]!r}; name the competition of a real dive, or leave it out")
 
 
 _WHOLE = ("num_frames", "transition_frames")

@@ -137,6 +137,8 @@ def _dive(key: Any, fields: Mapping[str, Any] | None, splits: Sequence[Split], f
             # Seconds as the image reader counts them, so that exactly these frames are the clip.
             start_s=start_frame / IMAGE_FOLDER_FPS,
             end_s=end_frame / IMAGE_FOLDER_FPS,
+            origin="real",
+            event=f"{key[0]:02d}",  # a video is one event; FineDiving names those that it took over alike
         )
     except KeyError as error:
         return LabelledDive(name, None, problem=f"no field or no code {error.args[0]!r}")

@@ -115,4 +115,5 @@ def _record(job: _Job) -> DiveRecord:
         split=job.split,
         num_frames=plan.num_frames,
         transition_frames=plan.transition_frames,
+        origin="rendered",
     )

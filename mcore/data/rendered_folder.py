@@ -17,8 +17,6 @@ SETTINGS = "settings.json"
 """Everything that decided the pixels."""
 _ABANDONED_S = 600.0
 """Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
-_OLD_NAMES = {"twin_version": "replica_version"}
-"""Settings of folders that were rendered when replicas had another name."""
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
@@ -31,7 +29,6 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     wanted: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists there
     if path.exists():
         found = decode(dict[str, Any], path.read_bytes(), str(path))
-        found = {_OLD_NAMES.get(name, name): value for name, value in found.items()}
         if found != wanted:
             different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
             raise UserError(

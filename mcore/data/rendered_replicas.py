@@ -192,6 +192,7 @@ def _record(job: _Job) -> DiveRecord:
         split=label.split,
         num_frames=label.num_frames,
         transition_frames=(label.step_frames[0], label.step_frames[-1]),
+        origin="rendered",
     )
 
 

@@ -91,7 +91,7 @@ def _reason_to_leave_out(dive: LabelledDive, labelled: bool) -> str | None:
     try:
         DiveNumber.parse(record.dive_number)
     except DiveNumberError as error:
-        return str(error) if not record.origin else f"{record.origin}: {error}"
+        return str(error) if not record.listed_at else f"{record.listed_at}: {error}"
     if not math.isfinite(record.score):
         return f"a score of {record.score}"
     if labelled and record.split != "test" and record.transition_frames is None:

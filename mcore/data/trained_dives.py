@@ -8,19 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert
 from mcore.data.leaks import do_overlap, file_sizes, files_of, window
-from mcore.data.manifest import DiveRecord
+from mcore.data.manifest import DiveRecord, Origin
+from mcore.data.trained_on import TrainedOn
 
+_KEY = "trained_dives"
+"""Of a checkpoint's other content."""
 _END_BYTES = 1 << 16
 """Read of each end of a file. With its size that tells videos apart, and reads no whole data set."""
+
+
+Dive = tuple[str, float, float | None]
+"""Fingerprint of a dive's video, and its window there, seconds; None: to the end."""
+
+
+@dataclass(frozen=True)
+class DivesOfOrigin:
+    """Dives of one origin, and where it is named, of one event."""
+
+    origin: Origin | None
+    event: str | None
+    dives: tuple[Dive, ...]
 
 
 @dataclass(frozen=True)
@@ -31,8 +47,8 @@ class TrainedDives:
     """Name of the list that they were in."""
     list_sha256: str
     """Digest of that list."""
-    dives: tuple[tuple[str, float, float | None], ...]
-    """For each dive the fingerprint of its video, and its window there, seconds; None: to the end."""
+    groups: tuple[DivesOfOrigin, ...]
+    """The dives, each once."""
     is_whole: bool = True
     """False: it may have been trained on others too. Checkpoints of before recorded their list only."""
 
@@ -45,15 +61,35 @@ class TrainedDives:
             listing: their list.
             before: of the training that this one starts from; None: of none.
         """
-        windows = map(window, records)
-        known = [
-            (video, start_s, None if math.isinf(end_s) else end_s)
-            for video, (start_s, end_s) in zip(_fingerprints(records), windows, strict=True)
-            if video is not None
-        ]
-        all_dives = dict.fromkeys([*(() if before is None else before.dives), *known])
+        earlier = () if before is None else before.groups
+        stated = {dive: (group.origin, group.event) for group in earlier for dive in group.dives}
+        for record, video in zip(records, _fingerprints(records), strict=True):
+            start_s, end_s = window(record)
+            dive = (video or "", start_s, None if math.isinf(end_s) else end_s)
+            # A list that has come to state the origins of dives that were trained on before is believed.
+            if video is not None and (record.origin is not None or dive not in stated):
+                stated[dive] = (record.origin, record.event)
+        groups = defaultdict(list)
+        for dive, origin in stated.items():
+            groups[origin].append(dive)
+        found = tuple(DivesOfOrigin(*origin, tuple(dives)) for origin, dives in groups.items())
         digest = hashlib.sha256(listing.read_bytes()).hexdigest()
-        return cls(listing.name, digest, tuple(all_dives), before is None or before.is_whole)
+        return cls(listing.name, digest, found, before is None or before.is_whole)
+
+    @property
+    def dives(self) -> tuple[Dive, ...]:
+        """All of them."""
+        return tuple(dive for group in self.groups for dive in group.dives)
+
+    def summary(self) -> TrainedOn | None:
+        """Count them by origin; None: nothing is known of them."""
+        if not self.is_whole and not self.groups:
+            return None
+        counts: Counter[Origin | None] = Counter()
+        for group in self.groups:
+            counts[group.origin] += len(group.dives)
+        events = tuple(sorted({group.event for group in self.groups if group.event is not None}))
+        return TrainedOn(counts["real"], counts["rendered"], counts[None], events, self.is_whole)
 
     def overlapping(self, records: Sequence[DiveRecord]) -> list[DiveRecord]:
         """Those of some dives that show a part of what was trained on."""
@@ -68,13 +104,18 @@ NOT_RECORDED = TrainedDives("", "", (), is_whole=False)
 """Of a network that does not say what it was trained on."""
 
 
+def in_checkpoint(trained: TrainedDives) -> dict[str, Any]:
+    """What ``recorded_dives`` reads from a checkpoint's other content, as plain containers."""
+    return {_KEY: asdict(trained)}
+
+
 def recorded_dives(extra: Mapping[str, Any], checkpoint: Path) -> TrainedDives:
     """Read what a checkpoint says of its training dives; published ones say nothing.
 
     Raises:
         UserError: it is damaged.
     """
-    if (found := extra.get("trained_on")) is not None:
+    if (found := extra.get(_KEY)) is not None:
         return convert(TrainedDives, found, f"{checkpoint}, its training dives")
     data = extra.get("data")
     if not isinstance(data, dict) or "start_from" in extra:  # the list of another training is not recorded
@@ -101,9 +142,9 @@ def check_new(trained: TrainedDives, dives: Sequence[DiveRecord], listing: Path,
         splits = " and ".join(sorted({str(record.split) for record in known}))
         raise UserError(
             f"{network} was trained on {len(known)} of the {len(dives)} dives of {listing} that are to measure it "
-            f"(split {splits}; the first: {known[0].origin or known[0].path}), which would flatter it. It was trained "
-            f"with {trained.list_name} (sha256 {trained.list_sha256[:12]}): give that list, or give these dives the "
-            "split train again, or train anew with this list: python -m mcore.train"
+            f"(split {splits}; the first: {known[0].listed_at or known[0].path}), which would flatter it. It was "
+            f"trained with {trained.list_name} (sha256 {trained.list_sha256[:12]}): give that list, or give these "
+            "dives the split train again, or train anew with this list: python -m mcore.train"
         )
     is_same_list = hashlib.sha256(listing.read_bytes()).hexdigest() == trained.list_sha256
     if is_same_list and (trained.is_whole or not trained.dives):

@@ -1,8 +1,8 @@
-"""DataLoaders whose worker processes end a run with a message, never with silence.
+"""DataLoaders whose worker processes end a run with a message, and never hang.
 
 PyTorch's workers hand batches over in shared memory, from a thread of their own: where that memory is too small, as the
-64 MB of a Docker container are, the thread only prints a traceback, and the run waits for ever. Here the room is looked
-at before the start, batches are put into it where a failure reaches the run, and waiting has an end.
+64 MB of a Docker container are, the thread only prints a traceback, and the run waits for ever. Here the free memory is
+checked before the start, batches are put into it where an error reaches the run, and waiting has a time-out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHARED_MEMORY = Path("/dev/shm")  # where Linux has it; others have no such limi
 TIMEOUT_S = 300.0
 """A batch of clips is read in seconds; a worker that needs longer hangs, as on a network drive that is gone."""
 _POLL_S = 10
-"""PyTorch looks for dead workers each time that nothing came for so long."""
+"""Seconds without a batch after which PyTorch checks that its workers are alive."""
 _PREFETCHED = 2
 """Batches that each worker reads ahead; PyTorch's default."""
 _TIMED_OUT = "DataLoader timed out"
@@ -64,7 +64,7 @@ class ClipLoader(DataLoader[Batch], Generic[Batch]):
         check_shared_memory(batch_bytes, workers)
         super().__init__(
             dataset,
-            collate_fn=_Shared(join),
+            collate_fn=_JoinIntoSharedMemory(join),
             num_workers=workers,
             prefetch_factor=_PREFETCHED if workers else None,
             timeout=_POLL_S if workers else 0,
@@ -82,25 +82,25 @@ class ClipLoader(DataLoader[Batch], Generic[Batch]):
             UserError: a dive cannot be read.
             LoaderError: a worker died, hangs, or has no shared memory left.
         """
-        with _no_raising_signal():
+        with _without_child_handler():
             try:
                 batches = super().__iter__()
             except (OSError, RuntimeError) as error:  # no more processes, or one is gone since the last epoch
-                raise _named(error, self.num_workers, _POLL_S) from error
+                raise _explained(error, self.num_workers, _POLL_S) from error
         while True:
             began_s = time.monotonic()
             try:
-                batch = _next(batches, began_s + TIMEOUT_S)
+                batch = _next_before(batches, began_s + TIMEOUT_S)
             except StopIteration:
                 return
             except UserError as error:
                 if not self.num_workers:
                     raise
-                raise type(error)(_as_raised(error)) from None
+                raise type(error)(_original_message(error)) from None
             except RuntimeError as error:
                 if not self.num_workers:
                     raise
-                raise _named(error, self.num_workers, time.monotonic() - began_s) from error
+                raise _explained(error, self.num_workers, time.monotonic() - began_s) from error
             yield batch
 
 
@@ -123,11 +123,11 @@ def check_shared_memory(batch_bytes: int, workers: int) -> None:
         raise UserError(
             f"--workers {workers}: {in_flight * processes} batches of {batch_bytes / 1e6:.0f} MB need "
             f"{needed / 1e6:.0f} MB of shared memory, and {SHARED_MEMORY} has {free / 1e6:.0f} MB free; "
-            f"{_more_room(1 + needed // 10**9)}"
+            f"{_advice(1 + needed // 10**9)}"
         )
 
 
-class _Shared(Generic[Batch]):
+class _JoinIntoSharedMemory(Generic[Batch]):
     """Joins a batch, and puts it into shared memory at once if a worker does it."""
 
     def __init__(self, join: Callable[[Sequence[Batch]], Batch]) -> None:
@@ -141,14 +141,14 @@ class _Shared(Generic[Batch]):
         return batch
 
 
-def _next(batches: Iterator[Batch], deadline_s: float) -> Batch:
+def _next_before(batches: Iterator[Batch], deadline_s: float) -> Batch:
     """Wait for a batch; one that did not come within PyTorch's time is asked for again."""
-    while (batch := _soon(batches, deadline_s)) is None:
+    while (batch := _next_or_none(batches, deadline_s)) is None:
         pass
     return batch
 
 
-def _soon(batches: Iterator[Batch], deadline_s: float) -> Batch | None:
+def _next_or_none(batches: Iterator[Batch], deadline_s: float) -> Batch | None:
     try:
         return next(batches)
     except RuntimeError as error:
@@ -158,7 +158,7 @@ def _soon(batches: Iterator[Batch], deadline_s: float) -> Batch | None:
 
 
 @contextmanager
-def _no_raising_signal() -> Iterator[None]:
+def _without_child_handler() -> Iterator[None]:
     """Take PyTorch's handler of SIGCHLD away again.
 
     It raises wherever the program is when a worker dies: while a checkpoint is written, or where nobody hears it.
@@ -178,21 +178,21 @@ def _ignore_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _more_room(gigabytes: int) -> str:
+def _advice(gigabytes: int) -> str:
     return f"give the container more (docker run --shm-size {gigabytes}g), use fewer --workers, or {_NO_WORKERS}"
 
 
-def _as_raised(error: UserError) -> str:
+def _original_message(error: UserError) -> str:
     """The message of an error as a worker raised it; PyTorch puts the worker's traceback in front."""
     text = str(error)
     return text.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2].strip() or text
 
 
-def _named(error: Exception, workers: int, waited_s: float) -> LoaderError:
-    """Say which of the things that end a worker has happened."""
+def _explained(error: Exception, workers: int, waited_s: float) -> LoaderError:
+    """Error that says why the workers failed, and what to do."""
     text = str(error)
     if "shared memory" in text:
-        why = f"there is no shared memory left ({SHARED_MEMORY}); {_more_room(2)}"
+        why = f"there is no shared memory left ({SHARED_MEMORY}); {_advice(2)}"
     elif _TIMED_OUT in text:
         why = f"nothing came from them for {waited_s:.0f} s; look whether the videos' disk answers, or {_NO_WORKERS}"
     elif "exited unexpectedly" in text:

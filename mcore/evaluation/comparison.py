@@ -60,7 +60,7 @@ def compare_runs(runs: Sequence[Run], *, num_resamples: int = 1000, seed: int = 
         )
     for run in runs[1:]:
         _check_labels(runs[0], run, common)
-    tables = [{row.name: row for row in _against(run, runs[0], common, num_resamples, seed)} for run in runs[1:]]
+    tables = [{row.name: row for row in _differences_to(run, runs[0], common, num_resamples, seed)} for run in runs[1:]]
     shared = [name for name in tables[0] if all(name in table for table in tables)]
     return RunComparison(
         runs=tuple(runs),
@@ -91,7 +91,7 @@ def _check_labels(first: Run, other: Run, common: Sequence[str]) -> None:
             )
 
 
-def _against(run: Run, first: Run, common: Sequence[str], num_resamples: int, seed: int) -> list[MetricRow]:
+def _differences_to(run: Run, first: Run, common: Sequence[str], num_resamples: int, seed: int) -> list[MetricRow]:
     """The metrics of a run beside those of the first, which stands in the baseline's place."""
     ours, theirs = ([each.dives[dive] for dive in common] for each in (run, first))
     # Sampled frames mean the same only if both runs sample alike.

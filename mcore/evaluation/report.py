@@ -14,6 +14,7 @@ from mcore.common.files import write_text
 from mcore.common.typed_json import decode, encode
 from mcore.config import Decoding
 from mcore.data.manifest import DiveRecord
+from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.evaluation.assessment import ConformalIntervals, MetricRow, Outcome
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.plots import boundary_histogram, scatter_plot
@@ -51,6 +52,8 @@ class EvaluationSummary:
     """Around the network's scores; None: too few validation dives, or they are the dives that were scored."""
     metrics: dict[str, MetricRow]
     """Metrics by name, such as ``srcc``."""
+    trained_on: TrainedOn | None = None
+    """Dives that the network was trained on; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
     elif summary.split != CONFORMAL_SPLIT:
         print(f"no conformal interval: that takes {MIN_DIVES} {CONFORMAL_SPLIT} dives")
     print(f"network minus baseline, SRCC: {with_interval(summary.metrics['srcc'].difference)}")
+    print(caution(summary.trained_on) or describe_training(summary.trained_on))
     if report.skipped:
         names = ", ".join(sorted({record.dive_number for record in report.skipped}))
         print(f"skipped {len(report.skipped)} dives of numbers without a training dive: {names}")

@@ -43,7 +43,8 @@ def evaluate(options: EvaluationOptions) -> Report:
     model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
     turn_malloc_trimming_off()
     decoding = options.decoding or _trained_decoding(checkpoint)
-    training, plan, num_dives = _plan(options, recorded_dives(checkpoint.extra, options.checkpoint))
+    trained = recorded_dives(checkpoint.extra, options.checkpoint)
+    training, plan, num_dives = _plan(options, trained)
     if cache_dir is not None:
         decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, options.workers)
     predictions = _predict(options, model, plan, decoding, cache_dir)
@@ -69,6 +70,7 @@ def evaluate(options: EvaluationOptions) -> Report:
         num_skipped=len(skipped),
         conformal_interval=None if intervals is None else intervals.model,
         metrics={row.name: row for row in rows},
+        trained_on=trained.summary(),
     )
     dives = plan.queries[:num_dives]
     report = Report(summary, dives, dive_names(dives, options.data), skipped, outcome, intervals)
@@ -112,7 +114,7 @@ def _plan(options: EvaluationOptions, trained: TrainedDives) -> tuple[list[DiveR
 
 def _warn_of_repeats(dives: list[DiveRecord], what: str) -> None:
     if dives:
-        where = dives[0].origin or dives[0].path
+        where = dives[0].listed_at or dives[0].path
         print(f"warning: {len(dives)} {what}, such as {where}; mcore-data check names them", file=sys.stderr)
 
 

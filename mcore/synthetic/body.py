@@ -99,10 +99,10 @@ def _leg(at: Array, angle: dict[str, Array], side: str, sign: float) -> None:
     shank = thigh - angle[f"knee_{side}"]
     foot = shank + angle["ankle"]
     out = sign * np.sin(angle["splay"])
-    knee = hip + THIGH * _down(thigh, out)
-    ankle = knee + SHANK * _down(shank, out)
+    knee = hip + THIGH * _limb_direction(thigh, out)
+    ankle = knee + SHANK * _limb_direction(shank, out)
     at[:, INDEX[f"hip_{side}"]], at[:, INDEX[f"knee_{side}"]] = hip, knee
-    at[:, INDEX[f"ankle_{side}"]], at[:, INDEX[f"toe_{side}"]] = ankle, ankle + FOOT * _down(foot, 0.0 * out)
+    at[:, INDEX[f"ankle_{side}"]], at[:, INDEX[f"toe_{side}"]] = ankle, ankle + FOOT * _limb_direction(foot, 0.0 * out)
 
 
 def _arm(at: Array, angle: dict[str, Array], side: str, sign: float) -> None:
@@ -112,12 +112,12 @@ def _arm(at: Array, angle: dict[str, Array], side: str, sign: float) -> None:
     lower = upper + angle[f"elbow_{side}"]
     overhead = np.clip((upper - np.radians(120)) / np.radians(60), 0, 1)  # hands meet over the head
     inwards = -sign * 0.35 * overhead
-    elbow = shoulder + UPPER_ARM * _down(upper, inwards)
+    elbow = shoulder + UPPER_ARM * _limb_direction(upper, inwards)
     at[:, INDEX[f"shoulder_{side}"]], at[:, INDEX[f"elbow_{side}"]] = shoulder, elbow
-    at[:, INDEX[f"hand_{side}"]] = elbow + FOREARM * _down(lower, inwards * 0.6)
+    at[:, INDEX[f"hand_{side}"]] = elbow + FOREARM * _limb_direction(lower, inwards * 0.6)
 
 
-def _down(flexion: Array, sideways: Array | float) -> Array:
+def _limb_direction(flexion: Array, sideways: Array | float) -> Array:
     """Unit vectors that point down, turned to the front by ``flexion`` and out by ``sideways``."""
     side = np.broadcast_to(sideways, flexion.shape)
     rest = np.sqrt(1 - side**2)

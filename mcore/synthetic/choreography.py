@@ -171,7 +171,7 @@ def flight_steps(dive: DiveNumber, names: Sequence[str] | None, count: int) -> t
         names: of the steps between take-off and entry, such as ``2.5 Soms.Pike``; None where they are not known.
         count: number of steps.
     """
-    kinds = _usual_kinds(dive, count)
+    kinds = _default_step_kinds(dive, count)
     if names is not None and dive.half_twists and any("Twist" in name for name in names):
         kinds = ["twists" if "Twist" in name else "somersaults" for name in names]
     words = names or [""] * count
@@ -211,7 +211,7 @@ def step_poses(
     return keys, tuple(twists) or ((0.0, 1.0),)
 
 
-def _usual_kinds(dive: DiveNumber, count: int) -> list[StepKind]:
+def _default_step_kinds(dive: DiveNumber, count: int) -> list[StepKind]:
     """Order of steps whose names are not known: forward and armstand dives twist out of somersaults."""
     if not dive.half_twists:
         return ["somersaults"] * count

@@ -125,7 +125,7 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         for index, part in enumerate(parts):
             counted = part.num_pairs if own else 0
-            with self._gradients_stay_here(index < len(parts) - 1):
+            with self._without_gradient_sync(index < len(parts) - 1):
                 losses = pair_losses(
                     self.model, part, self.config, network=self.network, channels_last=self.compute.channels_last
                 )
@@ -141,7 +141,7 @@ class TrainingStep:
         values = [sum(each) / total for each in zip(*processes.gather(sums.tolist()), strict=True)]
         return dict(zip(loss_names(), values, strict=True)), total
 
-    def _gradients_stay_here(self, more_parts: bool) -> AbstractContextManager[None]:
+    def _without_gradient_sync(self, more_parts: bool) -> AbstractContextManager[None]:
         """Leave sending gradients to a step's last part."""
         if more_parts and isinstance(self.network, DistributedDataParallel):
             return self.network.no_sync()

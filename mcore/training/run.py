@@ -22,6 +22,7 @@ from mcore.data.clip_files import cache_folder, check_folder, decode_missing
 from mcore.data.label_fit import check_labels_fit
 from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
 from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
+from mcore.data.trained_on import caution, describe_training
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
 from mcore.devices.distributed import SINGLE_PROCESS, Processes, joined_processes
@@ -343,6 +344,13 @@ def _announce(trainer: Trainer, weights: str) -> None:
             "warning: random weights, and batch-norm frozen at mean 0 and variance 1, which normalises nothing. Give "
             "ImageNet weights (--pretrained auto, or a file) or another training's (--start-from CHECKPOINT), or take "
             "--batch-norm estimated",
+            file=sys.stderr,
+        )
+    summary = None if trainer.data.trained is None else trainer.data.trained.summary()
+    if summary is not None and summary.not_stated:
+        print(
+            f"note: {caution(summary) or describe_training(summary)}. The column origin (real or rendered) of the list "
+            "states it",
             file=sys.stderr,
         )
     if single := trainer.pairs.single_numbers:

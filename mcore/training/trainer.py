@@ -18,7 +18,7 @@ import torch
 from mcore.common.errors import CheckpointError
 from mcore.config import to_dict
 from mcore.data.manifest import DiveRecord
-from mcore.data.trained_dives import TrainedDives
+from mcore.data.trained_dives import TrainedDives, in_checkpoint
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.devices.loader import check_shared_memory
 from mcore.evaluation.assessment import split_figures
@@ -310,7 +310,7 @@ class Trainer:
             "epoch": self.progress.epoch,
             "metrics": dict(row or (self.progress.history[-1] if self.progress.history else {})),
             **self.describe(),
-            **({} if self.data.trained is None else {"trained_on": asdict(self.data.trained)}),
+            **({} if self.data.trained is None else in_checkpoint(self.data.trained)),
         }
         if name == LAST:
             extra["state"] = {

@@ -1,7 +1,7 @@
 """Decoding by hardware, through PyAV: which device there is, and whether a frame really came from one.
 
-The codecs of today say what every pixel of a picture is: hardware and software give the same planes, and what follows
-treats both alike. Only formats of the planes differ (NV12 for YUV 4:2:0 of 8 bits), by which a frame is told.
+Today's codecs define every pixel of a decoded picture, so hardware and software give the same planes, and are treated
+alike. Only formats of the planes differ (NV12 for YUV 4:2:0 of 8 bits), and show which one decoded a frame.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mcore.video.container import describe_av_error
 Device = Literal["cuda", "vaapi"]
 """FFmpeg's names of NVIDIA's decoder (NVDEC) and of Linux's interface to Intel's and AMD's. What others FFmpeg was
 built with (QSV, AMF) are decoders of their own there, which ``HWAccel`` does not reach."""
-_DOWNLOADED = ("nv", "p0", "p2", "p4")
+_HARDWARE_FORMATS = ("nv", "p0", "p2", "p4")
 """Beginnings of the names of formats that hardware gives, such as nv12 and p010le; software decoders give others."""
 
 
@@ -50,17 +50,17 @@ def find_device(asked: Device | None) -> tuple[Device | None, str]:
     return None, "; ".join(reasons)
 
 
-def accelerate(device: Device | None) -> HWAccel | None:
+def hwaccel_of(device: Device | None) -> HWAccel | None:
     """Return what ``av.open`` takes as ``hwaccel``; a stream that the device cannot decode goes to the processor."""
     return None if device is None else HWAccel(device, allow_software_fallback=True)
 
 
 def is_from_hardware(frame: av.VideoFrame) -> bool:
     """Whether hardware decoded a frame."""
-    return frame.format.name.startswith(_DOWNLOADED)
+    return frame.format.name.startswith(_HARDWARE_FORMATS)
 
 
-class Choice:
+class DecoderChoice:
     """The decoder that was asked for, and the one that is really used.
 
     Args:
@@ -75,19 +75,19 @@ class Choice:
         self.note: str | None = None
         """Why software decodes, though hardware was asked for."""
         self.used = "software"
-        """software, or the device; of the last frame that ``see`` was given."""
-        self._must = asked not in ("software", "hardware")
+        """software, or the device; of the last frame that ``check_frame`` was given."""
+        self._is_required = asked not in ("software", "hardware")
         if asked == "software":
             return
         self.device, reason = find_device(next((name for name in get_args(Device) if name == asked), None))
         if self.device is None:
-            if self._must:
+            if self._is_required:
                 raise UserError(
                     f"the decoder {asked} cannot be used ({reason}); decoder=hardware takes the processor then"
                 )
             self.note = f"decoded by software: there is no hardware decoder ({reason})"
 
-    def see(self, frame: av.VideoFrame, codec: str) -> None:
+    def check_frame(self, frame: av.VideoFrame, codec: str) -> None:
         """Find out which decoder a frame came from.
 
         Raises:
@@ -99,7 +99,7 @@ class Choice:
         self.note = None
         if self.used == "software":
             self.note = f"decoded by software: {self.device} does not take this {codec} video ({frame.format.name})"
-            if self._must:
+            if self._is_required:
                 raise UserError(f"{self.note}; decoder=hardware allows it")
 
     @property

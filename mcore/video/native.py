@@ -85,14 +85,14 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 @contextmanager
-def using(way: str) -> Iterator[None]:
+def computing_with(implementation: str) -> Iterator[None]:
     """Compute with one of ``instruction_sets``, or with ``NumPy`` (and Pillow), for a comparison.
 
     Holds for the whole process.
     """
     global _module
     module = _module
-    if module is None or way == "NumPy":
+    if module is None or implementation == "NumPy":
         _module = None
         try:
             yield
@@ -100,7 +100,7 @@ def using(way: str) -> Iterator[None]:
             _module = module
         return
     before = module.instruction_set()
-    module.use_instruction_set(way)
+    module.use_instruction_set(implementation)
     try:
         yield
     finally:

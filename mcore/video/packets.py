@@ -36,7 +36,7 @@ _DURATION_FROM_ZERO = ("matroska", "flv")
 _GAP_PERIODS = 1.6
 """A time between frames this much longer than usual may hide lost frames."""
 
-_MAX_AT_ONCE = 4
+_MAX_FRAMES_AT_ONE_TIME = 4
 """Frames that share a time: single ones may, where times are coarse."""
 
 _IDR_SLICE = 5
@@ -95,18 +95,19 @@ class PacketScan:
         still = None
         if self.stands_still:
             rate = float(self.frame_rate or 0)
-            still = f"the file's times stand still for {self.most_at_once} frames: {rate:g} frames a second are a guess"
+            count = self.max_frames_at_one_time
+            still = f"the file's times stand still for {count} frames: {rate:g} frames a second are a guess"
         return tuple(note for note in (guess, still, self.tracks_note) if note is not None)
 
     @property
-    def most_at_once(self) -> int:
+    def max_frames_at_one_time(self) -> int:
         """Frames that are shown at one time, at most; 1 where times tell frames apart."""
         return max(Counter(self.pts).values()) if self.pts else 0
 
     @property
     def stands_still(self) -> bool:
         """Whether the clock of whatever wrote the file stood still, so that its times are none."""
-        return self.most_at_once > _MAX_AT_ONCE and not self.is_joined
+        return self.max_frames_at_one_time > _MAX_FRAMES_AT_ONE_TIME and not self.is_joined
 
     @property
     def is_joined(self) -> bool:

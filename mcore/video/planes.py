@@ -13,16 +13,21 @@ from mcore.video.yuv import Planes, Samples, conversion
 _FULL_RANGE = 2
 _BYTES, _WORDS = np.dtype(np.uint8), np.dtype("<u2")
 _BT601 = (0.299, 0.114)
-_SHARES = {1: (0.2126, 0.0722), 2: _BT601, 4: (0.3, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087)} | dict.fromkeys(
-    (9, 10), (0.2627, 0.0593)
-)
-"""Shares of red and blue in luma, by FFmpeg's number of the matrix (ISO/IEC 23091-2); 2 is untagged."""
+_LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    2: _BT601,
+    4: (0.3, 0.11),
+    5: _BT601,
+    6: _BT601,
+    7: (0.212, 0.087),
+} | dict.fromkeys((9, 10), (0.2627, 0.0593))
+"""Weights of red and blue in luma, by FFmpeg's number of the matrix (ISO/IEC 23091-2); 2 is untagged."""
 
 
 class _Layout(NamedTuple):
     """Where the samples of a pixel format lie."""
 
-    places: tuple[tuple[int, int, int], ...]
+    components: tuple[tuple[int, int, int], ...]
     """Of luma and both chromas, or of luma alone: plane, first sample, samples from one to the next."""
     halved: tuple[bool, bool] = (False, False)
     """Rows and columns of chroma."""
@@ -33,17 +38,17 @@ class _Layout(NamedTuple):
 
 
 _PLANAR = ((0, 0, 1), (1, 0, 1), (2, 0, 1))
-_IN_PAIRS = ((0, 0, 1), (1, 0, 2), (1, 1, 2))
-_IN_PAIRS_V_FIRST = ((0, 0, 1), (1, 1, 2), (1, 0, 2))
+_INTERLEAVED = ((0, 0, 1), (1, 0, 2), (1, 1, 2))
+_INTERLEAVED_V_FIRST = ((0, 0, 1), (1, 1, 2), (1, 0, 2))
 _HALVED = {"420": (True, True), "422": (False, True), "440": (True, False), "444": (False, False)}
 
 
 def _layouts() -> dict[str, _Layout]:
     layouts = {
-        "nv12": _Layout(_IN_PAIRS, _HALVED["420"]),
-        "nv21": _Layout(_IN_PAIRS_V_FIRST, _HALVED["420"]),
-        "nv16": _Layout(_IN_PAIRS, _HALVED["422"]),
-        "nv24": _Layout(_IN_PAIRS, _HALVED["444"]),
+        "nv12": _Layout(_INTERLEAVED, _HALVED["420"]),
+        "nv21": _Layout(_INTERLEAVED_V_FIRST, _HALVED["420"]),
+        "nv16": _Layout(_INTERLEAVED, _HALVED["422"]),
+        "nv24": _Layout(_INTERLEAVED, _HALVED["444"]),
         "yuyv422": _Layout(((0, 0, 2), (0, 1, 4), (0, 3, 4)), _HALVED["422"]),
         "yvyu422": _Layout(((0, 0, 2), (0, 3, 4), (0, 1, 4)), _HALVED["422"]),
         "uyvy422": _Layout(((0, 1, 2), (0, 0, 4), (0, 2, 4)), _HALVED["422"]),
@@ -53,7 +58,7 @@ def _layouts() -> dict[str, _Layout]:
     }
     for digit, digits in ((0, "420"), (2, "422"), (4, "444")):
         for depth in (10, 12):  # samples in the high bits of 16, as hardware decoders deliver them
-            layouts[f"p{digit}{depth}le"] = _Layout(_IN_PAIRS, _HALVED[digits], depth, 16 - depth)
+            layouts[f"p{digit}{depth}le"] = _Layout(_INTERLEAVED, _HALVED[digits], depth, 16 - depth)
     for digits, halved in _HALVED.items():
         layouts[f"yuv{digits}p"] = _Layout(_PLANAR, halved)
         layouts[f"yuvj{digits}p"] = _Layout(_PLANAR, halved, is_full=True)
@@ -70,18 +75,18 @@ PIXEL_FORMATS = tuple(_LAYOUTS)
 
 def planes_of(frame: av.VideoFrame) -> Planes | None:
     """Find a frame's planes; None: a pixel format or a matrix that the conversion does not take."""
-    layout, shares = _LAYOUTS.get(frame.format.name), _SHARES.get(frame.colorspace)
-    if layout is None or shares is None:
+    layout, weights = _LAYOUTS.get(frame.format.name), _LUMA_WEIGHTS.get(frame.colorspace)
+    if layout is None or weights is None:
         return None
     planes, (height, width) = frame.planes, (frame.height, frame.width)
     if any(plane.line_size <= 0 for plane in planes):  # rows from the bottom up
         return None
     full_range = layout.is_full or frame.color_range == _FULL_RANGE
-    numbers = conversion(*shares, depth=layout.depth, full_range=full_range, shift=layout.shift)
+    numbers = conversion(*weights, depth=layout.depth, full_range=full_range, shift=layout.shift)
     half = (-(-height // (1 + layout.halved[0])), -(-width // (1 + layout.halved[1])))
     y, *chroma = [
         _samples(planes[plane], layout.depth, first, step, size)
-        for (plane, first, step), size in zip(layout.places, ((height, width), half, half), strict=False)
+        for (plane, first, step), size in zip(layout.components, ((height, width), half, half), strict=False)
     ]
     u, v = chroma or (None, None)
     return Planes(y, u, v, numbers)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import ClipError
 from mcore.video.clip import Choose, Keep, PickedFrames
-from mcore.video.container import describe_av_error, open_video
+from mcore.video.container import decode_exactly, describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import MAX_PIXELS, as_shown, size_fault
 from mcore.video.planes import planes_of
@@ -155,6 +155,7 @@ def decode(
         stream.thread_type = "AUTO" if threads else "NONE"
         options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
         stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
+        decode_exactly(stream)
         count, last_pts = 0, None
         try:
             if start_pts is not None:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONVERSION_VERSION = 1
-"""Of the function below; it becomes another one when a single byte of any frame does."""
+"""Version of the conversion below; to be raised when any byte of any frame changes."""
 
 FRACTION = 15
-"""Bits behind the point of every factor."""
+"""Fractional bits of every factor."""
 _ONE, _HALF = 1 << FRACTION, 1 << (FRACTION - 1)
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
@@ -91,11 +91,11 @@ def conversion(red: float, blue: float, *, depth: int = 8, full_range: bool = Fa
 def to_rgb(planes: Planes) -> NDArray[np.uint8]:
     """Convert a frame, (H, W, 3)."""
     c, (height, width) = planes.conversion, planes.y.shape
-    luma = _level(planes.y, c, c.black, c.luma, 0)
+    luma = _to_full_range(planes.y, c, c.black, c.luma, 0)
     if planes.u is None or planes.v is None:
         return np.repeat(luma[..., None], 3, -1)
     u, v = (
-        _spread(_level(plane, c, c.grey, c.chroma, 128), height, width).astype(np.int32) - 128
+        _upsample(_to_full_range(plane, c, c.grey, c.chroma, 128), height, width).astype(np.int32) - 128
         for plane in (planes.u, planes.v)
     )
     out = np.empty((height, width, 3), np.uint8)
@@ -104,15 +104,15 @@ def to_rgb(planes: Planes) -> NDArray[np.uint8]:
     return out
 
 
-def _level(plane: Samples, c: Conversion, zero: int, factor: int, offset: int) -> NDArray[np.uint8]:
+def _to_full_range(plane: Samples, c: Conversion, zero: int, factor: int, offset: int) -> NDArray[np.uint8]:
     """Bring samples to 8 bits, full range."""
     samples = np.minimum(np.arange(np.iinfo(plane.dtype).max + 1) >> c.shift, c.top)
     table = np.clip((((samples - zero) * factor + _HALF) >> FRACTION) + offset, 0, 255).astype(np.uint8)
-    levelled: NDArray[np.uint8] = table[plane]
-    return levelled
+    converted: NDArray[np.uint8] = table[plane]
+    return converted
 
 
-def _spread(plane: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _upsample(plane: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Bring chroma to the size of luma, as libjpeg does ("fancy upsampling").
 
     A sample lies in the middle of its two or four pixels, so a pixel takes three quarters of the nearest one and a

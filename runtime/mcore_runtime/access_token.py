@@ -48,17 +48,17 @@ class AccessToken:
     def cookie(self, now_s: float | None = None) -> str:
         """Make a cookie that is good for a week."""
         until = int((time.time() if now_s is None else now_s) + COOKIE_SECONDS)
-        return f"{until}.{self._proof(until)}"
+        return f"{until}.{self._signature(until)}"
 
     def is_cookie(self, text: str, now_s: float | None = None) -> bool:
         """Return whether a cookie was made with this token and has not expired."""
         until, _, proof = text.partition(".")
         if not re.fullmatch(r"[0-9]{1,12}", until) or not proof.isascii():
             return False
-        good = hmac.compare_digest(proof, self._proof(int(until)))
+        good = hmac.compare_digest(proof, self._signature(int(until)))
         return good and (time.time() if now_s is None else now_s) < int(until)
 
-    def _proof(self, until: int) -> str:
+    def _signature(self, until: int) -> str:
         return hmac.new(self._key, str(until).encode(), hashlib.sha256).hexdigest()
 
 

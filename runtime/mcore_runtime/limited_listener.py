@@ -30,7 +30,7 @@ REQUEST_TIMEOUT_S = 10.0
 they need it."""
 SEND_TIMEOUT_S = 60.0
 """While a client takes nothing of an answer: on a slow network a system waits until a third of its buffer is free."""
-_KEPT_FILES = 128
+_RESERVED_FILES = 128
 """Kept for what a session opens later: the camera once more, a clip, pictures, webhooks."""
 _FILES_PER_CONNECTION = 2
 """Its connection, and the file that it is sent."""
@@ -61,7 +61,7 @@ class LimitedConnection(socket.socket):
 
     def close(self) -> None:
         """Leave the count first: once closed, the number may be another connection's."""
-        self.listener.forget(self)
+        self.listener.remove(self)
         super().close()
 
 
@@ -71,15 +71,15 @@ class LimitedListener(socket.socket):
     It is used as any other: ``accept`` says that a connection is not there, or was lost, where it lets nobody in.
 
     Args:
-        taken: a listening socket, which is not to be used any more.
+        listening: a listening socket, which is not to be used any more.
         limits: from ``within_open_files``.
         clock: seconds, never going back.
     """
 
     def __init__(
-        self, taken: socket.socket, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic
+        self, listening: socket.socket, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(fileno=taken.detach())
+        super().__init__(fileno=listening.detach())
         self._limits, self._clock = limits, clock
         self._lock = threading.Lock()
         self._connections: dict[int, LimitedConnection] = {}
@@ -94,16 +94,16 @@ class LimitedListener(socket.socket):
         """
         with self._lock:
             is_full = len(self._connections) >= self._limits.in_all
-            # What is closing still has an open file. So the next one is not taken yet: a flood would have them all.
+            # What is closing still has an open file. So the next one is not accepted yet: a flood would have them all.
             if is_full and (self._closing or self._make_room()):
                 raise BlockingIOError
         accepted, peer = super().accept()
         client = client_of(peer[0])
         with self._lock:
-            mine = sum(
+            num_of_client = sum(
                 each.client == client for number, each in self._connections.items() if number not in self._closing
             )
-            if is_full or (mine >= self._limits.by_address and not self._make_room(client)):
+            if is_full or (num_of_client >= self._limits.by_address and not self._make_room(client)):
                 accepted.close()
                 raise ConnectionAbortedError(f"no room for another connection from {client}")
             connection = LimitedConnection(fileno=accepted.detach())
@@ -132,8 +132,8 @@ class LimitedListener(socket.socket):
                 if connection.timeout_s is not None and now_s - connection.waiting_since_s >= connection.timeout_s:
                     self._shut_down(number)
 
-    def forget(self, connection: LimitedConnection) -> None:
-        """Count a connection no longer, which is being closed."""
+    def remove(self, connection: LimitedConnection) -> None:
+        """Stop counting a connection that is being closed."""
         with self._lock:
             if self._connections.get(connection.fileno()) is connection:
                 del self._connections[connection.fileno()]
@@ -172,7 +172,7 @@ def within_open_files(wanted: ConnectionLimits) -> ConnectionLimits:
         import resource
     except ImportError:  # Windows, where nothing limits them
         return wanted
-    needed = psutil.Process().num_fds() + _KEPT_FILES
+    needed = psutil.Process().num_fds() + _RESERVED_FILES
     enough = needed + _FILES_PER_CONNECTION * wanted.in_all
     files, hard = (enough if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
     if files < min(enough, hard):

@@ -9,8 +9,6 @@ from typing import Any
 
 _CORE_SENSOR = 0
 """NVML_TEMPERATURE_GPU."""
-_SM_CLOCK = 1
-"""NVML_CLOCK_SM."""
 
 
 class GpuSensors:
@@ -45,15 +43,6 @@ class GpuSensors:
         """Memory in use on all GPUs, by whomever; None: none tells."""
         used = self._ask(lambda gpu: self._nvml.nvmlDeviceGetMemoryInfo(gpu).used / 1e6)
         return sum(used) if used else None
-
-    def working_clock_mhz(self) -> float | None:
-        """Highest clock of the multiprocessors of GPUs at work; None: none tells, or all are idle and clocked down."""
-
-        def clock_mhz(gpu: Any) -> float:
-            at_work = self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu > 0
-            return float(self._nvml.nvmlDeviceGetClockInfo(gpu, _SM_CLOCK)) if at_work else 0.0
-
-        return max(self._ask(clock_mhz), default=0.0) or None
 
     def _ask(self, question: Callable[[Any], float]) -> list[float]:
         answers = []

@@ -193,8 +193,9 @@ def _run(arguments: RunArguments) -> int:
         scorer = stack.enter_context(ScorerThread(settings.open_scorer))
         _check(arguments, scorer.scorer, start_list, log)
         log.info(f"{settings.bundle}: {_described(scorer.scorer)}")
-        if (slow := native.warning()) is not None:
-            log.warning(slow)
+        for doubt in (scorer.scorer.bundle.caution, native.warning()):
+            if doubt is not None:
+                log.warning(doubt)
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
         ended = source_identity(settings.address)
         try:
@@ -209,7 +210,7 @@ def _run(arguments: RunArguments) -> int:
         finally:
             problem = store.close()
             if before is None and not store.dives():
-                _forget_unseen(store)
+                _remove_unused_session(store)
         log.info(summary_line(summary))
         if not summary.dives and settings.mode == "auto" and ended is not None:
             log.always("if the file shows one dive, cut to it, add --mode whole-file")
@@ -219,7 +220,7 @@ def _run(arguments: RunArguments) -> int:
     return 0 if is_well else _NOT_WELL
 
 
-def _forget_unseen(store: SessionStore) -> None:
+def _remove_unused_session(store: SessionStore) -> None:
     """Leave no session behind where not a single frame came: corrected, the same command must work."""
     if store.load_state(_SEEN_KEY):
         return

@@ -25,10 +25,9 @@ using Plane = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;  // uint8 or ui
 using Conversion = std::array<int32_t, 10>;
 using Picture = nb::ndarray<uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<uint8_t, nb::ndim<3>, nb::device::cpu>;
-template <class T> using Slot = nb::ndarray<T, nb::ndim<3>, nb::device::cpu>;
 using Frames = nb::ndarray<const uint8_t, nb::ndim<4>, nb::device::cpu>;
-template <class T> using Clip = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-template <class T> using Table = nb::ndarray<const T, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>;
+using Clip = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>;
 
 namespace {
 
@@ -94,8 +93,9 @@ mcore::Yuv checked_yuv(const Plane& y, const Plane& u, const Plane& v, const Con
 // Planes to out (H, W, 3), contiguous.
 void convert(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Picture& out) {
     const mcore::Yuv yuv = checked_yuv(y, u, v, conversion);
-    require(y.shape(0) > 0 && y.shape(1) > 0 && y.shape(0) <= 32767 && y.shape(1) <= 32767,
-            "a side is out of range; allowed: 1 to 32767");
+    constexpr size_t kMostSide = 1 << 20;
+    require(y.shape(0) > 0 && y.shape(1) > 0 && y.shape(0) <= kMostSide && y.shape(1) <= kMostSide,
+            "a side is out of range; allowed: 1 to " + std::to_string(kMostSide));
     require(out.shape(0) == y.shape(0) && out.shape(1) == y.shape(1) && out.shape(2) == 3,
             "the output must be " + size_of(y.shape(0), y.shape(1)) + " x 3");
     const Kernels& kernels = *chosen;
@@ -122,20 +122,6 @@ public:
         const mcore::Yuv yuv = checked(y, u, v, conversion);
         check_picture(out);
         with_result(yuv, [&](const uint8_t* pixels) { copy(pixels, out); });
-    }
-
-    template <class T> void write_rgb(const Frame& frame, const Table<T>& table, const Slot<T>& out, bool bgr) {
-        const mcore::Packed packed = checked(frame, bgr);
-        check_slot(out);
-        with_result(packed, [&](const uint8_t* pixels) { look_up(pixels, table, out); });
-    }
-
-    template <class T>
-    void write_yuv(const Plane& y, const Plane& u, const Plane& v, const Conversion& conversion, const Table<T>& table,
-                   const Slot<T>& out) {
-        const mcore::Yuv yuv = checked(y, u, v, conversion);
-        check_slot(out);
-        with_result(yuv, [&](const uint8_t* pixels) { look_up(pixels, table, out); });
     }
 
 private:
@@ -170,42 +156,26 @@ private:
                 "the output must be " + size_of(crop_height, crop_width) + " x 3");
     }
 
-    template <class T> void check_slot(const Slot<T>& out) const {
-        require(out.shape(0) == 3 && out.shape(1) == size_t(crop_height) && out.shape(2) == size_t(crop_width),
-                "the output must be 3 x " + size_of(crop_height, crop_width));
-    }
-
     void copy(const uint8_t* pixels, const Out& out) const {
         for (int y = 0; y < crop_height; ++y)
             for (int x = 0; x < crop_width; ++x, pixels += 4)
                 for (int c = 0; c < 3; ++c)
                     out.data()[y * out.stride(0) + x * out.stride(1) + c * out.stride(2)] = pixels[c];
     }
-
-    template <class T> void look_up(const uint8_t* pixels, const Table<T>& table, const Slot<T>& out) const {
-        for (int c = 0; c < 3; ++c) {
-            const T* values = table.data() + 256 * c;
-            for (int y = 0; y < crop_height; ++y) {
-                const uint8_t* from = pixels + static_cast<size_t>(y) * crop_width * 4 + c;
-                T* to = out.data() + c * out.stride(0) + y * out.stride(1);
-                for (int x = 0; x < crop_width; ++x) to[x * out.stride(2)] = values[from[4 * x]];
-            }
-        }
-    }
 };
 
 // frames (T, h, w, 3) through a table of each channel's 256 values to out (3, T, h, w).
-template <class T> void normalise(const Frames& frames, const Table<T>& table, const Clip<T>& out) {
+void normalise(const Frames& frames, const Table& table, const Clip& out) {
     require(frames.shape(3) == 3, "the frames have " + std::to_string(frames.shape(3)) + " channels; allowed: 3");
     for (int axis = 0; axis < 3; ++axis)
         require(out.shape(0) == 3 && out.shape(axis + 1) == frames.shape(axis), "the output must be 3 x T x h x w");
     nb::gil_scoped_release release;
     const size_t rows = frames.shape(1), columns = frames.shape(2);
-    T* to = out.data();
+    float* to = out.data();
     for (int64_t c = 0; c < 3; ++c)
         for (size_t t = 0; t < frames.shape(0); ++t)
             for (size_t y = 0; y < rows; ++y) {
-                const T* values = table.data() + 256 * c;
+                const float* values = table.data() + 256 * c;
                 const uint8_t* from = frames.data() + int64_t(t) * frames.stride(0) + int64_t(y) * frames.stride(1) +
                                       c * frames.stride(3);
                 for (size_t x = 0; x < columns; ++x, from += frames.stride(2)) *to++ = values[*from];
@@ -271,9 +241,7 @@ NB_MODULE(mcore_native, m) {
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", [] { return std::string(chosen->name); });
     m.def("use_instruction_set", &use_instruction_set, nb::arg("name"));
-    m.def("normalise", &normalise<float>, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
-          nb::arg("out").noconvert());
-    m.def("normalise", &normalise<uint16_t>, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
+    m.def("normalise", &normalise, nb::arg("frames").noconvert(), nb::arg("table").noconvert(),
           nb::arg("out").noconvert());
     m.def("convert", &convert, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
           nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert());
@@ -284,17 +252,7 @@ NB_MODULE(mcore_native, m) {
         .def("resize", &SharedPlan::resize_rgb, nb::arg("frame").noconvert(), nb::arg("out").noconvert(),
              nb::arg("bgr") = false)
         .def("resize_yuv", &SharedPlan::resize_yuv, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
-             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert())
-        .def("write", &SharedPlan::write_rgb<float>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
-             nb::arg("out").noconvert(), nb::arg("bgr") = false)
-        .def("write", &SharedPlan::write_rgb<uint16_t>, nb::arg("frame").noconvert(), nb::arg("table").noconvert(),
-             nb::arg("out").noconvert(), nb::arg("bgr") = false)
-        .def("write_yuv", &SharedPlan::write_yuv<float>, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
-             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("table").noconvert(),
-             nb::arg("out").noconvert())
-        .def("write_yuv", &SharedPlan::write_yuv<uint16_t>, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
-             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("table").noconvert(),
-             nb::arg("out").noconvert());
+             nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert());
 #ifdef MCORE_CUDA
     m.attr("HAS_CUDA") = true;
     nb::class_<DevicePlan>(m, "CudaPlan")

@@ -1,4 +1,4 @@
-"""The benchmarks beside the bundle's: accuracy against operations, sizes of two parts, frames to network input."""
+"""The benchmarks beside the bundle's: accuracy against operations, frames to network input."""
 
 from __future__ import annotations
 
@@ -101,22 +101,6 @@ def test_few_dives_one_run_and_no_evaluation_are_named(
     ):
         assert main(["pareto", *map(str, arguments)]) == 2
         assert words in capsys.readouterr().err
-
-
-def test_two_parts_are_timed_against_the_whole(checkpoint: Path, tmp_path: Path) -> None:
-    path = tmp_path / "sizes.json"
-    common = ["--suffixes", "2", "--threads", "1", *SHORT]
-    assert main(["streaming-sizes", str(checkpoint), *common, "--json", str(path)]) == 0
-    group = read_result(path).groups[0]
-    assert (group.title, group.baseline) == ("backbone in parts, onnxruntime", "whole clip")
-    assert [row.name for row in group.rows] == ["whole clip", "two parts, suffix of 2: suffix",
-                                                "two parts, suffix of 2: both"]  # fmt: skip
-
-
-@pytest.mark.parametrize("size", ["6", "1"])
-def test_sizes_that_cannot_be_are_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str], size: str) -> None:
-    assert main(["streaming-sizes", str(checkpoint), "--suffixes", size]) == 2
-    assert "this network allows 2 to 5" in capsys.readouterr().err
 
 
 def test_native_code_is_exact_and_the_others_say_how_far_off_they_are(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def test_the_official_layout(tmp_path: Path) -> None:
         split="train",
         num_frames=30,
         transition_frames=(10, 22),
+        origin="real",
+        event=EVENT,
     )
     assert (second.dive_number, second.score, second.difficulty) == ("5253B", 64.0, 3.2)
     assert read[1].step_frames == (6, 13, 22)

@@ -66,6 +66,7 @@ def test_labels_as_json_lines(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     read = read_finediving_labels(path, tmp_path / "not there")
     assert record_of(read[0]).path == tmp_path / "not there" / "01" / "1"
+    assert (record_of(read[0]).origin, record_of(read[0]).event) == ("real", "01")
     assert record_of(read[0]).transition_frames == (3, 35)  # an event is the last frame of the step that ends
     assert [dive.record is None for dive in read] == [False, True, True, True, True, True]
     assert "line 7: Object missing required field `frames`" in str(read[-1].problem)

@@ -63,3 +63,25 @@ def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:
 def test_a_folder_is_not_a_list_and_the_list_in_it_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder; give the list of dives in it, such as .*manifest.jsonl"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "origin", "event"),
+    [
+        ("", "", None, None),
+        (",origin", ",", None, None),
+        (",origin", ",Rendered", "rendered", None),
+        (",origin", ",real", "real", None),
+        (",event", ",World Cup 2021", "real", "World Cup 2021"),
+        (",origin,event", ",REAL,World Cup 2021", "real", "World Cup 2021"),
+    ],
+)
+def test_a_list_states_where_its_dives_are_from(
+    tmp_path: Path, columns: str, cells: str, origin: str | None, event: str | None
+) -> None:
+    path = tmp_path / "dives.csv"
+    path.write_text(f"path,dive_number,score{columns}\na.mp4,407C,61.2{cells}\n")
+    (read,) = read_manifest(path)
+    assert (read.origin, read.event) == (origin, event)
+    write_manifest(tmp_path / "dives.jsonl", [read])
+    assert read_manifest(tmp_path / "dives.jsonl") == [read]

@@ -64,6 +64,7 @@ def test_a_dive_is_its_frames_of_the_video(tmp_path: Path, capsys: pytest.Captur
     assert "training does not" in capsys.readouterr().err  # MTL-AQA has no transitions
     records = read_manifest(out)
     assert [record.split for record in records] == ["train", "test"]
+    assert {(record.origin, record.event) for record in records} == {("real", "01")}
     for record, (start, end) in zip(records, ((3, 23), (30, 55)), strict=True):
         assert record.num_frames == end - start
         clip = load_clip(record, CONFIG)

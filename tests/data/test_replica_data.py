@@ -62,6 +62,8 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_list_is_what_the_labels_say_and_the_videos_hold(replica: Path) -> None:
     records = {record.path.stem: record for record in read_manifest(replica / "set" / "manifest.jsonl")}
+    # A replica of a real dive's label shows no real dive.
+    assert {(record.origin, record.event) for record in records.values()} == {("rendered", None)}
     assert set(records) == {"Women10m_final_0", "Women10m_final_1", "01_1", "Men3mSynchronised_2", "01_2"}
     for given in ROWS:
         record = records[given["clip"].replace("/", "_")]
@@ -113,13 +115,6 @@ def test_other_labels_or_settings_are_not_mixed(replica: Path, capsys: pytest.Ca
         assert render(replica, labels, *more) == 2
         assert "other settings" in capsys.readouterr().err
     assert main(["render", "--out", str(replica / "set")]) == 2
-
-
-def test_a_folder_of_the_old_name_goes_on(replica: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = replica / "set" / "settings.json"
-    settings.write_text(settings.read_text().replace("replica_version", "twin_version"))
-    assert render(replica, "labels.jsonl") == 0
-    assert "0 rendered" in capsys.readouterr().out
 
 
 def test_a_limit_is_a_sample_that_a_larger_one_contains(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_csv_list_is_read_in_any_form(form: str, tmp_path: Path) -> None:
     path = tmp_path / "dives.csv"
     path.write_bytes(CSV_FORMS[form])
     (read,) = read_manifest(path)
-    assert vars(read) == vars(GOOD) | {"path": tmp_path / "a.mp4", "origin": f"{path}, line 2"}
+    assert vars(read) == vars(GOOD) | {"path": tmp_path / "a.mp4", "listed_at": f"{path}, line 2"}
 
 
 JSON_ROW = (
@@ -69,7 +69,7 @@ def test_json_lines_are_read_in_any_form(form: str, tmp_path: Path) -> None:
     path = tmp_path / "dives.jsonl"
     path.write_bytes(JSON_FORMS[form])
     (read,) = read_manifest(path)
-    assert vars(read) == vars(GOOD) | {"path": tmp_path / "a.mp4", "origin": f"{path}, line 1"}
+    assert vars(read) == vars(GOOD) | {"path": tmp_path / "a.mp4", "listed_at": f"{path}, line 1"}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,13 @@ def test_no_csv_list_is_half_read(text: str, reason: str, tmp_path: Path) -> Non
         ('"dive_number": 107', "Expected `str`, got `int`.*dive_number"),
         ('"split": "Train"', "split"),
         ('"start": 1, "end": 3', "'start' means nothing here; did you mean start_s"),
-        ('"origin": "x"', "'origin' means nothing here"),
+        ('"listed_at": "x"', "'listed_at' means nothing here"),
+        ('"origin": "drawn"', "origin"),
+        ('"origin": "Real"', "origin"),
+        ('"origin": true', "origin"),
+        ('"event": 7', "event"),
+        ('"event": " "', "the event is ' '; name the competition"),
+        ('"event": "Olympics", "origin": "rendered"', "name the competition of a real dive"),
         ('"path": "a.mp4"', "the name 'path' is there twice"),
         ('"path": "a\\u0000b.mp4"', "control characters"),
         ('"path": "videos\\\\a.mp4"', "backslashes"),
@@ -289,7 +295,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from([*(name for name in vars(GOOD) if name != "origin"), "note"]), VALUES))
+@given(st.dictionaries(st.sampled_from([*(name for name in vars(GOOD) if name != "listed_at"), "note"]), VALUES))
 def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "typed.jsonl"
     row = {"path": "a.mp4", "dive_number": "107B", "score": 83.7, **changes}

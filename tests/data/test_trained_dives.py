@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode, encode
 from mcore.data.leaks import do_overlap
-from mcore.data.manifest import DiveRecord, read_manifest
-from mcore.data.trained_dives import NOT_RECORDED, TrainedDives, check_new, recorded_dives
+from mcore.data.manifest import DiveRecord, Origin, read_manifest
+from mcore.data.trained_dives import NOT_RECORDED, TrainedDives, check_new, in_checkpoint, recorded_dives
+from mcore.data.trained_on import TrainedOn
 from tests.mini_finediving import write_images
 
 NETWORK = Path("best.pt")
@@ -128,7 +129,7 @@ def test_checkpoints_of_before_and_of_others(listing: Path) -> None:
     for extra in ({}, {"data": data, "start_from": {}}, {"data": {**data, "sha256": "other"}}, {"data": "?"}):
         assert "does not record every dive" in (check(recorded_dives(extra, NETWORK), listing) or "")
     with pytest.raises(UserError, match=r"best\.pt, its training dives: "):
-        recorded_dives({"trained_on": {"dives": 3}}, NETWORK)
+        recorded_dives({"trained_dives": {"groups": 3}}, NETWORK)
 
 
 def test_the_record_is_read_as_it_was_written(listing: Path) -> None:
@@ -158,3 +159,31 @@ def test_one_video_may_hold_dives_of_both(listing: Path) -> None:
     trained = trained_on(listing)
     inside = replace(records[8], start_s=3.0, end_s=5.0)
     assert trained.overlapping([records[8], inside]) == [inside]
+
+
+def dive_of(folder: Path, name: str, origin: Origin | None = None, event: str | None = None) -> DiveRecord:
+    (folder / name).write_bytes(name.encode() * 9)
+    return DiveRecord(folder / name, "407C", 60.0, split="train", origin=origin, event=event)
+
+
+def test_dives_are_counted_by_their_stated_origin(tmp_path: Path, listing: Path) -> None:
+    assert trained_on(listing).summary() == TrainedOn(not_stated=6)
+    assert NOT_RECORDED.summary() is None
+    drawn = [dive_of(tmp_path, f"drawn {i}", "rendered") for i in range(3)]
+    real = [
+        dive_of(tmp_path, f"real {i}", "real", event) for i, event in enumerate(["World Cup", "Games", "Games", None])
+    ]
+    first = TrainedDives.of(drawn, listing, None)
+    assert first.summary() == TrainedOn(rendered=3)
+    # What a training starts from, or goes on with, counts once.
+    both = TrainedDives.of([*real, drawn[0]], listing, first)
+    assert both.summary() == TrainedOn(real=4, rendered=3, events=("Games", "World Cup"))
+    assert TrainedDives.of(real, listing, both).summary() == both.summary()
+    assert TrainedDives.of(drawn, listing, NOT_RECORDED).summary() == TrainedOn(rendered=3, is_whole=False)
+    assert recorded_dives(in_checkpoint(both), NETWORK) == both
+    # A list that says more than before is believed, one that says less changes nothing.
+    unstated = [replace(record, origin=None, event=None) for record in real]
+    before = TrainedDives.of(unstated, listing, None)
+    assert before.summary() == TrainedOn(not_stated=4)
+    assert TrainedDives.of(real, listing, before).summary() == TrainedDives.of(real, listing, None).summary()
+    assert TrainedDives.of(unstated, listing, both).summary() == both.summary()

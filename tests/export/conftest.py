@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from mcore.config import ModelConfig
 from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_manifest
-from mcore.data.trained_dives import TrainedDives
+from mcore.data.trained_dives import TrainedDives, in_checkpoint
 from mcore.network.checkpoint import save_checkpoint
 from mcore.network.model import MCoRe
 from mcore.synthetic import render_dive, write_video
@@ -47,6 +46,7 @@ def dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     split="train" if seed else "test",
                     num_frames=len(dive.frames),
                     transition_frames=dive.plan.transition_frames,
+                    origin="rendered",
                 )
             )
     write_manifest(folder / "manifest.jsonl", records)
@@ -60,7 +60,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_config: ModelConfi
     extra = {
         "epoch": 4,
         "data": {"manifest": "/moved/manifest.jsonl", "manifest_relative": os.path.relpath(dives, path.parent)},
-        "trained_on": asdict(TrainedDives.of(select_split(read_manifest(dives), "train"), dives, None)),
+        **in_checkpoint(TrainedDives.of(select_split(read_manifest(dives), "train"), dives, None)),
     }
     save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra)
     return path

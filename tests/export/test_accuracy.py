@@ -15,7 +15,7 @@ from mcore.data.manifest import read_manifest, select_split, write_manifest
 from mcore_export.accuracy import Options, measure
 from mcore_export.bundle_command import main
 from mcore_runtime import Scorer
-from mcore_runtime.backends.openvino import the_core
+from mcore_runtime.backends.openvino import shared_core
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import ConformalIntervals
 
@@ -57,7 +57,7 @@ def test_exemplars_of_other_numbers_can_be_left_out(bundle: Path, dives: Path, t
 
 def test_bfloat16_is_a_row_beside_the_graphs_own(bundle: Path, dives: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
-    if "BF16" not in the_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in shared_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     found = measure(Options(bundle, dives, bf16=True, num_resamples=5))
     rows = {row.precision: row for row in found.rows if row.same_number}

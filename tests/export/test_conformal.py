@@ -154,6 +154,8 @@ def test_a_list_that_gained_dives_is_a_word(
 
 def test_listing_says_how_sure_scores_are(bundle: Path, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(calibrated)]) == 0
-    assert "80 % interval: " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "80 % interval: " in shown
+    assert "trained on 4 rendered dives, on no real one: scores mean nothing for real dives" in shown
     assert main(["show", str(bundle)]) == 0
     assert "no conformal interval: scores come with the range of the exemplars" in capsys.readouterr().out

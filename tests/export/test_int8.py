@@ -147,7 +147,7 @@ def test_the_layer_that_loses_accuracy_stays_float32_and_no_other(graphs: GraphS
     assert check_parity.asked == ["int8", "int8 (1 of 3 convolutions fp32)"]
     assert result.verdict.passed
     assert check_parity(result.graphs) == result.verdict  # what was returned is what was measured
-    assert result.describe_kept()[0].startswith("outlier: alone in int8 it moves features by ")
+    assert result.describe_float32_layers()[0].startswith("outlier: alone in int8 it moves features by ")
     assert any("1 of 3 convolutions in fp32 passes: features off by" in line for line in said)
 
 

@@ -186,6 +186,8 @@ def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
                 assert list(spec.dims) == (extents or [1])
                 assert spec.HasField("reshape") == (not extents)
         assert [sample.batch_size for sample in config.model_warmup] == [1, config.max_batch_size]
+    said = read_config(repository / "mcore").parameters["trained_on"].string_value
+    assert said == "trained on 4 rendered dives, on no real one: scores mean nothing for real dives"
 
 
 @pytest.mark.parametrize(

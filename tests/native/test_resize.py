@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcore.config import ClipConfig
-from mcore.video import normalise, yuv
+from mcore.video import yuv
 from mcore.video.yuv import Planes, conversion
 
 if TYPE_CHECKING:
@@ -110,31 +110,6 @@ def test_sizes_of_real_cameras(instructions: str) -> None:
         out = np.empty((config.resize_height, config.resize_width, 3), np.uint8)
         native.Plan(width, height, out.shape[1], out.shape[0], 0, 0, out.shape[1], out.shape[0]).resize(frame, out)
         np.testing.assert_array_equal(out, pillow(frame, out.shape[1], out.shape[0]), f"{width} x {height}")
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_a_frame_is_written_into_its_slot_of_a_clip(dtype: Any) -> None:
-    config = ClipConfig()
-    side, left = config.crop_size, (config.resize_width - config.crop_size) // 2
-    frame = np.random.default_rng(1).integers(0, 256, (270, 480, 3), np.uint8)
-    plan = native.Plan(480, 270, config.resize_width, config.resize_height, left, 0, side, side)
-    picture = np.empty((side, side, 3), np.uint8)
-    plan.resize(frame, picture)
-    expected = normalise(picture[None], config)[:, 0].astype(dtype)
-    values = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, -1)
-    table = normalise(values, config)[:, 0, 0].astype(dtype)  # (3, 256)
-    clip = np.full((3, 5, side, side), 7, dtype)
-    slot, bits = clip[:, 2], np.float32 if dtype is np.float32 else np.uint16
-    plan.write(frame, table.view(bits), slot.view(bits))
-    np.testing.assert_array_equal(clip[:, 2], expected)
-    assert (clip[:, [0, 1, 3, 4]] == 7).all()
-    bgra = np.dstack([frame[..., ::-1], frame[..., :1]])
-    plan.write(bgra, table.view(bits), clip[:, 4].view(bits), bgr=True)
-    np.testing.assert_array_equal(clip[:, 4], expected)
-    grey = conversion(0.299, 0.114, full_range=True)
-    plan.write_yuv(frame[..., 0], None, None, grey, table.view(bits), clip[:, 0].view(bits))
-    plan.write(frame[..., :1].repeat(3, -1), table.view(bits), clip[:, 1].view(bits))
-    np.testing.assert_array_equal(clip[:, 0], clip[:, 1])
 
 
 def test_threads_may_share_a_plan() -> None:

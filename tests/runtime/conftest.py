@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
+from mcore.data.trained_on import TrainedOn
 from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, PICTURES_FILE, Bundle, write_manifest
@@ -217,6 +218,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tools={"onnx": "any"},
         checkpoint=CheckpointRecord("tiny.pt", "0" * 64, 3),
         variants={"fp32": fp32},
+        trained_on=TrainedOn(real=12, events=("heats",)),
     )
     write_manifest(folder, manifest)
     return folder

@@ -138,13 +138,6 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, gpu: int) -> SimpleNamespace:
         return SimpleNamespace(used=(gpu + 1) * 100_000_000)
 
-    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> SimpleNamespace:
-        return SimpleNamespace(gpu=0 if gpu else 35)
-
-    def nvmlDeviceGetClockInfo(self, gpu: int, kind: int) -> int:
-        assert kind == 1
-        return 2520 if gpu else 1980
-
 
 def test_gpus_tell_through_nvml_where_it_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
@@ -170,17 +163,6 @@ def test_memory_is_that_of_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert GpuSensors(ask=False).memory_mb() is None
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     assert GpuSensors().memory_mb() == 300.0
-
-
-def test_only_a_gpu_at_work_has_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeNvml()
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    assert GpuSensors().working_clock_mhz() == 1980.0
-    monkeypatch.setattr(fake, "nvmlDeviceGetUtilizationRates", lambda gpu: SimpleNamespace(gpu=0))
-    assert GpuSensors().working_clock_mhz() is None
-    monkeypatch.delattr(FakeNvml, "nvmlDeviceGetClockInfo")
-    monkeypatch.setattr(fake, "nvmlDeviceGetUtilizationRates", lambda gpu: SimpleNamespace(gpu=9))
-    assert GpuSensors().working_clock_mhz() is None
 
 
 def test_nvml_without_a_driver_or_that_breaks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

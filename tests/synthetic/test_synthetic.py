@@ -184,6 +184,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_dataset_has_splits_labels_and_files(dataset: Path) -> None:
     records = read_manifest(dataset / "manifest.jsonl")
+    assert {record.origin for record in records} == {"rendered"}
     assert [r.split for r in records if r.dive_number == "101B"] == ["train", "train", "train", "train", "test"]
     for record in records:
         index = int(record.path.stem.split("-")[1])

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from mcore.data.manifest import read_manifest, select_split
+from mcore.data.trained_dives import recorded_dives
+from mcore.data.trained_on import TrainedOn
 from mcore.evaluate import main as evaluate
 from mcore.network.checkpoint import read_checkpoint
 from mcore.train import main
@@ -168,10 +170,19 @@ def test_a_chain_of_trainings_remembers_all_of_its_dives(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint, manifest = trained
-    own = write_fake_dives(tmp_path / "own", seed=1)
+    own = write_fake_dives(tmp_path / "own", seed=2)
+    mend(own, lambda rows: [row.update(origin="real", event="Heat") for row in rows])
+    mend(own, lambda rows: [first(rows, "train").pop(name) for name in ("origin", "event")])
     run = tmp_path / "run"
     assert main(["--data", str(own), "--out", str(run), "--start-from", str(checkpoint), *START]) == 0
     assert main(["--data", str(own), "--out", str(run), "--resume", *START[2:], "--epochs", "2"]) == 0
+    summaries = [recorded_dives(read_checkpoint(path).extra, path).summary() for path in (checkpoint, run / "last.pt")]
+    drawn = len(select_split(read_manifest(manifest), "train"))
+    assert summaries == [TrainedOn(rendered=drawn), TrainedOn(drawn - 1, drawn, 1, events=("Heat",))]
+    note = (
+        "note: trained on 7 real dives of 1 event and 8 rendered dives and 1 dive of an origin that is not stated. The"
+    )
+    assert note in capsys.readouterr().err
     other = manifest.with_name("chain.jsonl")
     other.write_text(manifest.read_text())
     mend(other, lambda rows: swap(rows, "train", "test"))

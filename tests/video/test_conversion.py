@@ -31,7 +31,7 @@ MATRICES, RANGES = (1, 2, 4, 5, 7, 9), (1, 2)
 
 @pytest.fixture(params=["NumPy", *(native.instruction_sets())])
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
-    with native.using(request.param):
+    with native.computing_with(request.param):
         yield request.param
 
 
@@ -88,7 +88,7 @@ def test_native_code_computes_the_definition(data: st.DataObject) -> None:
     picture = Planes(y, u, v, numbers)
     expected = yuv.to_rgb(picture)
     for name in native.instruction_sets():
-        with native.using(name):
+        with native.computing_with(name):
             np.testing.assert_array_equal(native.to_rgb(picture), expected, name)
 
 
@@ -159,6 +159,7 @@ def test_other_formats_go_by_swscale(pixel_format: str) -> None:
         ({"u": None}, "both its planes"),
         ({"conversion": (0, 255, 16, 0, 128, 37303, 45941, 11277, 23401, 58065)}, "a factor of levels"),
         ({"out": np.zeros((4, 6, 4), np.uint8)}, "output must be 4 x 6 x 3"),
+        ({"y": np.zeros((0, 6), np.uint8), "u": None, "v": None}, "a side is out of range"),
     ],
 )
 def test_wrong_planes_are_refused(change: dict[str, object], message: str) -> None:

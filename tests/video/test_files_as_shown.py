@@ -18,12 +18,11 @@ from mcore.config import ClipConfig
 from mcore.video import sample_clip
 from mcore.video.pyav_reader import going_on
 from mcore.video.structure import missing_bytes
-from tests.numbered_video import FPS, frame_numbers, numbered_frame, write_numbered
+from tests.numbered_video import FPS, HEVC, frame_numbers, numbered_frame, write_numbered
 
 CONFIG = ClipConfig(num_frames=16, resize_height=40, resize_width=48, crop_size=32)
 NUM_FRAMES = 40
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-RAW_HEVC = "keyint=24:min-keyint=24:log-level=none"
 
 # Which file
 
@@ -147,7 +146,8 @@ def test_the_track_that_a_player_shows(
 @pytest.mark.parametrize("rate", [24, 50, 120])
 @pytest.mark.parametrize(("name", "codec"), [("raw.h264", "libx264"), ("raw.hevc", "libx265"), ("raw.m4v", "mpeg4")])
 def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, codec: str, rate: int) -> None:
-    sampled = sample_clip(write_raw(tmp_path / name, codec, rate), CONFIG)
+    path = write_numbered(tmp_path / name, NUM_FRAMES, codec=codec, params=HEVC, rate=rate, muxer=name[4:])
+    sampled = sample_clip(path, CONFIG)
     np.testing.assert_allclose(sampled.pts_seconds, sampled.indices / rate, atol=1e-4)
     np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
     assert sampled.notes == ()
@@ -155,7 +155,8 @@ def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, cod
 
 @pytest.mark.parametrize(("name", "codec"), [("raw.hevc", "libx265"), ("raw.mjpeg", "mjpeg")])
 def test_a_guessed_rate_is_said(tmp_path: Path, name: str, codec: str) -> None:
-    path = write_raw(tmp_path / name, codec, 50, x265=RAW_HEVC + ":vui-timing-info=0")
+    params = HEVC + ":vui-timing-info=0"
+    path = write_numbered(tmp_path / name, NUM_FRAMES, codec=codec, params=params, rate=50, muxer=name[4:])
     sampled = sample_clip(path, CONFIG)
     np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
     assert sampled.notes == ("the file states no frame rate: 25 frames a second are a guess",)
@@ -169,20 +170,6 @@ def test_times_that_stand_still_are_said(tmp_path: Path, ticks: list[int]) -> No
     assert "30 frames a second are a guess" in note
     np.testing.assert_allclose(sampled.pts_seconds, sampled.indices / 30, atol=1e-3)
     np.testing.assert_array_equal(frame_numbers(sampled.frames), sampled.indices)
-
-
-def write_raw(path: Path, codec: str, rate: int, x265: str = RAW_HEVC) -> Path:
-    with av.open(str(path), "w", format=path.suffix[1:]) as container:
-        stream = container.add_stream(codec, rate=rate, options={"x265-params": x265} if codec == "libx265" else {})
-        stream.width, stream.height = 96, 64
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.codec_context.bit_rate = 2_000_000
-        for number in range(NUM_FRAMES):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 # To which end

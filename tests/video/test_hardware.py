@@ -14,7 +14,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore.video import hardware
-from mcore.video.hardware import Choice, find_device, is_from_hardware
+from mcore.video.hardware import DecoderChoice, find_device, is_from_hardware
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
 from tests.numbered_video import write_numbered
@@ -51,7 +51,7 @@ def test_frames_of_a_device_become_the_pictures_of_software(tmp_path: Path) -> N
 
 
 def test_software_asks_for_no_device() -> None:
-    choice = Choice("software")
+    choice = DecoderChoice("software")
     assert (choice.device, choice.note, choice.reader) == (None, None, "pyav")
 
 
@@ -61,23 +61,23 @@ def test_hardware_that_is_not_there_is_said_and_a_device_that_is_not_there_is_an
     if device is not None:
         pytest.skip(f"this machine decodes by {device}")
     assert all(name in reason for name in ("cuda: ", "vaapi: "))
-    choice = Choice("hardware")
+    choice = DecoderChoice("hardware")
     assert (choice.device, choice.reader) == (None, "pyav")
     assert "there is no hardware decoder (cuda: " in str(choice.note)
     with pytest.raises(
         UserError, match=r"decoder vaapi cannot be used \(vaapi: .*decoder=hardware takes the processor"
     ):
-        Choice("vaapi")
+        DecoderChoice("vaapi")
 
 
 @pytest.mark.usefixtures("device")
 def test_the_decoder_really_used_is_known_by_its_frames(tmp_path: Path) -> None:
     frame = next(decode(write_numbered(tmp_path / "v.mp4", 3)))
-    choice = Choice("hardware")
-    choice.see(downloaded(frame), "h264")
+    choice = DecoderChoice("hardware")
+    choice.check_frame(downloaded(frame), "h264")
     assert (choice.used, choice.reader, choice.note) == ("cuda", "pyav (cuda)", None)
-    choice.see(frame, "h264")
+    choice.check_frame(frame, "h264")
     assert (choice.used, choice.reader) == ("software", "pyav")
     assert choice.note == "decoded by software: cuda does not take this h264 video (yuv420p)"
     with pytest.raises(UserError, match="does not take this h264 video"):
-        Choice("cuda").see(frame, "h264")
+        DecoderChoice("cuda").check_frame(frame, "h264")

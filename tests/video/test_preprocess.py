@@ -71,7 +71,7 @@ def test_crop_outside_the_frame(top: int, left: int) -> None:
 @pytest.mark.parametrize("way", ["NumPy", *native.instruction_sets()])
 def test_the_centre_alone_is_the_centre_of_the_whole(way: str) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (270, 480, 3), dtype=np.uint8)
-    with native.using(way):
+    with native.computing_with(way):
         centre = resize_frame(picture, CONFIG, central=True)
         np.testing.assert_array_equal(centre, crop(resize_frame(picture, CONFIG)[None], CONFIG)[0])
         np.testing.assert_array_equal(crop(centre[None], CONFIG)[0], centre)

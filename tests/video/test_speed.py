@@ -62,6 +62,20 @@ def test_ordinary_edit_lists_are_read(tmp_path: Path) -> None:
     assert edit_rates(write_numbered(tmp_path / "dive.mkv", NUM_FRAMES)) == {}
 
 
+def write_by_phone(path: Path, captured: str) -> Path:
+    """Write a video with the frame rate that Android's camera had, as text."""
+    plain = write_numbered(path.with_name("plain.mp4"), NUM_FRAMES)
+    options = {"movflags": "use_metadata_tags"} if path.suffix == ".mp4" else {}
+    with av.open(str(plain)) as reader, av.open(str(path), "w", options=options) as writer:
+        writer.metadata["com.android.capture.fps"] = captured
+        copy = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(reader.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                writer.mux(packet)
+    return path
+
+
 @pytest.mark.parametrize(
     ("captured", "message"),
     [
@@ -74,15 +88,7 @@ def test_ordinary_edit_lists_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_android_states_the_rate_of_capture(tmp_path: Path, captured: str, message: str | None) -> None:
-    path = tmp_path / "phone.mp4"
-    plain = write_numbered(tmp_path / "plain.mp4", NUM_FRAMES)
-    with av.open(str(plain)) as reader, av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as writer:
-        writer.metadata["com.android.capture.fps"] = captured
-        copy = writer.add_stream_from_template(reader.streams.video[0])
-        for packet in reader.demux(reader.streams.video[0]):
-            if packet.size:
-                packet.stream = copy
-                writer.mux(packet)
+    path = write_by_phone(tmp_path / "phone.mp4", captured)
     if message is None:
         assert sample_clip(path, CONFIG).num_source_frames == NUM_FRAMES
     else:
@@ -91,14 +97,7 @@ def test_android_states_the_rate_of_capture(tmp_path: Path, captured: str, messa
 
 
 def test_androids_rate_is_read_in_matroska_too(tmp_path: Path) -> None:
-    plain, path = write_numbered(tmp_path / "plain.mp4", NUM_FRAMES), tmp_path / "phone.mkv"
-    with av.open(str(plain)) as reader, av.open(str(path), "w") as writer:
-        writer.metadata["com.android.capture.fps"] = "240"
-        copy = writer.add_stream_from_template(reader.streams.video[0])
-        for packet in reader.demux(reader.streams.video[0]):
-            if packet.size:
-                packet.stream = copy
-                writer.mux(packet)
+    path = write_by_phone(tmp_path / "phone.mkv", "240")
     with pytest.raises(ClipError, match="slow motion: the camera took 240"):
         sample_clip(path, CONFIG)
 

@@ -84,12 +84,15 @@ def measure_kernels(frames: list[Frame], kind: str, settings: TimingSettings) ->
     clip = torch.zeros((len(frames), 3, SIDE, SIDE), device="cuda")
     stream = torch.cuda.current_stream().cuda_stream
 
+    picture = np.empty((SIDE, SIDE, 3), np.uint8)
+
     def on_processor() -> None:
         for frame, crop in zip(frames, crops.numpy(), strict=True):
             if rgb:
-                processor_plan.write(frame, table, crop)
+                processor_plan.resize(frame, picture)
             else:
-                processor_plan.write_yuv(*split_nv12(frame), BT601, table, crop)
+                processor_plan.resize_yuv(*split_nv12(frame), BT601, picture)
+            mcore_native.normalise(picture[None], table, crop.reshape(3, 1, SIDE, SIDE))
         clip.copy_(crops, non_blocking=True)
 
     def launch(batch: Any) -> None:

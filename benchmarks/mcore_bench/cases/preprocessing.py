@@ -120,15 +120,16 @@ def geometry(width: int, height: int) -> tuple[int, int, int, int, int, int, int
 def rgb_candidates(frames: Sequence[Frame]) -> dict[str, Convert]:
     """Return the ways from packed RGB frames (H, W, 3) to (3, c, c)."""
     height, width = frames[0].shape[:2]
-    table, out = value_table(), np.empty((3, SIDE, SIDE), np.float32)
+    table, crop, out = value_table(), np.empty((SIDE, SIDE, 3), np.uint8), np.empty((3, 1, SIDE, SIDE), np.float32)
     plan = mcore_native.Plan(*geometry(width, height))
     pictures = [av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames]
     reformatter = av.video.reformatter.VideoReformatter()
 
     def native(i: int, name: str) -> FloatArray:
         mcore_native.use_instruction_set(name)
-        plan.write(frames[i], table, out)
-        return out
+        plan.resize(frames[i], crop)
+        mcore_native.normalise(crop[None], table, out)
+        return out[:, 0]
 
     def swscale(i: int) -> FloatArray:
         bilinear = av.video.reformatter.Interpolation.BILINEAR
@@ -144,14 +145,15 @@ def rgb_candidates(frames: Sequence[Frame]) -> dict[str, Convert]:
 def nv12_candidates(frames: Sequence[Frame]) -> dict[str, Convert]:
     """Return the ways from NV12 frames, as hardware decoders deliver them."""
     height, width = frames[0].shape[:2]
-    table, out = value_table(), np.empty((3, SIDE, SIDE), np.float32)
+    table, crop, out = value_table(), np.empty((SIDE, SIDE, 3), np.uint8), np.empty((3, 1, SIDE, SIDE), np.float32)
     plan = mcore_native.Plan(*geometry(width, height))
     nv12 = [as_nv12(frame) for frame in frames]
     pictures = [av.VideoFrame.from_ndarray(frame, format="nv12") for frame in nv12]
 
     def native(i: int) -> FloatArray:
-        plan.write_yuv(*split_nv12(nv12[i]), BT601, table, out)
-        return out
+        plan.resize_yuv(*split_nv12(nv12[i]), BT601, crop)
+        mcore_native.normalise(crop[None], table, out)
+        return out[:, 0]
 
     return {
         f"swscale to RGB, {BASELINE}": lambda i: _by_pillow(pictures[i].to_ndarray(format="rgb24"), table),

@@ -100,7 +100,7 @@ def measure_size(video: Path, size: str, settings: TimingSettings) -> list[Timin
     rgb: dict[str, Call] = {BASELINE: lambda: list(map(with_swscale, kept)), OURS: lambda: list(map(to_rgb, kept))}
     titles = ("read", "decoded frames to the network's size", "decoded frames to RGB")
     return [
-        compare(f"{size}: {title}", calls, settings, about=about, of_processor=True)
+        compare(f"{size}: {title}", calls, settings, about=about, by_cpu_time=True)
         for title, calls in zip(titles, (reading, to_network, rgb), strict=True)
     ]
 

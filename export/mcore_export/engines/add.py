@@ -86,7 +86,7 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
         )
     check_engines(options)
     if out is None or out.resolve() == bundle_path.resolve():
-        with _alone_in(bundle_path):
+        with _locked(bundle_path):
             write_engines(Bundle.open(bundle_path), options, log)
         return Bundle.open(bundle_path)
     check_target(out, force=force)
@@ -97,7 +97,7 @@ def add_engines(bundle_path: Path, out: Path | None, options: EngineOptions, *, 
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Keep other builds out of a bundle: the later manifest would lack the earlier one's engine.
 
     The lock is on the folder itself, so that it leaves no file behind and ends with the process, however that ends.

@@ -154,7 +154,7 @@ class EngineBuilder:
             self._set_capability(config, self._capability)
         if self._flavour.api.timing_cache:
             self._set_timing_cache(config, cache)
-        with _late_interrupt(self._log), self._flavour.journal.listen() as messages:
+        with _deferred_interrupt(self._log), self._flavour.journal.listen() as messages:
             engine: trt.IHostMemory | None = self._builder.build_serialized_network(network, config)
         self._repeat(complaints(messages))
         if engine is None:  # it raises nothing
@@ -221,7 +221,7 @@ class EngineBuilder:
 
 
 @contextmanager
-def _late_interrupt(log: Log) -> Iterator[None]:
+def _deferred_interrupt(log: Log) -> Iterator[None]:
     """Let Ctrl-C come when the library is done.
 
     Python would raise it in the middle of the library's log, whose bindings drop every exception: the build went on

@@ -75,11 +75,11 @@ def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: 
     bundle = Bundle.open(bundle_path)
     check_target(out, force=force)
     records = choose_exemplars(options, log)
-    measuring = interval_dives(options.dives, options.split, bundle.trained_dives(), bundle_path, log)
+    interval_records = interval_dives(options.dives, options.split, bundle.trained_dives(), bundle_path, log)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
         (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
-        banks = write_banks(bundle.variants, bundle.model, records, measuring, options, folder, log)
+        banks = write_banks(bundle.variants, bundle.model, records, interval_records, options, folder, log)
         variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
         write_manifest(folder, replace(bundle.manifest, variants=variants))
     return Bundle.open(out)
@@ -89,7 +89,7 @@ def write_banks(
     variants: Mapping[Precision, GraphSet],
     model: ModelConfig,
     records: Sequence[DiveRecord],
-    measuring: Sequence[DiveRecord],
+    interval_records: Sequence[DiveRecord],
     options: BankOptions,
     folder: Path,
     log: Log,
@@ -100,7 +100,7 @@ def write_banks(
         variants: the exported graphs.
         model: the network, for its input contract and its tokens.
         records: what ``choose_exemplars`` returned.
-        measuring: what ``interval_dives`` returned.
+        interval_records: what ``interval_dives`` returned.
         options: where they came from.
         folder: of the bundle.
         log: gets one line for each file, and one for each dive that could not be read.
@@ -139,7 +139,7 @@ def write_banks(
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
         )
-    intervals = fit_intervals(variants, banks, model.clip, measuring, options.dives, log)
+    intervals = fit_intervals(variants, banks, model.clip, interval_records, options.dives, log)
     return {name: replace(record, conformal=intervals.get(name)) for name, record in written.items()}
 
 
@@ -200,6 +200,6 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
     """
     records, repeated = distinct(select_split(read_manifest(options.dives), options.split))
     for record in repeated:
-        log(f"left out: {record.origin}: the same dive as another: {record.path}")
+        log(f"left out: {record.listed_at}: the same dive as another: {record.path}")
     chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]

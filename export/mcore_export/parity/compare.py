@@ -48,7 +48,7 @@ MEASURES = {
     "tie": "nearest tie of two frames for a transition, in logits",
 }
 """Name of each figure in words."""
-READING = ("decoded", "input")
+READING_MEASURES = ("decoded", "input")
 """Figures of reading a video, before the network."""
 _NOT_A_NUMBER = 1e30
 """JSON knows no NaN: an output that is not a number is as wrong as can be."""
@@ -191,7 +191,7 @@ class _Table:
         self._limits: dict[str, float] = {
             **dict.fromkeys(("features", "logits", "tokens"), limits.relative),
             **dict.fromkeys(("delta", "score_max"), limits.points),
-            **dict.fromkeys(READING, 0.0),  # the same bytes on every processor
+            **dict.fromkeys(READING_MEASURES, 0.0),  # the same bytes on every processor
             "flips": limits.flips,
             "srcc": limits.srcc,
         }

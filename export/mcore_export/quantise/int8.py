@@ -84,7 +84,7 @@ class Int8Graphs:
     verdict: ParityVerdict
     """Verdict of the comparison on these graphs."""
 
-    def describe_kept(self) -> tuple[str, ...]:
+    def describe_float32_layers(self) -> tuple[str, ...]:
         """Return one line for each convolution and part that stayed float32, for the manifest."""
         layers = (f"{layer.name}: alone in int8 it moves features by {layer.error:.2%}" for layer in self.kept)
         return (*layers, "segmenter and regressor: a tenth of the time, so there is little to win")
@@ -171,7 +171,7 @@ class _Search:
         while passed > failed and not (verdict := self._try(ranked[:passed])).passed:
             failed, passed = passed, min(2 * passed, len(ranked) - 1)
         if not verdict.passed:
-            raise ExportError(self._hopeless(ranked, all_int8, verdict))
+            raise ExportError(self._failure_message(ranked, all_int8, verdict))
         best = verdict
         while passed - failed > 1:
             middle = (failed + passed) // 2
@@ -230,7 +230,9 @@ class _Search:
         precision = f"{VARIANT} ({len(kept)} of {len(self.layers)} convolutions fp32)" if kept else VARIANT
         self.graphs = dataclasses.replace(self.graphs, precision={**self.graphs.precision, _QUANTISED: precision})
 
-    def _hopeless(self, ranked: Sequence[Convolution], all_int8: ParityVerdict, least_int8: ParityVerdict) -> str:
+    def _failure_message(
+        self, ranked: Sequence[Convolution], all_int8: ParityVerdict, least_int8: ParityVerdict
+    ) -> str:
         worst = ", ".join(f"{layer.name} ({self._alone[layer.node]:.2%})" for layer in ranked[:5])
         return (
             f"the {_QUANTISED} cannot be int8 within the limits, so no int8 graphs were written: with all "

@@ -14,6 +14,7 @@ from pathlib import Path
 import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
+from mcore.data.trained_on import describe_training
 from mcore_export.folder import appearing_folder
 from mcore_export.log import Log
 from mcore_export.triton.configs import (
@@ -140,6 +141,7 @@ def _facts(bundle: Bundle, precision: str, plans: PlanBuilder | None) -> Mapping
         "mcore_edge": mcore.__version__,
         "bundle_sha256": bundle.sha256,
         "checkpoint": bundle.manifest.checkpoint.name,
+        "trained_on": bundle.caution or describe_training(bundle.manifest.trained_on),
         "precision": precision,
         "built_by": "" if plans is None else plans.title,
     }

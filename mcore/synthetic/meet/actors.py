@@ -147,7 +147,7 @@ def cast_actors(meet: Meet) -> list[Actor]:
     looks = _looks(meet, "people")
     rng = stream(meet.settings, "actors")
     for dive in meet.dives:
-        actors += _coming_and_going(meet, dive.first_frame, dive.first_frame + dive.plan.num_frames, looks, rng)
+        actors += _before_and_after_dive(meet, dive.first_frame, dive.first_frame + dive.plan.num_frames, looks, rng)
     casts: dict[str, Callable[..., Sequence[Actor]]] = {
         "walkers": _walkers, "swimmers": _swimmers, "towels": _towels, "bounces": _bounces, "jumpers": _jumpers
     }  # fmt: skip
@@ -163,7 +163,7 @@ def _looks(meet: Meet, purpose: str) -> Callable[[], Look]:
     return lambda: draw_look(rng)
 
 
-def _coming_and_going(
+def _before_and_after_dive(
     meet: Meet, first: int, end: int, looks: Callable[[], Look], rng: np.random.Generator
 ) -> Sequence[Actor]:
     rate, height = meet.settings.rate, float(meet.settings.height_m)

@@ -124,7 +124,7 @@ class OpenVinoModels:
         precision: str = INFERENCE_PRECISION,
     ) -> None:
         openvino = require("openvino", "openvino", wanted_by)
-        core = the_core(openvino)
+        core = shared_core(openvino)
         options = {**_OPTIONS, "INFERENCE_PRECISION_HINT": precision}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -166,7 +166,7 @@ def _is_installed(package: str) -> bool:
 
 
 @functools.cache
-def the_core(openvino: Any) -> Any:
+def shared_core(openvino: Any) -> Any:
     """The one ``Core`` of this process, kept to its end.
 
     The CPU plug-in gives the thread that loads it a stack for signal handlers, and puts the former one back when it is

@@ -118,12 +118,12 @@ class OrtSessions:
                 self._sessions[part] = session
                 continue
             plain = BoundSession(ort, session, record, "cuda")
-            self._try_out(plain, name)
+            self._check_runs(plain, name)
             captured = None if plain.is_dynamic else self._capture(ort, path, record, options, plain)
             self._bound[part] = captured or plain  # the other's memory goes with it
 
-    def _try_out(self, session: BoundSession, name: str) -> None:
-        """Run a graph once: a build without kernels for this GPU lists CUDA and loads graphs, and fails only then."""
+    def _check_runs(self, session: BoundSession, name: str) -> None:
+        """Run a graph once: a build without kernels for this GPU lists CUDA, loads graphs, and fails only here."""
         try:
             session.run_zeros()
         except Exception as error:  # of ONNX Runtime's own classes

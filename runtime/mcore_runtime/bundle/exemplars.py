@@ -83,7 +83,7 @@ class ExemplarBank:
         chosen = np.flatnonzero(self.dive_numbers == dive_number) if dive_number is not None else np.empty(0, np.intp)
         if not len(chosen):
             if not any_exemplar:
-                raise UserError(self._none_there(dive_number))
+                raise UserError(self._no_exemplar_message(dive_number))
             chosen = np.arange(len(self))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.intp)]
@@ -111,7 +111,7 @@ class ExemplarBank:
         arrays["tokens"] = arrays["tokens"].astype(np.float32, copy=False)
         return cls(**arrays, graphs_sha256=graphs_sha256)
 
-    def _none_there(self, dive_number: str | None) -> str:
+    def _no_exemplar_message(self, dive_number: str | None) -> str:
         there = ", ".join(f"{number} ({count})" for number, count in self.counts().items())
         what = "no dive number given" if dive_number is None else f"no exemplars of dive number {dive_number}"
         return (

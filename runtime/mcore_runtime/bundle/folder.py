@@ -22,6 +22,7 @@ from mcore.common.files import write_text
 from mcore.common.typed_json import decode
 from mcore.config import ModelConfig
 from mcore.data.trained_dives import NOT_RECORDED, TrainedDives
+from mcore.data.trained_on import caution
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.manifest import EXPORT_COMMAND, BundleManifest
@@ -75,6 +76,11 @@ class Bundle:
     def model(self) -> ModelConfig:
         """The network's configuration, its input contract included."""
         return self.manifest.model
+
+    @property
+    def caution(self) -> str | None:
+        """What must stand beside each of its scores; None: its network is known to have seen real dives."""
+        return caution(self.manifest.trained_on)
 
     @property
     def variants(self) -> dict[Precision, GraphSet]:

@@ -15,6 +15,7 @@ from typing import Any
 from mcore.common.errors import BundleError, UserError
 from mcore.common.typed_json import convert, decode, encode
 from mcore.config import ModelConfig, from_dict
+from mcore.data.trained_on import TrainedOn
 from mcore_runtime.bundle.records import (
     PARTS,
     PRECISIONS,
@@ -66,6 +67,8 @@ class BundleManifest:
     """Variants by precision: ``fp32`` always, ``fp16`` and ``int8`` where they were exported."""
     engines: tuple[EngineRecord, ...] = ()
     """Engines that TensorRT built from the graphs."""
+    trained_on: TrainedOn | None = None
+    """Dives that the network was trained on; None: its checkpoint, or an older export, does not record it."""
     sampling: str = SAMPLING_RULE
     """Rule that picks the T frames of a clip."""
     conversion: int = 0

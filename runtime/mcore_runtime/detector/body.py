@@ -47,7 +47,7 @@ def is_one_body(
     full_px = config.full_core_m2 * path.rows_per_m * columns_per_m
     half_width = max(1, round(config.core_width_m * columns_per_m))
     shown, shown_on_path, shown_off_path = (
-        np.minimum(_boxed(np.einsum("sh,shw->sw", core, moves), half_width) / full_px, 1.0)
+        np.minimum(_box_filtered(np.einsum("sh,shw->sw", core, moves), half_width) / full_px, 1.0)
         for moves in (alone, on_path, off_path)
     )
     columns = _straight_columns(shown, since_s * columns_per_m, config)
@@ -126,7 +126,7 @@ def _straight_columns(
     return np.asarray(columns[speed, :, first]) if total[speed, first] >= 0 else None
 
 
-def _boxed(profiles: NDArray[np.float32], half_width: int) -> NDArray[np.float32]:
+def _box_filtered(profiles: NDArray[np.float32], half_width: int) -> NDArray[np.float32]:
     """Sum of each column and its neighbours: (samples, w)."""
     padded = np.pad(np.cumsum(profiles, axis=1), ((0, 0), (half_width + 1, half_width)), mode="edge")
     padded[:, : half_width + 1] = 0.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError, first_line
 from mcore.common.optional import install_command
+from mcore.data.trained_on import describe_training
 from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.trial import Trial, try_backend
 from mcore_runtime.bundle.folder import Bundle
@@ -29,6 +30,10 @@ def bundle(path: Path) -> list[Finding]:
         return [error(first_line(refused))]
     manifest = opened.manifest
     found = [ok(f"{path}: whole, {', '.join(manifest.variants)}, from {manifest.checkpoint.name}")]
+    if opened.caution is None:
+        found.append(ok(describe_training(manifest.trained_on)))
+    else:
+        found.append(hint(opened.caution, "train with real, judged dives, whose list states their origin"))
     bank = next((variant.exemplars for variant in manifest.variants.values() if variant.exemplars), None)
     if bank is None:
         remedy = f"mcore-bundle exemplars {path} --dives DIVES.jsonl --out NEW_BUNDLE"

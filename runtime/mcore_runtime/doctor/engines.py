@@ -68,9 +68,9 @@ def _openvino(precision: str) -> Finding:
         return absent("OpenVINO is not installed", f"for faster CPUs: {install_command('openvino')}")
     import openvino
 
-    from mcore_runtime.backends.openvino import the_core
+    from mcore_runtime.backends.openvino import shared_core
 
-    core = the_core(openvino)
+    core = shared_core(openvino)
     title = f"OpenVINO {openvino.__version__.partition('-')[0]} on CPU, {precision}"
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return absent(f"{title}: this processor has no bfloat16", "--backend openvino needs none")

@@ -42,9 +42,9 @@ def packages(machine: Machine) -> list[Finding]:
     missing = [name for name in ("starlette", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
     if missing:
         found.append(hint(f"mcore-run --web needs {', '.join(missing)}", install_command("web")))
-    said = native.describe()
-    slow = "native code is not used" in said
-    found.append(hint(f"frames: {said}", native.REMEDY) if slow else ok(f"frames: {said}"))
+    description = native.describe()
+    slow = "native code is not used" in description
+    found.append(hint(f"frames: {description}", native.REMEDY) if slow else ok(f"frames: {description}"))
     return [*found, *system_packages(machine)]
 
 

@@ -158,7 +158,7 @@ class _Server(ThreadingHTTPServer):
         self.listener.close_overdue()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is no fault of this program."""
+        """Print nothing where the client is gone: that is no fault of this program."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 

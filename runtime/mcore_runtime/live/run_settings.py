@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcore.common.errors import UserError
+from mcore.data.trained_on import describe_training
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.live.pipeline import LiveSettings, Mode
@@ -65,6 +66,7 @@ class RunSettings:
             "source": uri.public,
             "bundle": str(self.bundle.resolve()),
             "bundle_sha256": scorer.bundle.sha256,
+            "training": describe_training(scorer.bundle.manifest.trained_on),
             "backend": scorer.backend.name,
             "provider": scorer.backend.provider,
             "precision": scorer.precision,

@@ -172,10 +172,10 @@ class ScorerThread:
                 waiting.done.set()
             if waiting.job is not None:
                 self._began_s = time.monotonic()
-                self._do(waiting.job)
+                self._run_job(waiting.job)
                 self._began_s = float("inf")
 
-    def _do(self, job: Job) -> None:
+    def _run_job(self, job: Job) -> None:
         failure: Exception | None = None
         try:
             if self._retry_s is not None and not self._reopen():

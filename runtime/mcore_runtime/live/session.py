@@ -303,6 +303,7 @@ class LiveSession:
             "edition": self._settings.edition,
             "bundle": str(scorer.bundle.path),
             "bundle_sha256": scorer.bundle.sha256,
+            "caution": scorer.bundle.caution,
             "backend": scorer.backend.name,
             "provider": scorer.backend.provider,
             "precision": scorer.compute_dtype,

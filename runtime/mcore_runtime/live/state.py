@@ -138,7 +138,9 @@ def restored_session(dives: Iterable[LiveDive], saved: Mapping[str, Any]) -> Ses
     return SessionState(
         competition=Competition.from_json(saved),
         default_dive_number=saved.get("dive_number"),
-        dives={number: _given_up(dive) if _is_unscored(dive) else dive for number, dive in sorted(kept.items())},
+        dives={
+            number: _failed_by_restart(dive) if _is_unscored(dive) else dive for number, dive in sorted(kept.items())
+        },
     )
 
 
@@ -172,7 +174,7 @@ def _open(state: SessionState, event: DiveOpened) -> Change:
         recording_start_s=cut.video_start_s,
     )
     opened = replace(state, competition=competition, with_scorer=state.with_scorer | {number})
-    dive = _as_its_entry_says(opened, dive)
+    dive = _with_entry_of(opened, dive)
     if is_invalid:
         return _close(opened, dive, DiveStatus.INVALID, cut)
     # It becomes a record of its own with its score; until then it is saved with the competition.
@@ -233,9 +235,9 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             assert skipped is not None
             return _compete(state, competition, f"skipped {skipped.order}, {skipped.athlete}")
         case Back():
-            return _went(state, competition.back(), "went back to")
+            return _moved_to_entry(state, competition.back(), "went back to")
         case GoTo(order):
-            return _went(state, competition.go_to(order), "went to")
+            return _moved_to_entry(state, competition.go_to(order), "went to")
         case Edit(order):
             competition = competition.edit(order, command.changes)
             edited = next(entry for entry in competition.entries if entry.order == order)
@@ -264,7 +266,7 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             return replace(change, dives=(change.state.dives[number],))
 
 
-def _went(state: SessionState, competition: Competition, text: str) -> Change:
+def _moved_to_entry(state: SessionState, competition: Competition, text: str) -> Change:
     entry = competition.current_entry
     assert entry is not None
     return _compete(state, competition, f"{text} {entry.order}, {entry.athlete}")
@@ -294,7 +296,7 @@ def _follow_entries(change: Change, orders: Container[int | None] = (), numbers:
     for number, before in change.state.dives.items():
         if before.status is DiveStatus.VOID or (before.order not in orders and number not in numbers):
             continue  # a void dive has no entry until it is restored
-        after = _as_its_entry_says(state, before)
+        after = _with_entry_of(state, before)
         state = _with_dive(state, after)
         # A dive that is with the scorer for the first time is saved once it is scored.
         changed += [] if after.status is DiveStatus.SCORING else [after]
@@ -303,7 +305,7 @@ def _follow_entries(change: Change, orders: Container[int | None] = (), numbers:
     return replace(change, state=state, dives=tuple(changed), rescore=tuple(rescore))
 
 
-def _as_its_entry_says(state: SessionState, dive: LiveDive) -> LiveDive:
+def _with_entry_of(state: SessionState, dive: LiveDive) -> LiveDive:
     entry = state.competition.entry_of(dive.number)
     if entry is None:
         return replace(dive, order=None, athlete="", club="", dive_number=state.default_dive_number)
@@ -337,7 +339,7 @@ def _is_unscored(dive: LiveDive) -> bool:
     return DiveStatus.SCORING in (dive.status, dive.status_before)
 
 
-def _given_up(dive: LiveDive) -> LiveDive:
+def _failed_by_restart(dive: LiveDive) -> LiveDive:
     """Say of a dive that it will never be scored; it may be void besides."""
     reasons = (*dive.reasons, "the program ended while it was being scored; its frames are lost")
     if dive.status is DiveStatus.VOID:

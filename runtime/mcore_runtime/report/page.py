@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from mcore.common.files import write_text
+from mcore.data.trained_on import describe_training
 from mcore.diving import NEWEST, Edition
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.report.dive_section import section_of_file
 from mcore_runtime.report.rendering import render
 from mcore_runtime.scoring.batch import DiveOutcome
+from mcore_runtime.scoring.result import cautions
 
 
 def write_report(path: str | Path, bundle: Bundle, outcomes: Sequence[DiveOutcome], edition: Edition = NEWEST) -> int:
@@ -45,6 +47,7 @@ def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome], edition: Edit
         failed=[outcome for outcome in outcomes if outcome.result is None],
         judged=any(outcome.request.true_score is not None for outcome in outcomes),
         dives=sections,
+        cautions=cautions(result for _, result in scored),
         bundle=_bundle_text(bundle),
     )
 
@@ -63,4 +66,4 @@ def _bundle_text(bundle: Bundle) -> str:
     exemplars = manifest.variants["fp32"].exemplars  # the same dives in every precision
     if exemplars is not None:
         parts.append(f"with {exemplars.count} exemplars of {len(exemplars.per_dive_number)} dives")
-    return ", ".join(parts) + "."
+    return f"{', '.join(parts)}. Its network: {describe_training(manifest.trained_on)}."

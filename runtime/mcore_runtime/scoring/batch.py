@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,9 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     """Return what ``mcore-score --json`` writes.
 
     Keys: ``format``, ``format_version``, ``created`` (ISO 8601, UTC), ``bundle`` (``path``, ``sha256``,
-    ``created``, ``checkpoint``) and ``dives``, in the order asked. Every dive has ``status`` (``scored`` or
-    ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and ``video`` (its
-    ``source`` at least). A scored one also has every field of ``mcore_runtime.scoring.result.DiveScore`` under its
+    ``created``, ``checkpoint``, ``trained_on`` or null) and ``dives``, in the order asked. Every dive has ``status``
+    (``scored`` or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and ``video``
+    (its ``source`` at least). A scored one also has every field of ``mcore_runtime.scoring.result.DiveScore`` under its
     name. Scores, deltas and shares are points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
@@ -103,6 +103,7 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
             "sha256": scorer.bundle.sha256,
             "created": manifest.created,
             "checkpoint": manifest.checkpoint.name,
+            "trained_on": None if manifest.trained_on is None else asdict(manifest.trained_on),
         },
         "dives": [outcome.to_json() for outcome in outcomes],
     }

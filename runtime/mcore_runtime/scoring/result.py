@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mcore.common.exemplar_scores import exemplar_range
 from mcore.common.typed_json import convert
 from mcore.config import STAGES
+from mcore.data.trained_on import caution
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ class DiveScore:
     interval_level: float | None = None
     """Share of judges' scores that ``low`` to ``high`` holds, such as 0.8, for dives like the validation dives that the
     conformal interval was measured on. None: there is none, and ``low`` and ``high`` are ``exemplar_range``."""
+    caution: str | None = caution(None)
+    """What must stand beside the score of a network that is not known to have seen a real dive; None: it has. Results
+    of older versions do not record it."""
 
     @property
     def mean_exemplar_score(self) -> float:
@@ -136,6 +140,11 @@ class DiveScore:
         if isinstance(shares, Mapping):
             values = {**values, "stage_deltas": [shares.get(stage) for stage in STAGES]}
         return convert(cls, values, "this is no result of this version")
+
+
+def cautions(results: Iterable[DiveScore]) -> list[str]:
+    """What must stand beside the scores of several dives, each sentence once."""
+    return list(dict.fromkeys(result.caution for result in results if result.caution is not None))
 
 
 def percent(level: float) -> str:

@@ -238,6 +238,7 @@ class Scorer:
                 *(() if prefix is None or used else (_PREFIX_UNUSED,)),
             ),
             interval_level=interval.level,
+            caution=self.bundle.caution,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:

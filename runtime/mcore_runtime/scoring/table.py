@@ -12,7 +12,7 @@ from rich.text import Text
 from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore_runtime.scoring.batch import DiveOutcome
-from mcore_runtime.scoring.result import DiveScore, percent
+from mcore_runtime.scoring.result import DiveScore, cautions, percent
 from mcore_runtime.scoring.scorer import Scorer
 
 INTERVAL_MEANING = (
@@ -30,11 +30,13 @@ SHARES_MEANING = (
 
 
 def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
-    """Print the scored dives as a table, then the notes on them, and what the numbers mean."""
+    """Print the scored dives as a table, then what must be known of it, what the numbers mean, and notes."""
     scored = [(o, o.result) for o in outcomes if o.result is not None]
     if scored:
         console.print(_table(scored))
-        console.print(Text(f"{_meaning([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
+        for caution in cautions(result for _, result in scored):
+            console.print(Text(f"caution: {caution}", style="bold yellow"))
+        console.print(Text(f"{_interval_legend([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
@@ -100,7 +102,7 @@ def _kinds(results: Sequence[DiveScore]) -> list[str]:
     return list(dict.fromkeys(_kind(result) for result in results))
 
 
-def _meaning(results: Sequence[DiveScore]) -> str:
+def _interval_legend(results: Sequence[DiveScore]) -> str:
     levels = dict.fromkeys(result.interval_level for result in results)
     texts = [RANGE_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
     return " ".join(texts)

@@ -55,7 +55,8 @@ _SCHEMA = (
         json_extract(record, '$.result.backend.name') AS backend,
         json_extract(record, '$.result.backend.precision') AS precision,
         json_extract(record, '$.result.backend.bundle_sha256') AS bundle_sha256,
-        json_extract(record, '$.recording') AS recording
+        json_extract(record, '$.recording') AS recording,
+        json_extract(record, '$.result.caution') AS caution
     FROM results AS newest
     WHERE revision = (SELECT max(revision) FROM results WHERE number = newest.number)""",
     f"PRAGMA application_id = {APPLICATION_ID}",

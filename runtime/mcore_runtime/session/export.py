@@ -18,7 +18,17 @@ JSON_VERSION = 1
 _SHARES = tuple(f"{stage.replace('-', '')}_share" for stage in STAGES)
 COLUMNS = (
     *("dive", "status", "order", "round", "athlete", "club", "dive_number", "height_m", "difficulty", "score"),
-    *("low", "high", "interval_level", "same_dive_number", "flight_s", "entry_s", *_SHARES, "closest_exemplar"),
+    *(
+        "low",
+        "high",
+        "interval_level",
+        "caution",
+        "same_dive_number",
+        "flight_s",
+        "entry_s",
+        *_SHARES,
+        "closest_exemplar",
+    ),
     *("closest_exemplar_score", "time_to_score_ms", "created", "found_by", "start_s", "end_s", "results", "reasons"),
     *("notes", "recording", "bundle_sha256", "backend", "provider", "precision"),
 )
@@ -123,6 +133,7 @@ def _row(dive: DiveView) -> dict[str, Any]:
         low=result.low,
         high=result.high,
         interval_level=result.interval_level,
+        caution=result.caution,
         same_dive_number=result.same_dive_number,
         flight_s=result.transitions_s[0],
         entry_s=result.transitions_s[1],

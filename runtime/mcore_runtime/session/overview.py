@@ -130,10 +130,10 @@ def _changes(history: Sequence[Revision]) -> tuple[Revision, ...]:
     """Leave out the records that repeat what the one before says."""
     changes: list[Revision] = []
     for revision in history:
-        if not changes or _essence(changes[-1].dive) != _essence(revision.dive):
+        if not changes or _shown_fields(changes[-1].dive) != _shown_fields(revision.dive):
             changes.append(revision)
     return tuple(changes)
 
 
-def _essence(dive: LiveDive) -> tuple[object, ...]:
+def _shown_fields(dive: LiveDive) -> tuple[object, ...]:
     return dive.status, dive.dive_number, None if dive.result is None else dive.result.score

@@ -13,6 +13,7 @@ from mcore.diving import NEWEST_YEAR, Edition, EditionYear, edition_of
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
 from mcore_runtime.report.rendering import local_time, render
+from mcore_runtime.scoring.result import cautions
 from mcore_runtime.session.data import Event, Revision, SessionData
 from mcore_runtime.session.dive import DiveStatus
 from mcore_runtime.session.overview import DiveView, Overview
@@ -60,6 +61,7 @@ def render_session(session: Overview, watch: Watch = iter, edition: EditionYear 
         events=[_event_row(event) for event in data.events[-_MAX_EVENTS:]],
         earlier_events=max(0, len(data.events) - _MAX_EVENTS),
         facts=_facts(data),
+        cautions=cautions(d.result for d in session.dives if d.result is not None and d.status is DiveStatus.SCORED),
     )
 
 

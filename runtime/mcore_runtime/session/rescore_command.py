@@ -151,7 +151,8 @@ def _rescore(
 def _line(old: LiveDive, new: LiveDive) -> str:
     assert new.result is not None
     before = "no score" if old.result is None else f"{old.result.score:.1f}"
-    return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}; before: {before}"
+    remark = "" if new.result.caution is None else f"; {new.result.caution}"
+    return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}; before: {before}{remark}"
 
 
 if __name__ == "__main__":

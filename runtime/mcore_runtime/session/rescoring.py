@@ -86,8 +86,8 @@ def _check_size(scorer: Scorer, clip: SampledClip) -> None:
     expected = (config.num_frames, config.resize_height, config.resize_width, 3)
     if clip.frames.shape != expected:
         raise UserError(
-            f"the stored frames are {_by(clip.frames.shape)}, the bundle takes {_by(expected)} (frames x rows x "
-            "columns); score the dive's video with mcore-score instead"
+            f"the stored frames are {_shape_text(clip.frames.shape)}, the bundle takes {_shape_text(expected)} "
+            "(frames x rows x columns); score the dive's video with mcore-score instead"
         )
 
 
@@ -98,5 +98,5 @@ def _prefix(scorer: Scorer, dive: LiveDive, clip: SampledClip) -> EncodedPrefix 
     return scorer.begin(clip.frames[: scorer.streaming_backbone.prefix_frames])
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape[:3]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from mcore_runtime.sources.frame import Picture
-from mcore_runtime.sources.seen import Seen
+from mcore_runtime.sources.stream_history import StreamHistory
 from mcore_runtime.sources.uri import SourceURI
 
 
@@ -42,13 +42,13 @@ class Connection(Protocol):
         ...
 
 
-def connect(uri: SourceURI, *, first: bool, seen: Seen) -> Connection:
+def connect(uri: SourceURI, *, first: bool, history: StreamHistory) -> Connection:
     """Open a source.
 
     Args:
         uri: its address.
         first: whether it was never open before; then what only a person can repair is an error.
-        seen: what earlier connections to a server brought.
+        history: what earlier connections to a server brought.
 
     Raises:
         StreamLost: it cannot be opened now.
@@ -69,7 +69,7 @@ def connect(uri: SourceURI, *, first: bool, seen: Seen) -> Connection:
         return RenderedConnection(uri)
     from mcore_runtime.sources.network import open_stream
 
-    return open_stream(uri, first=first, seen=seen)
+    return open_stream(uri, first=first, history=history)
 
 
 def _jetson_decodes(uri: SourceURI) -> bool:

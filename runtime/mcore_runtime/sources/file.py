@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 
 from mcore.common.errors import ClipError
-from mcore.video.hardware import Choice, accelerate
+from mcore.video.hardware import DecoderChoice, hwaccel_of
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
@@ -30,7 +30,7 @@ class FileConnection:
     """
 
     def __init__(self, uri: SourceURI) -> None:
-        self._decoder = Choice(uri.options.decoder)
+        self._decoder = DecoderChoice(uri.options.decoder)
         self.is_live = uri.is_live
         self.keeps_all = not uri.is_live
         self._path = Path(uri.target)
@@ -58,11 +58,11 @@ class FileConnection:
     def _decode(self) -> Iterator[Picture]:
         seconds = _clock(self._scan)
         strict = self._scan.packets[0].is_idr
-        with closing(decode(self._path, strict=strict, hwaccel=accelerate(self._decoder.device))) as frames:
+        with closing(decode(self._path, strict=strict, hwaccel=hwaccel_of(self._decoder.device))) as frames:
             for index, frame in enumerate(frames):
                 if frame.is_corrupt:
                     raise ClipError(f"{self._path} is damaged: frame {index} is incomplete. Copy the file again")
-                self._decoder.see(frame, self._scan.codec_name)
+                self._decoder.check_frame(frame, self._scan.codec_name)
                 yield Picture(to_rgb(frame), time.monotonic(), seconds(index, frame))
         check_complete(self._path, self._scan, None)
 
@@ -80,7 +80,7 @@ def scan_source(path: Path) -> PacketScan:
     if scan.rate_is_guessed or scan.stands_still:
         what = "states neither times nor a frame rate"
         if scan.stands_still:
-            what = f"has times that stand still ({scan.most_at_once} frames at one time)"
+            what = f"has times that stand still ({scan.max_frames_at_one_time} frames at one time)"
         raise ClipError(
             f"{path} {what}, so no dive can be found in it; put it into MP4 with its rate: ffmpeg -r RATE -i IN "
             "-c copy OUT.mp4"

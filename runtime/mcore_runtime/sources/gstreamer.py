@@ -84,7 +84,7 @@ class GStreamerConnection:
             if sample is not None:
                 if is_first:
                     is_first = False
-                    self._look()
+                    self._inspect()
                 yield self._picture(sample, now_s)
                 last_s = time.monotonic()  # whoever takes the pictures of a recording may take his time
                 continue
@@ -102,7 +102,7 @@ class GStreamerConnection:
         """Stop the pipeline."""
         self._pipeline.set_state(self._gst.State.NULL)
 
-    def _look(self) -> None:
+    def _inspect(self) -> None:
         """Find out what decodes, now that the pipeline is complete, and how the stream tags its colours."""
         elements = self._pipeline.iterate_recurse()
         names = []

@@ -16,14 +16,14 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 
-from mcore.video.container import WITHOUT_RATE, describe_tracks, picture_tracks
-from mcore.video.hardware import Choice, Device, accelerate
+from mcore.video.container import WITHOUT_RATE, decode_exactly, describe_tracks, picture_tracks
+from mcore.video.hardware import DecoderChoice, Device, hwaccel_of
 from mcore.video.picture import to_rgb
 from mcore.video.speed import check_stated_rate
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import proxy_of, redirected
-from mcore_runtime.sources.seen import Seen
+from mcore_runtime.sources.stream_history import StreamHistory
 from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
 
@@ -45,9 +45,9 @@ _NO_PICTURES = (
 _ENDED = "the stream ended"
 _SILENCE = (av.ExitError, TimeoutError)
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
-_SHORT_LOOK = {"probesize": "500000", "analyzeduration": "500000"}
-"""How far FFmpeg looks into a stream when it opens it, bytes and microseconds: a camera's pictures wait meanwhile."""
-_LOW_DELAY = _SHORT_LOOK | {"fflags": "nobuffer", "flags": "low_delay"}
+_SHORT_PROBE = {"probesize": "500000", "analyzeduration": "500000"}
+"""How much of a stream FFmpeg reads to open it, bytes and microseconds: a camera's pictures wait meanwhile."""
+_LOW_DELAY = _SHORT_PROBE | {"fflags": "nobuffer", "flags": "low_delay"}
 """Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
 
 
@@ -58,8 +58,10 @@ class _StreamEnded(StreamLost):
 class StreamConnection:
     """An open FFmpeg input."""
 
-    def __init__(self, container: InputContainer, uri: SourceURI, decoder: Choice, seen: Seen | None = None) -> None:
-        self._container, self._uri, self._seen = container, uri, seen or Seen()
+    def __init__(
+        self, container: InputContainer, uri: SourceURI, decoder: DecoderChoice, history: StreamHistory | None = None
+    ) -> None:
+        self._container, self._uri, self._history = container, uri, history or StreamHistory()
         self._decoder = decoder
         self._timeout_s = _timeout_s(container, uri)
         tracks = picture_tracks(container)
@@ -67,6 +69,7 @@ class StreamConnection:
             container.close()
             raise StreamLost("it sends no video")
         self._stream, self._tracks_note = tracks[0], describe_tracks(container, tracks[0])
+        decode_exactly(self._stream)
         name = container.format.name
         self._has_clock = has_clock(name)
         self._length_s = _length_s(container)
@@ -78,8 +81,8 @@ class StreamConnection:
         self.keeps_all = self._is_remembered or not self.is_live  # it may be a recording, and come at once
         self._packets: Iterator[Any] = iter(container.demux(self._stream))
         self._damaged = 0
-        has_seen = self._seen.reached_s is not None and (self._is_remembered or not self.is_live)
-        self._place: Literal["unknown", "seen", "new"] = "unknown" if has_seen else "new"
+        has_delivered = self._history.last_delivered_s is not None and (self._is_remembered or not self.is_live)
+        self._position: Literal["unknown", "delivered", "new"] = "unknown" if has_delivered else "new"
         self._begins_anew = False
 
     @property
@@ -115,7 +118,7 @@ class StreamConnection:
                     first_s = media_s if first_s is None else first_s
                     reached_s = media_s
                 if self._is_new(media_s):
-                    self._seen.reached_s = reached_s
+                    self._history.last_delivered_s = reached_s
                     yield Picture(to_rgb(frame), received_s, media_s, self._take_damage())
             if self.is_live or self._length_s is not None:
                 raise _StreamEnded(_ENDED)  # a server that was killed looks like the end, too
@@ -128,26 +131,29 @@ class StreamConnection:
             is_over = is_whole_now and (str(lost) == _ENDED or self._container.size <= 0)
             # All that was seen came again: a camera that drops twice within what its server keeps has not got so far.
             is_repeated = (
-                has_ended and self._begins_anew and self._place == "seen" and reached_s == self._seen.reached_s
+                has_ended
+                and self._begins_anew
+                and self._position == "delivered"
+                and reached_s == self._history.last_delivered_s
             )
             if not is_over and not is_repeated:
                 raise
             self.is_live = False
 
     def _remember(self, packet: Packet[Any]) -> None:
-        """Find the place of a new connection within what came before."""
-        if packet.is_keyframe and self._place == "unknown" and self._seen.knows(packet):
-            self._place, self._begins_anew = "seen", self._seen.is_first(packet)
-        elif self._place == "unknown" and self.is_live:
-            self._place = "new"
+        """Find out whether a new connection sends again what earlier ones sent."""
+        if packet.is_keyframe and self._position == "unknown" and self._history.contains(packet):
+            self._position, self._begins_anew = "delivered", self._history.is_first(packet)
+        elif self._position == "unknown" and self.is_live:
+            self._position = "new"
         if packet.is_keyframe:
-            self._seen.add(packet)
+            self._history.add(packet)
 
     def _is_new(self, media_s: float | None) -> bool:
-        """Say whether a picture was not delivered by an earlier connection."""
-        if self._place == "seen" and media_s is not None and media_s > (self._seen.reached_s or 0.0):
-            self._place = "new"
-        return self._place == "new"
+        """Return whether no earlier connection delivered a picture."""
+        if self._position == "delivered" and media_s is not None and media_s > (self._history.last_delivered_s or 0.0):
+            self._position = "new"
+        return self._position == "new"
 
     def _media_s(self, frame: av.VideoFrame) -> float | None:
         base = frame.time_base or self._stream.time_base
@@ -180,7 +186,7 @@ class StreamConnection:
                     if isinstance(frame, av.VideoFrame) and frame.is_corrupt:
                         self._damaged += 1
                     elif isinstance(frame, av.VideoFrame):
-                        self._decoder.see(frame, self._stream.codec_context.name)
+                        self._decoder.check_frame(frame, self._stream.codec_context.name)
                         yield now_s, frame
                         last_s = time.monotonic()  # whoever takes the pictures of a recording may take his time
             if not packet.size and packet.dts is None:
@@ -210,6 +216,7 @@ class StreamConnection:
         if container is None:
             return StreamLost(reason), None
         self._container, self._stream = container, container.streams.video[0]
+        decode_exactly(self._stream)
         self._packets = iter(container.demux(self._stream))
         return self._next_packet()
 
@@ -222,20 +229,20 @@ class StreamConnection:
         self._container.close()
 
 
-def open_stream(uri: SourceURI, *, first: bool, seen: Seen | None = None) -> StreamConnection:
+def open_stream(uri: SourceURI, *, first: bool, history: StreamHistory | None = None) -> StreamConnection:
     """Connect to a camera or server.
 
     Args:
         uri: of kind rtsp, http or camera.
         first: refused credentials and a missing device end the first attempt; a camera that worked before is retried.
-        seen: what earlier connections brought.
+        history: what earlier connections brought.
 
     Raises:
         StreamLost: it cannot be reached now, or sends no video.
         SourceError: it refuses the credentials, there is no such device, it redirects to another host, or it sends a
             file without times.
     """
-    decoder = Choice(uri.options.decoder)
+    decoder = DecoderChoice(uri.options.decoder)
     # FFmpeg's errors carry the whole address, so they are turned into words here and never chained.
     container, reason, final = _try_open(uri, device=decoder.device)
     for _ in range(_MAX_REDIRECTS):
@@ -251,7 +258,7 @@ def open_stream(uri: SourceURI, *, first: bool, seen: Seen | None = None) -> Str
         if final and first:
             raise SourceError(f"{uri.public}: {reason}")
         raise StreamLost(reason)
-    return StreamConnection(container, uri, decoder, seen)
+    return StreamConnection(container, uri, decoder, history)
 
 
 def has_clock(format_name: str) -> bool:
@@ -280,14 +287,14 @@ def _open_again(
     """Open a recording, a list of pieces, or what may be a recording, so that none of its pictures is lost."""
     name, timeout_s = container.format.name, _timeout_s(container, uri)
     has_pictures = any(stream.width for stream in container.streams.video)
-    look = {} if is_whole(container, uri) or name in _PLAYLISTS else _SHORT_LOOK
+    probe = {} if is_whole(container, uri) or name in _PLAYLISTS else _SHORT_PROBE
     container.close()
     if not has_pictures:
         return None, _NO_PICTURES, True
     if name in WITHOUT_RATE:
         reason = f"it is a file or a single picture without times ({name}), no stream"
         return None, f"{reason}; give the address of the camera's video, or download the file", True
-    return _try_open(uri, look, timeout_s=timeout_s, device=device)
+    return _try_open(uri, probe, timeout_s=timeout_s, device=device)
 
 
 def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
@@ -297,14 +304,14 @@ def _timeout_s(container: InputContainer, uri: SourceURI) -> float:
 
 def _try_open(
     uri: SourceURI,
-    look: Mapping[str, str] = _LOW_DELAY,
+    probe: Mapping[str, str] = _LOW_DELAY,
     *,
     timeout_s: float | None = None,
     format_name: str | None = None,
     device: Device | None = None,
 ) -> tuple[InputContainer | None, str, bool]:
     """Open, or say why not and whether trying again is useless."""
-    target, device_format, options = _ffmpeg_input(uri, look)
+    target, device_format, options = _ffmpeg_input(uri, probe)
     timeout = (uri.options.open_timeout_s, uri.options.timeout_s if timeout_s is None else timeout_s)
     name = format_name or device_format
     try:
@@ -314,7 +321,7 @@ def _try_open(
             options=options,
             timeout=timeout,
             metadata_errors="replace",
-            hwaccel=accelerate(device),
+            hwaccel=hwaccel_of(device),
         )
         return container, "", False
     except _REFUSED:
@@ -333,7 +340,7 @@ def _try_open(
         return None, reason, final
 
 
-def _ffmpeg_input(uri: SourceURI, look: Mapping[str, str]) -> tuple[str, str | None, dict[str, str]]:
+def _ffmpeg_input(uri: SourceURI, probe: Mapping[str, str]) -> tuple[str, str | None, dict[str, str]]:
     """Name, format and options of the input in FFmpeg's words."""
     chosen = uri.options
     if uri.kind == "camera":
@@ -346,7 +353,7 @@ def _ffmpeg_input(uri: SourceURI, look: Mapping[str, str]) -> tuple[str, str | N
             options["input_format"] = chosen.format
         device = f"/dev/video{uri.target}" if uri.target.isdigit() else uri.target
         return device, "video4linux2,v4l2", options
-    options = dict(look)
+    options = dict(probe)
     if uri.kind == "http":
         options["max_redirects"] = "0"  # it would go anywhere, and take the password along
         if proxy_of(uri) is None:

@@ -29,7 +29,7 @@ class RenderedConnection:
         UserError: a meet that cannot be.
     """
 
-    reader = "rendered"
+    reader = "the renderer"
     decoder_note = None
 
     def __init__(self, uri: SourceURI) -> None:

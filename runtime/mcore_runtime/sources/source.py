@@ -25,7 +25,7 @@ from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
 from mcore_runtime.sources.queue import FrameQueue
-from mcore_runtime.sources.seen import Seen
+from mcore_runtime.sources.stream_history import StreamHistory
 from mcore_runtime.sources.timeline import FileTimeline, LiveTimeline
 from mcore_runtime.sources.uri import SourceURI, parse_source
 
@@ -119,7 +119,7 @@ class Source:
         self._odd: str | None = None
         self._num_odd = 0
         self._lost_s: float | None = None
-        self._seen = Seen()
+        self._history = StreamHistory()
         # A daemon: a camera that hangs within the operating system must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=f"source {uri.public}", daemon=True)
         self._thread.start()
@@ -231,7 +231,7 @@ class Source:
 
     def _stream_once(self) -> bool:
         """Connect and deliver frames; True when the source is over."""
-        connection = connect(self.uri, first=self._connections == 0, seen=self._seen)
+        connection = connect(self.uri, first=self._connections == 0, history=self._history)
         with closing(connection):
             with self._lock:
                 self._connections += 1
@@ -265,7 +265,7 @@ class Source:
     def _deliver(self, picture: Picture, timeline: LiveTimeline | FileTimeline) -> bool:
         rgb = picture.rgb
         if not all(_MIN_SIDE <= side <= _MAX_SIDE for side in rgb.shape[:2]):
-            self._pass_over(rgb.shape)
+            self._skip_picture(rgb.shape)
             return True
         if self.uri.options.rotation:
             rgb = np.ascontiguousarray(np.rot90(rgb, -self.uri.options.rotation // 90))
@@ -283,7 +283,7 @@ class Source:
             self._num_odd = 0
         return self._queue.put(frame, wait=self._keeps_all)
 
-    def _pass_over(self, shape: tuple[int, ...]) -> None:
+    def _skip_picture(self, shape: tuple[int, ...]) -> None:
         """Leave out a picture that no part of this program can work with, and say so with the next one."""
         allowed = f"allowed: {_MIN_SIDE} to {_MAX_SIDE} pixels a side"
         self._odd = f"it sent a picture of {shape[1]}x{shape[0]} pixels; {allowed}"

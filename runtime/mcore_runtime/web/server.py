@@ -52,12 +52,12 @@ def run_server(
             time.sleep(0.01)
         yield
     finally:
-        _say_goodbye(app.state.service)
+        _announce_shutdown(app.state.service)
         server.should_exit = True
         thread.join(_STOP_TIMEOUT_S)
 
 
-def _say_goodbye(service: Service) -> None:
+def _announce_shutdown(service: Service) -> None:
     """Close all pages in good order, so that the server need not cut them off."""
     if service.loop is None:  # it never ran
         return

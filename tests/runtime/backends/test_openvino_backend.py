@@ -85,7 +85,7 @@ def test_it_takes_clips_of_any_memory_layout_and_leaves_them_as_they_are(backend
 
 
 def test_it_reports_what_openvino_reports(graphs: GraphSet, backend: OpenVinoBackend) -> None:
-    name = openvino.the_core(library).get_property("CPU", "FULL_DEVICE_NAME")
+    name = openvino.shared_core(library).get_property("CPU", "FULL_DEVICE_NAME")
     assert (backend.name, backend.provider) == ("openvino", f"{name}, f32")
     assert (backend.precision, backend.notes) == (graphs.precision, ())
 
@@ -137,7 +137,7 @@ def test_without_onnx_runtime_or_with_half_graphs_openvino_runs_all(
 
 
 def has_bfloat16() -> bool:
-    core = openvino.the_core(library)
+    core = openvino.shared_core(library)
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

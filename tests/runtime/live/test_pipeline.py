@@ -113,7 +113,7 @@ def test_a_lost_camera_makes_the_clip_invalid_and_the_next_one_counts(tiny_bundl
         def break_off(session: LiveSession) -> None:
             time.sleep(1.2)
             session.command("trigger")
-            server.kill()
+            server.close()
             time.sleep(0.5)
             with MjpegServer(server.port):
                 time.sleep(2.0)
@@ -135,7 +135,7 @@ def test_a_camera_that_stays_away_does_not_hold_the_clip_back(tiny_bundle: Path)
             time.sleep(1.0)
             with session.subscribe() as news:
                 session.command("trigger")
-                server.kill()
+                server.close()
                 deadline = time.monotonic() + PATIENCE_S
                 while time.monotonic() < deadline:
                     event = news.get(1.0)

@@ -47,7 +47,7 @@ def test_a_run_prints_a_line_for_each_dive_and_keeps_all(
     assert (dive.status, dive.found_by, dive.number) == (DiveStatus.SCORED, FoundBy.CAMERA_TRACKING, 1)
     assert dive.result is not None
     assert dive.recording is not None
-    assert dive.result.video.reader == "rendered"
+    assert dive.result.video.reader == "the renderer"
     assert (folder / dive.recording).is_file()
     assert data.load_clip(1).num_source_frames == dive.result.video.num_source_frames
     assert data.facts["bundle"] == str(tiny_bundle)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import suppress
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 
 import av
 
+from tests.loopback import LoopbackServer
 from tests.numbered_video import numbered_frame
 
 
@@ -29,7 +28,7 @@ def write_pieces(folder: Path, seconds: int, rate: int = 30) -> Path:
     return path
 
 
-class FileServer:
+class FileServer(LoopbackServer):
     """Serves a folder; a context manager.
 
     ``/live.m3u8`` is ``whole.m3u8`` as a camera would write it: one more piece each second, and no end until all are
@@ -88,21 +87,7 @@ class FileServer:
                     if is_chunked and owner.limit is None:
                         self.wfile.write(b"0\r\n\r\n")
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(Handler)
 
     def live_list(self, whole: str) -> str:
         """The playlist as far as it has come: three pieces at the beginning, six at most."""
@@ -112,13 +97,3 @@ class FileServer:
         first = max(0, count - 6)
         head = head.replace("MEDIA-SEQUENCE:0", f"MEDIA-SEQUENCE:{first}")
         return "#EXTINF".join([head, *pieces[first:count]]) + (end if count == len(pieces) else "")
-
-    def __enter__(self) -> FileServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

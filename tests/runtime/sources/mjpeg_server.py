@@ -6,12 +6,12 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 from PIL import Image
 
+from tests.loopback import LoopbackServer
 from tests.numbered_video import numbered_frame
 
 
@@ -29,7 +29,7 @@ def whole_part(number: int, data: bytes, *, boundary: bytes = b"--edge\r\n", kin
     return boundary + head.encode() + data + b"\r\n"
 
 
-class MjpegServer:
+class MjpegServer(LoopbackServer):
     """Serves numbered frames at ``/``; a context manager.
 
     Args:
@@ -75,35 +75,10 @@ class MjpegServer:
                         number += 1
                     time.sleep(period_s)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+        super().__init__(Handler, port)
+        self.url += "/"
 
-        class Server(ThreadingHTTPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}/"
-
-    def kill(self) -> None:
+    def close(self) -> None:
         """Stop serving; connections break off."""
         self._dead.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> MjpegServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._dead.is_set():
-            self.kill()
+        super().close()

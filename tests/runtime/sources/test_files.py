@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from mcore.common.errors import ClipError
 from mcore_runtime.sources.source import SourceState, open_source
-from tests.numbered_video import FPS, frame_numbers, numbered_frame, write_numbered
+from tests.numbered_video import FPS, HEVC, frame_numbers, write_numbered
 
 NUM_FRAMES = 40
 
 
-def write_raw(path: Path, rate: int, params: str) -> Path:
-    with av.open(str(path), "w") as container:
-        codec = "libx265" if path.suffix == ".hevc" else "libx264"
-        stream = container.add_stream(codec, rate=rate, options={f"{codec[3:]}-params": params})
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for number in range(NUM_FRAMES):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, rate)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-@pytest.mark.parametrize(("name", "params"), [("raw.h264", "keyint=24"), ("raw.hevc", "log-level=none")])
+@pytest.mark.parametrize(("name", "codec"), [("raw.h264", "libx264"), ("raw.hevc", "libx265")])
 @pytest.mark.parametrize("rate", [25, 50, 120])
-def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, params: str, rate: int) -> None:
-    with open_source(str(write_raw(tmp_path / name, rate, params))) as source:
+def test_raw_streams_have_the_rate_of_their_codec(tmp_path: Path, name: str, codec: str, rate: int) -> None:
+    path = write_numbered(tmp_path / name, NUM_FRAMES, codec=codec, params=HEVC, rate=rate)
+    with open_source(str(path)) as source:
         times_s = [frame.time_s for frame in source]
     np.testing.assert_allclose(times_s, np.arange(NUM_FRAMES) / rate)
 
@@ -45,7 +31,7 @@ def test_times_that_stand_still_find_no_dives(tmp_path: Path) -> None:
 
 
 def test_a_guessed_rate_finds_no_dives(tmp_path: Path) -> None:
-    path = write_raw(tmp_path / "raw.hevc", 50, "log-level=none:vui-timing-info=0")
+    path = write_numbered(tmp_path / "raw.hevc", 40, codec="libx265", params=HEVC + ":vui-timing-info=0", rate=50)
     with open_source(str(path)) as source, pytest.raises(ClipError, match=r"nor a frame rate.*ffmpeg -r RATE"):
         list(source)
 

@@ -16,7 +16,7 @@ from mcore.common.errors import ClipError
 from mcore_runtime.sources import SourceError, SourceState, StreamLost, network, open_source, parse_source
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.http import is_local, proxy_of
-from mcore_runtime.sources.seen import Seen
+from mcore_runtime.sources.stream_history import StreamHistory
 from tests.numbered_video import INTRA_REFRESH, frame_numbers, write_numbered
 from tests.runtime.sources.file_server import FileServer, write_pieces
 from tests.runtime.sources.mjpeg_server import MjpegServer, whole_part
@@ -78,9 +78,9 @@ def test_a_recording_of_unsaid_length_is_read_once_and_whole(tmp_path: Path, suf
     assert (status.state, status.dropped, status.is_live) == (SourceState.ENDED, 0, False)
 
 
-def connect_once(address: str, seen: Seen) -> tuple[list[int], bool]:
+def connect_once(address: str, history: StreamHistory) -> tuple[list[int], bool]:
     """One connection, read to its end: the numbers of its frames, and whether it is asked for again."""
-    with closing(network.open_stream(parse_source(address), first=True, seen=seen)) as connection:
+    with closing(network.open_stream(parse_source(address), first=True, history=history)) as connection:
         pictures: list[Picture] = []
         with suppress(StreamLost):
             pictures.extend(connection.pictures())
@@ -91,29 +91,29 @@ def connect_once(address: str, seen: Seen) -> tuple[list[int], bool]:
 @pytest.mark.parametrize("how", ["chunked", "unsaid"])
 def test_a_recording_of_unsaid_length_that_breaks_off_goes_on_where_it_was(tmp_path: Path, how: str) -> None:
     size = write_numbered(tmp_path / "v.ts", 90).stat().st_size
-    seen = Seen()
+    history = StreamHistory()
     with FileServer(tmp_path, limit=size * 2 // 3) as server:
         address = f"{server.url}/{how}/v.ts"
-        first, asked_again = connect_once(address, seen)
+        first, asked_again = connect_once(address, history)
         assert asked_again
         server.limit = size // 3  # the same again, but less: no recording's end
-        assert connect_once(address, seen) == ([], True)
+        assert connect_once(address, history) == ([], True)
         server.limit = None
-        rest, asked_again = connect_once(address, seen)
+        rest, asked_again = connect_once(address, history)
         assert asked_again
         numbers = first + rest
         assert sorted(set(numbers)) == numbers  # nothing twice
         assert len(set(range(90)) - set(numbers)) <= 1  # but the one that was cut, which the gap is for
-        assert connect_once(address, seen) == ([], False)
+        assert connect_once(address, history) == ([], False)
 
 
 def test_what_begins_otherwise_is_a_camera_and_delivered_whole(tmp_path: Path) -> None:
     write_numbered(tmp_path / "v.ts", 60)
     write_numbered(tmp_path / "w.ts", 30, params=INTRA_REFRESH)
-    seen = Seen()
+    history = StreamHistory()
     with FileServer(tmp_path) as server:
-        assert connect_once(f"{server.url}/unsaid/v.ts", seen) == (list(range(60)), True)
-        assert connect_once(f"{server.url}/unsaid/w.ts", seen) == (list(range(30)), True)
+        assert connect_once(f"{server.url}/unsaid/v.ts", history) == (list(range(60)), True)
+        assert connect_once(f"{server.url}/unsaid/w.ts", history) == (list(range(30)), True)
 
 
 def test_a_whole_playlist_has_an_end(tmp_path: Path) -> None:
@@ -297,14 +297,14 @@ def test_pieces_that_a_server_sends_again_are_passed_over(
     """Between two connections there are more pieces, or all of them and the end."""
     monkeypatch.setattr(network, "paced", lambda pictures: pictures)
     write_pieces(tmp_path, 5)
-    seen = Seen()
+    history = StreamHistory()
     with FileServer(tmp_path) as server:
         uri = parse_source(f"{server.url}/live.m3u8")
         server.began_s = time.monotonic()
-        with closing(network.open_stream(uri, first=True, seen=seen)) as before:
+        with closing(network.open_stream(uri, first=True, history=history)) as before:
             first = list(islice(before.pictures(), 75))
         server.began_s = time.monotonic() - later_s
-        with closing(network.open_stream(uri, first=False, seen=seen)) as after:
+        with closing(network.open_stream(uri, first=False, history=history)) as after:
             rest = list(islice(after.pictures(), None if ends else 45))
             assert after.is_live is not ends
     assert frame_numbers(np.stack([picture.rgb for picture in first + rest])).tolist() == list(

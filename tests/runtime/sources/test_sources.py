@@ -116,7 +116,7 @@ def test_mjpeg_over_http(server: MjpegServer) -> None:
 def test_a_killed_server_is_waited_for(server: MjpegServer) -> None:
     with open_source(server.url, first_delay_s=0.05) as source:
         take(source, 5)
-        server.kill()
+        server.close()
         wait_for(source, SourceState.RETRYING)
         assert source.status().error
         with MjpegServer(server.port):
@@ -142,7 +142,7 @@ def test_a_frozen_server_is_given_up_and_asked_again(server: MjpegServer) -> Non
 
 
 def test_a_server_that_was_never_there_is_waited_for(server: MjpegServer) -> None:
-    server.kill()
+    server.close()
     with open_source(server.url, first_delay_s=0.05) as source:
         wait_for(source, SourceState.RETRYING)
         assert source.read(0.01) is None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcore.data.trained_on import TrainedOn, caution
 from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, Subscription
@@ -30,6 +31,7 @@ ENTRIES = (
     Entry(3, "Cléo <b>Třída</b>", "", "5253B", 3.2, 1),
     Entry(4, "Ada Example", "Springfield DC", "205B", None, 2),
 )
+CAUTION = caution(TrainedOn(rendered=240))
 _STARTED = datetime(2026, 11, 23, 9, 0, tzinfo=timezone.utc)
 
 
@@ -68,6 +70,7 @@ class FakeSession:
                     "edition": "2025",
                     "bundle": "bundle",
                     "bundle_sha256": "0" * 64,
+                    "caution": CAUTION,
                     "backend": "onnxruntime",
                     "provider": "CPUExecutionProvider",
                     "precision": "fp32",
@@ -192,6 +195,7 @@ def dive_record(
         timing_ms={"total": 80.0},
         video=VideoFacts("camera://0", "pyav", 320, 180, 98, 3.9),
         backend=BackendFacts("onnxruntime", "CPUExecutionProvider", "fp32", "0" * 64),
+        caution=CAUTION,
     )
     return LiveDive(
         number=number,

@@ -53,6 +53,8 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         assert tab.page.title() == "71.2 Ada Example · MCoRe live"
         served.session.add_dive(60.05, interval_level=0.8)
         tab.waits_for("#dive .interval-text", "80 % interval: 57.3 to 62.2")
+        for place in ("#dive .score .caution", "#ranking .caution"):
+            tab.waits_for(place, "Trained on 240 rendered dives, on no real one: scores mean nothing for real dives.")
         tab.waits_for("#dive", "Conformal interval: it holds the judges' score for 80 % of dives")
         served.session.show_frame(7, 200)
         tab.waits_for("#health", "0.2 %")

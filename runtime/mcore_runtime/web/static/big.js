@@ -1,6 +1,6 @@
 // For a screen in the hall: who, what, how many points, readable from afar. Its address ends in #big.
 
-import { $, el, inWords, intervalWords, points, rebuild } from "./dom.js";
+import { $, cautionOf, el, inWords, intervalWords, points, rebuild } from "./dom.js";
 import { rankingTable } from "./lists.js";
 import { state, words } from "./state.js";
 
@@ -49,6 +49,7 @@ function scored(row) {
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),
     el("p", { class: "big-points" }, points(row.score)),
     el("p", { class: "big-interval" }, row.same_dive_number === false ? `${interval}; compared with other dives` : interval),
+    cautionOf(row),
   ];
 }
 

@@ -4,7 +4,7 @@ import { exemplarComparison } from "./comparison.js";
 import { STAGES, predictionsChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
-import { $, capital, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
+import { $, capital, cautionOf, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
 import { difficultyWords, shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
@@ -109,7 +109,8 @@ function score(row, result) {
   if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
-    el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)));
+    el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
+    cautionOf(row));
 }
 
 function remarks(row) {

@@ -59,6 +59,9 @@ export const intervalMeaning = ({ interval_level: level }) => (level ?? null) ==
   ? "From the 10th to the 90th percentile of what the exemplars predict: their disagreement, not a conformal interval."
   : `Conformal interval: it holds the judges' score for ${Math.round(100 * level)} % of dives like those it was measured on.`;
 
+/** What must stand beside a score of a network that is not known to have seen a real dive; null: it has. */
+export const cautionOf = ({ caution }) => (caution ? el("p", { class: "caution" }, sentence(caution)) : null);
+
 const minus = (text) => text.replace("-", "−");
 
 /** "inward 3 1/2 somersaults tuck" with a real half. */

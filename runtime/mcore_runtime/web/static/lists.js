@@ -2,7 +2,7 @@
 
 import { command } from "./connection.js";
 import { editEntry } from "./dialogs.js";
-import { $, el, points, rebuild } from "./dom.js";
+import { $, cautionOf, el, points, rebuild } from "./dom.js";
 import { state } from "./state.js";
 import { attempt } from "./toast.js";
 
@@ -12,7 +12,8 @@ export function showLists() {
   const { ranking, start_list: entries, current, dives } = state.snapshot;
   $("ranking").hidden = $("start-list").hidden = entries.length === 0;
   document.body.classList.toggle("no-list", entries.length === 0);
-  rebuild($("ranking-body"), ranking, () => rankingTable(ranking));
+  const caution = dives.findLast((row) => row.status === "scored" && row.caution)?.caution;
+  rebuild($("ranking-body"), [ranking, caution], () => [cautionOf({ caution }), rankingTable(ranking)].filter(Boolean));
   const scores = new Map(dives.map((row) => [row.number, row]));
   const rows = entries.map((entry) => [entry, scores.get(entry.dive)?.score ?? null, scores.get(entry.dive)?.status]);
   const fresh = rebuild($("start-body"), [rows, current?.order], () => startRows(rows, current));

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,6 @@ def receiving(behave: Behaviour | None = None, port: int = 0) -> Iterator[Receiv
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/dives?key=letmein"
-    try:
+    with LoopbackServer(Handler, port) as server:
+        receiver.url = f"{server.url}/dives?key=letmein"
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
