@@ -24,7 +24,7 @@ from mcore.common.files import write_text
 from mcore.common.optional import require_all
 from mcore.common.typed_json import encode
 from mcore.config import PresetName
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore.devices.cpu import let_waiting_threads_sleep
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.report import METRICS, EvaluationSummary, read_summary

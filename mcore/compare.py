@@ -18,7 +18,7 @@ import tyro
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore.evaluation.comparison import compare_runs
 from mcore.evaluation.comparison_report import report_comparison
 from mcore.evaluation.run_folders import read_runs

@@ -16,6 +16,9 @@ from mcore.common.errors import UserError
 STAGES = ("take-off", "flight", "entry")
 """The three stages of a dive, in order; two transitions separate them."""
 
+EXEMPLARS_PER_NUMBER = 10
+"""Dives of its dive number that a dive is compared with (published)."""
+
 ShiftKind = Literal["gated", "tsm", "none"]
 Decoding = Literal["published", "ordered", "thirds"]
 """Rule of transitions. published: each in its half of the clip; ordered: the most probable pair of the whole clip;

@@ -29,7 +29,7 @@ from mcore.common.errors import UserError, first_line
 from mcore.common.files import write_text
 from mcore.common.typed_json import encode
 from mcore.config import PresetName
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore.devices.device import choose_device
 from mcore.evaluation.tables import markdown_table
 from mcore.network.model import MCoRe

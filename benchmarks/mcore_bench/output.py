@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcore.common.errors import UserError
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore_bench.machine import read_environment
 from mcore_bench.report import render
 from mcore_bench.result import FORMAT, Result, write_result

@@ -29,7 +29,7 @@ from mcore import metrics
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.data.trained_dives import check_new
 from mcore.data.trained_on import TrainedOn, caution, describe_training

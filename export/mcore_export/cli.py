@@ -24,6 +24,7 @@ from tyro.conf import arg
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.optional import require_all
+from mcore.config import EXEMPLARS_PER_NUMBER
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
 from mcore_export.exemplars.bank import BankOptions
@@ -94,7 +95,7 @@ class Arguments:
     trained on, where they still lie where they did."""
     exemplar_split: Split = "train"
     """Split of that list; never take exemplars from dives that you report accuracy on."""
-    exemplars_per_number: int = 10
+    exemplars_per_number: int = EXEMPLARS_PER_NUMBER
     """Exemplars for each dive number."""
     seed: int = 0
     """Seed of the choice of exemplars."""

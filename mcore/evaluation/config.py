@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mcore.common.errors import UserError
-from mcore.config import Decoding
+from mcore.config import EXEMPLARS_PER_NUMBER, Decoding
 
 ExemplarChoice = Literal["random", "shared", "nearest"]
 
@@ -27,7 +27,7 @@ class EvaluationOptions:
     beside the checkpoint."""
     split: Literal["val", "test"] = "test"
     """Dives to score; those of train are the exemplars."""
-    num_exemplars: int | Literal["all"] = 10
+    num_exemplars: int | Literal["all"] = EXEMPLARS_PER_NUMBER
     """Exemplars of each dive, fewer where its number has fewer; all takes every training dive of the number."""
     exemplars: ExemplarChoice = "random"
     """Which: random as published; shared, the same for all dives of a number, which are those that mcore-export stores

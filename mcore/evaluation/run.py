@@ -13,7 +13,7 @@ from rich.progress import Progress
 from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig, Decoding
-from mcore.data.clip_files import cache_folder, check_folder, decode_missing
+from mcore.data.cache_folder import cache_folder, check_folder, decode_missing
 from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
 from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives

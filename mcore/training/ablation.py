@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mcore.config import Decoding
+from mcore.config import EXEMPLARS_PER_NUMBER, Decoding
 from mcore.evaluation.config import ExemplarChoice
 from mcore.evaluation.tables import markdown_table
 
@@ -36,7 +36,7 @@ class Variant:
     """Variant whose training is evaluated."""
     train_flags: tuple[str, ...] = ()
     """Flags of ``mcore.train``, where the training is the variant's own."""
-    num_exemplars: int | Literal["all"] = 10
+    num_exemplars: int | Literal["all"] = EXEMPLARS_PER_NUMBER
     """Exemplars of each dive."""
     exemplars: ExemplarChoice = "random"
     """Way of choosing exemplars."""

@@ -6,7 +6,6 @@ departs says why it exists.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from mcore.common.errors import UserError
-from mcore.config import BACKBONES, NETWORKS, ModelConfig, PresetName, from_dict
+from mcore.config import BACKBONES, EXEMPLARS_PER_NUMBER, NETWORKS, ModelConfig, PresetName, from_dict
 from mcore.training.losses import LOSSES, default_weights
 
 BatchNormMode = Literal["frozen", "estimated", "trained"]
@@ -56,7 +55,7 @@ class TrainingConfig:
     the network without its segmentation."""
     flip_probability: float = 0.5
     """Share of training clips mirrored as a whole."""
-    num_exemplars: int = 10
+    num_exemplars: int = EXEMPLARS_PER_NUMBER
     """Exemplars a validation dive is compared with."""
     validate_every: int = 1
     """Epochs between validations; the last epoch is always validated."""
@@ -82,20 +81,6 @@ class TrainingConfig:
         for name, allowed in (("schedule", Schedule), ("batch_norm", BatchNormMode), ("stages", StageSource)):
             if getattr(self, name) not in get_args(allowed):
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(allowed))}")
-
-    def learning_rate_factor(self, step: int, total_steps: int) -> float:
-        """Learning rate at a step, as a share of its highest value.
-
-        Args:
-            step: optimiser steps made so far, 0..total_steps - 1.
-            total_steps: steps of the whole training.
-        """
-        if step < self.warmup_steps:
-            return (step + 1) / (self.warmup_steps + 1)
-        if self.schedule == "constant":
-            return 1.0
-        progress = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mcore.common.errors import CheckpointError, UserError
 from mcore.common.files import write_text
 from mcore.common.signals import stop_on_signal
 from mcore.config import to_dict
-from mcore.data.clip_files import cache_folder, check_folder, decode_missing
+from mcore.data.cache_folder import cache_folder, check_folder, decode_missing
 from mcore.data.label_fit import check_labels_fit
 from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
 from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives

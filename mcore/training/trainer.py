@@ -45,6 +45,7 @@ from mcore.training.loop import (
     train_one_epoch,
 )
 from mcore.training.pairs import EpochBatches, PairDataset, pair_loader
+from mcore.training.schedule import learning_rate_factor
 
 LAST, BEST = "last.pt", "best.pt"
 ESTIMATION_STEPS = 16
@@ -298,7 +299,7 @@ class Trainer:
         )
 
     def _learning_rate_factor(self, step: int) -> float:
-        return self.config.learning_rate_factor(step, self.total_steps)
+        return learning_rate_factor(self.config, step, self.total_steps)
 
     def _save_and_stop(self) -> None:
         self._save(LAST)

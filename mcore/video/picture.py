@@ -11,7 +11,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mcore.video import native
-from mcore.video.planes import planes_of
+from mcore.video.pixel_formats import planes_of
 from mcore.video.yuv import Picture
 
 MAX_PIXELS = 1 << 26

@@ -25,7 +25,7 @@ from mcore.video.clip import Choose, Keep, PickedFrames
 from mcore.video.container import decode_exactly, describe_av_error, open_video
 from mcore.video.packets import PacketScan, check_complete, scan_packets
 from mcore.video.picture import MAX_PIXELS, as_shown, size_fault
-from mcore.video.planes import planes_of
+from mcore.video.pixel_formats import planes_of
 
 _MAX_NAMED = 4
 _SEEK_BY_INDEX = ("mov", "matroska")

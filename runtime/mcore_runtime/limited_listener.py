@@ -48,6 +48,12 @@ class ConnectionLimits:
     """Of one address; of IPv6 of one network, in which a host has many addresses."""
 
 
+PAGE_LIMITS = ConnectionLimits(in_all=256, by_address=128)
+"""Behind a proxy all have one address: 24 live pictures, 64 listeners, and 40 connections for requests."""
+METRICS_LIMITS = ConnectionLimits(in_all=16, by_address=8)
+"""One collector asks at a time, and some more may try."""
+
+
 class LimitedConnection(socket.socket):
     """A connection; its listener counts it until it is closed."""
 

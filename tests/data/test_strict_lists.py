@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
-from mcore.data.clip_files import cache_folder
+from mcore.data.cache_folder import cache_folder
 from mcore.data.commands.main import main
 from mcore.data.manifest import DiveRecord, read_manifest, scan_manifest, write_manifest
 from mcore.data.sources import read_source

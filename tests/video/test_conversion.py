@@ -19,7 +19,7 @@ from PIL import Image
 
 from mcore.video import native, yuv
 from mcore.video.picture import as_shown, to_rgb
-from mcore.video.planes import PIXEL_FORMATS, planes_of
+from mcore.video.pixel_formats import PIXEL_FORMATS, planes_of
 from mcore.video.yuv import Planes, conversion
 
 WIDTH, HEIGHT = 75, 47  # odd, and wider than two vectors

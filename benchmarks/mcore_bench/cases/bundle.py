@@ -16,7 +16,7 @@ from rich.console import Console
 
 from mcore.common.errors import UserError
 from mcore.common.optional import require_all
-from mcore.data.clip_files import check_folder
+from mcore.data.cache_folder import check_folder
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore_bench.baseline import check_baseline, read_baseline, save_baseline
 from mcore_bench.candidates import GPU_BACKENDS, Candidates, open_candidates

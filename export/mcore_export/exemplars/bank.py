@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError, UserError
-from mcore.config import ClipConfig, ModelConfig
+from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
@@ -44,7 +44,7 @@ class BankOptions:
     """List of dives (.jsonl or .csv) to choose from."""
     split: Split = "train"
     """Split of that list; dives that accuracy is reported on must not be exemplars."""
-    per_number: int = 10
+    per_number: int = EXEMPLARS_PER_NUMBER
     """Exemplars for each dive number (the published number is 10)."""
     seed: int = 0
     """Seed of the choice."""

@@ -22,12 +22,11 @@ from prometheus_client.registry import Collector
 from mcore.common.errors import UserError
 from mcore_runtime.access_token import AccessToken
 from mcore_runtime.address import host_name, is_loopback, listen, local_names, parse_address, url_of
-from mcore_runtime.limited_listener import ConnectionLimits, LimitedListener, within_open_files
+from mcore_runtime.limited_listener import METRICS_LIMITS, LimitedListener, within_open_files
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
 _TIMEOUT_S = 5.0
-_LIMITS = ConnectionLimits(in_all=16, by_address=8)
 _BUCKETS_S = (0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _STATES = ("connecting", "streaming", "retrying", "ended", "failed", "closed")
 _STATUSES = ("scoring", "scored", "invalid", "failed", "void")
@@ -119,7 +118,7 @@ def serve_metrics(
         UserError: not an address, it cannot be had, or it is not loopback and there is no token.
     """
     place = parse_address(address)
-    limits = within_open_files(_LIMITS)
+    limits = within_open_files(METRICS_LIMITS)
     with LimitedListener(listen(place), limits) as taken:
         local = is_loopback(taken.getsockname()[0])
         if token is None and not local:

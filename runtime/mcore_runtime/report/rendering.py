@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mcore.common.conformal import LEVEL
 from mcore.config import STAGES
 from mcore_runtime.report.charts import predictions_chart, share_chart, signed, times_chart
 from mcore_runtime.report.filmstrip import data_uri
@@ -36,6 +37,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["interval_level"] = LEVEL
     environment.filters.update(
         points="{:.1f}".format,
         seconds="{:.2f}".format,

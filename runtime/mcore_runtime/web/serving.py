@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from mcore.common.optional import require_all
 from mcore_runtime.access_token import AccessToken, make_token
 from mcore_runtime.address import Address, is_loopback, listen, local_names, parse_address, url_of
-from mcore_runtime.limited_listener import ConnectionLimits, LimitedListener, within_open_files
+from mcore_runtime.limited_listener import PAGE_LIMITS, LimitedListener, within_open_files
 from mcore_runtime.web.protocols import Session
-
-_LIMITS = ConnectionLimits(in_all=256, by_address=128)
-"""Behind a proxy all have one address: 24 live pictures, 64 listeners, and 40 connections for requests."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def serve(
     from mcore_runtime.web.server import run_server
 
     given = None if token is None else AccessToken(token)
-    limits = within_open_files(_LIMITS)
+    limits = within_open_files(PAGE_LIMITS)
     with LimitedListener(listen(place), limits) as taken:
         is_local = is_loopback(taken.getsockname()[0])
         made = make_token() if token is None and not is_local else None

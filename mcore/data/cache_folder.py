@@ -1,4 +1,4 @@
-"""Preparation of training and evaluation: places that can be written to, and decoded clips."""
+"""The folder of decoded clips: where it is, whether it can be written, and what is missing in it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcore.common.errors import UserError
-from mcore.data.clip_files import cache_folder, check_folder
+from mcore.data.cache_folder import cache_folder, check_folder
 
 
 def test_folders_that_can_be_made_are_not_made_yet(tmp_path: Path) -> None:
