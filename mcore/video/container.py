@@ -36,6 +36,8 @@ _COUNTED_PACKETS = 1000
 """Of all tracks, from the beginning: 15 seconds of video with sound."""
 _TIMEOUT_S = 60.0
 """For one read: a share of a network that went away stands still for ever."""
+EXACT = {"idct": "simple", "flags": "+bitexact"}
+"""Options of FFmpeg's decoders under which all processors compute the same."""
 
 
 def check_file(path: Path) -> None:
@@ -52,6 +54,16 @@ def check_file(path: Path) -> None:
         raise ClipError(f"{path} is a device or a pipe, not a file; record it into a file first")
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes); copy or download it again")
+
+
+def decode_exactly(stream: VideoStream) -> None:
+    """Make a stream's decoder give the same pictures on every processor; before its first packet is decoded.
+
+    Left to themselves, FFmpeg's decoders of MJPEG, MPEG-2, MPEG-4 part 2, H.263 and DNxHD round otherwise on ARM than
+    on x86. Newer codecs define every bit.
+    """
+    if stream.codec_context is not None:  # a codec that FFmpeg does not know
+        stream.codec_context.options = stream.codec_context.options | EXACT
 
 
 @contextmanager
