@@ -38,6 +38,8 @@ _TIMEOUT_S = 60.0
 """For one read: a share of a network that went away stands still for ever."""
 EXACT = {"idct": "simple", "flags": "+bitexact"}
 """Options of FFmpeg's decoders under which all processors compute the same."""
+_PREVIEW_TIMES = 4
+"""A preview has at most one pixel where the film has so many."""
 
 
 def check_file(path: Path) -> None:
@@ -121,8 +123,8 @@ def unreadable(path: Path, otherwise: str) -> ClipError:
 def picture_tracks(container: InputContainer, counts: Mapping[int, int] | None = None) -> list[VideoStream]:
     """List the tracks that may be the film, the one that a player shows first.
 
-    Cover pictures are none. A track marked as default comes before others, one of few frames (thumbnails) after them,
-    and of the rest the largest picture counts: previews are small.
+    Cover pictures are none. Tracks of few frames (thumbnails) come last, and before them those of small pictures
+    (previews), even if marked as default: writers mark what comes first. Then the mark counts, and then the size.
 
     Args:
         container: the open file or stream.
@@ -133,12 +135,20 @@ def picture_tracks(container: InputContainer, counts: Mapping[int, int] | None =
     frames = counts or {stream.index: stream.frames for stream in tracks}
     most = max((frames.get(stream.index, 0) for stream in tracks), default=0)
 
-    def rank(stream: VideoStream) -> tuple[bool, bool, int]:
-        size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
+    def is_few(stream: VideoStream) -> bool:
         count = frames.get(stream.index, 0)
         # Headers of other containers than MP4 say 0: unknown, unless they were counted.
-        is_few = (count > 0 or counts is not None) and count < max(2, most / _MANY_TIMES)
-        return is_few, not stream.disposition & Disposition.default, -size
+        return (count > 0 or counts is not None) and count < max(2, most / _MANY_TIMES)
+
+    def size(stream: VideoStream) -> int:
+        return 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
+
+    # A large thumbnail makes no preview of the film beside it.
+    largest = max((size(stream) for stream in tracks if not is_few(stream)), default=0)
+
+    def rank(stream: VideoStream) -> tuple[bool, bool, bool, int]:
+        is_small = size(stream) <= largest / _PREVIEW_TIMES
+        return is_few(stream), is_small, not stream.disposition & Disposition.default, -size(stream)
 
     return sorted(tracks, key=rank)
 

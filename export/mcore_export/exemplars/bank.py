@@ -193,12 +193,13 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
 
     Args:
         options: which dives become exemplars.
-        log: gets a line for each dive that repeats another, and is left out.
+        log: gets a line for each dive that is left out: a bad line of the list, or one that repeats another.
 
     Raises:
-        UserError: the list cannot be read, a line of it is no dive, or it has no dive of the split.
+        UserError: the list cannot be read, no line of it is a dive, or it has no dive of the split.
     """
-    records, repeated = distinct(select_split(read_manifest(options.dives), options.split))
+    listed = read_manifest(options.dives, on_bad_line=lambda fault: log(f"left out: {fault}"))
+    records, repeated = distinct(select_split(listed, options.split))
     for record in repeated:
         log(f"left out: {record.listed_at}: the same dive as another: {record.path}")
     chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)

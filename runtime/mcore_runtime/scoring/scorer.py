@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S
+from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
@@ -301,15 +301,19 @@ class Scorer:
 
 
 def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:
-    """Say where a flight lasts longer than any: in slow motion, or where its stages were not found."""
+    """Say where a flight lasts longer or shorter than any: its time is not real, or its stages were not found."""
     # Each transition lies somewhere between its sampled frame and the one before.
     period_s = float(clip.pts_seconds[-1] - clip.pts_seconds[0]) / max(1, len(clip.pts_seconds) - 1)
     flight_s = float(clip.pts_seconds[entry] - clip.pts_seconds[flight])
-    if flight_s - period_s <= LONGEST_FLIGHT_S:
+    if flight_s - period_s > LONGEST_FLIGHT_S:
+        beyond = f"longer than any from {HIGHEST_BOARD_M:g} m ({LONGEST_FLIGHT_S:.1f} s): the video is slow motion"
+    elif flight_s + period_s < SHORTEST_FLIGHT_S:
+        beyond = f"shorter than any from {LOWEST_BOARD_M:g} m ({SHORTEST_FLIGHT_S:.2f} s): the video runs too fast"
+    else:
         return ()
     return (
-        f"a flight of {flight_s:.1f} s is longer than any from {HIGHEST_BOARD_M:g} m ({LONGEST_FLIGHT_S:.1f} s): the "
-        "video is slow motion, its frame rate is wrong, or the stages were not found; do not rely on the score",
+        f"a flight of {flight_s:.2f} s is {beyond}, its frame rate is wrong, or the stages were not found; do not rely "
+        "on the score",
     )
 
 

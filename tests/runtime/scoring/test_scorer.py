@@ -19,7 +19,7 @@ from PIL import Image
 
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
-from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S
+from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
@@ -303,6 +303,17 @@ sys.exit(code)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "407C" in done.stdout
+
+
+def test_a_flight_shorter_than_any_is_not_scored_in_silence(
+    tiny_bundle: Path, tmp_path: Path, step_video: Callable[..., Path]
+) -> None:
+    video = step_video(tmp_path / "dive.mp4", (40, 40, 120, 120, 200, 200), frames_per_level=4)
+    with Scorer(tiny_bundle) as scorer:
+        whole = scorer.score(video, "407C", end_s=0.4)
+    flight_s, entry_s = whole.transitions_s
+    assert entry_s - flight_s < SHORTEST_FLIGHT_S - 0.04
+    assert [note for note in whole.notes if "is shorter than any from 1 m (0.45 s)" in note]
 
 
 def long_flight(result: DiveScore) -> list[str]:
