@@ -1,0 +1,117 @@
+"""Shortcuts: scores guessed from traces of a dive that no judge looks at, by ridge regression.
+
+Where one of them comes near a network, the data set can be scored without watching the dive. Torch-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.data.leaks import file_sizes
+from mcore.data.manifest import DiveRecord
+from mcore.data.redrawn import ShownDive
+from mcore.evaluation.baselines import dive_number_means
+
+Array = NDArray[np.float64]
+Pair = tuple[DiveRecord, ShownDive]
+
+_THUMBNAILS, _SIDE = 5, 8
+"""Thumbnails after the entry, and their side in pixels."""
+_WHITE = 200
+"""Grey level from which a pixel counts as splash."""
+_PENALTIES = np.logspace(-4, 4, 33)
+"""Candidates for the ridge penalty, relative to the mean variance of a feature."""
+
+
+def thumbnails(record: DiveRecord, dive: ShownDive) -> Array:
+    """Five 8 x 8 pictures, evenly spaced from the entry to the clip's end."""
+    rows = np.linspace(dive.transitions[1], len(dive.frames) - 1, _THUMBNAILS).round().astype(int)
+    small = dive.frames[rows].astype(np.float64)
+    for axis in (1, 2):
+        starts = np.arange(_SIDE) * small.shape[axis] // _SIDE
+        counts = np.diff([*starts, small.shape[axis]]).reshape(-1, *[1] * (3 - axis))
+        small = np.add.reduceat(small, starts, axis) / counts
+    return np.asarray(small.ravel())
+
+
+def splash_pixels(record: DiveRecord, dive: ShownDive) -> Array:
+    """Share of white pixels after the entry, less that of the flight: walls and lights may be white too."""
+    white = (dive.frames.min(-1) >= _WHITE).mean((1, 2))  # (T,)
+    flight, entry = dive.transitions
+    return np.array([white[entry:].mean() - white[flight:entry].mean(), white[entry:].max()])
+
+
+def file_size(record: DiveRecord, dive: ShownDive) -> Array:
+    """Size of the video file."""
+    return np.array([float(sum(file_sizes(record.path)))])
+
+
+def lengths(record: DiveRecord, dive: ShownDive) -> Array:
+    """Length of the clip and of its stages, in source frames where the list has them."""
+    flight, entry = record.transition_frames or dive.transitions
+    return np.array([flight, entry - flight, (record.num_frames or len(dive.frames)) - entry], np.float64)
+
+
+SHORTCUTS: dict[str, Callable[[DiveRecord, ShownDive], Array]] = {
+    "five 8 x 8 thumbnails after the entry": thumbnails,
+    "white pixels after the entry": splash_pixels,
+    "size of the video file": file_size,
+    "lengths of the clip and its stages": lengths,
+}
+"""Features (F,) of a dive, by what they are."""
+
+
+def shortcut_scores(dives: Iterable[Pair], training: Iterable[Pair]) -> dict[str, Array]:
+    """Predict scores from each shortcut, learnt from training dives.
+
+    Each predicts how far a dive is from the mean training score of its number, as a network with exemplars does.
+
+    Args:
+        dives: N dives with their pictures, each looked at once.
+        training: those to learn from.
+
+    Returns:
+        By shortcut (N,) points; the mean of the dive number alone is the first.
+    """
+    (queries, ours), (known, theirs) = _features(dives), _features(training)
+    means = dive_number_means(queries, known)
+    apart = np.array([record.score for record in known]) - dive_number_means(known, known)
+    found = {"mean training score of the dive number": means}
+    return found | {name: means + ridge(theirs[name], apart, ours[name]) for name in SHORTCUTS}
+
+
+def _features(pairs: Iterable[Pair]) -> tuple[list[DiveRecord], dict[str, Array]]:
+    records, rows = [], []
+    for record, dive in pairs:
+        records.append(record)
+        rows.append([features(record, dive) for features in SHORTCUTS.values()])
+    return records, {name: np.stack(column) for name, column in zip(SHORTCUTS, zip(*rows, strict=True), strict=True)}
+
+
+def ridge(known: Array, values: Array, wanted: Array) -> Array:
+    """Ridge regression, its penalty chosen by generalised cross-validation on the known rows.
+
+    Args:
+        known: (N, F) features.
+        values: (N,) what is to be predicted.
+        wanted: (M, F) features of the rows to predict.
+
+    Returns:
+        (M,) predictions.
+    """
+    mean, spread = known.mean(0), known.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    x, y = (known - mean) / spread, values - values.mean()
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    projected, num_rows = u.T @ y, len(x)
+    best, chosen = np.inf, np.zeros(x.shape[1])
+    for penalty in _PENALTIES * num_rows:
+        shrink = s**2 / (s**2 + penalty)
+        residual = y - u @ (shrink * projected)
+        error = float((residual**2).sum() / (num_rows - 1 - shrink.sum()) ** 2)
+        if error < best:
+            best, chosen = error, vt.T @ (s / (s**2 + penalty) * projected)
+    return np.asarray(values.mean() + (wanted - mean) / spread @ chosen)
