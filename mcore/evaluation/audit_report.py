@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 
@@ -29,7 +30,8 @@ def report_audit(audit: Audit, options: AuditOptions) -> None:
         console.print(rich_table(*table))
     sections = ["\n".join([f"**{title}**", "", *markdown_table(head, rows), ""]) for title, head, rows in tables]
     write_text(options.folder / MARKDOWN, "\n".join([*sections, *(f"* {remark}" for remark in remarks), ""]))
-    content = asdict(options) | {"failures": audit.failures} | asdict(audit)
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    content = settings | {"failures": audit.failures} | asdict(audit)
     write_text(options.folder / JSON, encode(content, indent=2) + "\n")
     for line in [*remarks, options.folder / JSON, options.folder / MARKDOWN]:
         console.print(str(line), soft_wrap=True, highlight=False, markup=False)
@@ -91,4 +93,11 @@ def _remarks(audit: Audit) -> list[str]:
         remarks.append(f"FAILED: the ranking hardly changes with this hidden: {'; '.join(audit.failures)}.")
     else:
         remarks.append("Passed: what judges watch matters to the ranking. That alone proves no understanding.")
+    if unsure := [each.hidden for each in audit.hidings if each.must_cost and _is_unsure(each)]:
+        remarks.append(f"Too few dives to be sure, as {LEAST_COST} lies in the interval: {'; '.join(unsure)}.")
     return remarks
+
+
+def _is_unsure(hiding: Hiding) -> bool:
+    low, high = hiding.cost.low, hiding.cost.high
+    return low is not None and high is not None and low < LEAST_COST <= high

@@ -36,7 +36,7 @@ from mcore.evaluation.audit import (
     stage_points,
 )
 from mcore.evaluation.clips import ClipBatch
-from mcore.evaluation.config import AuditOptions
+from mcore.evaluation.config import MIN_DIVES, AuditOptions
 from mcore.evaluation.scoring import CLIPS_PER_BATCH, ScoringPlan, encode_dives, encode_records, plan_scoring
 from mcore.evaluation.shortcuts import shortcut_scores
 from mcore.network.checkpoint import build_model, read_checkpoint
@@ -52,8 +52,6 @@ Score = Callable[[Iterable[ShownDive], Sequence[int]], tuple[Array, Array]]
 """From pictures of dives and their rows in the plan to points (N,) and stage shares (N, 3)."""
 Draw = Callable[[Sequence[Redrawing]], list[ShownDive]]
 Pair = tuple[DiveRecord, ShownDive]
-MIN_DIVES = 3
-"""Dives that can be ranked at all."""
 _HIDDEN: dict[Hideable, str] = {"diver": "diver not drawn", "splash": "splash not drawn"}
 
 
@@ -131,7 +129,7 @@ def audit(options: AuditOptions) -> Audit:
     labelled = [each for each in select_split(records, options.split) if each.transition_frames is not None]
     if len(labelled) < MIN_DIVES:
         raise UserError(
-            f"{len(labelled)} {options.split} dives of {options.data} have transition_frames; at least {MIN_DIVES}"
+            f"{len(labelled)} {options.split} dives of {options.data} have transition_frames; it takes {MIN_DIVES}"
         )
     rows = np.unique(np.linspace(0, len(labelled) - 1, options.num_dives).round().astype(int))
     plan = plan_scoring(
@@ -185,9 +183,9 @@ def conduct(
     shortcuts = [Ranking(name, resampling.figure(metrics.srcc, guess, true)) for name, guess in guesses.items()]
     moves: list[Move] = []
     if drawn is not None:
-        for what, name in _HIDDEN.items():
-            jobs = [Redrawing(drawing, config, hidden=what) for drawing in drawn.drawings]
-            hidden[name] = score(drawn.draw(jobs), everyone)[0]
+        jobs = [Redrawing(drawing, config, hidden=what) for what in _HIDDEN for drawing in drawn.drawings]
+        redrawn = score(drawn.draw(jobs), [*everyone] * len(_HIDDEN))[0].reshape(len(_HIDDEN), -1)  # (parts, N)
+        hidden |= dict(zip(_HIDDEN.values(), redrawn, strict=True))
         moved = np.unique(np.linspace(0, len(dives) - 1, num_moved).round().astype(int)).tolist()
         moves = _moves(score, drawn, moved, config, resampling)
     return Audit(
@@ -204,13 +202,12 @@ def conduct(
 
 
 def _moves(score: Score, drawn: Drawn, rows: list[int], config: ClipConfig, resampling: Resampling) -> list[Move]:
+    ends = [(fault, severity) for fault in FAULT_STAGES for severity in (0.0, 1.0)]
+    jobs = [Redrawing(drawn.drawings[row], config, severities=(end,)) for end in ends for row in rows]
+    scores = score(drawn.draw(jobs), rows * len(ends))[0].reshape(-1, 2, len(rows))  # (faults, severities, dives)
     found, plans = {}, {}
-    for fault in FAULT_STAGES:
-        ends = []
-        for severity in (0.0, 1.0):
-            jobs = [Redrawing(drawn.drawings[row], config, severities=((fault, severity),)) for row in rows]
-            ends.append(score(drawn.draw(jobs), rows)[0])
-        found[fault] = ends[1] - ends[0]
+    for fault, (without, gross) in zip(FAULT_STAGES, scores, strict=True):
+        found[fault] = gross - without
         plans[fault] = [
             (drawn.drawings[row].plan({fault: 0.0}), drawn.drawings[row].plan({fault: 1.0})) for row in rows
         ]

@@ -11,6 +11,8 @@ import tyro
 from mcore.common.errors import UserError
 from mcore.config import Decoding
 
+MIN_DIVES = 20
+"""Dives of an audit: fewer are in order, or out of it, by chance."""
 ExemplarChoice = Literal["random", "shared", "nearest"]
 
 
@@ -65,8 +67,8 @@ class AuditOptions:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """Checkpoint: ours or the published layout."""
     data: Path
-    """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars. New drawings are made only
-    where the list lies in a folder that mcore-data render wrote."""
+    """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars. Dives are drawn again
+    only where the list lies in a folder that mcore-data render wrote."""
     out: Path | None = None
     """Folder for audit.json and audit.md; default: audit, beside the checkpoint."""
     split: Literal["val", "test"] = "test"
@@ -91,7 +93,7 @@ class AuditOptions:
     """Decode the videos and keep nothing."""
 
     def __post_init__(self) -> None:
-        counts = {"--num-dives": (self.num_dives, 3), "--num-moved": (self.num_moved, 1)}
+        counts = {"--num-dives": (self.num_dives, MIN_DIVES), "--num-moved": (self.num_moved, 2)}
         counts |= {"--num-exemplars": (self.num_exemplars, 1), "--num-resamples": (self.num_resamples, 1)}
         for flag, (given, least) in counts.items():
             if given < least:

@@ -32,7 +32,8 @@ def thumbnails(record: DiveRecord, dive: ShownDive) -> Array:
     small = dive.frames[rows].astype(np.float64)
     for axis in (1, 2):
         starts = np.arange(_SIDE) * small.shape[axis] // _SIDE
-        counts = np.diff([*starts, small.shape[axis]]).reshape(-1, *[1] * (3 - axis))
+        # reduceat gives one element, not none, where a picture is narrower than a thumbnail.
+        counts = np.maximum(np.diff([*starts, small.shape[axis]]), 1).reshape(-1, *[1] * (3 - axis))
         small = np.add.reduceat(small, starts, axis) / counts
     return np.asarray(small.ravel())
 
