@@ -5,10 +5,9 @@ A dive is drawn, encoded and read as its own file was, so that nothing differs b
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,14 @@ from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord, list_folder
 from mcore.data.rendered_dives import RenderSettings, dive_jobs
 from mcore.data.rendered_folder import SETTINGS
-from mcore.data.rendered_replicas import PLANS, replica_path
+from mcore.data.rendered_replicas import PLANS, ReplicaSettings, replica_path
 from mcore.synthetic.plan import DivePlan, plan_dive
 from mcore.synthetic.render import Hideable, render_plan
 from mcore.synthetic.replica import REPLICA_VERSION, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
 from mcore.video import crop, sample_clip
+
+_ADVICE = "render the data set again, or measure what needs no drawing (--no-drawing)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,13 @@ class Drawing:
         if isinstance(self.subject, str):
             return plan_dive(self.subject, self.seed, severities=severities)
         return plan_replica(self.subject, self.seed, severities).plan
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Line of a replica's plan, as far as it is needed here."""
+
+    label: ReplicaLabel
 
 
 @dataclass(frozen=True)
@@ -108,18 +116,19 @@ def find_drawings(listing: Path, records: Sequence[DiveRecord]) -> list[tuple[Dr
     """
     folder = list_folder(listing)
     path = folder / SETTINGS
-    if not path.is_file():
+    settings = decode(dict[str, Any], path.read_bytes(), str(path)) if path.is_file() else {}
+    if not {"dives_per_number", "replica_version"} & set(settings):  # somebody else's settings
         return None
-    known = _known_drawings(folder, decode(dict[str, Any], path.read_bytes(), str(path)), str(path))
+    known = _known_drawings(folder, settings, str(path))
     drawings = []
     for record in records:
         drawing = known.get(record.path.resolve())
         if drawing is None:
-            raise UserError(f"{record.path} was not drawn with {path}; audit the list that its rendering wrote")
+            raise UserError(f"{record.path} was not drawn with {path}; {_ADVICE}")
         plan = drawing.plan()
         now = (plan.score, plan.num_frames, plan.transition_frames)
         if now != (record.score, record.num_frames, record.transition_frames):
-            raise UserError(f"{record.path} was drawn by another version of the renderer; render the data set again")
+            raise UserError(f"{record.path} was drawn by another version of the renderer; {_ADVICE}")
         drawings.append((drawing, plan))
     return drawings
 
@@ -131,12 +140,10 @@ def _known_drawings(folder: Path, settings: dict[str, Any], where: str) -> dict[
         jobs = dive_jobs(folder, chosen)
         return {job.path.resolve(): Drawing(job.number, job.seed, job.width, job.height) for job in jobs}
     if version != REPLICA_VERSION:
-        raise UserError(f"{where}: replicas of version {version}, this renderer draws version {REPLICA_VERSION}")
+        raise UserError(f"{where}: replicas of version {version}, not {REPLICA_VERSION}; {_ADVICE}")
+    size = convert(ReplicaSettings, settings, where)
     known = {}
-    names = {field.name for field in fields(ReplicaLabel)}
     for number, line in enumerate((folder / PLANS).read_text(encoding="utf-8").splitlines(), start=1):
-        row = {name: value for name, value in json.loads(line)["label"].items() if name in names}
-        label = convert(ReplicaLabel, row, f"{folder / PLANS}, line {number}")
-        drawing = Drawing(label, settings["seed"], settings["width"], settings["height"])
-        known[replica_path(folder, label).resolve()] = drawing
+        label = decode(_Plan, line, f"{folder / PLANS}, line {number}").label
+        known[replica_path(folder, label).resolve()] = Drawing(label, size.seed, size.width, size.height)
     return known

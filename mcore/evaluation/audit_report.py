@@ -86,7 +86,7 @@ def _rankings(rankings: Sequence[Ranking]) -> list[list[str]]:
 def _remarks(audit: Audit) -> list[str]:
     remarks = []
     if audit.panel_noise_award is None:
-        remarks.append("The dives were not drawn here: nothing was drawn again, and no fault is known.")
+        remarks.append("No dive was drawn again: the other tables need a list of rendered dives.")
     else:
         remarks.append(f"Judges' noise: {audit.panel_noise_award:.2f} award points around the fair award.")
     if audit.failures:

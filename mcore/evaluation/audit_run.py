@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from mcore.config import ClipConfig
 from mcore.data.cache import load_clip
 from mcore.data.clip_files import cache_folder, check_folder
 from mcore.data.label_fit import label_transitions
-from mcore.data.leaks import distinct
+from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
 from mcore.data.redrawn import Drawing, Redrawing, ShownDive, find_drawings, redraw
+from mcore.data.trained_dives import check_new, recorded_dives
 from mcore.devices.device import choose_device
 from mcore.evaluation.assessment import Figure
 from mcore.evaluation.audit import (
@@ -123,10 +125,15 @@ def audit(options: AuditOptions) -> Audit:
     """
     check_folder(options.folder, "--out", "choose another --out DIR")
     cache_dir = cache_folder(options.data, options.cache, options.no_cache)
-    model = build_model(read_checkpoint(options.checkpoint), options.checkpoint).to(choose_device(options.device))
+    checkpoint = read_checkpoint(options.checkpoint)
+    model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
     records = read_manifest(options.data)
     training = distinct(select_split(records, "train"))[0]
-    labelled = [each for each in select_split(records, options.split) if each.transition_frames is not None]
+    fresh = unseen(select_split(records, options.split), training)
+    labelled = [record for record in fresh if record.transition_frames is not None]
+    trained = recorded_dives(checkpoint.extra, options.checkpoint)
+    if (remark := check_new(trained, labelled, options.data, options.checkpoint)) is not None:
+        print(f"note: {remark}", file=sys.stderr)
     if len(labelled) < MIN_DIVES:
         raise UserError(
             f"{len(labelled)} {options.split} dives of {options.data} have transition_frames; it takes {MIN_DIVES}"
@@ -146,7 +153,7 @@ def audit(options: AuditOptions) -> Audit:
         NetworkScores(model, plan, cache_dir),
         list(shown(plan.queries)),
         shown([record for record in training if record.transition_frames is not None]),
-        _find_drawn(options, plan, training),
+        None if options.no_drawing else _find_drawn(options, plan, training),
         config=config,
         num_moved=options.num_moved,
         resampling=Resampling(options.num_resamples, options.seed),

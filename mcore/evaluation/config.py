@@ -77,6 +77,8 @@ class AuditOptions:
     """Dives that are hidden in part, spread evenly over the list; each is drawn twice again."""
     num_moved: int = 12
     """Of these, dives whose faults are moved; each is drawn twice again for every fault."""
+    no_drawing: bool = False
+    """Measure only what needs no new drawings."""
     num_exemplars: int = 10
     """Exemplars of each dive, fewer where its number has fewer."""
     num_resamples: int = 1000

@@ -20,8 +20,8 @@ Pair = tuple[DiveRecord, ShownDive]
 
 _THUMBNAILS, _SIDE = 5, 8
 """Thumbnails after the entry, and their side in pixels."""
-_WHITE = 200
-"""Grey level from which a pixel counts as splash."""
+_WHITER = 40
+"""Grey levels by which a pixel of the splash is whiter than the water that is left."""
 _PENALTIES = np.logspace(-4, 4, 33)
 """Candidates for the ridge penalty, relative to the mean variance of a feature."""
 
@@ -39,10 +39,11 @@ def thumbnails(record: DiveRecord, dive: ShownDive) -> Array:
 
 
 def splash_pixels(record: DiveRecord, dive: ShownDive) -> Array:
-    """Share of white pixels after the entry, less that of the flight: walls and lights may be white too."""
-    white = (dive.frames.min(-1) >= _WHITE).mean((1, 2))  # (T,)
-    flight, entry = dive.transitions
-    return np.array([white[entry:].mean() - white[flight:entry].mean(), white[entry:].max()])
+    """Share of pixels after the entry that are whiter than at the clip's end: at most, and on average."""
+    # The darkest channel: water is blue, and a splash lifts all three. What is always white is no splash.
+    darkest = dive.frames[dive.transitions[1] :].min(-1).astype(np.int16)  # (frames, c, c)
+    whiter = (darkest - darkest[-1] > _WHITER).mean((1, 2))
+    return np.array([whiter.max(), whiter.mean()])
 
 
 def file_size(record: DiveRecord, dive: ShownDive) -> Array:
@@ -58,7 +59,7 @@ def lengths(record: DiveRecord, dive: ShownDive) -> Array:
 
 SHORTCUTS: dict[str, Callable[[DiveRecord, ShownDive], Array]] = {
     "five 8 x 8 thumbnails after the entry": thumbnails,
-    "white pixels after the entry": splash_pixels,
+    "pixels of the splash": splash_pixels,
     "size of the video file": file_size,
     "lengths of the clip and its stages": lengths,
 }

@@ -202,6 +202,14 @@ def test_drawings_of_another_version_are_refused(rendered: Path, manifest: Path)
     assert find_drawings(manifest, read_manifest(manifest)) is None  # no folder of rendered dives
 
 
+def test_settings_of_somebody_else_are_no_drawings(tmp_path: Path, manifest: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"camera": "left"}')
+    assert find_drawings(tmp_path / "list.jsonl", read_manifest(manifest)) is None
+    (tmp_path / "settings.json").write_text('{"replica_version": 0}')
+    with pytest.raises(UserError, match=r"version 0, not .*--no-drawing"):
+        find_drawings(tmp_path / "list.jsonl", read_manifest(manifest))
+
+
 def test_command_on_drawn_dives(
     rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +227,8 @@ def test_command_on_drawn_dives(
     assert content["num_dives"] == 3
     assert [move["fault"] for move in content["moves"]] == ["splash"]
     assert "| diver not drawn |" in (tmp_path / "audit/audit.md").read_text()
+    main([str(checkpoint), "--data", str(rendered), "--num-resamples", "20", "--no-cache", "--no-drawing"])
+    assert json.loads((tmp_path / "audit/audit.json").read_text())["observers"] == []
 
 
 def test_command_on_dives_from_elsewhere(
@@ -232,7 +242,7 @@ def test_command_on_dives_from_elsewhere(
     content = json.loads((tmp_path / "a/audit.json").read_text())
     assert code == bool(content["failures"])
     assert content["moves"] == []
-    assert "not drawn here" in capsys.readouterr().out
+    assert "No dive was drawn again" in capsys.readouterr().out
     bare = [dataclasses.replace(each, transition_frames=None) for each in read_manifest(manifest)]
     write_manifest(tmp_path / "bare.jsonl", bare)
     assert main([str(checkpoint), "--data", str(tmp_path / "bare.jsonl")]) == 2
