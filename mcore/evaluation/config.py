@@ -97,6 +97,7 @@ class AuditOptions:
     def __post_init__(self) -> None:
         counts = {"--num-dives": (self.num_dives, MIN_DIVES), "--num-moved": (self.num_moved, 2)}
         counts |= {"--num-exemplars": (self.num_exemplars, 1), "--num-resamples": (self.num_resamples, 1)}
+        counts["--workers"] = (1 if self.workers is None else self.workers, 1)
         for flag, (given, least) in counts.items():
             if given < least:
                 raise UserError(f"{flag} is {given}; at least {least}")

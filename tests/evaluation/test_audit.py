@@ -247,7 +247,9 @@ def test_command_on_dives_from_elsewhere(
     write_manifest(tmp_path / "bare.jsonl", bare)
     assert main([str(checkpoint), "--data", str(tmp_path / "bare.jsonl")]) == 2
     assert "transition_frames" in capsys.readouterr().err
-    assert main([str(checkpoint), "--data", str(manifest), "--num-dives", "2"]) == 2
+    for flag in ("--num-dives", "--workers"):
+        assert main([str(checkpoint), "--data", str(manifest), flag, "0"]) == 2
+        assert f"{flag} is 0" in capsys.readouterr().err
 
 
 def _untrained(folder: Path) -> Path:
