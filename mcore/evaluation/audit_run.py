@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mcore import metrics
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig
+from mcore.config import ClipConfig, Decoding
 from mcore.data.cache import load_clip
 from mcore.data.clip_files import cache_folder, check_folder
 from mcore.data.label_fit import label_transitions
@@ -39,6 +39,7 @@ from mcore.evaluation.audit import (
 )
 from mcore.evaluation.clips import ClipBatch
 from mcore.evaluation.config import MIN_DIVES, AuditOptions
+from mcore.evaluation.run import trained_decoding
 from mcore.evaluation.scoring import CLIPS_PER_BATCH, ScoringPlan, encode_dives, encode_records, plan_scoring
 from mcore.evaluation.shortcuts import shortcut_scores
 from mcore.network.checkpoint import build_model, read_checkpoint
@@ -97,14 +98,16 @@ class Drawn:
 class NetworkScores:
     """Scores of pictures by a network, each dive against its own exemplars."""
 
-    def __init__(self, model: MCoRe, plan: ScoringPlan, cache_dir: Path | None) -> None:
-        self.model, self.plan = model.eval(), plan
-        self.pool = encode_records(model, plan.pool, cache_dir=cache_dir).tokens
+    def __init__(
+        self, model: MCoRe, plan: ScoringPlan, cache_dir: Path | None, decoding: Decoding = "published"
+    ) -> None:
+        self.model, self.plan, self.decoding = model.eval(), plan, decoding
+        self.pool = encode_records(model, plan.pool, cache_dir=cache_dir, decoding=decoding).tokens
         self.pool_scores = np.array([record.score for record in plan.pool])
 
     def __call__(self, dives: Iterable[ShownDive], rows: Sequence[int]) -> tuple[Array, Array]:
         """Score dives, given with their rows in the plan: (N,) points and (N, 3) shares."""
-        tokens = encode_dives(self.model, _batches(dives), len(rows)).tokens
+        tokens = encode_dives(self.model, _batches(dives), len(rows), decoding=self.decoding).tokens
         scores, shares = [], []
         for token, row in zip(tokens, rows, strict=True):
             exemplars = self.plan.exemplars[row]
@@ -150,7 +153,7 @@ def audit(options: AuditOptions) -> Audit:
             yield record, ShownDive(np.array(crop(clip.frames, config)), label_transitions(record, clip))
 
     return conduct(
-        NetworkScores(model, plan, cache_dir),
+        NetworkScores(model, plan, cache_dir, trained_decoding(checkpoint)),
         list(shown(plan.queries)),
         shown([record for record in training if record.transition_frames is not None]),
         None if options.no_drawing else _find_drawn(options, plan, training),

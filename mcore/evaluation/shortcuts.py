@@ -52,9 +52,11 @@ def file_size(record: DiveRecord, dive: ShownDive) -> Array:
 
 
 def lengths(record: DiveRecord, dive: ShownDive) -> Array:
-    """Length of the clip and of its stages, in source frames where the list has them."""
-    flight, entry = record.transition_frames or dive.transitions
-    return np.array([flight, entry - flight, (record.num_frames or len(dive.frames)) - entry], np.float64)
+    """Lengths of the stages in source frames; in sampled ones where the list does not say how long the clip is."""
+    flight, entry, end = *dive.transitions, len(dive.frames)
+    if record.num_frames is not None and record.transition_frames is not None:
+        (flight, entry), end = record.transition_frames, record.num_frames
+    return np.array([flight, entry - flight, end - entry], np.float64)
 
 
 SHORTCUTS: dict[str, Callable[[DiveRecord, ShownDive], Array]] = {
