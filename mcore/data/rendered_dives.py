@@ -45,7 +45,9 @@ class RenderSettings:
 
 
 @dataclass(frozen=True)
-class _Job:
+class DiveJob:
+    """A dive of a data set: what decides its pixels, and the file that they go to."""
+
     number: str
     seed: int
     split: Split
@@ -71,7 +73,7 @@ def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, w
         UserError: the folder holds a data set of other settings, or a dive cannot be rendered.
     """
     out, settings = Path(out), settings or RenderSettings()
-    jobs = [job for number in settings.dive_numbers for job in _jobs(out, number, settings)]
+    jobs = dive_jobs(out, settings)
     records = [_record(job) for job in jobs]  # refuses dives that cannot be, before anything is written
     claim(out, asdict(settings))
     render_all(_render, [job for job in jobs if not job.path.exists()], workers)
@@ -79,14 +81,19 @@ def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, w
     return out / MANIFEST
 
 
-def _jobs(out: Path, number: str, settings: RenderSettings) -> list[_Job]:
+def dive_jobs(out: Path, settings: RenderSettings) -> list[DiveJob]:
+    """All dives of a data set in a folder, number by number."""
+    return [job for number in settings.dive_numbers for job in _jobs(out, number, settings)]
+
+
+def _jobs(out: Path, number: str, settings: RenderSettings) -> list[DiveJob]:
     number = DiveNumber.parse(number).text
     jobs = []
     for index in range(settings.dives_per_number):
         split = _split(index, settings.dives_per_number)
         path = out / split / f"{number}-{index:04d}.mp4"
         seed = settings.seed * _SEED_STRIDE + index
-        jobs.append(_Job(number, seed, split, path, settings.width, settings.height))
+        jobs.append(DiveJob(number, seed, split, path, settings.width, settings.height))
     return jobs
 
 
@@ -100,12 +107,12 @@ def _split(index: int, count: int) -> Split:
     return _SHARES[-1][0]
 
 
-def _render(job: _Job) -> None:
+def _render(job: DiveJob) -> None:
     dive = render_plan(plan_dive(job.number, job.seed), width=job.width, height=job.height)
     write_video(job.path, dive.frames, dive.plan.fps)
 
 
-def _record(job: _Job) -> DiveRecord:
+def _record(job: DiveJob) -> DiveRecord:
     plan = plan_dive(job.number, job.seed)
     return DiveRecord(
         path=job.path,

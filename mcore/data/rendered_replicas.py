@@ -161,15 +161,17 @@ def describe_replica(replica: Replica) -> dict[str, Any]:
 
 def _jobs(labels: Sequence[ReplicaLabel], out: Path, settings: ReplicaSettings) -> list[_Job]:
     """All replicas, in their fixed random order."""
-    jobs = [_Job(label, settings, out / label.split / f"{_file_name(label.clip)}.mp4") for label in labels]
+    jobs = [_Job(label, settings, replica_path(out, label)) for label in labels]
     counts = Counter(job.path.name for job in jobs)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(f"several clips would be called {twice[0]}; give each its own name in the labels")
     return sorted(jobs, key=lambda job: hashlib.sha256(job.label.clip.encode()).digest())
 
 
-def _file_name(clip: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", clip).lstrip("._") or "dive"
+def replica_path(out: Path, label: ReplicaLabel) -> Path:
+    """File of a label's replica in the folder of a data set."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", label.clip).lstrip("._") or "dive"
+    return out / label.split / f"{name}.mp4"
 
 
 def _render(job: _Job) -> tuple[dict[str, Any], bool]:

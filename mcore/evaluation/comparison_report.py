@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mcore.common.files import write_text
 from mcore.common.typed_json import encode
 from mcore.evaluation.assessment import TRANSITION_METRICS, Figure
 from mcore.evaluation.comparison import RunComparison
 from mcore.evaluation.plots import comparison_plot
-from mcore.evaluation.tables import markdown_table, with_arrow, with_interval
+from mcore.evaluation.tables import markdown_table, rich_table, with_arrow, with_interval
 
 JSON, MARKDOWN, PICTURE = "comparison.json", "comparison.md", "comparison.png"
 
@@ -34,7 +33,7 @@ def report_comparison(comparison: RunComparison, out: Path, settings: dict[str, 
     tables = _tables(comparison, settings["split"])
     console = Console()
     for table in tables:
-        console.print(_rich_table(*table))
+        console.print(rich_table(*table))
     if TRANSITION_METRICS[0].name not in comparison.metrics:
         print("transitions are not compared: they are not labelled, or the runs sample other frames")
     write_text(out / JSON, encode(_as_json(comparison, settings), indent=2) + "\n")
@@ -74,15 +73,6 @@ def _difference(figure: Figure) -> str:
 def _setting(value: Any) -> str:
     """A setting as JSON writes it, without quotes; empty where a run does not say."""
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _rich_table(title: str, head: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for index, name in enumerate(head):
-        table.add_column(name, justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _as_json(comparison: RunComparison, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Options of an evaluation. Torch-free."""
+"""Options of an evaluation, and of an audit. Torch-free."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import tyro
 from mcore.common.errors import UserError
 from mcore.config import EXEMPLARS_PER_NUMBER, Decoding
 
+MIN_DIVES = 20
+"""Dives of an audit: fewer are in order, or out of it, by chance."""
 ExemplarChoice = Literal["random", "shared", "nearest"]
 
 
@@ -56,3 +58,51 @@ class EvaluationOptions:
     def folder(self) -> Path:
         """Return the folder of the evaluation's files."""
         return self.out or self.checkpoint.parent / self.split
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """Options of an audit: checkpoint, dives, and how many of them."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Checkpoint: ours or the published layout."""
+    data: Path
+    """List of dives (.jsonl or .csv) with the split and train, whose dives are the exemplars. Dives are drawn again
+    only where the list lies in a folder that mcore-data render wrote."""
+    out: Path | None = None
+    """Folder for audit.json and audit.md; default: audit, beside the checkpoint."""
+    split: Literal["val", "test"] = "test"
+    """Dives to audit with."""
+    num_dives: int = 60
+    """Dives that are hidden in part, spread evenly over the list; each is drawn twice again."""
+    num_moved: int = 12
+    """Of these, dives whose faults are moved; each is drawn twice again for every fault."""
+    no_drawing: bool = False
+    """Measure only what needs no new drawings."""
+    num_exemplars: int = 10
+    """Exemplars of each dive, fewer where its number has fewer."""
+    num_resamples: int = 1000
+    """Resamples of each interval."""
+    seed: int = 0
+    """Seed of the choice of exemplars and of the resampling."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    workers: int | None = None
+    """Processes that draw; default: one a core."""
+    cache: Path | None = None
+    """Folder of decoded clips; default: .clips beside the list of dives."""
+    no_cache: bool = False
+    """Decode the videos and keep nothing."""
+
+    def __post_init__(self) -> None:
+        counts = {"--num-dives": (self.num_dives, MIN_DIVES), "--num-moved": (self.num_moved, 2)}
+        counts |= {"--num-exemplars": (self.num_exemplars, 1), "--num-resamples": (self.num_resamples, 1)}
+        counts["--workers"] = (1 if self.workers is None else self.workers, 1)
+        for flag, (given, least) in counts.items():
+            if given < least:
+                raise UserError(f"{flag} is {given}; at least {least}")
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the audit's files."""
+        return self.out or self.checkpoint.parent / "audit"

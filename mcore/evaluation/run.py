@@ -42,7 +42,7 @@ def evaluate(options: EvaluationOptions) -> Report:
     checkpoint = read_checkpoint(options.checkpoint)
     model = build_model(checkpoint, options.checkpoint).to(choose_device(options.device))
     turn_malloc_trimming_off()
-    decoding = options.decoding or _trained_decoding(checkpoint)
+    decoding = options.decoding or trained_decoding(checkpoint)
     trained = recorded_dives(checkpoint.extra, options.checkpoint)
     training, plan, num_dives = _plan(options, trained)
     if cache_dir is not None:
@@ -78,7 +78,7 @@ def evaluate(options: EvaluationOptions) -> Report:
     return report
 
 
-def _trained_decoding(checkpoint: Checkpoint) -> Decoding:
+def trained_decoding(checkpoint: Checkpoint) -> Decoding:
     """Published, unless the network was trained without segmentation."""
     training = checkpoint.extra.get("training")
     return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else "published"

@@ -7,12 +7,18 @@ the score.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+Stage = Literal["take-off", "flight", "entry"]
 MAX_OFF_VERTICAL_DEG = 42.0
 MAX_DRIFT_M = 1.6
 _WEIGHTS = {"entry": 0.30, "splash": 0.32, "knees": 0.13, "legs": 0.13, "distance": 0.06, "toes": 0.06}
+FAULT_STAGES: dict[str, Stage] = {
+    "entry": "entry", "splash": "entry", "knees": "flight", "legs": "flight", "distance": "flight", "toes": "flight",
+}  # fmt: skip
+"""Stage that each fault is charged to. Bent knees, legs apart and flexed feet can be seen at the entry too."""
 _BEST_AWARD, _WORST_AWARD = 9.9, 1.5
 _FAULT_STD = 0.13
 """Standard deviation of one fault around a dive's badness."""
@@ -44,6 +50,12 @@ class Faults:
         """Angle of the body past (positive) or short of (negative) the vertical at entry, degrees."""
         angle = self.entry * MAX_OFF_VERTICAL_DEG
         return angle if self.over_rotated else -angle
+
+    @property
+    def deductions(self) -> dict[str, float]:
+        """Award points that each fault costs, by the fault's name."""
+        span = _BEST_AWARD - _WORST_AWARD
+        return {name: span * weight * getattr(self, name) for name, weight in _WEIGHTS.items()}
 
     @property
     def fair_award(self) -> float:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,13 @@ class DivePlan:
 
 
 def plan_dive(
-    dive_number: str, seed: int, *, before_s: float | None = None, after_s: float | None = None, fps: int = FPS
+    dive_number: str,
+    seed: int,
+    *,
+    before_s: float | None = None,
+    after_s: float | None = None,
+    fps: int = FPS,
+    severities: Mapping[str, float] | None = None,
 ) -> DivePlan:
     """Plan a dive; the same arguments give the same dive, anywhere.
 
@@ -63,6 +71,7 @@ def plan_dive(
         before_s: seconds shown before take-off; None: as the seed decides, 0.6 to 1.5.
         after_s: seconds shown after the entry; None: as the seed decides, 0.7 to 1.8.
         fps: frames a second.
+        severities: of some faults, by name, in place of those that the seed decides; all else stays the same.
 
     Raises:
         DiveNumberError: not a dive number.
@@ -71,7 +80,8 @@ def plan_dive(
     dive = DiveNumber.parse(dive_number)
     rng = random_stream(dive, seed, "dive")
     height, factor = _choose_height(dive, rng)
-    faults = draw_faults(rng)
+    changed: dict[str, Any] = dict(severities or {})
+    faults = replace(draw_faults(rng), **changed)  # after the draw, so that all later numbers stay the same
     awards = judge(faults, rng)
     motion, transitions = _move(dive, height, faults, rng, (before_s, after_s), fps)
     return DivePlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from mcore.synthetic.plan import DivePlan, plan_dive, random_stream
 from mcore.synthetic.scene import BOTTOM_M, TOP_M, Look, draw_look, draw_venue
 from mcore.synthetic.splash import draw_splash_parameters, paste_splash
 
+Hideable = Literal["diver", "splash"]
+"""What can be left out of a picture, to see whether somebody misses it."""
 _NOISE_PATTERNS = 4
 _UNSTEADY_FRAMES = 8.0
 """A hand is unsteady over a third of a second."""
@@ -56,10 +59,11 @@ def check_size(width: int, height: int) -> None:
         raise UserError(f"frames of {width} x {height}; allowed: even sizes from 32 on, which video files need")
 
 
-def render_plan(plan: DivePlan, *, width: int, height: int) -> RenderedDive:
+def render_plan(plan: DivePlan, *, width: int, height: int, hidden: Hideable | None = None) -> RenderedDive:
     """Render a planned dive at a size, in a venue and with a look that its seed decides."""
     rng = random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look")
-    return render_look(plan, draw_look(rng), width=width, height=height, venue_rng=rng, splash_rng=rng, rng=rng)
+    look = draw_look(rng)
+    return render_look(plan, look, width=width, height=height, venue_rng=rng, splash_rng=rng, rng=rng, hidden=hidden)
 
 
 def render_look(
@@ -71,6 +75,7 @@ def render_look(
     venue_rng: np.random.Generator,
     splash_rng: np.random.Generator,
     rng: np.random.Generator,
+    hidden: Hideable | None = None,
 ) -> RenderedDive:
     """Render a planned dive with a given look.
 
@@ -82,6 +87,7 @@ def render_look(
         venue_rng: decides what stands in the venue.
         splash_rng: decides droplets; how many numbers it gives depends on the dive.
         rng: decides the operator's hand and the noise.
+        hidden: what is left out of the picture; all else stays as it is.
     """
     # The three generators may be one and the same: the order in which numbers are drawn decides the pixels.
     largest_scale = height / look.view_height_m * max(1.0, look.zoom_in)  # pixels per metre
@@ -100,8 +106,10 @@ def render_look(
         image = view.crop(venue, largest_scale)
         if plan.height_m == 3:
             draw_springboard(image, view, float(plan.motion.board_tip_m[i]), look)
-        paste_diver(image, view, joints[i], look)
-        paste_splash(image, view, splash, (i - entry_frame + 0.5) / plan.frames_per_second, entry_x)
+        if hidden != "diver":
+            paste_diver(image, view, joints[i], look)
+        if hidden != "splash":
+            paste_splash(image, view, splash, (i - entry_frame + 0.5) / plan.frames_per_second, entry_x)
         frames[i] = sensor.record(sensor.expose(image), rng)
     if look.mirrored:
         frames = np.ascontiguousarray(frames[:, :, ::-1])

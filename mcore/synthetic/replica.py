@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from mcore.synthetic.heights import DrawnHeightM
 from mcore.synthetic.motion import Flight, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
 from mcore.synthetic.plan import FPS, DivePlan
-from mcore.synthetic.render import RenderedDive, check_size, render_look
+from mcore.synthetic.render import Hideable, RenderedDive, check_size, render_look
 from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
 REPLICA_VERSION = 1
@@ -82,12 +84,14 @@ class Replica:
     nuisance: Nuisance
 
 
-def plan_replica(label: ReplicaLabel, seed: int) -> Replica:
+def plan_replica(label: ReplicaLabel, seed: int, severities: Mapping[str, float] | None = None) -> Replica:
     """Plan the replica of a dive; the same arguments give the same replica, anywhere.
 
     Args:
         label: of the real dive.
         seed: not negative.
+        severities: of some faults, by name, in place of those that give the label's score. Only what is drawn of them
+            changes: awards and score stay the label's.
 
     Raises:
         DiveNumberError: not a dive number.
@@ -98,14 +102,16 @@ def plan_replica(label: ReplicaLabel, seed: int) -> Replica:
     speed = _playback_speed(dive, label)
     rate = FPS / speed
 
+    changed: dict[str, Any] = dict(severities or {})
+    faults = replace(verdict.faults, **changed)
     # The label's frames fix how long the flight lasts, so the speed at take-off follows from it and not the other way.
     rng = _stream(label, seed, "motion")
     phase, opening = rng.uniform(0.1, 0.9), rng.uniform(0.70, 0.76)
     seconds = float((entry - first - 0.5 + phase) / rate)  # the water is touched between two frames' middles
     steps = flight_steps(dive, label.step_names, len(label.step_frames) - 1)
     starts = [(frame - first) / rate / seconds for frame in label.step_frames[:-1]]
-    poses, twists = step_poses(dive, verdict.faults, steps, starts, float(opening))
-    flight = Flight(dive, label.height_m, verdict.faults, poses, twists)
+    poses, twists = step_poses(dive, faults, steps, starts, float(opening))
+    flight = Flight(dive, label.height_m, faults, poses, twists)
     start, reach = fall(flight)
     timing = Timing(rate, label.num_frames, first, seconds)
     motion = trace(flight, timing, start, takeoff_speed(start[1], reach, seconds))
@@ -116,7 +122,7 @@ def plan_replica(label: ReplicaLabel, seed: int) -> Replica:
         difficulty=label.difficulty,
         awards=verdict.awards,
         score=label.score,
-        faults=verdict.faults,
+        faults=faults,
         fps=FPS,
         num_frames=label.num_frames,
         transition_frames=(first, entry),
@@ -137,13 +143,16 @@ def replica_nuisance(label: ReplicaLabel, seed: int) -> Nuisance:
     return draw_nuisance(label.split, _stream(label, seed, "look"))
 
 
-def render_replica(replica: Replica, *, width: int = 320, height: int = 180) -> RenderedDive:
+def render_replica(
+    replica: Replica, *, width: int = 320, height: int = 180, hidden: Hideable | None = None
+) -> RenderedDive:
     """Render a planned replica; the same replica gives the same pixels.
 
     Args:
         replica: from ``plan_replica``.
         width: of a frame, pixels, even.
         height: of a frame, pixels, even.
+        hidden: what is left out of the picture.
 
     Raises:
         UserError: a size is odd or below 32.
@@ -157,6 +166,7 @@ def render_replica(replica: Replica, *, width: int = 320, height: int = 180) -> 
         venue_rng=venue_stream(replica.nuisance.venue),
         splash_rng=_stream(replica.label, replica.seed, "splash"),
         rng=_stream(replica.label, replica.seed, "pixels"),
+        hidden=hidden,
     )
 
 

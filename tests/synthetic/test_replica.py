@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from mcore.synthetic.replica import (
 from mcore.synthetic.venue import VENUES, Nuisance, venue_colors
 from tests.synthetic.physics import assert_physical
 
-SIZE = {"width": 64, "height": 48}
+SIZE: dict[str, Any] = {"width": 64, "height": 48}
 LABEL = ReplicaLabel(
     clip="01/1",
     split="train",
