@@ -63,7 +63,7 @@ def test_score_range_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) -
     assert (result.backend.name, result.backend.provider) == ("onnxruntime", "CPUExecutionProvider")
     assert result.backend.precision == "fp32"
     assert (result.video.width, result.video.height, result.video.num_source_frames) == (64, 48, 24)
-    assert result.notes == ()
+    assert not [note for note in result.notes if "a flight of" not in note]  # one second of video has a short one
 
 
 def test_one_exemplar_has_no_range(tiny_bundle: Path, dive_video: Path) -> None:
@@ -350,4 +350,4 @@ def test_what_the_reader_knows_is_noted(tiny_bundle: Path, dive_video: Path) -> 
         clip = dataclasses.replace(
             sample_clip(dive_video, scorer.clip_config), notes=("the file states no frame rate",)
         )
-        assert scorer.score_clip(clip, scorer.select("407C")).notes == ("the file states no frame rate",)
+        assert "the file states no frame rate" in scorer.score_clip(clip, scorer.select("407C")).notes
