@@ -15,7 +15,7 @@ from mcore import metrics
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig, Decoding
 from mcore.data.cache import load_clip
-from mcore.data.clip_files import cache_folder, check_folder
+from mcore.data.cache_folder import cache_folder, check_folder
 from mcore.data.label_fit import label_transitions
 from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
