@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import find_spec
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,8 @@ def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     system = Path("/usr/lib/python3/dist-packages/gi")
     fits = any((system / f"_gi{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
     with pytest.MonkeyPatch.context() as patch:
-        if find_spec("gi") is None and fits:
+        # On the path, not only imported: a worker comes back to this package, and tests start processes of their own.
+        if PathFinder.find_spec("gi") is None and fits:
             folder = tmp_path_factory.mktemp("system")
             (folder / "gi").symlink_to(system)
             patch.syspath_prepend(str(folder))
