@@ -10,7 +10,5 @@ types=$("$python" -m mypy 2>&1) || { echo "$types" >&2; exit 1; }
 echo "mypy: $types"
 layers=$("$(dirname "$python")/lint-imports" --no-cache 2>&1) || { echo "$layers" >&2; exit 1; }
 echo "layers: ${layers##*Contracts: }"
-# A file's tests stay in one process, because they share what is costly to make. Some tests only wait, so there is one
-# process more than cores.
-workers=$(($(nproc 2>/dev/null || sysctl -n hw.ncpu) + 1))
-exec "$python" -m pytest -n "$workers" --maxprocesses 8 --dist loadfile "$@"
+# A file's tests stay in one process, because they share what is costly to make.
+exec "$python" -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
