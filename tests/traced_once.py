@@ -32,13 +32,13 @@ write_onnx_anew = mcore_export.graphs.onnx.write_onnx
 
 def graph_key(module: nn.Module, inputs: tuple[Tensor, ...], record: GraphRecord, opset: int) -> str | None:
     """Hash all that decides what is written; None where an attribute has no lasting description."""
-    said = [repr(record), str(opset), *(f"{tuple(x.shape)} {x.dtype}" for x in inputs)]
-    for name, part in module.named_modules():
-        own = {key: value for key, value in vars(part).items() if key not in _TORCH_OWN}
-        said.append(f"{name} {type(part).__module__}.{type(part).__qualname__} {own!r}")
-    if any(" at 0x" in line for line in said):
+    parts = [repr(record), str(opset), *(f"{tuple(x.shape)} {x.dtype}" for x in inputs)]
+    for name, layer in module.named_modules():
+        own = {key: value for key, value in vars(layer).items() if key not in _TORCH_OWN}
+        parts.append(f"{name} {type(layer).__module__}.{type(layer).__qualname__} {own!r}")
+    if any(" at 0x" in line for line in parts):
         return None
-    digest = hashlib.sha256("\n".join(said).encode())
+    digest = hashlib.sha256("\n".join(parts).encode())
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         digest.update(f"{name} {tensor.dtype}".encode())
         digest.update(tensor.detach().contiguous().numpy().tobytes())

@@ -39,7 +39,7 @@ Force = Annotated[bool, tyro.conf.arg(aliases=["--overwrite"])]
 
 @dataclass(frozen=True)
 class VerifyArguments:
-    """Compare a bundle's graphs, run on this machine, with the PyTorch outputs stored in it.
+    """Compare what this machine makes of a bundle's video and graphs with the PyTorch outputs stored in it.
 
     Writes nothing. Exit code 0: all within the limits of the export (openvino-bf16: those of int8); 1: not.
     """

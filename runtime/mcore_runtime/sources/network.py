@@ -47,7 +47,7 @@ _SILENCE = (av.ExitError, TimeoutError)
 _REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError)
 _SHORT_PROBE = {"probesize": "500000", "analyzeduration": "500000"}
 """How much of a stream FFmpeg reads to open it, bytes and microseconds: a camera's pictures wait meanwhile."""
-_LOW_DELAY = _SHORT_PROBE | {"fflags": "nobuffer", "flags": "low_delay"}
+_LOW_DELAY = _SHORT_PROBE | {"fflags": "nobuffer"}
 """Live only: with ``nobuffer`` the pictures that FFmpeg looks at when it opens a stream are never seen again."""
 
 
