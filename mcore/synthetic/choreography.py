@@ -45,10 +45,22 @@ TWIST = pose(arm_l=150, elbow_l=70, arm_r=55, elbow_r=95, ankle=2, neck=10)
 HOLD: dict[str, Array] = {"A": STRAIGHT, "B": PIKE, "C": TUCK, "D": pose(hip=18, arm=60, elbow=85, neck=12)}
 """Pose that each position letter is held in."""
 
-_APART = pose(splay=16, hip_l=9, hip_r=-9)
-_KNEES = pose(hip=16, knee=44)
-_LOOSE_TUCK = pose(hip=-26, knee=-34, arm=-14)
-_FLEXED_FEET = pose(ankle=72)
+# What a gross fault adds to a pose. A pixel of the tiny preset covers some 4 x 9 cm, so less could not be seen there.
+_APART = pose(splay=35, hip_l=28, hip_r=-28)
+_KNEES: dict[Position, Array] = {
+    "A": pose(hip=14, knee=70), "B": pose(hip=10, knee=74), "C": pose(knee=-62, arm=-16), "D": pose(hip=14, knee=70),
+}  # fmt: skip
+_HIPS: dict[Position, Array] = {
+    "A": pose(hip=52), "B": pose(hip=-60, arm=-40), "C": pose(hip=-52, arm=-16), "D": pose(hip=48),
+}  # fmt: skip
+_FLEXED_FEET = pose(ankle=76)
+_ARMS_HEAD_FIRST = pose(arm_l=-72, arm_r=-34)
+_ARMS_FEET_FIRST = pose(arm_l=82, arm_r=44)
+_PIKED_LINE = pose(hip=48)
+_SWAY_DEG, _SWAY_HZ = 13.0, 1.7
+_FLYING_ARMS = pose(arm_l=70, arm_r=-70, elbow=20)
+_BALANCED_S = 0.1
+"""Before the take-off; a sway ends there, as the feet push off."""
 
 
 def enters_head_first(dive: DiveNumber) -> bool:
@@ -73,11 +85,12 @@ def flight_poses(dive: DiveNumber, faults: Faults, opening: float) -> Keys:
     Args:
         dive: the dive.
         faults: what the diver does wrong.
-        opening: when the diver begins to open, as a share of the flight.
+        opening: when the diver would begin to open without a fault, as a share of the flight.
     """
     start, end = start_pose(dive), entry_pose(dive, faults)
     hold = held_pose(dive.position, faults)
-    opened = min(opening + 0.16, 0.95)
+    opening = late_opening(opening, faults)
+    opened = _opened(opening)
     if not dive.half_twists:
         return [(0.0, start), (0.16, hold), (opening, hold), (opened, end), (1.0, end)]
     twist = twisting_pose(faults)
@@ -95,19 +108,35 @@ def start_pose(dive: DiveNumber) -> Array:
 
 def held_pose(position: Position, faults: Faults) -> Array:
     """Pose in which the somersaults are turned, faults included."""
-    knees = _LOOSE_TUCK if position == "C" else _KNEES
-    return HOLD[position] + np.asarray(faults.legs * _APART + faults.knees * knees + faults.toes * _FLEXED_FEET * 0.8)
+    return HOLD[position] + _flight_faults(position, faults)
 
 
 def twisting_pose(faults: Faults) -> Array:
     """Pose in which the twists are turned, faults included."""
-    return TWIST + faults.legs * _APART + 0.6 * faults.knees * _KNEES
+    return TWIST + _flight_faults("A", faults)
+
+
+def _flight_faults(position: Position, faults: Faults) -> Array:
+    wrong = faults.legs * _APART + faults.toes * _FLEXED_FEET
+    return np.asarray(wrong + faults.knees * _KNEES[position] + faults.hips * _HIPS[position])
 
 
 def entry_pose(dive: DiveNumber, faults: Faults) -> Array:
-    """Pose that meets the water, faults included."""
-    end = ENTRY_HEAD_FIRST if enters_head_first(dive) else ENTRY_FEET_FIRST
-    return end + faults.legs * _APART + faults.knees * _KNEES + faults.toes * _FLEXED_FEET
+    """Pose that meets the water, faults included; those of the flight are over."""
+    end, arms = (
+        (ENTRY_HEAD_FIRST, _ARMS_HEAD_FIRST) if enters_head_first(dive) else (ENTRY_FEET_FIRST, _ARMS_FEET_FIRST)
+    )
+    return end + faults.arms * arms + faults.line * _PIKED_LINE
+
+
+def late_opening(opening: float, faults: Faults) -> float:
+    """Return when a diver begins to open, as a share of the flight, who would open at ``opening`` without a fault."""
+    return opening + 0.8 * faults.opening * max(0.0, 0.95 - opening)
+
+
+def _opened(opening: float) -> float:
+    """Return when a diver is stretched who begins to open at ``opening``."""
+    return opening + min(0.16, 0.7 * (1 - opening))
 
 
 def twist_window(dive: DiveNumber, opening: float) -> tuple[float, float]:
@@ -120,7 +149,7 @@ def twist_window(dive: DiveNumber, opening: float) -> tuple[float, float]:
 
 
 def approach_poses(dive: DiveNumber) -> Keys:
-    """Poses before take-off, by seconds to it."""
+    """Poses before take-off without faults, by seconds to it."""
     if dive.armstand:
         return [(-1.6, HANDSTAND), (0.0, HANDSTAND)]
     if dive.direction in (1, 3):
@@ -132,6 +161,26 @@ def approach_poses(dive: DiveNumber) -> Keys:
         (-1.6, STAND), (-1.0, pose(ankle=60, arm=90)), (-0.62, REACH), (-0.40, SWING), (-0.22, CROUCH),
         (-0.08, SWING), (0.0, REACH),
     ]  # fmt: skip
+
+
+def unbalanced(dive: DiveNumber, faults: Faults, seconds_to_takeoff: Array) -> tuple[Array, Array]:
+    """What a bad balance adds before the take-off.
+
+    Args:
+        dive: the dive.
+        faults: what the diver does wrong.
+        seconds_to_takeoff: (N,), negative.
+
+    Returns:
+        Degrees that the body sways, (N,), and joint angles for the pose, (N, angles). Nobody's arms fly in an armstand:
+        there the legs part.
+    """
+    s = seconds_to_takeoff
+    # Grows from 1.5 s before the take-off, and is over when the diver pushes off.
+    strength = faults.balance * ease((s + 1.5) / 0.3) * ease((-_BALANCED_S - s) / 0.2)
+    swing = strength * np.sin(2 * np.pi * _SWAY_HZ * s)
+    limbs = _APART if dive.armstand else _FLYING_ARMS
+    return _SWAY_DEG * swing, swing[:, None] * limbs
 
 
 def approach_feet(dive: DiveNumber, seconds_to_takeoff: Array) -> tuple[Array, Array]:
@@ -188,15 +237,16 @@ def step_poses(
         faults: what the diver does wrong.
         steps: of the flight.
         starts: when each begins, ascending shares of the flight; the first at 0.
-        opening: when the diver would begin to open, as a share of the flight; later where the last step is late.
+        opening: when the diver would begin to open without a fault, as a share of the flight; later where the last step
+            is late.
 
     Returns:
         Poses for ``Flight.poses`` and windows for ``Flight.twists``.
     """
     if len(steps) == 1:  # nothing is labelled within the flight
         return flight_poses(dive, faults, opening), (twist_window(dive, opening),)
-    opening = max(opening, starts[-1] + _LATE * (1 - starts[-1]))
-    opened = opening + min(0.16, 0.7 * (1 - opening))
+    opening = late_opening(max(opening, starts[-1] + _LATE * (1 - starts[-1])), faults)
+    opened = _opened(opening)
     end = entry_pose(dive, faults)
     keys: list[tuple[float, Array]] = [(0.0, start_pose(dive))]
     twists = []

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from mcore.diving import DiveNumber
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
-from mcore.synthetic.faults import MAX_DRIFT_M, Faults
+from mcore.synthetic.faults import Faults
 from mcore.synthetic.heights import DrawnHeightM
 
 Array = NDArray[np.float64]
 
-LEAN_DEG = 9.0
-"""Lean in the direction of the somersault at take-off."""
+_LEAN_DEG, _MAX_LEAN_DEG = 8.0, 36.0
+"""Lean in the direction of the somersault at take-off: without a fault, and at its worst."""
+HARMLESS_TRAVEL_M = (0.7, 1.7)
+"""Distances from the board at which nobody minds where a diver enters."""
+_TOO_NEAR_M, _TOO_FAR_M = 0.25, 3.0
+"""Gross faults of the distance."""
 _SINK_RATE = 2.4
 """Per second: how fast the water takes a diver's speed."""
 
@@ -48,6 +52,19 @@ class Flight:
     poses: choreography.Keys
     twists: tuple[tuple[float, float], ...]
     """Windows in which the body turns about its long axis, each its length's share of all twists."""
+    travel_m: float
+    """How far from the board the diver would travel without a fault, in ``HARMLESS_TRAVEL_M``."""
+
+    @property
+    def lean_deg(self) -> float:
+        """Lean at take-off in the direction of the somersault, degrees, faults included."""
+        return _LEAN_DEG + self.faults.lean * (_MAX_LEAN_DEG - _LEAN_DEG)
+
+    @property
+    def distance_m(self) -> float:
+        """How far from the board the diver travels, faults included."""
+        worst = _TOO_NEAR_M if self.faults.too_near else _TOO_FAR_M
+        return self.travel_m + self.faults.distance * (worst - self.travel_m)
 
     @property
     def final_deg(self) -> float:
@@ -72,7 +89,7 @@ def fall(flight: Flight) -> tuple[Array, float]:
     ends = choreography.interpolate(flight.poses, np.array([0.0, 1.0]))
     turned = body.turn(
         body.joints(ends),
-        _base_deg(flight.dive) + choreography.spin_sign(flight.dive) * np.array([LEAN_DEG, flight.final_deg]),
+        _base_deg(flight.dive) + choreography.spin_sign(flight.dive) * np.array([flight.lean_deg, flight.final_deg]),
         np.array([0.0, 180.0 * flight.dive.half_twists]),
         choreography.facing(flight.dive),
     )
@@ -105,20 +122,20 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
     middles = np.arange(timing.num_frames, dtype=np.float64) - timing.first_flight_frame + 0.5
     since = middles / timing.frames_per_second
     share = np.clip(since / seconds, 0.0, 1.0)
+    sway, limbs = choreography.unbalanced(dive, flight.faults, np.minimum(since, 0.0))
     angles = np.where(
         (since < 0)[:, None],
-        choreography.interpolate(choreography.approach_poses(dive), since),
+        choreography.interpolate(choreography.approach_poses(dive), since) + limbs,
         choreography.interpolate(flight.poses, share),
     )
     upright = body.joints(angles)
     sign = choreography.spin_sign(dive)
-    somersault = _base_deg(dive) + sign * _somersault(flight.poses, share, since, flight.final_deg)
+    somersault = _base_deg(dive) + sign * _somersault(flight, share, since) + sway
     twist = np.where(since < 0, 0.0, _twist(flight, share))
     turned = body.turn(upright, somersault, twist, choreography.facing(dive))
 
     dip = choreography.board_dip_m(since, springboard=flight.height_m == 3)
-    # Speed away from the board, m/s: a diver travels 1.1 m in flight, further when the distance is a fault.
-    drift = (1.1 + flight.faults.distance * MAX_DRIFT_M) / seconds + 0.1
+    drift = flight.distance_m / seconds + 0.1  # speed away from the board, m/s
     center = _center(dive, since, seconds, start, speed, drift, turned, flight.height_m - dip)
     joints = turned.copy()
     joints[..., :2] += center[:, None]
@@ -129,14 +146,15 @@ def _base_deg(dive: DiveNumber) -> float:
     return 180.0 if dive.armstand else 0.0
 
 
-def _somersault(poses: choreography.Keys, share: Array, since: Array, final: float) -> Array:
+def _somersault(flight: Flight, share: Array, since: Array) -> Array:
     """Degrees turned: angular momentum is kept, so a compact body turns faster."""
     fine = np.linspace(0.0, 1.0, 201)  # shares of the flight at which the body's inertia is known
-    inertia = body.moment_of_inertia(body.joints(choreography.interpolate(poses, fine)))
+    inertia = body.moment_of_inertia(body.joints(choreography.interpolate(flight.poses, fine)))
     rate = 1 / inertia
     turned = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])
-    in_flight = LEAN_DEG + (final - LEAN_DEG) * np.interp(share, fine, turned / turned[-1])
-    leaning = LEAN_DEG * choreography.ease((since + 0.3) / 0.3)
+    lean = flight.lean_deg
+    in_flight = lean + (flight.final_deg - lean) * np.interp(share, fine, turned / turned[-1])
+    leaning = lean * choreography.ease((since + 0.3) / 0.3)
     return np.where(since < 0, leaning, in_flight)
 
 

@@ -17,7 +17,9 @@ from mcore.synthetic.faults import Faults, draw_faults_for
 PanelKind = Literal["individual", "synchronised"]
 DRAWN_PANELS: dict[PanelKind, Panel] = {"individual": PANELS[7], "synchronised": PANELS[11]}
 _JUDGE_STD = 0.3
-"""Standard deviation of one judge around the fair award."""
+"""Standard deviation of one judge around the panel's opinion."""
+_PANEL_STD = 0.3
+"""Standard deviation of a panel's opinion around the fair award: errors that all of its judges share."""
 _BISECTIONS = 36
 """Halvings of a span of 16 awards: exact to rounding."""
 
@@ -36,7 +38,8 @@ class Verdict:
 
 def judge(faults: Faults, rng: np.random.Generator) -> tuple[float, ...]:
     """Give the awards of seven judges, each 0 to 10 by half points."""
-    seen = faults.fair_award + rng.normal(0.0, _JUDGE_STD, DRAWN_PANELS["individual"].judges)
+    opinion = faults.fair_award + rng.normal(0.0, _PANEL_STD)
+    seen = opinion + rng.normal(0.0, _JUDGE_STD, DRAWN_PANELS["individual"].judges)
     return tuple(_round_awards(seen).tolist())
 
 
@@ -51,9 +54,9 @@ def panel_of(score: float, difficulty: float, synchronised: bool) -> PanelKind:
 def verdict_for(score: float, difficulty: float, kind: PanelKind, rng: np.random.Generator) -> Verdict:
     """Draw faults and awards that give a score, as judges who see faults would have given them.
 
-    Each judge sees the fair award with an error of his own and rounds it. The errors are drawn first; they leave a
-    span of fair awards for which the counted awards have the wanted sum, and the faults are drawn to be worth one of
-    the span. Only where faults cannot express it (a declared zero, a perfect ten) they are as bad or good as they can.
+    Each judge sees the fair award with an error of the panel's and one of his own, and rounds it. The errors are drawn
+    first; they leave a span of fair awards for which the counted awards have the wanted sum, and the faults are drawn
+    to be worth one of the span. Only where faults cannot express it (a declared zero, a perfect ten) they are as bad or good as they can.
 
     Args:
         score: points; where no awards give it, the nearest that they can give is taken.
@@ -62,7 +65,7 @@ def verdict_for(score: float, difficulty: float, kind: PanelKind, rng: np.random
         rng: decides errors and faults.
     """
     target = nearest_sum(score, difficulty, DRAWN_PANELS[kind])
-    errors = rng.normal(0.0, _JUDGE_STD, DRAWN_PANELS[kind].judges)
+    errors = rng.normal(0.0, _PANEL_STD) + rng.normal(0.0, _JUDGE_STD, DRAWN_PANELS[kind].judges)
     low = _smallest_award(errors, target)
     high = _smallest_award(errors, target + 0.5)
     fair = float(rng.uniform(max(low, -1.0), min(high, MAX_AWARD + 1.0)))

@@ -18,7 +18,7 @@ from mcore.diving import DiveNumber, difficulty, dive_score, why_no_difficulty
 from mcore.synthetic import choreography
 from mcore.synthetic.faults import Faults, draw_faults
 from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
-from mcore.synthetic.motion import Flight, Motion, Timing, fall, flight_seconds, trace
+from mcore.synthetic.motion import HARMLESS_TRAVEL_M, Flight, Motion, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import judge
 
 DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
@@ -28,6 +28,8 @@ FPS = 25
 TAKEOFF_SPEED: dict[DrawnHeightM, tuple[float, float]] = {3: (4.6, 5.2), 10: (2.4, 3.1)}
 """Upward speed at take-off, m/s: a springboard throws, a platform does not."""
 _ARMSTAND_SPEED = (0.7, 1.1)
+OPENING = (0.60, 0.68)
+"""When a diver begins to open for the entry, as a share of the flight, unless that is a fault."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +127,19 @@ def _move(
     drawn_s = (rng.uniform(0.6, 1.5), rng.uniform(0.7, 1.8))  # as loosely cut as broadcasts are
     before, after = (drawn if wanted is None else wanted for drawn, wanted in zip(drawn_s, shown_s, strict=True))
     first_flight_frame = round(before * fps)
-    opening = float(rng.uniform(0.70, 0.76))
+    opening, travel = float(rng.uniform(*OPENING)), float(rng.uniform(*HARMLESS_TRAVEL_M))
     speed = float(rng.uniform(*(_ARMSTAND_SPEED if dive.armstand else TAKEOFF_SPEED[height])))
-    poses = choreography.flight_poses(dive, faults, opening)
-    flight = Flight(dive, height, faults, poses, (choreography.twist_window(dive, opening),))
-    start, reach = fall(flight)  # the body at take-off and at entry decides how long the flight is
+
+    def fly(faults: Faults) -> Flight:
+        poses = choreography.flight_poses(dive, faults, opening)
+        return Flight(dive, height, faults, poses, (choreography.twist_window(dive, opening),), travel)
+
+    # The flight lasts as long as without faults: its length must not tell the score.
+    start, reach = fall(fly(Faults()))
     seconds = flight_seconds(start[1], reach, speed)
+    flight = fly(faults)
+    start, reach = fall(flight)
+    speed = takeoff_speed(start[1], reach, seconds)
     entry_frame = first_flight_frame + math.ceil(seconds * fps - 0.5)  # the first is half a frame after take-off
     timing = Timing(fps, entry_frame + round(after * fps), first_flight_frame, seconds)
     return trace(flight, timing, start, speed), (first_flight_frame, entry_frame)

@@ -18,7 +18,11 @@ from mcore.synthetic.splash import draw_splash_parameters, paste_splash
 
 Hideable = Literal["diver", "splash"]
 """What can be left out of a picture, to see whether somebody misses it."""
+RENDERER_VERSION = 2
+"""Raise it when the same arguments give other pixels: data sets of two versions are not mixed."""
 _NOISE_PATTERNS = 4
+_VENUE_DETAIL = 0.2
+"""Finest scale of the venue, for each pixel of a frame's height."""
 _UNSTEADY_FRAMES = 8.0
 """A hand is unsteady over a third of a second."""
 
@@ -61,9 +65,18 @@ def check_size(width: int, height: int) -> None:
 
 def render_plan(plan: DivePlan, *, width: int, height: int, hidden: Hideable | None = None) -> RenderedDive:
     """Render a planned dive at a size, in a venue and with a look that its seed decides."""
-    rng = random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look")
-    look = draw_look(rng)
-    return render_look(plan, look, width=width, height=height, venue_rng=rng, splash_rng=rng, rng=rng, hidden=hidden)
+    dive = DiveNumber.parse(plan.dive_number)
+    rng = random_stream(dive, plan.seed, "look")
+    return render_look(
+        plan,
+        draw_look(rng),
+        width=width,
+        height=height,
+        venue_rng=rng,
+        splash_rng=random_stream(dive, plan.seed, "splash"),
+        rng=random_stream(dive, plan.seed, "pixels"),
+        hidden=hidden,
+    )
 
 
 def render_look(
@@ -89,9 +102,9 @@ def render_look(
         rng: decides the operator's hand and the noise.
         hidden: what is left out of the picture; all else stays as it is.
     """
-    # The three generators may be one and the same: the order in which numbers are drawn decides the pixels.
-    largest_scale = height / look.view_height_m * max(1.0, look.zoom_in)  # pixels per metre
-    venue = draw_venue(plan.height_m, look, largest_scale, venue_rng)
+    # Pixels per metre. What lies behind the diver is out of focus, so that it need not be drawn any finer.
+    venue_scale = min(_VENUE_DETAIL * height, height / look.view_height_m * max(1.0, look.zoom_in))
+    venue = draw_venue(plan.height_m, look, venue_scale, venue_rng)
     splash = draw_splash_parameters(plan.faults.splash, splash_rng)
     sensor = Sensor(look, width, height, _NOISE_PATTERNS, rng)
     joints = seen_from(plan.motion.joints_m, look.camera_yaw_deg)  # (N, joints, 3)
@@ -103,7 +116,7 @@ def render_look(
     frames = np.empty((plan.num_frames, height, width, 3), np.uint8)
     for i, (center, scale) in enumerate(zip(centers, scales.tolist(), strict=True)):
         view = View(center, scale, width, height)
-        image = view.crop(venue, largest_scale)
+        image = view.crop(venue, venue_scale)
         if plan.height_m == 3:
             draw_springboard(image, view, float(plan.motion.board_tip_m[i]), look)
         if hidden != "diver":

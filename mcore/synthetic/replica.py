@@ -20,9 +20,9 @@ from mcore.common.splits import Split
 from mcore.diving import DiveNumber
 from mcore.synthetic.choreography import flight_steps, step_poses
 from mcore.synthetic.heights import DrawnHeightM
-from mcore.synthetic.motion import Flight, Timing, fall, flight_seconds, takeoff_speed, trace
+from mcore.synthetic.motion import HARMLESS_TRAVEL_M, Flight, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import PanelKind, Verdict, panel_of, verdict_for
-from mcore.synthetic.plan import FPS, DivePlan
+from mcore.synthetic.plan import FPS, OPENING, DivePlan
 from mcore.synthetic.render import Hideable, RenderedDive, check_size, render_look
 from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
@@ -106,12 +106,12 @@ def plan_replica(label: ReplicaLabel, seed: int, severities: Mapping[str, float]
     faults = replace(verdict.faults, **changed)
     # The label's frames fix how long the flight lasts, so the speed at take-off follows from it and not the other way.
     rng = _stream(label, seed, "motion")
-    phase, opening = rng.uniform(0.1, 0.9), rng.uniform(0.70, 0.76)
+    phase, opening, travel = rng.uniform(0.1, 0.9), rng.uniform(*OPENING), rng.uniform(*HARMLESS_TRAVEL_M)
     seconds = float((entry - first - 0.5 + phase) / rate)  # the water is touched between two frames' middles
     steps = flight_steps(dive, label.step_names, len(label.step_frames) - 1)
     starts = [(frame - first) / rate / seconds for frame in label.step_frames[:-1]]
     poses, twists = step_poses(dive, faults, steps, starts, float(opening))
-    flight = Flight(dive, label.height_m, faults, poses, twists)
+    flight = Flight(dive, label.height_m, faults, poses, twists, float(travel))
     start, reach = fall(flight)
     timing = Timing(rate, label.num_frames, first, seconds)
     motion = trace(flight, timing, start, takeoff_speed(start[1], reach, seconds))

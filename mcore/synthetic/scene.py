@@ -16,6 +16,8 @@ LEFT_M, RIGHT_M, BOTTOM_M, TOP_M = -7.5, 9.5, -4.5, 15.5
 """What of the venue is drawn; x from the board's tip, y from the water where the diver enters."""
 FAR_EDGE_M = 1.15
 """Height at which the camera sees the far edge of the pool, which lies behind the water."""
+VIEW_HEIGHT_M = (2.8, 3.8)
+"""Height of the scene that a frame shows: near enough for faults of arms and legs to be seen in 64 pixels."""
 _WALLS: list[Color] = [(62, 74, 94), (92, 88, 84), (48, 66, 72), (104, 106, 112), (70, 58, 66), (40, 52, 78)]
 _WATERS: list[Color] = [(28, 118, 158), (22, 96, 146), (40, 136, 166), (30, 110, 132)]
 _SUITS: list[Color] = [(24, 26, 34), (150, 24, 32), (18, 62, 130), (20, 96, 66), (96, 34, 110), (196, 120, 20)]
@@ -83,7 +85,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         skin=pick(_SKINS),
         hair=pick(_CAPS),
         build=float(rng.uniform(0.92, 1.12)),
-        view_height_m=float(rng.uniform(4.3, 5.4)),
+        view_height_m=float(rng.uniform(*VIEW_HEIGHT_M)),
         camera_low_m=float(rng.uniform(0.55, 0.95)),
         camera_lead_m=float(rng.uniform(-0.2, 0.5)),
         light=(gain * (1 + warmth), gain, gain * (1 - warmth)),

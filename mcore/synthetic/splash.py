@@ -1,4 +1,7 @@
-"""Splash of an entry: a column, droplets in free fall, and foam that stays; larger for a worse entry."""
+"""Splash of an entry: a column, droplets in free fall, and foam that stays; larger for a worse entry.
+
+Each of these varies by itself, so that none of them is a ruler of the entry.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,25 @@ Array = NDArray[np.float64]
 
 _OVERSAMPLING = 2
 _WHITE = (238, 246, 250)
+_VARIATION_STD = 0.3
+"""Of the logarithm of each part of a splash: entries that are equally bad do not look the same."""
+_LEAST = 0.08
+"""What varies of a splash without a fault."""
+_LARGEST = 1.5
 
 
 @dataclass(frozen=True, eq=False)
 class Splash:
     """Everything about one splash that is decided before it happens."""
 
-    severity: float
-    """0 a rip entry, 1 a wall of water."""
+    column: float
+    """Size of the column: 0 a rip entry, 1 a wall of water."""
+    foam: float
+    """Size of the foam, on the same scale."""
+    lasting: float
+    """Duration of the column, on the same scale."""
+    size: float
+    """Largest part of it, on the same scale."""
     delay: Array
     """(D,) seconds from touching the water to a droplet's start."""
     velocity: Array
@@ -35,14 +49,20 @@ class Splash:
 
 def draw_splash_parameters(severity: float, rng: np.random.Generator) -> Splash:
     """Decide a splash of a severity in 0..1."""
-    count = int(24 + 260 * severity)
-    up = (1.7 + 5.0 * severity) * rng.uniform(0.25, 1.0, count)
-    along = rng.normal(0.0, 0.35 + 1.15 * severity, count)
+    column, foam, lasting, drops = np.clip(
+        (severity + _LEAST) * np.exp(rng.normal(0.0, _VARIATION_STD, 4)) - _LEAST, 0.0, _LARGEST
+    ).tolist()
+    count = int(24 + 260 * drops)
+    up = (1.7 + 5.0 * drops) * rng.uniform(0.25, 1.0, count)
+    along = rng.normal(0.0, 0.35 + 1.15 * drops, count)
     return Splash(
-        severity=severity,
-        delay=rng.uniform(0.0, 0.14 + 0.30 * severity, count),
+        column=column,
+        foam=foam,
+        lasting=lasting,
+        size=max(column, foam, drops),
+        delay=rng.uniform(0.0, 0.14 + 0.30 * drops, count),
         velocity=np.stack([along, up], -1),
-        radius=rng.uniform(0.015, 0.035 + 0.035 * severity, count),
+        radius=rng.uniform(0.015, 0.035 + 0.035 * drops, count),
         jags=rng.uniform(0.55, 1.15, 15),
     )
 
@@ -68,7 +88,7 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
     if seconds < 0:
         return None
     # Metres that the picture shows beside, below and above the place of entry.
-    reach, below, above = 1.2 + 2.4 * splash.severity, 0.5, 0.5 + 2.6 * splash.severity
+    reach, below, above = 1.2 + 2.4 * splash.size, 0.5, 0.5 + 2.6 * splash.size
     scale = _OVERSAMPLING * pixels_per_m
     size = (round(2 * reach * pixels_per_m), round((above + below) * pixels_per_m))
     image = Image.new("RGBA", (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), (*_WHITE, 0))
@@ -85,8 +105,8 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
 
 def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
     # Foam spreads for half a second and fades over seconds; a worse entry leaves more of it.
-    across = (0.22 + 1.35 * splash.severity) * min(1.0, 0.35 + seconds / 0.5) * scale
-    alpha = int(205 * (0.35 + 0.65 * splash.severity) * np.exp(-seconds / 1.6))
+    across = (0.22 + 1.35 * splash.foam) * min(1.0, 0.35 + seconds / 0.5) * scale
+    alpha = int(205 * (0.35 + 0.65 * min(splash.foam, 1.0)) * np.exp(-seconds / 1.6))
     for share, strength in ((1.0, 0.45), (0.7, 0.8)):
         half = across * share
         draw.ellipse(
@@ -97,12 +117,12 @@ def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin
 
 def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
     # The column rises and falls on a parabola while it grows wider.
-    lasts = 0.34 + 0.62 * splash.severity
+    lasts = 0.34 + 0.62 * splash.lasting
     u = seconds / lasts
     if u >= 1:
         return
-    height = (0.22 + 2.0 * splash.severity) * 4 * u * (1 - u) * scale
-    half = (0.10 + 0.55 * splash.severity) * (0.6 + 0.6 * u) * scale
+    height = (0.22 + 2.0 * splash.column) * 4 * u * (1 - u) * scale
+    half = (0.10 + 0.55 * splash.column) * (0.6 + 0.6 * u) * scale
     across = np.linspace(-1, 1, len(splash.jags))
     outline = (1 - across**2) * splash.jags
     points = [(origin[0] + x * half, origin[1] - h * height) for x, h in zip(across, outline, strict=True)]

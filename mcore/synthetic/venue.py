@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcore.common.splits import Split
-from mcore.synthetic.scene import Color, Look
+from mcore.synthetic.scene import VIEW_HEIGHT_M, Color, Look
 
 VENUES: dict[Split, range] = {"train": range(0, 40), "val": range(40, 50), "test": range(50, 70)}
 """Venues of each split; no two splits share one."""
@@ -55,10 +55,10 @@ def draw_nuisance(split: Split, rng: np.random.Generator) -> Nuisance:
         skin=_jitter(_SKINS[int(rng.integers(len(_SKINS)))], rng),
         hair=_jitter(_HAIRS[int(rng.integers(len(_HAIRS)))], rng),
         build=float(rng.uniform(0.88, 1.16)),
-        view_height_m=float(rng.uniform(4.2, 5.8)),
+        view_height_m=float(rng.uniform(*VIEW_HEIGHT_M)),
         camera_low_m=float(rng.uniform(0.5, 1.0)),
-        camera_lead_m=float(rng.uniform(-0.3, 0.6)),
-        camera_above_m=float(rng.uniform(-0.45, 0.25)),
+        camera_lead_m=float(rng.uniform(-0.3, 0.4)),
+        camera_above_m=float(rng.uniform(-0.3, 0.2)),
         camera_lag_frames=float(rng.uniform(1.5, 3.5)),
         camera_shake_m=float(rng.uniform(0.0, 0.07)),
         camera_yaw_deg=float(rng.uniform(-22.0, 22.0)),
