@@ -99,10 +99,11 @@ def _defaults(arguments: Sequence[str]) -> tuple[TrainingOptions, Checkpoint | N
 
 
 def _loss_weight_flag(argument: str) -> str:
-    """``--contrastive-weight`` is the short form of ``--loss-weights.contrastive``."""
+    """``--stage-targets-weight`` is the short form of ``--loss-weights.stage-targets``."""
     flag, equals, value = argument.partition("=")
     name = flag.removeprefix("--").removesuffix("-weight")
-    return f"--loss-weights.{name}{equals}{value}" if name in LOSSES and flag == f"--{name}-weight" else argument
+    is_short = name.replace("-", "_") in LOSSES and flag == f"--{name}-weight"
+    return f"--loss-weights.{name}{equals}{value}" if is_short else argument
 
 
 if __name__ == "__main__":

@@ -148,7 +148,8 @@ def noise(arguments: Arguments) -> PairBatch:
     shape = (count, clip.num_frames, clip.crop_size, clip.crop_size, 3)
     frames = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     thirds = torch.tensor([clip.num_frames // 3, 2 * clip.num_frames // 3])
-    return PairBatch(frames, thirds.expand(count, 2).clone(), torch.linspace(50, 80, count))
+    scores, stage_points = torch.linspace(50, 80, count), torch.full((count, 3), torch.nan)
+    return PairBatch(frames, thirds.expand(count, 2).clone(), scores, stage_points)
 
 
 def _seconds(step: TrainingStep, batch: PairBatch, device: torch.device) -> float:

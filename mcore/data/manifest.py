@@ -1,7 +1,8 @@
 """Lists of labelled dives: one line for each dive, JSON lines or CSV, paths relative to the list itself.
 
 Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two columns,
-flight_frame and entry_frame), start_s, end_s, origin, event. A line is read in full or refused with the reason.
+flight_frame and entry_frame), stage_points (in CSV three columns, take_off_points, flight_points and entry_points),
+start_s, end_s, origin, event. A line is read in full or refused with the reason.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _NOTE = "note"
 """Beginning of the names of columns that are the user's own."""
 _EXPECTED = (
     "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
-    "transition_frames (in CSV flight_frame and entry_frame, both or neither), start_s, end_s, origin (real, rendered) "
-    "and event"
+    "transition_frames (in CSV flight_frame and entry_frame, both or neither), stage_points (in CSV take_off_points, "
+    "flight_points and entry_points, all or none), start_s, end_s, origin (real, rendered) and event"
 )
 
 
@@ -71,6 +72,8 @@ class DiveRecord:
     """Of the video, as its list states it; None: not stated. Nothing guesses it."""
     event: str | None = None
     """Competition of a real dive; None: not stated."""
+    stage_points: tuple[float, float, float] | None = None
+    """Points that the faults of take-off, flight and entry cost, at most 0 each; None: not known."""
     listed_at: str = field(default="", compare=False)
     """Where it is listed, such as ``dives.csv, line 7``, for messages; empty: nowhere."""
 
@@ -86,11 +89,19 @@ _READ_CELL: Mapping[str, Callable[[str, str], Any]] = {
     "num_frames": read_whole,
     "flight_frame": read_whole,
     "entry_frame": read_whole,
+    "take_off_points": read_number,
+    "flight_points": read_number,
+    "entry_points": read_number,
     "start_s": read_number,
     "end_s": read_number,
     "origin": lambda text, _: text.casefold(),
     "event": lambda text, _: text,
 }
+_JOINED = {
+    "transition_frames": ("flight_frame", "entry_frame"),
+    "stage_points": ("take_off_points", "flight_points", "entry_points"),
+}
+"""Fields that are several columns of CSV."""
 _COLUMNS = {name: (name.replace("_", ""),) for name in _READ_CELL}
 _REQUIRED = ("path", "dive_number", "score")
 
@@ -220,10 +231,14 @@ def _csv_values(columns: Mapping[str, int], cells: Sequence[str]) -> dict[str, A
 def _typed_cells(columns: Mapping[str, int], cells: Sequence[str]) -> dict[str, Any]:
     texts = {name: text for name, index in columns.items() if (text := cells[index])}
     values = {name: _READ_CELL[name](text, name) for name, text in texts.items()}
-    flight, entry = values.pop("flight_frame", None), values.pop("entry_frame", None)
-    if (flight is None) != (entry is None):
-        raise UserError(f"flight_frame is {flight} and entry_frame is {entry}; give both or neither")
-    return values if flight is None else {**values, "transition_frames": (flight, entry)}
+    for name, columns_of_it in _JOINED.items():
+        parts = [values.pop(column, None) for column in columns_of_it]
+        if parts.count(None) not in (0, len(parts)):
+            given = ", ".join(f"{column} is {part}" for column, part in zip(columns_of_it, parts, strict=True))
+            raise UserError(f"{given}; give {'both or neither' if len(parts) == 2 else 'all or none'}")
+        if None not in parts:
+            values[name] = parts
+    return values
 
 
 def _refuse_unknown(names: Iterable[str], known: Sequence[str], what: str) -> None:
@@ -258,6 +273,9 @@ def _check_values(record: DiveRecord) -> None:
         value = getattr(record, name)
         if value is not None and not math.isfinite(value):
             raise UserError(f"the {name} is {value}; give a finite number")
+    for points in record.stage_points or ():
+        if not -math.inf < points <= 0:
+            raise UserError(f"stage_points hold {points}; give what faults cost: finite numbers, at most 0")
     for frame in (record.num_frames, *(record.transition_frames or ())):
         if frame is not None and abs(frame) > MAX_FRAMES:
             raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")

@@ -122,5 +122,6 @@ def _record(job: DiveJob) -> DiveRecord:
         split=job.split,
         num_frames=plan.num_frames,
         transition_frames=plan.transition_frames,
+        stage_points=plan.stage_points,
         origin="rendered",
     )

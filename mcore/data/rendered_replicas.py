@@ -130,7 +130,7 @@ def render_replicas(
     claim(out, asdict(settings) | {"replica_version": REPLICA_VERSION, "labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
     done = render_all(_render, jobs, workers)
-    records = [_record(job) for job in jobs]
+    records = [_record(job, row["stage_points"]) for job, (row, _) in zip(jobs, done, strict=True)]
     write_text(out / PLANS, "".join(json.dumps(row) + "\n" for row, _ in done))
     write_manifest(out / MANIFEST, records)
     num_new, seconds = sum(new for _, new in done), time.perf_counter() - began
@@ -154,6 +154,7 @@ def describe_replica(replica: Replica) -> dict[str, Any]:
         "residual_points": replica.residual_points,
         "faults": asdict(plan.faults),
         "fair_award": plan.faults.fair_award,
+        "stage_points": plan.stage_points,
         "playback_speed": replica.playback_speed,
         "nuisance": asdict(replica.nuisance),
     }
@@ -184,7 +185,7 @@ def _render(job: _Job) -> tuple[dict[str, Any], bool]:
     return describe_replica(replica), new
 
 
-def _record(job: _Job) -> DiveRecord:
+def _record(job: _Job, stage_points: tuple[float, float, float]) -> DiveRecord:
     label = job.label
     return DiveRecord(
         path=job.path,
@@ -194,6 +195,7 @@ def _record(job: _Job) -> DiveRecord:
         split=label.split,
         num_frames=label.num_frames,
         transition_frames=(label.step_frames[0], label.step_frames[-1]),
+        stage_points=stage_points,
         origin="rendered",
     )
 

@@ -159,14 +159,6 @@ def measure_moves(
     return sorted(moves, key=lambda move: move.true_points)
 
 
-def stage_points(plan: DivePlan) -> Array:
-    """Points (3,) that a plan's faults cost by stage, at most 0."""
-    award = dict.fromkeys(STAGE_NAMES, 0.0)
-    for fault, deduction in plan.faults.deductions.items():
-        award[FAULT_STAGES[fault]] -= deduction
-    return COUNTED_AWARDS * plan.difficulty * np.array(list(award.values()))
-
-
 def measure_shares(shares: Array, drawn: Array, resampling: Resampling) -> list[StageShare]:
     """Compare stage shares (N, 3) with what the drawings deduct (N, 3), both relative to the same exemplars."""
     return [

@@ -35,7 +35,6 @@ from mcore.evaluation.audit import (
     measure_observers,
     measure_shares,
     panel_noise,
-    stage_points,
 )
 from mcore.evaluation.clips import ClipBatch
 from mcore.evaluation.config import MIN_DIVES, AuditOptions
@@ -225,14 +224,14 @@ def _moves(score: Score, drawn: Drawn, rows: list[int], config: ClipConfig, resa
 
 
 def _drawn_shares(drawn: Drawn) -> Array:
-    return np.array([stage_points(plan) for plan in drawn.plans]) - drawn.exemplar_points
+    return np.array([plan.stage_points for plan in drawn.plans]) - drawn.exemplar_points
 
 
 def _find_drawn(options: AuditOptions, plan: ScoringPlan, training: Sequence[DiveRecord]) -> Drawn | None:
     queries, pool, known = (find_drawings(options.data, group) for group in (plan.queries, plan.pool, training))
     if queries is None or pool is None or known is None:
         return None
-    points = np.array([stage_points(each) for _, each in pool])
+    points = np.array([each.stage_points for _, each in pool])
     return Drawn(
         drawings=[drawing for drawing, _ in queries],
         plans=[each for _, each in queries],

@@ -53,6 +53,10 @@ class PairOutput:
     """(B,) points: score(query) - score(exemplar)."""
     reverse_delta: Tensor
     """(B,) points: score(exemplar) - score(query)."""
+    stage_deltas: Tensor
+    """(B, 3) points: each stage's share of ``delta``."""
+    reverse_stage_deltas: Tensor
+    """(B, 3) points: each stage's share of ``reverse_delta``."""
 
 
 class MCoRe(nn.Module):
@@ -87,9 +91,9 @@ class MCoRe(nn.Module):
         q, e = tokens.chunk(2)  # (B, P, D) both
         # Both directions in one pass: the regression loss wants score(query) - score(exemplar) and its negative, which
         # the decoder does not give by itself.
-        both = self.token_deltas(tokens, torch.cat([e, q])).mean(1)  # (2B,)
-        delta, reverse_delta = both.chunk(2)
-        return PairOutput(self.segmenter(features), q, e, delta, reverse_delta)
+        both = self.token_deltas(tokens, torch.cat([e, q]))  # (2B, P)
+        deltas, stages = both.mean(1).chunk(2), stage_deltas(both).chunk(2)  # (B,) and (B, 3), forth and back
+        return PairOutput(self.segmenter(features), q, e, *deltas, *stages)
 
     def features(self, clips: Tensor) -> Tensor:
         """Run the backbone: (B, 3, T, H, W) float -> (B, T, D)."""

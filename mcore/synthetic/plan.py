@@ -9,14 +9,15 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber, difficulty, dive_score, why_no_difficulty
+from mcore.diving.judging import COUNTED_AWARDS
 from mcore.synthetic import choreography
-from mcore.synthetic.faults import Faults, draw_faults
+from mcore.synthetic.faults import FAULT_STAGES, Faults, Stage, draw_faults
 from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
 from mcore.synthetic.motion import HARMLESS_TRAVEL_M, Flight, Motion, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import judge
@@ -54,6 +55,15 @@ class DivePlan:
     motion: Motion
     frames_per_second: float = FPS
     """Frames for each second of the dive; not ``fps`` where the video is slower or faster than life."""
+
+    @property
+    def stage_points(self) -> tuple[float, float, float]:
+        """Points that the faults of take-off, flight and entry cost, at most 0 each; exact to a thousandth."""
+        awards: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
+        for fault, deduction in self.faults.deductions.items():
+            awards[FAULT_STAGES[fault]] -= deduction
+        take_off, flight, entry = (round(COUNTED_AWARDS * self.difficulty * award, 3) for award in awards.values())
+        return take_off, flight, entry
 
 
 def plan_dive(

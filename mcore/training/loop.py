@@ -223,7 +223,7 @@ def pair_losses(
         channels_last: memory layout of the network's input.
 
     Returns:
-        Scalars by ``loss_names()``; ``regression`` in units of ``score_scale_points`` squared.
+        Scalars by ``loss_names()``; ``regression`` and ``stage_targets`` in units of ``score_scale_points`` squared.
     """
     device = next(model.parameters()).device
     clips = normalise(batch.frames.to(device, non_blocking=True), model.config.clip)  # (2B, 3, T, c, c)
@@ -232,8 +232,11 @@ def pair_losses(
     transitions = batch.transitions.to(device, non_blocking=True)  # (2B, 2)
     stages = transitions if config.stages == "labelled" else thirds(transitions, batch.frames.shape[1])
     query_scores, exemplar_scores = (batch.scores.to(device) / config.score_scale_points).chunk(2)  # (B,) both
+    query_stages, exemplar_stages = (batch.stage_points.to(device) / config.score_scale_points).chunk(2)  # (B, 3) both
     output: PairOutput = (network or model)(*clips.chunk(2), *stages.chunk(2))
-    targets = PairTargets(transitions, query_scores - exemplar_scores, config.score_scale_points)
+    targets = PairTargets(
+        transitions, query_scores - exemplar_scores, config.score_scale_points, query_stages - exemplar_stages
+    )
     return weighted_losses(output, targets, config.loss_weights)
 
 

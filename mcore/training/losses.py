@@ -34,6 +34,8 @@ class PairTargets:
     """(B,) true score(query) - score(exemplar), in units of ``score_scale_points``."""
     score_scale_points: float
     """Points that count as 1 in the regression."""
+    stage_differences: Tensor
+    """(B, 3) true stage points of query - exemplar, in the same units; NaN where they are not known."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,28 @@ def contrastive_loss(output: PairOutput, targets: PairTargets) -> Tensor:
     return (_token_losses(z1, z2) + _token_losses(z2, z1)).mean() / 2
 
 
+def stage_target_loss(output: PairOutput, targets: PairTargets) -> Tensor:
+    """L_stages: squared error of each stage's difference, in both directions; not part of the published method.
+
+    It is the sum over stages of the mean over pairs. A pair whose stage points are not known adds 0, but is counted:
+    so the parts of a batch still add up to it.
+    """
+    wanted = targets.stage_differences  # (B, S)
+    unknown = wanted.isnan()
+    forth = output.stage_deltas / targets.score_scale_points - wanted
+    back = output.reverse_stage_deltas / targets.score_scale_points + wanted
+    # Filled before they are squared: the gradient of a square is 2 x, and 0 times NaN is NaN.
+    squares = forth.masked_fill(unknown, 0.0).square() + back.masked_fill(unknown, 0.0).square()
+    return squares.sum(1).mean()
+
+
+STAGE_TARGETS = "stage_targets"
+"""Name of the loss that only lists with ``stage_points`` feed."""
 LOSSES: dict[str, Loss] = {
     "regression": Loss(regression_loss, weight=1.0),
     "transition": Loss(transition_loss, weight=1.0),
     "contrastive": Loss(contrastive_loss, weight=10.0),
+    STAGE_TARGETS: Loss(stage_target_loss, weight=0.0),
 }
 """Every loss by its name, with the published weights."""
 TOTAL = "total"

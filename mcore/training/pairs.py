@@ -5,6 +5,7 @@ Every random choice is a pure function of (seed, epoch, query), so that workers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig
+from mcore.config import STAGES, ClipConfig
 from mcore.data.cache import load_clip
 from mcore.data.exemplars import RandomStream, by_dive_number
 from mcore.data.label_fit import label_transitions
@@ -25,6 +26,8 @@ from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.devices.loader import ClipLoader
 from mcore.evaluation.clips import frame_bytes
 from mcore.video import crop
+
+_NOT_KNOWN = (math.nan,) * len(STAGES)
 
 # Shapes: B pairs, T frames, c crop size.
 
@@ -39,6 +42,8 @@ class PairBatch:
     """(2B, 2) int64, true transitions."""
     scores: Tensor
     """(2B,) float32, true scores, points."""
+    stage_points: Tensor
+    """(2B, 3) float32, what the faults of each stage cost, points; NaN where it is not known."""
 
     @property
     def num_pairs(self) -> int:
@@ -52,7 +57,8 @@ class PairBatch:
         parts = []
         for rows in np.array_split(np.arange(self.num_pairs), min(num_parts, self.num_pairs)):
             both = torch.from_numpy(np.concatenate([rows, rows + self.num_pairs]))  # queries, then their exemplars
-            parts.append(PairBatch(self.frames[both], self.transitions[both], self.scores[both]))
+            columns = (self.frames, self.transitions, self.scores, self.stage_points)
+            parts.append(PairBatch(*(column[both] for column in columns)))
         return parts
 
 
@@ -97,11 +103,12 @@ class PairDataset(Dataset[PairBatch]):
             rng = np.random.default_rng((self.seed, RandomStream.AUGMENTATION, epoch, query, role))
             clips.append(augment(clip.frames, self.config, rng, self.flip_probability))
             transitions.append(label_transitions(record, clip))
-        scores = [self.records[query].score, self.records[partner].score]
+        both = [self.records[query], self.records[partner]]
         return PairBatch(
             torch.from_numpy(np.stack(clips)),  # (2, T, c, c, 3)
             torch.tensor(transitions),
-            torch.tensor(scores, dtype=torch.float32),
+            torch.tensor([record.score for record in both], dtype=torch.float32),
+            torch.tensor([record.stage_points or _NOT_KNOWN for record in both], dtype=torch.float32),
         )
 
     def _partner(self, epoch: int, query: int) -> int:
@@ -189,4 +196,4 @@ def _join(pairs: Sequence[PairBatch]) -> PairBatch:
         columns = [getattr(pair, name) for pair in pairs]
         return torch.cat([column[:1] for column in columns] + [column[1:] for column in columns])
 
-    return PairBatch(join("frames"), join("transitions"), join("scores"))
+    return PairBatch(join("frames"), join("transitions"), join("scores"), join("stage_points"))

@@ -34,8 +34,9 @@ from mcore.network.model import MCoRe
 from mcore.network.pretrained import load_pretrained
 from mcore.network.start_weights import StartWeights, load_start_weights
 from mcore.training.compute import prepare_network
-from mcore.training.config import TrainingOptions, training_from_dict
+from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
 from mcore.training.log import TrainLog
+from mcore.training.losses import STAGE_TARGETS
 from mcore.training.trainer import BEST, LAST, Stopped, Trainer, TrainingData
 
 CURVES = "losses.png"
@@ -204,6 +205,7 @@ def _make_trainer(
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
     if processes.is_first:
+        _check_stage_targets(options, data)
         if checkpoint is not None:
             _check_same_data(options, data, checkpoint)
         data = replace(data, trained=_trained_dives(options, data, checkpoint))
@@ -227,6 +229,19 @@ def _make_trainer(
     return trainer, start_weights
 
 
+def _check_stage_targets(options: TrainingOptions, data: TrainingData) -> None:
+    """Refuse stage targets that were asked for where no dive has any; mention those that a preset would use."""
+    weight = options.training.loss_weights.get(STAGE_TARGETS, 0.0)
+    if weight == 0 or any(record.stage_points is not None for record in data.train):
+        return
+    why = f"no training dive of {options.data} has stage_points, which the loss {STAGE_TARGETS} compares shares with"
+    if not options.resume and weight != PRESETS[options.preset].training.loss_weights[STAGE_TARGETS]:
+        raise UserError(
+            f"{why}; its weight is {weight:g}. Set it to 0, or add them to the list: mcore-data render writes them"
+        )
+    print(f"note: {why}: it is 0, and shares are learnt from scores alone", file=sys.stderr)
+
+
 def _load_data(options: TrainingOptions) -> TrainingData:
     records = read_manifest(options.data)
     manifest = options.data.resolve()
@@ -238,7 +253,7 @@ def _load_data(options: TrainingOptions) -> TrainingData:
             "manifest": str(manifest),
             "manifest_relative": os.path.relpath(manifest, options.out.resolve()),
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
-            "train_sha256": _digest(train, list_folder(options.data)),
+            "train_sha256": _digest(train, list_folder(options.data), options.training),
         },
         cache_dir=cache_folder(options.data, options.cache, options.no_cache),
     )
@@ -286,7 +301,7 @@ def _check_same_recipe(options: TrainingOptions, checkpoint: Checkpoint) -> None
             )
 
 
-def _digest(records: Sequence[DiveRecord], folder: Path) -> str:
+def _digest(records: Sequence[DiveRecord], folder: Path, recipe: TrainingConfig) -> str:
     """Fingerprint of all that training takes from its dives, in their order; the same wherever the folder lies."""
     rows = [
         (
@@ -296,6 +311,7 @@ def _digest(records: Sequence[DiveRecord], folder: Path) -> str:
             record.transition_frames,
             record.start_s,
             record.end_s,
+            *((record.stage_points or ()) if recipe.loss_weights.get(STAGE_TARGETS) else ()),
         )
         for record in records
     ]

@@ -13,7 +13,7 @@ from mcore.data.manifest import DiveRecord, dive_names, read_manifest, write_man
 def test_round_trip(tmp_path: Path) -> None:
     records = [
         DiveRecord(tmp_path / "a" / "1.mp4", "407C", 61.2, 3.2, "train", 90, (30, 60), 0.5, 4.0),
-        DiveRecord(tmp_path.parent / "elsewhere.mp4", "107B", 0.0),
+        DiveRecord(tmp_path.parent / "elsewhere.mp4", "107B", 0.0, stage_points=(0.0, -7.5, -12.25)),
     ]
     write_manifest(tmp_path / "dives.jsonl", records)
     assert read_manifest(tmp_path / "dives.jsonl") == records
@@ -31,15 +31,19 @@ def test_no_two_dives_have_one_name(tmp_path: Path) -> None:
 def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     path = tmp_path / "dives.csv"
     path.write_text(
-        "\ufeffpath,dive_number,score,split,flight_frame,entry_frame,note\r\n"
-        "a.mp4,407C,61.2,test,30,60,\r\n"
-        "b.mp4,107B,50,,,,windy\r\n",
+        "\ufeffpath,dive_number,score,split,flight_frame,entry_frame,note,"
+        "Take-off points,Flight points,Entry points\r\n"
+        "a.mp4,407C,61.2,test,30,60,,0,-2.5,-10\r\n"
+        "b.mp4,107B,50,,,,windy,,,\r\n",
         encoding="utf-8",
     )
     assert read_manifest(path) == [
-        DiveRecord(tmp_path / "a.mp4", "407C", 61.2, split="test", transition_frames=(30, 60)),
+        DiveRecord(
+            tmp_path / "a.mp4", "407C", 61.2,
+            split="test", transition_frames=(30, 60), stage_points=(0.0, -2.5, -10.0),
+        ),
         DiveRecord(tmp_path / "b.mp4", "107B", 50.0),
-    ]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,8 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     [
         ("a.mp4,407C,61.2,train,30,", "both or neither"),
         ("a.mp4,407C,61.2,train,,60", "both or neither"),
+        ("a.mp4,407C,61.2,train,,,-1,,-2", "take_off_points is -1.0, flight_points is None, .*; give all or none"),
+        ("a.mp4,407C,61.2,train,,,-1,2,-2", "stage_points hold 2.0; .*at most 0"),
         ("a.mp4,407C,nan,train,,", "score is 'nan'"),
         ("a.mp4,407C,,train,,", "missing required field `score`"),
         ("a.mp4,407C,good,train,,", "score is 'good'"),
@@ -55,7 +61,8 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
 )
 def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:
     path = tmp_path / "dives.csv"
-    path.write_text(f"path,dive_number,score,split,flight_frame,entry_frame\nb.mp4,107B,50,,,\n{row}\n")
+    header = "path,dive_number,score,split,flight_frame,entry_frame,take_off_points,flight_points,entry_points"
+    path.write_text(f"{header}\nb.mp4,107B,50,,,,,,\n{row}{',' * (8 - row.count(','))}\n")
     with pytest.raises(UserError, match=rf"line 3: .*{reason}"):
         read_manifest(path)
 

@@ -168,7 +168,11 @@ def _check_redrawn(listing: Path, config: ClipConfig) -> Redrawing:
     chosen = read_manifest(listing)[-1]
     found = find_drawings(listing, [chosen])
     assert found is not None
-    job = Redrawing(found[0][0], config)
+    ((drawing, plan),) = found
+    lost = plan.faults.fair_award - drawing.plan(dict.fromkeys(FAULTS, 0.0)).faults.fair_award
+    assert chosen.stage_points is not None
+    assert sum(chosen.stage_points) == pytest.approx(3 * plan.difficulty * lost, abs=0.002)  # three are rounded
+    job = Redrawing(drawing, config)
     listed = crop(load_clip(chosen, config).frames, config)
     np.testing.assert_array_equal(redraw(job).frames, listed)
     return job

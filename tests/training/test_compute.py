@@ -17,6 +17,7 @@ from mcore.network.model import MCoRe
 from mcore.training.compute import prepare_network
 from mcore.training.config import ComputeConfig, Precision, TrainingConfig
 from mcore.training.loop import LossMeter, TrainingStep, make_optimizer, pair_losses, train_one_epoch
+from mcore.training.losses import LOSSES, default_weights
 from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
 from tests.fake_dives import CLIP, MODEL
 from tests.reference_network import random_model
@@ -29,9 +30,13 @@ WITHOUT_DROPOUT = dataclasses.replace(MODEL, segmenter_dropout=0.0)
 
 @pytest.fixture(scope="module")
 def batch(manifest: Path) -> PairBatch:
-    """Five pairs."""
-    dataset = PairDataset(select_split(read_manifest(manifest), "train"), CLIP, seed=0, flip_probability=0.5)
+    """Five pairs, some with the stage points of both dives."""
+    dives = select_split(read_manifest(manifest), "train")
+    dives = [dives[0], *(dataclasses.replace(dive, stage_points=(-1.0, -dive.score / 4, 0.0)) for dive in dives[1:])]
+    dataset = PairDataset(dives, CLIP, seed=0, flip_probability=0.5)
     first: PairBatch = next(iter(pair_loader(dataset, EpochBatches(len(dataset), 5, seed=0))))
+    unknown = first.stage_points.isnan().any(1).reshape(2, -1).any(0)
+    assert 0 < unknown.sum() < 5
     return first
 
 
@@ -89,11 +94,26 @@ def test_the_default_is_the_plain_loop_bit_for_bit(batch: PairBatch) -> None:
 
 @pytest.mark.parametrize("parts", [2, 3, 9])
 def test_parts_of_a_batch_add_up_to_it(batch: PairBatch, parts: int) -> None:
-    whole, whole_meter = stepped(batch, ComputeConfig())
-    divided, meter = stepped(batch, ComputeConfig(gradient_accumulation=parts))
+    recipe = dataclasses.replace(RECIPE, loss_weights=default_weights(stage_targets=1.0))
+    whole, whole_meter = stepped(batch, ComputeConfig(), recipe)
+    divided, meter = stepped(batch, ComputeConfig(gradient_accumulation=parts), recipe)
     assert_close(gradients(divided), gradients(whole))
     assert meter.num_pairs == whole_meter.num_pairs == 5
     assert meter.means() == pytest.approx(whole_meter.means(), rel=1e-5)
+
+
+def test_stage_points_change_training_only_where_they_have_a_weight(
+    batch: PairBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without, meter = stepped(batch, ComputeConfig())
+    weights = default_weights(stage_targets=1.0)
+    taught, _ = stepped(batch, ComputeConfig(), dataclasses.replace(RECIPE, loss_weights=weights))
+    monkeypatch.delitem(LOSSES, "stage_targets")  # the published losses alone
+    published, _ = stepped(batch, ComputeConfig())
+    for name, values in published.state_dict().items():
+        assert torch.equal(values, without.state_dict()[name]), name
+    assert meter.means()["stage_targets"] > 0
+    assert not torch.equal(taught.regressor.layer3.weight, without.regressor.layer3.weight)
 
 
 def test_parts_keep_pairs_together(batch: PairBatch) -> None:

@@ -65,6 +65,7 @@ def drop_the_last_test_dive(rows: Rows) -> None:
         (lambda rows: first(rows, "val").update(transition_frames=[2, 9]), True),
         (drop_the_last_test_dive, True),
         (lambda rows: first(rows, "train").update(num_frames=1), True),  # of no use to training
+        (lambda rows: first(rows, "train").update(stage_points=[-1, -2, -3]), True),  # their loss weighs nothing
         (lambda rows: first(rows, "train").update(dive_number="101a "), True),  # another spelling
         (lambda rows: first(rows, "train").update(score=1.0), False),
         (lambda rows: first(rows, "train").update(transition_frames=[4, 8]), False),
@@ -87,6 +88,24 @@ def test_a_mended_list(
     assert ("its training dives are the same, so the run goes on" in said) == goes_on
     assert ("not the list of dives this run began with" in said) == (not goes_on)
     assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == (2 if goes_on else 1)
+
+
+def test_stage_points_of_a_list_are_learnt_from(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE, "--epochs", "1"]
+    asked = [*argv, "--stage-targets-weight", "0.5"]
+    assert main([*argv, "--preset", "tiny"]) == 0
+    assert "note: no training dive of" in capsys.readouterr().err
+    assert main([*asked, "--overwrite"]) == 2
+    assert "has stage_points, which the loss stage_targets" in capsys.readouterr().err
+    mend(manifest, lambda rows: [row.update(stage_points=[0, row["score"] - 100, -2]) for row in rows])
+    assert main([*asked, "--overwrite"]) == 0
+    last = read_checkpoint(tmp_path / "run" / "last.pt")
+    assert last.extra["metrics"]["loss_stage_targets"] > 0
+    mend(manifest, lambda rows: first(rows, "train").update(stage_points=[0, 0, 0]))
+    assert main([*asked, "--resume"]) == 2
+    assert "not the list of dives this run began with" in capsys.readouterr().err
 
 
 def test_spellings_of_a_number_are_partners(manifest: Path) -> None:

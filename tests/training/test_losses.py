@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 from torch import Tensor
 
 from mcore.network.model import PairOutput
-from mcore.training.losses import PairTargets, contrastive_loss, regression_loss, transition_loss
+from mcore.training.losses import PairTargets, contrastive_loss, regression_loss, stage_target_loss, transition_loss
 
 TOLERANCE = 1e-10
 """Both sides compute in float64."""
@@ -50,8 +51,18 @@ def loop_transition(logits: Tensor, transitions: Tensor) -> float:
 NOTHING = torch.zeros(0)
 
 
+def output(**known: Tensor) -> PairOutput:
+    return PairOutput(**{each.name: known.get(each.name, NOTHING) for each in fields(PairOutput)})
+
+
+def targets(
+    transitions: Tensor = NOTHING, scores: Tensor = NOTHING, scale: float = 1.0, stages: Tensor = NOTHING
+) -> PairTargets:
+    return PairTargets(transitions, scores, scale, stages)
+
+
 def contrast(query: Tensor, exemplar: Tensor) -> Tensor:
-    return contrastive_loss(PairOutput(NOTHING, query, exemplar, NOTHING, NOTHING), PairTargets(NOTHING, NOTHING, 1.0))
+    return contrastive_loss(output(query_tokens=query, exemplar_tokens=exemplar), targets())
 
 
 @pytest.mark.parametrize(("pairs", "tokens_per_stage"), [(1, 1), (2, 5), (3, 4)])
@@ -71,16 +82,27 @@ def test_transition_loss(clips: int, num_frames: int) -> None:
     generator = torch.Generator().manual_seed(clips)
     logits = torch.randn(clips, num_frames, 2, generator=generator, dtype=torch.float64)
     transitions = torch.randint(0, num_frames, (clips, 2), generator=generator)
-    output = PairOutput(logits, NOTHING, NOTHING, NOTHING, NOTHING)
-    loss = transition_loss(output, PairTargets(transitions, NOTHING, 1.0)).item()
+    loss = transition_loss(output(logits=logits), targets(transitions)).item()
     assert loss == pytest.approx(loop_transition(logits, transitions), abs=TOLERANCE)
 
 
 def test_regression_loss_by_hand() -> None:
     forth, back, true = torch.tensor([2.0, -4.0]), torch.tensor([0.0, 4.0]), torch.tensor([3.0, -2.0])
-    output = PairOutput(NOTHING, NOTHING, NOTHING, forth, back)
-    loss = regression_loss(output, PairTargets(NOTHING, true, score_scale_points=2.0)).item()
+    loss = regression_loss(output(delta=forth, reverse_delta=back), targets(scores=true, scale=2.0)).item()
     assert loss == pytest.approx((4 + 0) / 2 + (9 + 0) / 2)
+
+
+def test_stage_target_loss_by_hand_and_without_gradient_where_nothing_is_known() -> None:
+    forth = torch.tensor([[2.0, -4.0, 6.0], [1.0, 1.0, 1.0]], requires_grad=True)
+    back = torch.tensor([[0.0, 4.0, -6.0], [1.0, 1.0, 1.0]], requires_grad=True)
+    true = torch.tensor([[3.0, -2.0, 1.0], [torch.nan] * 3])
+    pairs = output(stage_deltas=forth, reverse_stage_deltas=back)
+    loss = stage_target_loss(pairs, targets(scale=2.0, stages=true))
+    assert loss.item() == pytest.approx(((4 + 0 + 4) + (9 + 0 + 4)) / 2)  # the second pair is counted, and adds 0
+    gradient = torch.stack(torch.autograd.grad(loss, [forth, back]))
+    assert gradient[:, 0].abs().sum() > 0
+    assert torch.equal(gradient[:, 1], torch.zeros(2, 3))
+    assert stage_target_loss(pairs, targets(stages=torch.full((2, 3), torch.nan))).item() == 0
 
 
 def test_losses_have_gradients_even_where_tokens_are_zero() -> None:

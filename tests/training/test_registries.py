@@ -33,7 +33,7 @@ def test_a_registered_loss_and_backbone_train_log_and_plot(
     monkeypatch.setitem(BACKBONES, "small", small)
     out = tmp_path / "run"
     argv = ["--data", str(manifest), "--out", str(out), "--epochs", "1", "--backbone", "small", *CLIP_FLAGS]
-    assert main([*argv, "--device", "cpu", "--loss-weights.token-size", "0.25"]) == 0
+    assert main([*argv, "--device", "cpu", "--token-size-weight", "0.25"]) == 0
     assert "token_size" in capsys.readouterr().err
     with (out / "metrics.csv").open() as file:
         (row,) = csv.DictReader(file)

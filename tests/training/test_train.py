@@ -26,6 +26,7 @@ from mcore.train import main
 from mcore.training import run
 from mcore.training.config import PRESETS, ComputeConfig, TrainingConfig, compute_from_dict, training_from_dict
 from mcore.training.log import columns
+from mcore.training.losses import default_weights
 from mcore.training.trainer import Stopped, validation_figures
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 from tests.training.command_line import parse
@@ -293,7 +294,7 @@ def test_named_backbones_keep_the_presets_shift_and_can_be_changed_further(
     base = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run")]
     flags = ["--backbone", "regnety_008", "--model.backbone.shift", "tsm", "--contrastive-weight", "0"]
     options, _ = parse([*base, *flags])
-    assert options.training.loss_weights == {"regression": 1.0, "transition": 1.0, "contrastive": 0.0}
+    assert options.training.loss_weights == default_weights(contrastive=0)
     assert options.model.backbone == replace(BACKBONES["regnety_008"].config, shift="tsm")
     assert options.model.clip == PRESETS["paper"].model.clip
     assert main([*base, "--backbone", "resnet50"]) == 2
