@@ -21,11 +21,11 @@ from mcore.data.cache import LoadedClip
 from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord, list_folder
 from mcore.data.rendered_dives import RenderSettings, dive_jobs
-from mcore.data.rendered_folder import SETTINGS
+from mcore.data.rendered_folder import SETTINGS, VERSION
 from mcore.data.rendered_replicas import PLANS, ReplicaSettings, replica_path
 from mcore.synthetic.plan import DivePlan, plan_dive
-from mcore.synthetic.render import Hideable, render_plan
-from mcore.synthetic.replica import REPLICA_VERSION, ReplicaLabel, plan_replica, render_replica
+from mcore.synthetic.render import RENDERER_VERSION, Hideable, render_plan
+from mcore.synthetic.replica import ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
 from mcore.video import crop, sample_clip
 
@@ -117,7 +117,7 @@ def find_drawings(listing: Path, records: Sequence[DiveRecord]) -> list[tuple[Dr
     folder = list_folder(listing)
     path = folder / SETTINGS
     settings = decode(dict[str, Any], path.read_bytes(), str(path)) if path.is_file() else {}
-    if not {"dives_per_number", "replica_version"} & set(settings):  # somebody else's settings
+    if not {"dives_per_number", "labels_sha256"} & set(settings):  # somebody else's settings
         return None
     known = _known_drawings(folder, settings, str(path))
     drawings = []
@@ -135,12 +135,12 @@ def find_drawings(listing: Path, records: Sequence[DiveRecord]) -> list[tuple[Dr
 
 def _known_drawings(folder: Path, settings: dict[str, Any], where: str) -> dict[Path, Drawing]:
     """How each file of a folder was drawn."""
-    if (version := settings.get("replica_version")) is None:
+    if (version := settings.get(VERSION, 1)) != RENDERER_VERSION:  # the first one was not written down
+        raise UserError(f"{where}: drawn by version {version} of the renderer, not {RENDERER_VERSION}; {_ADVICE}")
+    if "labels_sha256" not in settings:
         chosen = convert(RenderSettings, settings, where)
         jobs = dive_jobs(folder, chosen)
         return {job.path.resolve(): Drawing(job.number, job.seed, job.width, job.height) for job in jobs}
-    if version != REPLICA_VERSION:
-        raise UserError(f"{where}: replicas of version {version}, not {REPLICA_VERSION}; {_ADVICE}")
     size = convert(ReplicaSettings, settings, where)
     known = {}
     for number, line in enumerate((folder / PLANS).read_text(encoding="utf-8").splitlines(), start=1):

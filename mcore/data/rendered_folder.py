@@ -11,10 +11,13 @@ from typing import Any
 from mcore.common.errors import ClipError, UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import decode
+from mcore.synthetic.render import RENDERER_VERSION
 from mcore.video.container import open_video
 
 SETTINGS = "settings.json"
 """Everything that decided the pixels."""
+VERSION = "renderer_version"
+"""Key of the renderer's version among the settings."""
 _ABANDONED_S = 600.0
 """Age from which a hidden file is not somebody's who still writes it: a dive takes seconds."""
 
@@ -26,11 +29,11 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
         UserError: it holds a data set of other settings, or other files.
     """
     path = out / SETTINGS
-    wanted: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists there
+    wanted: dict[str, Any] = json.loads(json.dumps({**settings, VERSION: RENDERER_VERSION}))  # tuples are lists there
     if path.exists():
         found = decode(dict[str, Any], path.read_bytes(), str(path))
         if found != wanted:
-            different = ", ".join(f"{k} {found.get(k)}" for k in wanted if found.get(k) != wanted[k])
+            different = ", ".join(f"{k} {found.get(k, 'not stated')}" for k in wanted if found.get(k) != wanted[k])
             raise UserError(
                 f"{out} holds a data set of other settings ({different}); choose another --out, or delete it"
             )

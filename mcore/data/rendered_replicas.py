@@ -22,7 +22,7 @@ from mcore.common.typed_json import decode, encode
 from mcore.data.manifest import MANIFEST, DiveRecord, write_manifest
 from mcore.data.rendered_folder import claim, is_whole, remove_abandoned
 from mcore.synthetic.render import check_size
-from mcore.synthetic.replica import REPLICA_VERSION, Replica, ReplicaLabel, plan_replica, render_replica
+from mcore.synthetic.replica import Replica, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
 from mcore.synthetic.workers import render_all
 
@@ -127,7 +127,7 @@ def render_replicas(
     if missing := sorted(set(only) - {label.dive_number for label in labels}):
         raise UserError(f"no dive of number {', '.join(missing)} in the labels")
     jobs = [job for job in _jobs(labels, out, settings) if not only or job.label.dive_number in only][:limit]
-    claim(out, asdict(settings) | {"replica_version": REPLICA_VERSION, "labels_sha256": labels_digest(labels)})
+    claim(out, asdict(settings) | {"labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
     done = render_all(_render, jobs, workers)
     records = [_record(job, row["stage_points"]) for job, (row, _) in zip(jobs, done, strict=True)]

@@ -26,6 +26,7 @@ STAGE_NAMES: tuple[Stage, ...] = get_args(Stage)
 LEAST_COST = 0.05
 """SRCC that hiding the take-off and flight, or the diver, must cost: a network that loses less does not watch them."""
 _GREY = 128
+_BOTH = "take-off and flight"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Move:
     """Mean difference of the network's scores."""
     ratio: Figure
     """Found by true: 1 is right, 0 is blind."""
+    picture: float
+    """Mean change of the pictures at the network's size, grey levels over the whole clip."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,18 @@ class Ranking:
 
 def hide_stages(dive: ShownDive) -> dict[str, ShownDive]:
     """Paint over parts of a dive, between its labelled transitions."""
-    entry = dive.transitions[1]
-    grey, frozen = dive.frames.copy(), dive.frames.copy()
-    grey[:entry] = _GREY
+    flight, entry = dive.transitions
+    painted = {}
+    for name, part in (("take-off", slice(flight)), ("flight", slice(flight, entry)), (_BOTH, slice(entry))):
+        frames = dive.frames.copy()
+        frames[part] = _GREY
+        painted[f"{name} painted grey"] = ShownDive(frames, dive.transitions)
+    frozen = dive.frames.copy()
     frozen[entry:] = frozen[entry - 1]
-    return {
-        "take-off and flight painted grey": ShownDive(grey, dive.transitions),
-        "entry replaced by the last flight frame": ShownDive(frozen, dive.transitions),
-    }
+    return painted | {"entry replaced by the last flight frame": ShownDive(frozen, dive.transitions)}
 
 
-MUST_COST = ("diver not drawn", "take-off and flight painted grey")
+MUST_COST = ("diver not drawn", f"{_BOTH} painted grey")
 """What no judge could do without."""
 
 
@@ -135,12 +139,16 @@ def measure_hidings(scores: Array, hidden: Mapping[str, Array], true: Array, res
 
 
 def measure_moves(
-    found: Mapping[str, Array], plans: Mapping[str, Sequence[tuple[DivePlan, DivePlan]]], resampling: Resampling
+    found: Mapping[str, Array],
+    pictures: Mapping[str, float],
+    plans: Mapping[str, Sequence[tuple[DivePlan, DivePlan]]],
+    resampling: Resampling,
 ) -> list[Move]:
     """Compare slopes by fault, largest first.
 
     Args:
         found: (M,) score with the fault less that without, by fault.
+        pictures: mean change of the pictures, by fault.
         plans: of the same dives, without the fault and with it.
         resampling: of the intervals.
     """
@@ -154,6 +162,7 @@ def measure_moves(
                 float(true.mean()),
                 resampling.figure(lambda points: float(points.mean()), differences),
                 resampling.figure(lambda points, wanted: float(points.mean() / wanted.mean()), differences, true),
+                pictures[fault],
             )
         )
     return sorted(moves, key=lambda move: move.true_points)
@@ -186,6 +195,7 @@ def measure_observers(
     stages = [stage for stage in STAGE_NAMES if stage in FAULT_STAGES.values()]
     seen = {f"{fault} only": [fault] for fault in FAULT_STAGES}
     seen |= {f"all of the {stage}": [f for f, where in FAULT_STAGES.items() if where == stage] for stage in stages}
+    seen |= {f"all but the {stage}": [f for f, where in FAULT_STAGES.items() if where != stage] for stage in stages}
     seen["all faults"] = list(FAULT_STAGES)
     factor = COUNTED_AWARDS * np.array([plan.difficulty for plan in plans])
     fair = np.array([plan.faults.fair_award for plan in known])

@@ -59,10 +59,11 @@ def _tables(audit: Audit) -> list[_Table]:
                 number(move.true_points),
                 with_interval(move.found_points),
                 with_interval(move.ratio),
+                number(move.picture),
             ]
             for move in audit.moves
         ]
-        head = ["fault", "stage", "true, points", "found", "found / true"]
+        head = ["fault", "stage", "true, points", "found", "found / true", "picture, grey levels"]
         tables.append((f"One fault moved from none to gross in {audit.num_moved} dives [95 %]", head, rows))
     if audit.shares:
         rows = [

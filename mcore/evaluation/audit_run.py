@@ -213,14 +213,22 @@ def conduct(
 def _moves(score: Score, drawn: Drawn, rows: list[int], config: ClipConfig, resampling: Resampling) -> list[Move]:
     ends = [(fault, severity) for fault in FAULT_STAGES for severity in (0.0, 1.0)]
     jobs = [Redrawing(drawn.drawings[row], config, severities=(end,)) for end in ends for row in rows]
-    scores = score(drawn.draw(jobs), rows * len(ends))[0].reshape(-1, 2, len(rows))  # (faults, severities, dives)
-    found, plans = {}, {}
-    for fault, (without, gross) in zip(FAULT_STAGES, scores, strict=True):
+    shown = drawn.draw(jobs)
+    scores = score(shown, rows * len(ends))[0].reshape(-1, 2, len(rows))  # (faults, severities, dives)
+    found, pictures, plans = {}, {}, {}
+    for index, (fault, (without, gross)) in enumerate(zip(FAULT_STAGES, scores, strict=True)):
         found[fault] = gross - without
+        good, bad = (shown[first : first + len(rows)] for first in (2 * index * len(rows), (2 * index + 1) * len(rows)))
+        pictures[fault] = float(np.mean([_difference(a, b) for a, b in zip(good, bad, strict=True)]))
         plans[fault] = [
             (drawn.drawings[row].plan({fault: 0.0}), drawn.drawings[row].plan({fault: 1.0})) for row in rows
         ]
-    return measure_moves(found, plans, resampling)
+    return measure_moves(found, pictures, plans, resampling)
+
+
+def _difference(a: ShownDive, b: ShownDive) -> float:
+    """Mean absolute difference of the pictures, grey levels."""
+    return float(np.abs(a.frames.astype(np.int16) - b.frames).mean())
 
 
 def _drawn_shares(drawn: Drawn) -> Array:

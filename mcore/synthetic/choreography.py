@@ -46,14 +46,13 @@ HOLD: dict[str, Array] = {"A": STRAIGHT, "B": PIKE, "C": TUCK, "D": pose(hip=18,
 """Pose that each position letter is held in."""
 
 # What a gross fault adds to a pose. A pixel of the tiny preset covers some 4 x 9 cm, so less could not be seen there.
-_APART = pose(splay=35, hip_l=28, hip_r=-28)
+_APART, _FOLDED_APART = pose(splay=35, hip_l=36, hip_r=-36), pose(splay=45, hip_l=52, hip_r=-52)
 _KNEES: dict[Position, Array] = {
-    "A": pose(hip=14, knee=70), "B": pose(hip=10, knee=74), "C": pose(knee=-62, arm=-16), "D": pose(hip=14, knee=70),
+    "A": pose(hip=30, knee=95), "B": pose(hip=-8, knee=95), "C": pose(knee=-85, arm=-16), "D": pose(hip=30, knee=95),
 }  # fmt: skip
 _HIPS: dict[Position, Array] = {
     "A": pose(hip=52), "B": pose(hip=-60, arm=-40), "C": pose(hip=-52, arm=-16), "D": pose(hip=48),
 }  # fmt: skip
-_FLEXED_FEET = pose(ankle=76)
 _ARMS_HEAD_FIRST = pose(arm_l=-72, arm_r=-34)
 _ARMS_FEET_FIRST = pose(arm_l=82, arm_r=44)
 _PIKED_LINE = pose(hip=48)
@@ -117,8 +116,8 @@ def twisting_pose(faults: Faults) -> Array:
 
 
 def _flight_faults(position: Position, faults: Faults) -> Array:
-    wrong = faults.legs * _APART + faults.toes * _FLEXED_FEET
-    return np.asarray(wrong + faults.knees * _KNEES[position] + faults.hips * _HIPS[position])
+    apart = _FOLDED_APART if position == "C" else _APART
+    return np.asarray(faults.legs * apart + faults.knees * _KNEES[position] + faults.hips * _HIPS[position])
 
 
 def entry_pose(dive: DiveNumber, faults: Faults) -> Array:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 Stage = Literal["take-off", "flight", "entry"]
 MAX_OFF_VERTICAL_DEG = 42.0
-# Share of the whole deduction that each fault makes up. The rules name no weights: they tell judges to consider approach,
-# take-off, flight and entry. A take-off is over soon, so it weighs 0.14; flight and entry share the rest.
+# Share of the whole deduction that each fault makes up. The rules name no weights: they tell judges to consider
+# approach, take-off, flight and entry. A take-off is over soon, so it weighs 0.14; flight and entry share the rest.
 _WEIGHTS: dict[Stage, dict[str, float]] = {
     "take-off": {"balance": 0.07, "lean": 0.07},
-    "flight": {"knees": 0.12, "legs": 0.12, "hips": 0.10, "opening": 0.05, "distance": 0.05, "toes": 0.04},
+    "flight": {"knees": 0.12, "legs": 0.12, "hips": 0.10, "opening": 0.07, "distance": 0.07},
     "entry": {"angle": 0.15, "splash": 0.13, "arms": 0.05, "line": 0.05},
 }  # fmt: skip
 _WEIGHT = {fault: weight for weights in _WEIGHTS.values() for fault, weight in weights.items()}
@@ -51,8 +51,6 @@ class Faults:
     """Opening late for the entry."""
     distance: float = 0.0
     """Too far from the board, or too near."""
-    toes: float = 0.0
-    """Feet not pointed in the flight."""
     angle: float = 0.0
     """Body off the vertical at entry, as a share of ``MAX_OFF_VERTICAL_DEG``."""
     splash: float = 0.0

@@ -56,7 +56,8 @@ def verdict_for(score: float, difficulty: float, kind: PanelKind, rng: np.random
 
     Each judge sees the fair award with an error of the panel's and one of his own, and rounds it. The errors are drawn
     first; they leave a span of fair awards for which the counted awards have the wanted sum, and the faults are drawn
-    to be worth one of the span. Only where faults cannot express it (a declared zero, a perfect ten) they are as bad or good as they can.
+    to be worth one of the span. Only where faults cannot express it (a declared zero, a perfect ten) they are as bad or
+    good as they can.
 
     Args:
         score: points; where no awards give it, the nearest that they can give is taken.

@@ -26,8 +26,6 @@ from mcore.synthetic.plan import FPS, OPENING, DivePlan
 from mcore.synthetic.render import Hideable, RenderedDive, check_size, render_look
 from mcore.synthetic.venue import Nuisance, draw_nuisance, venue_stream
 
-REPLICA_VERSION = 1
-"""Raise it when a label and a seed give other pixels: data sets of two versions are not mixed."""
 SPEEDS: dict[DrawnHeightM, tuple[float, float]] = {3: (3.6, 6.0), 10: (1.0, 3.6)}
 """Upward speeds at take-off that divers reach, m/s."""
 ARMSTAND_SPEEDS = (0.3, 1.4)

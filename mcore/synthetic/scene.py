@@ -16,7 +16,7 @@ LEFT_M, RIGHT_M, BOTTOM_M, TOP_M = -7.5, 9.5, -4.5, 15.5
 """What of the venue is drawn; x from the board's tip, y from the water where the diver enters."""
 FAR_EDGE_M = 1.15
 """Height at which the camera sees the far edge of the pool, which lies behind the water."""
-VIEW_HEIGHT_M = (2.8, 3.8)
+VIEW_HEIGHT_M = (2.6, 3.4)
 """Height of the scene that a frame shows: near enough for faults of arms and legs to be seen in 64 pixels."""
 _WALLS: list[Color] = [(62, 74, 94), (92, 88, 84), (48, 66, 72), (104, 106, 112), (70, 58, 66), (40, 52, 78)]
 _WATERS: list[Color] = [(28, 118, 158), (22, 96, 146), (40, 136, 166), (30, 110, 132)]

@@ -52,9 +52,9 @@ def draw_splash_parameters(severity: float, rng: np.random.Generator) -> Splash:
     column, foam, lasting, drops = np.clip(
         (severity + _LEAST) * np.exp(rng.normal(0.0, _VARIATION_STD, 4)) - _LEAST, 0.0, _LARGEST
     ).tolist()
-    count = int(24 + 260 * drops)
-    up = (1.7 + 5.0 * drops) * rng.uniform(0.25, 1.0, count)
-    along = rng.normal(0.0, 0.35 + 1.15 * drops, count)
+    count = int(24 + 160 * drops)
+    up = (1.7 + 2.6 * drops) * rng.uniform(0.25, 1.0, count)
+    along = rng.normal(0.0, 0.35 + 0.7 * drops, count)
     return Splash(
         column=column,
         foam=foam,
@@ -62,7 +62,7 @@ def draw_splash_parameters(severity: float, rng: np.random.Generator) -> Splash:
         size=max(column, foam, drops),
         delay=rng.uniform(0.0, 0.14 + 0.30 * drops, count),
         velocity=np.stack([along, up], -1),
-        radius=rng.uniform(0.015, 0.035 + 0.035 * drops, count),
+        radius=rng.uniform(0.015, 0.035 + 0.02 * drops, count),
         jags=rng.uniform(0.55, 1.15, 15),
     )
 
@@ -88,7 +88,7 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
     if seconds < 0:
         return None
     # Metres that the picture shows beside, below and above the place of entry.
-    reach, below, above = 1.2 + 2.4 * splash.size, 0.5, 0.5 + 2.6 * splash.size
+    reach, below, above = 1.2 + 1.6 * splash.size, 0.5, 0.5 + 1.3 * splash.size
     scale = _OVERSAMPLING * pixels_per_m
     size = (round(2 * reach * pixels_per_m), round((above + below) * pixels_per_m))
     image = Image.new("RGBA", (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), (*_WHITE, 0))
@@ -105,7 +105,7 @@ def _render(splash: Splash, seconds: float, pixels_per_m: float) -> tuple[Image.
 
 def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
     # Foam spreads for half a second and fades over seconds; a worse entry leaves more of it.
-    across = (0.22 + 1.35 * splash.foam) * min(1.0, 0.35 + seconds / 0.5) * scale
+    across = (0.22 + 0.6 * splash.foam) * min(1.0, 0.35 + seconds / 0.5) * scale
     alpha = int(205 * (0.35 + 0.65 * min(splash.foam, 1.0)) * np.exp(-seconds / 1.6))
     for share, strength in ((1.0, 0.45), (0.7, 0.8)):
         half = across * share
@@ -117,12 +117,12 @@ def _draw_foam(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin
 
 def _draw_column(draw: ImageDraw.ImageDraw, splash: Splash, seconds: float, origin: Array, scale: float) -> None:
     # The column rises and falls on a parabola while it grows wider.
-    lasts = 0.34 + 0.62 * splash.lasting
+    lasts = 0.34 + 0.4 * splash.lasting
     u = seconds / lasts
     if u >= 1:
         return
-    height = (0.22 + 2.0 * splash.column) * 4 * u * (1 - u) * scale
-    half = (0.10 + 0.55 * splash.column) * (0.6 + 0.6 * u) * scale
+    height = (0.22 + 0.85 * splash.column) * 4 * u * (1 - u) * scale
+    half = (0.10 + 0.24 * splash.column) * (0.6 + 0.6 * u) * scale
     across = np.linspace(-1, 1, len(splash.jags))
     outline = (1 - across**2) * splash.jags
     points = [(origin[0] + x * half, origin[1] - h * height) for x, h in zip(across, outline, strict=True)]

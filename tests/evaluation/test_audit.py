@@ -193,8 +193,8 @@ def test_replicas_are_drawn_again_as_their_files(tmp_path: Path) -> None:
     label = ReplicaLabel("01/1", "test", "407C", 3.2, 70.4, 60, (18, 44), None, 10, False)
     settings = ReplicaSettings(seed=3, width=64, height=36)
     job = _check_redrawn(render_replicas([label], tmp_path, settings, workers=1).manifest, RENDERED)
-    good, bad = (job.drawing.plan({"toes": severity}) for severity in (0.0, 1.0))
-    assert (good.faults.toes, bad.faults.toes, good.faults.legs) == (0.0, 1.0, bad.faults.legs)
+    good, bad = (job.drawing.plan({"knees": severity}) for severity in (0.0, 1.0))
+    assert (good.faults.knees, bad.faults.knees, good.faults.legs) == (0.0, 1.0, bad.faults.legs)
     assert np.abs(good.motion.joints_m - bad.motion.joints_m).max() > 0.02
 
 
@@ -210,8 +210,8 @@ def test_drawings_of_another_version_are_refused(rendered: Path, manifest: Path)
 def test_settings_of_somebody_else_are_no_drawings(tmp_path: Path, manifest: Path) -> None:
     (tmp_path / "settings.json").write_text('{"camera": "left"}')
     assert find_drawings(tmp_path / "list.jsonl", read_manifest(manifest)) is None
-    (tmp_path / "settings.json").write_text('{"replica_version": 0}')
-    with pytest.raises(UserError, match=r"version 0, not .*--no-drawing"):
+    (tmp_path / "settings.json").write_text('{"dives_per_number": 1}')
+    with pytest.raises(UserError, match=r"version 1 of the renderer, not .*--no-drawing"):
         find_drawings(tmp_path / "list.jsonl", read_manifest(manifest))
 
 

@@ -18,6 +18,7 @@ from mcore.data.replica_labels import replica_labels
 from mcore.diving import DiveNumber, dive_score
 from mcore.diving.judging import PANELS, ROUNDING_POINTS, fits_awards
 from mcore.synthetic.body import INDEX
+from mcore.synthetic.faults import FAULT_STAGES
 from mcore.synthetic.choreography import FlightStep, flight_steps
 from mcore.synthetic.panel import PanelKind, panel_of, verdict_for
 from mcore.synthetic.replica import (
@@ -73,7 +74,7 @@ def test_faults_are_worth_their_awards(kind: PanelKind) -> None:
     verdicts = [verdict_for(3.0 * share, 3.0, kind, rng) for share in np.linspace(6, 29, 200)]
     fair = np.array([verdict.faults.fair_award for verdict in verdicts])
     panel = np.array([np.mean(sorted(verdict.awards)[2:-2]) for verdict in verdicts])
-    assert np.abs(fair - panel).mean() < 0.25  # judges err by 0.3 and round to halves
+    assert 0.2 < np.abs(fair - panel).mean() < 0.32  # panel and judges err by 0.3 each, and round to halves
     cues = np.array([dataclasses.astuple(verdict.faults) for verdict in verdicts], float)
     single = [abs(np.corrcoef(cues[:, i], fair)[0, 1]) for i in (0, 2)]
     assert 0.6 < min(single) <= max(single) < 0.98  # every cue tells something, none everything
@@ -113,13 +114,19 @@ def test_pixels_have_the_labels_frames_and_repeat() -> None:
         render_replica(replica, width=63, height=48)
 
 
-def test_before_take_off_nothing_can_be_seen_of_the_score() -> None:
+def test_before_take_off_only_faults_of_the_take_off_can_be_seen() -> None:
     late = dataclasses.replace(LABEL, num_frames=120, step_frames=(42, 58, 77))
-    best, worst = (render_replica(plan_replica(dataclasses.replace(late, score=3.2 * s), 0), **SIZE) for s in (29, 6))
+    clean = dict.fromkeys(FAULT_STAGES, 0.0)
+    later = {fault: 1.0 for fault, stage in FAULT_STAGES.items() if stage != "take-off"}
+    none, others, all_of_them = (
+        render_replica(plan_replica(late, 0, clean | gross), **SIZE)
+        for gross in ({}, later, dict.fromkeys(FAULT_STAGES, 1.0))
+    )
     before = 42 - 16  # the operator's smooth hand knows half a second of what comes
-    np.testing.assert_array_equal(best.frames[:before], worst.frames[:before])
+    np.testing.assert_array_equal(none.frames[:before], others.frames[:before])
+    assert (none.frames[:before] != all_of_them.frames[:before]).any()
     splash = slice(80, 92)
-    assert worst.frames[splash].mean() > best.frames[splash].mean() + 0.5
+    assert others.frames[splash].mean() > none.frames[splash].mean() + 0.5
 
 
 def test_only_the_score_decides_the_faults_and_only_the_rest_decides_the_rest() -> None:
@@ -232,7 +239,7 @@ def facts(labels: list[ReplicaLabel]) -> dict[str, np.ndarray]:
         "score": [label.score for label in labels],
         "award": [label.score / label.difficulty for label in labels],
         "judged": [verdict.score for verdict in verdicts],
-        "entry": [verdict.faults.entry for verdict in verdicts],
+        "angle": [verdict.faults.angle for verdict in verdicts],
         "splash": [verdict.faults.splash for verdict in verdicts],
     }
     return {

@@ -22,10 +22,11 @@ from mcore.data.rendered_dives import RenderSettings, render_dataset
 from mcore.diving import DiveNumber, difficulty, dive_score
 from mcore.synthetic import DEMO_NUMBERS, plan_dive, render_dive, write_video
 from mcore.synthetic.body import INDEX
-from mcore.synthetic.faults import Faults
+from mcore.synthetic.faults import FAULT_STAGES, Faults
 from mcore.synthetic.meet.settings import MeetSettings
 from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import FPS
+from mcore.synthetic.render import render_plan
 from tests.synthetic.physics import assert_physical
 
 SIZE = {"width": 64, "height": 48}
@@ -48,11 +49,11 @@ def test_same_arguments_give_the_same_pixels_in_any_process() -> None:
 @pytest.mark.parametrize(
     ("number", "seed", "score", "frames"),
     [
-        ("107B", 0, 79.05, (36, 73, 108)),
-        ("407C", 64, 17.0, (35, 71, 94)),
-        ("5253B", 66, 72.0, (23, 67, 109)),
-        ("6243D", 12, 48.0, (29, 68, 113)),
-        ("301B", 3, 34.2, (33, 68, 94)),
+        ("107B", 0, 41.85, (36, 71, 95)),
+        ("407C", 64, 66.3, (33, 70, 94)),
+        ("5253B", 66, 57.6, (27, 70, 96)),
+        ("6243D", 12, 73.6, (31, 69, 99)),
+        ("301B", 3, 39.9, (35, 70, 88)),
     ],
 )
 def test_dives_stay_what_they_were(number: str, seed: int, score: float, frames: tuple[int, int, int]) -> None:
@@ -87,8 +88,7 @@ def test_dives_follow_the_rules_and_physics(number: str, seed: int) -> None:
 
 @pytest.mark.parametrize("number", ALL_KINDS)
 def test_flawless_dives_enter_upright_and_the_right_way_round(number: str) -> None:
-    plans = [plan_dive(number, seed) for seed in range(40)]
-    plan = min(plans, key=lambda p: p.faults.entry)
+    plan = plan_dive(number, 0, severities=dict.fromkeys(FAULT_STAGES, 0.0))
     body = plan.motion.joints_m[plan.transition_frames[1]]
     axis = body[INDEX["neck"]] - body[INDEX["pelvis"]]
     off_vertical = np.degrees(np.arccos(abs(axis[1]) / np.linalg.norm(axis[:2])))
@@ -98,7 +98,7 @@ def test_flawless_dives_enter_upright_and_the_right_way_round(number: str) -> No
     assert (axis[1] < 0) == head_first
 
 
-def test_entry_fault_is_the_angle_that_can_be_seen() -> None:
+def test_angle_at_entry_is_the_angle_that_can_be_seen() -> None:
     seen, said = [], []
     for seed in range(40):
         plan = plan_dive("205B", seed)
@@ -109,20 +109,60 @@ def test_entry_fault_is_the_angle_that_can_be_seen() -> None:
     assert np.abs(np.corrcoef(seen, said)[0, 1]) > 0.98
 
 
-@pytest.mark.parametrize("fault", ["entry", "splash", "knees", "legs", "distance", "toes"])
+@pytest.mark.parametrize("fault", FAULT_STAGES)
 def test_every_fault_costs_points(fault: str) -> None:
-    clean = Faults(0, True, 0, 0, 0, 0, 0)
-    assert dataclasses.replace(clean, **{fault: 1.0}).fair_award < clean.fair_award - 0.3  # type: ignore[arg-type]
+    assert Faults(**{fault: 1.0}).fair_award < Faults().fair_award - 0.3  # type: ignore[arg-type]
+
+
+def test_faults_are_nearly_independent() -> None:
+    severities = [[getattr(plan_dive("107B", seed).faults, fault) for fault in FAULT_STAGES] for seed in range(300)]
+    together = np.corrcoef(np.array(severities).T)[np.triu_indices(len(FAULT_STAGES), 1)]
+    assert 0.05 < together.mean() < 0.3
+
+
+@settings(deadline=None, max_examples=20)
+@given(numbers, seeds)
+def test_each_fault_is_drawn_in_its_stage_and_none_changes_how_long_a_stage_lasts(number: str, seed: int) -> None:
+    clean = plan_dive(number, seed, severities=dict.fromkeys(FAULT_STAGES, 0.0))
+    flight, entry = clean.transition_frames
+    for fault, stage in FAULT_STAGES.items():
+        gross = plan_dive(number, seed, severities=dict.fromkeys(FAULT_STAGES, 0.0) | {fault: 1.0})
+        assert (gross.transition_frames, gross.num_frames) == (clean.transition_frames, clean.num_frames)
+        assert_physical(gross)
+        if fault == "splash":  # of the water, not of the body
+            continue
+        # The body about its centre of mass: where it is flown to, only the distance changes.
+        moved = np.abs(
+            (gross.motion.joints_m[..., :2] - gross.motion.center_m[:, None])
+            - (clean.motion.joints_m[..., :2] - clean.motion.center_m[:, None])
+        ).max((1, 2))
+        drift = np.abs(gross.motion.center_m - clean.motion.center_m).max(1)
+        assert (moved[:flight].max() > 0.05) == (stage == "take-off")
+        assert max(moved[flight:].max(), drift[flight:].max()) > 0.05 or fault == "balance"
+        assert (moved[entry + 1 :].max() > 0.05) == (stage == "entry")
+
+
+def test_every_fault_can_be_seen_at_the_size_of_the_smallest_preset() -> None:
+    """Each changes the picture, over the whole clip, at least a quarter as much as the splash does."""
+
+    def pictures(severities: dict[str, float]) -> np.ndarray:
+        plan = plan_dive("107B", 2, severities=dict.fromkeys(FAULT_STAGES, 0.0) | severities)
+        return render_plan(plan, width=64, height=64).frames.astype(np.int16)
+
+    clean = pictures({})
+    change = {fault: float(np.abs(pictures({fault: 1.0}) - clean).mean()) for fault in FAULT_STAGES}
+    assert min(change.values()) > 0.25 * change["splash"], change
 
 
 def test_awards_spread_over_the_scale_and_follow_the_faults() -> None:
     plans = [plan_dive("107B", seed) for seed in range(300)]
     panel = np.array([np.median(plan.awards) for plan in plans])
-    assert np.percentile(panel, 5) < 3.5
-    assert np.percentile(panel, 95) > 8.5
+    assert np.percentile(panel, 5) < 5
+    assert np.percentile(panel, 95) > 8
     fair = np.array([plan.faults.fair_award for plan in plans])
-    assert np.corrcoef(panel, fair)[0, 1] > 0.98
-    assert all(0 <= award <= 10 for award in judge(Faults(1, True, 1, 1, 1, 1, 1), np.random.default_rng(0)))
+    assert 0.95 < np.corrcoef(panel, fair)[0, 1] < 0.99  # a panel errs by 0.3 award points
+    worst = Faults(**dict.fromkeys(FAULT_STAGES, 1.0))  # type: ignore[arg-type]
+    assert all(0 <= award <= 10 for award in judge(worst, np.random.default_rng(0)))
 
 
 def test_worse_splashes_are_whiter() -> None:
@@ -133,7 +173,7 @@ def test_worse_splashes_are_whiter() -> None:
         water = dive.frames[entry + 5 : entry + 14, SIZE["height"] // 2 :]
         white.append(float((water[..., 0] > 130).mean()))  # water has little red
         splash.append(dive.plan.faults.splash)
-    assert np.corrcoef(white, splash)[0, 1] > 0.85
+    assert 0.6 < np.corrcoef(white, splash)[0, 1] < 0.98  # no ruler: each part of a splash varies by itself
 
 
 def test_what_cannot_be_rendered_is_refused() -> None:
@@ -200,6 +240,7 @@ def test_interrupted_rendering_goes_on_where_it_was(dataset: Path, capsys: pytes
     before = kept.stat().st_mtime_ns
     lost.unlink()
     wanted = json.loads((dataset / "settings.json").read_text())
+    del wanted["renderer_version"]
     wanted["dive_numbers"] = tuple(wanted["dive_numbers"])
     render_dataset(dataset, RenderSettings(**wanted), workers=1)
     assert kept.stat().st_mtime_ns == before
