@@ -93,8 +93,10 @@ def plan_dive(
     rng = random_stream(dive, seed, "dive")
     height, factor = _choose_height(dive, rng)
     changed: dict[str, Any] = dict(severities or {})
-    faults = replace(draw_faults(rng), **changed)  # after the draw, so that all later numbers stay the same
-    awards = judge(faults, rng)
+    # Faults have a stream of their own, so that nothing else of the dive depends on how many there are.
+    fault_rng = random_stream(dive, seed, "faults")
+    faults = replace(draw_faults(fault_rng), **changed)
+    awards = judge(faults, fault_rng)
     motion, transitions = _move(dive, height, faults, rng, (before_s, after_s), fps)
     return DivePlan(
         dive_number=dive.text,

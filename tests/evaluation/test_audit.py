@@ -55,7 +55,7 @@ class PixelWorld:
         self.dives = list(zip(map(record, self.plans), pictures, strict=True))
 
     def show(self, job: Redrawing) -> ShownDive:
-        frames = np.zeros((8, 8, 8, 3), np.uint8)
+        frames = np.zeros((8, len(FAULTS), 8, 3), np.uint8)
         for row, (fault, severity) in enumerate((self.severities[job.drawing] | dict(job.severities)).items()):
             if job.hidden is not None and (fault == "splash") == (job.hidden == "splash"):
                 continue
@@ -83,7 +83,8 @@ class PixelWorld:
 
 
 def _frames_of(fault: str) -> slice:
-    return slice(*TRANSITIONS) if FAULT_STAGES[fault] == "flight" else slice(TRANSITIONS[1], None)
+    flight, entry = TRANSITIONS
+    return {"take-off": slice(flight), "flight": slice(flight, entry), "entry": slice(entry, None)}[FAULT_STAGES[fault]]
 
 
 def record(plan: DivePlan) -> DiveRecord:
@@ -101,9 +102,8 @@ def test_one_that_sees_every_fault_passes(world: PixelWorld) -> None:
     assert found.failures == []
     assert found.whole.value == pytest.approx(1, abs=0.01)
     assert {move.fault: move.ratio.value for move in found.moves} == pytest.approx(dict.fromkeys(FAULTS, 1.0), rel=0.01)
-    for share in found.shares[1:]:
+    for share in found.shares:
         assert (share.correlation.value, share.slope.value) == pytest.approx((1, 1), abs=0.01)
-    assert found.shares[0].correlation.value is None  # no fault of the take-off is drawn
     assert found.observers[-1].name == "all faults"
     assert found.observers[-1].srcc.value == pytest.approx(1)
     assert found.panel_noise_award == pytest.approx(0, abs=1e-9)
@@ -115,7 +115,7 @@ def test_one_that_reads_only_the_splash_fails(world: PixelWorld) -> None:
     ratios = {move.fault: move.ratio.value for move in found.moves}
     assert ratios == pytest.approx({fault: float(fault == "splash") for fault in FAULTS}, abs=0.01)
     alone = next(each for each in found.observers if each.name == "splash only")
-    assert found.whole.value == pytest.approx(alone.srcc.value, abs=0.01)
+    assert found.whole.value == pytest.approx(alone.srcc.value, abs=0.05)
     hidden = {each.hidden: each for each in found.hidings}
     assert hidden["splash not drawn"].srcc.value is None or hidden["splash not drawn"].srcc.value < 0.3
 
@@ -131,9 +131,9 @@ def test_dives_that_were_not_drawn_are_audited_without_drawings(world: PixelWorl
 
     found = conduct(score, world.dives, world.dives, None, config=CLIP, num_moved=4, resampling=Resampling(20))
     assert (found.moves, found.shares, found.observers, found.panel_noise_award) == ([], [], [], None)
-    assert len(found.hidings) == 2
+    assert len(found.hidings) == 4
     by_name = {each.name: each.srcc.value for each in found.shortcuts}
-    assert (by_name["five 8 x 8 thumbnails after the entry"] or 0) > 0.8  # they show the rows of the entry
+    assert (by_name["five 8 x 8 thumbnails after the entry"] or 0) > 0.4  # they show the rows of the entry
 
 
 def test_hiding_leaves_the_rest(world: PixelWorld) -> None:

@@ -49,11 +49,11 @@ def test_same_arguments_give_the_same_pixels_in_any_process() -> None:
 @pytest.mark.parametrize(
     ("number", "seed", "score", "frames"),
     [
-        ("107B", 0, 41.85, (36, 71, 95)),
-        ("407C", 64, 66.3, (33, 70, 94)),
-        ("5253B", 66, 57.6, (27, 70, 96)),
-        ("6243D", 12, 73.6, (31, 69, 99)),
-        ("301B", 3, 39.9, (35, 70, 88)),
+        ("107B", 0, 71.3, (19, 56, 98)),
+        ("407C", 64, 35.7, (37, 72, 97)),
+        ("5253B", 66, 54.4, (22, 66, 101)),
+        ("6243D", 12, 67.2, (30, 68, 111)),
+        ("301B", 3, 34.2, (27, 63, 82)),
     ],
 )
 def test_dives_stay_what_they_were(number: str, seed: int, score: float, frames: tuple[int, int, int]) -> None:
@@ -143,15 +143,18 @@ def test_each_fault_is_drawn_in_its_stage_and_none_changes_how_long_a_stage_last
 
 
 def test_every_fault_can_be_seen_at_the_size_of_the_smallest_preset() -> None:
-    """Each changes the picture, over the whole clip, at least a quarter as much as the splash does."""
+    """Each changes the pictures, over whole clips, at least a third as much as the splash does."""
 
-    def pictures(severities: dict[str, float]) -> np.ndarray:
-        plan = plan_dive("107B", 2, severities=dict.fromkeys(FAULT_STAGES, 0.0) | severities)
+    def pictures(number: str, severities: dict[str, float]) -> np.ndarray:
+        plan = plan_dive(number, 2, severities=dict.fromkeys(FAULT_STAGES, 0.0) | severities)
         return render_plan(plan, width=64, height=64).frames.astype(np.int16)
 
-    clean = pictures({})
-    change = {fault: float(np.abs(pictures({fault: 1.0}) - clean).mean()) for fault in FAULT_STAGES}
-    assert min(change.values()) > 0.25 * change["splash"], change
+    change = dict.fromkeys(FAULT_STAGES, 0.0)
+    for number in ("107B", "407C"):
+        clean = pictures(number, {})
+        for fault in FAULT_STAGES:
+            change[fault] += float(np.abs(pictures(number, {fault: 1.0}) - clean).mean())
+    assert min(change.values()) > change["splash"] / 3, change
 
 
 def test_awards_spread_over_the_scale_and_follow_the_faults() -> None:
