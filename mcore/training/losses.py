@@ -85,22 +85,18 @@ def contrastive_loss(output: PairOutput, targets: PairTargets) -> Tensor:
 
 
 def stage_target_loss(output: PairOutput, targets: PairTargets) -> Tensor:
-    """L_stages: squared error of each stage's difference, less the stages' mean error, in both directions.
+    """L_stages: squared error of each stage's difference, in both directions; not part of the published method.
 
-    It is not part of the published method, and teaches how a difference is divided, not how large it is.
     It is the sum over stages of the mean over pairs. A pair whose stage points are not known adds 0, but is counted:
     so the parts of a batch still add up to it.
     """
-    import torch
-
     wanted = targets.stage_differences  # (B, S)
     unknown = wanted.isnan()
     forth = output.stage_deltas / targets.score_scale_points - wanted
     back = output.reverse_stage_deltas / targets.score_scale_points + wanted
-    # The sum of the shares is L_aqa's alone: scores also differ by difficulty and judges, which no stage explains.
     # Filled before they are squared: the gradient of a square is 2 x, and 0 times NaN is NaN.
-    split = [(each - each.mean(1, keepdim=True)).masked_fill(unknown, 0.0) for each in (forth, back)]
-    return torch.stack(split).square().sum((0, 2)).mean()
+    squares = forth.masked_fill(unknown, 0.0).square() + back.masked_fill(unknown, 0.0).square()
+    return squares.sum(1).mean()
 
 
 STAGE_TARGETS = "stage_targets"
