@@ -47,10 +47,11 @@ class Variant:
 VARIANTS: dict[str, Variant] = {
     BASE: Variant("published method: 10 random exemplars, published decoding"),
     "no-contrastive": Variant("without the contrastive loss", "no-contrastive", ("--loss-weights.contrastive", "0")),
+    "no-stage-targets": Variant("without stage targets", "no-stage-targets", ("--loss-weights.stage-targets", "0")),
     "thirds": Variant(
-        "without segmentation: equal thirds",
+        "without segmentation: equal thirds, and so no stage targets",
         "thirds",
-        ("--stages", "thirds", "--loss-weights.transition", "0"),
+        ("--stages", "thirds", "--loss-weights.transition", "0", "--loss-weights.stage-targets", "0"),
         decoding="thirds",
     ),
     "tsm": Variant("plain shift (TSM) instead of gated", "tsm", ("--model.backbone.shift", "tsm")),

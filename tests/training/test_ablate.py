@@ -15,7 +15,7 @@ from mcore.evaluation.report import Report
 from mcore.network.checkpoint import save_checkpoint
 from mcore.training import trainer
 from mcore.training.ablation import VARIANTS, markdown, over_seeds, table_rows
-from mcore.training.config import TrainingConfig
+from mcore.training.config import PRESETS
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 from tests.training.command_line import parse
 
@@ -101,12 +101,14 @@ def test_variants_are_what_they_say(tmp_path: Path) -> None:
         assert variant.training in (name, "base")
         assert not variant.train_flags or variant.training == name
         argv = ["--data", str(tmp_path / "dives.jsonl"), "--out", str(tmp_path / "run"), *variant.train_flags]
-        options, _ = parse(argv)
+        options, _ = parse([*argv, "--preset", "tiny"])
+        weights = options.training.loss_weights
         changed = {
-            "no-contrastive": options.training.loss_weights["contrastive"] == 0,
-            "thirds": (options.training.stages, options.training.loss_weights["transition"]) == ("thirds", 0),
+            "no-contrastive": weights["contrastive"] == 0,
+            "no-stage-targets": (options.training.stages, weights["stage_targets"]) == ("labelled", 0),
+            "thirds": (options.training.stages, weights["transition"], weights["stage_targets"]) == ("thirds", 0, 0),
             "tsm": options.model.backbone.shift == "tsm",
             "no-shift": options.model.backbone.shift == "none",
         }
         assert {key for key, value in changed.items() if value} == ({name} if variant.train_flags else set())
-        assert variant.train_flags or options.training == TrainingConfig()
+        assert variant.train_flags or options.training == PRESETS["tiny"].training
