@@ -16,16 +16,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from mcore.common.command_line import run_command_line
-from mcore.data.manifest import read_manifest, select_split
+from mcore.common.typed_json import decode
+from mcore.config import STAGES
+from mcore.data.manifest import dive_names, read_manifest, select_split
 from mcore.evaluation.assessment import Figure
 from mcore.evaluation.report import read_summary
 
 DIVE_NUMBERS = ("107B", "407C", "5253B")
 DIVES_PER_NUMBER = 80
+SIDE = 180
+"""Width and height of a drawn frame, pixels: square, as what the tiny network sees of it."""
 SCORED = 4
 """Unseen videos that are scored one by one in the report."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Video:
+    source: str
+
+
+@dataclass(frozen=True)
+class _Dive:
+    video: _Video
+    exemplars: tuple[_Named, ...]
+    stage_deltas: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What the demo reads of ``mcore-score --json``."""
+
+    dives: tuple[_Dive, ...]
 
 
 @dataclass(frozen=True)
@@ -56,10 +85,11 @@ def run(out: Path, seed: int) -> int:
     """
     began = time.perf_counter()
     dives, training, test, bundle = out / "dives", out / "run", out / "evaluation", out / "bundle"
-    manifest, report = dives / "manifest.jsonl", out / "report.html"
+    manifest, report, scores = dives / "manifest.jsonl", out / "report.html", out / "scores.json"
     best = training / "best.pt"
     python = [sys.executable, "-m"]
     render = [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
+    render += ["--width", SIDE, "--height", SIDE]
     train = [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny", "--seed", seed]
     steps: list[tuple[str, list[object]]] = [
         (
@@ -79,18 +109,37 @@ def run(out: Path, seed: int) -> int:
     for number, (title, command) in enumerate(steps, start=1):
         if code := step(number, title, command):
             return code
-    if code := step(5, "Score unseen videos without PyTorch, with a report", scoring(bundle, manifest, report)):
+    if code := step(5, "Score unseen videos without PyTorch, with a report", scoring(bundle, manifest, report, scores)):
         return code
+    deductions(manifest, scores)
     summary(out, time.perf_counter() - began)
     return 0
 
 
-def scoring(bundle: Path, manifest: Path, report: Path) -> list[object]:
+def scoring(bundle: Path, manifest: Path, report: Path, scores: Path) -> list[object]:
     """Build the command that scores test dives of one number, the first in the list."""
     test = select_split(read_manifest(manifest), "test")
     number = test[0].dive_number
     videos = [record.path for record in test if record.dive_number == number][:SCORED]
-    return [*_command("mcore-score"), bundle, *videos, "--dive", number, "--report", report]
+    return [*_command("mcore-score"), bundle, *videos, "--dive", number, "--report", report, "--json", scores]
+
+
+def deductions(manifest: Path, scores: Path) -> None:
+    """Print what the first scored dive lost by stage, drawn and found, both against the same exemplars."""
+    records = read_manifest(manifest)
+    drawn = {name: record.stage_points for name, record in zip(dive_names(records, manifest), records, strict=True)}
+    dive = decode(_Scores, scores.read_bytes(), str(scores)).dives[0]
+    video = Path(dive.video.source)
+    own = next(record.stage_points for record in records if record.path.resolve() == video.resolve())
+    others = [points for exemplar in dive.exemplars if (points := drawn[exemplar.name]) is not None]
+    if own is None or not others:
+        return
+    table = Table(title=f"{video.name} against its exemplars, points", title_justify="left")
+    for column in ("stage", "drawn", "found"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, mine, theirs in zip(STAGES, own, zip(*others, strict=True), strict=True):
+        table.add_row(stage, f"{mine - sum(theirs) / len(theirs):+.1f}", f"{dive.stage_deltas[stage]:+.1f}")
+    Console().print(table)
 
 
 def step(number: int, title: str, command: Sequence[object]) -> int:
