@@ -1,4 +1,4 @@
-"""ImageNet weights for the backbone, from a local file or fetched at run time; never shipped."""
+"""Weights for the backbone: ImageNet's, fetched or from a file, or those of drawn poses, which the package ships."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from mcore.config import BACKBONES
 from mcore.network.backbone import RegNetY
 from mcore.network.checkpoint import why_unreadable
 
+POSES = Path(__file__).with_name("poses_tiny.safetensors")
+"""Backbone of the preset ``tiny``, trained by ``mcore.pretrain`` on the rendered replica of FineDiving: half floats."""
+
 
 def load_pretrained(backbone: RegNetY, source: str | Path) -> str:
-    """Load ImageNet weights into a backbone; its shifts keep their initial values.
+    """Load weights of single pictures into a backbone; its shifts keep their initial values.
 
     Args:
         backbone: with any shift.
         source: a ``.safetensors``, ``.pth`` or ``.pt`` file with timm's parameter names, or ``"auto"`` to
-            fetch timm's weights of the backbone's shape (cached by huggingface_hub).
+            fetch timm's weights of the backbone's shape (cached by huggingface_hub), or ``"poses"`` for the shipped
+            weights of the preset ``tiny``.
 
     Returns:
         Where the weights came from, for the log.
@@ -33,7 +37,7 @@ def load_pretrained(backbone: RegNetY, source: str | Path) -> str:
         UserError: ``"auto"`` for a backbone without published weights, or no connection.
         CheckpointError: the file is missing, unreadable, or has other names or shapes.
     """
-    path = _fetch(backbone) if str(source) == "auto" else Path(source)
+    path = _fetch(backbone) if str(source) == "auto" else POSES if str(source) == "poses" else Path(source)
     state = {name: tensor for name, tensor in _read(path).items() if not name.startswith("head.")}
     own = backbone.state_dict()
     needed = {name for name in own if ".shift." not in name and not name.endswith("num_batches_tracked")}

@@ -66,17 +66,27 @@ def check_size(width: int, height: int) -> None:
 def render_plan(plan: DivePlan, *, width: int, height: int, hidden: Hideable | None = None) -> RenderedDive:
     """Render a planned dive at a size, in a venue and with a look that its seed decides."""
     dive = DiveNumber.parse(plan.dive_number)
-    rng = random_stream(dive, plan.seed, "look")
     return render_look(
         plan,
-        draw_look(rng),
+        look_of(plan),
         width=width,
         height=height,
-        venue_rng=rng,
+        venue_rng=random_stream(dive, plan.seed, "venue"),
         splash_rng=random_stream(dive, plan.seed, "splash"),
         rng=random_stream(dive, plan.seed, "pixels"),
         hidden=hidden,
     )
+
+
+def look_of(plan: DivePlan) -> Look:
+    """Decide a planned dive's look by its seed."""
+    return draw_look(random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look"))
+
+
+def seen_joints(plan: DivePlan, look: Look) -> Array:
+    """Joints (N, joints, 3) as they lie in the pictures: x to the right, metres."""
+    joints = seen_from(plan.motion.joints_m, look.camera_yaw_deg)
+    return joints * [-1, 1, 1] if look.mirrored else joints
 
 
 def render_look(

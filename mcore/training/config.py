@@ -182,7 +182,8 @@ class TrainingOptions:
     overwrite: Annotated[bool, tyro.conf.arg(aliases=["--force"])] = False
     """Delete the run that is in --out."""
     pretrained: str | None = None
-    """ImageNet weights of the backbone: a .safetensors or .pth file, or "auto" to fetch them."""
+    """Weights of the backbone: a .safetensors or .pth file, "auto" to fetch ImageNet's, or "poses" for those that the
+    package ships for the preset tiny, learned from poses of drawn divers (python -m mcore.pretrain)."""
     start_from: Path | None = None
     """Checkpoint whose weights the network begins with, where they fit: to go on learning from other dives, or
     from larger clips. Network and recipe stay those of preset and flags."""
@@ -218,6 +219,39 @@ class TrainingOptions:
                 "--start-from and --pretrained both give the backbone's weights: drop --pretrained to begin with those "
                 f"of {self.start_from}, or --start-from to begin with ImageNet's"
             )
+
+
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """Options of a pretraining on poses."""
+
+    data: Path
+    """List of drawn dives (manifest.jsonl of mcore-data render) with splits train and val."""
+    out: Path
+    """File of the backbone's weights (.safetensors), for --pretrained."""
+    preset: PresetName = "tiny"
+    """Network whose backbone is trained."""
+    steps: int = 4000
+    """Steps, each of --batch-size frames."""
+    batch_size: int = 256
+    """Single frames of a step."""
+    learning_rate: float = 3e-3
+    """Peak learning rate (AdamW, cosine)."""
+    seed: int = 0
+    """Decides initial weights, frames, crops and flips."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    cache: Path | None = None
+    """Folder of decoded clips; default: .clips beside the list of dives."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if self.out.suffix != ".safetensors":
+            raise UserError(f"--out {self.out}; give a file that ends in .safetensors")
 
 
 def training_from_dict(values: Mapping[str, Any]) -> TrainingConfig:
