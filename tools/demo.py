@@ -91,6 +91,7 @@ def run(out: Path, seed: int) -> int:
     render = [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
     render += ["--width", SIDE, "--height", SIDE]
     train = [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny", "--seed", seed]
+    train += ["--pretrained", "poses"]
     steps: list[tuple[str, list[object]]] = [
         (
             f"Render {DIVES_PER_NUMBER} dives of each of {len(DIVE_NUMBERS)} dive numbers to MP4 files",
