@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Resizes frames; built with the project's own flags."""
     folder = tmp_path_factory.mktemp("native")
-    flags = ("-DMCORE_PYTHON=OFF", "-DMCORE_CUDA=OFF", "-DMCORE_INSTRUCTIONS=ON")
+    flags = ("-DMCORE_PYTHON=OFF", "-DMCORE_INSTRUCTIONS=ON")
     _run("cmake", "-S", ROOT, "-B", folder, *flags)
     _run("cmake", "--build", folder, "--target", "native_instructions")
     return folder / "native_instructions"
