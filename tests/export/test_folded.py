@@ -7,10 +7,10 @@ import dataclasses
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 import torch
+from onnxscript import ir
 
 from mcore.config import ModelConfig, ShiftKind
 from mcore.network.backbone import RegNetY
@@ -19,11 +19,13 @@ from mcore_export.graphs import cpu_layout as tiles
 from mcore_export.graphs.cpu_layout import CpuBackbone, describe_cpu_layout, plan_tiles
 from mcore_export.graphs.folded import folded_backbone
 from mcore_export.graphs.onnx import export_graphs, graph_modules
+from mcore_export.graphs.opset import to_opset_17
 from mcore_export.graphs.wide_groups import with_wide_groups
 from mcore_export.parity.compare import compare
-from mcore_export.parity.expected import ParityClip, expect
+from mcore_export.parity.golden import load_golden
 from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.backends import open_backend
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
 from tests.reference_network import random_model
 
@@ -104,19 +106,18 @@ def test_exported_backbone_has_no_norms_but_the_gates_and_reorders_no_weight(
     assert all(set(node.input[1:]) <= weights and len(node.input) == 3 for node in convolutions)
 
 
-def test_opset_17_is_written_as_17_and_computes_the_same(tiny_config: ModelConfig, tmp_path: Path) -> None:
-    model = random_model(MCoRe(tiny_config))
-    records = standard_graphs(tiny_config)
-    for _, path in export_graphs(graph_modules(model, "fp32"), records, tmp_path, 17):
-        proto = onnx.load(path)
+def test_opset_17_is_written_as_17_and_computes_the_same(bundle: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(bundle)
+    graphs = opened.graphs()
+    for part in PARTS:
+        model = ir.load(graphs.path(part))
+        to_opset_17(model)
+        ir.save(model, tmp_path / f"{part}.onnx")
+        proto = onnx.load(tmp_path / f"{part}.onnx")
         assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
         onnx.checker.check_model(proto, full_check=True)
-    size = (tiny_config.clip.num_frames, tiny_config.clip.crop_size, tiny_config.clip.crop_size, 3)
-    noise = [np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8) for seed in range(3)]
-    clips = [ParityClip(frames, 50.0) for frames in noise]
-    graphs = GraphSet(tmp_path, records, dict.fromkeys(records, "fp32"))
-    with closing(open_backend(graphs, "onnxruntime")) as backend:
-        rows = compare(backend, expect(model, clips), DEFAULT_LIMITS["fp32"])
+    with closing(open_backend(GraphSet(tmp_path, graphs.records, graphs.precision), "onnxruntime")) as backend:
+        rows = compare(backend, load_golden(opened), DEFAULT_LIMITS["fp32"])
     assert [row for row in rows if not row.passed] == []
 
 
@@ -171,11 +172,14 @@ def test_tiles_share_their_weights_and_no_bias(
 ) -> None:
     """OpenVINO runs a bias that two convolutions read as a node of its own, with the ReLU behind it."""
     monkeypatch.setattr(tiles, "LARGE_BYTES", 0)
-    monkeypatch.setattr(tiles, "TILE_BYTES", 50_000)
-    records = {"backbone": standard_graphs(tiny_config)["backbone"]}
-    modules = graph_modules(random_model(MCoRe(tiny_config)), "fp32", for_cpu=True)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 100_000)  # two tiles: each is traced
+    config = dataclasses.replace(tiny_config, backbone=dataclasses.replace(tiny_config.backbone, depths=(1, 1)))
+    records = {"backbone": standard_graphs(config)["backbone"]}
+    modules = graph_modules(random_model(MCoRe(config)), "fp32", for_cpu=True)
     ((_, path),) = export_graphs(modules, records, tmp_path, 17)
-    convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+    proto = onnx.load(path)
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
     weights = [node.input[1] for node in convolutions]
     biases = [node.input[2] for node in convolutions if len(node.input) > 2]
     assert len(set(weights)) < len(weights)
