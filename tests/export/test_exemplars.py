@@ -25,7 +25,7 @@ def test_graphs_alone_until_exemplars_are_added(
 ) -> None:
     bare, full = tmp_path / "bare", tmp_path / "full"
     model = mcore.load_checkpoint(checkpoint)
-    mcore.network.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model)
+    mcore.network.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model, extra={"data": {}})
     assert export([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
     assert "no exemplars yet" in capsys.readouterr().out
     assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
