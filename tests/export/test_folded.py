@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from contextlib import closing
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
-from onnxscript import ir
 
 from mcore.config import ModelConfig, ShiftKind
 from mcore.network.backbone import RegNetY
@@ -19,14 +17,8 @@ from mcore_export.graphs import cpu_layout as tiles
 from mcore_export.graphs.cpu_layout import CpuBackbone, describe_cpu_layout, plan_tiles
 from mcore_export.graphs.folded import folded_backbone
 from mcore_export.graphs.onnx import export_graphs, graph_modules
-from mcore_export.graphs.opset import to_opset_17
 from mcore_export.graphs.wide_groups import with_wide_groups
-from mcore_export.parity.compare import compare
-from mcore_export.parity.golden import load_golden
-from mcore_export.parity.limits import DEFAULT_LIMITS
-from mcore_runtime.backends import open_backend
-from mcore_runtime.bundle.folder import Bundle
-from mcore_runtime.bundle.records import PARTS, GraphSet, standard_graphs
+from mcore_runtime.bundle.records import PARTS, standard_graphs
 from tests.reference_network import random_model
 
 FLOAT64 = 1e-12  # of the largest feature: rounding of float64, and nothing else
@@ -104,21 +96,6 @@ def test_exported_backbone_has_no_norms_but_the_gates_and_reorders_no_weight(
     weights = {tensor.name for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert all(set(node.input[1:]) <= weights and len(node.input) == 3 for node in convolutions)
-
-
-def test_opset_17_is_written_as_17_and_computes_the_same(bundle: Path, tmp_path: Path) -> None:
-    opened = Bundle.open(bundle)
-    graphs = opened.graphs()
-    for part in PARTS:
-        model = ir.load(graphs.path(part))
-        to_opset_17(model)
-        ir.save(model, tmp_path / f"{part}.onnx")
-        proto = onnx.load(tmp_path / f"{part}.onnx")
-        assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
-        onnx.checker.check_model(proto, full_check=True)
-    with closing(open_backend(GraphSet(tmp_path, graphs.records, graphs.precision), "onnxruntime")) as backend:
-        rows = compare(backend, load_golden(opened), DEFAULT_LIMITS["fp32"])
-    assert [row for row in rows if not row.passed] == []
 
 
 def test_no_constant_is_left_to_be_computed(bundle: Path) -> None:
