@@ -300,12 +300,10 @@ def test_the_command_prints_and_writes_one_row_for_each_meet(
 ) -> None:
     path = tmp_path / "figures.json"
     common = ["--dives", "1", "--seed", "11", "--cameras", "follow", "--heights-m", "3", "--pause-s", "0"]
-    more = ["--meets", "2", "--size", "240", "180", "--distractors", "light"]
-    assert main(["detector", *common, *more, "--json", str(path)]) == 0
+    assert main(["detector", *common, "--meets", "2", "--size", "240", "180", "--json", str(path)]) == 0
     assert "recall 100.0 %" in capsys.readouterr().out
     (table,) = read_result(path).tables
-    rows = [dict(zip([column.heading for column in table.columns], row, strict=True)) for row in table.rows]
-    assert [(row["seed"], row["false alarms"]) for row in rows] == [(11, 0), (12, 0)]
+    assert [row[2] for row in table.rows] == [11, 12]
     assert "2 of 2 dives" in table.note
     assert main(["detector", *common, "--json", "figures.txt"]) == 2
 
