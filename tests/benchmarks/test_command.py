@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +15,11 @@ import pytest
 from mcore.common.optional import install_command
 from mcore.common.typed_json import encode
 from mcore.config import ClipConfig
+from mcore.synthetic import render_dive
 from mcore_bench.baseline import read_baseline
 from mcore_bench.candidates import BACKBONE_PEERS, DIVE_PEERS, PLAIN, PUBLISHED
 from mcore_bench.cases import bundle as bundle_case
-from mcore_bench.cases import limits, peers, throughput
+from mcore_bench.cases import limits, peers, throughput, time_to_score
 from mcore_bench.cases.bundle import Findings
 from mcore_bench.command import COMMANDS, main
 from mcore_bench.result import Result, Table, read_result
@@ -37,6 +39,8 @@ def measured(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFa
         patch.setattr(limits, "SIZES", {"cpu": (256,)})
         patch.setattr(limits, "COPY_BYTES", {"cpu": 1 << 22})
         patch.setattr(throughput, "STREAMS", (2,))
+        patch.setattr(bundle_case, "_CAMERA_SIZE", (128, 72))
+        patch.setattr(time_to_score, "render_dive", partial(render_dive, width=96, height=64))
         outputs = ["--json", str(folder / "run.json"), "--save-baseline", str(folder / "baseline.json")]
         assert main([str(bundle), "--checkpoint", str(checkpoint), *QUICK, *outputs]) == 0
     return folder
@@ -53,7 +57,7 @@ def table(result: Result, title: str) -> Table:
 
 def test_every_part_and_peer_is_there(result: Result) -> None:
     groups = {group.title: group for group in result.groups}
-    assert {"video of 96 x 64", "video of 1920 x 1080", "backbone", "segmenter", "regressor",
+    assert {"video of 96 x 64", "video of 128 x 72", "backbone", "segmenter", "regressor",
             "dive, from the file to the score", DIVE_PEERS, BACKBONE_PEERS} <= groups.keys()  # fmt: skip
     dives = groups[DIVE_PEERS]
     assert dives.baseline == PUBLISHED
