@@ -45,7 +45,7 @@ bundle=$out/bundle
 steps() {
     step machine nvidia-smi -q
     step doctor "$python" -m mcore_runtime.doctor.command
-    step tests-cuda "$python" -m pytest tests/native/test_cuda.py tests/training/test_compute.py -ra
+    step tests-cuda "$python" -m pytest tests/training/test_compute.py -ra
     step tests-engines "$python" -m pytest tests/runtime/backends/test_bound.py tests/runtime/backends/test_backends.py \
         tests/runtime/backends/test_tensorrt_backend.py -ra
     step export "$python" -m mcore_export.cli "$checkpoint" --out "$bundle" --fp16 --exemplars "$dives" --force
@@ -54,7 +54,6 @@ steps() {
     step verify-onnxruntime-cuda "$python" -m mcore_export.bundle_command verify "$bundle" --backend onnxruntime-cuda
     step verify-tensorrt "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt
     step verify-tensorrt-rtx "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt-rtx
-    step frames "$python" -m mcore_bench.command gpu-frames --json "$out/frames.json"
     step bench "$python" -m mcore_bench.command "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json"
     step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
     for precision in fp32 bf16 fp16; do

@@ -3,18 +3,20 @@
 Tracing takes most of an export, and most tests of exports ask for the same few graphs. The first to ask gets
 what the exporter writes; the others, in whichever process, get a copy of that file. Everything that decides the
 graph is in its key: classes, attributes and weights of all modules, the inputs' shapes, the record and the opset.
-The rendered dives that graphs are compared on, which take most of the rest, are rendered once in each process.
+The rendered dives that graphs are compared on, which take most of the rest, are rendered once as well.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import Tensor, nn
 
@@ -63,14 +65,20 @@ def traced_once(store: Path) -> Iterator[None]:
             shutil.copyfile(path, half)
             half.replace(graph)  # whole or not there: another process may be looking
 
-    rendered: dict[ClipConfig, tuple[list[ParityClip], bytes]] = {}
-
     def kept_clips(config: ClipConfig, video: Path) -> list[ParityClip]:
-        if config not in rendered:
-            rendered[config] = rendered_clips(config, video), video.read_bytes()
-        clips, content = rendered[config]
-        video.write_bytes(content)
-        return clips
+        folder = store / f"clips-{hashlib.sha256(repr(config).encode()).hexdigest()}"
+
+        def render() -> None:
+            clips = rendered_clips(config, folder / "video.mp4")
+            frames, scores = np.stack([clip.frames for clip in clips]), np.array([clip.score for clip in clips])
+            np.savez(folder / "clips.npz", frames=frames, scores=scores)
+
+        make_once(folder, render)
+        shutil.copyfile(folder / "video.mp4", video)
+        with np.load(folder / "clips.npz") as kept:
+            return [
+                ParityClip(frames, float(score)) for frames, score in zip(kept["frames"], kept["scores"], strict=True)
+            ]
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (mcore_export.graphs.onnx, mcore_export.graphs.streaming_export):
@@ -79,7 +87,20 @@ def traced_once(store: Path) -> Iterator[None]:
         yield
 
 
-def graph_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
     """Folder that all processes of one test run share."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / name
+
+
+def make_once(folder: Path, make: Callable[[], object]) -> None:
+    """Let the first process that asks fill a folder; the others wait for it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f"{folder.name}.made")
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+            folder.mkdir()
+            make()
+            made.touch()

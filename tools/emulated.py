@@ -190,7 +190,6 @@ def _build_native_code(machine: EmulatedMachine) -> None:
         "CMAKE_CXX_COMPILER": "aarch64-linux-gnu-g++",
         "CMAKE_CXX_FLAGS": f"-isystem {include}",
         "CMAKE_MODULE_LINKER_FLAGS": "-static-libstdc++ -static-libgcc",  # the host's may be newer than the root's
-        "MCORE_CUDA": "OFF",
         "Python_EXECUTABLE": machine.python,
         "Python_INCLUDE_DIR": paths,
     }

@@ -15,10 +15,8 @@ Other benchmarks are commands of their own; mcore-bench COMMAND --help explains 
     pareto           accuracy of evaluated runs against their operations
     detector         dives that the detector finds in rendered meets
     soak             hours of a live session, as fast as the machine can
-    head-start       live: time from a dive's last frame to its score, with a head start and without
     reading          from a video file to frames of the network's size
     preprocessing    from a video frame to network input
-    gpu-frames       the same on an NVIDIA GPU
 """
 
 from __future__ import annotations
@@ -36,10 +34,8 @@ COMMANDS = {
     "pareto": ("mcore_bench.cases.pareto", "ParetoArguments", "compare_runs"),
     "detector": ("mcore_bench.cases.detector", "DetectorArguments", "measure_detector"),
     "soak": ("mcore_bench.cases.live", "SoakArguments", "measure_soak"),
-    "head-start": ("mcore_bench.cases.live", "HeadStartArguments", "measure_head_start"),
     "reading": ("mcore_bench.cases.reading", "ReadingArguments", "measure_reading"),
     "preprocessing": ("mcore_bench.cases.preprocessing", "PreprocessingArguments", "measure_preprocessing"),
-    "gpu-frames": ("mcore_bench.cases.gpu_frames", "GpuFramesArguments", "measure_gpu_frames"),
 }
 """Module, arguments and body of each command: imported when it is called, so that none needs another's packages."""
 

@@ -1,22 +1,16 @@
 // Python module mcore_native: every argument is checked here, then the work is done without the GIL.
 #include <array>
-#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "plan.hpp"
-#ifdef MCORE_CUDA
-#include "cuda/plan.hpp"
-#endif
 
 namespace nb = nanobind;
 using mcore::Kernels;
@@ -182,59 +176,6 @@ void normalise(const Frames& frames, const Table& table, const Clip& out) {
             }
 }
 
-#ifdef MCORE_CUDA
-
-// Pointers and strides come as numbers: what is behind them cannot be looked at from here.
-class DevicePlan : public mcore::CudaPlan {
-public:
-    using CudaPlan::CudaPlan;
-    using Strides = std::tuple<int64_t, int64_t, int64_t>;
-
-    void write_rgb(uintptr_t frame, int64_t row_stride, int64_t pixel_stride, uintptr_t table, uintptr_t out,
-                   const Strides& out_strides, bool half, bool bgr, uintptr_t stream) {
-        require(pixel_stride >= 3 && std::abs(row_stride) >= pixel_stride * width,
-                "a row of " + std::to_string(width) + " pixels does not fit into these strides");
-        const mcore::Packed packed{pointer(frame, "frame"), row_stride, pixel_stride, bgr ? 2 : 0, 1, bgr ? 0 : 2};
-        const auto slot = checked(out, out_strides, half);
-        nb::gil_scoped_release release;
-        write(packed, pointer(table, "table"), slot, reinterpret_cast<void*>(stream));
-    }
-
-    void write_yuv(uintptr_t y, int64_t y_stride, uintptr_t u, uintptr_t v, int64_t chroma_stride, int chroma_step,
-                   const Conversion& conversion, uintptr_t table, uintptr_t out, const Strides& out_strides, bool half,
-                   uintptr_t stream) {
-        require(std::abs(y_stride) >= width && std::abs(chroma_stride) >= (width + 1) / 2 * chroma_step &&
-                    (chroma_step == 1 || chroma_step == 2),
-                "a row of " + std::to_string(width) + " pixels does not fit into these strides");
-        mcore::Yuv yuv{};
-        yuv.bytes = 1;
-        yuv.y = {pointer(y, "luma"), y_stride, 1};
-        yuv.u = {pointer(u, "chroma"), chroma_stride, chroma_step};
-        yuv.v = {pointer(v, "chroma"), chroma_stride, chroma_step};
-        yuv.chroma_width = (width + 1) / 2;
-        yuv.chroma_height = (height + 1) / 2;
-        yuv.halved_x = width > 1;
-        yuv.halved_y = height > 1;
-        set_conversion(yuv, conversion);
-        const auto slot = checked(out, out_strides, half);
-        nb::gil_scoped_release release;
-        write(yuv, pointer(table, "table"), slot, reinterpret_cast<void*>(stream));
-    }
-
-private:
-    static const uint8_t* pointer(uintptr_t address, const char* what) {
-        require(address != 0, std::string("the pointer to the ") + what + " is null");
-        return reinterpret_cast<const uint8_t*>(address);
-    }
-
-    static mcore::DeviceSlot checked(uintptr_t out, const Strides& strides, bool half) {
-        require(out != 0 && out % (half ? 2 : 4) == 0, "the pointer to the output is null or misaligned");
-        return {reinterpret_cast<void*>(out), half, std::get<0>(strides), std::get<1>(strides), std::get<2>(strides)};
-    }
-};
-
-#endif
-
 }  // namespace
 
 NB_MODULE(mcore_native, m) {
@@ -253,19 +194,4 @@ NB_MODULE(mcore_native, m) {
              nb::arg("bgr") = false)
         .def("resize_yuv", &SharedPlan::resize_yuv, nb::arg("y").noconvert(), nb::arg("u").noconvert().none(),
              nb::arg("v").noconvert().none(), nb::arg("conversion"), nb::arg("out").noconvert());
-#ifdef MCORE_CUDA
-    m.attr("HAS_CUDA") = true;
-    nb::class_<DevicePlan>(m, "CudaPlan")
-        .def(nb::init<int, int, int, int, int, int, int, int>(), nb::arg("width"), nb::arg("height"),
-             nb::arg("out_width"), nb::arg("out_height"), nb::arg("left"), nb::arg("top"), nb::arg("crop_width"),
-             nb::arg("crop_height"))
-        .def("write", &DevicePlan::write_rgb, nb::kw_only(), nb::arg("frame"), nb::arg("row_stride"),
-             nb::arg("pixel_stride"), nb::arg("table"), nb::arg("out"), nb::arg("out_strides"), nb::arg("half") = false,
-             nb::arg("bgr") = false, nb::arg("stream") = 0)
-        .def("write_yuv", &DevicePlan::write_yuv, nb::kw_only(), nb::arg("luma"), nb::arg("luma_stride"), nb::arg("u"),
-             nb::arg("v"), nb::arg("chroma_stride"), nb::arg("chroma_step"), nb::arg("conversion"),
-             nb::arg("table"), nb::arg("out"), nb::arg("out_strides"), nb::arg("half") = false, nb::arg("stream") = 0);
-#else
-    m.attr("HAS_CUDA") = false;
-#endif
 }

@@ -4,12 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#if defined(__CUDACC__)
-#define MCORE_BOTH __host__ __device__
-#else
-#define MCORE_BOTH
-#endif
-
 namespace mcore {
 
 constexpr int kFraction = 15;  // bits of all factors below
@@ -43,67 +37,33 @@ struct Yuv {
     Colours colours;
 };
 
-struct Rgb {
-    uint8_t r, g, b;
-};
-
 // The ten numbers that define a conversion: shift; top; zero and factor of luma, and of chroma; v_to_r, u_to_g, v_to_g,
 // u_to_b. Throws std::invalid_argument where vectors of 16-bit numbers could not compute them.
 void set_conversion(Yuv& yuv, const int32_t (&numbers)[10]);
 
-MCORE_BOTH inline int32_t clamp_byte(int32_t value) { return value < 0 ? 0 : value > 255 ? 255 : value; }
+inline int32_t clamp_byte(int32_t value) { return value < 0 ? 0 : value > 255 ? 255 : value; }
 
-MCORE_BOTH inline uint8_t level(const Level& l, int32_t sample) {
+inline uint8_t level(const Level& l, int32_t sample) {
     sample >>= l.shift;
     if (sample > l.top) sample = l.top;
     return static_cast<uint8_t>(clamp_byte((((sample - l.zero) * l.factor + kFractionHalf) >> kFraction) + l.offset));
-}
-
-MCORE_BOTH inline int32_t sample_at(const Plane& plane, int bytes, int x, int y) {
-    const uint8_t* at = plane.data + y * plane.row + x * plane.step;
-    return bytes == 1 ? at[0] : at[0] | at[1] << 8;
 }
 
 // Sixteenths that are added before a chroma sample is rounded: libjpeg's, which lets neighbours alternate.
 struct Biases {
     int even, odd;  // of columns
 };
-MCORE_BOTH inline Biases biases(bool halved_x, bool halved_y, int y) {
+inline Biases biases(bool halved_x, bool halved_y, int y) {
     if (halved_x) return halved_y ? Biases{8, 7} : Biases{7, 8};
     const int bias = y % 2 == 0 ? 7 : 8;
     return {bias, bias};
 }
 
 // The chroma row beside the nearest one, at a distance of three quarters; itself at the edges and where rows are whole.
-MCORE_BOTH inline int beside(int at, int i, int size, bool halved) {
+inline int beside(int at, int i, int size, bool halved) {
     if (!halved) return i;
     const int other = at % 2 == 0 ? i - 1 : i + 1;
     return other < 0 ? 0 : other < size ? other : size - 1;
-}
-
-MCORE_BOTH inline Rgb colour(const Colours& c, int32_t luma, int32_t u, int32_t v) {
-    return {static_cast<uint8_t>(clamp_byte(luma + ((c.v_to_r * v + kFractionHalf) >> kFraction))),
-            static_cast<uint8_t>(clamp_byte(luma + ((kFractionHalf - c.u_to_g * u - c.v_to_g * v) >> kFraction))),
-            static_cast<uint8_t>(clamp_byte(luma + ((c.u_to_b * u + kFractionHalf) >> kFraction)))};
-}
-
-// One pixel on its own: what the CUDA kernels compute, and what every vector must.
-MCORE_BOTH inline Rgb pixel_at(const Yuv& f, int x, int y) {
-    const int32_t luma = level(f.luma, sample_at(f.y, f.bytes, x, y));
-    if (f.u.data == nullptr) return {static_cast<uint8_t>(luma), static_cast<uint8_t>(luma), static_cast<uint8_t>(luma)};
-    const int i = f.halved_x ? x / 2 : x, j = f.halved_y ? y / 2 : y;
-    const int beside_i = beside(x, i, f.chroma_width, f.halved_x), beside_j = beside(y, j, f.chroma_height, f.halved_y);
-    const Biases bias = biases(f.halved_x, f.halved_y, y);
-    int32_t chroma[2];
-    const Plane* planes[2] = {&f.u, &f.v};
-    for (int n = 0; n < 2; ++n) {
-        const auto at = [&](int column, int row) {
-            return static_cast<int32_t>(level(f.chroma, sample_at(*planes[n], f.bytes, column, row)));
-        };
-        const int32_t near = 3 * at(i, j) + at(i, beside_j), far = 3 * at(beside_i, j) + at(beside_i, beside_j);
-        chroma[n] = ((3 * near + far + (x % 2 == 0 ? bias.even : bias.odd)) >> 4) - 128;
-    }
-    return colour(f.colours, luma, chroma[0], chroma[1]);
 }
 
 struct Kernels;

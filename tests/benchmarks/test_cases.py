@@ -17,7 +17,6 @@ from mcore_bench.cases.pareto import pareto_table
 from mcore_bench.cases.preprocessing import as_nv12, draw_frames, split_nv12
 from mcore_bench.command import main
 from mcore_bench.result import read_result
-from tests.hardware import needs_gpu
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
@@ -138,22 +137,8 @@ def test_frames_are_planes_and_back() -> None:
     [
         (["preprocessing", "--width", "8"], "at least 16 pixels"),
         (["reading", "--heights", "100"], "rows are multiples of 18"),
-        (["gpu-frames", "--width", "65"], "sides are even"),
-        (["gpu-frames"], "finds no NVIDIA GPU; nothing was run"),
     ],
 )
-def test_mistakes_are_named(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_mistakes_are_named(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert words in capsys.readouterr().err
-
-
-@needs_gpu()
-def test_kernels_on_the_gpu_equal_the_processors(tmp_path: Path) -> None:
-    path = tmp_path / "frames.json"
-    assert main(["gpu-frames", "--width", "320", "--height", "180", "--frames", "4", *SHORT, "--json", str(path)]) == 0
-    assert [len(group.rows) for group in read_result(path).groups] == [3, 3]

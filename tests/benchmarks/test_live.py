@@ -1,4 +1,4 @@
-"""Live sessions, watched from outside: short here, but through everything that a session goes through."""
+"""A live session, watched from outside: short here, but through everything that a session goes through."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_bench.cases import live
-from mcore_bench.cases.live import DiveLine, DiveTiming, Session, growth_mb, head_start_table, plan_soak
+from mcore_bench.cases.live import DiveLine, Session, growth_mb, plan_soak
 from mcore_bench.command import main
 from mcore_bench.result import read_result
-
-
-def dive(number: int = 1, status: str = "scored", ms: float | None = 20.0, **timing_ms: float) -> DiveLine:
-    result = DiveTiming({"backbone": 10.0, **timing_ms}) if status == "scored" else None
-    return DiveLine(number, status, 1.0, 2.5, 0, ms, result)
 
 
 def session(memory_mb: list[float], *dives: DiveLine) -> Session:
@@ -71,30 +66,8 @@ def test_a_session_runs_through(bundle: Path, tmp_path: Path) -> None:
 def test_growth_and_dives_without_a_score_fail(
     monkeypatch: pytest.MonkeyPatch, memory_mb: list[float], status: str, code: int
 ) -> None:
-    monkeypatch.setattr(live, "run_session", lambda *_: session(memory_mb, dive(status=status)))
+    monkeypatch.setattr(live, "run_session", lambda *_: session(memory_mb, DiveLine(1, status, 1.0, 2.5, 0, 20.0)))
     assert main(["soak", "--bundle", "any", "--hours", "0.01"]) == code
-
-
-def test_sessions_with_and_without_a_head_start_alternate(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    order = []
-
-    def run(arguments: list[str], _: float) -> Session:
-        order.append("--exact" in arguments)
-        return session([1.0], dive(ms=90.0) if "--exact" in arguments else dive(ms=30.0, backbone_prefix=50.0))
-
-    monkeypatch.setattr(live, "run_session", run)
-    assert main(["head-start", "--bundle", "any", "--dives", "2"]) == 0
-    assert order == [False, True, True, False]
-    printed = capsys.readouterr().out
-    assert "| with a head start | 2 | 2 | 2 | 30 |" in printed
-    assert "| from the whole clip | 2 | 2 | 0 | 90 |" in printed
-
-
-def test_dives_that_nobody_saw_are_no_measurement() -> None:
-    with pytest.raises(UserError, match="no dives were scored from the whole clip"):
-        head_start_table({"from the whole clip": [dive(status="failed", ms=None)]})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +76,6 @@ def test_dives_that_nobody_saw_are_no_measurement() -> None:
         (["soak", "--hours", "0"], "allowed: 0.01 to 1000"),
         (["soak", "--json", "x.txt"], "ends in .json"),
         (["soak", "--hours", "0.01"], "mcore-run ended with code 2"),
-        (["head-start", "--dives", "1"], "1 dives in 2 sessions"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:

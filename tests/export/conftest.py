@@ -16,21 +16,26 @@ from mcore.network.model import MCoRe
 from mcore.synthetic import render_dive, write_video
 from mcore_export.cli import main
 from tests.reference_network import random_model
-from tests.traced_once import graph_store, traced_once
+from tests.traced_once import make_once, shared_folder, traced_once
 
 NUMBERS = ("107B", "407C")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with traced_once(graph_store(tmp_path_factory)):
+    with traced_once(shared_folder(tmp_path_factory, "graphs")):
         yield
 
 
 @pytest.fixture(scope="session")
 def dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training dives and one test dive of two dive numbers each, as MP4 files with a manifest."""
-    folder = tmp_path_factory.mktemp("dives")
+    folder = shared_folder(tmp_path_factory, "dives")
+    make_once(folder, lambda: _write_dives(folder))
+    return folder / "manifest.jsonl"
+
+
+def _write_dives(folder: Path) -> None:
     records = []
     for number in NUMBERS:
         for seed in range(3):
@@ -50,34 +55,37 @@ def dives(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
             )
     write_manifest(folder / "manifest.jsonl", records)
-    return folder / "manifest.jsonl"
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_config: ModelConfig, dives: Path) -> Path:
     """A checkpoint that names the dives it was trained on."""
-    path = tmp_path_factory.mktemp("run") / "best.pt"
+    path = shared_folder(tmp_path_factory, "run") / "best.pt"
     extra = {
         "epoch": 4,
         "data": {"manifest": "/moved/manifest.jsonl", "manifest_relative": os.path.relpath(dives, path.parent)},
         **in_checkpoint(TrainedDives.of(select_split(read_manifest(dives), "train"), dives, None)),
     }
-    save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra)
+    make_once(path.parent, lambda: save_checkpoint(path, random_model(MCoRe(tiny_config)), extra=extra))
     return path
 
 
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint's bundle; tests that change it copy it first."""
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    assert main([str(checkpoint), "--out", str(out), "--exemplars-per-number", "2"]) == 0
-    return out
+    return _exported(checkpoint, shared_folder(tmp_path_factory, "exported"))
 
 
 @pytest.fixture(scope="session")
 def batched_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with graphs that have a batch axis."""
-    out = tmp_path_factory.mktemp("batched") / "bundle"
-    flags = ["--exemplars-per-number", "2", "--batched", "--no-streaming", "--no-exemplar-pictures"]
-    assert main([str(checkpoint), "--out", str(out), *flags]) == 0
-    return out
+    flags = ("--batched", "--no-streaming", "--no-exemplar-pictures")
+    return _exported(checkpoint, shared_folder(tmp_path_factory, "batched"), *flags)
+
+
+def _exported(checkpoint: Path, folder: Path, *flags: str) -> Path:
+    def export() -> None:
+        assert main([str(checkpoint), "--out", str(folder / "bundle"), "--exemplars-per-number", "2", *flags]) == 0
+
+    make_once(folder, export)
+    return folder / "bundle"

@@ -1,39 +1,23 @@
-"""Export end to end: a bundle scores as its checkpoint does, and a graph that does not is never written."""
+"""Export end to end: a bundle scores as its checkpoint does, says how that was proven, and refuses mistakes."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import mcore
-from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.network.checkpoint import read_checkpoint
 from mcore.video import normalise, read_clip
 from mcore_export.cli import main
-from mcore_export.graphs import onnx as graphs
-from mcore_export.parity.compare import Expected, FloatArray, compare
-from mcore_export.parity.expected import expect, rendered_clips
-from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime import Scorer
-from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle.folder import GOLDEN_FILE, Bundle
 
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
-
-
-@pytest.fixture(scope="module")
-def expected(checkpoint: Path, tiny_config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    video = tmp_path_factory.mktemp("video") / "golden.mp4"
-    return expect(mcore.load_checkpoint(checkpoint), rendered_clips(tiny_config.clip, video)[:4], video)
 
 
 def test_bundle_scores_unseen_dives_as_the_checkpoint_does(bundle: Path, checkpoint: Path, dives: Path) -> None:
@@ -97,74 +81,6 @@ def test_golden_values_are_what_the_checkpoint_computes(bundle: Path, checkpoint
         delta = model.compare(encoding.tokens[:1], encoding.tokens).numpy()
         assert np.allclose(delta, golden["deltas"][0], atol=1e-5)
         assert np.allclose(golden["mixed_stage_deltas"].sum(1), golden["mixed_deltas"], atol=1e-5)
-
-
-class DeltaOffByTenths(graphs.RegressorGraph):
-    def forward(self, query: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
-        delta, shares = super().forward(query, exemplars)
-        return delta + 0.1, shares
-
-
-def test_a_graph_that_disagrees_is_never_written(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(graphs, "RegressorGraph", DeltaOffByTenths)
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle")]) == 1
-    assert (
-        "regressor on onnxruntime: delta and stage shares, points, E = 1 is 0.1, allowed 0.01"
-        in capsys.readouterr().err
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-class Tampered:
-    """A backend whose outputs are not what the graphs computed."""
-
-    def __init__(self, backend: Backend, part: str) -> None:
-        self.backend, self.part = backend, part
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
-
-    def backbone(self, clip: FloatArray) -> FloatArray:
-        features = self.backend.backbone(clip)
-        return features * np.float32(1.01) if self.part == "features" else features
-
-    def segmenter(self, features: FloatArray) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-        logits, transitions, tokens = self.backend.segmenter(features)
-        if self.part == "logits":
-            logits = logits + np.float32(np.nan)
-        if self.part == "transitions":
-            transitions = transitions + 1
-        if self.part == "tokens":
-            tokens = tokens * np.float32(1.01)
-        return logits, transitions, tokens
-
-    def regressor(self, query: FloatArray, exemplars: FloatArray) -> tuple[FloatArray, FloatArray]:
-        delta, shares = self.backend.regressor(query, exemplars)
-        if self.part == "shares":
-            shares = shares[:, ::-1]
-        if self.part == "many" and len(exemplars) > 2:
-            delta = np.roll(delta, 1)
-        return delta, shares
-
-
-@pytest.mark.parametrize(
-    ("part", "failing"),
-    [
-        ("nothing", set()),
-        ("features", {"backbone", "whole chain"}),
-        ("logits", {"segmenter"}),
-        ("transitions", {"segmenter", "whole chain"}),
-        ("tokens", {"segmenter", "whole chain"}),
-        ("shares", {"regressor"}),
-        ("many", {"regressor", "whole chain"}),
-    ],
-)
-def test_parity_names_the_part_that_disagrees(bundle: Path, expected: Expected, part: str, failing: set[str]) -> None:
-    with closing(open_backend(Bundle.open(bundle).graphs(), "onnxruntime")) as backend:
-        rows = compare(Tampered(backend, part), expected, DEFAULT_LIMITS["fp32"])
-    assert {row.part for row in rows if not row.passed} == failing
 
 
 def test_a_network_that_never_learned_stages_is_refused(

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from onnxscript import ir
 from torch import Tensor, nn
 
 import mcore
-from mcore.common.errors import BundleError
+from mcore.common.errors import BundleError, UserError
 from mcore.config import ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.network.model import MCoRe
-from mcore_export import bundle_command
+from mcore_export import bundle_command, exporter
 from mcore_export.cli import main
 from mcore_export.graphs import onnx as graphs
 from mcore_export.graphs.half import ISLANDS, HalfSegmenterGraph, half_backbone
 from mcore_export.graphs.onnx import graph_modules
+from mcore_export.graphs.opset import to_opset_17
+from mcore_export.parity.compare import compare
+from mcore_export.parity.golden import load_golden
 from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime import Scorer
+from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.folder import Bundle, write_manifest
-from mcore_runtime.bundle.records import PARTS
+from mcore_runtime.bundle.records import PARTS, Precision, standard_graphs
+from tests.reference_network import random_model
 
 HALF_STEP = 2**-11  # relative rounding of half precision
 
@@ -111,16 +120,47 @@ def test_a_score_is_that_of_fp32_within_the_limit(half_bundle: Path, dives: Path
         assert 0 < abs(scores[0] - scores[1]) < 0.5
 
 
-@pytest.mark.parametrize("opset", [17, 20])
-def test_half_graphs_of_other_opsets_are_what_was_asked_for(checkpoint: Path, tmp_path: Path, opset: int) -> None:
-    out = tmp_path / "bundle"
-    flags = ["--fp16", "--opset", str(opset), "--max-score-difference", "0.5", "--no-streaming"]
-    assert main([str(checkpoint), "--out", str(out), *flags]) == 0
-    for graphs_of in Bundle.open(out).variants.values():
-        for part in PARTS:
-            model = onnx.load(graphs_of.path(part))
-            assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
-            onnx.checker.check_model(model, full_check=True)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_opset_17_is_written_as_17_and_computes_the_same(
+    half_bundle: Path, tmp_path: Path, precision: Precision
+) -> None:
+    opened = Bundle.open(half_bundle)
+    traced = opened.graphs(precision)
+    rewritten = dataclasses.replace(traced, folder=tmp_path)
+    for part in PARTS:
+        model = ir.load(traced.path(part))
+        to_opset_17(model)
+        rewritten.path(part).parent.mkdir(exist_ok=True)
+        ir.save(model, rewritten.path(part))
+        proto = onnx.load(rewritten.path(part))
+        assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+        onnx.checker.check_model(proto, full_check=True)
+    with closing(open_backend(rewritten, "onnxruntime")) as backend:
+        rows = compare(backend, load_golden(opened), opened.manifest.variants[precision].limits)
+    assert [row for row in rows if not row.passed] == []
+
+
+def test_a_newer_opset_is_traced_as_such(tiny_config: ModelConfig, tmp_path: Path) -> None:
+    records = {"regressor": standard_graphs(tiny_config)["regressor"]}
+    modules = graph_modules(random_model(MCoRe(tiny_config)), "fp16")
+    ((_, path),) = graphs.export_graphs(modules, records, tmp_path, 20)
+    proto = onnx.load(path)
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 20)]
+    onnx.checker.check_model(proto, full_check=True)
+
+
+def test_graphs_are_exported_in_the_opset_that_was_asked_for(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def stop(modules: object, records: object, folder: Path, opset: int) -> Iterator[tuple[str, Path]]:
+        asked.append(opset)
+        raise UserError("enough")
+
+    monkeypatch.setattr(exporter, "export_graphs", stop)
+    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--opset", "20"]) == 2
+    assert asked == [20]
 
 
 class WrongIsland(HalfSegmenterGraph):

@@ -104,7 +104,7 @@ def test_changed_golden_values_are_found(
     failing: set[str],
 ) -> None:
     change_golden(copy, change)
-    assert main(["verify", str(copy)]) == 1
+    assert main(["verify", str(copy), "--backend", "onnxruntime"]) == 1
     captured = capsys.readouterr()
     found = {line.split("  ")[0] for line in captured.out.splitlines() if "FAILED" in line}
     assert found >= failing
@@ -115,7 +115,7 @@ def test_changed_golden_values_are_found(
 @pytest.mark.parametrize("part", ["backbone", "segmenter", "regressor"])
 def test_a_wrong_weight_is_found_and_its_graph_named(copy: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
     change_weight(copy, part)
-    assert main(["verify", str(copy)]) == 1
+    assert main(["verify", str(copy), "--backend", "onnxruntime"]) == 1
     parts = {line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if "FAILED" in line}
     assert part in parts
     assert parts <= {part, "whole chain", "in two parts", "from the video"}

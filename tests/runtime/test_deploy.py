@@ -21,6 +21,7 @@ from mcore_runtime.session.database import is_begun
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "deploy" / "mcore-service"
 TIMEOUT_S = 60.0
+MEET = "synthetic://meet?seed=1&dives=1&pause=0&size=96x64&rate=10&distractors=none&pace=fast"
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -31,7 +32,7 @@ def environment(**given: str) -> dict[str, str]:
 def test_a_killed_service_goes_on_with_its_session(tiny_bundle: Path, tmp_path: Path) -> None:
     session = tmp_path / "session"
     settings = environment(
-        MCORE_SOURCE="synthetic://meet?seed=1&dives=1&pace=fast",
+        MCORE_SOURCE=MEET,
         MCORE_BUNDLE=str(tiny_bundle),
         MCORE_SESSION=str(session),
         MCORE_OPTIONS="--headless --quiet --no-clips",
@@ -57,7 +58,7 @@ def test_a_service_killed_before_its_session_was_begun_begins_it(tiny_bundle: Pa
     (session / "session.sqlite").touch()
     assert not is_begun(session)
     settings = environment(
-        MCORE_SOURCE="synthetic://meet?seed=1&dives=1&pace=fast",
+        MCORE_SOURCE=MEET,
         MCORE_BUNDLE=str(tiny_bundle),
         MCORE_SESSION=str(session),
         MCORE_OPTIONS="--headless --quiet --no-clips",

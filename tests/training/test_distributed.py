@@ -14,14 +14,16 @@ import torch
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import read_manifest, select_split
-from mcore.devices.distributed import Processes, joined_processes
+from mcore.devices.distributed import Item, Processes, joined_processes
 from mcore.network.checkpoint import read_checkpoint
 from mcore.network.model import MCoRe
 from mcore.train import main
 from mcore.training.config import TrainingConfig
 from mcore.training.pairs import EpochBatches
+from mcore.training.run import prepare
 from mcore.training.trainer import Trainer, TrainingData
 from tests.fake_dives import MODEL, MODEL_FLAGS
+from tests.training.command_line import parse
 
 # Two processes add the same float32 gradients in another order, and Adam divides by their small second moments.
 WEIGHT_TOLERANCE = 2e-4
@@ -137,10 +139,19 @@ def test_a_process_that_dies_ends_the_others(manifest: Path, tmp_path: Path) -> 
     assert main([*argv, "--resume", "--epochs", str(epoch + 1)]) == 0  # alone, from the last save
 
 
+class Alike(Processes):
+    """One of two processes that meet the same."""
+
+    def gather(self, item: Item) -> list[Item]:
+        return [item, item]
+
+
 def test_an_error_is_said_once(manifest: Path, tmp_path: Path) -> None:
-    _, errors = finish(process := launch(arguments(manifest, tmp_path / "run", "--batch-norm", "trained")))
-    assert process.returncode != 0
-    assert errors.count("error: --batch-norm trained takes its statistics from whole batches") == 1
+    options, _ = parse(arguments(manifest, tmp_path / "run", "--batch-norm", "trained"))
+    with pytest.raises(UserError, match="--batch-norm trained takes its statistics from whole batches"):
+        prepare(options, processes=Alike(0, 2))
+    with pytest.raises(SystemExit, match="2"):
+        prepare(options, processes=Alike(1, 2))
     assert not (tmp_path / "run").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,36 +59,56 @@ def drop_the_last_test_dive(rows: Rows) -> None:
     assert rows.pop()["split"] == "test"
 
 
-@pytest.mark.parametrize(
-    ("change", "goes_on"),
-    [
-        (lambda rows: first(rows, "test").update(score=1.0), True),
-        (lambda rows: first(rows, "val").update(transition_frames=[2, 9]), True),
-        (drop_the_last_test_dive, True),
-        (lambda rows: first(rows, "train").update(num_frames=1), True),  # of no use to training
-        (lambda rows: first(rows, "train").update(stage_points=[-1, -2, -3]), True),  # their loss weighs nothing
-        (lambda rows: first(rows, "train").update(dive_number="101a "), True),  # another spelling
-        (lambda rows: first(rows, "train").update(score=1.0), False),
-        (lambda rows: first(rows, "train").update(transition_frames=[4, 8]), False),
-        (lambda rows: first(rows, "train").update(split="test"), False),
-        (lambda rows: rows.reverse(), False),
-        (lambda rows: first(rows, "train").update(start_s=0.1), False),
-    ],
-)  # fmt: skip
-def test_a_mended_list(
-    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Rows], object], goes_on: bool
-) -> None:
-    argv = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE]
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a list and of a run of its first epoch."""
+    folder = tmp_path_factory.mktemp("begun")
+    manifest = write_fake_dives(folder / "dives")
     mend(manifest, lambda rows: first(rows, "train").update(transition_frames=[3, 8]))
-    assert main([*argv, "--epochs", "1"]) == 0
-    mend(manifest, change)
-    capsys.readouterr()
-    code = main([*argv, "--epochs", "2", "--resume"])
-    said = capsys.readouterr().err
-    assert code == (0 if goes_on else 2)
-    assert ("its training dives are the same, so the run goes on" in said) == goes_on
-    assert ("not the list of dives this run began with" in said) == (not goes_on)
-    assert read_checkpoint(tmp_path / "run" / "last.pt").extra["epoch"] == (2 if goes_on else 1)
+    assert main(["--data", str(manifest), "--out", str(folder / "run"), *RECIPE, "--epochs", "1"]) == 0
+    return folder
+
+
+def go_on(begun: Path, folder: Path, *changes: Callable[[Rows], object]) -> tuple[int, int]:
+    """Mend a copy of the list and go on with a copy of the run; returns the exit code and the last epoch."""
+    shutil.copytree(begun, folder, dirs_exist_ok=True)
+    for change in changes:
+        mend(folder / "dives" / "manifest.jsonl", change)
+    given = ["--data", str(folder / "dives" / "manifest.jsonl"), "--out", str(folder / "run"), *RECIPE]
+    code = main([*given, "--epochs", "2", "--resume"])
+    return code, read_checkpoint(folder / "run" / "last.pt").extra["epoch"]
+
+
+def test_a_run_goes_on_with_a_list_that_was_mended_elsewhere(
+    begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes: list[Callable[[Rows], object]] = [
+        lambda rows: first(rows, "test").update(score=1.0),
+        lambda rows: first(rows, "val").update(transition_frames=[2, 9]),
+        drop_the_last_test_dive,
+        lambda rows: first(rows, "train").update(num_frames=1),  # of no use to training
+        lambda rows: first(rows, "train").update(stage_points=[-1, -2, -3]),  # their loss weighs nothing
+        lambda rows: first(rows, "train").update(dive_number="101a "),  # another spelling
+    ]
+    assert go_on(begun, tmp_path, *changes) == (0, 2)
+    assert "its training dives are the same, so the run goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: first(rows, "train").update(score=1.0),
+        lambda rows: first(rows, "train").update(transition_frames=[4, 8]),
+        lambda rows: first(rows, "train").update(split="test"),
+        lambda rows: rows.reverse(),
+        lambda rows: first(rows, "train").update(start_s=0.1),
+    ],
+)
+def test_other_training_dives_are_another_run(
+    begun: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Rows], object]
+) -> None:
+    assert go_on(begun, tmp_path, change) == (2, 1)
+    assert "not the list of dives this run began with" in capsys.readouterr().err
 
 
 def test_stage_points_of_a_list_are_learnt_from(

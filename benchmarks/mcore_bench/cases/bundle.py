@@ -20,7 +20,7 @@ from mcore.data.cache_folder import check_folder
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore_bench.baseline import check_baseline, read_baseline, save_baseline
 from mcore_bench.candidates import GPU_BACKENDS, Candidates, open_candidates
-from mcore_bench.cases.parts import Dive, measure_copies, measure_parts, measure_video, read_dive, rendered_dive
+from mcore_bench.cases.parts import Dive, measure_parts, measure_video, read_dive, rendered_dive
 from mcore_bench.cases.precision import precision_table
 from mcore_bench.cases.throughput import throughput_table
 from mcore_bench.cases.time_to_score import measure_time_to_score
@@ -164,8 +164,6 @@ def measure_bundle(path: Path, plan: BenchArguments, log: Callable[[str], None])
             log(f"parts: {', '.join(each.name for each in candidates.opened)}")
             found.groups.append(measure_video(dive, config, plan.settings))
             found.groups += measure_parts(dive, candidates, plan.settings)
-            for each in candidates.opened:
-                found.groups += measure_copies(dive, each, plan.settings)
             if model is not None:
                 _measure_network(model, candidates, dive, plan, folder, found, log)
             log("precision")

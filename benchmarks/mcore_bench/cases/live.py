@@ -1,6 +1,6 @@
-"""Live sessions of rendered meets, run by ``mcore-run`` itself: hours of them, and with and without a head start.
+"""Hours of a live session of a rendered meet, run by ``mcore-run`` itself.
 
-Each session is a process of its own, watched from outside: its dives are lines of JSON, its memory is the system's
+The session is a process of its own, watched from outside: its dives are lines of JSON, its memory is the system's
 figure. So what is measured is what a user runs.
 """
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,6 @@ from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 from mcore_runtime.backends import BackendName
 from mcore_runtime.detector import DetectedDive
-from mcore_runtime.scoring.streaming import had_head_start
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
 
@@ -35,13 +34,6 @@ _SETTLED_SHARE = 0.25
 """Share of the session, after which nothing should be filled any more: caches, pools of the backend."""
 _MIN_SAMPLES = 8
 """Samples of the later part: fewer say nothing of growth."""
-
-
-@dataclass(frozen=True)
-class DiveTiming:
-    """Fields of a dive's result that are read."""
-
-    timing_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,6 @@ class DiveLine:
     entry_s: float
     dropped: int
     time_to_score_ms: float | None = None
-    result: DiveTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +74,13 @@ class Session:
 
 
 @dataclass(frozen=True)
-class _SessionArguments(JsonFile):
-    """Arguments of every live session."""
+class SoakArguments(JsonFile):
+    """Run a whole session for hours, as fast as the machine can, and watch memory, dives and scores.
+
+        mcore-bench soak --bundle demo/bundle --hours 2
+
+    Exit code: 0; 1 where memory grew by more than allowed, or a dive has no score; 2 for a mistake.
+    """
 
     bundle: Path
     """Folder made by mcore-export."""
@@ -94,22 +90,6 @@ class _SessionArguments(JsonFile):
     """CPU threads; default: the backend's choice."""
     seed: int = 1
     """Seed of the meet."""
-
-    def run(self, address: str, *flags: str, sample_s: float = 0.5) -> Session:
-        """Run a session to its end."""
-        given = ["--backend", self.backend, *([] if self.threads is None else ["--threads", str(self.threads)])]
-        return run_session([address, "--bundle", str(self.bundle), *given, *flags], sample_s)
-
-
-@dataclass(frozen=True)
-class SoakArguments(_SessionArguments):
-    """Run a whole session for hours, as fast as the machine can, and watch memory, dives and scores.
-
-        mcore-bench soak --bundle demo/bundle --hours 2
-
-    Exit code: 0; 1 where memory grew by more than allowed, or a dive has no score; 2 for a mistake.
-    """
-
     hours: float = 2.0
     """Length of the stream."""
     pause_s: float = 8.0
@@ -123,28 +103,7 @@ class SoakArguments(_SessionArguments):
             raise UserError(f"--hours is {self.hours}; allowed: 0.01 to 1000")
 
 
-@dataclass(frozen=True)
-class HeadStartArguments(_SessionArguments):
-    """Measure live what a head start is worth: time from a dive's last frame to its score.
-
-        mcore-bench head-start --bundle demo/bundle --backend openvino --dives 40
-
-    A rendered meet runs at its own pace, in sessions that by turns begin dives before they are over and compute them
-    from the whole clip.
-    """
-
-    dives: int = 40
-    """Dives of each kind; about fourteen seconds each."""
-    sessions: int = 2
-    """Sessions of each kind, in turns."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sessions < 1 or self.dives < self.sessions:
-            raise UserError(f"{self.dives} dives in {self.sessions} sessions; at least one of one")
-
-
-def run_session(arguments: Sequence[str], sample_s: float) -> Session:
+def run_session(arguments: Sequence[str], sample_s: float = 0.5) -> Session:
     """Run ``mcore-run`` to its end, and look at its memory meanwhile.
 
     Args:
@@ -229,7 +188,8 @@ def measure_soak(arguments: SoakArguments) -> int:
     """Run ``mcore-bench soak``; returns 1 where memory grew or a dive has no score."""
     address, meet = plan_soak(arguments.seed, 3600 * arguments.hours, arguments.pause_s)
     result = begin_result("Hours of a live session", threads=arguments.threads or 0)
-    session = arguments.run(address)
+    threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
+    session = run_session([address, "--bundle", str(arguments.bundle), "--backend", arguments.backend, *threads])
     finish_result(replace(result, tables=(soak_table(session, meet),)), arguments.json)
     unscored = len(session.dives) - session.scored
     return 0 if growth_mb(session) <= arguments.max_growth_mb and unscored == 0 else 1
@@ -256,41 +216,6 @@ def soak_table(session: Session, meet: Meet) -> Table:
     columns = tuple(Column(heading, form) for heading, (_, form) in figures.items())
     note = "Memory is of the last three quarters of the session; growth is the straight line through its samples."
     return Table("a long live session", columns, (tuple(value for value, _ in figures.values()),), note)
-
-
-def measure_head_start(arguments: HeadStartArguments) -> int:
-    """Run ``mcore-bench head-start``."""
-    result = begin_result("Head start of live scores", threads=arguments.threads or 0)
-    flags = {"with a head start": (), "from the whole clip": ("--exact",)}
-    dives: dict[str, list[DiveLine]] = {name: [] for name in flags}
-    for number in range(arguments.sessions):
-        seed, each = arguments.seed + number, arguments.dives // arguments.sessions
-        address = f"synthetic://meet?seed={seed}&dives={each}&pause=2"
-        for name in flags if number % 2 == 0 else reversed(flags):
-            dives[name] += arguments.run(address, *flags[name]).dives
-    finish_result(replace(result, tables=(head_start_table(dives),)), arguments.json)
-    return 0
-
-
-def head_start_table(dives: Mapping[str, Sequence[DiveLine]]) -> Table:
-    """Set dives of the two kinds of sessions side by side.
-
-    Raises:
-        UserError: one kind has no scored dive.
-    """
-    rows: list[tuple[Value, ...]] = []
-    for name, lines in dives.items():
-        scored = [line.time_to_score_ms for line in lines if line.time_to_score_ms is not None]
-        if not scored:
-            raise UserError(f"no dives were scored {name}: the detector saw none; try --dives 20")
-        timings = [line.result.timing_ms for line in lines if line.result is not None]
-        begun = sum(had_head_start(timing) for timing in timings)
-        backbone_ms = float(np.median([timing["backbone"] for timing in timings]))
-        rows.append((name, len(lines), len(scored), begun, *_percentiles(scored).values(), backbone_ms))
-    counts = [Column(heading, "d") for heading in ("dives", "scored", "head starts")]
-    times = [Column(f"last frame to score ms, {name}", ".0f") for name in _percentiles([0.0])]
-    columns = (Column("computed"), *counts, *times, Column("backbone after the last frame, median ms", ".1f"))
-    return Table("time from a dive's last frame to its score, live", columns, tuple(rows))
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

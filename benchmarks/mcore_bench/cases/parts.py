@@ -15,9 +15,8 @@ from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
-from mcore_bench.candidates import Candidate, Candidates
+from mcore_bench.candidates import Candidates
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
-from mcore_runtime.backends import StepwiseBackend
 from mcore_runtime.scoring.scorer import Scorer
 
 PARTS = ("backbone", "segmenter", "regressor")
@@ -93,25 +92,6 @@ def measure_parts(dive: Dive, candidates: Candidates, settings: TimingSettings) 
     ]
     dives = {each.name: _whole(each.scorer, dive) for each in candidates.opened}
     return [*groups, compare("dive, from the file to the score", dives, settings, about=about)]
-
-
-def measure_copies(dive: Dive, candidate: Candidate, settings: TimingSettings) -> list[TimingGroup]:
-    """Time the copies to and from a GPU and the computing of each part, in turns: every run is whole."""
-    backend = candidate.scorer.backend
-    if not candidate.on_gpu or not isinstance(backend, StepwiseBackend):
-        return []
-    features = backend.backbone(dive.clip[None])
-    tokens = backend.segmenter(features)[2]
-    inputs: dict[str, tuple[NDArray[np.float32], ...]] = {
-        "backbone": (dive.clip[None],),
-        "segmenter": (features,),
-        "regressor": (tokens, exemplar_tokens(candidate.scorer, dive)),
-    }
-    title = "copies and computing"
-    return [
-        compare(f"{title}: {part}, {candidate.name}", backend.steps(part, *arrays), settings)
-        for part, arrays in inputs.items()
-    ]
 
 
 def exemplar_tokens(scorer: Scorer, dive: Dive) -> NDArray[np.float32]:

@@ -1,8 +1,7 @@
 """Time to score: from the moment a dive's last frame is in memory to its result.
 
 Live, frames are resized as they come; what is left when the last one is there is timed: all of the network, or, where a
-bundle has its backbone in two parts, the rest after a head start. Every run is another dive. ``mcore-bench head-start``
-measures the same in a live session.
+bundle has its backbone in two parts, the rest after a head start. Every run is another dive.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inference backends (ONNX Runtime, OpenVINO, TensorRT) behind one interface; each is imported when it is asked for."""
 
-from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError, StepwiseBackend
+from mcore_runtime.backends.base import BFLOAT16, Backend, BackendError
 from mcore_runtime.backends.select import BACKENDS, BackendName, open_backend, open_variant
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Backend",
     "BackendError",
     "BackendName",
-    "StepwiseBackend",
     "open_backend",
     "open_variant",
 ]

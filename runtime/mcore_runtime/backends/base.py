@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ IntArray = NDArray[np.int64]
 
 BFLOAT16 = "openvino-bf16"
 """Name of the backend that computes the float32 backbone in bfloat16."""
-UPLOAD, COMPUTE, DOWNLOAD = "host to device", "compute", "device to host"
-"""Steps of a run on a device with memory of its own."""
 
 
 class BackendError(UserError):
@@ -62,19 +60,6 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the backend's memory; no call may follow."""
-
-
-@runtime_checkable
-class StepwiseBackend(Protocol):
-    """A backend that can tell copies from computing."""
-
-    def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
-        """The copies and the computing of one run as calls of their own, in order; each ends when it is done.
-
-        Args:
-            part: backbone, segmenter or regressor.
-            arrays: its inputs, in the order of its record.
-        """
 
 
 class NamedGraphsBackend(ABC):

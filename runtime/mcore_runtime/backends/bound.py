@@ -1,19 +1,18 @@
 """A session of ONNX Runtime whose inputs and outputs keep their places in a device's memory.
 
 Without it every run takes memory for the inputs, copies them, and gives it back. A CUDA graph needs the same places in
-every run; and only so do copies and computing have times of their own.
+every run.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.backends.base import COMPUTE, DOWNLOAD, UPLOAD
 from mcore_runtime.backends.replay import agree
 from mcore_runtime.bundle.records import GraphRecord
 
@@ -46,21 +45,6 @@ class BoundSession:
         """Run once on zeros."""
         inputs = {spec.name: np.zeros(spec.extent(1), spec.dtype) for spec in self._record.inputs}
         self.run(inputs, [spec.name for spec in self._record.outputs])
-
-    def steps(self, arrays: Sequence[NDArray[Any]]) -> dict[str, Callable[[], object]]:
-        """The three steps of ``run`` as calls of their own, to be made in this order.
-
-        Args:
-            arrays: one for each input, in the record's order.
-        """
-        inputs = {spec.name: array for spec, array in zip(self._record.inputs, arrays, strict=True)}
-        binding, values = self._places_for(inputs)
-        names = [spec.name for spec in self._record.outputs]
-        return {
-            UPLOAD: lambda: self._upload(values, inputs),
-            COMPUTE: lambda: self._compute(binding),
-            DOWNLOAD: lambda: [values[name].numpy() for name in names],
-        }
 
     def agrees_with(self, other: BoundSession) -> bool:
         """Return whether both compute the same from two inputs in turns; for graphs of fixed shape."""

@@ -7,16 +7,14 @@ graph where that works: the GPU then waits for nobody between two kernels.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from mcore.common.errors import first_line
 from mcore.common.optional import install_command, require
-from mcore_runtime.backends.base import COMPUTE, BackendError, NamedGraphsBackend
+from mcore_runtime.backends.base import BackendError, NamedGraphsBackend
 from mcore_runtime.backends.bound import BoundSession
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.bundle.records import PARTS, GraphRecord, GraphSet, TensorSpec
@@ -60,10 +58,6 @@ class OrtBackend(NamedGraphsBackend):
         self._sessions = OrtSessions(graphs.folder, records, name, threads)
         arranged = (_FOR_CPU,) if graphs.for_cpu and name == "onnxruntime-cuda" else ()
         self.notes = (*notes, *arranged, *self._sessions.notes)
-
-    def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
-        """See ``StepwiseBackend``; on the CPU there is one step."""
-        return self._sessions.steps(part, arrays)
 
     def close(self) -> None:
         """Drop the sessions, and with them ONNX Runtime's memory and threads."""
@@ -156,14 +150,6 @@ class OrtSessions:
         except KeyError:
             raise RuntimeError("this backend is closed") from None
         return values
-
-    def steps(self, part: str, arrays: Sequence[Any]) -> dict[str, Callable[[], object]]:
-        """See ``OrtBackend.steps``."""
-        if (bound := self._bound.get(part)) is not None:
-            return bound.steps(arrays)
-        session = self._sessions[part]
-        inputs = {each.name: array for each, array in zip(session.get_inputs(), arrays, strict=True)}
-        return {COMPUTE: lambda: session.run(None, inputs)}
 
     def close(self) -> None:
         """Drop the sessions."""

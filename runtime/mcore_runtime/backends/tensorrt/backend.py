@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcore.common.errors import first_line
 from mcore_runtime.backends.base import BackendError, FloatArray, IntArray
@@ -93,21 +92,6 @@ class TensorRtBackend:
             ]
         delta, stage_deltas = (np.concatenate(arrays) for arrays in zip(*runs, strict=True))
         return delta, stage_deltas
-
-    def steps(self, part: str, *arrays: NDArray[Any]) -> dict[str, Callable[[], object]]:
-        """See ``StepwiseBackend``; at most as many exemplars as the engine takes at once."""
-        count = len(arrays[-1]) if part == "regressor" else 1
-        with self._running():
-            steps = self._runners[part].steps(*arrays, count=count)
-
-        def on_the_gpu(step: Callable[[], object]) -> Callable[[], None]:
-            def call() -> None:
-                with self._running():
-                    step()
-
-            return call
-
-        return {name: on_the_gpu(step) for name, step in steps.items()}
 
     def close(self) -> None:
         """Free the engines, then the memory, then the context; doing so twice is harmless."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore_runtime.backends.base import COMPUTE, DOWNLOAD, UPLOAD, BackendError
+from mcore_runtime.backends.base import BackendError
 from mcore_runtime.backends.replay import agree
 from mcore_runtime.backends.signature import check_signature
 from mcore_runtime.backends.tensorrt.devices import Cuda
@@ -169,23 +169,6 @@ class EngineRunner:
         self._download(count)
         self._cuda.synchronise()
         return [buffer.view(count).copy() for buffer in self._outputs]
-
-    def steps(self, *arrays: Array, count: int = 1) -> dict[str, Callable[[], object]]:
-        """The steps of ``run``, with its arguments, as calls of their own that end when the GPU is done."""
-
-        def finished(step: Callable[[], None]) -> Callable[[], None]:
-            def call() -> None:
-                step()
-                self._cuda.synchronise()
-
-            return call
-
-        self._set_count(count)
-        return {
-            UPLOAD: finished(lambda: self._upload(arrays, count)),
-            COMPUTE: finished(self._launch),
-            DOWNLOAD: finished(lambda: self._download(count)),
-        }
 
     def capture(self) -> str | None:
         """Turn the launches of a graph without varying axes into one CUDA graph, if it then computes the same.
