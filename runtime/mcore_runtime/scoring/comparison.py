@@ -34,6 +34,8 @@ class Comparison:
     """The chosen exemplars."""
     conformal: ConformalInterval | None = None
     """Conformal interval of scores from them; None: it was not measured for just these."""
+    given_difficulty: float | None = None
+    """Degree of difficulty of the dive, where somebody gave it."""
 
     @classmethod
     def choose(
@@ -44,6 +46,7 @@ class Comparison:
         any_exemplar: bool = False,
         limit: int | None = None,
         conformal: ConformalIntervals | None = None,
+        difficulty: float | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 
@@ -56,7 +59,7 @@ class Comparison:
         number = None if dive_number is None else DiveNumber.parse(dive_number)
         text = None if number is None else number.text
         chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
-        comparison = cls(number, chosen)
+        comparison = cls(number, chosen, given_difficulty=difficulty)
         if conformal is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
             return comparison
         measured = conformal.same_number if comparison.same_dive_number else conformal.other_numbers
@@ -74,14 +77,16 @@ class Comparison:
 
     @property
     def difficulty(self) -> float | None:
-        """Degree of difficulty, if the exemplars are of this number and agree on it.
+        """Degree of difficulty as it was given, else that of the exemplars, if they are of this number and agree on it.
 
         They disagree where the bank mixes heights: the same dive has another difficulty from another height.
         """
+        if self.given_difficulty is not None:
+            return self.given_difficulty
         values = self.bank.difficulties
         if not self.same_dive_number or np.isnan(values).any() or np.ptp(values) > 0:
             return None
-        return float(values[0])
+        return float(values[0]) if values[0] > 0 else None
 
     def predict(self, delta: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
