@@ -6,6 +6,7 @@ Three awards count for one diver. Five count for a synchronised pair, worth as m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -151,9 +152,10 @@ def mean_award(score: float, low: float | None, high: float | None, difficulty: 
     return MeanAward(round(_award(score, difficulty), 1), *ends)
 
 
-def most_points(difficulty: float) -> float:
-    """Score of a dive with the best award of every judge, points."""
-    return MAX_AWARD * COUNTED_AWARDS * difficulty
+def possible_points(points: float, difficulty: float | None) -> float:
+    """Return the nearest points that a dive can get: 0 to the best award of every judge; difficulty None: unknown."""
+    most = math.inf if difficulty is None else MAX_AWARD * COUNTED_AWARDS * difficulty
+    return min(max(points, 0.0), most)
 
 
 def nearest_sum(score: float, difficulty: float, panel: Panel) -> float:

@@ -148,8 +148,8 @@ class ConformalIntervals:
         """Take the errors on validation dives; None where there are too few."""
         true = validation.true_scores
         model, baseline = (
-            conformal_interval(validation.scores, true),
-            conformal_interval(validation.baseline_scores, true),
+            conformal_interval(validation.scores, true, difficulties=validation.difficulties),
+            conformal_interval(validation.baseline_scores, true, difficulties=validation.difficulties),
         )
         return None if model is None or baseline is None else cls(model, baseline)
 
@@ -202,21 +202,21 @@ def assess(
         every = (outcome.transitions, outcome.baseline_transitions, outcome.true_transitions)
         rows += [row(metric, *(each[labelled] for each in every)) for metric in TRANSITION_METRICS]
     if intervals is not None:
-        held = [np.abs(scores - true) <= intervals.model.half_width_points]
-        held.append(np.abs(mean - true) <= intervals.baseline.half_width_points)
-        rows += [row(_coverage_metric(intervals.model.level), *held), _half_width_row(intervals)]
+        widths = [each.half_widths(outcome.difficulties) for each in (intervals.model, intervals.baseline)]
+        held = [np.abs(each - true) <= width for each, width in zip((scores, mean), widths, strict=True)]
+        rows += [row(_coverage_metric(intervals.model.level), *held), row(_HALF_WIDTH_METRIC, *widths)]
     return rows
 
 
+def _mean(values: ArrayLike) -> float:
+    return float(np.mean(values))
+
+
+_HALF_WIDTH_METRIC = Metric("interval_half_width_points", "its mean half width, points", False, _mean)
+
+
 def _coverage_metric(level: float) -> Metric:
-    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, lambda held: float(np.mean(held)))
-
-
-def _half_width_row(intervals: ConformalIntervals) -> MetricRow:
-    """The same figure for all dives: it has no interval over them."""
-    widths = intervals.model.half_width_points, intervals.baseline.half_width_points
-    figures = [Figure(value, None, None) for value in (*widths, widths[0] - widths[1])]
-    return MetricRow("interval_half_width_points", "its half width, points", False, *figures)
+    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, _mean)
 
 
 def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:

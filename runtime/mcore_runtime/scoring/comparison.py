@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mcore.common.conformal import ConformalInterval
 from mcore.common.exemplar_scores import exemplar_range, predict_by_exemplars
 from mcore.diving import DiveNumber
+from mcore.diving.judging import possible_points
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import ExemplarComparison
@@ -92,13 +93,20 @@ class Comparison:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
         return predict_by_exemplars(self.bank.scores, delta)
 
+    def score(self, predicted: NDArray[np.float64]) -> float:
+        """Return the dive's score, points: the mean of the exemplars' predictions (E,), within what a dive can get."""
+        return possible_points(float(predicted.mean()), self.difficulty)
+
     def interval(self, predicted: NDArray[np.float64]) -> Interval:
-        """Return the interval around the mean of the exemplars' predictions (E,)."""
+        """Return the interval around the score from the exemplars' predictions (E,), within what a dive can get."""
         if self.conformal is not None:
-            low, high = self.conformal.interval(float(predicted.mean()))
-            return Interval(low, high, self.conformal.level)
+            score, half_width = self.score(predicted), self.conformal.half_width(self.difficulty)
+            return self._interval(score - half_width, score + half_width, self.conformal.level)
         low_high = exemplar_range(predicted)
-        return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
+        return Interval(None, None, None) if low_high is None else self._interval(*low_high, None)
+
+    def _interval(self, low: float, high: float, level: float | None) -> Interval:
+        return Interval(possible_points(low, self.difficulty), possible_points(high, self.difficulty), level)
 
     def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
         """Return each exemplar's prediction, the closest exemplar (smallest absolute delta) first."""

@@ -70,7 +70,7 @@ class DiveScore:
     """A scored dive."""
 
     score: float
-    """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
+    """Predicted score, points: the mean of the exemplars' ``predicted_score``, within what a dive can get."""
     low: float | None
     """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
     exemplar, and a bundle without conformal intervals."""
@@ -91,7 +91,8 @@ class DiveScore:
     """Presentation times of these frames, seconds from the clip's first frame."""
     stage_deltas: tuple[float, float, float]
     """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
-    ``score`` minus the exemplars' mean score. A share below zero: this stage was worse than the exemplars'."""
+    the mean ``predicted_score`` minus the exemplars' mean score. A share below zero: this stage was worse than the
+    exemplars'."""
     exemplars: tuple[ExemplarComparison, ...]
     """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
     timing_ms: Mapping[str, float]

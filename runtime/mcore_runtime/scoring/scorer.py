@@ -215,11 +215,11 @@ class Scorer:
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
                 f"with: mcore-bundle verify {self.bundle.path} --backend {self.backend.name}"
             )
-        interval = comparison.interval(predicted)
+        score, interval = comparison.score(predicted), comparison.interval(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
         takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
         return DiveScore(
-            score=float(predicted.mean()),
+            score=score,
             low=interval.low,
             high=interval.high,
             dive_number=comparison.text,
@@ -240,6 +240,7 @@ class Scorer:
             backend=self._backend_facts(),
             notes=(
                 *self._notes(clip, comparison),
+                *_limit_notes(float(predicted.mean()), score),
                 *_flight_notes(clip, flight, entry),
                 *(() if prefix is None or used else (_PREFIX_UNUSED,)),
             ),
@@ -304,6 +305,13 @@ class Scorer:
                 f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
             )
         return tuple(notes)
+
+
+def _limit_notes(predicted: float, score: float) -> tuple[str, ...]:
+    """Say where the exemplars predict what no dive can get."""
+    if predicted == score:
+        return ()
+    return (f"the exemplars predict {predicted:.1f} on average, which no such dive can get: {score:.1f} is the limit",)
 
 
 def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:
