@@ -20,7 +20,10 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
     """
     manifest = bundle.manifest
     made = ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
-    log(f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}")
+    log(
+        f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}, "
+        f"{manifest.decoding} decoding"
+    )
     log(f"made with {made}")
     log(bundle.caution or describe_training(manifest.trained_on))
     for name, variant in manifest.variants.items():

@@ -12,7 +12,7 @@ from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import decode, encode
-from mcore.config import Decoding
+from mcore.config import DEFAULT_DECODING, Decoding
 from mcore.data.manifest import DiveRecord
 from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.diving.judging import possible_points
@@ -130,7 +130,7 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
         title = with_arrow(row.title, row.higher_is_better)
         table.add_row(title, with_interval(row.model), with_interval(row.baseline))
     Console().print(table)
-    if (summary.exemplars, summary.decoding) != ("random", "published"):
+    if (summary.exemplars, summary.decoding) != ("random", DEFAULT_DECODING):
         print(f"exemplars: {summary.exemplars}; transitions: {summary.decoding}")
     print("baselines: mean training score of the dive number; median training transitions")
     if report.intervals is not None:
