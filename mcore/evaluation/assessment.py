@@ -209,7 +209,7 @@ def assess(
 
 
 def _mean(values: ArrayLike) -> float:
-    return float(np.mean(values))
+    return float(np.mean(np.asarray(values, np.float64)))
 
 
 _HALF_WIDTH_METRIC = Metric("interval_half_width_points", "its mean half width, points", False, _mean)
