@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import arg
@@ -98,8 +98,9 @@ class Arguments:
     trained on, where they still lie where they did."""
     exemplar_split: Split = "train"
     """Split of that list; never take exemplars from dives that you report accuracy on."""
-    exemplars_per_number: int = EXEMPLARS_PER_NUMBER
-    """Exemplars for each dive number."""
+    exemplars_per_number: int | Literal["all"] = EXEMPLARS_PER_NUMBER
+    """Exemplars for each dive number; all: every dive of the split. More are a little more accurate, and each is
+    compared with every dive."""
     seed: int = 0
     """Seed of the choice of exemplars."""
     no_exemplar_pictures: bool = False
