@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mcore import metrics
 from mcore.common.conformal import ConformalInterval, conformal_interval
+from mcore.diving.judging import possible_points
 from mcore.metrics import MetricError
 
 
@@ -203,9 +204,25 @@ def assess(
         rows += [row(metric, *(each[labelled] for each in every)) for metric in TRANSITION_METRICS]
     if intervals is not None:
         widths = [each.half_widths(outcome.difficulties) for each in (intervals.model, intervals.baseline)]
-        held = [np.abs(each - true) <= width for each, width in zip((scores, mean), widths, strict=True)]
+        ends = [interval_ends(intervals.model, scores, outcome.difficulties)]
+        ends.append(interval_ends(intervals.baseline, mean, outcome.difficulties))
+        held = [(low <= true) & (true <= high) for low, high in ends]
         rows += [row(_coverage_metric(intervals.model.level), *held), row(_HALF_WIDTH_METRIC, *widths)]
     return rows
+
+
+def interval_ends(
+    interval: ConformalInterval, scores: NDArray[np.float64], difficulties: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the lower and the upper ends (2, N) around scores (N,), within what a dive of its difficulty can get."""
+    widths = interval.half_widths(difficulties)
+    known = [each if each > 0 else None for each in difficulties.tolist()]
+    return np.array(
+        [
+            [possible_points(end, each) for end, each in zip(ends.tolist(), known, strict=True)]
+            for ends in (scores - widths, scores + widths)
+        ]
+    )
 
 
 def _mean(values: ArrayLike) -> float:

@@ -15,8 +15,7 @@ from mcore.common.typed_json import decode, encode
 from mcore.config import DEFAULT_DECODING, Decoding
 from mcore.data.manifest import DiveRecord
 from mcore.data.trained_on import TrainedOn, caution, describe_training
-from mcore.diving.judging import possible_points
-from mcore.evaluation.assessment import ConformalIntervals, MetricRow, Outcome
+from mcore.evaluation.assessment import ConformalIntervals, MetricRow, Outcome, interval_ends
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.plots import boundary_histogram, scatter_plot
 from mcore.evaluation.predictions import DivePrediction, write_predictions
@@ -149,7 +148,9 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
 
 def _predictions(report: Report) -> list[DivePrediction]:
     outcome, dives = report.outcome, []
-    limits = None if report.intervals is None else _limits(outcome, report.intervals)
+    ends = None
+    if report.intervals is not None:
+        ends = interval_ends(report.intervals.model, outcome.scores, outcome.difficulties)
     for i, (name, record) in enumerate(zip(report.names, report.dives, strict=True)):
         score = float(outcome.scores[i])
         flight, entry = outcome.transitions[i].tolist()
@@ -161,8 +162,8 @@ def _predictions(report: Report) -> list[DivePrediction]:
             difficulty=record.difficulty,
             true_score=record.score,
             predicted_score=score,
-            low=None if limits is None else limits[i][0],
-            high=None if limits is None else limits[i][1],
+            low=None if ends is None else float(ends[0, i]),
+            high=None if ends is None else float(ends[1, i]),
             exemplar_std=float(outcome.exemplar_std[i]),
             dive_number_mean=float(outcome.baseline_scores[i]),
             flight_frame=flight,
@@ -172,13 +173,3 @@ def _predictions(report: Report) -> list[DivePrediction]:
         )
         dives.append(dive)
     return dives
-
-
-def _limits(outcome: Outcome, intervals: ConformalIntervals) -> list[tuple[float, float]]:
-    """Lower and upper ends of the dives' intervals, points, within what a dive can get."""
-    half_widths = intervals.model.half_widths(outcome.difficulties)
-    limits = []
-    for score, half_width, difficulty in zip(outcome.scores, half_widths, outcome.difficulties, strict=True):
-        known = float(difficulty) if difficulty > 0 else None
-        limits.append((possible_points(score - half_width, known), possible_points(score + half_width, known)))
-    return limits
