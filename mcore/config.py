@@ -20,9 +20,13 @@ EXEMPLARS_PER_NUMBER = 10
 """Dives of its dive number that a dive is compared with (published)."""
 
 ShiftKind = Literal["gated", "tsm", "none"]
-Decoding = Literal["published", "ordered", "thirds"]
-"""Rule of transitions. published: each in its half of the clip; ordered: the most probable pair of the whole clip;
-thirds: not looked for."""
+GraphDecoding = Literal["published", "ordered"]
+"""Rule by which transitions are found, which an exported graph holds. published: each in its half of the clip; ordered:
+the most probable pair of the whole clip."""
+Decoding = Literal[GraphDecoding, "thirds"]
+"""The same, or thirds: they are not looked for."""
+DEFAULT_DECODING: GraphDecoding = "ordered"
+"""It halves the errors of the boundaries (docs/results/accuracy.md)."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def compare(folder: Path) -> list[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
         model = mcore.load_checkpoint(write_checkpoint(golden, Path(scratch)))
         inputs = {name: read_clip(golden, name, Path(scratch)) for name in golden.CLIPS}
-    encoded = {name: model.encode(clip[None]) for name, clip in inputs.items()}
+    encoded = {name: model.encode(clip[None], "published") for name, clip in inputs.items()}
     figures = []
     for name, clip in inputs.items():
         figures += _input_figures(name, clip, expected)

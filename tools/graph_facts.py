@@ -31,13 +31,14 @@ OBVIOUS = {"Conv", "Relu", "MatMul", "LayerNormalization", "Softmax", "Sigmoid"}
 """Operators that the layer of the same name needs."""
 REASONS = {
     "Abs": "Pooling to stage tokens is interpolation as a product: `relu(1 - abs(frame - position)) @ features`.",
-    "Add": "Biases, residual connections, and what a gated shift brings from the neighbouring frames.",
+    "Add": "Biases, residual connections, what a gated shift brings from the neighbouring frames, and the sum of two "
+    "logits that ordered decoding maximises.",
     "ArgMax": "Transitions are decoded in the graph, so that nothing returns to the host between two graphs.",
     "BatchNormalization": "One in each gated shift: it stands before a ReLU, so no convolution can take it in; all "
     "others are folded.",
     "Cast": "Decoded frame numbers become float32 for the interpolation. fp16: float32 inputs and outputs, and the "
     "borders of the float32 islands (`export/mcore_export/graphs/half.py`).",
-    "Clip": "A first transition at frame 0 counts as 1, so that every stage has a frame.",
+    "Clip": "Published decoding: a first transition at frame 0 counts as 1, so that every stage has a frame.",
     "Concat": "Backbone: puts what a gated shift moved beside the channels it leaves alone. Segmenter: first and last "
     "frames of the three stages. Regressor: a target shape, which depends on the number of exemplars.",
     "Div": "Segmenter: distance between a stage's tokens. Regressor: exact GELU, and the share of each stage.",
@@ -45,17 +46,19 @@ REASONS = {
     "Expand": "The query's tokens are repeated for each exemplar: their number is known only when the graph runs.",
     "GRU": "One bidirectional node with `linear_before_reset = 1`, as PyTorch has it, and constant weights.",
     "Gather": "Picks the channel of logits of one transition.",
+    "Greater": "Ordered decoding: a flight that begins after the chosen entry is left out.",
     "Mul": "Backbone: gates and squeeze-excite. Segmenter: positions of tokens. Regressor: exact GELU, and attention's "
     "scale. fp16: a float32 island's small linear layer is products and sums.",
     "Pad": "A shift in time is a slice and a frame of zeros on axis 0: for the gate's maps and for what it moves, both "
     "ways.",
+    "ReduceMax": "Ordered decoding: the best flight before each entry. ONNX has no running maximum.",
     "ReduceMean": "Backbone: squeeze-excite, and the last pooling. Regressor: mean over tokens, the score difference.",
     "ReduceSum": "Adds up the points of a stage's tokens. fp16: the sums of a float32 island's small linear layer.",
     "Reshape": "Segmenter: joins the GRU's directions, and the tokens of all stages. Regressor: stages into the batch "
     "and back, channels into heads and back.",
     "Shape": "The number of exemplars is the one extent that varies: expanding the query asks for it.",
-    "Slice": "Backbone: drops the frame that a shift moves out of the clip. Segmenter: each transition is searched in "
-    "its half.",
+    "Slice": "Backbone: drops the frame that a shift moves out of the clip. Segmenter: the frames in which each "
+    "transition is searched.",
     "Split": "Shifted channels and the rest, their two halves, the gate's maps by frame, and the two gates.",
     "Squeeze": "Removes an axis of one element: backbone the batch of one clip, regressor the points' last axis.",
     "Sub": "Backbone: a gated shift takes away what it moves. Segmenter: lengths of stages, and the distance of a "
@@ -65,6 +68,7 @@ REASONS = {
     "apart. Regressor: heads of attention, and keys.",
     "Unsqueeze": "Backbone: gives back the batch axis. Segmenter: axes for joining and broadcasting. fp16: an axis for "
     "the products of a float32 island's small linear layer.",
+    "Where": "Ordered decoding: what is left out is minus infinity, so that the best of the rest wins, ties included.",
 }
 """One sentence for every other operator."""
 

@@ -2,6 +2,8 @@
 
     mcore-bundle accuracy bundle --data dives.jsonl --split test
 
+With intervals in the bundle a second table says what their width is worth: that follows the difficulty, or nothing.
+
 Scores each dive against the exemplars of its number, and once more as if the bundle had none of it: the network has
 learned from dives of the number all the same. Says how well scores agree with the judges, what share of them the
 intervals hold, and how far other precisions are from fp32. Needs no torch.
@@ -35,7 +37,8 @@ from mcore.data.trained_dives import check_new
 from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.tables import with_interval
-from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import Scores, possible_scores, score_same_and_other_numbers
+from mcore_export.interval_widths import WidthRow, width_rows, width_table
 from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
@@ -59,9 +62,9 @@ class Row:
     relative_l2_x100: Figure
     mae_points: Figure
     half_width_points: float | None
-    """Half width of the bundle's interval; None: it has none."""
+    """Mean half width of the bundle's intervals; None: it has none."""
     coverage: Figure | None
-    """Share of the judges' scores in it."""
+    """Share of the judges' scores in them."""
     from_fp32_mean_points: float
     """Mean distance of its scores from those of fp32."""
     from_fp32_largest_points: float
@@ -90,6 +93,8 @@ class BundleAccuracy:
     level: float | None
     """Share that the intervals are to hold; None: the bundle has none."""
     rows: tuple[Row, ...]
+    widths: tuple[WidthRow, ...]
+    """Intervals of fp32 by what their width follows; empty: the bundle has none, or too few difficulties are known."""
     created: str
     trained_on: TrainedOn | None
     """Dives that its network was trained on; None: not recorded."""
@@ -132,7 +137,10 @@ def run(options: Options) -> int:
     if options.json is not None:
         check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
-    Console(width=max(Console().width, WIDTH), soft_wrap=True).print(table(found))
+    console = Console(width=max(Console().width, WIDTH), soft_wrap=True)
+    console.print(table(found))
+    if found.widths:
+        console.print(width_table(found.widths))
     print(caution(found.trained_on) or describe_training(found.trained_on))
     if options.json is not None:
         write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
@@ -183,6 +191,8 @@ def measure(options: Options) -> BundleAccuracy:
             interval = None if known is None else known.same_number if same else known.other_numbers
             if len(mine.true) >= MIN_DIVES:
                 rows.append(_row(name, same, mine, exact, interval, options.num_resamples))
+    exemplars, scored = bundle.manifest.variants["fp32"].exemplars, scores["fp32"].same_number
+    conformal = None if exemplars is None or exemplars.conformal is None else exemplars.conformal.same_number
     levels = [known.level for known in _intervals(bundle)]
     return BundleAccuracy(
         bundle_sha256=bundle.sha256,
@@ -196,6 +206,9 @@ def measure(options: Options) -> BundleAccuracy:
         num_resamples=options.num_resamples,
         level=levels[0] if levels else None,
         rows=tuple(rows),
+        widths=()
+        if conformal is None
+        else width_rows(possible_scores(scored), scored, conformal, options.num_resamples),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         trained_on=bundle.manifest.trained_on,
     )
@@ -259,16 +272,18 @@ def _intervals(bundle: Bundle) -> list[ConformalInterval]:
 def _row(
     precision: str, same: bool, scores: Scores, exact: Scores, interval: ConformalInterval | None, resamples: int
 ) -> Row:
-    predicted, true = np.array(scores.predicted), np.array(scores.true)
+    predicted, true = possible_scores(scores), np.array(scores.true)
     span = float(np.ptp(true)) or float("nan")
 
     def of(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Figure:
         return bootstrap_figure(metric, columns, resamples, 0)
 
-    coverage = None
+    coverage, half_width = None, None
     if interval is not None:
-        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= interval.half_width_points)
-    apart = np.abs(predicted - np.array(exact.predicted))
+        half_widths = interval.half_widths(np.array(scores.difficulties))
+        half_width = float(half_widths.mean())
+        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= half_widths)
+    apart = np.abs(predicted - possible_scores(exact))
     same_cut = np.array([a == b for a, b in zip(scores.transitions, exact.transitions, strict=True)])
     return Row(
         precision=precision,
@@ -277,7 +292,7 @@ def _row(
         srcc=of(metrics.srcc, predicted, true),
         relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
         mae_points=of(metrics.mean_absolute_error, predicted, true),
-        half_width_points=None if interval is None else interval.half_width_points,
+        half_width_points=half_width,
         coverage=coverage,
         from_fp32_mean_points=float(apart.mean()),
         from_fp32_largest_points=float(apart.max()),

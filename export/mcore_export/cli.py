@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import arg
@@ -24,7 +24,7 @@ from tyro.conf import arg
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.optional import require_all
-from mcore.config import EXEMPLARS_PER_NUMBER
+from mcore.config import DEFAULT_DECODING, EXEMPLARS_PER_NUMBER, GraphDecoding
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
 from mcore_export.exemplars.bank import BankOptions
@@ -79,6 +79,9 @@ class Arguments:
     this machine, and within the limits. Not together with --fp16."""
     keep_slower: bool = False
     """Keep int8 graphs that are not faster here, for another device."""
+    decoding: GraphDecoding = DEFAULT_DECODING
+    """How the graphs find transitions: ordered (the most probable pair of the whole clip) or published (each in its
+    half of the clip)."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
     for_cpu: bool = False
@@ -95,8 +98,9 @@ class Arguments:
     trained on, where they still lie where they did."""
     exemplar_split: Split = "train"
     """Split of that list; never take exemplars from dives that you report accuracy on."""
-    exemplars_per_number: int = EXEMPLARS_PER_NUMBER
-    """Exemplars for each dive number."""
+    exemplars_per_number: int | Literal["all"] = EXEMPLARS_PER_NUMBER
+    """Exemplars for each dive number; all: every dive of the split. More are a little more accurate, and each is
+    compared with every dive."""
     seed: int = 0
     """Seed of the choice of exemplars."""
     no_exemplar_pictures: bool = False
@@ -160,6 +164,7 @@ def _run(arguments: Arguments) -> int:
         )
     options = ExportOptions(
         precision=precision,
+        decoding=arguments.decoding,
         opset=arguments.opset,
         limits=arguments.limits.over(DEFAULT_LIMITS[precision]),
         validation=validation,

@@ -27,6 +27,7 @@ import mcore
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import encode
+from mcore.config import DEFAULT_DECODING, GraphDecoding
 from mcore.data.manifest import DiveRecord
 from mcore.data.trained_dives import recorded_dives
 from mcore.evaluation.scoring import COLLAPSED_POINTS
@@ -85,6 +86,8 @@ class ExportOptions:
 
     precision: Precision = "fp32"
     """Least precision to export; fp32 is always exported too."""
+    decoding: GraphDecoding = DEFAULT_DECODING
+    """How the graphs find transitions."""
     opset: int = 18
     """ONNX operator set, 17 to 20."""
     limits: ParityLimits | None = None
@@ -158,17 +161,18 @@ def export_checkpoint(
     with appearing_folder(out) as folder:
         video = folder / GOLDEN_VIDEO
         clips = rendered_clips(model.config.clip, video)
-        golden = expect(model, clips, video)
+        golden = expect(model, clips, video, options.decoding)
         _check_not_constant(golden, checkpoint_path)
         write_golden(folder, golden)
         write_text(folder / TRAINED_FILE, encode(trained))
-        expected = expect(model, [*clips, *more], video) if more else golden
+        expected = expect(model, [*clips, *more], video, options.decoding) if more else golden
         variants = _write_variants(model, folder, options, expected, records, log)
         sets = {name: GraphSet(folder, v.graphs, v.precision, name) for name, v in variants.items()}
         banks = {} if bank is None else write_banks(sets, model.config, records, interval_records, bank, folder, log)
         manifest = BundleManifest(
             model=model.config,
             opset=options.opset,
+            decoding=options.decoding,
             tools=_tools(),
             checkpoint=_checkpoint_record(checkpoint, checkpoint_path),
             trained_on=trained.summary(),
@@ -205,7 +209,7 @@ def _write_graphs(model: MCoRe, folder: Path, options: ExportOptions, precision:
     arranged = with_wide_groups(model) if for_cpu else model
     if for_cpu:
         log(describe_cpu_layout(arranged))
-    graphs = write_graphs(arranged, folder, options.opset, precision, log, for_cpu=for_cpu)
+    graphs = write_graphs(arranged, folder, options.opset, precision, options.decoding, log, for_cpu=for_cpu)
     if not options.streaming:
         return graphs
     return replace(graphs, streaming=write_streaming(arranged, folder, options.opset, precision, log))
@@ -220,7 +224,7 @@ def _quantise(
         source = fp32
         if options.for_cpu:
             # A quarter of the bytes gains little from tiles, and each tile's layers would get ranges of their own.
-            source = write_graphs(with_wide_groups(model), Path(scratch), options.opset, "fp32")
+            source = write_graphs(with_wide_groups(model), Path(scratch), options.opset, "fp32", options.decoding)
         limits, for_tensorrt = options.limits_of("int8"), options.engines is not None
         int8 = quantise_within(fp32, clips, expected, limits, log, source=source, for_tensorrt=for_tensorrt)
     return replace(int8, graphs=replace(int8.graphs, for_cpu=options.for_cpu))
@@ -234,7 +238,9 @@ def _compare(
     limits = options.limits_of(precision)
     rows: list[ParityRow] = []
     if precision == "fp16":
-        rows += compare_aloud(TorchBackend(graph_modules(model, "fp16"), graphs.precision), expected, limits, log)
+        rows += compare_aloud(
+            TorchBackend(graph_modules(model, "fp16", options.decoding), graphs.precision), expected, limits, log
+        )
     for backend in parity_backends(graphs, log):
         with closing(backend):
             rows += compare_with_streaming(backend, graphs, expected, limits, log)
@@ -244,16 +250,17 @@ def _compare(
     )
     if not options.batched or precision == "int8":
         return variant
-    return replace(variant, batched=_write_batched(model, graphs, folder, options.opset, expected, log))
+    return replace(variant, batched=_write_batched(model, graphs, folder, options, expected, log))
 
 
 def _write_batched(
-    model: MCoRe, graphs: GraphSet, folder: Path, opset: int, expected: Expected, log: Log
+    model: MCoRe, graphs: GraphSet, folder: Path, options: ExportOptions, expected: Expected, log: Log
 ) -> dict[str, GraphRecord]:
     """Export one precision's graphs with a batch axis, and hold them to the graphs for one clip."""
     precision = cast("Precision", graphs.variant)
     records = batched_graphs(model.config, variant_folder(precision))
-    _export(graph_modules(model, precision, batched=True), records, folder, opset, precision, log)
+    modules = graph_modules(model, precision, options.decoding, batched=True)
+    _export(modules, records, folder, options.opset, precision, log)
     require_batched_parity(graphs, GraphSet(folder, records, graphs.precision, precision), expected, log)
     return records
 
@@ -263,13 +270,14 @@ def write_graphs(
     folder: Path,
     opset: int,
     precision: Precision,
+    decoding: GraphDecoding = DEFAULT_DECODING,
     log: Log = lambda line: None,
     *,
     for_cpu: bool = False,
 ) -> GraphSet:
-    """Export one precision's three graphs below the folder of a bundle; ``for_cpu`` as for ``graph_modules``."""
+    """Export one precision's three graphs below the folder of a bundle; see ``graph_modules``."""
     records = standard_graphs(model.config, variant_folder(precision))
-    _export(graph_modules(model, precision, for_cpu=for_cpu), records, folder, opset, precision, log)
+    _export(graph_modules(model, precision, decoding, for_cpu=for_cpu), records, folder, opset, precision, log)
     return GraphSet(folder, records, dict.fromkeys(PARTS, precision), precision, for_cpu=for_cpu)
 
 

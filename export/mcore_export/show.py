@@ -20,7 +20,10 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
     """
     manifest = bundle.manifest
     made = ", ".join(f"{name} {version}" for name, version in manifest.tools.items())
-    log(f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}")
+    log(
+        f"{bundle.path}: exported {manifest.created} from {manifest.checkpoint.name}, opset {manifest.opset}, "
+        f"{manifest.decoding} decoding"
+    )
     log(f"made with {made}")
     log(bundle.caution or describe_training(manifest.trained_on))
     for name, variant in manifest.variants.items():
@@ -68,4 +71,9 @@ def _intervals(found: ConformalIntervals | None) -> str:
 def _describe(part: ConformalInterval | None) -> str:
     if part is None:
         return "the range of the exemplars"
-    return f"{100 * part.level:.0f} % interval: {part.half_width_points:.1f} points each way, by {part.num_dives} dives"
+    per_difficulty = part.half_width_per_difficulty
+    known = "" if per_difficulty is None else f", {per_difficulty:.2f} times the difficulty where it is known"
+    return (
+        f"{100 * part.level:.0f} % interval: {part.half_width_points:.1f} points each way{known}, "
+        f"by {part.num_dives} dives"
+    )

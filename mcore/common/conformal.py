@@ -26,40 +26,54 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class ConformalInterval:
-    """Interval around a score, of one width for all dives."""
+    """Interval around a score: wider for a more difficult dive, of one width for dives whose difficulty is unknown."""
 
     level: float
     """Share of true scores that the interval holds, at least, over all dives like those that it was set on."""
     half_width_points: float
-    """The interval reaches so far below and above the predicted score."""
+    """Of a dive whose difficulty is unknown the interval reaches so far below and above the predicted score."""
     num_dives: int
     """Dives whose errors set the interval."""
+    half_width_per_difficulty: float | None = None
+    """Of the others it reaches so many points times the difficulty; None: too few validation dives have one, and in
+    bundles of older versions."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1 or not 0 <= self.half_width_points < math.inf or self.num_dives < 1:
+        widths = (self.half_width_points, self.half_width_per_difficulty or 0.0)
+        if not 0 < self.level < 1 or not all(0 <= width < math.inf for width in widths) or self.num_dives < 1:
             raise ValueError(
-                f"interval of level {self.level} with half width {self.half_width_points} from {self.num_dives} "
-                "dives; the level lies between 0 and 1, the half width is not negative, and one dive is the least"
+                f"interval of level {self.level} with half widths {widths} from {self.num_dives} "
+                "dives; the level lies between 0 and 1, no half width is negative, and one dive is the least"
             )
 
-    def interval(self, score: float) -> tuple[float, float]:
-        """Return the lower and the upper end around a predicted score, points."""
-        return score - self.half_width_points, score + self.half_width_points
+    def half_width(self, difficulty: float | None) -> float:
+        """Return how far it reaches below and above a predicted score, points; difficulty None: unknown."""
+        if difficulty is None or self.half_width_per_difficulty is None:
+            return self.half_width_points
+        return self.half_width_per_difficulty * difficulty
+
+    def half_widths(self, difficulties: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the same for (N,) dives; a difficulty of nan is unknown."""
+        return np.array([self.half_width(each if each > 0 else None) for each in difficulties.tolist()], np.float64)
 
 
 def conformal_interval(
     predicted: Sequence[float] | NDArray[np.float64],
     true: Sequence[float] | NDArray[np.float64],
     level: float = LEVEL,
+    *,
+    difficulties: Sequence[float] | NDArray[np.float64] | None = None,
 ) -> ConformalInterval | None:
-    """Find the half width that holds a share of true scores.
+    """Find the half widths that hold a share of true scores.
 
-    It is the ceil((N + 1) level)-th smallest of N absolute errors: the 1 counts the new dive itself.
+    Each is the ceil((N + 1) level)-th smallest of N absolute errors, or of N errors over the difficulty: the 1 counts
+    the new dive itself.
 
     Args:
         predicted: (N,) points, of dives that the network has not learned from.
         true: (N,) points.
         level: share to hold, between 0 and 1.
+        difficulties: (N,) degrees of difficulty, nan where unknown; None: all are unknown.
 
     Returns:
         The interval; None for fewer dives than ``MIN_DIVES``, or than the level needs, or where so many scores are
@@ -67,8 +81,18 @@ def conformal_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level} of an interval; it lies between 0 and 1")
-    errors = np.sort(np.abs(np.asarray(predicted, np.float64) - np.asarray(true, np.float64)))
-    rank = math.ceil((len(errors) + 1) * level - _ROUNDING)
-    if len(errors) < MIN_DIVES or rank > len(errors) or not math.isfinite(errors[rank - 1]):
+    errors = np.abs(np.asarray(predicted, np.float64) - np.asarray(true, np.float64))
+    if (half_width := _half_width(errors, level)) is None:
         return None
-    return ConformalInterval(level, float(errors[rank - 1]), len(errors))
+    each = np.full(len(errors), np.nan) if difficulties is None else np.asarray(difficulties, np.float64)
+    known = each > 0
+    return ConformalInterval(level, half_width, len(errors), _half_width(errors[known] / each[known], level))
+
+
+def _half_width(errors: NDArray[np.float64], level: float) -> float | None:
+    """The error that a share of (N,) errors does not exceed; None: there are too few for it."""
+    rank = math.ceil((len(errors) + 1) * level - _ROUNDING)
+    if len(errors) < MIN_DIVES or rank > len(errors):
+        return None
+    half_width = float(np.sort(errors)[rank - 1])
+    return half_width if math.isfinite(half_width) else None

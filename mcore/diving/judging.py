@@ -6,6 +6,7 @@ Three awards count for one diver. Five count for a synchronised pair, worth as m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -114,9 +115,47 @@ def dive_score(awards: Sequence[float], difficulty: float, penalties: Collection
     return _points(difficulty, panel, sum(counted_awards([max(min(award, most) - less, 0.0) for award in awards])))
 
 
-def mean_award(score: float, difficulty: float) -> float:
-    """The score of a dive as the award that a judge would have given it, 0 to 10."""
-    return score / COUNTED_AWARDS / difficulty
+@dataclass(frozen=True)
+class MeanAward:
+    """A score and its interval in the unit in which judges think: what each of them would have given, 0 to 10."""
+
+    value: float
+    """Award that the score stands for, to the tenth."""
+    low: float | None
+    """Award of the interval's lower end; None: there is no interval."""
+    high: float | None
+    """Of its upper end."""
+
+    @property
+    def text(self) -> str:
+        """In words, such as ``award 7.1 (6.4 to 7.8)``."""
+        ends = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
+        return f"award {self.value:.1f}{ends}"
+
+    def to_json(self) -> dict[str, float | str | None]:
+        """Return plain containers: the fields, and ``text``."""
+        return {"value": self.value, "low": self.low, "high": self.high, "text": self.text}
+
+
+def mean_award(score: float, low: float | None, high: float | None, difficulty: float | None) -> MeanAward | None:
+    """Award that every judge would have given, of a score and the ends of its interval, points.
+
+    It is the score over three times the difficulty for a synchronised pair too: of its panel five awards count, times
+    0.6.
+
+    Returns:
+        None where the difficulty is not known.
+    """
+    if not difficulty:
+        return None
+    ends = (None if end is None else round(_award(end, difficulty), 1) for end in (low, high))
+    return MeanAward(round(_award(score, difficulty), 1), *ends)
+
+
+def possible_points(points: float, difficulty: float | None) -> float:
+    """Return the nearest points that a dive can get: 0 to the best award of every judge; difficulty None: unknown."""
+    most = math.inf if difficulty is None else MAX_AWARD * COUNTED_AWARDS * difficulty
+    return min(max(points, 0.0), most)
 
 
 def nearest_sum(score: float, difficulty: float, panel: Panel) -> float:
@@ -161,6 +200,10 @@ def _failed(awards: Sequence[float], panel: Panel, penalties: Collection[Penalty
     first, second = panel.execution
     of_each_thing = awards[:first], awards[first : first + second], awards[first + second :]
     return Penalty.WRONG_POSITION in penalties or not all(map(any, of_each_thing))
+
+
+def _award(score: float, difficulty: float) -> float:
+    return min(max(score / COUNTED_AWARDS / difficulty, 0.0), float(MAX_AWARD))
 
 
 def _points(difficulty: float, panel: Panel, awards_sum: float) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mcore import metrics
 from mcore.common.conformal import ConformalInterval, conformal_interval
+from mcore.diving.judging import possible_points
 from mcore.metrics import MetricError
 
 
@@ -148,8 +149,8 @@ class ConformalIntervals:
         """Take the errors on validation dives; None where there are too few."""
         true = validation.true_scores
         model, baseline = (
-            conformal_interval(validation.scores, true),
-            conformal_interval(validation.baseline_scores, true),
+            conformal_interval(validation.scores, true, difficulties=validation.difficulties),
+            conformal_interval(validation.baseline_scores, true, difficulties=validation.difficulties),
         )
         return None if model is None or baseline is None else cls(model, baseline)
 
@@ -202,21 +203,37 @@ def assess(
         every = (outcome.transitions, outcome.baseline_transitions, outcome.true_transitions)
         rows += [row(metric, *(each[labelled] for each in every)) for metric in TRANSITION_METRICS]
     if intervals is not None:
-        held = [np.abs(scores - true) <= intervals.model.half_width_points]
-        held.append(np.abs(mean - true) <= intervals.baseline.half_width_points)
-        rows += [row(_coverage_metric(intervals.model.level), *held), _half_width_row(intervals)]
+        widths = [each.half_widths(outcome.difficulties) for each in (intervals.model, intervals.baseline)]
+        ends = [interval_ends(intervals.model, scores, outcome.difficulties)]
+        ends.append(interval_ends(intervals.baseline, mean, outcome.difficulties))
+        held = [(low <= true) & (true <= high) for low, high in ends]
+        rows += [row(_coverage_metric(intervals.model.level), *held), row(_HALF_WIDTH_METRIC, *widths)]
     return rows
 
 
+def interval_ends(
+    interval: ConformalInterval, scores: NDArray[np.float64], difficulties: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the lower and the upper ends (2, N) around scores (N,), within what a dive of its difficulty can get."""
+    widths = interval.half_widths(difficulties)
+    known = [each if each > 0 else None for each in difficulties.tolist()]
+    return np.array(
+        [
+            [possible_points(end, each) for end, each in zip(ends.tolist(), known, strict=True)]
+            for ends in (scores - widths, scores + widths)
+        ]
+    )
+
+
+def _mean(values: ArrayLike) -> float:
+    return float(np.mean(np.asarray(values, np.float64)))
+
+
+_HALF_WIDTH_METRIC = Metric("interval_half_width_points", "its mean half width, points", False, _mean)
+
+
 def _coverage_metric(level: float) -> Metric:
-    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, lambda held: float(np.mean(held)))
-
-
-def _half_width_row(intervals: ConformalIntervals) -> MetricRow:
-    """The same figure for all dives: it has no interval over them."""
-    widths = intervals.model.half_width_points, intervals.baseline.half_width_points
-    figures = [Figure(value, None, None) for value in (*widths, widths[0] - widths[1])]
-    return MetricRow("interval_half_width_points", "its half width, points", False, *figures)
+    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, _mean)
 
 
 def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:

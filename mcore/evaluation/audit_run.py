@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mcore import metrics
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig, Decoding
+from mcore.config import DEFAULT_DECODING, ClipConfig, Decoding
 from mcore.data.cache import load_clip
 from mcore.data.cache_folder import cache_folder, check_folder
 from mcore.data.label_fit import label_transitions
@@ -98,7 +98,7 @@ class NetworkScores:
     """Scores of pictures by a network, each dive against its own exemplars."""
 
     def __init__(
-        self, model: MCoRe, plan: ScoringPlan, cache_dir: Path | None, decoding: Decoding = "published"
+        self, model: MCoRe, plan: ScoringPlan, cache_dir: Path | None, decoding: Decoding = DEFAULT_DECODING
     ) -> None:
         self.model, self.plan, self.decoding = model.eval(), plan, decoding
         self.pool = encode_records(model, plan.pool, cache_dir=cache_dir, decoding=decoding).tokens

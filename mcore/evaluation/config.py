@@ -35,8 +35,8 @@ class EvaluationOptions:
     """Which: random as published; shared, the same for all dives of a number, which are those that mcore-export stores
     for the same number and seed; or nearest, those that look most like the dive."""
     decoding: Decoding | None = None
-    """How transitions are found: published (each in its half of the clip, the default), ordered (the most probable
-    pair of the whole clip), or thirds (not at all; the default for a network trained with --stages thirds)."""
+    """How transitions are found: ordered (the most probable pair of the whole clip, the default), published (each in
+    its half of the clip), or thirds (not at all; the default for a network trained with --stages thirds)."""
     num_resamples: int = 1000
     """Resamples of each interval."""
     seed: int = 0

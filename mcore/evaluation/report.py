@@ -12,10 +12,10 @@ from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.common.typed_json import decode, encode
-from mcore.config import Decoding
+from mcore.config import DEFAULT_DECODING, Decoding
 from mcore.data.manifest import DiveRecord
 from mcore.data.trained_on import TrainedOn, caution, describe_training
-from mcore.evaluation.assessment import ConformalIntervals, MetricRow, Outcome
+from mcore.evaluation.assessment import ConformalIntervals, MetricRow, Outcome, interval_ends
 from mcore.evaluation.config import EvaluationOptions
 from mcore.evaluation.plots import boundary_histogram, scatter_plot
 from mcore.evaluation.predictions import DivePrediction, write_predictions
@@ -129,7 +129,7 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
         title = with_arrow(row.title, row.higher_is_better)
         table.add_row(title, with_interval(row.model), with_interval(row.baseline))
     Console().print(table)
-    if (summary.exemplars, summary.decoding) != ("random", "published"):
+    if (summary.exemplars, summary.decoding) != ("random", DEFAULT_DECODING):
         print(f"exemplars: {summary.exemplars}; transitions: {summary.decoding}")
     print("baselines: mean training score of the dive number; median training transitions")
     if report.intervals is not None:
@@ -148,9 +148,11 @@ def print_report(report: Report, options: EvaluationOptions) -> None:
 
 def _predictions(report: Report) -> list[DivePrediction]:
     outcome, dives = report.outcome, []
+    ends = None
+    if report.intervals is not None:
+        ends = interval_ends(report.intervals.model, outcome.scores, outcome.difficulties)
     for i, (name, record) in enumerate(zip(report.names, report.dives, strict=True)):
         score = float(outcome.scores[i])
-        low, high = (None, None) if report.intervals is None else report.intervals.model.interval(score)
         flight, entry = outcome.transitions[i].tolist()
         true_flight, true_entry = (None if frame < 0 else frame for frame in outcome.true_transitions[i].tolist())
         dive = DivePrediction(
@@ -160,8 +162,8 @@ def _predictions(report: Report) -> list[DivePrediction]:
             difficulty=record.difficulty,
             true_score=record.score,
             predicted_score=score,
-            low=low,
-            high=high,
+            low=None if ends is None else float(ends[0, i]),
+            high=None if ends is None else float(ends[1, i]),
             exemplar_std=float(outcome.exemplar_std[i]),
             dive_number_mean=float(outcome.baseline_scores[i]),
             flight_frame=flight,

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from mcore.common.conformal import CONFORMAL_SPLIT
 from mcore.common.errors import UserError
-from mcore.config import ClipConfig, Decoding
+from mcore.config import DEFAULT_DECODING, ClipConfig, Decoding
 from mcore.data.cache_folder import cache_folder, check_folder, decode_missing
 from mcore.data.leaks import distinct, unseen
 from mcore.data.manifest import DiveRecord, dive_names, read_manifest, select_split
@@ -79,9 +79,9 @@ def evaluate(options: EvaluationOptions) -> Report:
 
 
 def trained_decoding(checkpoint: Checkpoint) -> Decoding:
-    """Published, unless the network was trained without segmentation."""
+    """The default, unless the network was trained without segmentation."""
     training = checkpoint.extra.get("training")
-    return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else "published"
+    return "thirds" if isinstance(training, dict) and training.get("stages") == "thirds" else DEFAULT_DECODING
 
 
 def _plan(options: EvaluationOptions, trained: TrainedDives) -> tuple[list[DiveRecord], ScoringPlan, int]:

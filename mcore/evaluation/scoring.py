@@ -18,14 +18,12 @@ from torch.nn import functional as F
 
 from mcore.common.errors import UserError
 from mcore.common.exemplar_scores import predict_by_exemplars
-from mcore.config import Decoding
+from mcore.config import DEFAULT_DECODING, Decoding
 from mcore.data.exemplars import choose_exemplars
 from mcore.data.manifest import DiveRecord
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
 from mcore.evaluation.clips import ClipBatch, ClipDataset, clip_loader, normalise
-from mcore.network.decoding import decode_with
 from mcore.network.model import MCoRe
-from mcore.network.stages import stage_tokens
 
 CLIPS_PER_BATCH = 8
 COLLAPSED_POINTS = 1e-3
@@ -154,7 +152,7 @@ def predict(
     cache_dir: Path | None = None,
     workers: int = 0,
     after_batch: Callable[[], object] = lambda: None,
-    decoding: Decoding = "published",
+    decoding: Decoding = DEFAULT_DECODING,
     nearest: int | None = None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Predictions:
@@ -192,7 +190,7 @@ def encode_records(
     cache_dir: Path | None = None,
     workers: int = 0,
     after_batch: Callable[[], object] = lambda: None,
-    decoding: Decoding = "published",
+    decoding: Decoding = DEFAULT_DECODING,
     processes: Processes = SINGLE_PROCESS,
 ) -> EncodedDives:
     """Encode dives in their order, each process its share; see ``predict``."""
@@ -211,7 +209,7 @@ def encode_dives(
     num_dives: int,
     after_batch: Callable[[], object] = lambda: None,
     *,
-    decoding: Decoding = "published",
+    decoding: Decoding = DEFAULT_DECODING,
 ) -> EncodedDives:
     """Encode clips, one pass each, with their predicted transitions.
 
@@ -229,13 +227,10 @@ def encode_dives(
     predicted, true = np.empty((num_dives, 2), np.int64), np.empty((num_dives, 2), np.int64)
     first = 0
     for batch in batches:
-        encoding = model.encode(normalise(batch.frames.to(device), model.config.clip))
-        transitions, stage = encoding.transitions, encoding.tokens
-        if decoding != "published":
-            transitions = decode_with(decoding, encoding.logits)
-            stage = stage_tokens(encoding.features, transitions, model.config.tokens_per_stage)
-        rows = slice(first, first + len(stage))
-        tokens[rows], predicted[rows], true[rows] = stage, transitions.cpu().numpy(), batch.transitions.numpy()
+        encoding = model.encode(normalise(batch.frames.to(device), model.config.clip), decoding)
+        rows = slice(first, first + len(encoding.tokens))
+        tokens[rows], predicted[rows] = encoding.tokens, encoding.transitions.cpu().numpy()
+        true[rows] = batch.transitions.numpy()
         first = rows.stop
         after_batch()
     return EncodedDives(tokens, predicted, true)

@@ -1,8 +1,9 @@
-"""Decoding of transition logits to two transitions, by other rules than the published one.
+"""Decoding of transition logits to two transitions, by the published rule and by others.
 
 The published rule (``mcore.network.segmenter.decode_transitions``) looks for the first transition in the first half of
 the clip and for the second in the second half, which is wrong for dives that are not cut evenly. **Ordered**
-decoding takes the most probable pair t1 < t2 of the whole clip.
+decoding takes the most probable pair t1 < t2 of the whole clip. Exported graphs hold these very functions, so they use
+nothing but what every operator set from 17 on has.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ def decode_ordered(logits: Tensor) -> Tensor:
     """
     num_frames = logits.shape[1]
     flight, entry = logits[:, 1:-1, 0], logits[:, 2:, 1]  # (B, T-2): t1 in 1..T-2, t2 in 2..T-1
-    best_flight = flight.cummax(dim=1).values  # (B, T-2): the best t1 before each t2
+    frame = torch.arange(num_frames - 2, device=logits.device)  # (T-2,)
+    too_late = frame > frame[:, None]  # (T-2, T-2): by t2, then t1. ONNX has no running maximum, but a few frames only
+    best_flight = torch.where(too_late, -torch.inf, flight[:, None]).amax(dim=2)  # (B, T-2): the best t1 before each t2
     chosen_entry = (best_flight + entry).argmax(dim=1)  # (B,): t2 - 2
-    too_late = torch.arange(num_frames - 2, device=logits.device) > chosen_entry[:, None]
-    chosen_flight = flight.masked_fill(too_late, -torch.inf).argmax(dim=1)  # (B,): t1 - 1
+    # By the flights' own logits: sums with the entry's could round two of them to a tie.
+    chosen_flight = torch.where(frame > chosen_entry[:, None], -torch.inf, flight).argmax(dim=1)  # (B,): t1 - 1
     return torch.stack([chosen_flight + 1, chosen_entry + 2], dim=1)
 
 

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from mcore.common.errors import UserError
-from mcore.config import STAGES, ModelConfig
+from mcore.config import DEFAULT_DECODING, STAGES, Decoding, ModelConfig
 from mcore.network.backbone import RegNetY
+from mcore.network.decoding import decode_with
 from mcore.network.regressor import Decoder, Regressor
-from mcore.network.segmenter import Segmenter, decode_transitions
+from mcore.network.segmenter import Segmenter
 from mcore.network.stages import stage_tokens
 
 if TYPE_CHECKING:
@@ -116,11 +117,12 @@ class MCoRe(nn.Module):
         return points.reshape(-1, self.config.num_tokens)
 
     @torch.no_grad()
-    def encode(self, clips: Tensor | NDArray[np.float32]) -> Encoding:
+    def encode(self, clips: Tensor | NDArray[np.float32], decoding: Decoding = DEFAULT_DECODING) -> Encoding:
         """Encode clips for scoring, in evaluation mode and without gradients.
 
         Args:
             clips: (B, 3, T, H, W), normalised RGB, tensor or array.
+            decoding: how logits become transitions.
 
         Returns:
             Features, logits, decoded transitions and stage tokens.
@@ -139,7 +141,7 @@ class MCoRe(nn.Module):
         with _Evaluating(self):
             features = self.features(x)
             logits = self.segmenter(features)
-        transitions = decode_transitions(logits)
+        transitions = decode_with(decoding, logits)
         return Encoding(
             features, logits, transitions, stage_tokens(features, transitions, self.config.tokens_per_stage)
         )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mcore.common.errors import CheckpointError
-from mcore.config import to_dict
+from mcore.config import DEFAULT_DECODING, to_dict
 from mcore.data.manifest import DiveRecord
 from mcore.data.trained_dives import TrainedDives, in_checkpoint
 from mcore.devices.distributed import SINGLE_PROCESS, Processes
@@ -294,7 +294,7 @@ class Trainer:
             cache_dir=self.data.cache_dir,
             workers=self.workers,
             after_batch=after_batch,
-            decoding="thirds" if self.config.stages == "thirds" else "published",
+            decoding="thirds" if self.config.stages == "thirds" else DEFAULT_DECODING,
             processes=self.processes,
         )
 

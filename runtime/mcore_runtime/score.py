@@ -31,6 +31,7 @@ from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore.video import native
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
+from mcore_runtime.competition.entry import clean_difficulty
 from mcore_runtime.report import write_report
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
 from mcore_runtime.scoring.scorer import Scorer
@@ -51,6 +52,8 @@ class ScoreArguments:
     """Video files (anything FFmpeg reads) or folders of images."""
     dive: str | None = None
     """Dive number of all the videos, such as 407C."""
+    difficulty: float | None = None
+    """Degree of difficulty of all the videos; default: that of the exemplars, where they agree on one."""
     any_exemplar: bool = False
     """Where the bundle has no exemplars of the dive number, or none is given, compare with all exemplars."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
@@ -80,8 +83,12 @@ class ScoreArguments:
     def __post_init__(self) -> None:
         if bool(self.videos) == (self.list_file is not None):
             raise UserError("give either video files or --list FILE; see mcore-score --help")
-        if self.list_file is not None and (self.dive, self.start, self.end) != (None, None, None):
-            raise UserError("--list gives each dive its own number, start and end: leave out --dive, --start, --end")
+        clean_difficulty(self.difficulty)
+        if self.list_file is not None and (self.dive, self.difficulty, self.start, self.end) != (None,) * 4:
+            raise UserError(
+                "--list gives each dive its own number, difficulty, start and end: leave out --dive, --difficulty, "
+                "--start, --end"
+            )
         if self.list_file is None and self.split is not None:
             raise UserError("--split chooses a part of a list; it needs --list FILE")
         if self.list_file is None and self.dive is None and not self.any_exemplar:
@@ -102,7 +109,10 @@ def _run(arguments: ScoreArguments) -> int:
     if arguments.list_file is not None:
         requests = requests_from_list(arguments.list_file, arguments.split)
     else:
-        requests = [DiveRequest(v, arguments.dive, arguments.start, arguments.end) for v in arguments.videos]
+        requests = [
+            DiveRequest(video, arguments.dive, arguments.start, arguments.end, arguments.difficulty)
+            for video in arguments.videos
+        ]
     with Scorer(
         arguments.bundle,
         arguments.backend,

@@ -39,7 +39,7 @@ def test_the_published_procedure_gives_the_score_of_one_pass(tiny_config: ModelC
     model, x = random_model(MCoRe(tiny_config)), clips(tiny_config, 4, torch.float32)
     scores = [40.0, 55.5, 71.0]
     got = PublishedProcedure(model).score(x[0], list(x[1:]), scores)
-    tokens = model.encode(x).tokens
+    tokens = model.encode(x, "published").tokens
     expected = (model.compare(tokens[:1], tokens[1:]).numpy() + np.array(scores)).mean()
     assert abs(got - expected) < 1e-3
 

@@ -30,8 +30,21 @@ def test_scores_that_are_not_numbers_are_errors_without_end(broken: int, half_wi
     assert (None if found is None else found.half_width_points) == half_width
 
 
-def test_interval_reaches_as_far_below_as_above() -> None:
-    assert ConformalInterval(0.8, 4.5, 30).interval(60.0) == (55.5, 64.5)
+def test_the_width_follows_the_difficulty_where_it_is_known() -> None:
+    interval = ConformalInterval(0.8, 4.5, 30, 1.5)
+    assert interval.half_width(3.2) == pytest.approx(4.8)
+    assert interval.half_width(None) == 4.5
+    assert interval.half_widths(np.array([2.0, np.nan])).tolist() == [3.0, 4.5]
+    assert ConformalInterval(0.8, 4.5, 30).half_width(3.2) == 4.5  # as in older bundles
+
+
+@pytest.mark.parametrize(("known", "per_difficulty"), [(30, 25 / 5), (MIN_DIVES, 17 / 5), (MIN_DIVES - 1, None)])
+def test_errors_over_the_difficulty_set_that_width(known: int, per_difficulty: float | None) -> None:
+    errors, difficulties = np.arange(1.0, 31), np.full(30, 5.0)
+    difficulties[known:] = np.nan
+    found = conformal_interval(errors, np.zeros(30), difficulties=difficulties)
+    assert found is not None
+    assert (found.half_width_points, found.half_width_per_difficulty) == (25.0, per_difficulty)
 
 
 @pytest.mark.parametrize("num_dives", [MIN_DIVES, 73])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcore.common.errors import UserError
 from mcore.diving import Penalty, dive_score
-from mcore.diving.judging import PANELS, counted_awards, fits_awards, mean_award, nearest_score
+from mcore.diving.judging import PANELS, MeanAward, counted_awards, fits_awards, mean_award, nearest_score
 
 RESTART, FAILED, WRONG_POSITION, ARMS = Penalty
 AWARDS = st.integers(0, 20).map(lambda halves: halves / 2)
@@ -96,7 +96,23 @@ def test_no_penalty_adds_points_and_no_order_of_execution_judges_matters(
 
 def test_a_mean_award_is_what_every_judge_would_have_given() -> None:
     for judges in PANELS:
-        assert mean_award(dive_score([7.5] * judges, 3.2), 3.2) == pytest.approx(7.5)
+        assert mean_award(dive_score([7.5] * judges, 3.2), None, None, 3.2) == MeanAward(7.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("interval", "difficulty", "text"),
+    [
+        ((61.0, 74.2), 3.2, "award 7.0 (6.4 to 7.7)"),
+        ((None, None), 3.2, "award 7.0"),
+        ((-3.0, 120.0), 3.2, "award 7.0 (0.0 to 10.0)"),
+        ((61.0, 74.2), None, None),
+    ],
+)
+def test_an_award_with_its_interval(
+    interval: tuple[float | None, float | None], difficulty: float | None, text: str | None
+) -> None:
+    award = mean_award(67.2, *interval, difficulty)
+    assert (None if award is None else award.text) == text
 
 
 def test_scores_that_no_awards_give() -> None:

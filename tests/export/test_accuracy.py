@@ -74,7 +74,7 @@ def test_intervals_are_those_of_the_way_that_was_scored(
 ) -> None:
     """Wide with exemplars of the number, of no width without: all dives are held, and none."""
     intervals = ConformalIntervals(
-        ConformalInterval(0.8, 1e4, 24), ConformalInterval(0.8, 0.0, 24), "other.jsonl", "val"
+        ConformalInterval(0.8, 0.0, 24, 1e4), ConformalInterval(0.8, 0.0, 24), "other.jsonl", "val"
     )
     opened = Bundle.open(bundle)
     variant = opened.manifest.variants["fp32"]
@@ -85,9 +85,13 @@ def test_intervals_are_those_of_the_way_that_was_scored(
     found = measure(Options(bundle, dives, num_resamples=5))
     rows = [(row.same_number, row.half_width_points, row.coverage) for row in found.rows]
     assert found.level == 0.8
-    assert [(same, width, coverage.value) for same, width, coverage in rows if coverage is not None] == [
-        (True, 1e4, 1.0),
-        (False, 0.0, 0.0),
+    assert [(same, (width or 0) > 1e4, coverage.value) for same, width, coverage in rows if coverage is not None] == [
+        (True, True, 1.0),
+        (False, False, 0.0),
+    ]
+    assert [(row.follows, row.coverage.value, len(row.coverage_by_difficulty)) for row in found.widths] == [
+        ("nothing", 0.0, 3),
+        ("difficulty", 1.0, 3),
     ]
     known = replace(intervals, source=dives.name, split="test")
     record = replace(variant, exemplars=replace(variant.exemplars, conformal=known))

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mcore.config import ClipConfig
+from mcore.config import ClipConfig, GraphDecoding
 from mcore_export.parity.compare import Expected, ExpectedClip, FloatArray, IntArray, compare
 from mcore_export.parity.limits import DEFAULT_LIMITS
 from mcore_runtime.bundle.records import ParityRow
@@ -39,13 +39,20 @@ class Decoder:
     def close(self) -> None: ...
 
 
-def flips(found: tuple[int, int], flight: list[float], entry: list[float], wanted: tuple[int, int]) -> ParityRow:
+def flips(
+    found: tuple[int, int],
+    flight: list[float],
+    entry: list[float],
+    wanted: tuple[int, int],
+    decoding: GraphDecoding = "published",
+) -> ParityRow:
     """Compare one clip that is decoded wrongly; logits of the flight and of the entry by frame."""
     logits = np.array([flight, entry], np.float32).T
     frames = np.zeros((T, 4, 4, 3), np.uint8)
     clip = ExpectedClip(frames, np.ones((T, D), np.float32), logits, np.array(wanted), np.ones((3, D), np.float32))
     expected = Expected(
         ClipConfig(num_frames=T, resize_height=4, resize_width=4, crop_size=4),
+        decoding,
         (clip, clip),
         np.zeros(2),
         np.zeros((2, 2), np.float32),
@@ -83,3 +90,18 @@ def test_a_tie_is_a_frame_that_was_searched_and_came_close(
     row = flips(found, flight, entry, wanted)
     assert row.passed == tied
     assert row.figure == (0 if tied else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("found", "flight", "entry", "tied"),
+    [
+        ((6, 7), peaks(f2=1, f6=1), peaks(f5=1, f7=0.9999), True),  # nearly as probable a pair
+        ((6, 7), peaks(f2=1, f6=1), peaks(f5=1, f7=0.9), False),
+        ((6, 5), peaks(f2=1, f6=1), peaks(f5=1, f7=1), False),  # an entry before the flight
+        ((2, T), peaks(f2=1), peaks(f5=1), False),
+    ],
+)
+def test_ordered_transitions_tie_as_pairs(
+    found: tuple[int, int], flight: list[float], entry: list[float], tied: bool
+) -> None:
+    assert flips(found, flight, entry, EXPECTED, "ordered").passed == tied

@@ -50,15 +50,15 @@ def conformal(bundle: Path) -> ConformalIntervals | None:
     return exemplars.conformal
 
 
-def errors(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> tuple[list[float], list[float]]:
-    """What the runtime predicts, from all exemplars of the number or from all others, and the true scores."""
+def predictions(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> list[float]:
+    """What the runtime predicts, from all exemplars of the number or from all others."""
     predicted = []
     with Scorer(bundle, "onnxruntime") as scorer:
         for record in records:
             result = scorer.score(record.path, None if other_numbers else record.dive_number, any_exemplar=True)
             used = [e for e in result.exemplars if (e.dive_number != record.dive_number) == other_numbers]
             predicted.append(float(np.mean([exemplar.predicted_score for exemplar in used])))
-    return predicted, [record.score for record in records]
+    return predicted
 
 
 def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many_dives: Path) -> None:
@@ -66,12 +66,17 @@ def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many
     found = conformal(calibrated)
     assert found is not None
     assert (found.source, found.split) == ("many.jsonl", "val")
-    same, others = (conformal_interval(*errors(calibrated, records, other_numbers=other)) for other in (False, True))
+    true, difficulties = ([getattr(r, name) for r in records] for name in ("score", "difficulty"))
+    same, others = (
+        conformal_interval(predictions(calibrated, records, other_numbers=other), true, difficulties=difficulties)
+        for other in (False, True)
+    )
     for part, expected in ((found.same_number, same), (found.other_numbers, at_least_as_wide(others, same))):
         assert isinstance(part, ConformalInterval)
         assert expected is not None
         assert (part.level, part.num_dives) == (expected.level, expected.num_dives)
         assert part.half_width_points == pytest.approx(expected.half_width_points, abs=POINTS)
+        assert part.half_width_per_difficulty == pytest.approx(expected.half_width_per_difficulty, abs=POINTS)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import mcore
 from mcore.video import crop, normalise, sample_clip
 from mcore_export.bundle_command import main
 from mcore_export.cli import main as export
+from mcore_export.exemplars.bank import BankOptions, choose_exemplars
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.moments import moment_frames
@@ -33,6 +35,12 @@ def test_graphs_alone_until_exemplars_are_added(
     record = Bundle.open(full).manifest.variants["fp32"].exemplars
     assert record is not None
     assert record.count == 2
+
+
+@pytest.mark.parametrize(("per_number", "count"), [(1, 2), ("all", 4)])
+def test_all_dives_of_a_number_can_be_exemplars(dives: Path, per_number: int | Literal["all"], count: int) -> None:
+    chosen = choose_exemplars(BankOptions(dives, per_number=per_number))
+    assert len(chosen) == len({record.path for record in chosen}) == count
 
 
 def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:

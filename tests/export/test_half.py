@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import mcore
 from mcore.common.errors import BundleError, UserError
-from mcore.config import ModelConfig
+from mcore.config import GraphDecoding, ModelConfig
 from mcore.data.manifest import read_manifest, select_split
 from mcore.network.model import MCoRe
 from mcore_export import bundle_command, exporter
@@ -166,8 +166,8 @@ def test_graphs_are_exported_in_the_opset_that_was_asked_for(
 class WrongIsland(HalfSegmenterGraph):
     """Logits rounded to a quarter: frames that are close tie, and the first of them wins."""
 
-    def __init__(self, model: MCoRe) -> None:
-        super().__init__(model)
+    def __init__(self, model: MCoRe, decoding: GraphDecoding) -> None:
+        super().__init__(model, decoding)
         self.register_module("output", Coarse(self.output))
 
 

@@ -116,11 +116,11 @@ def test_evaluate_takes_and_records_the_choices(
     for name, recipe in trained.items():
         save_checkpoint(tmp_path / f"{name}.pt", model, extra={"training": to_dict(recipe)})
     cases: list[tuple[str, tuple[str, ...], tuple[object, ...]]] = [
-        ("plain", (), ("published", "random", 10)),
+        ("plain", (), ("ordered", "random", 10)),
         ("thirds", (), ("thirds", "random", 10)),
-        ("plain", ("--decoding", "ordered"), ("ordered", "random", 10)),
-        ("plain", ("--exemplars", "nearest", "--num-exemplars", "1"), ("published", "nearest", 1)),
-        ("plain", ("--num-exemplars", "all"), ("published", "random", "all")),
+        ("plain", ("--decoding", "published"), ("published", "random", 10)),
+        ("plain", ("--exemplars", "nearest", "--num-exemplars", "1"), ("ordered", "nearest", 1)),
+        ("plain", ("--num-exemplars", "all"), ("ordered", "random", "all")),
     ]
     predictions = []
     for name, flags, wanted in cases:
@@ -128,7 +128,7 @@ def test_evaluate_takes_and_records_the_choices(
         argv = [str(tmp_path / f"{name}.pt"), "--data", str(manifest), "--out", str(out), "--num-resamples", "2"]
         assert main([*argv, *flags]) == 0
         printed = capsys.readouterr().out
-        assert ("transitions: ordered" in printed) == ("ordered" in flags)
+        assert ("transitions: published" in printed) == ("published" in flags)
         summary = json.loads((out / "metrics.json").read_text())
         assert (summary["decoding"], summary["exemplars"], summary["num_exemplars"]) == wanted
         predictions.append((out / "predictions.csv").read_text())

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,9 @@ class BankOptions:
     """List of dives (.jsonl or .csv) to choose from."""
     split: Split = "train"
     """Split of that list; dives that accuracy is reported on must not be exemplars."""
-    per_number: int = EXEMPLARS_PER_NUMBER
-    """Exemplars for each dive number (the published number is 10)."""
+    per_number: int | Literal["all"] = EXEMPLARS_PER_NUMBER
+    """Exemplars for each dive number (the published number is 10); all: every dive of the split. More are a little more
+    accurate, and each is compared with every dive."""
     seed: int = 0
     """Seed of the choice."""
     no_pictures: bool = False
@@ -53,7 +55,7 @@ class BankOptions:
     must not be passed on."""
 
     def __post_init__(self) -> None:
-        if self.per_number < 1:
+        if self.per_number != "all" and self.per_number < 1:
             raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
         if self.seed < 0:
             raise UserError(f"seed {self.seed}; at least 0")
@@ -136,9 +138,8 @@ def write_banks(
         counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
         size = path.stat().st_size / 1e6
         log(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
-        written[name] = ExemplarRecord(
-            len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
-        )
+        most = max(bank.counts().values()) if options.per_number == "all" else options.per_number
+        written[name] = ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split, most, options.seed)
     intervals = fit_intervals(variants, banks, model.clip, interval_records, options.dives, log)
     return {name: replace(record, conformal=intervals.get(name)) for name, record in written.items()}
 
@@ -202,5 +203,6 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
     records, repeated = distinct(select_split(listed, options.split))
     for record in repeated:
         log(f"left out: {record.listed_at}: the same dive as another: {record.path}")
-    chosen = shared_exemplars([record.dive_number for record in records], options.per_number, options.seed)
+    count = len(records) if options.per_number == "all" else options.per_number
+    chosen = shared_exemplars([record.dive_number for record in records], count, options.seed)
     return [records[position] for _, positions in sorted(chosen.items()) for position in positions]

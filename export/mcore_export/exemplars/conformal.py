@@ -86,8 +86,11 @@ def fit_intervals(
         scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
     took, found = time.perf_counter() - began, {}
     for name, both in scores.items():
-        measured = conformal_interval(both.same_number.predicted, both.same_number.true)
-        wider = at_least_as_wide(conformal_interval(both.other_numbers.predicted, both.other_numbers.true), measured)
+        measured, others = (
+            conformal_interval(part.predicted, part.true, difficulties=part.difficulties)
+            for part in (both.same_number, both.other_numbers)
+        )
+        wider = at_least_as_wide(others, measured)
         found[name] = ConformalIntervals(measured, wider, dives.name, CONFORMAL_SPLIT)
         known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
@@ -99,14 +102,22 @@ def at_least_as_wide(others: ConformalInterval | None, same: ConformalInterval |
 
     With few dive numbers it can come out narrower by chance; who knows less must not seem surer.
     """
-    if others is None or same is None or others.half_width_points >= same.half_width_points:
+    if others is None or same is None:
         return others
-    return replace(others, half_width_points=same.half_width_points)
+    per_difficulty = others.half_width_per_difficulty, same.half_width_per_difficulty
+    return replace(
+        others,
+        half_width_points=max(others.half_width_points, same.half_width_points),
+        half_width_per_difficulty=None if None in per_difficulty else max(filter(None, per_difficulty), default=0.0),
+    )
 
 
 def _describe(conformal: ConformalInterval | None) -> str:
     if conformal is None:
         return "unknown"
+    per_difficulty = conformal.half_width_per_difficulty
+    known = "" if per_difficulty is None else f", or {per_difficulty:.2f} times the difficulty"
     return (
-        f"{100 * conformal.level:.0f} % within {conformal.half_width_points:.1f} points ({conformal.num_dives} dives)"
+        f"{100 * conformal.level:.0f} % within {conformal.half_width_points:.1f} points{known} "
+        f"({conformal.num_dives} dives)"
     )

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
+from mcore.diving.judging import possible_points
+from mcore.diving.label_difficulty import fitting_difficulty
 from mcore.video import read_clip
 from mcore_export.log import Log
 from mcore_runtime.backends import Backend, BackendError
@@ -30,13 +33,22 @@ class Scores:
 
     predicted: list[float] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
+    difficulties: list[float] = field(default_factory=list)
+    """With which the true scores were made; nan: unknown."""
     transitions: list[tuple[int, ...]] = field(default_factory=list)
 
-    def add(self, predicted: float, true: float, transitions: tuple[int, ...]) -> None:
+    def add(self, predicted: float, record: DiveRecord, transitions: tuple[int, ...]) -> None:
         """Add one dive."""
         self.predicted.append(predicted)
-        self.true.append(true)
+        self.true.append(record.score)
+        self.difficulties.append(fitting_difficulty(record.dive_number, record.difficulty, record.score))
         self.transitions.append(transitions)
+
+
+def possible_scores(scores: Scores) -> NDArray[np.float64]:
+    """Predicted scores (N,) as the runtime gives them: within what a dive of its difficulty can get."""
+    known = zip(scores.predicted, scores.difficulties, strict=True)
+    return np.array([possible_points(score, difficulty if difficulty > 0 else None) for score, difficulty in known])
 
 
 Name = TypeVar("Name", bound=str)
@@ -102,5 +114,5 @@ def score_same_and_other_numbers(
             transitions = tuple(encoded.transitions.tolist())
             for chosen, part in both:
                 if chosen.any():
-                    part.add(float(predicted[chosen].mean()), record.score, transitions)
+                    part.add(float(predicted[chosen].mean()), record, transitions)
     return scores

@@ -13,10 +13,11 @@ import copy
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcore.config import GraphDecoding
 from mcore.network.backbone import SqueezeExcite
+from mcore.network.decoding import decode_with
 from mcore.network.model import MCoRe, stage_deltas
 from mcore.network.regressor import DecoderLayer
-from mcore.network.segmenter import decode_transitions
 from mcore.network.stages import stage_tokens
 from mcore_export.graphs.folded import FoldedBackbone, FoldedBlock, folded_backbone
 
@@ -43,18 +44,19 @@ def half_backbone(model: MCoRe, *, batched: bool = False) -> FoldedBackbone:
 class HalfSegmenterGraph(nn.Module):
     """features (B, T, D) -> logits (B, T, 2), transitions (B, 2) int64, tokens (B, P, D); all but frames float32."""
 
-    def __init__(self, model: MCoRe) -> None:
+    def __init__(self, model: MCoRe, decoding: GraphDecoding) -> None:
         super().__init__()
+        self.decoding: GraphDecoding = decoding
         self.gru = copy.deepcopy(model.segmenter.gru).half()
         self.output = _Float32Linear(model.segmenter.output)
         self.tokens_per_stage = model.config.tokens_per_stage
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Segment, decode as published, and pool each stage."""
+        """Segment, decode, and pool each stage."""
         half = features.half()
         hidden, _ = self.gru(half)  # (B, T, 2D)
         logits = self.output(hidden)
-        transitions = decode_transitions(logits)
+        transitions = decode_with(self.decoding, logits)
         return logits, transitions, stage_tokens(half, transitions, self.tokens_per_stage).float()
 
 

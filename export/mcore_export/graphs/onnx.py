@@ -18,8 +18,9 @@ import torch
 from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
+from mcore.config import DEFAULT_DECODING, GraphDecoding
+from mcore.network.decoding import decode_with
 from mcore.network.model import MCoRe, stage_deltas
-from mcore.network.segmenter import decode_transitions
 from mcore.network.stages import stage_tokens
 from mcore_export.graphs.biases import own_biases
 from mcore_export.graphs.cpu_layout import CpuBackbone
@@ -39,15 +40,16 @@ _ANY_SIZE = 1 << 30
 class SegmenterGraph(nn.Module):
     """features (B, T, D) -> logits (B, T, 2), transitions (B, 2) int64, tokens (B, P, D)."""
 
-    def __init__(self, model: MCoRe) -> None:
+    def __init__(self, model: MCoRe, decoding: GraphDecoding) -> None:
         super().__init__()
         self.segmenter = model.segmenter
+        self.decoding: GraphDecoding = decoding
         self.tokens_per_stage = model.config.tokens_per_stage
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Segment, decode as published, and pool each stage."""
+        """Segment, decode, and pool each stage."""
         logits = self.segmenter(features)
-        transitions = decode_transitions(logits)
+        transitions = decode_with(self.decoding, logits)
         return logits, transitions, stage_tokens(features, transitions, self.tokens_per_stage)
 
 
@@ -65,22 +67,28 @@ class RegressorGraph(nn.Module):
 
 
 def graph_modules(
-    model: MCoRe, precision: Precision, *, for_cpu: bool = False, batched: bool = False
+    model: MCoRe,
+    precision: Precision,
+    decoding: GraphDecoding = DEFAULT_DECODING,
+    *,
+    for_cpu: bool = False,
+    batched: bool = False,
 ) -> dict[str, nn.Module]:
     """Build the three graphs as modules, by part.
 
     Args:
         model: in evaluation mode, float32, on the CPU; not touched.
         precision: ``fp32`` or ``fp16``; ``int8`` is made from exported graphs.
+        decoding: how the segmenter's graph finds transitions.
         for_cpu: the backbone in the CPU layout; ``fp32`` only, and not ``batched``.
         batched: for any number of clips, and of pairs; else one clip, and one query for all exemplars.
     """
     if precision == "fp16":
         backbone: nn.Module = half_backbone(model, batched=batched)
-        others: tuple[nn.Module, nn.Module] = HalfSegmenterGraph(model), HalfRegressorGraph(model)
+        others: tuple[nn.Module, nn.Module] = HalfSegmenterGraph(model, decoding), HalfRegressorGraph(model)
     else:
         backbone = CpuBackbone(model) if for_cpu else folded_backbone(model.backbone, batched=batched)
-        others = SegmenterGraph(model), RegressorGraph(model)
+        others = SegmenterGraph(model, decoding), RegressorGraph(model)
     return {part: module.eval() for part, module in zip(PARTS, (backbone, *others), strict=True)}
 
 

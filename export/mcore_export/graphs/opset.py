@@ -59,6 +59,7 @@ def _pad_all_axes(node: Any) -> None:
 
 
 _REWRITES: dict[str, Callable[[Any], None]] = {
+    "ReduceMax": _axes_as_attribute,
     "ReduceMean": _axes_as_attribute,
     "Split": _equal_parts,
     "Pad": _pad_all_axes,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore import metrics
-from mcore.config import ClipConfig
+from mcore.config import ClipConfig, GraphDecoding
 from mcore.video import normalise
 from mcore_runtime.backends import Backend
 from mcore_runtime.backends.streaming import StreamingBackbone
@@ -77,6 +77,8 @@ class Expected:
     """Values that PyTorch computes from clips, and from their comparison with each other."""
 
     clip_config: ClipConfig
+    decoding: GraphDecoding
+    """How logits became transitions."""
     clips: tuple[ExpectedClip, ...]
     """N clips, at least two."""
     scores: NDArray[np.float64]
@@ -208,20 +210,21 @@ class _Table:
 class _Flips:
     """Transitions that were decoded to another frame, counted apart where PyTorch hardly preferred its own."""
 
-    def __init__(self, tie: float) -> None:
-        self._tie = tie
+    def __init__(self, tie: float, decoding: GraphDecoding) -> None:
+        self._tie, self._decoding = tie, decoding
         self._clear, self._tied, self._total = 0, 0, 0
 
     def add(self, found: IntArray, clip: ExpectedClip) -> None:
         """Count one clip's two transitions."""
         for channel, (got, wanted) in enumerate(zip(found, clip.transitions, strict=True)):
-            searched = _searched(clip.logits, channel)
+            searched = _searched(clip.logits, channel, self._decoding)
             self._total += 1
             if got == wanted:
                 continue
-            # A frame that PyTorch does not search has no logit to compare, however high: it is never a tie.
+            # A frame that PyTorch does not search has no logit to compare, however high, and an entry before the flight
+            # is none: they are never a tie.
             gap = abs(searched.get(int(wanted), np.inf) - searched.get(int(got), -np.inf))
-            tied = gap <= self._tie * float(np.abs(clip.logits[:, channel]).max())
+            tied = found[0] < found[1] and gap <= self._tie * float(np.abs(clip.logits[:, channel]).max())
             self._tied += tied
             self._clear += not tied
 
@@ -234,7 +237,7 @@ class _Flips:
 
 def _segmenter_rows(table: _Table, backend: Backend, expected: Expected) -> None:
     """Compare logits, decoded transitions and pooled tokens, from PyTorch's features."""
-    logits_off, tokens_off, flips = [], [0.0], _Flips(table.limits.tie)
+    logits_off, tokens_off, flips = [], [0.0], _Flips(table.limits.tie, expected.decoding)
     for clip in expected.clips:
         logits, transitions, tokens = backend.segmenter(clip.features[None])
         logits_off.append(_relative(logits[0], clip.logits))
@@ -272,7 +275,7 @@ def _chain_rows(table: _Table, part: str, backend: Backend, expected: Expected, 
     """Compare what a user would see: each clip scored against all others, exemplar tokens from the graphs too."""
     tokens = np.stack([got.tokens for got in encoded])  # (N, P, D)
     deltas = np.stack([backend.regressor(tokens[i : i + 1], tokens)[0] for i in range(len(tokens))])  # (N, N)
-    flips = _Flips(table.limits.tie)
+    flips = _Flips(table.limits.tie, expected.decoding)
     for got, clip in _pairs(encoded, expected):
         flips.add(got.transitions, clip)
     agree = np.array([np.array_equal(got.transitions, clip.transitions) for got, clip in _pairs(encoded, expected)])
@@ -280,7 +283,7 @@ def _chain_rows(table: _Table, part: str, backend: Backend, expected: Expected, 
     every = np.ones_like(agree)
     scores, expected_scores = _scores(deltas, expected, every), _scores(expected.deltas, expected, every)
     flips.report(table, part)
-    table.add(part, "tie", min(_nearest_tie(clip.logits) for clip in expected.clips))
+    table.add(part, "tie", min(_nearest_tie(clip.logits, expected.decoding) for clip in expected.clips))
     of = f"{int(agree.sum())} clips against each other"
     table.add(part, "score_max", float(drift.max()) if agree.any() else np.nan, of)
     table.add(part, "score_mean", float(drift.mean()) if agree.any() else np.nan, of)
@@ -311,8 +314,17 @@ def _rank_correlation(found: NDArray[np.float64], expected: NDArray[np.float64])
         return float(np.array_equal(found, expected))
 
 
-def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
-    """Logit of each frame that one transition may be decoded to: (T, 2), see ``decode_transitions``."""
+def _searched(logits: FloatArray, channel: int, decoding: GraphDecoding) -> dict[int, float]:
+    """What speaks for each frame that one transition may be decoded to, from logits (T, 2).
+
+    Published: its logit. Ordered: the sum of its logit and the best that the other transition can have then.
+    """
+    if decoding == "ordered":
+        flight, entry = logits[1:-1, 0], logits[2:, 1]  # (T-2,): frames 1 to T-2, and 2 to T-1
+        if channel == 0:
+            best_entry = np.maximum.accumulate(entry[::-1])[::-1]
+            return dict(enumerate((flight + best_entry).tolist(), start=1))
+        return dict(enumerate((np.maximum.accumulate(flight) + entry).tolist(), start=2))
     half = len(logits) // 2
     if channel == 1:
         return dict(zip(range(half, len(logits)), logits[half:, 1].tolist(), strict=True))
@@ -320,11 +332,11 @@ def _searched(logits: FloatArray, channel: int) -> dict[int, float]:
     return {1: max(values[:2])} | dict(zip(range(2, half), values[2:], strict=True))  # frame 0 counts as 1
 
 
-def _nearest_tie(logits: FloatArray) -> float:
+def _nearest_tie(logits: FloatArray, decoding: GraphDecoding) -> float:
     """Return how close the second-best frame comes to the best, for either transition: (T, 2) -> logits."""
     gaps = []
     for channel in (0, 1):
-        values = sorted(_searched(logits, channel).values())
+        values = sorted(_searched(logits, channel, decoding).values())
         gaps += [values[-1] - values[-2]] if len(values) > 1 else []  # of 4 frames, flight can begin at one only
     return min(gaps)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mcore.common.errors import ClipError, UserError
-from mcore.config import ClipConfig
+from mcore.config import DEFAULT_DECODING, ClipConfig, GraphDecoding
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore.network.model import MCoRe, stage_deltas
 from mcore.synthetic import render_dive, write_video
@@ -105,20 +105,27 @@ def validation_clips(options: ValidationOptions, config: ClipConfig) -> list[Par
     return clips
 
 
-def expect(model: MCoRe, clips: Sequence[ParityClip], video: Path | None = None) -> Expected:
+def expect(
+    model: MCoRe,
+    clips: Sequence[ParityClip],
+    video: Path | None = None,
+    decoding: GraphDecoding = DEFAULT_DECODING,
+) -> Expected:
     """Let PyTorch encode clips, and compare them with each other.
 
     Args:
         model: float32, CPU, in evaluation mode.
         clips: at least two, none of which was used for tracing.
         video: what the first one was read from; None: memory.
+        decoding: of the graphs.
     """
     config = model.config.clip
-    expected = tuple(_expect_clip(model, clip.frames) for clip in clips)
+    expected = tuple(_expect_clip(model, clip.frames, decoding) for clip in clips)
     tokens = np.stack([clip.tokens for clip in expected])  # (N, P, D)
     mixed = [_deltas(model, tokens[0], mixed_tokens(tokens, count)) for count in EXEMPLAR_COUNTS]
     return Expected(
         clip_config=config,
+        decoding=decoding,
         clips=expected,
         scores=np.array([clip.score for clip in clips]),
         deltas=np.stack([_deltas(model, query, tokens)[0] for query in tokens]),
@@ -166,8 +173,8 @@ class TorchBackend:
         return [x.numpy() for x in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
-def _expect_clip(model: MCoRe, frames: NDArray[np.uint8]) -> ExpectedClip:
-    e = model.encode(normalise(frames, model.config.clip)[None])
+def _expect_clip(model: MCoRe, frames: NDArray[np.uint8], decoding: GraphDecoding) -> ExpectedClip:
+    e = model.encode(normalise(frames, model.config.clip)[None], decoding)
     features, logits, transitions, tokens = (x[0].numpy() for x in (e.features, e.logits, e.transitions, e.tokens))
     return ExpectedClip(frames, features, logits, transitions, tokens)
 

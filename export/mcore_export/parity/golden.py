@@ -53,6 +53,7 @@ def load_golden(bundle: Bundle) -> Expected:
     edges = np.cumsum(EXEMPLAR_COUNTS)[:-1]
     return Expected(
         clip_config=bundle.model.clip,
+        decoding=bundle.manifest.decoding,
         clips=tuple(ExpectedClip(*(values[name][i] for name in _OF_CLIP)) for i in range(len(values["frames"]))),
         scores=values["scores"],
         deltas=values["deltas"],

@@ -112,7 +112,7 @@ def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
         if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
             message = "the models computed a score that is not a number; check them with: mcore-bundle verify"
             return _failure(message, pb_utils.TritonError.INTERNAL)
-        numbers.append([float(predicted.mean()), *dive.interval(predicted)])
+        numbers.append([dive.score(predicted), *dive.interval(predicted)])
         exemplars.append(dive.describe(delta))
     longest = max(map(len, exemplars))
 

@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, get_args
 
 from mcore.common.errors import BundleError, UserError
 from mcore.common.typed_json import convert, decode, encode
-from mcore.config import ModelConfig, from_dict
+from mcore.config import GraphDecoding, ModelConfig, from_dict
 from mcore.data.trained_on import TrainedOn
 from mcore_runtime.bundle.records import (
     PARTS,
@@ -69,6 +69,8 @@ class BundleManifest:
     """Engines that TensorRT built from the graphs."""
     trained_on: TrainedOn | None = None
     """Dives that the network was trained on; None: its checkpoint, or an older export, does not record it."""
+    decoding: GraphDecoding = "published"
+    """How the graphs find transitions; bundles of older versions do not say it, and are published."""
     sampling: str = SAMPLING_RULE
     """Rule that picks the T frames of a clip."""
     conversion: int = 0
@@ -110,6 +112,12 @@ def _refuse_newer(values: dict[str, Any]) -> None:
         raise BundleError(
             f"the bundle samples clips by the rule {sampling!r}; this version knows {SAMPLING_RULE!r}. Upgrade with: "
             f"{UPGRADE_COMMAND}"
+        )
+    decoding = values.get("decoding", "published")
+    if isinstance(decoding, str) and decoding not in get_args(GraphDecoding):
+        raise BundleError(
+            f"the bundle finds transitions by the rule {decoding!r}; this version knows "
+            f"{', '.join(get_args(GraphDecoding))}. Upgrade with: {UPGRADE_COMMAND}"
         )
     if isinstance(variants, dict) and (unknown := sorted(set(variants) - set(PRECISIONS))):
         raise BundleError(

@@ -63,6 +63,11 @@ class Competition:
         order = dict(self.dives).get(dive)
         return None if order is None else self._find(order)
 
+    def difficulty_of(self, dive: int) -> float | None:
+        """Return the difficulty that the start list gives a dive; None: it gives none."""
+        entry = self.entry_of(dive)
+        return None if entry is None else entry.difficulty
+
     def add_dive(self, dive: int) -> Competition:
         """Give a dive to the current entry, and advance.
 

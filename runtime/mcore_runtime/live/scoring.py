@@ -22,11 +22,13 @@ class ScoreJob:
     number: int
     dive_number: str | None
     """As it is announced; None: unknown."""
+    difficulty: float | None
+    """As the start list says it; None: it does not."""
     cut: CutDive
 
     def run(self, scorer: Scorer) -> DiveScored:
         """Score it; raises whatever the backend raises."""
-        result = score_cut(scorer, self.cut, self.dive_number)
+        result = score_cut(scorer, self.cut, self.dive_number, self.difficulty)
         took_ms = (time.monotonic() - self.cut.arrived_s) * 1e3
         return DiveScored(self.number, result, took_ms, utc_now(), self.cut)
 
@@ -40,21 +42,23 @@ class RescoreJob:
     """Score a dive again."""
 
     dive: LiveDive
+    difficulty: float | None
+    """As the start list says it; None: it does not."""
     clip: SampledClip
 
     def run(self, scorer: Scorer) -> DiveRescored:
         """Score it; raises whatever the backend raises."""
-        return DiveRescored(rescore(scorer, self.dive, self.clip, any_exemplar=True))
+        return DiveRescored(rescore(scorer, self.dive, self.clip, difficulty=self.difficulty, any_exemplar=True))
 
     def failed(self, error: Exception) -> RescoreFailed:
         """The dive keeps what it had."""
         return RescoreFailed(self.dive.number, _reason(error))
 
 
-def score_cut(scorer: Scorer, cut: CutDive, dive_number: str | None) -> DiveScore:
+def score_cut(scorer: Scorer, cut: CutDive, dive_number: str | None, difficulty: float | None = None) -> DiveScore:
     """Score a clip against the exemplars of its dive number, or against all: a competition is never stopped."""
     assert cut.clip is not None
-    comparison = scorer.select(dive_number, any_exemplar=True)
+    comparison = scorer.select(dive_number, any_exemplar=True, difficulty=difficulty)
     facts, prefix = video_facts(cut.clip, cut.start_s, cut.end_s), None if cut.prefix is None else cut.prefix.take()
     result = scorer.score_clip(cut.clip, comparison, video=facts, prefix=prefix)
     if dive_number is None or comparison.same_dive_number:

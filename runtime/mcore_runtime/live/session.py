@@ -263,24 +263,26 @@ class LiveSession:
             raise UserError("this session keeps no frames, so no dive can be scored again")
         clip = self._store.load_clip(number)
         submitted = self._writer.submit(RescoreBegun(number))
-        self._scorer.submit(RescoreJob(dive, clip))  # also where the disk is full: scoring needs none
+        difficulty = submitted.change.state.competition.difficulty_of(number)
+        self._scorer.submit(RescoreJob(dive, difficulty, clip))  # also where the disk is full: scoring needs none
         return submitted
 
     def _rescore_corrected(self, number: int) -> None:
-        """A dive was another than was announced, so its score is by the wrong exemplars."""
+        """A dive was another than was announced, so its score is by the wrong exemplars or difficulty."""
         try:
             self._rescore(number)
         except UserError as error:
-            self._log("operator", f"dive {number} keeps the score of another dive number: {error}")
+            self._log("operator", f"dive {number} keeps the score of another dive number or difficulty: {error}")
 
     def _take_dive(self, cut: CutDive) -> None:
         """Enter a dive and give it to the scorer, in the pipeline's thread; waits neither for the disk nor for it."""
-        dives = self._writer.submit_dive(DiveOpened(cut, utc_now())).change.state.dives
-        dive = dives[max(dives)]
+        state = self._writer.submit_dive(DiveOpened(cut, utc_now())).change.state
+        dive = state.dives[max(state.dives)]
         if cut.clip is not None:
             self._strips.add(dive.number, cut.clip)
         if dive.status is DiveStatus.SCORING:
-            self._scorer.submit(ScoreJob(dive.number, dive.dive_number, cut))
+            difficulty = state.competition.difficulty_of(dive.number)
+            self._scorer.submit(ScoreJob(dive.number, dive.dive_number, difficulty, cut))
 
     def _load_clip(self, number: int) -> SampledClip | None:
         if self._store is None:

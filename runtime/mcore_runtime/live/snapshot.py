@@ -47,6 +47,7 @@ def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
         "low": None if result is None else result.low,
         "high": None if result is None else result.high,
         "interval_level": None if result is None else result.interval_level,
+        "award": None if result is None or result.award is None else result.award.to_json(),
         "caution": None if result is None else result.caution,
         "same_dive_number": None if result is None else result.same_dive_number,
         "notes": [*dive.notes, *(() if result is None else result.notes)],

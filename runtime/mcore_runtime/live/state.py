@@ -31,6 +31,7 @@ from mcore_runtime.live.events import (
     StateCommand,
     VideoLost,
 )
+from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.rescoring import check_scorable
 
@@ -64,7 +65,7 @@ class Change:
     keep: tuple[int, CutDive] | None = None
     """Number of a dive whose frames and video are to be kept now."""
     rescore: tuple[int, ...] = ()
-    """Dives whose number is another now: a score by other exemplars is not their score."""
+    """Dives whose number or difficulty is another now: a score by that of another dive is not their score."""
 
 
 def apply(state: SessionState, event: Event) -> Change:
@@ -187,6 +188,8 @@ def _score(state: SessionState, event: DiveScored) -> Change:
     scored_as = event.result.dive_number
     if scored_as != before.dive_number:  # corrected while it was with the scorer
         notes = (*notes, f"was scored as {scored_as or 'unknown'}; score it again")
+    elif not _has_difficulty_of_entry(state, event.number, event.result):
+        notes = (*notes, f"was scored with difficulty {event.result.difficulty}; score it again")
     dive = replace(
         before, result=event.result, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created
     )
@@ -300,7 +303,8 @@ def _follow_entries(change: Change, orders: Container[int | None] = (), numbers:
         state = _with_dive(state, after)
         # A dive that is with the scorer for the first time is saved once it is scored.
         changed += [] if after.status is DiveStatus.SCORING else [after]
-        if after.dive_number != before.dive_number and after.status in (DiveStatus.SCORED, DiveStatus.FAILED):
+        is_same = after.dive_number == before.dive_number and _has_difficulty_of_entry(state, number, after.result)
+        if not is_same and after.status in (DiveStatus.SCORED, DiveStatus.FAILED):
             rescore.append(number)
     return replace(change, state=state, dives=tuple(changed), rescore=tuple(rescore))
 
@@ -311,6 +315,12 @@ def _with_entry_of(state: SessionState, dive: LiveDive) -> LiveDive:
         return replace(dive, order=None, athlete="", club="", dive_number=state.default_dive_number)
     number = entry.dive_number or state.default_dive_number
     return replace(dive, order=entry.order, athlete=entry.athlete, club=entry.club, dive_number=number)
+
+
+def _has_difficulty_of_entry(state: SessionState, number: int, result: DiveScore | None) -> bool:
+    """Return whether a result was made with the difficulty that the start list gives, if it gives one."""
+    given = state.competition.difficulty_of(number)
+    return result is None or given is None or given == result.difficulty
 
 
 def _with_status(dive: LiveDive, status: DiveStatus) -> LiveDive:

@@ -158,12 +158,13 @@ def dive_line(dive: LiveDive) -> str:
     if result is None or dive.status is not DiveStatus.SCORED:
         return f"{head}: {dive.status.value}" + (f": {'; '.join(dive.reasons)}" if dive.reasons else "")
     interval = "" if result.low is None else f" ({result.interval_text})"
+    award = "" if result.award is None else f"; {result.award.text}"
     flight_s, entry_s = result.transitions_s
     waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
     caution = "" if result.caution is None else f"; {result.caution}"
     notes = "".join(f"; note: {note}" for note in (*dive.notes, *result.notes))
     stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result.score:.1f}{interval}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
+    return f"{head}: {result.score:.1f}{interval}{award}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
 
 
 def summary_line(summary: RunSummary) -> str:

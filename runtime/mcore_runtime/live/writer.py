@@ -19,9 +19,8 @@ from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import Event, VideoLost
 from mcore_runtime.live.state import Change, SessionState, apply, saved_state
 from mcore_runtime.session import SessionStore
+from mcore_runtime.session.overview import STATE_KEY as STATE_KEY
 
-STATE_KEY = "competition"
-"""Name under which a store keeps ``saved_state``."""
 _TIMEOUT_S = 5.0
 """A command that is not on the disk after this long says so."""
 _CHECK_S = 2.0

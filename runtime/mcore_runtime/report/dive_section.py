@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mcore.common.errors import UserError
 from mcore.diving import NEWEST, Edition
-from mcore.diving.judging import mean_award
 from mcore.diving.label_difficulty import describe_difficulty
 from mcore.video import SampledClip
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
@@ -68,13 +67,6 @@ class DiveSection:
         if self.result.interval_level is None or ends is None:
             return text
         return f"{text}; exemplars say {ends[0]:.1f} to {ends[1]:.1f}"
-
-    @property
-    def mean_award(self) -> float | None:
-        """The score in the unit in which judges think, 0 to 10; None: the difficulty is not known."""
-        if self.result is None or not self.result.difficulty:
-            return None
-        return mean_award(self.result.score, self.result.difficulty)
 
     @property
     def stage_seconds(self) -> tuple[float, ...]:

@@ -29,6 +29,8 @@ class DiveRequest:
     """Clip start in the file, seconds; None: its first frame."""
     end_s: float | None = None
     """Clip end in the file, seconds; None: its end."""
+    difficulty: float | None = None
+    """Degree of difficulty; None: that of the exemplars, where they agree on one."""
     true_score: float | None = None
     """Score of the judges, points, where the list of dives says."""
     problem: str | None = None
@@ -73,7 +75,7 @@ def requests_from_list(path: str | Path, split: Split | None = None) -> list[Div
     records = read_manifest(path, bad_lines.append)
     if split is not None:
         records = select_split(records, split)
-    requests = [DiveRequest(r.path, r.dive_number, r.start_s, r.end_s, r.score) for r in records]
+    requests = [DiveRequest(r.path, r.dive_number, r.start_s, r.end_s, r.difficulty, r.score) for r in records]
     return requests + [DiveRequest(Path(path), problem=str(error)) for error in bad_lines]
 
 
@@ -90,7 +92,8 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     ``created``, ``checkpoint``, ``trained_on`` or null) and ``dives``, in the order asked. Every dive has ``status``
     (``scored`` or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and ``video``
     (its ``source`` at least). A scored one also has every field of ``mcore_runtime.scoring.result.DiveScore`` under its
-    name. Scores, deltas and shares are points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
+    name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the difficulty is not
+    known). Scores, deltas and shares are points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
     manifest = scorer.bundle.manifest
@@ -117,6 +120,7 @@ def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> Dive
             request.video,
             request.dive_number,
             any_exemplar=any_exemplar,
+            difficulty=request.difficulty,
             start_s=request.start_s,
             end_s=request.end_s,
         )

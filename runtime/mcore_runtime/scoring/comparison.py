@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mcore.common.conformal import ConformalInterval
 from mcore.common.exemplar_scores import exemplar_range, predict_by_exemplars
 from mcore.diving import DiveNumber
+from mcore.diving.judging import possible_points
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.result import ExemplarComparison
@@ -34,6 +35,8 @@ class Comparison:
     """The chosen exemplars."""
     conformal: ConformalInterval | None = None
     """Conformal interval of scores from them; None: it was not measured for just these."""
+    given_difficulty: float | None = None
+    """Degree of difficulty of the dive, where somebody gave it."""
 
     @classmethod
     def choose(
@@ -44,6 +47,7 @@ class Comparison:
         any_exemplar: bool = False,
         limit: int | None = None,
         conformal: ConformalIntervals | None = None,
+        difficulty: float | None = None,
     ) -> Comparison:
         """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 
@@ -56,7 +60,7 @@ class Comparison:
         number = None if dive_number is None else DiveNumber.parse(dive_number)
         text = None if number is None else number.text
         chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
-        comparison = cls(number, chosen)
+        comparison = cls(number, chosen, given_difficulty=difficulty)
         if conformal is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
             return comparison
         measured = conformal.same_number if comparison.same_dive_number else conformal.other_numbers
@@ -74,26 +78,35 @@ class Comparison:
 
     @property
     def difficulty(self) -> float | None:
-        """Degree of difficulty, if the exemplars are of this number and agree on it.
+        """Degree of difficulty as it was given, else that of the exemplars, if they are of this number and agree on it.
 
         They disagree where the bank mixes heights: the same dive has another difficulty from another height.
         """
+        if self.given_difficulty is not None:
+            return self.given_difficulty
         values = self.bank.difficulties
         if not self.same_dive_number or np.isnan(values).any() or np.ptp(values) > 0:
             return None
-        return float(values[0])
+        return float(values[0]) if values[0] > 0 else None
 
     def predict(self, delta: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
         return predict_by_exemplars(self.bank.scores, delta)
 
+    def score(self, predicted: NDArray[np.float64]) -> float:
+        """Return the dive's score, points: the mean of the exemplars' predictions (E,), within what a dive can get."""
+        return possible_points(float(predicted.mean()), self.difficulty)
+
     def interval(self, predicted: NDArray[np.float64]) -> Interval:
-        """Return the interval around the mean of the exemplars' predictions (E,)."""
+        """Return the interval around the score from the exemplars' predictions (E,), within what a dive can get."""
         if self.conformal is not None:
-            low, high = self.conformal.interval(float(predicted.mean()))
-            return Interval(low, high, self.conformal.level)
+            score, half_width = self.score(predicted), self.conformal.half_width(self.difficulty)
+            return self._interval(score - half_width, score + half_width, self.conformal.level)
         low_high = exemplar_range(predicted)
-        return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
+        return Interval(None, None, None) if low_high is None else self._interval(*low_high, None)
+
+    def _interval(self, low: float, high: float, level: float | None) -> Interval:
+        return Interval(possible_points(low, self.difficulty), possible_points(high, self.difficulty), level)
 
     def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
         """Return each exemplar's prediction, the closest exemplar (smallest absolute delta) first."""

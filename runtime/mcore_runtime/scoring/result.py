@@ -11,6 +11,7 @@ from mcore.common.exemplar_scores import exemplar_range
 from mcore.common.typed_json import convert
 from mcore.config import STAGES
 from mcore.data.trained_on import caution
+from mcore.diving.judging import MeanAward, mean_award
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class DiveScore:
     """A scored dive."""
 
     score: float
-    """Predicted score, points: the mean of the exemplars' ``predicted_score``."""
+    """Predicted score, points: the mean of the exemplars' ``predicted_score``, within what a dive can get."""
     low: float | None
     """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
     exemplar, and a bundle without conformal intervals."""
@@ -80,7 +81,8 @@ class DiveScore:
     description: str | None
     """The dive number in words."""
     difficulty: float | None
-    """Degree of difficulty, where all exemplars of this dive number agree on one."""
+    """Degree of difficulty: as it was given, else that on which all exemplars of this dive number agree; None: not
+    known."""
     same_dive_number: bool
     """Whether the exemplars are of this dive number; if not, the score is less certain than an exemplar range says."""
     transitions: tuple[int, int]
@@ -89,7 +91,8 @@ class DiveScore:
     """Presentation times of these frames, seconds from the clip's first frame."""
     stage_deltas: tuple[float, float, float]
     """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
-    ``score`` minus the exemplars' mean score. A share below zero: this stage was worse than the exemplars'."""
+    the mean ``predicted_score`` minus the exemplars' mean score. A share below zero: this stage was worse than the
+    exemplars'."""
     exemplars: tuple[ExemplarComparison, ...]
     """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
     timing_ms: Mapping[str, float]
@@ -116,6 +119,11 @@ class DiveScore:
         return exemplar_range([exemplar.predicted_score for exemplar in self.exemplars])
 
     @property
+    def award(self) -> MeanAward | None:
+        """Award that the score and its interval stand for, 0 to 10; None: the difficulty is not known."""
+        return mean_award(self.score, self.low, self.high, self.difficulty)
+
+    @property
     def interval_text(self) -> str:
         """The interval in a few words that say of which kind it is."""
         if self.low is None or self.high is None:
@@ -124,9 +132,10 @@ class DiveScore:
         return f"exemplars say {ends}" if self.interval_level is None else f"{percent(self.interval_level)}: {ends}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain containers under the field names above; ``stage_deltas`` is keyed by stage."""
+        """Return plain containers under the field names above, and ``award``; ``stage_deltas`` is keyed by stage."""
         values = dataclasses.asdict(self)
         values["stage_deltas"] = dict(zip(STAGES, self.stage_deltas, strict=True))
+        values["award"] = None if self.award is None else self.award.to_json()
         return values
 
     @classmethod

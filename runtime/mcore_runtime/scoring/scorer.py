@@ -110,12 +110,15 @@ class Scorer:
         # Loading what is not there raises, and says what to do.
         return self.bundle.load_exemplars(self.precision) if self._bank is None else self._bank
 
-    def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> Comparison:
+    def select(
+        self, dive_number: str | None, *, any_exemplar: bool = False, difficulty: float | None = None
+    ) -> Comparison:
         """Find what a dive of this number is compared with; cheap, so do it before decoding.
 
         Args:
             dive_number: such as ``407C``, in any spelling; None: unknown, which needs ``any_exemplar``.
             any_exemplar: compare with all exemplars where there is none of this number.
+            difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
 
         Raises:
             DiveNumberError: not a dive number.
@@ -127,6 +130,7 @@ class Scorer:
             any_exemplar=any_exemplar,
             limit=self.num_exemplars,
             conformal=self.conformal,
+            difficulty=difficulty,
         )
 
     def encode(self, clip: NDArray[np.float32]) -> EncodedClip:
@@ -150,6 +154,7 @@ class Scorer:
         dive_number: str | None = None,
         *,
         any_exemplar: bool = False,
+        difficulty: float | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
     ) -> DiveScore:
@@ -159,6 +164,7 @@ class Scorer:
             video: anything FFmpeg reads, or a folder of images.
             dive_number: such as ``407C``; None needs ``any_exemplar``.
             any_exemplar: compare with all exemplars where there is none of this dive number.
+            difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
             start_s: clip start in the file, seconds; None: its first frame.
             end_s: clip end in the file, seconds; None: its end.
 
@@ -167,7 +173,7 @@ class Scorer:
             DiveNumberError: not a dive number.
             UserError: no exemplar of this number.
         """
-        comparison = self.select(dive_number, any_exemplar=any_exemplar)
+        comparison = self.select(dive_number, any_exemplar=any_exemplar, difficulty=difficulty)
         began = time.perf_counter()
         clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s, central=True)
         return self.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s), began=began)
@@ -209,11 +215,11 @@ class Scorer:
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
                 f"with: mcore-bundle verify {self.bundle.path} --backend {self.backend.name}"
             )
-        interval = comparison.interval(predicted)
+        score, interval = comparison.score(predicted), comparison.interval(predicted)
         flight, entry = (int(frame) for frame in encoded.transitions)
         takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
         return DiveScore(
-            score=float(predicted.mean()),
+            score=score,
             low=interval.low,
             high=interval.high,
             dive_number=comparison.text,
@@ -234,6 +240,7 @@ class Scorer:
             backend=self._backend_facts(),
             notes=(
                 *self._notes(clip, comparison),
+                *_limit_notes(float(predicted.mean()), score),
                 *_flight_notes(clip, flight, entry),
                 *(() if prefix is None or used else (_PREFIX_UNUSED,)),
             ),
@@ -298,6 +305,13 @@ class Scorer:
                 f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
             )
         return tuple(notes)
+
+
+def _limit_notes(predicted: float, score: float) -> tuple[str, ...]:
+    """Say where the exemplars predict what no dive can get."""
+    if predicted == score:
+        return ()
+    return (f"the exemplars predict {predicted:.1f} on average, which no such dive can get: {score:.1f} is the limit",)
 
 
 def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:

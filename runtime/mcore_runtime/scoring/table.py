@@ -63,6 +63,7 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     kinds = _kinds([result for _, result in scored])
     heading = kinds[0] if len(kinds) == 1 else "from, to"
     table.add_column(heading.replace("exemplar ", "exemplar\n"), justify="right", no_wrap=True)  # fits 80 columns
+    table.add_column("award", justify="right")
     if judged:
         table.add_column("judges", justify="right")
     table.add_column("flight\nfrom s", justify="right")
@@ -85,6 +86,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
         result.dive_number or "unknown",
         f"{result.score:.1f}",
         f"{format_interval(result)} ({_kind(result)})" if mixed else format_interval(result),
+        "unknown" if result.award is None else result.award.text.removeprefix("award "),
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
         *(f"{seconds:.2f}" for seconds in result.transitions_s),
         *(f"{share:+.1f}" for share in result.stage_deltas),

@@ -56,7 +56,8 @@ _SCHEMA = (
         json_extract(record, '$.result.backend.precision') AS precision,
         json_extract(record, '$.result.backend.bundle_sha256') AS bundle_sha256,
         json_extract(record, '$.recording') AS recording,
-        json_extract(record, '$.result.caution') AS caution
+        json_extract(record, '$.result.caution') AS caution,
+        json_extract(record, '$.result.award.value') AS award
     FROM results AS newest
     WHERE revision = (SELECT max(revision) FROM results WHERE number = newest.number)""",
     f"PRAGMA application_id = {APPLICATION_ID}",

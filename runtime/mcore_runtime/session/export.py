@@ -22,6 +22,9 @@ COLUMNS = (
         "low",
         "high",
         "interval_level",
+        "award",
+        "award_low",
+        "award_high",
         "caution",
         "same_dive_number",
         "flight_s",
@@ -144,6 +147,8 @@ def _row(dive: DiveView) -> dict[str, Any]:
         provider=result.backend.provider,
         precision=result.backend.precision,
     )
+    if (award := result.award) is not None:
+        row.update(award=award.value, award_low=award.low, award_high=award.high)
     row.update(zip(_SHARES, result.stage_deltas, strict=True))
     return row
 

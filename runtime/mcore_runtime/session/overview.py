@@ -12,7 +12,8 @@ from mcore_runtime.session.data import Revision, SessionData
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.summary import percentiles
 
-_STATE_KEY = "competition"
+STATE_KEY = "competition"
+"""Name of the start list, with what has become of it, among what a session saves."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def overview(session: SessionData) -> Overview:
     problems = list(session.problems)
     competition = Competition()
     try:
-        competition = Competition.from_json(session.state.get(_STATE_KEY, {}))
+        competition = Competition.from_json(session.state.get(STATE_KEY, {}))
     except UserError as error:
         problems.append(str(error))
     dives = tuple(

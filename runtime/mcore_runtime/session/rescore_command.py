@@ -25,8 +25,10 @@ from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
 from mcore_runtime.backends import BACKENDS, BackendError, BackendName
 from mcore_runtime.bundle.records import PRECISIONS, Precision
+from mcore_runtime.competition import Competition
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session.dive import DiveStatus, LiveDive
+from mcore_runtime.session.overview import STATE_KEY
 from mcore_runtime.session.rescoring import check_scorable, compares_with_any, rescore
 from mcore_runtime.session.store import SessionStore
 
@@ -136,7 +138,13 @@ def _rescore(
     try:
         check_scorable(dive)
         clip = store.load_clip(dive.number)
-        new = rescore(scorer, dive, clip, dive_number=arguments.dive_number, any_exemplar=any_exemplar)
+        start_list = Competition.from_json(store.load_state(STATE_KEY) or {})
+        # It gives the difficulty of the dive that it announces, not of a corrected one.
+        difficulty = None if arguments.dive_number is not None else start_list.difficulty_of(dive.number)
+        new = rescore(
+            scorer, dive, clip,
+            dive_number=arguments.dive_number, difficulty=difficulty, any_exemplar=any_exemplar,
+        )  # fmt: skip
     except Exception as error:  # a backend that fails on one dive may do for the next; the old result stays
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         print(f"not scored: #{dive.number}: {reason}", file=sys.stderr)
@@ -151,8 +159,9 @@ def _rescore(
 def _line(old: LiveDive, new: LiveDive) -> str:
     assert new.result is not None
     before = "no score" if old.result is None else f"{old.result.score:.1f}"
+    award = "" if new.result.award is None else f", {new.result.award.text}"
     remark = "" if new.result.caution is None else f"; {new.result.caution}"
-    return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}; before: {before}{remark}"
+    return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}{award}; before: {before}{remark}"
 
 
 if __name__ == "__main__":

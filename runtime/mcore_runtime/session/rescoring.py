@@ -22,6 +22,7 @@ def rescore(
     clip: SampledClip,
     *,
     dive_number: str | None = None,
+    difficulty: float | None = None,
     any_exemplar: bool = False,
 ) -> LiveDive:
     """Return a dive with a new result, to be saved in place of the old one.
@@ -34,6 +35,7 @@ def rescore(
         dive: as it was.
         clip: the dive's frames, from ``SessionStore.load_clip``.
         dive_number: a corrected one; None: the dive's.
+        difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
         any_exemplar: compare with all exemplars where there is none of this number.
 
     Raises:
@@ -42,7 +44,7 @@ def rescore(
     """
     check_scorable(dive)
     _check_size(scorer, clip)
-    comparison = scorer.select(dive_number or dive.dive_number, any_exemplar=any_exemplar)
+    comparison = scorer.select(dive_number or dive.dive_number, any_exemplar=any_exemplar, difficulty=difficulty)
     facts = video_facts(clip, dive.start_s, dive.end_s)
     result = scorer.score_clip(clip, comparison, video=facts, prefix=_prefix(scorer, dive, clip))
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")

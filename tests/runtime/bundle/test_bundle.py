@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError, UserError
 from mcore.config import to_dict
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -57,7 +58,7 @@ def test_manifest_survives_its_trip_through_json(tiny_bundle: Path) -> None:
 
 
 INTERVALS = {
-    "same_number": {"level": 0.8, "half_width_points": 4.5, "num_dives": 30},
+    "same_number": {"level": 0.8, "half_width_points": 4.5, "num_dives": 30, "half_width_per_difficulty": 1.4},
     "other_numbers": None,
     "source": "dives.jsonl",
     "split": "val",
@@ -78,6 +79,15 @@ def test_intervals_are_read_as_they_were_written(bundle_copy: Path, intervals: d
     assert (manifest.variants["fp32"].exemplars.conformal is None) == (intervals is None)
     written = json.loads(manifest.to_json())
     assert written["variants"]["fp32"]["exemplars"]["conformal"] == intervals
+
+
+def test_intervals_of_older_bundles_follow_nothing(bundle_copy: Path) -> None:
+    older = {"level": 0.8, "half_width_points": 4.5, "num_dives": 30}
+    change_exemplars(bundle_copy, conformal={**INTERVALS, "same_number": older})
+    exemplars = Bundle.open(bundle_copy).manifest.variants["fp32"].exemplars
+    assert exemplars is not None
+    assert exemplars.conformal is not None
+    assert exemplars.conformal.same_number == ConformalInterval(0.8, 4.5, 30)
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,13 @@ def test_a_restored_dive_that_is_still_with_the_scorer_waits_for_its_score() -> 
         (Assign(1, 2), None, (1,)),
         (Assign(1, None), None, (1,)),
         (SetDive("107b"), "407C", ()),
+        (Edit(1, difficulty=3.2), "407C", (1,)),
+        (Edit(2, difficulty=3.2), "407C", ()),
     ],
 )
-def test_a_dive_with_another_number_is_to_be_scored_again(command: Any, number: str | None, again: Any) -> None:
+def test_a_dive_with_another_number_or_difficulty_is_to_be_scored_again(
+    command: Any, number: str | None, again: Any
+) -> None:
     change = after(OPENED, scored(), command)
     assert (change.state.dives[1].dive_number, change.rescore) == (number, again)
     assert change.log is not None

@@ -67,6 +67,19 @@ def test_table_says_of_which_kind_each_interval_is(
     assert absent not in text.getvalue()
 
 
+@pytest.mark.parametrize(("given", "difficulty"), [([], 3.2), (["--difficulty", "3.4"], 3.4)])
+def test_the_award_is_that_of_the_difficulty(
+    tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], given: list[str], difficulty: float
+) -> None:
+    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json", *given]) == 0
+    captured = capsys.readouterr()
+    (dive,) = json.loads(captured.out)["dives"]
+    assert dive["difficulty"] == difficulty
+    for end, award in (("score", "value"), ("low", "low"), ("high", "high")):
+        assert dive["award"][award] == pytest.approx(dive[end] / 3 / difficulty, abs=0.05)
+    assert dive["award"]["text"].removeprefix("award ") in captured.err
+
+
 def test_json_holds_what_the_result_holds(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

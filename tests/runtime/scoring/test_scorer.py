@@ -23,8 +23,10 @@ from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S, SHORTEST_FLIGHT
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.backends import BackendError, ort
+from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.records import ConformalIntervals
+from mcore_runtime.scoring.comparison import Comparison
 from mcore_runtime.scoring.result import DiveScore
 from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
 
@@ -75,7 +77,7 @@ def test_one_exemplar_has_no_range(tiny_bundle: Path, dive_video: Path) -> None:
 
 
 INTERVALS = ConformalIntervals(
-    same_number=ConformalInterval(0.8, 4.0, 30),
+    same_number=ConformalInterval(0.8, 4.0, 30, half_width_per_difficulty=1.5),
     other_numbers=ConformalInterval(0.8, 9.0, 30),
     source="dives.jsonl",
     split="val",
@@ -85,11 +87,11 @@ INTERVALS = ConformalIntervals(
 @pytest.mark.parametrize(
     ("dive_number", "num_exemplars", "conformal", "half_width"),
     [
-        ("407C", None, INTERVALS, 4.0),
+        ("407C", None, INTERVALS, 1.5 * 3.2),
         ("5253B", None, INTERVALS, 4.0),  # one exemplar has no range, but an interval
         ("107B", None, INTERVALS, 9.0),
         (None, None, INTERVALS, 9.0),
-        ("407C", 3, INTERVALS, 4.0),  # all there are
+        ("407C", 3, INTERVALS, 1.5 * 3.2),  # all there are
         ("407C", 2, INTERVALS, None),
         (None, None, dataclasses.replace(INTERVALS, other_numbers=None), None),
     ],
@@ -111,12 +113,27 @@ def test_bundles_give_the_interval_of_the_case(
         assert result.interval_level is None
         assert result.interval_text.startswith("exemplars say")
     else:
-        assert (result.low, result.high) == (result.score - half_width, result.score + half_width)
+        assert (result.low, result.high) == pytest.approx((result.score - half_width, result.score + half_width))
         assert result.interval_level == 0.8
         assert result.interval_text.startswith("80 %: ")
     assert not any("exemplar range is unknown" in note for note in result.notes)
     assert any("less certain" in note for note in result.notes) == (dive_number not in ("407C", "5253B"))
     assert DiveScore.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+@pytest.mark.parametrize(
+    ("delta", "difficulty", "limits"),
+    [(-200.0, 3.2, (0.0, 0.0, 4.8)), (200.0, 3.2, (96.0, 91.2, 96.0)), (-200.0, None, (0.0, 0.0, 4.0))],
+)
+def test_scores_and_intervals_stay_within_what_a_dive_can_get(
+    delta: float, difficulty: float | None, limits: tuple[float, float, float]
+) -> None:
+    bank = ExemplarBank(**{**BANK, "difficulties": np.full(4, np.nan)})
+    comparison = Comparison.choose(bank, "407C", conformal=INTERVALS, difficulty=difficulty)
+    predicted = comparison.predict(np.full(len(comparison.bank), delta, np.float32))
+    low, high, level = comparison.interval(predicted)
+    assert (comparison.score(predicted), low, high) == pytest.approx(limits)
+    assert level == 0.8
 
 
 def with_intervals(bundle: Path, folder: Path, conformal: ConformalIntervals) -> Path:

@@ -41,6 +41,7 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         served.session.add_dive(71.24)
         tab.waits_for("#dive .points", "71.2")
         tab.waits_for("#dive .interval-text", "exemplars say 68.5 to 73.4")
+        tab.waits_for("#dive .award", "award 7.7 (7.4 to 7.9)")
         tab.waits_for("#dive", "not a conformal interval")
         tab.waits_for("#announcer", "Ada Example, forward 3 1/2 somersaults pike: 71.2 points")
         tab.waits_for("#now-entry", "Bo Sample")

@@ -49,6 +49,7 @@ function scored(row) {
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),
     el("p", { class: "big-points" }, points(row.score)),
     el("p", { class: "big-interval" }, row.same_dive_number === false ? `${interval}; compared with other dives` : interval),
+    !row.award ? null : el("p", { class: "big-award" }, row.award.text),
     cautionOf(row),
   ];
 }

@@ -110,6 +110,7 @@ function score(row, result) {
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
     el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
+    !row.award ? null : el("p", { class: "award" }, row.award.text),
     cautionOf(row));
 }
 
