@@ -139,8 +139,9 @@ def write_banks(
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, options.per_number, options.seed
         )
-    intervals = fit_intervals(variants, banks, model.clip, interval_records, options.dives, log)
-    return {name: replace(record, conformal=intervals.get(name)) for name, record in written.items()}
+    for name, fitted in fit_intervals(variants, banks, model.clip, interval_records, options.dives, log).items():
+        written[name] = replace(written[name], conformal=fitted.conformal, known_dives=fitted.known_dives)
+    return written
 
 
 def _encode(

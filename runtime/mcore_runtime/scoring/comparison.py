@@ -24,6 +24,9 @@ class Interval(NamedTuple):
     level: float | None
 
 
+NO_INTERVAL = Interval(None, None, None)
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Exemplars that a dive is compared with."""
@@ -93,7 +96,7 @@ class Comparison:
             low, high = self.conformal.interval(float(predicted.mean()))
             return Interval(low, high, self.conformal.level)
         low_high = exemplar_range(predicted)
-        return Interval(None, None, None) if low_high is None else Interval(*low_high, None)
+        return NO_INTERVAL if low_high is None else Interval(*low_high, None)
 
     def describe(self, delta: NDArray[np.float32]) -> tuple[ExemplarComparison, ...]:
         """Return each exemplar's prediction, the closest exemplar (smallest absolute delta) first."""

@@ -21,6 +21,8 @@ class RunSummary:
     invalid: int
     failed: int
     void: int
+    unlike: int
+    """Dives whose scores do not count: they are unlike the dives that the bundle knows."""
     head_starts: int
     """Dives that were scored with a head start."""
     time_to_score_ms: Mapping[str, float]
@@ -46,6 +48,7 @@ def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connectio
         invalid=statuses.count(DiveStatus.INVALID),
         failed=statuses.count(DiveStatus.FAILED),
         void=statuses.count(DiveStatus.VOID),
+        unlike=statuses.count(DiveStatus.UNLIKE),
         head_starts=sum(dive.had_head_start for dive in dives),
         time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
         frames=frames,
