@@ -5,6 +5,10 @@ these spread over good dives. If a new dive comes from where those came from, it
 probability, whatever the measures are (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005,
 section 2.2: full conformal prediction). The clip in question helps to standardise the measures, as each known dive
 does: all are treated alike, so that none of the few dives has to be set aside for that.
+
+N dives can promise no less than 1 in N + 1, on average over lists of N dives. Where that is more than wanted, a clip
+has to be stranger still: than one dive in a hundred would be if strangeness fell off as fast as it does among the
+strangest quarter. That promises nothing more, but refuses fewer good dives.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ REFUSED = 0.01
 """Share of good dives that may be refused: one in a hundred. Takes 99 known dives."""
 _MIDDLE = (25, 50, 75)
 """Percentiles that standardise a measure: the clip in question, however strange, hardly moves them."""
+_TAIL = 4
+"""One dive in so many is in the tail of strangeness."""
 _ROUNDING = 1e-9
 
 Side = Literal["high", "low", "both"]
@@ -82,12 +88,24 @@ class KnownDives:
         )  # (N + 1, M)
         strangest = each.max(axis=1)  # (N + 1,)
         p_value = float(np.mean(strangest >= strangest[-1]))
-        if p_value > self.refused:
+        if p_value > self.refused or strangest[-1] <= self._extrapolated(strangest[:-1]):
             return Likeness(p_value, self.refused, float(strangest[-1]))
         usual = np.sort(strangest)[::-1][int(self.refused * len(strangest) + _ROUNDING)]  # the strangest not refused
         order = np.argsort(-each[-1], kind="stable")
         reasons = tuple(names[i] for i in order if each[-1, i] > usual)
         return Likeness(p_value, self.refused, float(strangest[-1]), reasons)
+
+    def _extrapolated(self, strangest: NDArray[np.float64]) -> float:
+        """Strangeness beyond which one dive in a hundred is expected, from that of each known one (N,), if N is small.
+
+        The strangest quarter's mean distance from the rest is the scale of an exponential tail.
+        """
+        if self.refused == REFUSED:
+            return 0.0  # as many dives say it themselves
+        ordered = np.sort(strangest)[::-1]
+        count = max(1, len(ordered) // _TAIL)
+        start = ordered[min(count, len(ordered) - 1)]
+        return float(start + (ordered[:count].mean() - start) * np.log(count / len(ordered) / REFUSED))
 
 
 def describe_known_dives(known: KnownDives | None) -> str:

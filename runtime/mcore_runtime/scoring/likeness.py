@@ -7,7 +7,7 @@ network is of each transition, how far each stage's tokens are from the nearest 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,30 +21,23 @@ _EVERY_PIXEL = 2
 """Motion is measured on every second row and column: enough, and a quarter of the time."""
 _LEAST_MOTION = 0.01
 """Grey levels below which nothing moves, so that logarithms stay finite."""
+_STILL = 0.25
+"""Grey levels: a picture that changes by less stands still but for its noise."""
 _DIGITS = 6
 """Significant digits of a measure in a bundle."""
+_MAX_REASONS = 3
+"""Reasons that are said: what is no dive is strange in every way."""
+_EVER = "every dive this bundle has seen"
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """Where a measure is strange, and what to say then."""
-
-    side: Side
-    too_high: str
-    too_low: str = ""
-
-
-_MEASURES: Mapping[str, _Measure] = {
-    "log_motion": _Measure("both", "the whole picture changes from frame to frame", "nothing moves in the clip"),
-    "take-off_certainty": _Measure("low", "", "no take-off found"),
-    "entry_certainty": _Measure("low", "", "no entry found"),
-    **{
-        f"log_{stage}_distance": _Measure("high", f"its {stage} is unlike that of every dive this bundle has seen")
-        for stage in STAGES
-    },
-    "log_flight_s": _Measure("both", "its flight lasts too long", "its flight is too short"),
+SIDES: Mapping[str, Side] = {
+    "log_motion": "both",
+    "take-off_certainty": "low",
+    "entry_certainty": "low",
+    **{f"log_{stage}_distance": "high" for stage in STAGES},
+    "log_flight_s": "both",
 }
-SIDES: Mapping[str, Side] = {name: measure.side for name, measure in _MEASURES.items()}
+"""Measures, and where they are strange."""
 
 
 def measure(
@@ -111,9 +104,24 @@ def judge(known: KnownDives, measures: Mapping[str, float]) -> Likeness:
         measures: of the clip, as ``measure`` returns them.
     """
     found = known.compare(measures, SIDES)
-    return replace(found, reasons=tuple(dict.fromkeys(_words(known, measures, name) for name in found.reasons)))
+    words = dict.fromkeys(_words(name, measures[name], known.measures[name]) for name in found.reasons)
+    return replace(found, reasons=tuple(words)[:_MAX_REASONS])
 
 
-def _words(known: KnownDives, measures: Mapping[str, float], name: str) -> str:
-    is_high = measures[name] > np.median(known.measures[name])
-    return _MEASURES[name].too_high if is_high else _MEASURES[name].too_low
+def _words(name: str, value: float, known: Sequence[float]) -> str:
+    """Say how a measure of a clip is strange."""
+    is_high = value > np.median(known)
+    match name:
+        case "log_motion" if is_high:
+            return f"more changes from frame to frame than in {_EVER}"
+        case "log_motion":
+            return "nothing moves in the clip" if value < np.log(_STILL) else f"less moves in the clip than in {_EVER}"
+        case "take-off_certainty":
+            return "no take-off found"
+        case "entry_certainty":
+            return "no entry found"
+        case "log_flight_s":
+            return f"its flight lasts {'longer' if is_high else 'shorter'} than that of {_EVER}"
+        case _:
+            stage = next(stage for stage in STAGES if stage in name)
+            return f"its {stage} is unlike that of {_EVER}"

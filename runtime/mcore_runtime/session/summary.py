@@ -21,8 +21,6 @@ class RunSummary:
     invalid: int
     failed: int
     void: int
-    unlike: int
-    """Dives whose scores do not count: they are unlike the dives that the bundle knows."""
     head_starts: int
     """Dives that were scored with a head start."""
     time_to_score_ms: Mapping[str, float]
@@ -30,6 +28,8 @@ class RunSummary:
     frames: int
     dropped: int
     connections: int
+    unlike: int = 0
+    """Dives whose scores do not count: they are unlike the dives that the bundle knows."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
