@@ -3,7 +3,7 @@
     mcore-bundle unlike bundle --data dives.jsonl
     mcore-bundle unlike bundle --data dives.jsonl --clips folder_of_other_videos --json unlike.json
 
-Good are the dives of the list's test split; no dives are the same dives spoiled (``SPOILED``), and the videos of a
+Good are the dives of the list's test split. No dives are some of them spoiled (``SPOILED``), and the videos of a
 folder, each taken as a whole. Needs no torch.
 """
 
@@ -85,6 +85,8 @@ class Options:
     """Part of the list."""
     clips: Path | None = None
     """Folder of videos that are no dives, or not like these."""
+    num_spoiled: int = 24
+    """Spoil at most this many of the dives, evenly over the list: each is scored once for every way of spoiling."""
     backend: BackendName = "auto"
     """Backend; auto: the best that the bundle and this machine have."""
     threads: int | None = None
@@ -93,6 +95,8 @@ class Options:
     """Write all figures to this .json file."""
 
     def __post_init__(self) -> None:
+        if self.num_spoiled < 1:
+            raise UserError(f"{self.num_spoiled} dives to spoil; at least 1")
         if self.json is not None and self.json.suffix != ".json":
             raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
         if self.clips is not None and not self.clips.is_dir():
@@ -130,9 +134,10 @@ def measure(options: Options) -> LikenessFigures:
         likenesses: dict[str, list[Likeness]] = {kind: [] for kind in (GOOD, *SPOILED, FOLDER)}
         windows = [(record.path, record.start_s, record.end_s) for record in records]
         left_out: list[str] = []
-        for clip in _clips(windows, scorer, left_out, "dives, whole and spoiled"):
+        to_spoil = set(np.linspace(0, len(windows) - 1, min(options.num_spoiled, len(windows))).astype(int).tolist())
+        for index, clip in enumerate(_clips(windows, scorer, left_out, "dives, whole and spoiled")):
             likenesses[GOOD].append(_judge(scorer, clip))
-            for kind, spoil in SPOILED.items():
+            for kind, spoil in SPOILED.items() if index in to_spoil else ():
                 likenesses[kind].append(_judge(scorer, spoil(clip)))
         others = [] if options.clips is None else sorted(p for p in options.clips.iterdir() if p.suffix in VIDEOS)
         for clip in _clips([(path, None, None) for path in others], scorer, left_out, "other videos"):

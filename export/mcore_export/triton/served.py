@@ -119,17 +119,24 @@ class TritonPythonModel:
         deltas = np.split(np.concatenate([part["delta"].reshape(-1) for part in found]), edges)
         stages = np.split(np.concatenate([part["stage_deltas"] for part in found]), edges)
         return [
-            Compared(delta, stage_deltas, transitions, self._judge(clip, logits, transitions, tokens))
-            for delta, stage_deltas, clip, logits, transitions, tokens in zip(
-                deltas, stages, clips, encoded["logits"], encoded["transitions"], encoded["tokens"], strict=True
+            Compared(delta, stage_deltas, transitions, likeness)
+            for delta, stage_deltas, transitions, likeness in zip(
+                deltas, stages, encoded["transitions"], self._judge(clips, encoded), strict=True
             )
         ]
 
-    def _judge(self, clip: NDArray[np.float32], *encoded: NDArray[Any]) -> Likeness | None:
-        """Say whether a clip (3, T, c, c) is like the dives that the bundle knows."""
+    def _judge(self, clips: NDArray[np.float32], encoded: Arrays) -> list[Likeness | None]:
+        """Say of clips (N, 3, T, c, c) whether they are like the dives that the bundle knows."""
         if self._known is None:
-            return None
-        return judge(self._known, measure(denormalise(clip, self._config), *encoded, self._bank))
+            return [None] * len(clips)
+        logits, transitions, tokens = (encoded[name] for name in ("logits", "transitions", "tokens"))
+        return [
+            judge(
+                self._known,
+                measure(denormalise(clip, self._config), logits[i], transitions[i], tokens[i], self._bank),
+            )
+            for i, clip in enumerate(clips)
+        ]
 
     def finalize(self) -> None:
         """Nothing to free."""
