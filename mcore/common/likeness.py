@@ -26,6 +26,8 @@ _MIDDLE = (25, 50, 75)
 """Percentiles that standardise a measure: the clip in question, however strange, hardly moves them."""
 _TAIL = 4
 """One dive in so many is in the tail of strangeness."""
+_LEAST_QUARTILE = 1e-3
+"""Least unit of a measure, as a share of its median: where most dives are the same, rounding is not strange."""
 _ROUNDING = 1e-9
 
 Side = Literal["high", "low", "both"]
@@ -43,7 +45,7 @@ class Likeness:
     strangeness: float
     """Distance of its strangest measure from the median of the known dives, in quartiles."""
     reasons: tuple[str, ...] = ()
-    """What sets a refused clip apart, the strangest first; empty: it is like the known dives."""
+    """What sets a refused clip apart; empty: it is like the known dives."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class KnownDives:
             sides: where each measure is strange.
 
         Returns:
-            The answer, with names of measures for reasons.
+            The answer, with names of measures for reasons, in the order of ``measures``.
         """
         names = [name for name in self.measures if name in clip]
         each = np.stack(
@@ -91,8 +93,7 @@ class KnownDives:
         if p_value > self.refused or strangest[-1] <= self._extrapolated(strangest[:-1]):
             return Likeness(p_value, self.refused, float(strangest[-1]))
         usual = np.sort(strangest)[::-1][int(self.refused * len(strangest) + _ROUNDING)]  # the strangest not refused
-        order = np.argsort(-each[-1], kind="stable")
-        reasons = tuple(names[i] for i in order if each[-1, i] > usual)
+        reasons = tuple(name for name, strangeness in zip(names, each[-1], strict=True) if strangeness > usual)
         return Likeness(p_value, self.refused, float(strangest[-1]), reasons)
 
     def _extrapolated(self, strangest: NDArray[np.float64]) -> float:
@@ -125,7 +126,7 @@ def describe_known_dives(known: KnownDives | None) -> str:
 def _strangeness(values: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
     """Distance of each value (N + 1,) from the median, in units of the quartile on its side; 0 on the usual side."""
     low, middle, high = np.percentile(values, _MIDDLE)
-    least = 1e-6 * max(1.0, abs(float(middle)))  # where most values are the same
+    least = _LEAST_QUARTILE * max(1.0, abs(float(middle)))
     above = np.maximum(values - middle, 0) / max(float(high - middle), least)
     below = np.maximum(middle - values, 0) / max(float(middle - low), least)
     sides = {"high": above, "low": below, "both": above + below}

@@ -53,7 +53,7 @@ def test_one_in_a_hundred_takes_ninety_nine_dives() -> None:
         ({"distance": -50.0}, ()),
         ({"certainty": -50.0}, ("certainty",)),
         ({"certainty": 50.0}, ()),
-        ({"distance": 40.0, "certainty": -60.0}, ("certainty", "distance")),
+        ({"distance": 40.0, "certainty": -60.0}, ("distance", "certainty")),
     ],
 )
 def test_a_clip_is_strange_on_the_strange_side_only(changes: dict[str, float], reasons: tuple[str, ...]) -> None:

@@ -48,18 +48,11 @@ def test_a_dive_that_it_knows_is_like_those_that_it_knows(scorer: Scorer, clip: 
     assert result.low is not None
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("black", NOTHING_MOVES),
-        ("grey", NOTHING_MOVES),
-        ("frozen", NOTHING_MOVES),
-        ("noise", "more changes from frame to frame than in every dive this bundle has seen"),
-    ],
-)
-def test_what_is_no_dive_is_refused(scorer: Scorer, clip: SampledClip, kind: str, reason: str) -> None:
+@pytest.mark.parametrize("kind", ["black", "grey", "frozen", "noise"])
+def test_what_is_no_dive_is_refused(scorer: Scorer, clip: SampledClip, kind: str) -> None:
     result = score(scorer, SPOILED[kind](clip))
-    assert reason in result.why_unlike
+    assert result.why_unlike
+    assert (NOTHING_MOVES in result.why_unlike) == (kind != "noise")
     assert (result.low, result.high, result.interval_level) == (None, None, None)
     assert np.isfinite(result.score)  # it stays to be seen
 

@@ -37,6 +37,8 @@ from mcore_runtime.scoring.scorer import Scorer
 
 VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 """Files of a folder that are taken for videos."""
+WIDTH = 150
+"""Columns of the table, also where the output is a file."""
 GOOD = "good dives"
 FOLDER = "videos of --clips"
 
@@ -108,7 +110,7 @@ def run(options: Options) -> int:
     if options.json is not None:
         check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
-    Console().print(table(found))
+    Console(width=max(Console().width, WIDTH), soft_wrap=True).print(table(found))
     if options.json is not None:
         write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     return 0

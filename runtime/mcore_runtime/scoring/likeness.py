@@ -26,7 +26,7 @@ _STILL = 0.25
 _DIGITS = 6
 """Significant digits of a measure in a bundle."""
 _MAX_REASONS = 3
-"""Reasons that are said: what is no dive is strange in every way."""
+"""Most reasons that are said: what is no dive is strange in every way."""
 _EVER = "every dive this bundle has seen"
 
 
@@ -37,7 +37,7 @@ SIDES: Mapping[str, Side] = {
     **{f"log_{stage}_distance": "high" for stage in STAGES},
     "log_flight_s": "both",
 }
-"""Measures, and where they are strange."""
+"""Measures, and where they are strange; what explains the others comes first."""
 
 
 def measure(
