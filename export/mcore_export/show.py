@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcore.common.conformal import ConformalInterval
+from mcore.common.likeness import describe_known_dives
 from mcore.data.trained_on import describe_training
 from mcore_export.log import Log
 from mcore_runtime.backends.trial import try_backends
@@ -48,6 +49,7 @@ def _show_variant(manifest: BundleManifest, name: str, variant: VariantRecord, l
     log(f"{name}: {size / 1e6:.1f} MB ({parts}), {exemplars}, {parity}")
     if bank is not None:
         log(f"  {_intervals(bank.conformal)}")
+        log(f"  {describe_known_dives(bank.known_dives)}")
     if variant.streaming is not None:
         frames = manifest.model.clip.num_frames
         log(f"  streaming backbone, for live streams: {variant.streaming.prefix_frames} frames of {frames} beforehand")

@@ -1,7 +1,7 @@
 """Video files and image folders to network input; torch-free."""
 
 from mcore.video.clip import Reader, SampledClip
-from mcore.video.preprocess import crop, normalise, resize_frame
+from mcore.video.preprocess import crop, denormalise, normalise, resize_frame
 from mcore.video.reader import read_clip, read_source_frames, sample_clip
 from mcore.video.sampling import sample_indices, sample_indices_by_time, sampled_transitions
 
@@ -9,6 +9,7 @@ __all__ = [
     "Reader",
     "SampledClip",
     "crop",
+    "denormalise",
     "normalise",
     "read_clip",
     "read_source_frames",

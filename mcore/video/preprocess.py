@@ -80,3 +80,17 @@ def normalise(frames: NDArray[np.uint8], config: ClipConfig) -> NDArray[np.float
     out = np.empty((3, *frames.shape[:3]), np.float32)  # (3, T, c, c)
     native.look_up(frames, table, out)
     return out
+
+
+def denormalise(clip: NDArray[np.float32], config: ClipConfig) -> NDArray[np.uint8]:
+    """Take ``normalise`` back.
+
+    Args:
+        clip: (3, T, c, c) float32.
+        config: as of ``normalise``.
+
+    Returns:
+        (T, c, c, 3) uint8, RGB.
+    """
+    mean, std = (np.array(values, np.float32)[:, None, None, None] for values in (config.mean, config.std))
+    return np.rint((clip * std + mean) * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 3, 0)

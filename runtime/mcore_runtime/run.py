@@ -9,11 +9,13 @@ Everything is kept in the session's folder: results are on the disk before anybo
 a crash or power cut, at the right athlete. A start list is a CSV file; python -m mcore_runtime.competition prints one.
 
 In a terminal, Enter says that a dive has just ended (where the detector missed one, and with --mode manual), s skips an
-athlete, b goes back to repeat, v voids the last dive, q stops.
+athlete, b goes back to repeat, v voids the last dive, a accepts the last that is unlike the dives that the bundle
+knows, q stops.
 
 With --json every dive is a line of JSON on standard output. Ctrl-C ends the run after the last score; a terminal that
-is closed (SIGHUP) does not end it. Exit code: 0 when every dive was scored; 3 when one was not, no dive was found or
-most frames were lost, which the last line says; 2 for a mistake in the command; 1 for a fault of this program.
+is closed (SIGHUP) does not end it. Exit code: 0 when every dive was scored; 3 when one was not, or is
+unlike the dives that the bundle knows and was not accepted, no dive was found or most frames were lost, which the last
+line says; 2 for a mistake in the command; 1 for a fault of this program.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from rich.console import Console
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
+from mcore.common.likeness import describe_known_dives
 from mcore.common.signals import stop_on_signal
 from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore.video import native
@@ -119,6 +122,9 @@ class RunArguments:
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
+    accept_unlike: bool = False
+    """Count scores also of dives that are unlike those that the bundle knows; default: the operator accepts them one by
+    one, on the page."""
     exact: bool = False
     """Compute every score from the whole clip, bit for bit as mcore-score does from a file. Default: most of it is
     computed before the clip is over, where bundle and backend allow it; scores then differ by rounding."""
@@ -152,6 +158,7 @@ class RunArguments:
             "num_exemplars": self.num_exemplars,
             "clips": False if self.no_clips else None,
             "exact": True if self.exact else None,
+            "accept_unlike": True if self.accept_unlike else None,
             "decoder": self.decoder,
             "edition": self.edition,
         }
@@ -196,6 +203,7 @@ def _run(arguments: RunArguments) -> int:
         for doubt in (scorer.scorer.bundle.caution, native.warning()):
             if doubt is not None:
                 log.warning(doubt)
+        log.info(describe_known_dives(scorer.scorer.known_dives))
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
         ended = source_identity(settings.address)
         try:

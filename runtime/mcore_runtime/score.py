@@ -4,7 +4,8 @@
     mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
 
-Exit code: 0 when every dive was scored, 1 when one was not (the rest still are), 2 for an error in the command.
+Exit code: 0 when every dive was scored; 1 when one was not, or is unlike the dives that the bundle knows and was not
+accepted by --accept-unlike (the rest are scored); 2 for an error in the command.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class ScoreArguments:
     """Where the dive begins in the file, seconds; default: at its first frame."""
     end: float | None = None
     """Where the dive ends in the file, seconds; default: at its end."""
+    accept_unlike: bool = False
+    """Count the score of a clip also where it is unlike the dives that the bundle knows, such as one without a dive."""
     json: str | None = None
     """Write the scores as JSON to this .json file, or to standard output: - or no value."""
     report: Path | None = None
@@ -124,22 +127,26 @@ def _run(arguments: ScoreArguments) -> int:
             scorer.select(arguments.dive, any_exemplar=arguments.any_exemplar)
         if (slow := native.warning()) is not None:
             print(f"warning: {slow}", file=sys.stderr)
-        outcomes = _score_with_progress(scorer, requests, arguments.any_exemplar)
+        outcomes = _score_with_progress(scorer, requests, arguments)
         _write_outputs(arguments, scorer, outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         video, error = str(outcome.request.video), str(outcome.error)
         print(printable_message(f"not scored: {error if video in error else f'{video}: {error}'}"), file=sys.stderr)
-    return 1 if failed else 0
+    return 0 if all(outcome.status == "scored" for outcome in outcomes) else 1
 
 
-def _score_with_progress(scorer: Scorer, requests: Sequence[DiveRequest], any_exemplar: bool) -> list[DiveOutcome]:
+def _score_with_progress(
+    scorer: Scorer, requests: Sequence[DiveRequest], arguments: ScoreArguments
+) -> list[DiveOutcome]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     outcomes = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("scoring", total=len(requests))
-        for outcome in score_all(scorer, requests, any_exemplar=any_exemplar):
+        for outcome in score_all(
+            scorer, requests, any_exemplar=arguments.any_exemplar, accept_unlike=arguments.accept_unlike
+        ):
             outcomes.append(outcome)
             progress.advance(task)
     return outcomes

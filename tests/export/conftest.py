@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mcore.common.conformal import MIN_DIVES
 from mcore.config import ModelConfig
 from mcore.data.manifest import DiveRecord, read_manifest, select_split, write_manifest
 from mcore.data.trained_dives import TrainedDives, in_checkpoint
 from mcore.network.checkpoint import save_checkpoint
 from mcore.network.model import MCoRe
 from mcore.synthetic import render_dive, write_video
+from mcore_export.bundle_command import main as bundle_command
 from mcore_export.cli import main
 from tests.reference_network import random_model
 from tests.traced_once import make_once, shared_folder, traced_once
@@ -89,3 +93,24 @@ def _exported(checkpoint: Path, folder: Path, *flags: str) -> Path:
 
     make_once(folder, export)
     return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def many_dives(dives: Path) -> Path:
+    """The training dives, and the test dives again and again with other scores: as validation and as test dives."""
+    rng, records = np.random.default_rng(0), read_manifest(dives)
+    unseen = [record for record in records if record.split == "test"]
+    validation = [
+        replace(record, split="val", score=float(score))
+        for record in unseen
+        for score in record.score + rng.normal(0, 9, MIN_DIVES // 2).round(1)
+    ]
+    write_manifest(dives.parent / "many.jsonl", [*records, *validation])
+    return dives.parent / "many.jsonl"
+
+
+@pytest.fixture(scope="session")
+def calibrated(bundle: Path, many_dives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("calibrated") / "bundle"
+    assert bundle_command(["exemplars", str(bundle), "--dives", str(many_dives), "--out", str(out)]) == 0
+    return out

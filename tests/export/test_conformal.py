@@ -23,27 +23,6 @@ from mcore_runtime.bundle.records import ConformalIntervals
 POINTS = 1e-3  # float32 through two runtimes, on scores of tens of points
 
 
-@pytest.fixture(scope="module")
-def many_dives(dives: Path) -> Path:
-    """The training dives, and the test dives again and again with other scores: as validation and as test dives."""
-    rng, records = np.random.default_rng(0), read_manifest(dives)
-    unseen = [record for record in records if record.split == "test"]
-    validation = [
-        replace(record, split="val", score=float(score))
-        for record in unseen
-        for score in record.score + rng.normal(0, 9, MIN_DIVES // 2).round(1)
-    ]
-    write_manifest(dives.parent / "many.jsonl", [*records, *validation])
-    return dives.parent / "many.jsonl"
-
-
-@pytest.fixture(scope="module")
-def calibrated(bundle: Path, many_dives: Path) -> Path:
-    out = bundle.parent / "calibrated"
-    assert main(["exemplars", str(bundle), "--dives", str(many_dives), "--out", str(out)]) == 0
-    return out
-
-
 def conformal(bundle: Path) -> ConformalIntervals | None:
     exemplars = Bundle.open(bundle).manifest.variants["fp32"].exemplars
     assert exemplars is not None

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 import mcore
 from mcore.common.errors import BundleError, UserError
 from mcore.data.manifest import read_manifest
+from mcore.video import denormalise, normalise, sample_clip
 from mcore_export.bundle_command import main
+from mcore_export.likeness.spoiled import SPOILED
 from mcore_export.triton import PlanBuilder, TritonOptions, write_triton_repository
 from mcore_export.triton.pbtxt import Enum, entries, render
 from mcore_runtime import Scorer
@@ -26,6 +28,7 @@ from mcore_runtime.backends import ort as ort_backend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import PARTS, GraphRecord
 from tests.export.fake_triton import FakeTriton, InferenceResponse, RefusedError, read_config, type_name
+from tests.known_dives import knowing, with_known
 
 pytest.importorskip("tritonclient.grpc", reason="Triton's schema is not installed: pip install 'tritonclient[grpc]'")
 
@@ -92,6 +95,10 @@ def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any) -> Non
         assert found[name][row, 0] == close(getattr(expected, name))
     level = expected.interval_level
     assert np.array_equal(found["interval_level"][row], [np.nan if level is None else level], equal_nan=True)
+    likeness = expected.likeness
+    p_value = np.nan if likeness is None else likeness.p_value
+    assert np.array_equal(found["p_value"][row], [p_value], equal_nan=True)
+    assert found["why_unlike"][row, 0].decode() == "; ".join(expected.why_unlike)
     assert tuple(found["transitions"][row]) == expected.transitions
     assert found["stage_deltas"][row] == close(np.array(expected.stage_deltas))
     count = len(expected.exemplars)
@@ -110,6 +117,25 @@ def test_a_dive_scores_as_in_the_runtime(server: FakeTriton, scorer: Scorer, cli
         check_scored(found, 0, expected)
         scores.add(expected.score)
     assert len(scores) == len(clips)  # or equality would prove nothing
+
+
+def test_a_clip_that_is_no_dive_is_unlike(batched_bundle: Path, dives: Path, tmp_path: Path) -> None:
+    """As in the runtime, but for the length of the flight: a request says no times."""
+    bundle = Path(shutil.copytree(batched_bundle, tmp_path / "bundle"))
+    with Scorer(bundle, "onnxruntime", threads=1) as scorer:
+        videos = [sample_clip(dive.path, scorer.clip_config, central=True) for dive in read_manifest(dives)]
+        known = knowing(scorer, videos * 4)
+    write(with_known(bundle, known), tmp_path / "models")
+    server = FakeTriton(tmp_path / "models")
+    config = Bundle.open(bundle).model.clip
+    for video, is_unlike in ((videos[0], False), (SPOILED["black"](videos[0]), True)):
+        pixels = normalise(video.frames, config)
+        found = server.infer("mcore", {"clip": pixels[None], "dive_number": text("107B")})
+        assert bool(found["why_unlike"][0, 0]) == is_unlike
+        assert np.isnan(found["low"][0, 0]) == is_unlike
+        assert np.array_equal(denormalise(pixels, config), video.frames)
+    assert found["why_unlike"][0, 0].decode().startswith("nothing moves in the clip")
+    assert found["p_value"][0, 0] == 1 / (known.num_dives + 1)
 
 
 def test_dives_that_go_together_score_as_alone(server: FakeTriton, scorer: Scorer, clips: Any) -> None:

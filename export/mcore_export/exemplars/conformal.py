@@ -1,6 +1,7 @@
-"""Conformal intervals of a bundle's scores, from dives that are neither learned from nor exemplars.
+"""Conformal intervals of a bundle's scores, and measures of known dives, from dives that are neither learned from nor
+exemplars.
 
-Nothing here needs torch. ``mcore.common.conformal`` says what the intervals promise.
+Nothing here needs torch. ``mcore.common.conformal`` and ``mcore.common.likeness`` say what they promise.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
+from mcore.common.likeness import KnownDives, describe_known_dives
 from mcore.config import ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
@@ -21,6 +23,15 @@ from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
+from mcore_runtime.scoring.likeness import known_dives
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What validation dives say of one precision's scores."""
+
+    conformal: ConformalIntervals
+    known_dives: KnownDives
 
 
 def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
@@ -62,8 +73,8 @@ def fit_intervals(
     records: Sequence[DiveRecord],
     dives: Path,
     log: Log,
-) -> dict[Precision, ConformalIntervals]:
-    """Score validation dives with every precision, as the runtime will score others.
+) -> dict[Precision, Calibration]:
+    """Score and measure validation dives with every precision, as the runtime will score others.
 
     Args:
         variants: the exported graphs.
@@ -90,10 +101,11 @@ def fit_intervals(
             conformal_interval(part.predicted, part.true, difficulties=part.difficulties)
             for part in (both.same_number, both.other_numbers)
         )
-        wider = at_least_as_wide(others, measured)
-        found[name] = ConformalIntervals(measured, wider, dives.name, CONFORMAL_SPLIT)
-        known, unknown = (_describe(part) for part in (found[name].same_number, found[name].other_numbers))
+        intervals = ConformalIntervals(measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT)
+        known, unknown = (_describe(part) for part in (intervals.same_number, intervals.other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
+        found[name] = Calibration(intervals, known_dives(both.measures, dives.name, CONFORMAL_SPLIT))
+        log(f"{'known dives':20}  {name}           {describe_known_dives(found[name].known_dives)}")
     return found
 
 

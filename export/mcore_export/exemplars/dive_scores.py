@@ -20,11 +20,12 @@ from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.diving.judging import possible_points
 from mcore.diving.label_difficulty import fitting_difficulty
-from mcore.video import read_clip
+from mcore.video import normalise, sample_clip
 from mcore_export.log import Log
 from mcore_runtime.backends import Backend, BackendError
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.scoring.encoding import encode_clip
+from mcore_runtime.scoring.likeness import measure
 
 
 @dataclass
@@ -62,6 +63,8 @@ class SameAndOtherNumbers:
     """Against exemplars of the dive's number, where there are any."""
     other_numbers: Scores = field(default_factory=Scores)
     """Against exemplars of all other numbers."""
+    measures: list[Mapping[str, float]] = field(default_factory=list)
+    """Measures of each dive, by which the runtime says whether others are like it."""
 
 
 def score_same_and_other_numbers(
@@ -92,10 +95,11 @@ def score_same_and_other_numbers(
     shown = track(records, progress_text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
     for record in shown:
         try:
-            clip = read_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s)
+            clip = sample_clip(record.path, clip_config, start_s=record.start_s, end_s=record.end_s, central=True)
         except ClipError as error:
             log(f"left out: {error}")
             continue
+        pixels = normalise(clip.frames, clip_config)  # (3, T, c, c)
         for name, backend in backends.items():
             bank = banks[name]
             is_same = bank.dive_numbers == record.dive_number  # (E,)
@@ -105,7 +109,10 @@ def score_same_and_other_numbers(
             compared = np.any([chosen for chosen, _ in both], axis=0)
             if not compared.any():
                 continue
-            encoded = encode_clip(backend, clip)
+            encoded = encode_clip(backend, pixels)
+            scores[name].measures.append(
+                measure(clip.frames, encoded.logits, encoded.transitions, encoded.tokens, bank, clip.pts_seconds)
+            )
             predicted = np.full(len(bank), np.nan)
             delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[compared])
             if not np.isfinite(delta).all():

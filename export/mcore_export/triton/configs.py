@@ -43,6 +43,8 @@ def scorer_tensors(model: ModelConfig) -> tuple[list[TensorSpec], list[TensorSpe
         TensorSpec("low", "float64", (1,)),
         TensorSpec("high", "float64", (1,)),
         TensorSpec("interval_level", "float64", (1,)),
+        TensorSpec("p_value", "float64", (1,)),
+        TensorSpec("why_unlike", "str", (1,)),
         TensorSpec("transitions", "int64", (len(STAGES) - 1,)),
         TensorSpec("stage_deltas", "float64", (len(STAGES),)),
         TensorSpec("exemplar_names", "str", ("E",)),
@@ -109,7 +111,12 @@ def scorer_config(
         exemplars: where they came from, and the intervals of the scores.
     """
     inputs, outputs = ([_batched(spec) for spec in specs] for specs in scorer_tensors(model))
-    parameters = {**facts, "max_pairs": str(options.max_pairs), "exemplars": encode(exemplars)}
+    parameters = {
+        **facts,
+        "max_pairs": str(options.max_pairs),
+        "exemplars": encode(exemplars),
+        "clip": encode(model.clip),
+    }
     return {
         "name": SCORER,
         "backend": "python",

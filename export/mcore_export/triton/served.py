@@ -7,13 +7,16 @@ Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` retur
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
 ``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in
 empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the range of the exemplars; those are NaN
-too where there is a single exemplar.
+too where there is a single exemplar. ``why_unlike`` says why a clip is unlike the dives that the bundle knows, and is
+empty where it is like them: the score of one that is unlike has no interval, and should count for nothing. ``p_value``
+is NaN where the bundle cannot say. Nothing is known here of a clip's length in seconds, so slow motion is not found.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +25,33 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found,
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore.common.likeness import Likeness
 from mcore.common.typed_json import decode
+from mcore.config import ClipConfig
+from mcore.video import denormalise
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ExemplarRecord
-from mcore_runtime.scoring.comparison import Comparison
+from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
+from mcore_runtime.scoring.likeness import judge, measure
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 BANK_FILE = "exemplars.npz"
 
 Arrays = dict[str, NDArray[Any]]
-Compared = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
-"""Comparison of one dive with E exemplars: delta (E,), its shares by stage (E, 3), and transitions (2,)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Comparison of one dive with E exemplars."""
+
+    delta: NDArray[np.float32]
+    """(E,)"""
+    stage_deltas: NDArray[np.float32]
+    """(E, 3) its shares by stage."""
+    transitions: NDArray[np.int64]
+    """(2,)"""
+    likeness: Likeness | None
+    """None: the bundle cannot say."""
 
 
 class ServingError(Exception):
@@ -47,7 +66,8 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         self._max_pairs = int(parameters["max_pairs"]["string_value"])
         exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
-        self._conformal = exemplars.conformal
+        self._conformal, self._known = exemplars.conformal, exemplars.known_dives
+        self._config = decode(ClipConfig, parameters["clip"]["string_value"], "the model's clip")
         self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -87,7 +107,7 @@ class TritonPythonModel:
 
     def _compare(self, clips: NDArray[np.float32], dives: Sequence[Comparison]) -> list[Compared]:
         """Encode clips (N, 3, T, c, c) at once, and compare all pairs of a dive and an exemplar."""
-        encoded = _call(ENCODER, {"clip": clips}, ["transitions", "tokens"])
+        encoded = _call(ENCODER, {"clip": clips}, ["logits", "transitions", "tokens"])
         counts = [len(dive.bank) for dive in dives]
         query = np.repeat(encoded["tokens"], counts, axis=0)  # (M, 3K, D)
         exemplars = np.concatenate([dive.bank.tokens for dive in dives])  # (M, 3K, D)
@@ -98,7 +118,25 @@ class TritonPythonModel:
         edges = np.cumsum(counts)[:-1]
         deltas = np.split(np.concatenate([part["delta"].reshape(-1) for part in found]), edges)
         stages = np.split(np.concatenate([part["stage_deltas"] for part in found]), edges)
-        return list(zip(deltas, stages, encoded["transitions"], strict=True))
+        return [
+            Compared(delta, stage_deltas, transitions, likeness)
+            for delta, stage_deltas, transitions, likeness in zip(
+                deltas, stages, encoded["transitions"], self._judge(clips, encoded), strict=True
+            )
+        ]
+
+    def _judge(self, clips: NDArray[np.float32], encoded: Arrays) -> list[Likeness | None]:
+        """Say of clips (N, 3, T, c, c) whether they are like the dives that the bundle knows."""
+        if self._known is None:
+            return [None] * len(clips)
+        logits, transitions, tokens = (encoded[name] for name in ("logits", "transitions", "tokens"))
+        return [
+            judge(
+                self._known,
+                measure(denormalise(clip, self._config), logits[i], transitions[i], tokens[i], self._bank),
+            )
+            for i, clip in enumerate(clips)
+        ]
 
     def finalize(self) -> None:
         """Nothing to free."""
@@ -107,13 +145,15 @@ class TritonPythonModel:
 def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
     """Respond to one request, by the same steps as ``mcore_runtime.Scorer.score_clip``."""
     numbers, exemplars = [], []
-    for dive, (delta, stages, _) in zip(dives, found, strict=True):
-        predicted = dive.predict(delta)  # (E,)
-        if not (np.isfinite(predicted).all() and np.isfinite(stages).all()):
+    for dive, each in zip(dives, found, strict=True):
+        predicted = dive.predict(each.delta)  # (E,)
+        if not (np.isfinite(predicted).all() and np.isfinite(each.stage_deltas).all()):
             message = "the models computed a score that is not a number; check them with: mcore-bundle verify"
             return _failure(message, pb_utils.TritonError.INTERNAL)
-        numbers.append([dive.score(predicted), *dive.interval(predicted)])
-        exemplars.append(dive.describe(delta))
+        is_unlike = each.likeness is not None and bool(each.likeness.reasons)
+        p_value = None if each.likeness is None else each.likeness.p_value
+        numbers.append([dive.score(predicted), *(NO_INTERVAL if is_unlike else dive.interval(predicted)), p_value])
+        exemplars.append(dive.describe(each.delta))
     longest = max(map(len, exemplars))
 
     def padded(field: str, filler: Any) -> list[list[Any]]:
@@ -123,11 +163,14 @@ def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
     def texts(field: str) -> NDArray[np.object_]:
         return np.array([[text.encode() for text in row] for row in padded(field, "")], np.object_)
 
-    columns = np.array(numbers, np.float64)  # (b, 4); None becomes NaN
+    columns = np.array(numbers, np.float64)  # (b, 5); None becomes NaN
+    names = ("score", "low", "high", "interval_level", "p_value")
+    why_unlike = ["; ".join(each.likeness.reasons) if each.likeness is not None else "" for each in found]
     outputs = {
-        **{name: columns[:, i : i + 1] for i, name in enumerate(("score", "low", "high", "interval_level"))},
-        "transitions": np.stack([transitions for _, _, transitions in found]),
-        "stage_deltas": np.stack([stages.astype(np.float64).mean(axis=0) for _, stages, _ in found]),
+        **{name: columns[:, i : i + 1] for i, name in enumerate(names)},
+        "why_unlike": np.array([[text.encode()] for text in why_unlike], np.object_),
+        "transitions": np.stack([each.transitions for each in found]),
+        "stage_deltas": np.stack([each.stage_deltas.astype(np.float64).mean(axis=0) for each in found]),
         "exemplar_names": texts("name"),
         "exemplar_dive_numbers": texts("dive_number"),
         "exemplar_scores": np.array(padded("score", np.nan), np.float64),

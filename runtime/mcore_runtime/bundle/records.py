@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError
+from mcore.common.likeness import KnownDives
 from mcore.config import STAGES, ModelConfig
 
 PARTS = ("backbone", "segmenter", "regressor")
@@ -188,6 +189,8 @@ class ExemplarRecord:
     """Seed of their choice."""
     conformal: ConformalIntervals | None = None
     """Conformal intervals of scores from these exemplars; None: it was not measured, or on too few dives."""
+    known_dives: KnownDives | None = None
+    """Measures of dives, by which the runtime says whether a clip is like them; None as for ``conformal``."""
 
 
 @dataclass(frozen=True)

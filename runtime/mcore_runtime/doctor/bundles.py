@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError, first_line
+from mcore.common.likeness import describe_known_dives
 from mcore.common.optional import install_command
 from mcore.data.trained_on import describe_training
 from mcore_runtime.backends import BackendName
@@ -42,6 +43,8 @@ def bundle(path: Path) -> list[Finding]:
         numbers = ", ".join(f"{name} {count}" for name, count in list(bank.per_dive_number.items())[:12])
         more = "" if len(bank.per_dive_number) <= 12 else ", ..."
         found.append(ok(f"{bank.count} exemplars of {len(bank.per_dive_number)} dives: {numbers}{more}"))
+        said = describe_known_dives(bank.known_dives)
+        found.append(hint(*split_advice(said)) if bank.known_dives is None else ok(said))
     return found
 
 

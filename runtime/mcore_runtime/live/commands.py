@@ -7,6 +7,7 @@
     assign(number, order)                     say for which entry a dive was made; order None: for none
     set_dive(dive_number)                     number of dives of which the start list says nothing; None: unknown
     void(number), restore(number)             a dive was none, and its entry waits again; take that back
+    accept(number)                            count the score of a dive that is unlike the known ones
     rescore(number)                           score a dive again, from the frames that were kept
     stop                                      end the session after the last score
 
@@ -102,6 +103,13 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Accept:
+    """Count the score of a dive although it is unlike the dives that the bundle knows."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Rescore:
     """Score a dive again, from the frames that were kept."""
 
@@ -113,7 +121,7 @@ class Stop:
     """End the session after the last score."""
 
 
-Command = Trigger | Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Rescore | Stop
+Command = Trigger | Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept | Rescore | Stop
 _KINDS: Mapping[str, type[Command]] = {
     "trigger": Trigger,
     "skip": Skip,
@@ -124,6 +132,7 @@ _KINDS: Mapping[str, type[Command]] = {
     "set_dive": SetDive,
     "void": Void,
     "restore": Restore,
+    "accept": Accept,
     "rescore": Rescore,
     "stop": Stop,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
+from mcore_runtime.live.commands import Accept, Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import LiveDive
@@ -88,7 +88,7 @@ class Logged:
     text: str
 
 
-StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore
+StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept
 """Commands that change the state; the others are for the session."""
 Event = (
     DiveOpened

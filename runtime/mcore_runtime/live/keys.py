@@ -1,4 +1,6 @@
-"""Keys of a terminal as commands: Enter a dive has just ended, s skip, b back, v void the last dive, q stop."""
+"""Keys of a terminal as commands: Enter a dive has just ended, s skip, b back, v void the last dive, a accept
+the last that is unlike the known dives, q stop.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 
 from mcore.common.errors import UserError
 
-HELP = "keys: Enter a dive has just ended, s skip, b back, v void the last dive, q stop"
+HELP = "keys: Enter a dive has just ended, s skip, b back, v void the last dive, a accept it though unlike, q stop"
 _POLL_S = 0.2
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*.|O.|.)?")
 """Arrow keys and the like, which mean nothing here."""
@@ -38,6 +40,11 @@ def press(key: str, session: Commanded, warn: Callable[[str], None]) -> None:
             if not numbers:
                 raise UserError("there is no dive to void")
             session.command("void", number=max(numbers))
+        elif key == "a":
+            numbers = [dive["number"] for dive in session.snapshot()["dives"] if dive["status"] == "unlike"]
+            if not numbers:
+                raise UserError("there is no dive to accept: none is unlike the known dives")
+            session.command("accept", number=max(numbers))
         elif key in _KEYS:
             session.command(_KEYS[key])
     except UserError as error:

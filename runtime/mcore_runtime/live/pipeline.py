@@ -61,6 +61,8 @@ class LiveSettings:
     """Keep the video of each dive, at the cost of encoding the stream all the time."""
     edition: EditionYear = NEWEST_YEAR
     """Year of the diving rules with which the page says difficulties."""
+    accept_unlike: bool = False
+    """Count scores also of dives that are unlike those that the bundle knows."""
 
     def __post_init__(self) -> None:
         if min(self.manual_before_s, self.manual_after_s) < 0 or self.manual_before_s + self.manual_after_s < 1:

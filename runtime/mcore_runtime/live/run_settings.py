@@ -37,6 +37,8 @@ class RunSettings:
     """Keep the video of every dive."""
     exact: bool = False
     """Compute every dive from its whole clip, bit for bit as from a file, and begin none before it is over."""
+    accept_unlike: bool = False
+    """Count scores also of dives that are unlike those that the bundle knows."""
     decoder: Decoder | None = None
     """What decodes the source; None: what its address says, or software."""
     edition: EditionYear = NEWEST_YEAR
@@ -45,7 +47,7 @@ class RunSettings:
     @property
     def live(self) -> LiveSettings:
         """Settings by which dives are cut."""
-        return LiveSettings(mode=self.mode, record=self.clips, edition=self.edition)
+        return LiveSettings(mode=self.mode, record=self.clips, edition=self.edition, accept_unlike=self.accept_unlike)
 
     def open_scorer(self) -> Scorer:
         """Open the scorer."""

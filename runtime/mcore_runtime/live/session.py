@@ -78,7 +78,10 @@ class LiveSession:
         self._started = utc_now() if store is None else store.started
         self._folder = None if store is None else store.folder
         self._news = Broadcast()
-        state = _begin(store, competition or Competition(), parse_dive_number(dive_number))
+        state = replace(
+            _begin(store, competition or Competition(), parse_dive_number(dive_number)),
+            accept_unlike=settings.accept_unlike,
+        )
         self._writer = SessionWriter(state, store, self._news)
         self._view: tuple[SessionState, dict[str, Any]] = (state, state_part(state))
         self._health = Health(self._folder, read_health)

@@ -9,14 +9,14 @@ scored again at any time, also while it is with the scorer. What the operator ha
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
 from mcore_runtime.competition import Competition
-from mcore_runtime.live.commands import Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
+from mcore_runtime.live.commands import Accept, Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import (
     DiveFailed,
@@ -35,6 +35,9 @@ from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.rescoring import check_scorable
 
+_FINAL = (DiveStatus.SCORED, DiveStatus.UNLIKE, DiveStatus.FAILED)
+"""A dive that is one of these can be scored again."""
+
 
 @dataclass(frozen=True)
 class SessionState:
@@ -47,6 +50,8 @@ class SessionState:
     """Records by the dive's number; never changed in place."""
     with_scorer: frozenset[int] = frozenset()
     """Dives that are being scored, for the first time or again."""
+    accept_unlike: bool = False
+    """Count scores also of dives that are unlike those that the bundle knows."""
 
     @property
     def scores(self) -> dict[int, float]:
@@ -81,7 +86,7 @@ def apply(state: SessionState, event: Event) -> Change:
             return _score(state, event)
         case DiveFailed():
             dive = replace(state.dives[event.number], created=event.created, reasons=(event.reason,))
-            return _close(state, dive, DiveStatus.FAILED, event.cut)
+            return _close(state, _without_score(dive, DiveStatus.FAILED), event.cut)
         case RescoreBegun(number):
             check_rescorable(state, number)
             return Change(
@@ -177,7 +182,7 @@ def _open(state: SessionState, event: DiveOpened) -> Change:
     opened = replace(state, competition=competition, with_scorer=state.with_scorer | {number})
     dive = _with_entry_of(opened, dive)
     if is_invalid:
-        return _close(opened, dive, DiveStatus.INVALID, cut)
+        return _close(opened, _without_score(dive, DiveStatus.INVALID), cut)
     # It becomes a record of its own with its score; until then it is saved with the competition.
     return Change(_with_dive(opened, dive))
 
@@ -190,23 +195,22 @@ def _score(state: SessionState, event: DiveScored) -> Change:
         notes = (*notes, f"was scored as {scored_as or 'unknown'}; score it again")
     elif not _has_difficulty_of_entry(state, event.number, event.result):
         notes = (*notes, f"was scored with difficulty {event.result.difficulty}; score it again")
-    dive = replace(
-        before, result=event.result, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created
-    )
-    return _close(state, dive, DiveStatus.SCORED, event.cut)
+    dive = replace(before, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created)
+    return _close(state, dive.judged(event.result, accept_unlike=state.accept_unlike), event.cut)
 
 
-def _close(state: SessionState, dive: LiveDive, status: DiveStatus, cut: CutDive) -> Change:
+def _close(state: SessionState, dive: LiveDive, cut: CutDive) -> Change:
     """A dive is done with, and its frames and its video are to be kept."""
     if cut.video is not None:
         dive = replace(dive, recording=f"clips/dive-{dive.number:04d}.mp4")
     settled = replace(state, with_scorer=state.with_scorer - {dive.number})
-    return replace(_changed(settled, _with_status(dive, status)), keep=(dive.number, cut))
+    return replace(_changed(settled, dive), keep=(dive.number, cut))
 
 
 def _rescored(state: SessionState, new: LiveDive) -> Change:
     old = state.dives[new.number]
-    # Whose dive it is may have been corrected meanwhile, which the new record does not know.
+    assert new.result is not None
+    # Whose dive it is, and whether it counts, may have been corrected meanwhile, which the new record does not know.
     dive = replace(
         new,
         order=old.order,
@@ -218,7 +222,7 @@ def _rescored(state: SessionState, new: LiveDive) -> Change:
         status_before=old.status_before,
     )
     settled = replace(state, with_scorer=state.with_scorer - {new.number})
-    return _changed(settled, _with_status(dive, DiveStatus.SCORED))
+    return _changed(settled, dive.judged(new.result, accept_unlike=state.accept_unlike or old.is_accepted))
 
 
 def _rescore_failed(state: SessionState, event: RescoreFailed) -> Change:
@@ -256,6 +260,8 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             return Change(replace(state, default_dive_number=number_text), log=log)
         case Void(number):
             return _void(state, number)
+        case Accept(number):
+            return _accept(state, number)
         case Restore(number):
             dive = _find(state, number)
             if dive.status is not DiveStatus.VOID:
@@ -289,6 +295,18 @@ def _void(state: SessionState, number: int) -> Change:
     )
 
 
+def _accept(state: SessionState, number: int) -> Change:
+    dive = _find(state, number)
+    if dive.status is not DiveStatus.UNLIKE:
+        raise UserError(f"dive {number} is {dive.status.value}, not unlike the known dives: there is nothing to accept")
+    accepted = replace(dive, status=DiveStatus.SCORED, reasons=(), notes=(*dive.notes, _accepted_note(dive.reasons)))
+    return replace(_changed(state, accepted), log=Logged("operator", f"accepted dive {number}"))
+
+
+def _accepted_note(reasons: Sequence[str]) -> str:
+    return f"accepted by the operator, although unlike the known dives: {'; '.join(reasons)}"
+
+
 def _compete(state: SessionState, competition: Competition, text: str) -> Change:
     return Change(replace(state, competition=competition), log=Logged("operator", text))
 
@@ -304,7 +322,7 @@ def _follow_entries(change: Change, orders: Container[int | None] = (), numbers:
         # A dive that is with the scorer for the first time is saved once it is scored.
         changed += [] if after.status is DiveStatus.SCORING else [after]
         is_same = after.dive_number == before.dive_number and _has_difficulty_of_entry(state, number, after.result)
-        if not is_same and after.status in (DiveStatus.SCORED, DiveStatus.FAILED):
+        if not is_same and after.status in _FINAL:
             rescore.append(number)
     return replace(change, state=state, dives=tuple(changed), rescore=tuple(rescore))
 
@@ -323,12 +341,9 @@ def _has_difficulty_of_entry(state: SessionState, number: int, result: DiveScore
     return result is None or given is None or given == result.difficulty
 
 
-def _with_status(dive: LiveDive, status: DiveStatus) -> LiveDive:
+def _without_score(dive: LiveDive, status: DiveStatus) -> LiveDive:
     """Set a dive's status; one that is void meanwhile stays so, and would be this again."""
-    reasons = () if status is DiveStatus.SCORED else dive.reasons
-    if dive.status is DiveStatus.VOID:
-        return replace(dive, status_before=status, reasons=reasons)
-    return replace(dive, status=status, reasons=reasons)
+    return replace(dive, status_before=status) if dive.status is DiveStatus.VOID else replace(dive, status=status)
 
 
 def _with_dive(state: SessionState, dive: LiveDive) -> SessionState:

@@ -155,6 +155,8 @@ def dive_line(dive: LiveDive) -> str:
     who = "" if not dive.athlete else f" {dive.athlete}"
     head = f"#{dive.number}{who} {dive.dive_number or 'unknown dive'}"
     result = dive.result
+    if result is not None and dive.status is DiveStatus.UNLIKE:
+        return f"{head}: unlike the known dives ({result.score:.1f} does not count): {'; '.join(dive.reasons)}"
     if result is None or dive.status is not DiveStatus.SCORED:
         return f"{head}: {dive.status.value}" + (f": {'; '.join(dive.reasons)}" if dive.reasons else "")
     interval = "" if result.low is None else f" ({result.interval_text})"
@@ -170,7 +172,8 @@ def dive_line(dive: LiveDive) -> str:
 def summary_line(summary: RunSummary) -> str:
     """Say in one line how a session went."""
     times = ", ".join(f"{name} {value:.0f}" for name, value in summary.time_to_score_ms.items())
-    void = f", {summary.void} void" if summary.void else ""
+    void = f", {summary.unlike} unlike" if summary.unlike else ""
+    void += f", {summary.void} void" if summary.void else ""
     head_starts = f"{summary.head_starts} with a head start; " if summary.head_starts else ""
     timed = "time to score in ms: " + times + "; " if times else ""
     doubts = "".join(f"; {doubt}" for doubt in summary.doubts)

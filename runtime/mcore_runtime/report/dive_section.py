@@ -29,7 +29,7 @@ class DiveSection:
     origin: str
     """Origin of the dive, in small letters."""
     result: DiveScore | None
-    """None: it has no score that counts, and ``status`` stands in its place."""
+    """None: it has no score, or none that is worth to be shown, and ``status`` stands in its place."""
     pictures: Sequence[Picture]
     why_no_pictures: str = ""
     comparison: Sequence[Sequence[MomentPair]] = ()
@@ -125,6 +125,8 @@ def section_of_file(
         pictures=pictures,
         why_no_pictures=reason,
         comparison=comparison_of(result, frames, exemplars),
+        status=outcome.status,
+        reasons=result.why_unlike,
         true_score=outcome.request.true_score,
         edition=edition,
         notes=result.notes,

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mcore.common.files import write_text
+from mcore.common.likeness import describe_known_dives
 from mcore.data.trained_on import describe_training
 from mcore.diving import NEWEST, Edition
 from mcore_runtime.bundle.folder import Bundle
@@ -39,9 +40,10 @@ def render_report(bundle: Bundle, outcomes: Sequence[DiveOutcome], edition: Edit
         section_of_file(f"dive-{number}", outcome, result, num_frames, exemplars, edition)
         for number, (outcome, result) in enumerate(scored, start=1)
     )
+    num_scored = sum(outcome.status == "scored" for outcome in outcomes)
     return render(
         "page.html",
-        title=_title(len(scored), len(outcomes)),
+        title=_title(num_scored, len(outcomes)),
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         scored=scored,
         failed=[outcome for outcome in outcomes if outcome.result is None],
@@ -66,4 +68,5 @@ def _bundle_text(bundle: Bundle) -> str:
     exemplars = manifest.variants["fp32"].exemplars  # the same dives in every precision
     if exemplars is not None:
         parts.append(f"with {exemplars.count} exemplars of {len(exemplars.per_dive_number)} dives")
-    return f"{', '.join(parts)}. Its network: {describe_training(manifest.trained_on)}."
+    known = describe_known_dives(None if exemplars is None else exemplars.known_dives)
+    return f"{', '.join(parts)}. Its network: {describe_training(manifest.trained_on)}. Note: {known}."

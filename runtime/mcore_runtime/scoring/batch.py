@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import Split, read_manifest, select_split
@@ -45,10 +45,19 @@ class DiveOutcome:
     result: DiveScore | None = None
     error: str | None = None
     """Reason why it could not be scored, as a message for a person."""
+    accept_unlike: bool = False
+    """Count its score also where the clip is unlike the dives that the bundle knows."""
+
+    @property
+    def status(self) -> Literal["scored", "unlike", "failed"]:
+        """``unlike``: there is a score, which does not count."""
+        if self.result is None:
+            return "failed"
+        return "unlike" if self.result.why_unlike and not self.accept_unlike else "scored"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers; see ``scores_document``."""
-        head = {"status": "failed" if self.result is None else "scored", "error": self.error}
+        head = {"status": self.status, "error": self.error}
         request = self.request
         if self.result is None:
             video = {"source": str(request.video), "start_s": request.start_s, "end_s": request.end_s}
@@ -79,24 +88,29 @@ def requests_from_list(path: str | Path, split: Split | None = None) -> list[Div
     return requests + [DiveRequest(Path(path), problem=str(error)) for error in bad_lines]
 
 
-def score_all(scorer: Scorer, requests: Iterable[DiveRequest], *, any_exemplar: bool = False) -> Iterator[DiveOutcome]:
+def score_all(
+    scorer: Scorer, requests: Iterable[DiveRequest], *, any_exemplar: bool = False, accept_unlike: bool = False
+) -> Iterator[DiveOutcome]:
     """Score dives one after the other; one that cannot be scored does not stop the rest."""
     for request in requests:
-        yield _score_one(scorer, request, any_exemplar)
+        yield replace(_score_one(scorer, request, any_exemplar), accept_unlike=accept_unlike)
 
 
 def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str, Any]:
     """Return what ``mcore-score --json`` writes.
 
     Keys: ``format``, ``format_version``, ``created`` (ISO 8601, UTC), ``bundle`` (``path``, ``sha256``,
-    ``created``, ``checkpoint``, ``trained_on`` or null) and ``dives``, in the order asked. Every dive has ``status``
-    (``scored`` or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and ``video``
-    (its ``source`` at least). A scored one also has every field of ``mcore_runtime.scoring.result.DiveScore`` under its
-    name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the difficulty is not
-    known). Scores, deltas and shares are points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
+    ``created``, ``checkpoint``, ``trained_on`` or null, ``known_dives``: null where the bundle cannot say whether a
+    clip is like the dives that it knows, else ``num_dives`` and ``refused``, the share of good dives that is
+    refused at most) and ``dives``, in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
+    does not count; or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and
+    ``video`` (its ``source`` at least). One with a score also has every field of
+    ``mcore_runtime.scoring.result.DiveScore`` under its name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10,
+    and ``text``; null where the difficulty is not known). Scores, deltas and shares are
+    points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
-    manifest = scorer.bundle.manifest
+    manifest, known = scorer.bundle.manifest, scorer.known_dives
     return {
         "format": JSON_FORMAT,
         "format_version": JSON_VERSION,
@@ -107,6 +121,7 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
             "created": manifest.created,
             "checkpoint": manifest.checkpoint.name,
             "trained_on": None if manifest.trained_on is None else asdict(manifest.trained_on),
+            "known_dives": None if known is None else {"num_dives": known.num_dives, "refused": known.refused},
         },
         "dives": [outcome.to_json() for outcome in outcomes],
     }

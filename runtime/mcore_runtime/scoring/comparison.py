@@ -25,6 +25,9 @@ class Interval(NamedTuple):
     level: float | None
 
 
+NO_INTERVAL = Interval(None, None, None)
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Exemplars that a dive is compared with."""
@@ -103,7 +106,7 @@ class Comparison:
             score, half_width = self.score(predicted), self.conformal.half_width(self.difficulty)
             return self._interval(score - half_width, score + half_width, self.conformal.level)
         low_high = exemplar_range(predicted)
-        return Interval(None, None, None) if low_high is None else self._interval(*low_high, None)
+        return NO_INTERVAL if low_high is None else self._interval(*low_high, None)
 
     def _interval(self, low: float, high: float, level: float | None) -> Interval:
         return Interval(possible_points(low, self.difficulty), possible_points(high, self.difficulty), level)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcore.common.exemplar_scores import exemplar_range
+from mcore.common.likeness import Likeness
 from mcore.common.typed_json import convert
 from mcore.config import STAGES
 from mcore.data.trained_on import caution
@@ -73,7 +74,7 @@ class DiveScore:
     """Predicted score, points: the mean of the exemplars' ``predicted_score``, within what a dive can get."""
     low: float | None
     """Lower end of the interval around the score, points; ``interval_level`` says of which kind it is. None: a single
-    exemplar, and a bundle without conformal intervals."""
+    exemplar, and a bundle without conformal intervals; or the clip is unlike the dives that the interval holds for."""
     high: float | None
     """Upper end, points; None as for ``low``."""
     dive_number: str | None
@@ -107,6 +108,13 @@ class DiveScore:
     caution: str | None = caution(None)
     """What must stand beside the score of a network that is not known to have seen a real dive; None: it has. Results
     of older versions do not record it."""
+    likeness: Likeness | None = None
+    """Whether the clip is like the dives that the bundle knows; None: the bundle cannot say."""
+
+    @property
+    def why_unlike(self) -> tuple[str, ...]:
+        """What makes the clip unlike the dives that the bundle knows; empty: it is like them, or nobody can say."""
+        return () if self.likeness is None else self.likeness.reasons
 
     @property
     def mean_exemplar_score(self) -> float:
@@ -126,6 +134,8 @@ class DiveScore:
     @property
     def interval_text(self) -> str:
         """The interval in a few words that say of which kind it is."""
+        if self.why_unlike:
+            return "no interval: unlike the known dives"
         if self.low is None or self.high is None:
             return "exemplar range unknown (one exemplar)"
         ends = f"{self.low:.1f} to {self.high:.1f}"

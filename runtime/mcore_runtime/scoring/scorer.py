@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore.common.likeness import Likeness
 from mcore.config import ClipConfig
 from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
@@ -25,8 +26,9 @@ from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbo
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import Precision
-from mcore_runtime.scoring.comparison import Comparison
+from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
+from mcore_runtime.scoring.likeness import judge, measure
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
@@ -71,6 +73,7 @@ class Scorer:
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
         self.conformal = None if exemplars is None else exemplars.conformal
+        self.known_dives = None if exemplars is None else exemplars.known_dives
         self.streaming_backbone: StreamingBackbone | None = None
         self.why_not_streaming: str | None = None if streaming else "it was not asked for"
         try:
@@ -202,7 +205,8 @@ class Scorer:
         """
         began = time.perf_counter() if began is None else began
         decoded = time.perf_counter()
-        encoded, used = self._encode(crop(clip.frames, self.clip_config), prefix)
+        frames = crop(clip.frames, self.clip_config)  # (T, c, c, 3)
+        encoded, used = self._encode(frames, prefix)
         compare_began = time.perf_counter()
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
@@ -215,7 +219,8 @@ class Scorer:
                 f"{self.backend.name} computed scores of {clip.source} that are not numbers. Find the graph that does "
                 f"with: mcore-bundle verify {self.bundle.path} --backend {self.backend.name}"
             )
-        score, interval = comparison.score(predicted), comparison.interval(predicted)
+        score, likeness = comparison.score(predicted), self._likeness(frames, encoded, clip.pts_seconds)
+        interval = comparison.interval(predicted) if likeness is None or not likeness.reasons else NO_INTERVAL
         flight, entry = (int(frame) for frame in encoded.transitions)
         takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
         return DiveScore(
@@ -246,6 +251,7 @@ class Scorer:
             ),
             interval_level=interval.level,
             caution=self.bundle.caution,
+            likeness=likeness,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:
@@ -281,6 +287,17 @@ class Scorer:
         preprocess_ms = (time.perf_counter() - began) * 1e3
         encoded = self.encode(pixels)
         return replace(encoded, timing_ms={"preprocess": preprocess_ms, **encoded.timing_ms}), False
+
+    def _likeness(
+        self, frames: NDArray[np.uint8], encoded: EncodedClip, pts_seconds: NDArray[np.float64]
+    ) -> Likeness | None:
+        """Say whether a clip (T, c, c, 3) is like the dives that the bundle knows; None: the bundle cannot say."""
+        if self.known_dives is None:
+            return None
+        measures = measure(
+            frames, encoded.logits, encoded.transitions, encoded.tokens, self.exemplars, pts_seconds=pts_seconds
+        )
+        return judge(self.known_dives, measures)
 
     @property
     def compute_dtype(self) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mcore.common.likeness import describe_known_dives
 from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore_runtime.scoring.batch import DiveOutcome
@@ -36,6 +37,13 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
         console.print(_table(scored))
         for caution in cautions(result for _, result in scored):
             console.print(Text(f"caution: {caution}", style="bold yellow"))
+        for outcome, result in scored:
+            if result.why_unlike:
+                accepted = " (accepted)" if outcome.accept_unlike else ""
+                line = f"unlike{accepted}: {outcome.request.video.name}: {'; '.join(result.why_unlike)}"
+                console.print(Text(printable_message(line), style="bold yellow"))
+        if scorer.known_dives is None:
+            console.print(Text(describe_known_dives(None), style="dim"))
         console.print(Text(f"{_interval_legend([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
@@ -45,9 +53,10 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
         where = "all dives" if len(names) == len(scored) > 1 else ", ".join(names)
         console.print(Text(printable_message(f"note: {where}: {note}"), style="yellow"))
     backend, bundle = scorer.backend, scorer.bundle
+    num_scored = sum(outcome.status == "scored" for outcome in outcomes)
     console.print(
         Text(
-            printable_message(f"{len(scored)} of {len(outcomes)} scored by {bundle.path} ({bundle.sha256[:12]}) ")
+            printable_message(f"{num_scored} of {len(outcomes)} scored by {bundle.path} ({bundle.sha256[:12]}) ")
             + f"on {backend.name} ({backend.provider})",
             style="dim",
         )
@@ -74,7 +83,8 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     table.add_column("ms", justify="right")
     for outcome, result in scored:
         table.add_row(
-            *(Text(printable_message(cell)) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1))
+            *(Text(printable_message(cell)) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)),
+            style="dim" if outcome.status == "unlike" else None,
         )
     return table
 
@@ -85,8 +95,8 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
         Path(result.video.source).name,
         result.dive_number or "unknown",
         f"{result.score:.1f}",
-        f"{format_interval(result)} ({_kind(result)})" if mixed else format_interval(result),
-        "unknown" if result.award is None else result.award.text.removeprefix("award "),
+        f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result),
+        "" if result.why_unlike else "unknown" if result.award is None else result.award.text.removeprefix("award "),
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
         *(f"{seconds:.2f}" for seconds in result.transitions_s),
         *(f"{share:+.1f}" for share in result.stage_deltas),
@@ -100,18 +110,20 @@ def _kind(result: DiveScore) -> str:
 
 
 def _kinds(results: Sequence[DiveScore]) -> list[str]:
-    """The kinds of interval, each once, in their order."""
-    return list(dict.fromkeys(_kind(result) for result in results))
+    """The kinds of interval, each once, in their order; a clip that is unlike the known dives has none."""
+    return list(dict.fromkeys(_kind(result) for result in results if not result.why_unlike)) or ["interval"]
 
 
 def _interval_legend(results: Sequence[DiveScore]) -> str:
-    levels = dict.fromkeys(result.interval_level for result in results)
+    levels = dict.fromkeys(result.interval_level for result in results if not result.why_unlike)
     texts = [RANGE_MEANING if at is None else INTERVAL_MEANING.format(level=percent(at)) for at in levels]
     return " ".join(texts)
 
 
 def format_interval(result: DiveScore) -> str:
-    """Return the ends of the interval as text, ``unknown`` where there was a single exemplar."""
+    """Return the ends of the interval as text, ``unknown`` where there was a single exemplar, ``unlike`` if it is."""
+    if result.why_unlike:
+        return "unlike"
     if result.low is None or result.high is None:
         return "unknown"
     return f"{result.low:.1f} to {result.high:.1f}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -35,6 +35,8 @@ class DiveStatus(_Word):
     SCORING = "scoring"
     """It has no score yet."""
     SCORED = "scored"
+    UNLIKE = "unlike"
+    """It has a score, which does not count: it is unlike the dives that the bundle knows; ``reasons`` says how."""
     INVALID = "invalid"
     """The stream has a gap within the clip, so that no score would be honest; ``reasons`` says where."""
     FAILED = "failed"
@@ -82,7 +84,7 @@ class LiveDive:
     """Frames of the clip that nobody took in time."""
     result: DiveScore | None = None
     reasons: tuple[str, ...] = ()
-    """Reasons why it has no score; empty where it has one."""
+    """Reasons why it has no score that counts; empty where it has one."""
     notes: tuple[str, ...] = ()
     """Remarks on the dive."""
     recording: str | None = None
@@ -99,13 +101,19 @@ class LiveDive:
     def __post_init__(self) -> None:
         if self.number < 1:
             raise UserError(f"the number of a dive is {self.number}; at least 1")
-        if self.status is DiveStatus.SCORED and self.result is None:
-            raise UserError(f"dive {self.number} is scored and has no result")
+        if self.status in (DiveStatus.SCORED, DiveStatus.UNLIKE) and self.result is None:
+            raise UserError(f"dive {self.number} is {self.status.value} and has no result")
 
     @property
     def score(self) -> float | None:
         """The score that counts, points; None: there is none."""
         return self.result.score if self.result is not None and self.status is DiveStatus.SCORED else None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Return whether its score counts, or will when it is no longer void, although it is unlike the known dives."""
+        counts = DiveStatus.SCORED in (self.status, self.status_before)
+        return counts and self.result is not None and bool(self.result.why_unlike)
 
     @property
     def had_head_start(self) -> bool:
@@ -121,6 +129,18 @@ class LiveDive:
         """Return plain containers, as ``to_text`` writes them."""
         values: dict[str, Any] = json.loads(self.to_text())
         return values
+
+    def judged(self, result: DiveScore, *, accept_unlike: bool) -> LiveDive:
+        """Return it with a result, which counts unless it is unlike the known dives and nobody accepts that.
+
+        A dive that is void stays void, and would be the other again.
+        """
+        is_unlike = bool(result.why_unlike) and not accept_unlike
+        status = DiveStatus.UNLIKE if is_unlike else DiveStatus.SCORED
+        scored = replace(self, result=result, reasons=result.why_unlike if is_unlike else ())
+        if self.status is DiveStatus.VOID:
+            return replace(scored, status_before=status)
+        return replace(scored, status=status)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], what: str) -> LiveDive:

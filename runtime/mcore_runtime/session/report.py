@@ -70,6 +70,8 @@ def _figures(session: Overview) -> list[tuple[str, str]]:
     unscored = session.count(DiveStatus.INVALID, DiveStatus.FAILED, DiveStatus.SCORING)
     figures = [(str(len(session.dives)), "dives"), (str(session.count(DiveStatus.SCORED)), "scored")]
     figures.append((str(unscored), "invalid or failed"))
+    if unlike := session.count(DiveStatus.UNLIKE):
+        figures.append((str(unlike), "unlike known dives"))
     if void := session.count(DiveStatus.VOID):
         figures.append((str(void), "void"))
     if times := session.time_to_score_ms:
@@ -81,7 +83,7 @@ def _figures(session: Overview) -> list[tuple[str, str]]:
 def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None, edition: Edition) -> DiveSection:
     """One dive, with its strip, whatever became of it."""
     result = None
-    if dive.result is not None and dive.status is DiveStatus.SCORED:
+    if dive.result is not None and dive.status in (DiveStatus.SCORED, DiveStatus.UNLIKE):
         result = dataclasses.replace(dive.result, notes=dive.notes)
     frames = dive_frames(data, dive.dive)
     pictures, why_none = strip_or_reason(frames, () if result is None else result.transitions)
@@ -99,7 +101,7 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
         pictures=pictures,
         why_no_pictures=why_none,
         comparison=() if result is None else comparison_of(result, frames, exemplars),
-        reasons=() if result is not None else dive.reasons,
+        reasons=dive.reasons,
         notes=dive.notes,
         history=[_history_row(revision) for revision in dive.history] if len(dive.history) > 1 else (),
         is_live=True,

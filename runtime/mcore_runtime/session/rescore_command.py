@@ -5,8 +5,8 @@
     mcore-rescore sessions/final --dives 3 5 --dive-number 407C
 
 With the bundle, backend and number of threads of the session the scores are the same bit for bit. Dives that are
-invalid or void stay as they are. Exit code: 0 when every chosen dive was scored, 1 when one was not, 2 for a mistake
-in the command.
+invalid or void stay as they are. Exit code: 0 when every chosen dive was scored; 1 when one was not, or is unlike the
+dives that the bundle knows and was not accepted by --accept-unlike; 2 for a mistake in the command.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class RescoreArguments:
     any_exemplar: bool = False
     """Where the bundle has no exemplars of the dive number, or none is known, compare with all exemplars; default: as
     the session did."""
+    accept_unlike: bool = False
+    """Count scores also of dives that are unlike those that the bundle knows."""
     backend: BackendName | None = None
     """Backend; auto: the best that the bundle and this machine have; default: that of the session."""
     precision: Precision | None = None
@@ -103,7 +105,7 @@ def _choose(arguments: RescoreArguments, dives: Sequence[LiveDive]) -> list[Live
             allowed = f"1 to {max(known)}" if known else "it has none"
             raise UserError(f"{arguments.folder} has no dive {missing[0]}; allowed: {allowed}")
         return [known[number] for number in dict.fromkeys(arguments.dives)]
-    wanted = (*_WITHOUT_SCORE, DiveStatus.SCORED) if arguments.all else _WITHOUT_SCORE
+    wanted = (*_WITHOUT_SCORE, DiveStatus.SCORED, DiveStatus.UNLIKE) if arguments.all else _WITHOUT_SCORE
     return [dive for dive in dives if dive.status in wanted]
 
 
@@ -133,7 +135,7 @@ def _open_scorer(arguments: RescoreArguments, facts: Mapping[str, Any]) -> Score
 def _rescore(
     arguments: RescoreArguments, store: SessionStore, scorer: Scorer, dive: LiveDive, console: Console
 ) -> str | None:
-    """Score one dive, save and print it; returns why it could not be scored."""
+    """Score one dive, save and print it; returns why it has no score that counts."""
     any_exemplar = arguments.any_exemplar or compares_with_any(dive, store.facts)
     try:
         check_scorable(dive)
@@ -142,9 +144,14 @@ def _rescore(
         # It gives the difficulty of the dive that it announces, not of a corrected one.
         difficulty = None if arguments.dive_number is not None else start_list.difficulty_of(dive.number)
         new = rescore(
-            scorer, dive, clip,
-            dive_number=arguments.dive_number, difficulty=difficulty, any_exemplar=any_exemplar,
-        )  # fmt: skip
+            scorer,
+            dive,
+            clip,
+            dive_number=arguments.dive_number,
+            difficulty=difficulty,
+            any_exemplar=any_exemplar,
+            accept_unlike=arguments.accept_unlike,
+        )
     except Exception as error:  # a backend that fails on one dive may do for the next; the old result stays
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         print(f"not scored: #{dive.number}: {reason}", file=sys.stderr)
@@ -153,14 +160,15 @@ def _rescore(
     console.print(_line(dive, new), markup=False)
     if problem is not None:
         print(f"not written yet, tried again with the next dive: {problem}", file=sys.stderr)
-    return None
+    return "; ".join(new.reasons) or None
 
 
 def _line(old: LiveDive, new: LiveDive) -> str:
     assert new.result is not None
     before = "no score" if old.result is None else f"{old.result.score:.1f}"
-    award = "" if new.result.award is None else f", {new.result.award.text}"
+    award = "" if new.result.award is None or new.reasons else f", {new.result.award.text}"
     remark = "" if new.result.caution is None else f"; {new.result.caution}"
+    remark = f"; unlike the known dives: {'; '.join(new.reasons)}{remark}" if new.reasons else remark
     return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}{award}; before: {before}{remark}"
 
 

@@ -24,6 +24,7 @@ def rescore(
     dive_number: str | None = None,
     difficulty: float | None = None,
     any_exemplar: bool = False,
+    accept_unlike: bool = False,
 ) -> LiveDive:
     """Return a dive with a new result, to be saved in place of the old one.
 
@@ -37,6 +38,8 @@ def rescore(
         dive_number: a corrected one; None: the dive's.
         difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
         any_exemplar: compare with all exemplars where there is none of this number.
+        accept_unlike: count its score also where it is unlike the dives that the bundle knows, as that of a dive that
+            was accepted before.
 
     Raises:
         UserError: the dive is invalid or void, the bundle takes clips of another size, or has no exemplar.
@@ -54,13 +57,10 @@ def rescore(
         f"{dive.status.value if dive.result is None else f'{dive.result.score:.1f}'}"
     )
     return replace(
-        dive,
-        status=DiveStatus.SCORED,
+        dive.judged(result, accept_unlike=accept_unlike or dive.is_accepted),
         dive_number=comparison.text,
         created=now,
         time_to_score_ms=None,
-        result=result,
-        reasons=(),
         notes=(*(text for text in dive.notes if not text.startswith(_AGAIN)), note),
     )
 

@@ -28,6 +28,8 @@ class RunSummary:
     frames: int
     dropped: int
     connections: int
+    unlike: int = 0
+    """Dives whose scores do not count: they are unlike the dives that the bundle knows."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -46,6 +48,7 @@ def summarise(dives: Sequence[LiveDive], *, frames: int, dropped: int, connectio
         invalid=statuses.count(DiveStatus.INVALID),
         failed=statuses.count(DiveStatus.FAILED),
         void=statuses.count(DiveStatus.VOID),
+        unlike=statuses.count(DiveStatus.UNLIKE),
         head_starts=sum(dive.had_head_start for dive in dives),
         time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
         frames=frames,

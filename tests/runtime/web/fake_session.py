@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcore.common.likeness import Likeness
 from mcore.data.trained_on import TrainedOn, caution
 from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
@@ -180,10 +181,11 @@ def dive_record(
         ExemplarComparison(f"train/{i:04d}.mp4", "107B", score + off - delta, delta, score + off)
         for i, (delta, off) in enumerate(seen)
     )
+    is_unlike = status is DiveStatus.UNLIKE
     result = DiveScore(
         score=score,
-        low=score - 2.75,
-        high=score + 2.15,
+        low=None if is_unlike else score - 2.75,
+        high=None if is_unlike else score + 2.15,
         dive_number=None if entry is None else entry.dive_number,
         description="words",
         difficulty=3.1,
@@ -196,7 +198,9 @@ def dive_record(
         video=VideoFacts("camera://0", "pyav", 320, 180, 98, 3.9),
         backend=BackendFacts("onnxruntime", "CPUExecutionProvider", "fp32", "0" * 64),
         caution=CAUTION,
+        likeness=Likeness(0.04, 0.04, 50.0, reasons) if is_unlike else None,
     )
+    has_result = status in (DiveStatus.SCORED, DiveStatus.UNLIKE)
     return LiveDive(
         number=number,
         status=status,
@@ -206,8 +210,8 @@ def dive_record(
         source="camera://0",
         start_s=10.0,
         end_s=13.9,
-        time_to_score_ms=131.0 if status is DiveStatus.SCORED else None,
-        result=result if status is DiveStatus.SCORED else None,
+        time_to_score_ms=131.0 if has_result else None,
+        result=result if has_result else None,
         reasons=reasons,
         recording_start_s=9.6,
         order=None if entry is None else entry.order,

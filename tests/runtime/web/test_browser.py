@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcore_runtime.live.commands import (
+    Accept,
     Assign,
     Back,
     Edit,
@@ -100,6 +101,27 @@ def test_an_older_dive_stays_until_the_latest_is_wanted(browser: Any, served: Se
         tab.waits_for("#dive .points", "60.0")
         tab.press("Latest")
         tab.waits_for("#dive .points", "80.0")
+
+
+def test_a_dive_that_is_unlike_the_known_ones_is_accepted(browser: Any, served: Served) -> None:
+    served.session.add_dive(60.0)
+    served.session.add_dive(68.2, status="unlike", reasons=("nothing moves in the clip", "no take-off found"))
+    with opened(browser, served.page.url) as tab:
+        tab.waits_for("#dive .score.unlike .points", "68.2")
+        tab.waits_for("#dive .score.unlike .interval-text", "does not count")
+        tab.waits_for("#dive .remark", "its score does not count: nothing moves in the clip; no take-off found.")
+        tab.waits_for("#ranking", "Ada Example")
+        assert "Bo Sample" not in tab.page.locator("#ranking").inner_text()
+        tab.waits_for("#start-list [data-order='2'] .result", "unlike")
+        tab.press("Accept", "#dive")
+        tab.waits_for("#toast", "The score of dive 2 counts now.")
+        tab.waits_for("#ranking", "Bo Sample")
+        tab.waits_for("#dive .score.scored .points", "68.2")
+        tab.waits_for(
+            "#dive .remark", "Accepted by the operator, although unlike the known dives: nothing moves in the"
+        )
+        assert tab.page.locator("#dive").get_by_role("button", name="Accept", exact=True).count() == 0
+    assert served.session.commands == [Accept(2)]
 
 
 def test_names_are_texts(browser: Any, served: Served) -> None:

@@ -12,7 +12,7 @@ import { playVideo } from "./video.js";
 const MAX_RECORDS = 60;
 const SHOWN_EXEMPLARS = 6;
 const TIMEOUT_MS = 10_000; // the pictures of a dive follow its score a moment later
-const STATUS = { scoring: "being scored", invalid: "not scored", failed: "failed", void: "void" };
+const STATUS = { scoring: "being scored", unlike: "unlike known dives", invalid: "not scored", failed: "failed", void: "void" };
 const records = new Map();
 let waiting = "";
 
@@ -67,13 +67,13 @@ function chips(dives, shown) {
   const list = dives.toReversed().map((row) =>
     el("button", {
       type: "button", class: `chip ${row.status}`, "data-key": `dive-${row.number}`, "aria-current": row.number === shown?.number ? "true" : null,
-      "aria-label": `Dive ${row.number}, ${row.athlete || "no name"}, ${row.score === null ? STATUS[row.status] : points(row.score)}`,
+      "aria-label": `Dive ${row.number}, ${row.athlete || "no name"}, ${row.score === null ? STATUS[row.status] : points(row.score)}${row.status === "unlike" ? ", does not count" : ""}`,
       onclick: () => choose(row.number),
     }, el("small", {}, `#${row.number}`), el("b", {}, chipText(row))));
   return [latest, ...list];
 }
 
-const chipText = (row) => (row.status === "scored" ? points(row.score) : { scoring: "…", invalid: "gap", failed: "!", void: "void" }[row.status]);
+const chipText = (row) => (["scored", "unlike"].includes(row.status) ? points(row.score) : { scoring: "…", invalid: "gap", failed: "!", void: "void" }[row.status]);
 
 function choose(number) {
   state.shown = number;
@@ -109,13 +109,14 @@ function score(row, result) {
   if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
-    el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
-    !row.award ? null : el("p", { class: "award" }, row.award.text),
+    row.status === "unlike" ? el("p", { class: "interval-text" }, "does not count") : el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
+    row.status === "unlike" || !row.award ? null : el("p", { class: "award" }, row.award.text),
     cautionOf(row));
 }
 
 function remarks(row) {
   const found = [];
+  if (row.status === "unlike") found.push(["warn", `Unlike every dive that this bundle knows, so its score does not count: ${row.reasons.join("; ")}.`]);
   if (row.score !== null && row.same_dive_number === false) {
     found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the range says" : ""}.`]);
   }
@@ -171,7 +172,7 @@ function details(result) {
   return el("div", { class: "panels" },
     el("section", {}, el("h3", {}, "Where the points come from"), stageBars(result),
       el("h3", {}, `What ${plural(result.exemplars.length, "exemplar")} predict${result.exemplars.length === 1 ? "s" : ""}`), predictionsChart(result),
-      el("p", { class: "hint" }, `The score is their mean. The band: ${intervalMeaning(result)}`)),
+      el("p", { class: "hint" }, `The score is their mean.${result.low === null ? "" : ` The band: ${intervalMeaning(result)}`}`)),
     el("section", {}, el("h3", {}, "Closest exemplars"), exemplars(result)));
 }
 
@@ -193,7 +194,8 @@ function foot(row, record) {
   const hasNames = state.snapshot.start_list.length > 0;
   const buttons = [
     row.has_clip && record ? el("button", { type: "button", class: "primary", "data-key": "video", onclick: () => playVideo(record) }, "Play video") : null,
-    ["scored", "failed"].includes(row.status) ? act("rescore", "Score again", `Dive ${row.number} is scored again.`) : null,
+    row.status === "unlike" ? act("accept", "Accept", `The score of dive ${row.number} counts now.`) : null,
+    ["scored", "unlike", "failed"].includes(row.status) ? act("rescore", "Score again", `Dive ${row.number} is scored again.`) : null,
     hasNames && row.status !== "void" ? el("button", { type: "button", "data-key": "assign", onclick: () => assignDive(row) }, "Give to…") : null,
     row.status === "void" ? act("restore", "Restore", `Dive ${row.number} counts again.`) : act("void", "Void", `Dive ${row.number} counts for nothing now.`),
   ];

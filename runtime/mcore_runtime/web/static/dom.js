@@ -49,7 +49,7 @@ export const signed = (value) => {
 
 /** The interval around a score in words that say of which kind it is; of a dive's row or of its result. */
 export function intervalWords({ low, high, interval_level: level }) {
-  if (low === null) return "one exemplar: how sure this is cannot be said";
+  if (low === null) return "how sure this is cannot be said";
   const ends = `${points(low)} to ${points(high)}`;
   return (level ?? null) === null ? `exemplars say ${ends}` : `${Math.round(100 * level)} % interval: ${ends}`;
 }

@@ -46,7 +46,7 @@ function startRows(rows, current) {
 }
 
 function startRow(entry, score, status, isCurrent) {
-  const result = score !== null ? points(score) : status !== undefined ? status : MARKS[entry.state];
+  const result = score !== null && status !== "unlike" ? points(score) : status !== undefined ? status : MARKS[entry.state];
   const number = entry.dive_number ?? "dive unknown";
   return el("li", { class: isCurrent ? "current" : entry.state, "aria-current": isCurrent ? "true" : null, "data-order": entry.order },
     el("span", { class: "order" }, entry.order),
