@@ -18,8 +18,8 @@ from mcore.data.replica_labels import replica_labels
 from mcore.diving import DiveNumber, dive_score
 from mcore.diving.judging import PANELS, ROUNDING_POINTS, fits_awards
 from mcore.synthetic.body import INDEX
-from mcore.synthetic.faults import FAULT_STAGES
 from mcore.synthetic.choreography import FlightStep, flight_steps
+from mcore.synthetic.faults import FAULT_STAGES
 from mcore.synthetic.panel import PanelKind, panel_of, verdict_for
 from mcore.synthetic.replica import (
     Replica,

@@ -106,7 +106,8 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     does not count; or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and
     ``video`` (its ``source`` at least). One with a score also has every field of
     ``mcore_runtime.scoring.result.DiveScore`` under its name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10,
-    and ``text``; null where the difficulty is not known). Scores, deltas and shares are
+    and ``text``; null where the difficulty is not known, or the
+    dive is unlike). Scores, deltas and shares are
     points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """

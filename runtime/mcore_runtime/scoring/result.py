@@ -128,8 +128,8 @@ class DiveScore:
 
     @property
     def award(self) -> MeanAward | None:
-        """Award that the score and its interval stand for, 0 to 10; None: the difficulty is not known."""
-        return mean_award(self.score, self.low, self.high, self.difficulty)
+        """Award that score and interval stand for; None: the difficulty is not known, or the dive is unlike."""
+        return None if self.why_unlike else mean_award(self.score, self.low, self.high, self.difficulty)
 
     @property
     def interval_text(self) -> str:

@@ -166,7 +166,7 @@ def _rescore(
 def _line(old: LiveDive, new: LiveDive) -> str:
     assert new.result is not None
     before = "no score" if old.result is None else f"{old.result.score:.1f}"
-    award = "" if new.result.award is None or new.reasons else f", {new.result.award.text}"
+    award = "" if new.result.award is None else f", {new.result.award.text}"
     remark = "" if new.result.caution is None else f"; {new.result.caution}"
     remark = f"; unlike the known dives: {'; '.join(new.reasons)}{remark}" if new.reasons else remark
     return f"#{new.number} {new.dive_number or 'unknown dive'}: {new.result.score:.1f}{award}; before: {before}{remark}"

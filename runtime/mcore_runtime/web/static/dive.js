@@ -110,7 +110,7 @@ function score(row, result) {
   return el("div", { class: `score ${row.status}` },
     el("p", { class: "points" }, points(row.score)),
     row.status === "unlike" ? el("p", { class: "interval-text" }, "does not count") : el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
-    row.status === "unlike" || !row.award ? null : el("p", { class: "award" }, row.award.text),
+    !row.award ? null : el("p", { class: "award" }, row.award.text),
     cautionOf(row));
 }
 
