@@ -89,10 +89,7 @@ def test_intervals_are_those_of_the_way_that_was_scored(
         (True, True, 1.0),
         (False, False, 0.0),
     ]
-    assert [(row.follows, row.coverage.value, len(row.coverage_by_difficulty)) for row in found.widths] == [
-        ("nothing", 0.0, 3),
-        ("difficulty", 1.0, 3),
-    ]
+    assert found.widths == ()  # too few dives to divide by their difficulty
     known = replace(intervals, source=dives.name, split="test")
     record = replace(variant, exemplars=replace(variant.exemplars, conformal=known))
     changed = replace(opened, manifest=replace(opened.manifest, variants={"fp32": record}))
