@@ -129,5 +129,5 @@ def _strangeness(values: NDArray[np.float64], side: Side) -> NDArray[np.float64]
     least = _LEAST_QUARTILE * max(1.0, abs(float(middle)))
     above = np.maximum(values - middle, 0) / max(float(high - middle), least)
     below = np.maximum(middle - values, 0) / max(float(middle - low), least)
-    sides = {"high": above, "low": below, "both": above + below}
+    sides: dict[Side, NDArray[np.float64]] = {"high": above, "low": below, "both": above + below}
     return sides[side]

@@ -121,7 +121,7 @@ def _words(name: str, value: float, known: Sequence[float]) -> str:
         case "entry_certainty":
             return "no entry found"
         case "log_flight_s":
-            return f"its flight lasts {'longer' if is_high else 'shorter'} than that of {_EVER}"
+            return f"its flight is {'longer' if is_high else 'shorter'} than that of {_EVER}"
         case _:
             stage = next(stage for stage in STAGES if stage in name)
             return f"its {stage} is unlike that of {_EVER}"
