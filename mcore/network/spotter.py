@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mcore.video.spotting import CHANNELS
 
 OUTPUTS = ("takeoff", "entry", "flight")
-DELAY = 6
-"""Pictures that the network looks ahead: 0.4 s."""
+DELAY = 5
+"""Pictures that the network looks ahead: 0.42 s."""
 _WIDTHS = (16, 32, 48, 64)
 _MEMORY = 96
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLES_PER_S = 15.0
+SAMPLES_PER_S = 12.0
 """Pictures that the spotter looks at each second, at most."""
 ROWS, COLUMNS = 100, 56
 """Size of its pictures: half of that which networks see, in both directions."""

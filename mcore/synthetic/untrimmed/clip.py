@@ -102,7 +102,7 @@ def _meet_clip(rng: np.random.Generator) -> UntrimmedClip:
 
 def _pool_clip(kind: ClipKind, rng: np.random.Generator) -> UntrimmedClip:
     rate = int(rng.choice(_RATES))
-    rows = int(rng.choice([100, 100, 72, 52]))
+    rows = int(rng.choice([100, 72, 72, 52]))
     size = (round(rows * float(rng.choice(_ASPECTS))), rows)
     camera: CameraKind = rng.choice(_CAMERAS, p=_CAMERA_SHARES)
     takes = _plan(kind, camera, rate, size, rng)

@@ -134,7 +134,7 @@ def _draw_bystanders(action: Action, ground: Ground, lasts_s: float, rng: np.ran
         others.append(_Bystander(actor, first_s, nearer))
 
     any_time = (0, 1 << 30)
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(0, 3))):
         level = float(rng.choice([0.35, ground.far_edge_m, ground.far_edge_m, 5.0, 3.0, 1.0]))
         left, right = rng.uniform(-9, 9, 2).tolist()
         walker = Walker(any_time, left, right, level, float(rng.uniform(0.5, 2.2)), random_look(rng))
@@ -144,7 +144,7 @@ def _draw_bystanders(action: Action, ground: Ground, lasts_s: float, rng: np.ran
         ground_m = float(rng.uniform(-2.5, -0.5))
         walker = Walker(any_time, side, -side, ground_m, float(rng.uniform(0.6, 3.0)), random_look(rng))
         add(walker, float(rng.uniform(-2, lasts_s)), float(rng.uniform(1.3, 4.0)))
-    for _ in range(int(rng.integers(0, 3))):
+    for _ in range(int(rng.integers(0, 2))):
         speed = float(rng.choice([-1, 1]) * rng.uniform(0.2, 1.4))
         swimmer = Swimmer(any_time, float(rng.uniform(-6, 6)), speed, float(rng.uniform(-2, ground.far_edge_m)),
                           random_look(rng))  # fmt: skip
