@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,28 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from mcore.network.spotter import DELAY, OUTPUTS, Spotter
-from mcore.video.spotting import SAMPLES_PER_S, features
-
-
-@dataclass(frozen=True, eq=False)
-class SpottingExample:
-    """One clip that is learned from."""
-
-    pictures: NDArray[np.uint8]
-    """(T, ROWS, COLUMNS)."""
-    shifts: NDArray[np.int64]
-    """(T, 2) from ``MotionOfPicture``."""
-    targets: NDArray[np.float32]
-    """(T, outputs) from ``targets``."""
+from mcore.network.spotter import OUTPUTS, Spotter
+from mcore.synthetic.untrimmed.kept import KeptClip
+from mcore.video.spotting import SAMPLES_PER_S, SPOTTER_DELAY, features
 
 
 @dataclass(frozen=True)
 class SpotterRecipe:
     """How the spotter is trained."""
 
-    steps: int = 2500
-    clips_a_step: int = 8
+    steps: int = 900
+    clips_a_step: int = 6
     samples: int = 96
     """Pictures of each clip that one step looks at."""
     learning_rate: float = 2e-3
@@ -62,19 +51,19 @@ def targets(times_s: NDArray[np.float64], dives: NDArray[np.float64]) -> NDArray
 
 def train_spotter(
     network: Spotter,
-    read: Callable[[int], SpottingExample],
-    names: Sequence[int],
+    read: Callable[[int], KeptClip],
+    num_clips: int,
     recipe: SpotterRecipe,
-    log: Callable[[int, float], None],
+    log: Callable[[float], None],
 ) -> None:
     """Train a spotter in place.
 
     Args:
         network: with any weights.
-        read: gives the clip of a name; called from another thread.
-        names: of the clips.
+        read: gives one of the clips, by its place; called from another thread.
+        num_clips: that there are.
         recipe: how.
-        log: told the step and its loss.
+        log: told the loss of each step.
     """
     torch.manual_seed(recipe.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-3)
@@ -82,29 +71,30 @@ def train_spotter(
     network.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     weight = torch.tensor([recipe.event_weight, recipe.event_weight, 1.0])
-    for step, (maps, shifts, wanted) in enumerate(_batches(read, names, recipe)):
+    for maps, shifts, wanted in _batches(read, num_clips, recipe):
         state = torch.zeros(1, len(maps), network.memory)
-        logits, _ = network(maps, shifts, state)
-        # The network speaks of the picture DELAY before.
-        said, meant = logits[:, DELAY:], wanted[:, :-DELAY]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, _ = network(maps, shifts, state)
+        # The network speaks of the picture SPOTTER_DELAY before.
+        said, meant = logits[:, SPOTTER_DELAY:].float(), wanted[:, :-SPOTTER_DELAY]
         loss = functional.binary_cross_entropy_with_logits(said, meant, pos_weight=weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        log(step, loss.item())
+        log(loss.item())
 
 
 def _batches(
-    read: Callable[[int], SpottingExample], names: Sequence[int], recipe: SpotterRecipe
+    read: Callable[[int], KeptClip], num_clips: int, recipe: SpotterRecipe
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Draw batches; the next one is made while one is learned from."""
     rng = np.random.default_rng(recipe.seed)
 
     def make() -> tuple[torch.Tensor, ...]:
-        chosen = rng.choice(names, recipe.clips_a_step)
-        parts = [_cut(read(int(name)), recipe.samples, rng) for name in chosen]
+        chosen = rng.integers(0, num_clips, recipe.clips_a_step)
+        parts = [_cut(read(place), recipe.samples, rng) for place in chosen.tolist()]
         maps, shifts, wanted = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
         return maps, shifts, wanted
 
@@ -117,16 +107,16 @@ def _batches(
 
 
 def _cut(
-    example: SpottingExample, samples: int, rng: np.random.Generator
+    clip: KeptClip, samples: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Take a part of a clip, the part with a dive more often; mirrored, brighter or darker, moved."""
-    count = len(example.pictures)
+    count, meant = len(clip.pictures), targets(clip.times_s, clip.dives)
     first = int(rng.integers(0, max(1, count - samples + 1)))
-    events = np.flatnonzero(example.targets[:, 1] > 0.6)
+    events = np.flatnonzero(meant[:, 1] > 0.6)
     if len(events) and rng.random() < 0.8:
         first = int(np.clip(rng.choice(events) - rng.integers(10, samples - 5), 0, max(0, count - samples)))
     part = slice(first, first + samples)
-    pictures, shifts, wanted = example.pictures[part], example.shifts[part].copy(), example.targets[part]
+    pictures, shifts, wanted = clip.pictures[part], clip.shifts[part].copy(), meant[part]
     if rng.random() < 0.5:
         pictures, shifts[:, 1] = pictures[:, :, ::-1], -shifts[:, 1]
     if rng.random() < 0.5:
@@ -140,5 +130,3 @@ def _cut(
         maps = np.concatenate([maps, np.repeat(maps[-1:] * [[[[1]], [[0]], [[0]]]], missing, 0)]).astype(np.float32)
         moved, wanted = np.pad(moved, ((0, missing), (0, 0))), np.pad(wanted, ((0, missing), (0, 0)))
     return maps, moved, wanted
-
-

@@ -11,6 +11,10 @@ SAMPLES_PER_S = 12.0
 """Pictures that the spotter looks at each second, at most."""
 ROWS, COLUMNS = 100, 56
 """Size of its pictures: half of that which networks see, in both directions."""
+SPOTTER_STRIDES = ((2, 2), (2, 2), (2, 2), (2, 1))
+"""Strides of the network's convolutions, rows and columns; each has a kernel of 3 x 3."""
+SPOTTER_DELAY = 5
+"""Pictures that the network looks ahead, 0.42 s: only then can a take-off be told from a hurdle."""
 LOOKS_BACK = (1, 3)
 """Samples back to the pictures that differences are taken to."""
 CHANNELS = 1 + len(LOOKS_BACK)

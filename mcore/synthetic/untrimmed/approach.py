@@ -1,4 +1,4 @@
-"""What a diver does on the board before take-off: stands, walks, jumps on it and meets it again, swings the arms, leaves.
+"""Approaches: what a diver does on the board before take-off, such as standing, walking, a hurdle, swinging the arms.
 
 Times are seconds to take-off, negative before it. A springboard goes down under the diver and is met again after a
 hurdle, so that what looks like a take-off at first is none.
@@ -165,7 +165,10 @@ def _armstand(rng: np.random.Generator) -> Approach:
     """Kicks up to a handstand and holds it."""
     up_s = -float(rng.uniform(0.8, 5.0))
     poses = [
-        (up_s - 2.5, choreography.STAND), (up_s - 1.6, _KICK_UP), (up_s - 0.6, _KICK_UP), (up_s, choreography.HANDSTAND),
+        (up_s - 2.5, choreography.STAND),
+        (up_s - 1.6, _KICK_UP),
+        (up_s - 0.6, _KICK_UP),
+        (up_s, choreography.HANDSTAND),
         (0.0, choreography.HANDSTAND),
-    ]  # fmt: skip
+    ]
     return Approach(poses, [(up_s, TIP_M), (0.0, TIP_M)], (), (), up_s)

@@ -1,4 +1,4 @@
-"""Untrimmed clips of random pools: a pure function of a seed, drawn at the spotter's size and pace.
+"""Untrimmed clips of random pools: a pure function of a seed, exact in take-off and entry.
 
 clip = render_clip(seed=7)
 clip.pictures, clip.times_s, clip.dives
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from mcore.diving.physics import LONGEST_FLIGHT_S
 from mcore.synthetic.meet.course import plan_meet
 from mcore.synthetic.meet.scene import Scene
-from mcore.synthetic.meet.settings import MeetSettings
+from mcore.synthetic.meet.settings import DEFAULT_RATE, MeetSettings
 from mcore.synthetic.untrimmed.action import Action, draw_broken_off, draw_dive, draw_on_land, nobody
 from mcore.synthetic.untrimmed.operator import CameraKind
 from mcore.synthetic.untrimmed.pool import random_color
@@ -28,7 +29,6 @@ ClipKind = Literal["dive", "slow motion", "no dive", "meet"]
 _KIND_SHARES = {"dive": 0.58, "slow motion": 0.07, "no dive": 0.23, "meet": 0.12}
 _RATES = (16, 20, 24, 25, 25, 30, 30, 50, 60)
 _ASPECTS = (16 / 9, 16 / 9, 16 / 9, 4 / 3, 4 / 3, 1.0, 9 / 16)
-_LONGEST_LIVE_FLIGHT_S = 2.15
 _CAMERAS: tuple[CameraKind, ...] = get_args(CameraKind)
 _CAMERA_SHARES = (0.35, 0.4, 0.25)
 
@@ -45,18 +45,32 @@ class SpottedDive:
     @property
     def is_live(self) -> bool:
         """Return whether a fall can last that long: slower ones are slow motion."""
-        return self.entry_s - self.takeoff_s <= _LONGEST_LIVE_FLIGHT_S
+        return self.entry_s - self.takeoff_s <= LONGEST_FLIGHT_S
+
+
+@dataclass(frozen=True)
+class ClipForm:
+    """Size and pace of a clip's pictures."""
+
+    rows: int = ROWS
+    columns: int = COLUMNS
+    every_frame: bool = False
+    """Every frame of the source, not only those that the spotter looks at."""
+
+
+STREAM = ClipForm(2 * ROWS, 2 * COLUMNS, every_frame=True)
+"""Pictures as a detector gets them from a live stream: of the networks' size."""
 
 
 @dataclass(frozen=True, eq=False)
 class UntrimmedClip:
-    """What the spotter sees of one clip."""
+    """One clip as it is seen after it was reduced."""
 
     kind: ClipKind
     pictures: NDArray[np.uint8]
-    """(T, ROWS, COLUMNS) grey."""
+    """(T, rows, columns) grey."""
     times_s: NDArray[np.float64]
-    """(T,) seconds, ascending, ``SAMPLES_PER_S`` on average at most."""
+    """(T,) seconds, ascending."""
     dives: tuple[SpottedDive, ...]
     camera: CameraKind | None = None
     """Of the clip's first dive."""
@@ -74,43 +88,45 @@ class _Take:
     speed: float
 
 
-def render_clip(seed: int, kind: ClipKind | None = None) -> UntrimmedClip:
+def render_clip(seed: int, kind: ClipKind | None = None, form: ClipForm = ClipForm()) -> UntrimmedClip:
     """Draw a clip; the same arguments give the same pixels, anywhere.
 
     Args:
         seed: not negative.
         kind: of clip; None: as the seed decides.
+        form: size and pace of the pictures; what happens does not depend on it.
     """
     rng = np.random.default_rng([seed, 20])
     drawn: ClipKind = rng.choice(list(_KIND_SHARES), p=list(_KIND_SHARES.values()))
     kind = kind or drawn
-    return _meet_clip(rng) if kind == "meet" else _pool_clip(kind, rng)
+    return _meet_clip(rng, form) if kind == "meet" else _pool_clip(kind, rng, form)
 
 
-def _meet_clip(rng: np.random.Generator) -> UntrimmedClip:
+def _meet_clip(rng: np.random.Generator, form: ClipForm) -> UntrimmedClip:
     """One dive of a rendered meet with everything that moves beside it."""
     settings = MeetSettings(
         seed=int(rng.integers(1 << 30)), dives=1, pause_s=1.0, height_m=int(rng.choice([3, 10])),
-        camera="follow" if rng.random() < 0.5 else "fixed", width=178, height=100, rate=round(SAMPLES_PER_S),
+        camera="follow" if rng.random() < 0.5 else "fixed", width=2 * round(form.rows * 8 / 9), height=form.rows,
+        rate=DEFAULT_RATE if form.every_frame else round(SAMPLES_PER_S),
     )  # fmt: skip
     meet = plan_meet(settings)
-    frames = [_small(Image.fromarray(frame), np.array([1, 2, 1]) / 4) for frame in Scene(meet).frames()]
+    frames = [_reduced(Image.fromarray(frame), np.array([1, 2, 1]) / 4, form) for frame in Scene(meet).frames()]
     times = np.arange(len(frames)) / settings.rate
     dives = tuple(SpottedDive(dive.takeoff_s, dive.entry_s) for dive in meet.truth)
     return UntrimmedClip("meet", np.stack(frames), times, dives)
 
 
-def _pool_clip(kind: ClipKind, rng: np.random.Generator) -> UntrimmedClip:
+def _pool_clip(kind: ClipKind, rng: np.random.Generator, form: ClipForm) -> UntrimmedClip:
     rate = int(rng.choice(_RATES))
-    rows = int(rng.choice([100, 72, 72, 52]))
+    rows = round(form.rows * float(rng.choice([1.0, 0.72, 0.72, 0.52])))
     size = (round(rows * float(rng.choice(_ASPECTS))), rows)
     camera: CameraKind = rng.choice(_CAMERAS, p=_CAMERA_SHARES)
     takes = _plan(kind, camera, rate, size, rng)
     ends = np.cumsum([take.num_frames for take in takes])
-    develop = _Film(rng)
+    develop = _Film(rng, form)
     pace, pictures, times, water = Pace(), [], [], []
     for index in range(int(ends[-1])):
-        if pace.takes(index / rate):
+        if form.every_frame or pace.takes(index / rate):
             which = int(np.searchsorted(ends, index, side="right"))
             shot, local = takes[which].shot, index - int(ends[which] - takes[which].num_frames)
             pictures.append(develop.frame(shot.draw(local)))
@@ -172,8 +188,8 @@ def _plan(
 class _Film:
     """Lens, sensor and recorder of a clip."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
+    def __init__(self, rng: np.random.Generator, form: ClipForm) -> None:
+        self._rng, self._form = rng, form
         self._weights = rng.dirichlet([2.0, 4.0, 2.0])  # of red, green and blue: a cast of colour, seen in grey
         self._blur = float(rng.uniform(0.4, 1.6)) if rng.random() < 0.35 else 0.0
         self._quality = int(rng.integers(6, 50)) if rng.random() < 0.4 else 0
@@ -183,7 +199,7 @@ class _Film:
         ]
 
     def frame(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Record one picture, before noise: (ROWS, COLUMNS) grey."""
+        """Record one picture, before noise: (rows, columns) grey."""
         draw = ImageDraw.Draw(image)
         for corner, extent, color in self._marks:  # a channel's mark, a clock
             edge = 0.02 + 0.96 * np.where(corner < 0.5, corner * 0.3, 1 - (1 - corner) * 0.3 - extent)
@@ -195,7 +211,7 @@ class _Film:
             packed = io.BytesIO()
             image.save(packed, "JPEG", quality=self._quality)
             image = Image.open(packed)
-        return _small(image, self._weights)
+        return _reduced(image, self._weights, self._form)
 
     def clip(
         self, pictures: NDArray[np.uint8], water: NDArray[np.float64], times_s: NDArray[np.float64]
@@ -203,27 +219,27 @@ class _Film:
         """Add what changes from picture to picture: waves, light, noise, pictures shown twice.
 
         Args:
-            pictures: (T, ROWS, COLUMNS).
+            pictures: (T, rows, columns).
             water: (T,) where the water begins, as a share of the height.
             times_s: (T,) seconds.
         """
-        rng, count = self._rng, len(pictures)
+        rng, (count, rows, columns) = self._rng, pictures.shape
         pixels = pictures.astype(np.float32)
-        below = np.arange(ROWS)[None, :, None] >= (water * ROWS)[:, None, None]
-        pixels += below * _waves(times_s, rng.choice([0.0, 4.0, 12.0]) * rng.random(), rng)
+        below = np.arange(rows)[None, :, None] >= (water * rows)[:, None, None]
+        pixels += below * _waves(times_s, (rows, columns), rng.choice([0.0, 4.0, 12.0]) * rng.random(), rng)
         if rng.random() < 0.3:  # a crowd, or leaves
-            pixels += ~below * _waves(times_s, rng.uniform(0, 8), rng)
+            pixels += ~below * _waves(times_s, (rows, columns), rng.uniform(0, 8), rng)
         light = 1 + rng.choice([0.0, 0.03, 0.12]) * np.cumsum(rng.normal(0, 0.15, count)).clip(-2, 2)
         light += rng.choice([0.0, 0.0, 0.02, 0.06]) * rng.normal(0, 1, count)
         light[rng.random(count) < rng.choice([0.0, 0.0, 0.004])] *= 1.6  # flashes
         pixels = 255 * np.clip(pixels / 255, 0, 1) ** np.exp(rng.normal(0, 0.25))
         pixels *= light[:, None, None].astype(np.float32) * rng.uniform(0.6, 1.12)
         pixels += rng.uniform(0, 40) * (rng.random() < 0.3)  # haze
-        noise = rng.normal(0, rng.exponential(3.0), (16, ROWS, COLUMNS)).astype(np.float32)
+        noise = rng.normal(0, rng.exponential(3.0), (16, rows, columns)).astype(np.float32)
         pixels += noise[rng.integers(0, 16, count)]
-        rows, columns = (self._bars * (ROWS, COLUMNS) / 2).astype(int).tolist()
-        pixels[:, :rows], pixels[:, ROWS - rows :] = 0, 0
-        pixels[:, :, :columns], pixels[:, :, COLUMNS - columns :] = 0, 0
+        high, wide = (self._bars * (rows, columns) / 2).astype(int).tolist()
+        pixels[:, :high], pixels[:, rows - high :] = 0, 0
+        pixels[:, :, :wide], pixels[:, :, columns - wide :] = 0, 0
         recorded = np.clip(pixels, 0, 255).astype(np.uint8)
         if rng.random() < 0.1:
             for index in np.flatnonzero(rng.random(count) < rng.uniform(0.05, 0.4)).tolist():
@@ -231,19 +247,22 @@ class _Film:
         return recorded
 
 
-def _waves(times_s: NDArray[np.float64], strength: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Patterns that come and go, each at its own pace: (T, ROWS, COLUMNS) grey levels."""
+def _waves(
+    times_s: NDArray[np.float64], size: tuple[int, int], strength: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Patterns that come and go, each at its own pace: (T, rows, columns) grey levels."""
     fields = []
     for _ in range(4):
         cells = (int(rng.integers(10, 60)), int(rng.integers(4, 40)))
         noise = Image.fromarray(rng.normal(0, 1, cells).astype(np.float32))
-        fields.append(np.asarray(noise.resize((COLUMNS, ROWS), Image.Resampling.BILINEAR)))
+        fields.append(np.asarray(noise.resize(size[::-1], Image.Resampling.BILINEAR)))
     pace = 2 * np.pi * rng.uniform(0.2, 3.0, 4)
     swing = np.sin(pace * times_s[:, None] + rng.uniform(0, 6.28, 4)).astype(np.float32)
     return np.asarray(strength * np.tensordot(swing, np.stack(fields), axes=1), np.float32)
 
 
-def _small(image: Image.Image, weights: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Reduce a drawn picture to the spotter's size, in grey."""
-    small = np.asarray(image.resize((COLUMNS, ROWS), Image.Resampling.BOX if image.width > COLUMNS else 2))
+def _reduced(image: Image.Image, weights: NDArray[np.float64], form: ClipForm) -> NDArray[np.uint8]:
+    """Reduce a drawn picture to a form's size, in grey."""
+    filter_ = Image.Resampling.BOX if image.width > form.columns else Image.Resampling.BILINEAR
+    small = np.asarray(image.resize((form.columns, form.rows), filter_))
     return np.asarray(small @ weights).astype(np.uint8)

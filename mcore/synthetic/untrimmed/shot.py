@@ -15,7 +15,7 @@ from mcore.synthetic.meet.actors import Actor, Jumper, Swimmer, Towel, Walker
 from mcore.synthetic.scene import Color, Look
 from mcore.synthetic.splash import Splash, draw_splash_parameters, paste_splash
 from mcore.synthetic.untrimmed.action import Action
-from mcore.synthetic.untrimmed.operator import CameraKind, Path, Position, draw_position, film
+from mcore.synthetic.untrimmed.operator import CameraKind, Path, draw_position, film
 from mcore.synthetic.untrimmed.pool import SIDE_M, Ground, draw_pool, random_color, random_look
 
 Array = NDArray[np.float64]
@@ -83,7 +83,9 @@ class Shot:
         if self._action.entry_s is not None:
             since_s = now_s * self._speed - self._action.entry_s
             if 0 <= since_s < 6:
-                touched = self._joints[min(len(self._joints) - 1, round(self._action.entry_s / self._speed * self._rate))]
+                touched = self._joints[
+                    min(len(self._joints) - 1, round(self._action.entry_s / self._speed * self._rate))
+                ]
                 paste_splash(image, view, self._splash, since_s, float(touched[:, 0].mean()))
         self._draw_bystanders(image, view, now_s, before_lens=True)
         return image
