@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +12,22 @@ SAMPLES_PER_S = 12.0
 """Pictures that the spotter looks at each second, at most."""
 ROWS, COLUMNS = 100, 56
 """Size of its pictures: half of that which networks see, in both directions."""
-SPOTTER_STRIDES = ((2, 2), (2, 2), (2, 2), (2, 1))
-"""Strides of the network's convolutions, rows and columns; each has a kernel of 3 x 3."""
 SPOTTER_DELAY = 5
 """Pictures that the network looks ahead, 0.42 s: only then can a take-off be told from a hurdle."""
+SPOTTER_SPAN = 7
+"""Pictures that its convolutions see at once: 0.58 s."""
 LOOKS_BACK = (1, 3)
 """Samples back to the pictures that differences are taken to."""
-CHANNELS = 1 + len(LOOKS_BACK)
+BINS = 50
+"""Bands of rows, from top to bottom, that the network sees: two rows each."""
+CHANNELS = 6
+_BLOCK = 4
+"""Columns that are averaged before the strongest place of a band is looked for."""
 _LEAST_CONTRAST = 8.0
 """Grey levels that are added to a picture's standard deviation before it is divided by it."""
 _MOST_ROWS, _MOST_COLUMNS = 40, 24
 """Largest movement from one picture to the next; anything beyond is a cut, or chance."""
-_SHIFT_UNIT = 8.0
+SHIFT_UNIT = 8.0
 """Rows or columns of movement that count as 1."""
 _EARLY_S = 1e-3
 """Clocks round: a picture this much before its time is taken."""
@@ -86,32 +91,41 @@ class MotionOfPicture:
         return (down, right) if abs(down) <= _MOST_ROWS and abs(right) <= _MOST_COLUMNS else (0, 0)
 
 
-def features(
-    pictures: NDArray[np.uint8], shifts: NDArray[np.int64], first: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Compute what the network sees: grey levels, and differences that are left when the camera's movement is undone.
+def profile(pictures: Sequence[NDArray[np.uint8]], shifts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """Reduce the newest picture to what moves at each height, when the camera's movement is undone.
+
+    Where in the width something moves, and what it looks like, is left out: drawings and films differ most in that,
+    and a falling body in neither.
 
     Args:
-        pictures: (T, ROWS, COLUMNS) uint8 in order.
-        shifts: (T, 2) from ``MotionOfPicture``.
-        first: the first picture to compute for; earlier ones are only looked back at.
+        pictures: the last ones, (ROWS, COLUMNS) uint8 each, the newest last; ``max(LOOKS_BACK) + 1`` are looked at.
+        shifts: of each, from ``MotionOfPicture``.
 
     Returns:
-        (T - first, CHANNELS, ROWS, COLUMNS) float32, about -3 to 3; (T - first, 2) movement of the picture.
+        (CHANNELS, BINS) float32, about 0 to 2: strongest and mean change since the last picture and since an earlier
+        one, the strongest that is brighter than before, and the grey level.
     """
-    count = len(pictures)
-    maps = np.zeros((count - first, CHANNELS, ROWS, COLUMNS), np.float32)
-    for index in range(first, count):
-        now = pictures[index].astype(np.float32)
-        contrast = 1 / (now.std() + _LEAST_CONTRAST)
-        out = maps[index - first]
-        out[0] = (now - now.mean()) * contrast
-        for channel, back in enumerate(LOOKS_BACK, start=1):
-            if index >= back:
-                moved = shifts[index - back + 1 : index + 1].sum(axis=0)
-                _subtract_moved(out[channel], now, pictures[index - back], int(moved[0]), int(moved[1]))
-                out[channel] *= 2 * contrast
-    return maps, (shifts[first:] / _SHIFT_UNIT).astype(np.float32)
+    now = pictures[-1].astype(np.float32)
+    contrast = 1 / (now.std() + _LEAST_CONTRAST)
+    rows = np.zeros((CHANNELS, BINS), np.float32)
+    for place, back in enumerate(LOOKS_BACK):
+        change = np.zeros((ROWS, COLUMNS), np.float32)
+        if len(pictures) > back:
+            down, right = np.sum(shifts[-back:], axis=0).tolist()
+            _subtract_moved(change, now, pictures[-1 - back], down, right)
+        blocks = change.reshape(BINS, ROWS // BINS, COLUMNS // _BLOCK, _BLOCK)
+        size = np.abs(blocks).mean(axis=(1, 3)) * contrast
+        rows[2 * place], rows[2 * place + 1] = size.max(axis=1), size.mean(axis=1)
+        if place == 0:
+            rows[4] = np.maximum(blocks.mean(axis=(1, 3)) * contrast, 0).max(axis=1)
+    rows[:5] = np.sqrt(rows[:5])
+    rows[5] = (now.reshape(BINS, -1).mean(axis=1) - now.mean()) * contrast
+    return rows
+
+
+def scaled_shift(shift: tuple[int, int]) -> NDArray[np.float32]:
+    """Movement of the picture as the network takes it: (2,) float32."""
+    return np.array(shift, np.float32) / SHIFT_UNIT
 
 
 def _subtract_moved(

@@ -1,4 +1,4 @@
-"""Drawn clips in files, with the movement of their pictures, so that each is drawn once."""
+"""Drawn clips in files, as the spotter learns from them, so that each is drawn once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.synthetic.untrimmed.clip import render_clip
-from mcore.video.spotting import MotionOfPicture
+from mcore.video.spotting import MotionOfPicture, profile
 
 
 @dataclass(frozen=True, eq=False)
 class KeptClip:
     """What is learned from one clip."""
 
-    pictures: NDArray[np.uint8]
-    """(T, ROWS, COLUMNS) grey."""
+    profiles: NDArray[np.float16]
+    """(T, CHANNELS, BINS) from ``profile``."""
     shifts: NDArray[np.int64]
-    """(T, 2) from ``MotionOfPicture``."""
+    """(T, 2) from ``MotionOfPicture``, rows down and columns right."""
     times_s: NDArray[np.float64]
     """(T,) seconds."""
     dives: NDArray[np.float64]
@@ -34,10 +34,14 @@ def keep_clip(folder: Path, seed: int) -> Path:
         return path
     clip = render_clip(seed)
     motion = MotionOfPicture()
-    shifts = np.array([motion.update(picture) for picture in clip.pictures])
+    shifts = [motion.update(picture) for picture in clip.pictures]
+    ends = range(1, len(shifts) + 1)
+    profiles = np.stack([profile(clip.pictures[max(0, end - 4) : end], shifts[max(0, end - 4) : end]) for end in ends])
     dives = np.array([(dive.takeoff_s, dive.entry_s) for dive in clip.dives]).reshape(-1, 2)
     half_written = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(half_written, pictures=clip.pictures, shifts=shifts, times=clip.times_s, dives=dives)
+    np.savez(
+        half_written, profiles=profiles.astype(np.float16), shifts=np.array(shifts), times=clip.times_s, dives=dives
+    )
     half_written.replace(path)
     return path
 
@@ -45,4 +49,4 @@ def keep_clip(folder: Path, seed: int) -> Path:
 def read_kept(path: Path) -> KeptClip:
     """Read what ``keep_clip`` wrote."""
     with np.load(path) as kept:
-        return KeptClip(kept["pictures"], kept["shifts"], kept["times"], kept["dives"])
+        return KeptClip(kept["profiles"], kept["shifts"], kept["times"], kept["dives"])

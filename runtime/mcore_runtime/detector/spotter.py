@@ -16,7 +16,8 @@ from mcore.video.spotting import (
     SPOTTER_DELAY,
     MotionOfPicture,
     Pace,
-    features,
+    profile,
+    scaled_shift,
     shrink,
 )
 from mcore_runtime.detector.base import DetectedDive
@@ -45,8 +46,8 @@ class SpotterDetector:
         self._network.reset()
         self._peaks.reset()
         self._pace, self._motion = Pace(), MotionOfPicture()
-        self._pictures: deque[NDArray[np.uint8]] = deque(maxlen=max(LOOKS_BACK) + 1)
-        self._shifts: deque[tuple[int, int]] = deque(maxlen=max(LOOKS_BACK) + 1)
+        self._pictures: list[NDArray[np.uint8]] = []
+        self._shifts: list[tuple[int, int]] = []
         self._times: deque[float] = deque(maxlen=SPOTTER_DELAY + 1)
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
@@ -56,11 +57,12 @@ class SpotterDetector:
         if not self._pace.takes(time_s):
             return []
         small = _small(picture)
-        self._pictures.append(small)
-        self._shifts.append(self._motion.update(small))
+        kept = max(LOOKS_BACK)
+        self._pictures = [*self._pictures[-kept:], small]
+        self._shifts = [*self._shifts[-kept:], self._motion.update(small)]
         self._times.append(time_s)
-        maps, moved = features(np.stack(self._pictures), np.array(self._shifts), len(self._pictures) - 1)
-        takeoff, entry, flight = self._network(maps[0], moved[0]).tolist()
+        heights = profile(self._pictures, self._shifts)
+        takeoff, entry, flight = self._network(heights, scaled_shift(self._shifts[-1])).tolist()
         if len(self._times) <= SPOTTER_DELAY:
             return []
         found = self._peaks.add(self._times[0], takeoff, entry, flight)
