@@ -32,11 +32,11 @@ class SpotterArguments:
     """File of the weights, .npz."""
     clips: Path = Path("spotter_clips")
     """Folder that drawn clips are kept in."""
-    num_clips: int = 1500
+    num_clips: int = 800
     """Clips that are drawn; their seeds count from 0."""
-    steps: int = 900
+    steps: int = 600
     """Steps of the training."""
-    clips_a_step: int = 6
+    clips_a_step: int = 16
     """Clips that each step looks at."""
     seed: int = 0
     """Decides the first weights, and the order of the clips."""
@@ -66,6 +66,7 @@ def train(arguments: SpotterArguments) -> int:
 
     arguments.clips.mkdir(parents=True, exist_ok=True)
     paths = render_all(partial(keep_clip, arguments.clips), range(arguments.num_clips), arguments.workers)
+    clips = [read_kept(path) for path in paths]
     torch.manual_seed(arguments.seed)
     network = Spotter()
     recipe = SpotterRecipe(steps=arguments.steps, clips_a_step=arguments.clips_a_step, seed=arguments.seed)
@@ -76,7 +77,7 @@ def train(arguments: SpotterArguments) -> int:
             losses.append(loss)
             on_step()
 
-        train_spotter(network, lambda index: read_kept(paths[index]), len(paths), recipe, log)
+        train_spotter(network, clips, recipe, log)
     np.savez_compressed(arguments.out, **network.eval().arrays())
     size_kb = arguments.out.stat().st_size / 1e3
     last = float(np.mean(losses[-50:]))

@@ -19,8 +19,8 @@ from mcore.video.spotting import BINS, SAMPLES_PER_S, SHIFT_UNIT, SPOTTER_DELAY
 class SpotterRecipe:
     """How the spotter is trained."""
 
-    steps: int = 1500
-    clips_a_step: int = 32
+    steps: int = 600
+    clips_a_step: int = 16
     samples: int = 96
     """Pictures of each clip that one step looks at."""
     learning_rate: float = 3e-3

@@ -59,9 +59,9 @@ class Approach:
     def dip_m(self, since_s: Array) -> Array:
         """Depth of the board's tip below its rest at times (N,), metres."""
         dip = np.zeros_like(since_s)
-        for place, (at_s, depth) in enumerate(self.presses):
-            # The first is that of the take-off.
-            down, up = (since_s - at_s) / 0.16, (since_s - at_s) / (0.2 if place else -at_s)
+        for at_s, depth in self.presses:
+            # A push shorter than 0.16 s ends a little below the rest, which the first frame of the flight makes up for.
+            down, up = (since_s - at_s) / 0.16, (since_s - at_s) / max(-at_s, 0.16)
             # Down as a bell; up with growing speed, until the board throws the diver when it is level.
             dip += depth * np.where(since_s < at_s, np.exp(-(down**2)), np.clip(1 - up**2, 0, None))
         swing = 0.16 * np.exp(-2.6 * np.maximum(since_s, 0)) * np.sin(17 * since_s)
