@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -23,7 +24,13 @@ from mcore_bench.cases.real_clips import MARKS, real_clips_table
 from mcore_bench.cases.watching import match, watch
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
-from mcore_runtime.detector import BallisticDetector, Detector
+from mcore_runtime.detector import BallisticDetector, Detector, JointDetector, SpotterDetector
+
+DetectorName = Literal["joint", "ballistic", "spotter"]
+DETECTORS: Mapping[DetectorName, Callable[[float], Detector]] = {
+    "joint": JointDetector, "ballistic": BallisticDetector, "spotter": lambda aspect: SpotterDetector()
+}  # fmt: skip
+"""Makes a detector for a picture's width over its height."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class DetectorArguments(JsonFile):
     detection's entry lies within half a second of the true one; every other detection is a false alarm.
     """
 
+    detector: DetectorName = "joint"
+    """Which detector; mcore-run has the joint one."""
     dives: int = 50
     """Dives in each meet."""
     meets: int = 1
@@ -89,7 +98,7 @@ class DetectorArguments(JsonFile):
 
 def measure_detector(arguments: DetectorArguments) -> int:
     """Run ``mcore-bench detector``."""
-    result = begin_result("Detector of dives")
+    result, make = begin_result("Detector of dives"), DETECTORS[arguments.detector]
     measurements = []
     kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
     for number, (camera, height) in enumerate(kinds * arguments.meets):
@@ -104,13 +113,13 @@ def measure_detector(arguments: DetectorArguments) -> int:
             width=arguments.size[0],
             height=arguments.size[1],
         )
-        detector = BallisticDetector(settings.width / settings.height)
+        detector = make(settings.width / settings.height)
         measurements.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
     tables = [detector_table(measurements)] if measurements else []
     if arguments.clips:
-        tables.append(random_pools_table(arguments.clips, arguments.seed, BallisticDetector))
+        tables.append(random_pools_table(arguments.clips, arguments.seed, make))
     if arguments.real_clips is not None:
-        tables.append(real_clips_table(arguments.real_clips, arguments.marks, BallisticDetector))
+        tables.append(real_clips_table(arguments.real_clips, arguments.marks, make))
     finish_result(replace(result, tables=tuple(tables)), arguments.json)
     return 0
 

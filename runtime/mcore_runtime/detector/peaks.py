@@ -5,10 +5,13 @@ A flight is as long as a fall can be, or it is slow motion; a hurdle is no take-
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 from mcore.diving.physics import LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
+
+_ROUNDING_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class FlightPeaks:
     def __init__(self, config: PeakConfig | None = None) -> None:
         self._config = config or PeakConfig()
         self._samples: deque[_Sample] = deque()
+        self._judged_s = -math.inf
 
     def add(self, time_s: float, takeoff: float, entry: float, flight: float) -> SpottedFlight | None:
         """Take the probabilities of one picture; return a flight whose entry has become certain.
@@ -74,11 +78,17 @@ class FlightPeaks:
         samples.append(_Sample(time_s, takeoff, entry, flight))
         while samples[0].time_s < time_s - config.longest_slow_s - 2 * config.settle_s:
             samples.popleft()
-        around = [s for s in samples if s.time_s >= time_s - 2 * config.settle_s]
-        middle = max((s for s in around if s.time_s <= time_s - config.settle_s), key=lambda s: s.time_s, default=None)
-        if middle is None or middle.entry < config.min_event or middle.entry < max(s.entry for s in around):
-            return None
-        return self._flight_to(middle)
+        known_s = time_s - config.settle_s + _ROUNDING_S
+        due = [s for s in samples if self._judged_s < s.time_s <= known_s]
+        self._judged_s = known_s
+        # Entries are at least as far apart as they settle, so that at most one is among those due.
+        return next((flight for s in due if self._is_entry(s) and (flight := self._flight_to(s)) is not None), None)
+
+    def _is_entry(self, sample: _Sample) -> bool:
+        """Whether a sample has the highest probability of an entry around it."""
+        near_s = self._config.settle_s + _ROUNDING_S
+        around = [s.entry for s in self._samples if abs(s.time_s - sample.time_s) <= near_s]
+        return sample.entry >= max(self._config.min_event, *around)
 
     def _flight_to(self, entry: _Sample) -> SpottedFlight | None:
         """Find the take-off of an entry: the one with which take-off, flight and entry are likeliest together."""
@@ -111,3 +121,4 @@ class FlightPeaks:
     def reset(self) -> None:
         """Forget everything."""
         self._samples.clear()
+        self._judged_s = -math.inf
