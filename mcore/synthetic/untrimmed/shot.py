@@ -21,6 +21,8 @@ from mcore.synthetic.untrimmed.pool import SIDE_M, Ground, draw_pool, random_col
 Array = NDArray[np.float64]
 _MOST_PIXELS_PER_M = 30.0
 """Scale of a pool's picture at most: larger views are enlarged from it."""
+_LEAST_PIXELS_PER_M = 0.5
+"""Where a camera zooms out further, splashes and people are smaller than a pixel."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Shot:
             paste_diver(image, view, joints, self._look)
         if self._action.entry_s is not None:
             since_s = now_s * self._speed - self._action.entry_s
-            if 0 <= since_s < 6:
+            if 0 <= since_s < 6 and view.scale > _LEAST_PIXELS_PER_M:
                 touched = self._joints[
                     min(len(self._joints) - 1, round(self._action.entry_s / self._speed * self._rate))
                 ]
@@ -113,6 +115,8 @@ class Shot:
             draw.polygon(points, fill=color, outline=color)
 
     def _draw_bystanders(self, image: Image.Image, view: View, now_s: float, *, before_lens: bool) -> None:
+        if view.scale <= _LEAST_PIXELS_PER_M:
+            return
         for other in self._bystanders:
             since_s = now_s - other.first_s
             if since_s < 0 or (other.nearer > 1) != before_lens:
