@@ -32,11 +32,11 @@ class SpotterArguments:
     """File of the weights, .npz."""
     clips: Path = Path("spotter_clips")
     """Folder that drawn clips are kept in."""
-    num_clips: int = 1400
+    num_clips: int = 800
     """Clips that are drawn; their seeds count from 0."""
-    steps: int = 2400
+    steps: int = 600
     """Steps of the training."""
-    clips_a_step: int = 12
+    clips_a_step: int = 16
     """Clips that each step looks at."""
     seed: int = 0
     """Decides the first weights, and the order of the clips."""

@@ -37,7 +37,7 @@ class Spotter(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in _WIDTHS)
         self.embed = nn.Linear(_WIDTHS[-1] * _BINS_LEFT + 2, _MEMORY)
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(0.2)
         self.remember = nn.GRU(_MEMORY, _MEMORY, batch_first=True)
         self.tell = nn.Linear(_MEMORY, len(OUTPUTS))
 

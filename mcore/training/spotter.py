@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from mcore.diving.physics import LONGEST_FLIGHT_S
 from mcore.network.spotter import OUTPUTS, Spotter
 from mcore.synthetic.untrimmed.kept import KeptClip
 from mcore.video.spotting import BINS, SAMPLES_PER_S, SHIFT_UNIT, SPOTTER_DELAY
@@ -20,12 +19,10 @@ from mcore.video.spotting import BINS, SAMPLES_PER_S, SHIFT_UNIT, SPOTTER_DELAY
 class SpotterRecipe:
     """How the spotter is trained."""
 
-    steps: int = 2400
-    clips_a_step: int = 12
-    samples: int = 128
+    steps: int = 600
+    clips_a_step: int = 16
+    samples: int = 96
     """Pictures of each clip that one step looks at."""
-    slow_weight: float = 3.0
-    """How much more often a clip with slow motion is chosen: few have it."""
     learning_rate: float = 3e-3
     event_weight: float = 8.0
     """Weight of the few pictures with a take-off or an entry."""
@@ -67,11 +64,9 @@ def train_spotter(
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, recipe.steps, pct_start=0.1)
     weight = torch.tensor([recipe.event_weight, recipe.event_weight, 1.0])
-    slow = [np.any(clip.dives[:, 1] - clip.dives[:, 0] > LONGEST_FLIGHT_S) for clip in clips]
-    share = np.where(slow, recipe.slow_weight, 1.0)
     network.train()
     for _ in range(recipe.steps):
-        chosen = rng.choice(len(clips), recipe.clips_a_step, p=share / share.sum()).tolist()
+        chosen = rng.integers(0, len(clips), recipe.clips_a_step).tolist()
         parts = [_cut(clips[place], recipe.samples, rng) for place in chosen]
         profiles, shifts, wanted = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
         logits, _ = network(profiles, shifts, torch.zeros(1, len(profiles), network.memory))

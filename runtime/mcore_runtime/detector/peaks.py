@@ -16,15 +16,19 @@ _ROUNDING_S = 1e-3
 
 @dataclass(frozen=True)
 class PeakConfig:
-    """Numbers that decide; chosen on drawn clips that no figure comes from."""
+    """Numbers that decide.
+
+    Chosen on random pools of the seeds 1000000 to 1000079, which nothing was learned from and no figure comes from: most
+    dives found with at most ten false alarms for 100 dives.
+    """
 
     min_event: float = 0.3
     """Probability of a take-off, and of an entry, at least."""
     min_flight: float = 0.5
     """Mean probability of flight between them, at least."""
-    min_together: float = 0.4
+    min_together: float = 0.6
     """Geometric mean of the three, at least."""
-    settle_s: float = 0.25
+    settle_s: float = 0.45
     """An entry is the highest probability within this time before and after it."""
     longest_slow_s: float = 9.0
     """A replay's flight lasts this long at most."""
@@ -62,7 +66,7 @@ class FlightPeaks:
     def __init__(self, config: PeakConfig | None = None) -> None:
         self._config = config or PeakConfig()
         self._samples: deque[_Sample] = deque()
-        self._judged_s = -math.inf
+        self._judged_s = self._entry_s = -math.inf
 
     def add(self, time_s: float, takeoff: float, entry: float, flight: float) -> SpottedFlight | None:
         """Take the probabilities of one picture; return a flight whose entry has become certain.
@@ -82,7 +86,12 @@ class FlightPeaks:
         due = [s for s in samples if self._judged_s < s.time_s <= known_s]
         self._judged_s = known_s
         # Entries are at least as far apart as they settle, so that at most one is among those due.
-        return next((flight for s in due if self._is_entry(s) and (flight := self._flight_to(s)) is not None), None)
+        for sample in due:
+            flight = self._flight_to(sample) if self._is_entry(sample) else None
+            if flight is not None and flight.takeoff_s > self._entry_s:  # nobody leaves the board before the last entry
+                self._entry_s = flight.entry_s
+                return flight
+        return None
 
     def _is_entry(self, sample: _Sample) -> bool:
         """Whether a sample has the highest probability of an entry around it."""
@@ -121,4 +130,4 @@ class FlightPeaks:
     def reset(self) -> None:
         """Forget everything."""
         self._samples.clear()
-        self._judged_s = -math.inf
+        self._judged_s = self._entry_s = -math.inf

