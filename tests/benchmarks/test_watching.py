@@ -14,7 +14,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.synthetic import write_video
 from mcore_bench.cases import random_pools
-from mcore_bench.cases.random_pools import random_pools_table
+from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, real_clips_table
 from mcore_bench.result import Table
 from mcore_runtime.detector import DetectedDive
@@ -66,7 +66,7 @@ def test_films_tell_finds_from_alarms(films: Path) -> None:
         detectors.append(Says(dives))
         return detectors[-1]
 
-    table = real_clips_table(films, films / "marks.json", make)
+    table = real_clips_table(films, films / "marks.json", "a", make)
     found = row(table, 0)
     assert (found["dive"], found["false alarms"]) == ("found", 1)
     assert found["take-off, s"] == pytest.approx(0.1)
@@ -81,7 +81,7 @@ def test_films_tell_finds_from_alarms(films: Path) -> None:
 
 def test_a_replay_is_named_and_is_no_alarm(films: Path) -> None:
     slow = [DetectedDive(0.2, 2.4, 1.0, "body", slow_motion=True)]
-    table = real_clips_table(films, films / "marks.json", lambda aspect: Says(slow))
+    table = real_clips_table(films, films / "marks.json", "a", lambda aspect: Says(slow))
     assert [row(table, i)["dive"] for i in range(3)] == ["not found", None, "named"]
     assert [row(table, i)["false alarms"] for i in range(3)] == [0, 0, 0]
 
@@ -89,10 +89,10 @@ def test_a_replay_is_named_and_is_no_alarm(films: Path) -> None:
 def test_marks_that_cannot_be_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "marks.json"
     with pytest.raises(UserError, match="cannot read marks"):
-        real_clips_table(tmp_path, path, lambda aspect: Says([]))
+        real_clips_table(tmp_path, path, "a", lambda aspect: Says([]))
     path.write_text('[{"file": "a.mp4", "takeoff_frame": 3}]', encoding="utf-8")
     with pytest.raises(UserError, match="both takeoff_frame and entry_frame"):
-        real_clips_table(tmp_path, path, lambda aspect: Says([]))
+        real_clips_table(tmp_path, path, "a", lambda aspect: Says([]))
 
 
 def test_the_projects_own_marks_name_each_film_once() -> None:
@@ -106,7 +106,9 @@ def test_random_pools_count_by_camera_and_height(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(random_pools, "render_clip", lambda seed, form: clip)
     late = DetectedDive(dive.takeoff_s + 0.1, dive.entry_s + 0.2, 1.0, "body")
     invented = DetectedDive(dive.takeoff_s - 1.5, dive.entry_s - 1.5, 1.0, "body")
-    table = random_pools_table(3, 0, lambda aspect: Says([invented, late]))
+    tables = random_pools_tables(3, 0, {"a": lambda aspect: Says([invented, late]), "b": lambda aspect: Says([])})
+    assert "found 0 of 3" in tables[1].note
+    table = tables[0]
     (counts,) = [row(table, i) for i in range(len(table.rows))]
     assert (counts["clips"], counts["dives"], counts["found"], counts["false alarms"]) == (3, 3, 3, 3)
     assert (counts["camera"], counts["board, m"]) == (clip.camera, clip.height_m)

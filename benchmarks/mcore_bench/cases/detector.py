@@ -19,7 +19,7 @@ from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
 from mcore.video import resize_frame
-from mcore_bench.cases.random_pools import random_pools_table
+from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, real_clips_table
 from mcore_bench.cases.watching import match, watch
 from mcore_bench.output import JsonFile, begin_result, finish_result
@@ -68,8 +68,8 @@ class DetectorArguments(JsonFile):
     detection's entry lies within half a second of the true one; every other detection is a false alarm.
     """
 
-    detector: DetectorName = "joint"
-    """Which detector; mcore-run has the joint one."""
+    detectors: tuple[DetectorName, ...] = ("joint",)
+    """Which detectors; mcore-run has the joint one."""
     dives: int = 50
     """Dives in each meet."""
     meets: int = 1
@@ -98,7 +98,19 @@ class DetectorArguments(JsonFile):
 
 def measure_detector(arguments: DetectorArguments) -> int:
     """Run ``mcore-bench detector``."""
-    result, make = begin_result("Detector of dives"), DETECTORS[arguments.detector]
+    result = begin_result("Detector of dives")
+    makers = {name: DETECTORS[name] for name in arguments.detectors}
+    tables = [detector_table(name, _watch_meets(arguments, make)) for name, make in makers.items() if arguments.meets]
+    if arguments.clips:
+        tables += random_pools_tables(arguments.clips, arguments.seed, makers)
+    if arguments.real_clips is not None:
+        folder, marks = arguments.real_clips, arguments.marks
+        tables += [real_clips_table(folder, marks, name, make) for name, make in makers.items()]
+    finish_result(replace(result, tables=tuple(tables)), arguments.json)
+    return 0
+
+
+def _watch_meets(arguments: DetectorArguments, make: Callable[[float], Detector]) -> list[Measurement]:
     measurements = []
     kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
     for number, (camera, height) in enumerate(kinds * arguments.meets):
@@ -115,13 +127,7 @@ def measure_detector(arguments: DetectorArguments) -> int:
         )
         detector = make(settings.width / settings.height)
         measurements.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
-    tables = [detector_table(measurements)] if measurements else []
-    if arguments.clips:
-        tables.append(random_pools_table(arguments.clips, arguments.seed, make))
-    if arguments.real_clips is not None:
-        tables.append(real_clips_table(arguments.real_clips, arguments.marks, make))
-    finish_result(replace(result, tables=tuple(tables)), arguments.json)
-    return 0
+    return measurements
 
 
 def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measurement:
@@ -137,7 +143,7 @@ def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measur
     frames = enumerate(Scene(meet).frames())
     shown = track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress)
     seen = watch(((resize_frame(rgb, config), index / settings.rate) for index, rgb in shown), detector)
-    pairs, alarms = match(meet.truth, seen.dives)
+    pairs, alarms = match(meet.truth, [dive for dive in seen.dives if not dive.slow_motion])
     found = {true.index for true, _ in pairs}
     return Measurement(
         camera=settings.camera,
@@ -173,7 +179,7 @@ def most_events(seen: int) -> float:
     return high
 
 
-def detector_table(measurements: Sequence[Measurement]) -> Table:
+def detector_table(name: str, measurements: Sequence[Measurement]) -> Table:
     """Return one row for each meet."""
     rows: list[tuple[Value, ...]] = [
         (m.camera, m.height_m, m.seed, m.dives, m.found, len(m.false_alarms), *_errors_ms(m.takeoff_errors_s),
@@ -184,7 +190,7 @@ def detector_table(measurements: Sequence[Measurement]) -> Table:
     headings = ["board, m", "seed", "dives", "found", "false alarms", *errors, "minutes", "CPU ms a frame"]
     formats = [*["d"] * 5, *[".0f"] * 6, ".1f", ".2f"]
     columns = (Column("camera"), *(Column(h, f) for h, f in zip(headings, formats, strict=True)))
-    return Table("dives found in rendered meets", columns, tuple(rows), summary(measurements))
+    return Table(f"dives found in rendered meets: {name} detector", columns, tuple(rows), summary(measurements))
 
 
 def summary(measurements: Sequence[Measurement]) -> str:

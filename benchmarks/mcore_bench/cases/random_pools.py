@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,20 +31,30 @@ class _Counts:
     minutes: float
 
 
-def random_pools_table(clips: int, seed: int, make: Callable[[float], Detector]) -> Table:
-    """Watch random pools, and count by kind of clip, camera and height.
+_Groups = dict[tuple[str, str, float | None], list[_Counts]]
+"""Clips by kind, camera and height."""
+
+
+def random_pools_tables(clips: int, seed: int, makers: Mapping[str, Callable[[float], Detector]]) -> list[Table]:
+    """Watch random pools, and count by kind of clip, camera and height: a table for each detector.
 
     The pictures are grey; there are as many a second as the clip's camera takes.
 
     Args:
         clips: how many.
         seed: of the first, counted from ``FIRST_SEED``.
-        make: gives a fresh detector for a picture's width over its height.
+        makers: each gives a fresh detector for a picture's width over its height.
     """
-    groups: dict[tuple[str, str, float | None], list[_Counts]] = defaultdict(list)
+    groups: dict[str, _Groups] = {name: defaultdict(list) for name in makers}
     for number in range(clips):
         clip = render_clip(FIRST_SEED + seed + number, form=STREAM)
-        groups[clip.kind, clip.camera if clip.dives and clip.camera else "", clip.height_m].append(_count(clip, make))
+        key = (clip.kind, clip.camera if clip.dives and clip.camera else "", clip.height_m)
+        for name, make in makers.items():
+            groups[name][key].append(_count(clip, make))
+    return [_table(name, counted) for name, counted in groups.items()]
+
+
+def _table(name: str, groups: _Groups) -> Table:
     ordered = sorted(groups.items(), key=lambda item: (*item[0][:2], item[0][2] or 0.0))
     rows = tuple((*key, *_row(counts)) for key, counts in ordered)
     total = [counts for group in groups.values() for counts in group]
@@ -60,7 +70,7 @@ def random_pools_table(clips: int, seed: int, make: Callable[[float], Detector])
         ("clips", "dives", "found", "false alarms", "slow motion", "named")),
         *(Column(h, ".0f") for h in ("take-off ms, median", "entry ms, median")),
     )  # fmt: skip
-    return Table("dives found in random pools", columns, rows, note)
+    return Table(f"dives found in random pools: {name} detector", columns, rows, note)
 
 
 def _count(clip: UntrimmedClip, make: Callable[[float], Detector]) -> _Counts:

@@ -46,12 +46,13 @@ class _TrueDive:
     entry_s: float
 
 
-def real_clips_table(folder: Path, marks: Path, make: Callable[[float], Detector]) -> Table:
+def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float], Detector]) -> Table:
     """Watch every marked film of a folder.
 
     Args:
         folder: of the films.
         marks: a JSON list of ``MarkedClip``.
+        name: of the detector.
         make: gives a fresh detector for a picture's width over its height.
 
     Raises:
@@ -75,7 +76,7 @@ def real_clips_table(folder: Path, marks: Path, make: Callable[[float], Detector
         Column("film"), Column("shows"), Column("dive"), Column("false alarms", "d"),
         *(Column(heading, "+.2f") for heading in headings), Column("CPU ms a frame", ".2f"),
     )  # fmt: skip
-    return Table("real clips", columns, tuple(rows), note)
+    return Table(f"real clips: {name} detector", columns, tuple(rows), note)
 
 
 def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:

@@ -18,8 +18,8 @@ _ROUNDING_S = 1e-3
 class PeakConfig:
     """Numbers that decide.
 
-    Chosen on random pools of the seeds 1000000 to 1000079, which nothing was learned from and no figure comes from: most
-    dives found with at most ten false alarms for 100 dives.
+    Chosen on random pools of the seeds 1000000 to 1000079, which nothing was learned from and no figure comes from:
+    those that find most dives with at most ten false alarms for 100 dives.
     """
 
     min_event: float = 0.3
