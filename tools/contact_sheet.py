@@ -2,6 +2,7 @@
 
     python tools/contact_sheet.py docs/images/dives.jpg
     python tools/contact_sheet.py docs/images/replica.jpg --labels finediving_labels.jsonl
+    python tools/contact_sheet.py docs/images/random_pools.jpg --random-pools 14
 
 The second shows replicas of real dives: below each picture the step that the real dive is labelled with there.
 """
@@ -23,6 +24,7 @@ from mcore.data.replica_labels import replica_labels
 from mcore.data.sources import read_source
 from mcore.synthetic import RenderedDive, render_dive
 from mcore.synthetic.replica import Replica, plan_replica, render_replica
+from mcore.synthetic.untrimmed import STREAM, render_clip
 
 DIVES = (("407C", 2), ("205B", 5), ("6243D", 6), ("5337D", 9))
 CLIPS = (
@@ -38,6 +40,7 @@ CLIPS = (
 FRAME_WIDTH = 150
 STEP_COLORS = ((96, 140, 190), (214, 150, 60), (190, 90, 120), (130, 110, 190), (80, 160, 110))
 _BAR_PX, _CAPTION_PX = 6, 18
+_POOL_FRAMES, _POOL_SIZE = 9, (142, 106)
 
 Image8 = NDArray[np.uint8]
 
@@ -50,6 +53,8 @@ class Arguments:
     """Picture to write."""
     labels: Path | None = None
     """Show replicas of these dives."""
+    random_pools: int = 0
+    """Show this many dives in random pools."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +87,16 @@ def replica_strip(replica: Replica) -> Image8:
     return np.concatenate([_caption(text, strip.shape[1]), strip])
 
 
+def pool_strip(seed: int) -> Image8:
+    """Frames of a dive in a random pool side by side, from before the take-off to after the entry."""
+    clip = render_clip(seed, "dive", STREAM)
+    dive = clip.dives[0]
+    times = np.linspace(dive.takeoff_s - 0.5, dive.entry_s + 0.5, _POOL_FRAMES)
+    chosen = [int(np.abs(clip.times_s - time_s).argmin()) for time_s in times]
+    pictures = [Image.fromarray(clip.pictures[i]).resize(_POOL_SIZE).convert("RGB") for i in chosen]
+    return np.concatenate([np.asarray(picture) for picture in pictures], axis=1)
+
+
 def _middle(frame: Image8) -> Image8:
     left = frame.shape[1] // 2 - FRAME_WIDTH // 2
     return frame[:, left : left + FRAME_WIDTH]
@@ -102,11 +117,13 @@ def _replicas(labels: Path) -> list[Replica]:
 
 def _write(arguments: Arguments) -> int:
     out, labels = arguments.out, arguments.labels
-    if labels is None:
+    if arguments.random_pools:
+        sheet = np.concatenate([pool_strip(seed) for seed in range(arguments.random_pools)])
+    elif labels is None:
         sheet = np.concatenate([film_strip(render_dive(number, seed)) for number, seed in DIVES])
     else:
         sheet = np.concatenate([replica_strip(replica) for replica in _replicas(labels)])
-    Image.fromarray(sheet).save(out, quality=72 if labels else 85)
+    Image.fromarray(sheet).save(out, quality=85 if labels is None and not arguments.random_pools else 72)
     print(f"{out}: {sheet.shape[1]} x {sheet.shape[0]}, {out.stat().st_size / 1e3:.0f} kB")
     return 0
 

@@ -16,7 +16,6 @@ from mcore.diving import DiveNumber
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
 from mcore.synthetic.faults import Faults
-from mcore.synthetic.heights import DrawnHeightM
 
 Array = NDArray[np.float64]
 
@@ -47,7 +46,8 @@ class Flight:
     """Movement of a body between board and water, as shares of the flight's time."""
 
     dive: DiveNumber
-    height_m: DrawnHeightM
+    height_m: float
+    """Height of the board; up to 3 m it is a springboard."""
     faults: Faults
     poses: choreography.Keys
     twists: tuple[tuple[float, float], ...]
@@ -134,7 +134,7 @@ def trace(flight: Flight, timing: Timing, start: Array, speed: float) -> Motion:
     twist = np.where(since < 0, 0.0, _twist(flight, share))
     turned = body.turn(upright, somersault, twist, choreography.facing(dive))
 
-    dip = choreography.board_dip_m(since, springboard=flight.height_m == 3)
+    dip = choreography.board_dip_m(since, springboard=flight.height_m <= 3)
     drift = flight.distance_m / seconds + 0.1  # speed away from the board, m/s
     center = _center(dive, since, seconds, start, speed, drift, turned, flight.height_m - dip)
     joints = turned.copy()

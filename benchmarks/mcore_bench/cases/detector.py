@@ -1,12 +1,13 @@
-"""The detector of dives on rendered meets: dives found, false alarms, errors of the boundaries, cost."""
+"""The detector of dives on rendered meets, random pools and real clips: dives found, false alarms, errors, cost."""
 
 from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -14,16 +15,22 @@ from rich.progress import track
 
 from mcore.config import ClipConfig
 from mcore.synthetic.heights import DrawnHeightM
-from mcore.synthetic.meet.course import Meet, TrueDive, plan_meet
+from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
 from mcore.video import resize_frame
+from mcore_bench.cases.random_pools import random_pools_tables
+from mcore_bench.cases.real_clips import MARKS, real_clips_table
+from mcore_bench.cases.watching import match, watch
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
-from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
+from mcore_runtime.detector import BallisticDetector, Detector, JointDetector, SpotterDetector
 
-MATCH_S = 0.5
-"""A detection belongs to a dive when their entries are this close, seconds."""
+DetectorName = Literal["joint", "ballistic", "spotter"]
+DETECTORS: Mapping[DetectorName, Callable[[float], Detector]] = {
+    "joint": JointDetector, "ballistic": BallisticDetector, "spotter": lambda aspect: SpotterDetector()
+}  # fmt: skip
+"""Makes a detector for a picture's width over its height."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +59,27 @@ class Measurement:
 
 @dataclass(frozen=True)
 class DetectorArguments(JsonFile):
-    """Measure the detector of dives on rendered meets.
+    """Measure the detector of dives on rendered meets, and where asked for on random pools and on real clips.
 
         mcore-bench detector --dives 50 --seed 100
+        mcore-bench detector --meets 0 --clips 300 --real-clips ../shared/real_clips
 
     Everything that can move beside a pool does, unless --distractors says otherwise. A dive counts as found when a
     detection's entry lies within half a second of the true one; every other detection is a false alarm.
     """
 
+    detectors: tuple[DetectorName, ...] = ("joint",)
+    """Which detectors; mcore-run has the joint one."""
     dives: int = 50
     """Dives in each meet."""
     meets: int = 1
-    """Meets of each camera and height."""
+    """Meets of each camera and height; 0: none."""
+    clips: int = 0
+    """Random pools, with and without a dive."""
+    real_clips: Path | None = None
+    """Folder of films whose marks are known."""
+    marks: Path = MARKS
+    """What happens in these films: a .json file."""
     seed: int = 100
     """Seed of the first meet; each further one has the next."""
     cameras: tuple[CameraKind, ...] = ("follow", "fixed")
@@ -83,6 +99,18 @@ class DetectorArguments(JsonFile):
 def measure_detector(arguments: DetectorArguments) -> int:
     """Run ``mcore-bench detector``."""
     result = begin_result("Detector of dives")
+    makers = {name: DETECTORS[name] for name in arguments.detectors}
+    tables = [detector_table(name, _watch_meets(arguments, make)) for name, make in makers.items() if arguments.meets]
+    if arguments.clips:
+        tables += random_pools_tables(arguments.clips, arguments.seed, makers)
+    if arguments.real_clips is not None:
+        folder, marks = arguments.real_clips, arguments.marks
+        tables += [real_clips_table(folder, marks, name, make) for name, make in makers.items()]
+    finish_result(replace(result, tables=tuple(tables)), arguments.json)
+    return 0
+
+
+def _watch_meets(arguments: DetectorArguments, make: Callable[[float], Detector]) -> list[Measurement]:
     measurements = []
     kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
     for number, (camera, height) in enumerate(kinds * arguments.meets):
@@ -97,10 +125,9 @@ def measure_detector(arguments: DetectorArguments) -> int:
             width=arguments.size[0],
             height=arguments.size[1],
         )
-        detector = BallisticDetector(settings.width / settings.height)
+        detector = make(settings.width / settings.height)
         measurements.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
-    finish_result(replace(result, tables=(detector_table(measurements),)), arguments.json)
-    return 0
+    return measurements
 
 
 def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measurement:
@@ -112,18 +139,11 @@ def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measur
         progress: show a bar on a terminal.
     """
     settings, config = meet.settings, ClipConfig()
-    seen: list[tuple[DetectedDive, float]] = []
-    cpu_s = 0.0
     label = f"{settings.camera} camera, {settings.height_m} m"
     frames = enumerate(Scene(meet).frames())
-    for index, rgb in track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress):
-        frame = resize_frame(rgb, config)
-        began_s = time.thread_time()
-        dives = detector.update(frame, index / settings.rate)
-        cpu_s += time.thread_time() - began_s
-        seen += [(dive, index / settings.rate) for dive in dives]
-    pairs, alarms = match(meet.truth, [dive for dive, _ in seen])
-    certain_s = {id(dive): time_s for dive, time_s in seen}
+    shown = track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress)
+    seen = watch(((resize_frame(rgb, config), index / settings.rate) for index, rgb in shown), detector)
+    pairs, alarms = match(meet.truth, [dive for dive in seen.dives if not dive.slow_motion])
     found = {true.index for true, _ in pairs}
     return Measurement(
         camera=settings.camera,
@@ -136,25 +156,10 @@ def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measur
         missed=tuple(true.entry_s for true in meet.truth if true.index not in found),
         takeoff_errors_s=tuple(dive.takeoff_s - true.takeoff_s for true, dive in pairs),
         entry_errors_s=tuple(dive.entry_s - true.entry_s for true, dive in pairs),
-        delays_s=tuple(certain_s[id(dive)] - true.entry_s for true, dive in pairs),
+        delays_s=tuple(seen.certain_s(dive) - true.entry_s for true, dive in pairs),
         duration_s=meet.num_frames / settings.rate,
-        cpu_ms=cpu_s / meet.num_frames * 1e3,
+        cpu_ms=seen.cpu_ms,
     )
-
-
-def match(
-    truth: Sequence[TrueDive], detected: Sequence[DetectedDive]
-) -> tuple[list[tuple[TrueDive, DetectedDive]], list[DetectedDive]]:
-    """Give each dive the detection whose entry is closest to its own; what is left are false alarms."""
-    left = list(detected)
-    pairs = []
-    for true in truth:
-        near = [dive for dive in left if abs(dive.entry_s - true.entry_s) <= MATCH_S]
-        if near:
-            best = min(near, key=lambda dive: abs(dive.entry_s - true.entry_s))
-            left.remove(best)
-            pairs.append((true, best))
-    return pairs, left
 
 
 def recall_interval(found: int, dives: int) -> tuple[float, float]:
@@ -174,7 +179,7 @@ def most_events(seen: int) -> float:
     return high
 
 
-def detector_table(measurements: Sequence[Measurement]) -> Table:
+def detector_table(name: str, measurements: Sequence[Measurement]) -> Table:
     """Return one row for each meet."""
     rows: list[tuple[Value, ...]] = [
         (m.camera, m.height_m, m.seed, m.dives, m.found, len(m.false_alarms), *_errors_ms(m.takeoff_errors_s),
@@ -185,7 +190,7 @@ def detector_table(measurements: Sequence[Measurement]) -> Table:
     headings = ["board, m", "seed", "dives", "found", "false alarms", *errors, "minutes", "CPU ms a frame"]
     formats = [*["d"] * 5, *[".0f"] * 6, ".1f", ".2f"]
     columns = (Column("camera"), *(Column(h, f) for h, f in zip(headings, formats, strict=True)))
-    return Table("dives found in rendered meets", columns, tuple(rows), summary(measurements))
+    return Table(f"dives found in rendered meets: {name} detector", columns, tuple(rows), summary(measurements))
 
 
 def summary(measurements: Sequence[Measurement]) -> str:

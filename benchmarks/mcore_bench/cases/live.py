@@ -22,7 +22,7 @@ import psutil
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.synthetic.meet.course import Meet, plan_meet
-from mcore_bench.cases.detector import match
+from mcore_bench.cases.watching import match
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, Table, Value
 from mcore_runtime.backends import BackendName

@@ -3,5 +3,16 @@
 from mcore_runtime.detector.ballistic import BallisticDetector
 from mcore_runtime.detector.base import AFTER_ENTRY_S, BEFORE_TAKEOFF_S, DetectedDive, Detector
 from mcore_runtime.detector.config import DetectorConfig
+from mcore_runtime.detector.joint import JointDetector
+from mcore_runtime.detector.spotter import SpotterDetector
 
-__all__ = ["AFTER_ENTRY_S", "BEFORE_TAKEOFF_S", "BallisticDetector", "DetectedDive", "Detector", "DetectorConfig"]
+__all__ = [
+    "AFTER_ENTRY_S",
+    "BEFORE_TAKEOFF_S",
+    "BallisticDetector",
+    "DetectedDive",
+    "Detector",
+    "DetectorConfig",
+    "JointDetector",
+    "SpotterDetector",
+]

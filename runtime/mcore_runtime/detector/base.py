@@ -13,8 +13,8 @@ BEFORE_TAKEOFF_S = 1.2
 AFTER_ENTRY_S = 1.5
 """And ends this long after the entry."""
 
-FoundBy = Literal["body", "camera"]
-"""The two ways in which a dive is found; sessions store these words."""
+FoundBy = Literal["body", "camera", "looks"]
+"""The ways in which a dive is found; sessions store these words."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class DetectedDive:
     """0 to 1; how far above the detector's own threshold, not a probability."""
     found_by: FoundBy
     """``body``: found by motion before a still camera. ``camera``: found by camera tracking, from the fall of the
-    camera that follows the diver."""
+    camera that follows the diver. ``looks``: found by the learned spotter."""
+    slow_motion: bool = False
+    """Whether the flight lasts longer than any fall: a replay, which is named and not scored."""
 
     @property
     def window_s(self) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
-from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector
+from mcore_runtime.detector import DetectedDive, Detector, JointDetector
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.recording import Recording
@@ -38,7 +38,7 @@ _DOUBLE_S = 1.0
 """Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
 
 
-_FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING}
+_FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING, "looks": FoundBy.SPOTTER}
 """Way in which a dive was found, by the detector's word for it."""
 
 
@@ -96,7 +96,7 @@ class LivePipeline:
         on_status: told when the source's state changes, in the caller's thread.
         prefixes: begins clips that are not over; None: nothing is begun.
         on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
-        detector: finds dives; None: ``BallisticDetector``.
+        detector: finds dives; None: ``JointDetector``.
     """
 
     def __init__(
@@ -180,10 +180,11 @@ class LivePipeline:
         if self._settings.mode != "auto":
             return
         if self._detector is None:
-            self._detector = BallisticDetector(frame.rgb.shape[1] / frame.rgb.shape[0])
+            self._detector = JointDetector(frame.rgb.shape[1] / frame.rgb.shape[0])
         seen: NDArray[np.uint8] = picture if self._small is None else resize_frame(frame.rgb, self._small)
         for dive in self._detector.update(seen, frame.time_s, gap=frame.gap is not None):
-            self._see(dive)
+            if not dive.slow_motion:  # a replay was scored when it was live, or is of another day
+                self._see(dive)
 
     def _see(self, dive: DetectedDive) -> None:
         """Take a dive from the detector; where the operator was faster, its times are the better ones."""

@@ -24,6 +24,7 @@ _TIMEOUT_S = 5.0
 _FOUND_BY = {
     FoundBy.MOTION: "found by motion",
     FoundBy.CAMERA_TRACKING: "found by camera tracking",
+    FoundBy.SPOTTER: "found by the spotter",
     FoundBy.OPERATOR: "found by the operator",
     FoundBy.WHOLE_FILE: "the whole file",
 }

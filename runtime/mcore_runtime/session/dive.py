@@ -52,6 +52,8 @@ class FoundBy(_Word):
     """The detector, from a body that falls through a picture that stands still."""
     CAMERA_TRACKING = "camera-tracking"
     """The detector, from a camera that follows the diver down."""
+    SPOTTER = "spotter"
+    """The detector's network, from what a dive looks like."""
     OPERATOR = "operator"
     WHOLE_FILE = "whole-file"
 

@@ -16,7 +16,8 @@ from mcore.synthetic.meet.course import TrueDive, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import MeetSettings
 from mcore.video import resize_frame
-from mcore_bench.cases.detector import Measurement, match, measure, most_events, recall_interval, summary
+from mcore_bench.cases.detector import Measurement, measure, most_events, recall_interval, summary
+from mcore_bench.cases.watching import match
 from mcore_bench.command import main
 from mcore_bench.result import read_result
 from mcore_runtime.detector import BallisticDetector, DetectedDive, DetectorConfig

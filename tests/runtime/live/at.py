@@ -11,8 +11,8 @@ from mcore_runtime.detector import DetectedDive
 class At:
     """Sees dives at given times of the stream: take-off and entry, seconds."""
 
-    def __init__(self, *dives: tuple[float, float]) -> None:
-        self._left = [DetectedDive(takeoff_s, entry_s, 1.0, "body") for takeoff_s, entry_s in dives]
+    def __init__(self, *dives: tuple[float, float], slow_motion: bool = False) -> None:
+        self._left = [DetectedDive(takeoff_s, entry_s, 1.0, "body", slow_motion) for takeoff_s, entry_s in dives]
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """What it has seen by now."""

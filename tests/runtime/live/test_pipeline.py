@@ -76,6 +76,11 @@ def test_recordings_may_begin_and_end_close_to_a_dive(
     np.testing.assert_allclose((dive.start_s, dive.end_s), window, atol=1.5 / 30)
 
 
+def test_slow_motion_is_not_scored(video: Path, tiny_bundle: Path) -> None:
+    dives, summary = watch(str(video), tiny_bundle, detector=At((2.0, 5.5), slow_motion=True))
+    assert (dives, summary.frames) == ([], 240)
+
+
 def test_a_whole_file_is_one_dive(video: Path, tiny_bundle: Path) -> None:
     (dive,), _ = watch(str(video), tiny_bundle, replace(SETTINGS, mode="whole-file"))
     with Scorer(tiny_bundle, backend="onnxruntime", threads=1) as scorer:

@@ -1,0 +1,112 @@
+"""A detector on real clips whose marks are known: films stay where they are, figures go into the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError
+from mcore.common.typed_json import decode
+from mcore.config import ClipConfig
+from mcore.video import resize_frame
+from mcore_bench.cases.watching import Watched, match, watch
+from mcore_bench.result import Column, Table, Value
+from mcore_runtime.detector import DetectedDive, Detector
+from mcore_runtime.sources.file import FileConnection
+from mcore_runtime.sources.uri import parse_source
+
+MARKS = Path(__file__).parents[2] / "real_clips.json"
+"""Marks of the clips that this project is measured on; the clips themselves are not part of it."""
+
+
+@dataclass(frozen=True)
+class MarkedClip:
+    """What happens in a film."""
+
+    file: str
+    takeoff_frame: int | None = None
+    """Last frame in which the diver touches the board, from 0; None: no dive."""
+    entry_frame: int | None = None
+    """First frame in which the diver touches the water."""
+    slow_motion: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.takeoff_frame is None) != (self.entry_frame is None):
+            raise UserError(f"{self.file}: give both takeoff_frame and entry_frame, or neither")
+
+
+@dataclass(frozen=True)
+class _TrueDive:
+    takeoff_s: float
+    entry_s: float
+
+
+def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float], Detector]) -> Table:
+    """Watch every marked film of a folder.
+
+    Args:
+        folder: of the films.
+        marks: a JSON list of ``MarkedClip``.
+        name: of the detector.
+        make: gives a fresh detector for a picture's width over its height.
+
+    Raises:
+        UserError: a film or the marks are missing or cannot be read.
+    """
+    try:
+        text = marks.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read marks of films from {marks}: {error}") from error
+    clips = decode(list[MarkedClip], text, f"{marks} has no marks of films")
+    rows = [_row(clip, *_watch(folder / clip.file, make)) for clip in clips]
+    live = [row for row in rows if row[1] == "dive"]
+    others = [row for row in rows if row[1] != "dive"]
+    note = (
+        f"found {sum(row[2] == 'found' for row in live)} of {len(live)} real-time dives; "
+        f"{sum(int(row[3] or 0) for row in rows)} false alarms, {sum(int(row[3] or 0) for row in others)} of them in "
+        f"the {len(others)} others"
+    )
+    headings = ("take-off, s", "entry, s", "known after the entry, s")
+    columns = (
+        Column("film"), Column("shows"), Column("dive"), Column("false alarms", "d"),
+        *(Column(heading, "+.2f") for heading in headings), Column("CPU ms a frame", ".2f"),
+    )  # fmt: skip
+    return Table(f"real clips: {name} detector", columns, tuple(rows), note)
+
+
+def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:
+    """Show a film to a fresh detector; also the time of each frame."""
+    config, times = ClipConfig(), list[float]()
+    with closing(FileConnection(parse_source(str(path)))) as film:
+        pictures = film.pictures()
+        first = next(pictures)
+        height, width = np.shape(first.rgb)[:2]
+
+        def shown() -> Iterator[tuple[NDArray[np.uint8], float]]:
+            for picture in (first, *pictures):
+                assert picture.media_s is not None  # files that have no times are refused
+                times.append(picture.media_s)
+                yield resize_frame(picture.rgb, config), picture.media_s
+
+        return watch(shown(), make(width / height)), times
+
+
+def _row(clip: MarkedClip, seen: Watched, times_s: list[float]) -> tuple[Value, ...]:
+    live = [dive for dive in seen.dives if not dive.slow_motion]
+    if clip.takeoff_frame is None or clip.entry_frame is None:
+        return (clip.file, "no dive", None, len(live), None, None, None, seen.cpu_ms)
+    true = _TrueDive(times_s[clip.takeoff_frame], times_s[clip.entry_frame])
+    wanted: list[DetectedDive] = [dive for dive in seen.dives if dive.slow_motion == clip.slow_motion]
+    pairs, left = match([true], wanted)
+    alarms = len(live) if clip.slow_motion else len(left)
+    shows, found = ("slow motion", "named") if clip.slow_motion else ("dive", "found")
+    if not pairs:
+        return (clip.file, shows, f"not {found}", alarms, None, None, None, seen.cpu_ms)
+    dive = pairs[0][1]
+    errors = (dive.takeoff_s - true.takeoff_s, dive.entry_s - true.entry_s, seen.certain_s(dive) - true.entry_s)
+    return (clip.file, shows, found, alarms, *errors, seen.cpu_ms)

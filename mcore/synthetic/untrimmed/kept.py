@@ -1,0 +1,52 @@
+"""Drawn clips in files, as the spotter learns from them, so that each is drawn once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.synthetic.untrimmed.clip import render_clip
+from mcore.video.spotting import MotionOfPicture, profile
+
+
+@dataclass(frozen=True, eq=False)
+class KeptClip:
+    """What is learned from one clip."""
+
+    profiles: NDArray[np.float16]
+    """(T, CHANNELS, BINS) from ``profile``."""
+    shifts: NDArray[np.int64]
+    """(T, 2) from ``MotionOfPicture``, rows down and columns right."""
+    times_s: NDArray[np.float64]
+    """(T,) seconds."""
+    dives: NDArray[np.float64]
+    """(D, 2) take-off and entry, seconds."""
+
+
+def keep_clip(folder: Path, seed: int) -> Path:
+    """Draw the clip of a seed into a folder, unless it is there; returns its file."""
+    path = folder / f"{seed}.npz"
+    if path.exists():
+        return path
+    clip = render_clip(seed)
+    motion = MotionOfPicture()
+    shifts = [motion.update(picture) for picture in clip.pictures]
+    ends = range(1, len(shifts) + 1)
+    profiles = np.stack([profile(clip.pictures[max(0, end - 4) : end], shifts[max(0, end - 4) : end]) for end in ends])
+    dives = np.array([(dive.takeoff_s, dive.entry_s) for dive in clip.dives]).reshape(-1, 2)
+    half_written = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(
+        half_written, profiles=profiles.astype(np.float16), shifts=np.array(shifts), times=clip.times_s, dives=dives
+    )
+    half_written.replace(path)
+    return path
+
+
+def read_kept(path: Path) -> KeptClip:
+    """Read what ``keep_clip`` wrote."""
+    with np.load(path) as kept:
+        return KeptClip(kept["profiles"], kept["shifts"], kept["times"], kept["dives"])

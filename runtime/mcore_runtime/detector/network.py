@@ -1,0 +1,83 @@
+"""The spotter's network in NumPy: it is so small that it needs no inference engine, and runs in every installation."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError
+from mcore.video.spotting import BINS, CHANNELS, SPOTTER_SPAN
+
+Array = NDArray[np.float32]
+_CONVOLUTIONS = 3
+
+
+class SpotterNetwork:
+    """Convolutions over heights and the last pictures, a GRU over all; see ``mcore.network.spotter``.
+
+    Args:
+        weights: a file that ``mcore.train_spotter`` wrote.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        try:
+            with np.load(weights) as kept:
+                self._kept = {name: kept[name].astype(np.float32) for name in kept.files}
+            self._memory = self._kept["remember.weight_hh_l0"].shape[1]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot read the spotter's weights from {weights}: {error}") from error
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        self._state = np.zeros(self._memory, np.float32)
+        nothing = np.zeros((CHANNELS, BINS), np.float32)
+        self._last = deque([nothing] * SPOTTER_SPAN, SPOTTER_SPAN)
+
+    def __call__(self, profile: Array, shift: Array) -> Array:
+        """Look at the next picture.
+
+        Args:
+            profile: (CHANNELS, BINS) from ``mcore.video.spotting.profile``.
+            shift: (2,) from ``scaled_shift``.
+
+        Returns:
+            (3,) probabilities of a take-off, an entry and a flight in the picture ``SPOTTER_DELAY`` before.
+        """
+        kept = self._kept
+        self._last.append(profile * kept["scale.weight"][:, None] + kept["scale.bias"][:, None])
+        x = np.stack(self._last, axis=1)  # (C, T, bins)
+        for index in range(_CONVOLUTIONS):
+            x = _convolve(x, kept[f"convolutions.{index}.weight"], kept[f"convolutions.{index}.bias"])
+        x = np.concatenate([x.ravel(), shift])
+        x = np.maximum(kept["embed.weight"] @ x + kept["embed.bias"], 0)
+        self._state = self._remember(x)
+        return _sigmoid(kept["tell.weight"] @ self._state + kept["tell.bias"])
+
+    def _remember(self, x: Array) -> Array:
+        """One step of a GRU, with PyTorch's order of gates: reset, update, new."""
+        kept, state = self._kept, self._state
+        given = np.split(kept["remember.weight_ih_l0"] @ x + kept["remember.bias_ih_l0"], 3)
+        held = np.split(kept["remember.weight_hh_l0"] @ state + kept["remember.bias_hh_l0"], 3)
+        reset, update = _sigmoid(given[0] + held[0]), _sigmoid(given[1] + held[1])
+        new = np.tanh(given[2] + reset * held[2])
+        return np.asarray((1 - update) * new + update * state)
+
+
+def _convolve(x: Array, weight: Array, bias: Array) -> Array:
+    """Convolution over pictures and bands, stride 2 over bands with a border, and ReLU: (C, T, B) to (W, T', B')."""
+    pictures, bands = weight.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (bands // 2, bands // 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (pictures, bands), axis=(1, 2))[:, :, ::2]
+    out = np.tensordot(weight, windows, axes=([1, 2, 3], [0, 3, 4])) + bias[:, None, None]
+    return np.asarray(np.maximum(out, 0))
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))), np.float32)

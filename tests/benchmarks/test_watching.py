@@ -1,0 +1,116 @@
+"""Detectors on films with marks and on random pools: what is found, named and invented."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mcore.common.errors import UserError
+from mcore.config import ClipConfig
+from mcore.synthetic import write_video
+from mcore_bench.cases import random_pools
+from mcore_bench.cases.random_pools import random_pools_tables
+from mcore_bench.cases.real_clips import MARKS, real_clips_table
+from mcore_bench.result import Table
+from mcore_runtime.detector import DetectedDive
+
+FPS = 25
+
+
+@dataclass
+class Says:
+    """A detector that says the same of every stream, half a second after each entry."""
+
+    dives: list[DetectedDive]
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
+    said: int = 0
+
+    def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
+        self.shapes.add(picture.shape)
+        due = [dive for dive in self.dives[self.said :] if dive.entry_s + 0.5 <= time_s]
+        self.said += len(due)
+        return due
+
+    def reset(self) -> None:
+        self.said = 0
+
+
+def row(table: Table, index: int) -> dict[str, object]:
+    return dict(zip([column.heading for column in table.columns], table.rows[index], strict=True))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    write_video(folder / "film.mp4", [np.full((48, 64, 3), 90, np.uint8)] * (4 * FPS), FPS)
+    clips = [
+        {"file": "film.mp4", "takeoff_frame": 25, "entry_frame": 60},
+        {"file": "film.mp4"},
+        {"file": "film.mp4", "takeoff_frame": 5, "entry_frame": 60, "slow_motion": True},
+    ]
+    (folder / "marks.json").write_text(json.dumps(clips), encoding="utf-8")
+    return folder
+
+
+def test_films_tell_finds_from_alarms(films: Path) -> None:
+    dives = [DetectedDive(1.1, 2.3, 1.0, "body"), DetectedDive(2.2, 3.3, 1.0, "body")]
+    detectors: list[Says] = []
+
+    def make(aspect: float) -> Says:
+        assert aspect == pytest.approx(64 / 48)
+        detectors.append(Says(dives))
+        return detectors[-1]
+
+    table = real_clips_table(films, films / "marks.json", "a", make)
+    found = row(table, 0)
+    assert (found["dive"], found["false alarms"]) == ("found", 1)
+    assert found["take-off, s"] == pytest.approx(0.1)
+    assert found["entry, s"] == pytest.approx(-0.1)
+    assert found["known after the entry, s"] == pytest.approx(0.4)
+    assert (row(table, 1)["dive"], row(table, 1)["false alarms"]) == (None, 2)
+    assert (row(table, 2)["dive"], row(table, 2)["false alarms"]) == ("not named", 2)
+    assert "found 1 of 1 real-time dives; 5 false alarms" in table.note
+    config = ClipConfig()
+    assert detectors[0].shapes == {(config.resize_height, config.resize_width, 3)}
+
+
+def test_a_replay_is_named_and_is_no_alarm(films: Path) -> None:
+    slow = [DetectedDive(0.2, 2.4, 1.0, "body", slow_motion=True)]
+    table = real_clips_table(films, films / "marks.json", "a", lambda aspect: Says(slow))
+    assert [row(table, i)["dive"] for i in range(3)] == ["not found", None, "named"]
+    assert [row(table, i)["false alarms"] for i in range(3)] == [0, 0, 0]
+
+
+def test_marks_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "marks.json"
+    with pytest.raises(UserError, match="cannot read marks"):
+        real_clips_table(tmp_path, path, "a", lambda aspect: Says([]))
+    path.write_text('[{"file": "a.mp4", "takeoff_frame": 3}]', encoding="utf-8")
+    with pytest.raises(UserError, match="both takeoff_frame and entry_frame"):
+        real_clips_table(tmp_path, path, "a", lambda aspect: Says([]))
+
+
+def test_the_projects_own_marks_name_each_film_once() -> None:
+    files = [clip["file"] for clip in json.loads(MARKS.read_text(encoding="utf-8"))]
+    assert len(files) == len(set(files)) == 10
+
+
+def test_random_pools_count_by_camera_and_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = random_pools.render_clip(7, "dive")
+    (dive,) = clip.dives
+    monkeypatch.setattr(random_pools, "render_clip", lambda seed, form: clip)
+    late = DetectedDive(dive.takeoff_s + 0.1, dive.entry_s + 0.2, 1.0, "body")
+    invented = DetectedDive(dive.takeoff_s - 1.5, dive.entry_s - 1.5, 1.0, "body")
+    tables = random_pools_tables(3, 0, {"a": lambda aspect: Says([invented, late]), "b": lambda aspect: Says([])})
+    assert "found 0 of 3" in tables[1].note
+    table = tables[0]
+    (counts,) = [row(table, i) for i in range(len(table.rows))]
+    assert (counts["clips"], counts["dives"], counts["found"], counts["false alarms"]) == (3, 3, 3, 3)
+    assert (counts["camera"], counts["board, m"]) == (clip.camera, clip.height_m)
+    assert counts["entry ms, median"] == pytest.approx(200)
+    assert "found 3 of 3 dives in real time, 100.0 %" in table.note

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcore_runtime.detector.peaks import FlightPeaks, PeakConfig, SpottedFlight
+
+STEP_S = 1 / 12
+
+
+def probabilities(
+    seconds: float, dives: list[tuple[float, float]], takeoffs: tuple[float, ...] = ()
+) -> list[list[float]]:
+    """Rows of time, take-off, entry and flight; ``takeoffs`` are followed by no entry."""
+    times = np.arange(0, seconds, STEP_S)
+    rows = np.stack([times, *np.full((3, len(times)), 0.02)], 1)
+    for takeoff_s, entry_s in [*dives, *((at_s, None) for at_s in takeoffs)]:
+        rows[:, 1] = np.maximum(rows[:, 1], 0.9 * np.exp(-0.5 * ((times - takeoff_s) / STEP_S) ** 2))
+        if entry_s is not None:
+            rows[:, 2] = np.maximum(rows[:, 2], 0.9 * np.exp(-0.5 * ((times - entry_s) / STEP_S) ** 2))
+            rows[(times >= takeoff_s) & (times < entry_s), 3] = 0.9
+    return rows.tolist()
+
+
+def found(rows: list[list[float]], config: PeakConfig | None = None) -> list[SpottedFlight]:
+    peaks = FlightPeaks(config)
+    return [flight for row in rows if (flight := peaks.add(*row)) is not None]
+
+
+@pytest.mark.parametrize("seconds", [0.9, 1.4, 2.0])
+def test_a_flight_is_found_once_with_its_times(seconds: float) -> None:
+    (flight,) = found(probabilities(8, [(3.01, 3.01 + seconds)]))
+    assert flight.takeoff_s == pytest.approx(3.01, abs=0.05)
+    assert flight.entry_s == pytest.approx(3.01 + seconds, abs=0.05)
+    assert not flight.slow_motion
+    assert flight.confidence > 0.7
+
+
+def test_two_dives_are_two() -> None:
+    assert len(found(probabilities(14, [(3, 4.4), (9, 10.5)]))) == 2
+
+
+def test_a_flight_that_no_fall_lasts_is_slow_motion() -> None:
+    (flight,) = found(probabilities(12, [(3, 8.5)]))
+    assert flight.slow_motion
+    assert flight.entry_s - flight.takeoff_s == pytest.approx(5.5, abs=0.1)
+
+
+def test_a_hurdle_before_the_dive_is_no_take_off() -> None:
+    (flight,) = found(probabilities(9, [(4.5, 5.9)], takeoffs=(3.2,)))
+    assert flight.takeoff_s == pytest.approx(4.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(probabilities(6, [], takeoffs=(2.0,)), id="take-off without an entry"),
+        pytest.param(probabilities(6, [(3.0, 3.2)]), id="shorter than any fall"),
+        pytest.param([[row[0], row[1], row[2], 0.1] for row in probabilities(6, [(3, 4.4)])], id="nobody flies"),
+        pytest.param([[row[0], 0.05, row[2], row[3]] for row in probabilities(6, [(3, 4.4)])], id="no take-off"),
+    ],
+)
+def test_what_physics_or_the_pictures_deny_is_no_dive(rows: list[list[float]]) -> None:
+    assert found(rows) == []
+
+
+def test_a_dive_is_known_soon_after_its_entry() -> None:
+    peaks = FlightPeaks()
+    known = [row[0] for row in probabilities(8, [(3, 4.4)]) if peaks.add(*row) is not None]
+    assert 0 < known[0] - 4.4 < 0.58  # with the network's look-ahead of 0.42 s: within a second

@@ -1,0 +1,91 @@
+"""The learned detector and both together, on clips that nothing was learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mcore.synthetic.untrimmed import STREAM, UntrimmedClip, render_clip
+from mcore.video.spotting import BINS, CHANNELS, COLUMNS, ROWS, SAMPLES_PER_S, MotionOfPicture, Pace, profile, shrink
+from mcore_runtime.detector import DetectedDive, Detector, JointDetector, SpotterDetector
+from mcore_runtime.detector.joint import BallisticDetector
+
+SEED = 1_000_022
+
+
+def watch(clip: UntrimmedClip, detector: Detector) -> list[DetectedDive]:
+    shown = zip(clip.pictures, clip.times_s.tolist(), strict=True)
+    return [dive for grey, time_s in shown for dive in detector.update(np.stack([grey] * 3, axis=-1), time_s)]
+
+
+@pytest.fixture(scope="module")
+def clip() -> UntrimmedClip:
+    return render_clip(SEED, form=STREAM)
+
+
+def test_a_dive_is_found_once_and_again_after_a_reset(clip: UntrimmedClip) -> None:
+    detector = SpotterDetector()
+    (found,) = watch(clip, detector)
+    (true,) = clip.dives
+    assert found.takeoff_s == pytest.approx(true.takeoff_s, abs=0.4)
+    assert found.entry_s == pytest.approx(true.entry_s, abs=0.15)
+    assert (found.found_by, found.slow_motion) == ("looks", False)
+    detector.reset()
+    assert watch(clip, detector) == [found]
+
+
+class Says:
+    """A detector that says one dive, at the first picture after its entry."""
+
+    def __init__(self, dives: Sequence[DetectedDive]) -> None:
+        self.left = list(dives)
+
+    def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
+        due = [dive for dive in self.left if dive.entry_s < time_s]
+        self.left = [dive for dive in self.left if dive not in due]
+        return due
+
+
+def test_what_both_see_is_one_dive(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = DetectedDive(2.0, 3.4, 1.0, "body"), DetectedDive(7.0, 8.4, 1.0, "body")
+    same, other = DetectedDive(2.1, 3.5, 0.6, "looks"), DetectedDive(11.0, 12.4, 0.6, "looks")
+    monkeypatch.setattr(BallisticDetector, "update", Says([first, second]).update)
+    monkeypatch.setattr(SpotterDetector, "update", Says([same, other]).update)
+    picture, detector = np.zeros((2 * ROWS, 2 * COLUMNS, 3), np.uint8), JointDetector()
+    assert [dive for i in range(150) for dive in detector.update(picture, i / 10)] == [first, second, other]
+
+
+@pytest.mark.parametrize("rate", [16, 25, 30, 60])
+def test_the_pace_is_even_at_any_rate(rate: int) -> None:
+    pace = Pace()
+    taken = [i / rate for i in range(10 * rate) if pace.takes(i / rate)]
+    assert len(taken) == pytest.approx(10 * SAMPLES_PER_S, abs=2)
+    assert max(np.diff(taken)) < 1 / SAMPLES_PER_S + 1 / rate
+
+
+def test_after_a_gap_the_pace_goes_on_at_once() -> None:
+    pace = Pace()
+    assert pace.takes(0.0)
+    assert pace.takes(60.0)
+    assert not pace.takes(60.04)
+
+
+def test_a_moved_picture_is_a_movement_and_no_change() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (ROWS + 20, COLUMNS + 20)).astype(np.uint8)
+    views = [noise[10 - i : 10 - i + ROWS, 10 + i : 10 + i + COLUMNS] for i in range(0, 8, 2)]
+    motion = MotionOfPicture()
+    shifts = [motion.update(view) for view in views]
+    assert shifts == [(0, 0), (2, -2), (2, -2), (2, -2)]
+    heights = profile(views, shifts)
+    assert heights.shape == (CHANNELS, BINS)
+    assert heights[:5].max() == 0
+    assert profile(views, [(0, 0)] * 4)[:4].min() > 0.5
+
+
+def test_pictures_of_another_size_are_taken() -> None:
+    grey = np.full((2 * ROWS, 2 * COLUMNS, 3), 77, np.uint8)
+    assert np.all(shrink(grey) == 77)
+    assert SpotterDetector().update(grey[:90, :80], 0.0) == []
