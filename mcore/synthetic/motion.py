@@ -19,7 +19,7 @@ from mcore.synthetic.faults import Faults
 
 Array = NDArray[np.float64]
 
-_LEAN_DEG, _MAX_LEAN_DEG = 8.0, 36.0
+LEAN_DEG, _MAX_LEAN_DEG = 8.0, 36.0
 """Lean in the direction of the somersault at take-off: without a fault, and at its worst."""
 HARMLESS_TRAVEL_M = (0.7, 1.7)
 """Distances from the board at which nobody minds where a diver enters."""
@@ -58,7 +58,7 @@ class Flight:
     @property
     def lean_deg(self) -> float:
         """Lean at take-off in the direction of the somersault, degrees, faults included."""
-        return _LEAN_DEG + self.faults.lean * (_MAX_LEAN_DEG - _LEAN_DEG)
+        return LEAN_DEG + self.faults.lean * (_MAX_LEAN_DEG - LEAN_DEG)
 
     @property
     def distance_m(self) -> float:

@@ -12,7 +12,7 @@ from mcore.diving import DiveNumber
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore.synthetic import body, choreography
 from mcore.synthetic.faults import draw_faults
-from mcore.synthetic.motion import HARMLESS_TRAVEL_M, Flight, Timing, fall, flight_seconds, trace
+from mcore.synthetic.motion import HARMLESS_TRAVEL_M, LEAN_DEG, Flight, Timing, fall, flight_seconds, trace
 from mcore.synthetic.untrimmed.approach import before_takeoff, draw_approach
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> A
     now = (np.arange(num_frames) + 0.5) / rate
     turn_s = rng.uniform(0.2, 0.9) * now[-1]
     since = -rng.uniform(0.1, 0.5) - np.abs(now - turn_s) * np.where(now > turn_s, rng.uniform(0.3, 1.0), 1.0)
-    joints, tip = before_takeoff(draw_approach(dive, height <= 3, rng), dive, height, flight.lean_deg, since)
+    joints, tip = before_takeoff(draw_approach(dive, height <= 3, rng), dive, height, LEAN_DEG, since)
     return Action(joints, tip, height, None, None, 0.0)
 
 
