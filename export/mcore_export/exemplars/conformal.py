@@ -31,7 +31,8 @@ class Calibration:
     """What validation dives say of one precision's scores."""
 
     conformal: ConformalIntervals
-    known_dives: KnownDives
+    known_dives: KnownDives | None
+    """None: too few of the dives could be read."""
 
 
 def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
