@@ -78,7 +78,7 @@ def train(arguments: SpotterArguments) -> int:
             on_step()
 
         train_spotter(network, clips, recipe, log)
-    np.savez_compressed(arguments.out, **network.eval().arrays())
+    np.savez_compressed(arguments.out, allow_pickle=False, **network.eval().arrays())
     size_kb = arguments.out.stat().st_size / 1e3
     last = float(np.mean(losses[-50:]))
     print(f"{arguments.out}: {size_kb:.0f} kB, loss {last:.3f} after {arguments.steps} steps on {len(paths)} clips")

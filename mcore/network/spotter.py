@@ -68,6 +68,7 @@ class Spotter(nn.Module):
         }
         kept["scale.weight"], kept["scale.bias"] = _affine(self.scale)
         for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv2d)
             gain, bias = _affine(norm)
             kept[f"convolutions.{index}.weight"] = convolution.weight * gain[:, None, None, None]
             kept[f"convolutions.{index}.bias"] = bias

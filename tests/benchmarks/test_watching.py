@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.synthetic import write_video
+from mcore.synthetic.untrimmed import render_clip
 from mcore_bench.cases import random_pools
 from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, real_clips_table
@@ -101,7 +102,7 @@ def test_the_projects_own_marks_name_each_film_once() -> None:
 
 
 def test_random_pools_count_by_camera_and_height(monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = random_pools.render_clip(7, "dive")
+    clip = render_clip(7, "dive")
     (dive,) = clip.dives
     monkeypatch.setattr(random_pools, "render_clip", lambda seed, form: clip)
     late = DetectedDive(dive.takeoff_s + 0.1, dive.entry_s + 0.2, 1.0, "body")

@@ -44,8 +44,9 @@ def falling(seed: int) -> KeptClip:
 def test_a_few_steps_teach_it_to_see_a_fall() -> None:
     torch.manual_seed(0)
     network, losses = Spotter(), list[float]()
-    train_spotter(network, [falling(i) for i in range(6)], SpotterRecipe(steps=30, clips_a_step=6), losses.append)
-    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+    recipe = SpotterRecipe(steps=15, clips_a_step=4, samples=64)
+    train_spotter(network, [falling(i) for i in range(4)], recipe, losses.append)
+    assert np.mean(losses[-3:]) < 0.85 * losses[0]
 
 
 def test_the_runtime_says_what_the_network_says(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_the_runtime_says_what_the_network_says(tmp_path: Path) -> None:
     profiles, shifts = torch.rand(2, 30, CHANNELS, BINS), torch.randn(2, 30, 2)
     network.train()(profiles, shifts, torch.zeros(1, 2, network.memory))  # so that the normalisation does something
     logits, _ = network.eval()(profiles[:1], shifts[:1], torch.zeros(1, 1, network.memory))
-    np.savez(tmp_path / "weights.npz", **network.arrays())
+    np.savez(tmp_path / "weights.npz", allow_pickle=False, **network.arrays())
     running = SpotterNetwork(tmp_path / "weights.npz")
     for _ in range(2):
         said = [running(p, s) for p, s in zip(profiles[0].numpy(), shifts[0].numpy(), strict=True)]

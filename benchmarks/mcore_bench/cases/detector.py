@@ -99,7 +99,7 @@ class DetectorArguments(JsonFile):
 def measure_detector(arguments: DetectorArguments) -> int:
     """Run ``mcore-bench detector``."""
     result = begin_result("Detector of dives")
-    makers = {name: DETECTORS[name] for name in arguments.detectors}
+    makers: dict[str, Callable[[float], Detector]] = {name: DETECTORS[name] for name in arguments.detectors}
     tables = [detector_table(name, _watch_meets(arguments, make)) for name, make in makers.items() if arguments.meets]
     if arguments.clips:
         tables += random_pools_tables(arguments.clips, arguments.seed, makers)

@@ -78,7 +78,7 @@ def draw_dive(num_frames: int, rate: float, before_s: float, rng: np.random.Gene
     first = round(before_s * rate)
     motion = trace(flight, Timing(rate, num_frames, first, seconds), start, speed)
     joints, tip = motion.joints_m.copy(), motion.board_tip_m.copy()
-    since = (np.arange(first) - first + 0.5) / rate
+    since: Array = (np.arange(first) - first + 0.5) / rate
     approach = draw_approach(dive, springboard, rng)
     joints[:first], tip[:first] = before_takeoff(approach, dive, height, flight.lean_deg, since)
     return Action(joints, tip, height, first / rate, first / rate + seconds, faults.splash)
@@ -88,16 +88,16 @@ def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> A
     """Draw a dive that is begun and broken off before the take-off, then walked back; or jumps on the board."""
     height = float(rng.choice(BOARDS_M, p=_BOARD_SHARES))
     dive = _draw_number(height, rng)
-    now = (np.arange(num_frames) + 0.5) / rate
+    now: Array = (np.arange(num_frames) + 0.5) / rate
     turn_s = rng.uniform(0.2, 0.9) * now[-1]
-    since = -rng.uniform(0.1, 0.5) - np.abs(now - turn_s) * np.where(now > turn_s, rng.uniform(0.3, 1.0), 1.0)
+    since: Array = -rng.uniform(0.1, 0.5) - np.abs(now - turn_s) * np.where(now > turn_s, rng.uniform(0.3, 1.0), 1.0)
     joints, tip = before_takeoff(draw_approach(dive, height <= 3, rng), dive, height, LEAN_DEG, since)
     return Action(joints, tip, height, None, None, 0.0)
 
 
 def draw_on_land(num_frames: int, rate: float, rng: np.random.Generator) -> Action:
     """Draw somebody who runs, jumps, turns cartwheels or somersaults, and lands on the ground."""
-    now = (np.arange(num_frames) + 0.5) / rate
+    now: Array = (np.arange(num_frames) + 0.5) / rate
     joints = np.zeros((num_frames, len(body.JOINTS), 3))
     poses = [choreography.STAND, choreography.STEP_LEFT, choreography.STEP_RIGHT, choreography.REACH, choreography.TUCK,
              choreography.HURDLE, choreography.CROUCH, choreography.PIKE, choreography.STRAIGHT]  # fmt: skip
@@ -120,9 +120,9 @@ def draw_on_land(num_frames: int, rate: float, rng: np.random.Generator) -> Acti
         at_s += float(rng.exponential(0.4)) + 0.05
     keys.append((at_s, choreography.STAND))
     upright = body.joints(choreography.interpolate(keys, now))
-    joints = body.turn(upright, np.interp(now, *zip(*turned, strict=True)), np.zeros(num_frames), 1)
+    joints = body.turn(upright, _along(turned, now), np.zeros(num_frames), 1)
     level = float(rng.uniform(-0.5, 6.0))
-    joints[..., 0] += np.interp(now, *zip(*ground, strict=True))[:, None]
+    joints[..., 0] += _along(ground, now)[:, None]
     joints[..., 1] += (level + high - joints[..., 1].min(axis=1))[:, None]
     return Action(joints, np.full(num_frames, -20.0), level, None, None, 0.0)
 
@@ -133,6 +133,11 @@ def nobody(num_frames: int, rng: np.random.Generator) -> Action:
     return Action(
         np.full((num_frames, len(body.JOINTS), 3), np.nan), np.full(num_frames, height), height, None, None, 0.0
     )
+
+
+def _along(points: list[tuple[float, float]], times: Array) -> Array:
+    """Values at times, between points of time and value."""
+    return np.asarray(np.interp(times, [time for time, _ in points], [value for _, value in points]))
 
 
 def _draw_number(height_m: float, rng: np.random.Generator) -> DiveNumber:

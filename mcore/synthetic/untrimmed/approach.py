@@ -49,7 +49,7 @@ class Approach:
 
     def feet(self, since_s: Array) -> tuple[Array, Array]:
         """Place of the lowest joint at times (N,): metres from the tip, metres above the board."""
-        ahead = np.interp(since_s, *zip(*self.ahead, strict=True))
+        ahead = np.interp(since_s, [time for time, _ in self.ahead], [place for _, place in self.ahead])
         above = np.zeros_like(since_s)
         for hop in self.hops:
             share = np.clip((since_s - hop.begin_s) / (hop.end_s - hop.begin_s), 0, 1)

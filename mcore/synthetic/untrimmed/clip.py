@@ -105,7 +105,7 @@ def render_clip(seed: int, kind: ClipKind | None = None, form: ClipForm = ClipFo
 def _meet_clip(rng: np.random.Generator, form: ClipForm) -> UntrimmedClip:
     """One dive of a rendered meet with everything that moves beside it."""
     settings = MeetSettings(
-        seed=int(rng.integers(1 << 30)), dives=1, pause_s=1.0, height_m=int(rng.choice([3, 10])),
+        seed=int(rng.integers(1 << 30)), dives=1, pause_s=1.0, height_m=10 if rng.choice([3, 10]) == 10 else 3,
         camera="follow" if rng.random() < 0.5 else "fixed", width=2 * round(form.rows * 8 / 9), height=form.rows,
         rate=DEFAULT_RATE if form.every_frame else round(SAMPLES_PER_S),
     )  # fmt: skip
@@ -265,4 +265,4 @@ def _reduced(image: Image.Image, weights: NDArray[np.float64], form: ClipForm) -
     """Reduce a drawn picture to a form's size, in grey."""
     filter_ = Image.Resampling.BOX if image.width > form.columns else Image.Resampling.BILINEAR
     small = np.asarray(image.resize((form.columns, form.rows), filter_))
-    return np.asarray(small @ weights).astype(np.uint8)
+    return np.asarray((small @ weights).astype(np.uint8))

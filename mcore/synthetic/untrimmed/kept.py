@@ -36,7 +36,9 @@ def keep_clip(folder: Path, seed: int) -> Path:
     motion = MotionOfPicture()
     shifts = [motion.update(picture) for picture in clip.pictures]
     ends = range(1, len(shifts) + 1)
-    profiles = np.stack([profile(clip.pictures[max(0, end - 4) : end], shifts[max(0, end - 4) : end]) for end in ends])
+    profiles = np.stack(
+        [profile(list(clip.pictures[max(0, end - 4) : end]), shifts[max(0, end - 4) : end]) for end in ends]
+    )
     dives = np.array([(dive.takeoff_s, dive.entry_s) for dive in clip.dives]).reshape(-1, 2)
     half_written = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(

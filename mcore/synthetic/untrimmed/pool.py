@@ -102,9 +102,10 @@ def _texture(size: tuple[int, int], pixels_per_m: float, color: Color, rng: np.r
         cells = (max(2, round(height / max(down, 1))), max(2, round(width / max(across, 1))))
         noise = Image.fromarray(rng.normal(0, 1, cells).astype(np.float32))
         total += np.asarray(noise.resize(size, Image.Resampling.BILINEAR if rng.random() < 0.6 else 0))
-    shade = np.linspace(*(1 + rng.uniform(-0.5, 0.5, 2)), height)[:, None]
+    bottom, top = (1 + rng.uniform(-0.5, 0.5, 2)).tolist()
+    shade = np.linspace(bottom, top, height)[:, None]
     lit = shade * (1 + strength / 2 * total)
-    return np.clip(lit[..., None] * np.array(color), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(lit[..., None] * np.array(color), 0, 255).astype(np.uint8))
 
 
 def _draw_things(box: Box, ground: Ground, rng: np.random.Generator) -> None:

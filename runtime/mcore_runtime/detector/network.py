@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore.common.npz import read_arrays
 from mcore.video.spotting import BINS, CHANNELS, SPOTTER_SPAN
 
 Array = NDArray[np.float32]
@@ -27,10 +28,9 @@ class SpotterNetwork:
 
     def __init__(self, weights: Path) -> None:
         try:
-            with np.load(weights) as kept:
-                self._kept = {name: kept[name].astype(np.float32) for name in kept.files}
+            self._kept = {name: array.astype(np.float32) for name, array in read_arrays(weights).items()}
             self._memory = self._kept["remember.weight_hh_l0"].shape[1]
-        except (OSError, ValueError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             raise UserError(f"cannot read the spotter's weights from {weights}: {error}") from error
         self.reset()
 

@@ -19,7 +19,7 @@ class PeakConfig:
     """Numbers that decide.
 
     Chosen on random pools of the seeds 1000000 to 1000079, which nothing was learned from and no figure comes from:
-    those that find most dives with at most ten false alarms for 100 dives.
+    those that find most dives with about ten false alarms for 100 dives.
     """
 
     min_event: float = 0.3
@@ -87,10 +87,10 @@ class FlightPeaks:
         self._judged_s = known_s
         # Entries are at least as far apart as they settle, so that at most one is among those due.
         for sample in due:
-            flight = self._flight_to(sample) if self._is_entry(sample) else None
-            if flight is not None and flight.takeoff_s > self._entry_s:  # nobody leaves the board before the last entry
-                self._entry_s = flight.entry_s
-                return flight
+            found = self._flight_to(sample) if self._is_entry(sample) else None
+            if found is not None and found.takeoff_s > self._entry_s:  # nobody leaves the board before the last entry
+                self._entry_s = found.entry_s
+                return found
         return None
 
     def _is_entry(self, sample: _Sample) -> bool:

@@ -19,7 +19,8 @@ def probabilities(
         if entry_s is not None:
             rows[:, 2] = np.maximum(rows[:, 2], 0.9 * np.exp(-0.5 * ((times - entry_s) / STEP_S) ** 2))
             rows[(times >= takeoff_s) & (times < entry_s), 3] = 0.9
-    return rows.tolist()
+    listed: list[list[float]] = rows.tolist()
+    return listed
 
 
 def found(rows: list[list[float]], config: PeakConfig | None = None) -> list[SpottedFlight]:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from mcore.synthetic.untrimmed import STREAM, UntrimmedClip, render_clip
 from mcore.video.spotting import BINS, CHANNELS, COLUMNS, ROWS, SAMPLES_PER_S, MotionOfPicture, Pace, profile, shrink
-from mcore_runtime.detector import DetectedDive, Detector, JointDetector, SpotterDetector
-from mcore_runtime.detector.joint import BallisticDetector
+from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector, JointDetector, SpotterDetector
 
 SEED = 1_000_022
 
