@@ -93,4 +93,5 @@ def denormalise(clip: NDArray[np.float32], config: ClipConfig) -> NDArray[np.uin
         (T, c, c, 3) uint8, RGB.
     """
     mean, std = (np.array(values, np.float32)[:, None, None, None] for values in (config.mean, config.std))
-    return np.rint((clip * std + mean) * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 3, 0)
+    values = np.rint((clip * std + mean) * 255).clip(0, 255).astype(np.uint8)
+    return np.asarray(values.transpose(1, 2, 3, 0))

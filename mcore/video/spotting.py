@@ -61,7 +61,7 @@ def shrink(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pixels = picture.astype(np.uint16)
     grey = pixels[..., 0] + 2 * pixels[..., 1] + pixels[..., 2]
     half = grey[0::2, 0::2] + grey[1::2, 0::2] + grey[0::2, 1::2] + grey[1::2, 1::2]
-    return (half >> 4).astype(np.uint8)
+    return np.asarray(half >> 4, np.uint8)
 
 
 class MotionOfPicture:

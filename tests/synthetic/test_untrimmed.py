@@ -106,7 +106,7 @@ def test_slow_motion_lasts_longer_than_a_fall() -> None:
 
 
 def test_a_stream_shows_the_same_dive_in_every_frame() -> None:
-    small, stream = render_clip(7, "dive"), render_clip(7, "dive", STREAM)
+    small, stream = render_clip(3, "dive"), render_clip(3, "dive", STREAM)
     assert stream.pictures.shape[1:] == (2 * ROWS, 2 * COLUMNS)
     assert stream.dives == small.dives
     assert np.isin(small.times_s, stream.times_s).all()

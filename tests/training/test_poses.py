@@ -17,8 +17,9 @@ from mcore.evaluation.clips import normalise
 from mcore.network.backbone import RegNetY
 from mcore.network.pretrained import load_pretrained
 from mcore.pretrain import main
+from mcore.synthetic.plan import plan_dive
 from mcore.synthetic.poses import MIRRORED, NUM_TARGETS, limb_directions
-from mcore.synthetic.render import look_of, plan_dive, seen_joints
+from mcore.synthetic.render import look_of, seen_joints
 from mcore.training.config import PretrainingOptions
 from mcore.training.poses import draw_batch, pretrain, read_frames
 
