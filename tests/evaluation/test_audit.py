@@ -183,7 +183,7 @@ def test_a_dive_is_drawn_again_as_its_file(rendered: Path) -> None:
     whole, dry = redraw(job), redraw(dataclasses.replace(job, hidden="splash"))
     entry = whole.transitions[1]
     difference = np.abs(whole.frames.astype(int) - dry.frames)
-    assert difference[:entry].max() <= 2 < difference[entry:].max()  # the encoder may look ahead a little
+    assert difference[:entry].max() <= 6 < difference[entry:].max()  # the encoder may look ahead a little
     alone = redraw(dataclasses.replace(job, hidden="diver"))
     assert np.abs(whole.frames.astype(int) - alone.frames)[:entry].max() > 20
     assert alone.transitions == whole.transitions

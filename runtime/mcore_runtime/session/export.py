@@ -108,7 +108,7 @@ def _history(dive: DiveView) -> list[dict[str, Any]]:
 
 def _row(dive: DiveView) -> dict[str, Any]:
     record, entry, result = dive.dive, dive.entry, dive.result
-    row: dict[str, Any] = {
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
         "dive": dive.number,
         "status": dive.status.value,
         "order": record.order if entry is None else entry.order,
@@ -129,7 +129,7 @@ def _row(dive: DiveView) -> dict[str, Any]:
         "notes": "; ".join(dive.notes),
     }
     if result is None:
-        return dict.fromkeys(COLUMNS) | row
+        return row
     closest = result.exemplars[0]
     row.update(
         score=result.score,
