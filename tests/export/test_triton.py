@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 import mcore
 from mcore.common.errors import BundleError, UserError
+from mcore.common.typed_json import encode
+from mcore.config import ClipConfig
 from mcore.data.manifest import read_manifest
 from mcore.video import denormalise, normalise, sample_clip
 from mcore_export.bundle_command import main
@@ -348,7 +350,7 @@ sys.modules["mcore_export"] = None
 sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
 model = runpy.run_path({str(tmp_path / "models" / "mcore" / "1" / "model.py")!r})["TritonPythonModel"]()
 exemplars = json.dumps({{"count": 4, "per_dive_number": {{}}, "source": ""}})
-values = {{"max_pairs": "8", "exemplars": exemplars}}
+values = {{"max_pairs": "8", "exemplars": exemplars, "clip": {encode(ClipConfig())!r}}}
 parameters = {{name: {{"string_value": value}} for name, value in values.items()}}
 model.initialize({{"model_config": json.dumps({{"parameters": parameters}})}})
 print(len(model._bank), "exemplars served")
