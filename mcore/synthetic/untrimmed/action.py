@@ -77,7 +77,7 @@ def draw_dive(num_frames: int, rate: float, before_s: float, rng: np.random.Gene
     first = round(before_s * rate)
     motion = trace(flight, Timing(rate, num_frames, first, seconds), start, speed)
     joints, tip = motion.joints_m.copy(), motion.board_tip_m.copy()
-    since: Array = (np.arange(first) - first + 0.5) / rate
+    since = np.asarray((np.arange(first) - first + 0.5) / rate, np.float64)
     approach = draw_approach(dive, springboard, rng)
     joints[:first], tip[:first] = before_takeoff(approach, dive, height, LEAN_DEG, since)
     return Action(joints, tip, height, first / rate, first / rate + seconds, faults.splash)
@@ -87,7 +87,7 @@ def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> A
     """Draw a dive that is begun and broken off before the take-off, then walked back; or jumps on the board."""
     height = float(rng.choice(BOARDS_M, p=_BOARD_SHARES))
     dive = _draw_number(height, rng)
-    now: Array = (np.arange(num_frames) + 0.5) / rate
+    now = np.asarray((np.arange(num_frames) + 0.5) / rate, np.float64)
     turn_s = rng.uniform(0.2, 0.9) * now[-1]
     since: Array = -rng.uniform(0.1, 0.5) - np.abs(now - turn_s) * np.where(now > turn_s, rng.uniform(0.3, 1.0), 1.0)
     joints, tip = before_takeoff(draw_approach(dive, height <= 3, rng), dive, height, LEAN_DEG, since)
@@ -96,7 +96,7 @@ def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> A
 
 def draw_on_land(num_frames: int, rate: float, rng: np.random.Generator) -> Action:
     """Draw somebody who runs, jumps, turns cartwheels or somersaults, and lands on the ground."""
-    now: Array = (np.arange(num_frames) + 0.5) / rate
+    now = np.asarray((np.arange(num_frames) + 0.5) / rate, np.float64)
     joints = np.zeros((num_frames, len(body.JOINTS), 3))
     poses = [choreography.STAND, choreography.STEP_LEFT, choreography.STEP_RIGHT, choreography.REACH, choreography.TUCK,
              choreography.HURDLE, choreography.CROUCH, choreography.PIKE, choreography.STRAIGHT]  # fmt: skip

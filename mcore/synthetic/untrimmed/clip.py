@@ -265,4 +265,4 @@ def _reduced(image: Image.Image, weights: NDArray[np.float64], form: ClipForm) -
     """Reduce a drawn picture to a form's size, in grey."""
     filter_ = Image.Resampling.BOX if image.width > form.columns else Image.Resampling.BILINEAR
     small = np.asarray(image.resize((form.columns, form.rows), filter_))
-    return np.asarray((small @ weights).astype(np.uint8))
+    return np.asarray(small @ weights, np.float64).astype(np.uint8)
