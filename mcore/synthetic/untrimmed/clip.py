@@ -240,7 +240,7 @@ class _Film:
         high, wide = (self._bars * (rows, columns) / 2).astype(int).tolist()
         pixels[:, :high], pixels[:, rows - high :] = 0, 0
         pixels[:, :, :wide], pixels[:, :, columns - wide :] = 0, 0
-        recorded = np.clip(pixels, 0, 255).astype(np.uint8)
+        recorded: NDArray[np.uint8] = np.clip(pixels, 0, 255).astype(np.uint8)
         if rng.random() < 0.1:
             for index in np.flatnonzero(rng.random(count) < rng.uniform(0.05, 0.4)).tolist():
                 recorded[index] = recorded[max(0, index - 1)]
