@@ -240,7 +240,7 @@ class _Film:
         high, wide = (self._bars * (rows, columns) / 2).astype(int).tolist()
         pixels[:, :high], pixels[:, rows - high :] = 0, 0
         pixels[:, :, :wide], pixels[:, :, columns - wide :] = 0, 0
-        recorded: NDArray[np.uint8] = np.asarray(np.clip(pixels, 0, 255), np.uint8)
+        recorded: NDArray[np.uint8] = np.clip(pixels, 0, 255).astype(np.uint8)
         if rng.random() < 0.1:
             for index in np.flatnonzero(rng.random(count) < rng.uniform(0.05, 0.4)).tolist():
                 recorded[index] = recorded[max(0, index - 1)]
@@ -265,4 +265,4 @@ def _reduced(image: Image.Image, weights: NDArray[np.float64], form: ClipForm) -
     """Reduce a drawn picture to a form's size, in grey."""
     filter_ = Image.Resampling.BOX if image.width > form.columns else Image.Resampling.BILINEAR
     small = np.asarray(image.resize((form.columns, form.rows), filter_))
-    return np.asarray((small @ weights).astype(np.uint8))
+    return np.asarray(small @ weights, np.float64).astype(np.uint8)
