@@ -1,6 +1,6 @@
 """Train MCoRe on a list of dives.
 
-    python -m mcore.train --data manifest.jsonl --out runs/first --preset tiny
+    python -m mcore.train --data manifest.jsonl --out runs/first --preset tiny --pretrained poses
 
 After Ctrl-C or a crash the same command with --resume (and without --start-from) goes on to the same numbers as an
 uninterrupted run. On several GPUs, --batch-size counts the pairs of all processes together:
