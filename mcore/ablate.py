@@ -1,6 +1,6 @@
 """Train and evaluate variants of the method over several seeds, and put them in one table.
 
-    python -m mcore.ablate --data manifest.jsonl --out runs/ablation --preset tiny --seeds 0 1 2 -- --epochs 30 --pretrained poses
+    python -m mcore.ablate --data manifest.jsonl --out runs/ablation --preset tiny --seeds 0 1 2 -- --pretrained poses
 
 What follows -- goes to every training. Started again, it goes on where it stopped. Variants that differ only in
 evaluation share their trainings.
