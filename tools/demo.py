@@ -26,7 +26,7 @@ from mcore.evaluation.assessment import Figure
 from mcore.evaluation.report import read_summary
 
 DIVE_NUMBERS = ("107B", "407C", "5253B")
-DIVES_PER_NUMBER = 80
+DIVES_PER_NUMBER = 100
 SIDE = 180
 """Width and height of a drawn frame, pixels: square, as what the tiny network sees of it."""
 SCORED = 4
