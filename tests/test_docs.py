@@ -181,8 +181,8 @@ def _full_help(command: str) -> str:
 
 @functools.cache
 def _all_flags() -> frozenset[str]:
-    modules = ("mcore.train", "mcore.evaluate", "mcore.audit", "mcore.compare", "mcore.ablate")
-    modules += ("mcore.pretrain", "mcore.train_spotter")
+    modules = ["mcore.train", "mcore.evaluate", "mcore.audit", "mcore.compare", "mcore.ablate"]
+    modules += ["mcore.pretrain", "mcore.train_spotter"]
     helps = [help_of(f"python -m {name}") for name in modules]
     for name in scripts():
         helps += [help_of(name), *(help_of(name, word) for word in subcommands(name))]
