@@ -67,12 +67,13 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     judged = any(outcome.request.true_score is not None for outcome, _ in scored)
     table = Table(header_style="bold", title_justify="left")
     table.add_column("video", overflow="fold")
-    table.add_column("dive")
+    table.add_column("dive", no_wrap=True)
     table.add_column("score", justify="right", style="bold")
     kinds = _kinds([result for _, result in scored])
     heading = kinds[0] if len(kinds) == 1 else "from, to"
-    table.add_column(heading.replace("exemplar ", "exemplar\n"), justify="right", no_wrap=True)  # fits 80 columns
-    table.add_column("award", justify="right")
+    # The award shares a cell with the interval, so that the table fits 80 columns.
+    award = "\naward" if any(result.award is not None for _, result in scored) else ""
+    table.add_column(heading.replace("exemplar ", "exemplar\n") + award, justify="right", no_wrap=True)
     if judged:
         table.add_column("judges", justify="right")
     table.add_column("flight\nfrom s", justify="right")
@@ -83,7 +84,7 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
     table.add_column("ms", justify="right")
     for outcome, result in scored:
         table.add_row(
-            *(Text(printable_message(cell)) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)),
+            *(Text(cell) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)),
             style="dim" if outcome.status == "unlike" else None,
         )
     return table
@@ -91,16 +92,18 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
 
 def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool) -> list[str]:
     true_score, closest = outcome.request.true_score, result.exemplars[0]
+    interval = (
+        f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result)
+    )
     return [
-        Path(result.video.source).name,
-        result.dive_number or "unknown",
+        printable_message(Path(result.video.source).name),
+        printable_message(result.dive_number or "unknown"),
         f"{result.score:.1f}",
-        f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result),
-        "" if result.why_unlike else "unknown" if result.award is None else result.award.text.removeprefix("award "),
+        interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
         *(f"{seconds:.2f}" for seconds in result.transitions_s),
         *(f"{share:+.1f}" for share in result.stage_deltas),
-        f"{closest.name} {closest.score:.1f} ({closest.delta:+.1f})",
+        printable_message(f"{closest.name} {closest.score:.1f} ({closest.delta:+.1f})"),
         f"{result.timing_ms['total']:.0f}",
     ]
 

@@ -40,7 +40,7 @@ def test_table_names_score_range_and_stages(
         ((4.0, 9.0), r"80 % interval .* \d+\.\d to \d+\.\d ", "Exemplar range:"),
         (
             (4.0, None),
-            r"from, to .* \d+\.\d to \d+\.\d \(80 % interval\) .* to \d+\.\d \(exemplar range\)",
+            r"from, to .* \d+\.\d to \d+\.\d \(80 % interval\).* to \d+\.\d \(exemplar range\)",
             "│ 80 % interval │",
         ),
     ],
