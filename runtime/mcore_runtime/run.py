@@ -2,7 +2,7 @@
 
     mcore-run rtsp://user:password@camera/stream --bundle demo/bundle --start-list list.csv --session sessions/final
     mcore-run camera://0?size=1280x720 --bundle demo/bundle --dive 407C --web
-    mcore-run "synthetic://meet?seed=1" --bundle demo/bundle
+    mcore-run "synthetic://meet?seed=1&size=240x240" --bundle demo/bundle
     mcore-run --resume sessions/final
 
 Everything is kept in the session's folder: results are on the disk before anybody sees them, and --resume goes on after
