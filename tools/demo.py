@@ -90,14 +90,13 @@ def run(out: Path, seed: int) -> int:
     python = [sys.executable, "-m"]
     render = [*_command("mcore-data"), "render", "--out", dives, "--dives-per-number", DIVES_PER_NUMBER]
     render += ["--width", SIDE, "--height", SIDE]
-    train = [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny", "--seed", seed]
-    train += ["--pretrained", "poses"]
+    train = [*python, "mcore.train", "--data", manifest, "--out", training, "--preset", "tiny", "--pretrained", "poses"]
     steps: list[tuple[str, list[object]]] = [
         (
             f"Render {DIVES_PER_NUMBER} dives of each of {len(DIVE_NUMBERS)} dive numbers to MP4 files",
             [*render, "--dive-numbers", *DIVE_NUMBERS, "--seed", seed],
         ),
-        ("Train the tiny network on the training dives", [*train, "--overwrite"]),
+        ("Train the tiny network on the training dives", [*train, "--seed", seed, "--overwrite"]),
         (
             "Evaluate it on test dives, which it has never seen",
             [*python, "mcore.evaluate", best, "--data", manifest, "--split", "test", "--out", test],

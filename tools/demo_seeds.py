@@ -80,10 +80,22 @@ def run_seed(seed: int, options: Options) -> EvaluationSummary:
     folder = options.out / str(seed)
     manifest, run_dir = folder / "dives" / "manifest.jsonl", folder / "run"
     if not manifest.exists():
-        render_dataset(folder / "dives", RenderSettings(options.dive_numbers, options.dives_per_number, seed))
+        settings = RenderSettings(options.dive_numbers, options.dives_per_number, seed, width=180, height=180)
+        render_dataset(folder / "dives", settings)
     if not (run_dir / "test" / METRICS).exists():
         epochs = [] if options.epochs is None else ["--epochs", options.epochs]
-        recipe = ["--preset", "tiny", "--seed", seed, "--device", "cpu", "--overwrite", *epochs]
+        recipe = [
+            "--preset",
+            "tiny",
+            "--pretrained",
+            "poses",
+            "--seed",
+            seed,
+            "--device",
+            "cpu",
+            "--overwrite",
+            *epochs,
+        ]
         _python("mcore.train", "--data", manifest, "--out", run_dir, *recipe)
         _python("mcore.evaluate", run_dir / "best.pt", "--data", manifest, "--device", "cpu")
     return read_summary(run_dir / "test" / METRICS)
@@ -100,8 +112,9 @@ def markdown(summaries: dict[int, EvaluationSummary], options: Options, command:
     paragraphs = [
         "# The `tiny` preset by seed",
         f"{options.dives_per_number} rendered dives of each of {' '.join(options.dive_numbers)}; {dives} held-out test "
-        "dives a seed. Each seed renders other dives and starts from other weights. The checkpoint is the one of the "
-        "best validation SRCC. In brackets: bootstrap 95 % intervals over the test dives. Baselines: mean training "
+        "dives a seed. Each seed renders other dives. Backbones start from the same weights of poses, all else from "
+        "others. The checkpoint is the one of the best validation SRCC. In brackets: bootstrap 95 % intervals over the "
+        "test dives. Baselines: mean training "
         "score of the dive number; median training transitions. Boundaries are in sampled frames.",
         f"{date.today().isoformat()}, {cpu}:",
         f"    {command}",

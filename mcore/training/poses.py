@@ -1,7 +1,7 @@
 """Pretraining of a backbone on single frames of drawn divers: it learns to see how a body is held.
 
-Scores say little about poses: from 2,000 of them the tiny network learned the splash and nothing else. The renderer
-knows every pose, and a frame is learned from whatever the dive was worth.
+Scores say little about poses: 2,000 of them did not teach the tiny network to see bodies. The renderer knows every
+pose, and a frame teaches one whatever the dive was worth.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mcore.network.backbone import RegNetY
 from mcore.synthetic.poses import MIRRORED, NUM_TARGETS
 from mcore.training.config import PretrainingOptions
 
+_SPLITS: tuple[Split, Split] = ("train", "val")
 _VALIDATION_FRAMES = 2048
 _REPORT_STEPS = 100
 _WARMUP_STEPS = 50
@@ -104,9 +105,6 @@ def pretrain(options: PretrainingOptions, log: Callable[[str], object] = print) 
         with replacing(options.out) as path:
             save_file(state, path)
     return left
-
-
-_SPLITS: tuple[Split, Split] = ("train", "val")
 
 
 def read_frames(

@@ -98,7 +98,6 @@ def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> A
 def draw_on_land(num_frames: int, rate: float, rng: np.random.Generator) -> Action:
     """Draw somebody who runs, jumps, turns cartwheels or somersaults, and lands on the ground."""
     now = np.asarray((np.arange(num_frames) + 0.5) / rate, np.float64)
-    joints = np.zeros((num_frames, len(body.JOINTS), 3))
     poses = [choreography.STAND, choreography.STEP_LEFT, choreography.STEP_RIGHT, choreography.REACH, choreography.TUCK,
              choreography.HURDLE, choreography.CROUCH, choreography.PIKE, choreography.STRAIGHT]  # fmt: skip
     keys, ground, turned = [(0.0, choreography.STAND)], [(0.0, 0.0)], [(0.0, 0.0)]

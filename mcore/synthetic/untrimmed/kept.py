@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.common.files import replacing
 from mcore.synthetic.untrimmed.clip import render_clip
-from mcore.video.spotting import MotionOfPicture, profile
+from mcore.video.spotting import LOOKS_BACK, MotionOfPicture, profile
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +35,13 @@ def keep_clip(folder: Path, seed: int) -> Path:
     clip = render_clip(seed)
     motion = MotionOfPicture()
     shifts = [motion.update(picture) for picture in clip.pictures]
-    ends = range(1, len(shifts) + 1)
-    profiles = np.stack(
-        [profile(list(clip.pictures[max(0, end - 4) : end]), shifts[max(0, end - 4) : end]) for end in ends]
-    )
+    parts = [slice(max(0, last - max(LOOKS_BACK)), last + 1) for last in range(len(shifts))]
+    profiles = np.stack([profile(list(clip.pictures[part]), shifts[part]) for part in parts])
     dives = np.array([(dive.takeoff_s, dive.entry_s) for dive in clip.dives]).reshape(-1, 2)
-    half_written = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(
-        half_written, profiles=profiles.astype(np.float16), shifts=np.array(shifts), times=clip.times_s, dives=dives
-    )
-    half_written.replace(path)
+    with replacing(path) as part_written:
+        np.savez(
+            part_written, profiles=profiles.astype(np.float16), shifts=np.array(shifts), times=clip.times_s, dives=dives
+        )
     return path
 
 

@@ -25,7 +25,7 @@ from mcore_runtime.detector.network import SpotterNetwork
 from mcore_runtime.detector.peaks import FlightPeaks, PeakConfig
 
 WEIGHTS = Path(__file__).with_name("spotter.npz")
-"""Trained on drawn clips: python -m mcore.train_spotter, with its own defaults."""
+"""Trained on clips of the renderer's version 1: python -m mcore.train_spotter, with its own defaults."""
 
 
 class SpotterDetector:
