@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mcore import metrics
 from mcore.data.manifest import DiveRecord
 from mcore.data.redrawn import ShownDive
+from mcore.data.stage_shares import correlation
 from mcore.diving.judging import COUNTED_AWARDS
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.synthetic.faults import FAULT_STAGES, Stage
@@ -223,7 +224,7 @@ def _fair_points(plan: DivePlan) -> float:
 def _correlation(a: Array, b: Array) -> float:
     if min(np.ptp(a), np.ptp(b)) == 0:
         raise metrics.MetricError("a constant correlates with nothing")
-    return float(np.corrcoef(a, b)[0, 1])
+    return correlation(a, b)
 
 
 def _slope(x: Array, y: Array) -> float:

@@ -98,7 +98,11 @@ def _exported(checkpoint: Path, folder: Path, *flags: str) -> Path:
 @pytest.fixture(scope="session")
 def many_dives(dives: Path) -> Path:
     """The training dives, and the test dives again and again with other scores: as validation and as test dives."""
-    rng, records = np.random.default_rng(0), read_manifest(dives)
+    rng = np.random.default_rng(0)
+    records = [
+        replace(record, stage_points=(-rng.exponential(), -rng.exponential(), -rng.exponential()))
+        for record in read_manifest(dives)
+    ]
     unseen = [record for record in records if record.split == "test"]
     validation = [
         replace(record, split="val", score=float(score))

@@ -58,6 +58,26 @@ def test_half_widths_are_those_of_the_runtimes_own_errors(calibrated: Path, many
         assert part.half_width_per_difficulty == pytest.approx(expected.half_width_per_difficulty, abs=POINTS)
 
 
+def test_shares_are_held_to_the_points_of_the_stages(calibrated: Path, many_dives: Path) -> None:
+    exemplars = Bundle.open(calibrated).manifest.variants["fp32"].exemplars
+    assert exemplars is not None
+    assert exemplars.stage_shares is not None
+    records = read_manifest(many_dives)
+    points = {record.path.name: np.array(record.stage_points, np.float64) for record in records}
+    found, drawn = [], []
+    with Scorer(calibrated, "onnxruntime") as scorer:
+        for record in records:
+            if record.split == "val":
+                result = scorer.score(record.path, record.dive_number)
+                compared = [points[Path(exemplar.name).name] for exemplar in result.exemplars]
+                found.append(result.stage_deltas)
+                drawn.append(points[record.path.name] - np.mean(compared, axis=0))
+    assert exemplars.stage_shares.num_dives == len(found)
+    for stage, correlation in enumerate(exemplars.stage_shares.correlations):
+        expected = np.corrcoef(np.array(found)[:, stage], np.array(drawn)[:, stage])[0, 1]
+        assert correlation == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("others", "same", "kept"), [(9.0, 4.0, 9.0), (3.0, 4.0, 4.0), (9.0, None, 9.0), (None, 4.0, None)]
 )

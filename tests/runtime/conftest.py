@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mcore.config import BackboneConfig, ClipConfig, ModelConfig
+from mcore.data.stage_shares import StageShares
 from mcore.data.trained_on import TrainedOn
 from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -50,6 +51,8 @@ BANK: dict[str, Any] = {
     "difficulties": np.array([3.2, 3.2, 3.2, np.nan]),
     "names": np.array(["heat-1", "heat-2", "heat-3", "final-1"]),
 }
+SHARES = StageShares((0.9, 0.5, 0.8), 40, "heats.jsonl", "val")
+"""The flight's share is not to be trusted."""
 FPS = 25
 
 
@@ -208,7 +211,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         precision=graphs.precision,
         kept=(),
         graphs=graphs.records,
-        exemplars=ExemplarRecord(len(bank), bank.counts(), "heats.jsonl", "train"),
+        exemplars=ExemplarRecord(len(bank), bank.counts(), "heats.jsonl", "train", stage_shares=SHARES),
         limits=ParityLimits(relative=3e-3, points=0.01, flips=0.0, tie=1e-5, srcc=0.999),
         parity=(ParityRow("onnxruntime", "backbone", "features", "features, relative, 1 clip", 1e-6, 1e-4, True),),
     )

@@ -140,8 +140,9 @@ def write_banks(
         log(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
         most = max(bank.counts().values()) if options.per_number == "all" else options.per_number
         written[name] = ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split, most, options.seed)
-    for name, fitted in fit_intervals(variants, banks, model.clip, interval_records, options.dives, log).items():
-        written[name] = replace(written[name], conformal=fitted.conformal, known_dives=fitted.known_dives)
+    for name, fitted in fit_intervals(variants, banks, kept, model.clip, interval_records, options.dives, log).items():
+        found = {field: getattr(fitted, field) for field in ("conformal", "known_dives", "stage_shares")}
+        written[name] = replace(written[name], **found)
     return written
 
 

@@ -1,7 +1,7 @@
-"""Conformal intervals of a bundle's scores, and measures of known dives, from dives that are neither learned from nor
-exemplars.
+"""What validation dives say of a bundle's scores: intervals, which dives are known, which shares can be trusted.
 
-Nothing here needs torch. ``mcore.common.conformal`` and ``mcore.common.likeness`` say what they promise.
+They are neither learned from nor exemplars. Nothing here needs torch. What is promised is said in
+``mcore.common.conformal``, ``mcore.common.likeness`` and ``mcore.data.stage_shares``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
-from mcore.config import ClipConfig
+from mcore.config import STAGES, ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
+from mcore.data.stage_shares import StageShares, describe_shares, measure_shares
 from mcore.data.trained_dives import TrainedDives, check_new
-from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
 from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 from mcore_runtime.scoring.likeness import known_dives
+
+_NOT_KNOWN = (float("nan"),) * len(STAGES)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Calibration:
     conformal: ConformalIntervals
     known_dives: KnownDives | None
     """None: too few of the dives could be read."""
+    stage_shares: StageShares | None
+    """None: the points of the stages are not known of enough dives."""
 
 
 def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
@@ -70,6 +77,7 @@ def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Pa
 def fit_intervals(
     variants: Mapping[Precision, GraphSet],
     banks: Mapping[Precision, ExemplarBank],
+    exemplars: Sequence[DiveRecord],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     dives: Path,
@@ -80,6 +88,7 @@ def fit_intervals(
     Args:
         variants: the exported graphs.
         banks: their exemplars.
+        exemplars: the labels of these.
         clip_config: the network's input contract.
         records: from ``interval_dives``.
         dives: their list.
@@ -105,9 +114,26 @@ def fit_intervals(
         intervals = ConformalIntervals(measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT)
         known, unknown = (_describe(part) for part in (intervals.same_number, intervals.other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
-        found[name] = Calibration(intervals, known_dives(both.measures, dives.name, CONFORMAL_SPLIT))
-        log(f"{'known dives':20}  {name}           {describe_known_dives(found[name].known_dives)}")
+        known_measures = known_dives(both.measures, dives.name, CONFORMAL_SPLIT)
+        shares = _fit_shares(both.same_number, exemplars, dives.name)
+        found[name] = Calibration(intervals, known_measures, shares)
+        log(f"{'known dives':20}  {name}           {describe_known_dives(known_measures)}")
+        log(f"{'stage shares':20}  {name}           {describe_shares(shares)}")
     return found
+
+
+def _fit_shares(scores: Scores, exemplars: Sequence[DiveRecord], source: str) -> StageShares | None:
+    """Compare the shares of dives, against exemplars of their number, with the points that their stages were worth."""
+    points: dict[str, list[tuple[float, ...]]] = {}
+    for exemplar in exemplars:
+        points.setdefault(exemplar.dive_number, []).append(exemplar.stage_points or _NOT_KNOWN)
+    found, drawn = [], []
+    for record, shares in zip(scores.records, scores.shares, strict=True):
+        relative = np.subtract(record.stage_points or _NOT_KNOWN, np.mean(points[record.dive_number], axis=0))
+        if np.isfinite(relative).all():
+            found.append(shares)
+            drawn.append(relative)
+    return measure_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
 
 
 def at_least_as_wide(others: ConformalInterval | None, same: ConformalInterval | None) -> ConformalInterval | None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError
-from mcore.config import ClipConfig
+from mcore.config import STAGES, ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.diving.judging import possible_points
 from mcore.diving.label_difficulty import fitting_difficulty
@@ -37,9 +37,16 @@ class Scores:
     difficulties: list[float] = field(default_factory=list)
     """With which the true scores were made; nan: unknown."""
     transitions: list[tuple[int, ...]] = field(default_factory=list)
+    shares: list[tuple[float, ...]] = field(default_factory=list)
+    """Points that take-off, flight and entry add to the mean difference from the exemplars."""
+    records: list[DiveRecord] = field(default_factory=list)
 
-    def add(self, predicted: float, record: DiveRecord, transitions: tuple[int, ...]) -> None:
+    def add(
+        self, predicted: float, record: DiveRecord, transitions: tuple[int, ...], shares: tuple[float, ...]
+    ) -> None:
         """Add one dive."""
+        self.records.append(record)
+        self.shares.append(shares)
         self.predicted.append(predicted)
         self.true.append(record.score)
         self.difficulties.append(fitting_difficulty(record.dive_number, record.difficulty, record.score))
@@ -114,12 +121,15 @@ def score_same_and_other_numbers(
                 measure(clip.frames, encoded.logits, encoded.transitions, encoded.tokens, bank, clip.pts_seconds)
             )
             predicted = np.full(len(bank), np.nan)
-            delta, _ = backend.regressor(encoded.tokens[None], bank.tokens[compared])
+            delta, by_stage = backend.regressor(encoded.tokens[None], bank.tokens[compared])  # (E,), (E, 3)
             if not np.isfinite(delta).all():
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted[compared] = bank.scores[compared] + delta
+            shares = np.full((len(bank), len(STAGES)), np.nan)
+            shares[compared] = by_stage
             transitions = tuple(encoded.transitions.tolist())
             for chosen, part in both:
                 if chosen.any():
-                    part.add(float(predicted[chosen].mean()), record, transitions)
+                    by_chosen = tuple(shares[chosen].mean(axis=0).tolist())
+                    part.add(float(predicted[chosen].mean()), record, transitions, by_chosen)
     return scores

@@ -12,6 +12,7 @@ from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError
 from mcore.common.likeness import KnownDives
 from mcore.config import STAGES, ModelConfig
+from mcore.data.stage_shares import StageShares
 
 PARTS = ("backbone", "segmenter", "regressor")
 """The graphs of a bundle, in the order they run."""
@@ -191,6 +192,8 @@ class ExemplarRecord:
     """Conformal intervals of scores from these exemplars; None: it was not measured, or on too few dives."""
     known_dives: KnownDives | None = None
     """Measures of dives, by which the runtime says whether a clip is like them; None as for ``conformal``."""
+    stage_shares: StageShares | None = None
+    """Which stages' shares may be shown; None: none, as their points are known of drawn dives only."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from mcore.config import STAGES
 from mcore_runtime.scoring.result import DiveScore
 
 _WIDTH = 420
@@ -14,14 +13,15 @@ _MIN_SHARE_SCALE = 2.0
 """Points at the end of the axis at least, so that differences of a tenth of a point do not look dramatic."""
 
 
-def share_chart(stage_deltas: Sequence[float]) -> Markup:
-    """Draw each stage's share (points) as a bar to the right (better than the exemplars) or left (worse)."""
+def share_chart(stage_shares: Mapping[str, float | None]) -> Markup:
+    """Draw shares (points) as bars to the right (better than the exemplars) or left (worse); None is left out."""
     row, bar, middle, reach = 34, 18, 246, 120
-    scale = reach / max(_MIN_SHARE_SCALE, *(abs(share) for share in stage_deltas))
-    height = row * len(STAGES) + 22
+    shown = [(index, stage, share) for index, (stage, share) in enumerate(stage_shares.items()) if share is not None]
+    scale = reach / max(_MIN_SHARE_SCALE, *(abs(share) for *_, share in shown))
+    height = row * len(shown) + 22
     parts = []
-    for index, (stage, share) in enumerate(zip(STAGES, stage_deltas, strict=True)):
-        y, length = index * row + 4, abs(share) * scale
+    for place, (index, stage, share) in enumerate(shown):
+        y, length = place * row + 4, abs(share) * scale
         x = middle if share >= 0 else middle - length
         text_x, anchor = (middle + length + 6, "start") if share >= 0 else (middle - length - 6, "end")
         parts.append(
@@ -29,7 +29,7 @@ def share_chart(stage_deltas: Sequence[float]) -> Markup:
             f'<rect x="{x:.1f}" y="{y}" width="{max(length, 1):.1f}" height="{bar}" rx="3" class="stage{index}"/>'
             f'<text x="{text_x:.1f}" y="{y + 14}" text-anchor="{anchor}" class="value">{signed(share)}</text>'
         )
-    axis_end = row * len(STAGES)
+    axis_end = row * len(shown)
     return Markup(
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Points that each stage adds">'
         f'<line x1="{middle}" y1="0" x2="{middle}" y2="{axis_end}" class="axis"/>{"".join(parts)}'

@@ -105,10 +105,10 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     refused at most) and ``dives``, in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
     does not count; or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and
     ``video`` (its ``source`` at least). One with a score also has every field of
-    ``mcore_runtime.scoring.result.DiveScore`` under its name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10,
-    and ``text``; null where the difficulty is not known, or the
-    dive is unlike). Scores, deltas and shares are
-    points; names that end in ``_s`` are seconds, in ``_ms`` milliseconds.
+    ``mcore_runtime.scoring.result.DiveScore`` under its name, ``stage_shares`` (``stage_deltas``, null where a share
+    means nothing) and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the difficulty is
+    not known, or the dive is unlike). Scores, deltas and shares are points; names that end in ``_s`` are seconds, in
+    ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
     manifest, known = scorer.bundle.manifest, scorer.known_dives

@@ -93,7 +93,7 @@ class DiveScore:
     stage_deltas: tuple[float, float, float]
     """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
     the mean ``predicted_score`` minus the exemplars' mean score. A share below zero: this stage was worse than the
-    exemplars'."""
+    exemplars'. Show people ``stage_shares`` instead."""
     exemplars: tuple[ExemplarComparison, ...]
     """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
     timing_ms: Mapping[str, float]
@@ -110,6 +110,8 @@ class DiveScore:
     of older versions do not record it."""
     likeness: Likeness | None = None
     """Whether the clip is like the dives that the bundle knows; None: the bundle cannot say."""
+    shares_trusted: tuple[bool, bool, bool] = (False, False, False)
+    """Whether the bundle was found to put each stage's points where they belong."""
 
     @property
     def why_unlike(self) -> tuple[str, ...]:
@@ -127,6 +129,12 @@ class DiveScore:
         return exemplar_range([exemplar.predicted_score for exemplar in self.exemplars])
 
     @property
+    def stage_shares(self) -> dict[str, float | None]:
+        """``stage_deltas`` by stage; None where the share is not to be trusted."""
+        stages = zip(STAGES, self.stage_deltas, self.shares_trusted, strict=True)
+        return {stage: delta if trusted else None for stage, delta, trusted in stages}
+
+    @property
     def award(self) -> MeanAward | None:
         """Award that score and interval stand for; None: the difficulty is not known, or the dive is unlike."""
         return None if self.why_unlike else mean_award(self.score, self.low, self.high, self.difficulty)
@@ -142,9 +150,13 @@ class DiveScore:
         return f"exemplars say {ends}" if self.interval_level is None else f"{percent(self.interval_level)}: {ends}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain containers under the field names above, and ``award``; ``stage_deltas`` is keyed by stage."""
+        """Return plain containers under the field names above, and ``award`` and ``stage_shares``.
+
+        ``stage_deltas`` is keyed by stage.
+        """
         values = dataclasses.asdict(self)
         values["stage_deltas"] = dict(zip(STAGES, self.stage_deltas, strict=True))
+        values["stage_shares"] = self.stage_shares
         values["award"] = None if self.award is None else self.award.to_json()
         return values
 

@@ -74,6 +74,7 @@ class Scorer:
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
         self.conformal = None if exemplars is None else exemplars.conformal
         self.known_dives = None if exemplars is None else exemplars.known_dives
+        self.stage_shares = None if exemplars is None else exemplars.stage_shares
         self.streaming_backbone: StreamingBackbone | None = None
         self.why_not_streaming: str | None = None if streaming else "it was not asked for"
         try:
@@ -252,6 +253,7 @@ class Scorer:
             interval_level=interval.level,
             caution=self.bundle.caution,
             likeness=likeness,
+            shares_trusted=(False, False, False) if self.stage_shares is None else self.stage_shares.trusted,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:

@@ -12,6 +12,7 @@ from rich.text import Text
 from mcore.common.likeness import describe_known_dives
 from mcore.common.printable import printable_message
 from mcore.config import STAGES
+from mcore.data.stage_shares import describe_shares
 from mcore_runtime.scoring.batch import DiveOutcome
 from mcore_runtime.scoring.result import DiveScore, cautions, percent
 from mcore_runtime.scoring.scorer import Scorer
@@ -44,7 +45,10 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
                 console.print(Text(printable_message(line), style="bold yellow"))
         if scorer.known_dives is None:
             console.print(Text(describe_known_dives(None), style="dim"))
-        console.print(Text(f"{_interval_legend([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
+        meaning = [_interval_legend([result for _, result in scored]), describe_shares(scorer.stage_shares)]
+        if _shown_stages([result for _, result in scored]):
+            meaning.append(SHARES_MEANING)
+        console.print(Text(" ".join(meaning), style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
@@ -78,19 +82,20 @@ def _table(scored: Sequence[tuple[DiveOutcome, DiveScore]]) -> Table:
         table.add_column("judges", justify="right")
     table.add_column("flight\nfrom s", justify="right")
     table.add_column("entry\nfrom s", justify="right")
-    for stage in STAGES:
+    stages = _shown_stages([result for _, result in scored])
+    for stage in stages:
         table.add_column(f"{stage}\nshare", justify="right")
     table.add_column("closest exemplar", overflow="fold")
     table.add_column("ms", justify="right")
     for outcome, result in scored:
         table.add_row(
-            *(Text(cell) for cell in _cells(outcome, result, judged, mixed=len(kinds) > 1)),
+            *(Text(cell) for cell in _cells(outcome, result, judged, stages, mixed=len(kinds) > 1)),
             style="dim" if outcome.status == "unlike" else None,
         )
     return table
 
 
-def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool) -> list[str]:
+def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, stages: Sequence[str], *, mixed: bool) -> list[str]:
     true_score, closest = outcome.request.true_score, result.exemplars[0]
     interval = (
         f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result)
@@ -102,10 +107,15 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
         interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
         *(f"{seconds:.2f}" for seconds in result.transitions_s),
-        *(f"{share:+.1f}" for share in result.stage_deltas),
+        *("" if (share := result.stage_shares[stage]) is None else f"{share:+.1f}" for stage in stages),
         printable_message(f"{closest.name} {closest.score:.1f} ({closest.delta:+.1f})"),
         f"{result.timing_ms['total']:.0f}",
     ]
+
+
+def _shown_stages(results: Sequence[DiveScore]) -> list[str]:
+    """Stages whose shares may be shown."""
+    return [stage for stage in STAGES if any(result.stage_shares[stage] is not None for result in results)]
 
 
 def _kind(result: DiveScore) -> str:

@@ -149,7 +149,7 @@ def _row(dive: DiveView) -> dict[str, Any]:
     )
     if (award := result.award) is not None:
         row.update(award=award.value, award_low=award.low, award_high=award.high)
-    row.update(zip(_SHARES, result.stage_deltas, strict=True))
+    row.update(zip(_SHARES, result.stage_shares.values(), strict=True))
     return row
 
 

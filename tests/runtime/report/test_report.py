@@ -51,11 +51,16 @@ def test_film_strip_marks_stages_and_their_first_frames(scored: DiveScore) -> No
 
 
 def test_shares_point_to_their_side() -> None:
-    bars = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', share_chart((-4.0, 0.0, 2.0)))
+    bars = re.findall(
+        r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', share_chart({"take-off": -4.0, "flight": 0.0, "entry": 2.0})
+    )
     (left, long), (zero, _), (right, short) = ((float(x), float(width)) for x, width in bars)
     assert left + long == pytest.approx(zero)  # worse ends where better begins
     assert right == zero
     assert long == pytest.approx(2 * short)
+    some = share_chart({"take-off": None, "flight": 1.0, "entry": None})
+    assert "flight" in some
+    assert "take-off" not in some
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def test_table_names_score_range_and_stages(
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if "dive.mp4" in line)
     assert re.search(r"407C .* \d+\.\d .* \d+\.\d to \d+\.\d .* 0\.36 .* 0\.64", row)
+    assert len(re.findall(r" [+-]\d+\.\d ", row)) == 2  # shares of take-off and entry
+    assert "Not shown: shares of flight" in out
     assert "not a conformal" in out
     assert "1 of 1 scored" in out
 

@@ -42,8 +42,8 @@ def test_the_table_has_a_line_for_every_dive(session: Path, tmp_path: Path) -> N
     first = read_session(session).dives[0].result
     assert first is not None
     assert float(rows[0]["score"]) == first.score  # every digit
-    shares = [float(rows[0][name]) for name in ("takeoff_share", "flight_share", "entry_share")]
-    assert shares == list(first.stage_deltas)
+    shares = [rows[0][name] for name in ("takeoff_share", "flight_share", "entry_share")]
+    assert shares == [repr(first.stage_deltas[0]), "", repr(first.stage_deltas[2])]  # the flight's is not trusted
     assert (rows[0]["athlete"], rows[0]["difficulty"], rows[0]["round"]) == ("Ann", "2.8", "1")
     assert float(rows[0]["time_to_score_ms"]) == 101.0
     assert rows[1]["score"] == rows[1]["bundle_sha256"] == ""

@@ -33,18 +33,22 @@ function label(x, text, anchor) {
 
 /** Bars to the right (better than the exemplars) and left (worse), and the sum they make. */
 export function stageBars(result) {
-  const shares = STAGES.map((stage) => result.stage_deltas[stage]);
+  const shares = STAGES.map((stage) => result.stage_shares?.[stage] ?? null);
   const mean = result.exemplars.reduce((sum, exemplar) => sum + exemplar.score, 0) / result.exemplars.length;
   const scale = 50 / Math.max(MIN_SHARE, ...shares.map(Math.abs));
   const rows = STAGES.map((stage, index) => {
+    if (shares[index] === null) return null;
     const bar = el("span", { class: `share stage${index}` });
     bar.style.width = `${Math.max(0.5, Math.abs(shares[index]) * scale)}%`;
     bar.style[shares[index] >= 0 ? "left" : "right"] = "50%";
     return el("tr", {}, el("th", { scope: "row" }, capital(stage)), el("td", { class: "bar-cell" }, el("span", { class: "bar-axis" }, bar)),
       el("td", { class: "number" }, signed(shares[index])));
   });
+  const rest = result.score - mean - shares.reduce((sum, share) => sum + (share ?? 0), 0);
+  const hidden = shares.filter((share) => share === null).length;
   const frame = (name, value, kind) => el("tr", { class: kind }, el("th", { scope: "row", colspan: 2 }, name), el("td", { class: "number" }, value));
   return el("table", { class: "stages" },
     el("caption", { class: "unseen" }, "Points by stage, compared with the exemplars"),
-    el("tbody", {}, frame("Exemplars' mean score", points(mean), "from"), rows, frame("This dive", points(result.score), "sum")));
+    el("tbody", {}, frame("Exemplars' mean score", points(mean), "from"), rows,
+      !hidden ? null : frame(hidden === STAGES.length ? "Difference" : "Other stages", signed(rest), "rest"), frame("This dive", points(result.score), "sum")));
 }
