@@ -193,6 +193,7 @@ def dive_record(
         transitions=(30, 70),
         transitions_s=(1.2, 2.6),
         stage_deltas=(-0.8, 1.5, 0.75),
+        shares_trusted=(True, False, True),
         exemplars=exemplars,
         timing_ms={"total": 80.0},
         video=VideoFacts("camera://0", "pyav", 320, 180, 98, 3.9),
