@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +58,7 @@ class ReportArguments:
 def report(arguments: ReportArguments) -> int:
     """Write the page, or the README's table."""
     files = [file for path in arguments.results for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    results = {file: read_result(file) for file in files if _is_result(file)}
+    results = {file: read_result(file) for file in files}
     if arguments.readme_table:
         lines = readme_table(list(results.values()), read_precision_errors(arguments.results))
     else:
@@ -70,21 +69,6 @@ def report(arguments: ReportArguments) -> int:
     else:
         write_text(arguments.output, text + "\n")
     return 0
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Beginning of any JSON object."""
-
-    format: str | int | None = None
-
-
-def _is_result(path: Path) -> bool:
-    """Leave out what else lies in a folder of results, and say so."""
-    if (kind := decode(_Kind, path.read_bytes(), str(path)).format) is not None:
-        return bool(kind)
-    print(f"note: {path} is no result of mcore-bench; left out", file=sys.stderr)
-    return False
 
 
 def page(results: Mapping[Path, Result], output: Path | None = None) -> Iterator[str]:

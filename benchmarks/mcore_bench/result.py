@@ -98,16 +98,17 @@ class JsonFile:
             check_folder(self.json.parent, "the folder of --json", f"choose another place for {self.json.name}")
 
 
-def begin_result(title: str, *, threads: int = 0, malloc_trimming: bool = True) -> Result:
+def begin_result(title: str, *, threads: int = 0, malloc_trimming: bool = True, program: str = "mcore-bench") -> Result:
     """Return a result without figures; the date is now.
 
     Args:
         title: may contain ``{processor}``.
         threads: that engines get; 0: their own choice.
         malloc_trimming: whether the C library was left as it is.
+        program: how the command begins.
     """
     environment = read_environment(threads, malloc_trimming=malloc_trimming)
-    command = shlex.join(["mcore-bench", *sys.argv[1:]])
+    command = f"{program} {shlex.join(sys.argv[1:])}".strip()
     return Result(FORMAT, title.format(processor=environment.processor), command, environment)
 
 
