@@ -55,7 +55,7 @@ steps() {
     step verify-tensorrt "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt
     step verify-tensorrt-rtx "$python" -m mcore_export.bundle_command verify "$bundle" --backend tensorrt-rtx
     step bench "$python" -m mcore_bench.command "$bundle" --gpu-only --checkpoint "$checkpoint" --json "$out/bench.json"
-    step training-options "$python" tools/training_options.py --device cuda --compile --write "$out/training_options.json"
+    step training-options "$python" tools/training_options.py --device cuda --compile --json "$out/training_options.json"
     for precision in fp32 bf16 fp16; do
         step "train-paper-$precision" "$python" -m mcore.train --data "$dives" --out "$out/train-$precision" --preset paper \
             --batch-norm trained --epochs 2 --device cuda --precision "$precision" --overwrite

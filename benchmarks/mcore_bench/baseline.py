@@ -46,22 +46,14 @@ class Comparison:
 
 
 def save_baseline(path: Path, result: Result) -> None:
-    """Write a run's ratios as the baseline.
-
-    Raises:
-        UserError: the run has no peers, or the place cannot be written to.
-    """
+    """Write a run's ratios as the baseline; a UserError says where the run has no peers."""
     if not (ratios := baseline_ratios(result)):
         raise UserError(f"no ratios to save: {PLAIN} and the bundle's backends are peers, which --checkpoint measures")
     write_text(path, encode(Baseline(FORMAT, result.environment, result.command, ratios), indent=2) + "\n")
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read a baseline; cheap, so do it before measuring.
-
-    Raises:
-        UserError: the file cannot be read, is something else, or of an older format.
-    """
+    """Read a baseline; cheap, so do it before measuring. A UserError says where there is none, or an older one."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -84,19 +76,24 @@ def baseline_ratios(result: Result) -> dict[str, float]:
     }
 
 
-def check_baseline(baseline: Baseline, result: Result) -> Comparison:
-    """Compare a run with the baseline.
+def _over_plain(group: TimingGroup, name: str) -> float:
+    """Of rounds where the plain export is the group's own baseline, else of medians: rounds alternate, so both hold."""
+    row = group.row(name)
+    if group.baseline == PLAIN and row.speedup is not None:
+        return row.speedup.median
+    return group.row(PLAIN).timing.median_ms / row.timing.median_ms
 
-    Raises:
-        UserError: the run has none of its ratios.
-    """
-    if differing := list(_other_setting(baseline.environment, result.environment)):
+
+def check_baseline(baseline: Baseline, result: Result) -> Comparison:
+    """Compare a run with the baseline; a UserError says where the run has none of its ratios."""
+    old, new = baseline.environment, result.environment
+    if differing := list(_differences(_setting(old), _setting(new))):
         note = f"nothing was checked, because the baseline is of another setting: {'; '.join(differing)}"
         return Comparison((), (f"{note}. --save-baseline makes one of this setting",))
     measured = baseline_ratios(result)
     if not measured.keys() & baseline.ratios.keys():
         raise UserError("no ratio of the baseline was measured: peers are measured with --checkpoint")
-    regressions, notes = [], list(_other_software(baseline.environment, result.environment))
+    regressions, notes = [], list(_differences(_software(old), _software(new)))
     for name, ratio in baseline.ratios.items():
         if name not in measured:
             notes.append(f"{name}: was x{ratio:.2f}, was not measured here")
@@ -108,35 +105,22 @@ def check_baseline(baseline: Baseline, result: Result) -> Comparison:
     return Comparison(tuple(regressions), tuple(notes))
 
 
-def _over_plain(group: TimingGroup, name: str) -> float:
-    """Of rounds where the plain export is the group's own baseline, else of medians: rounds alternate, so both hold."""
-    row = group.row(name)
-    if group.baseline == PLAIN and row.speedup is not None:
-        return row.speedup.median
-    return group.row(PLAIN).timing.median_ms / row.timing.median_ms
+def _setting(e: Environment) -> dict[str, object]:
+    """With another one of these, ratios differ without a change of the code."""
+    trimming = "on" if e.malloc_trimming else "off"
+    return {"processor": f"{e.processor} {e.processor_id}", "threads": e.threads, "GPU": e.gpu or "none",
+            "malloc trimming": trimming}  # fmt: skip
 
 
-def _other_setting(old: Environment, new: Environment) -> Iterator[str]:
-    """Yield differences with which ratios differ without a change of the code."""
-    yield from _differences(
-        {
-            "processor": (f"{old.processor} {old.processor_id}", f"{new.processor} {new.processor_id}"),
-            "threads": (old.threads, new.threads),
-            "GPU": (old.gpu or "none", new.gpu or "none"),
-            "malloc trimming": tuple("on" if e.malloc_trimming else "off" for e in (old, new)),
-        }
-    )
+def _software(e: Environment) -> dict[str, object]:
+    """A change of a ratio may come from these."""
+    # One thread waits for none.
+    waiting = {"OMP_WAIT_POLICY": e.omp_wait_policy or "not set"} if e.threads != 1 else {}
+    return {**e.versions, **waiting}
 
 
-def _other_software(old: Environment, new: Environment) -> Iterator[str]:
-    """Yield differences that a change of a ratio may come from."""
-    names = dict.fromkeys([*old.versions, *new.versions])
-    yield from _differences({n: tuple(e.versions.get(n, "not installed") for e in (old, new)) for n in names})
-    if max(old.threads, new.threads) > 1:  # one thread waits for none
-        yield from _differences(
-            {"OMP_WAIT_POLICY": (old.omp_wait_policy or "not set", new.omp_wait_policy or "not set")}
-        )
-
-
-def _differences(pairs: Mapping[str, tuple[object, ...]]) -> Iterator[str]:
-    return (f"{name}: was {old}, is {new}" for name, (old, new) in pairs.items() if old != new)
+def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    for name in dict.fromkeys([*old, *new]):
+        was, now = (each.get(name, "not installed") for each in (old, new))
+        if was != now:
+            yield f"{name}: was {was}, is {now}"

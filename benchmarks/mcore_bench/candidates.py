@@ -58,7 +58,7 @@ class Candidates:
 def open_candidates(
     bundle: Bundle, threads: int, *, backends: Sequence[BackendName] = BACKENDS
 ) -> Iterator[Candidates]:
-    """Open every backend in every precision that the bundle has; close them at the end.
+    """Open every backend in every precision that the bundle has, for a head start too; close them at the end.
 
     Args:
         bundle: with exemplars.
@@ -78,8 +78,9 @@ def open_candidates(
                 name = candidate_name(backend, precision)
                 try:
                     scorer = Scorer(
-                        bundle, backend, precision=precision, threads=threads, num_exemplars=PUBLISHED_EXEMPLARS
-                    )
+                        bundle, backend, precision=precision, threads=threads, num_exemplars=PUBLISHED_EXEMPLARS,
+                        streaming=True,
+                    )  # fmt: skip
                 except UserError as error:  # not installed, no device, no engine: each says what to do
                     absent.append(f"{name}: {first_line(error)}")
                     continue

@@ -23,8 +23,8 @@ from mcore.network.model import MCoRe
 from mcore.training.config import PRESETS
 from mcore_bench.candidates import PUBLISHED_EXEMPLARS
 from mcore_bench.i3d import I3D
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import Column, Table, Value
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
 
 GIGA = 1e9
 _WITHOUT_PRODUCT = ("batch_norm", "layer_norm", "adaptive_avg_pool2d")
@@ -93,15 +93,7 @@ class _Comparison(nn.Module):
 
 
 def count_model(model: MCoRe, exemplars: int = PUBLISHED_EXEMPLARS) -> DiveCost:
-    """Count a network's operations.
-
-    Args:
-        model: in evaluation mode, on the CPU; its weights do not matter.
-        exemplars: that a dive is compared with.
-
-    Raises:
-        MissingDependencyError: fvcore is not installed.
-    """
+    """Count the operations of a network in evaluation mode on the CPU; its weights do not matter."""
     c, dim = model.config.clip, model.config.backbone.feature_dim
     tokens = torch.zeros(1, model.config.num_tokens, dim)
     return DiveCost(
@@ -155,36 +147,19 @@ def cost_table(cost: DiveCost) -> Table:
     """Operations and parameters of a dive, part by part, as deployed and as published."""
     e = cost.exemplars
     parts = (("backbone", cost.backbone, 1), ("segmenter", cost.segmenter, 1), ("comparison", cost.comparison, e))
-    rows: list[tuple[Value, ...]] = [
-        (name, part.macs / GIGA, part.parameters / 1e6, times, 2 * e) for name, part, times in parts
-    ]
+    rows: list[Row] = [(name, part.macs / GIGA, part.parameters / 1e6, times, 2 * e) for name, part, times in parts]
     rows.append(("dive, deployed", cost.deployed_macs / GIGA, cost.parameters / 1e6, None, None))
     rows.append(("dive, published", cost.published_macs / GIGA, cost.parameters / 1e6, None, None))
     ratio = cost.published_macs / cost.deployed_macs
     uncounted = ", ".join(cost.uncounted) or "elementwise operators only"
-    return Table(
+    return make_table(
         f"operations of a dive with {e} exemplars",
-        (
-            Column("part"),
-            Column("GMAC", ".3f"),
-            Column("M parameters", ".2f"),
-            Column("times deployed", "d"),
-            Column("times published", "d"),
-        ),
-        tuple(rows),
+        {"part": "", "GMAC": ".3f", "M parameters": ".2f", "times deployed": "d", "times published": "d"},
+        rows,
         f"Deployed is 1/{ratio:.1f} of published. A MAC is two FLOPs. Counted as nothing: {uncounted}.",
     )
 
 
-VARIANT_COLUMNS = (
-    Column("backbone"),
-    Column("shift"),
-    Column("frames", "d"),
-    Column("pixels", "d"),
-    Column("M parameters", ".2f"),
-    Column("GMAC a pass", ".3f"),
-    Column("GMAC a dive", ".3f"),
-)
 _NOTE = (
     "I3D is the backbone of USDL, CoRe and TSA, on our input. They feed it overlapping snippets of 16 frames of "
     "224 x 224 pixels, so this is not the cost of those methods."
@@ -207,7 +182,7 @@ def variant_configs() -> Iterator[tuple[str, ModelConfig]]:
 
 def variants_table() -> Table:
     """Count other configurations, and I3D on the default's clip; takes half a minute."""
-    rows: list[tuple[Value, ...]] = []
+    rows: list[Row] = []
     for name, config in variant_configs():
         cost, clip = count_model(MCoRe(config).eval()), config.clip
         rows.append((name, config.backbone.shift, clip.num_frames, clip.crop_size, cost.parameters / 1e6,
@@ -215,7 +190,9 @@ def variants_table() -> Table:
     clip = ClipConfig()
     i3d = count(I3D(), torch.zeros(1, 3, clip.num_frames, clip.crop_size, clip.crop_size))
     rows.append(("I3D", None, clip.num_frames, clip.crop_size, i3d.parameters / 1e6, i3d.macs / GIGA, None))
-    return Table("operations of other configurations, one thing changed at a time", VARIANT_COLUMNS, tuple(rows), _NOTE)
+    columns = {"backbone": "", "shift": "", "frames": "d", "pixels": "d", "M parameters": ".2f", "GMAC a pass": ".3f",
+               "GMAC a dive": ".3f"}  # fmt: skip
+    return make_table("operations of other configurations, one thing changed at a time", columns, rows, _NOTE)
 
 
 @dataclass(frozen=True)

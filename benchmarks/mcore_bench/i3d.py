@@ -41,7 +41,7 @@ class Inception(nn.Module):
 class I3D(nn.Module):
     """Inflated Inception-v1, up to the features: (B, 3, T, H, W) to (B, 1024)."""
 
-    def __init__(self, classes: int | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             conv3d(3, 64, (7, 7, 7), (2, 2, 2)),
@@ -61,9 +61,8 @@ class I3D(nn.Module):
             Inception(832, (256, 160, 320, 32, 128, 128)),
             Inception(832, (384, 192, 384, 48, 128, 128)),
         )
-        self.head = nn.Identity() if classes is None else nn.Linear(1024, classes)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Map clips (B, 3, T, H, W) to one vector each."""
-        out: Tensor = self.head(self.layers(clips).mean((2, 3, 4)))
+        out: Tensor = self.layers(clips).mean((2, 3, 4))
         return out

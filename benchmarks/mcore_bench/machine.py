@@ -82,9 +82,10 @@ def read_environment(threads: int = 0, machine: Machine | None = None, *, malloc
         malloc_trimming: whether the C library was left as it is.
     """
     machine = machine or Machine()
+    cpuinfo = machine.text("proc/cpuinfo")
+    model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.M)
     release = re.search(r'^PRETTY_NAME="?([^"\n]+)', machine.text("etc/os-release"), re.M)
     mode = re.search(r"NV Power Mode: *(\S+)", machine.run("nvpmodel", "-q") or "")
-    cpuinfo = machine.text("proc/cpuinfo")
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.M)
     known = set(flags[1].split()) if flags else set()
     identity = dict(_IDENTITY.findall(cpuinfo))  # of the last core: all are alike where that matters
@@ -92,7 +93,7 @@ def read_environment(threads: int = 0, machine: Machine | None = None, *, malloc
     versions |= {name: version for name in PACKAGES if (version := machine.version(name)) is not None}
     gpus = machine.run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or ""
     return Environment(
-        processor=processor(machine),
+        processor=model[1].strip() if model else machine.text("proc/device-tree/model") or machine.architecture,
         processor_id=" ".join(f"{name} {value}" for name, value in identity.items()),
         cores=cores(),
         instructions=tuple(flag for flag in _FLAGS if flag in known),
@@ -107,13 +108,6 @@ def read_environment(threads: int = 0, machine: Machine | None = None, *, malloc
         commit=commit(machine),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-
-
-def processor(machine: Machine | None = None) -> str:
-    """Name the processor as well as the system can."""
-    machine = machine or Machine()
-    model = re.search(r"^model name\s*:\s*(.+)$", machine.text("proc/cpuinfo"), re.M)
-    return model[1].strip() if model else machine.text("proc/device-tree/model") or machine.architecture
 
 
 def commit(machine: Machine, folder: Path = _CHECKOUT) -> str:
@@ -165,39 +159,25 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._pace_ms = measure_pace_ms()
-        self._began_s, self._own_s, self._all = time.monotonic(), own_cpu_s(), _Processor.read()
+        self._began_s, self._own_s, self._all_s = time.monotonic(), own_cpu_s(), psutil.cpu_times()._asdict()
         return self
 
     def __exit__(self, *_: object) -> None:
         wall_s = max(time.monotonic() - self._began_s, 1e-9)
-        own_cores, now = (own_cpu_s() - self._own_s) / wall_s, _Processor.read()
-        passed_s = max(now.total_s - self._all.total_s, 1e-9)
+        own_cores = (own_cpu_s() - self._own_s) / wall_s
+        spent_s = {kind: all_s - self._all_s[kind] for kind, all_s in psutil.cpu_times()._asdict().items()}
+        for counted_twice in ("guest", "guest_nice"):  # within user and nice
+            spent_s.pop(counted_twice, None)
+        total_s, steal_s = max(sum(spent_s.values()), 1e-9), spent_s.get("steal")
+        busy_s = total_s - spent_s["idle"] - spent_s.get("iowait", 0.0) - (steal_s or 0.0)
         found = Conditions(
             wall_s=wall_s,
             own_cores=own_cores,
-            other_cores=max(0.0, (now.busy_s - self._all.busy_s) / wall_s - own_cores),
-            steal=None if now.steal_s is None else (now.steal_s - (self._all.steal_s or 0.0)) / passed_s,
+            other_cores=max(0.0, busy_s / wall_s - own_cores),
+            steal=None if steal_s is None else steal_s / total_s,
             pace_ms=(self._pace_ms, measure_pace_ms()),
         )
         self.conditions = replace(found, warnings=warnings_of(found, psutil.cpu_count() or 1))
-
-
-@dataclass(frozen=True)
-class _Processor:
-    """Seconds of all cores together since the machine started."""
-
-    busy_s: float
-    total_s: float
-    steal_s: float | None
-
-    @classmethod
-    def read(cls) -> _Processor:
-        times = psutil.cpu_times()._asdict()
-        for counted_twice in ("guest", "guest_nice"):  # within user and nice
-            times.pop(counted_twice, None)
-        steal_s = times.get("steal")
-        idle_s = times["idle"] + times.get("iowait", 0.0) + (steal_s or 0.0)
-        return cls(sum(times.values()) - idle_s, sum(times.values()), steal_s)
 
 
 def own_cpu_s() -> float:
@@ -206,8 +186,7 @@ def own_cpu_s() -> float:
     total_s = time.process_time() + times.children_user + times.children_system
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            # Both of its own and of its children that are over.
-            total_s += sum(child.cpu_times()[:4])
+            total_s += sum(child.cpu_times()[:4])  # both of its own and of its children that are over
     return total_s
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from mcore.common.files import write_text
 from mcore.common.typed_json import decode
 from mcore_bench.candidates import BACKBONE_PEERS, DIVE_PEERS, PLAIN, PUBLISHED, candidate_name
 from mcore_bench.machine import format_conditions, format_environment
-from mcore_bench.result import Result, Table, Value, read_result
+from mcore_bench.result import Result, Table, Value, read_result, write_result
 from mcore_bench.timing import Ratio, TimingGroup, TimingRow, supports
 
 DASH = "\N{EM DASH}"
@@ -59,32 +58,17 @@ class ReportArguments:
 def report(arguments: ReportArguments) -> int:
     """Write the page, or the README's table."""
     files = [file for path in arguments.results for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    results = {file: read_result(file) for file in files if _is_result(file)}
+    results = {file: read_result(file) for file in files}
     if arguments.readme_table:
-        errors = [row for path in arguments.results if path.is_dir() for row in read_precision_errors(path)]
-        text = "\n".join(readme_table(list(results.values()), errors))
+        lines = readme_table(list(results.values()), read_precision_errors(arguments.results))
     else:
-        text = "\n".join(page(results, arguments.output))
+        lines = page(results, arguments.output)
+    text = "\n".join(lines)
     if arguments.output is None:
         print(text)
     else:
         write_text(arguments.output, text + "\n")
     return 0
-
-
-def _is_result(path: Path) -> bool:
-    """Leave out what else lies in a folder of results, and say so."""
-    if (kind := decode(_Kind, path.read_bytes(), str(path)).format) is not None:
-        return bool(kind)
-    print(f"note: {path} is no result of mcore-bench; left out", file=sys.stderr)
-    return False
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Beginning of any JSON object."""
-
-    format: str | int | None = None
 
 
 def page(results: Mapping[Path, Result], output: Path | None = None) -> Iterator[str]:
@@ -96,25 +80,28 @@ def page(results: Mapping[Path, Result], output: Path | None = None) -> Iterator
     """
     start = Path.cwd() if output is None else output.parent
     names = {file: Path(os.path.relpath(file, start)).as_posix() for file in results}
-    folder = Path(next(iter(names.values()), ".")).parent.as_posix()
-    yield _INTRODUCTION.format(results=folder)
-    merged = {id(other) for result in results.values() if (other := trimming_off(result, results.values())) is not None}
+    yield _INTRODUCTION.format(results=Path(next(iter(names.values()), ".")).parent.as_posix())
+    second = {file: trimming_off(result, results.values()) for file, result in results.items()}
+    merged = [id(other) for other in second.values() if other is not None]
     for file, result in results.items():
-        if id(result) in merged:
-            continue
-        other = trimming_off(result, results.values())
-        yield from ("", f"## {result.title}", "", f"File: [{file.name}]({names[file]}).", "")
-        yield from render(result, other, level=3)
+        if id(result) not in merged:
+            yield from ("", f"## {result.title}", "", f"File: [{file.name}]({names[file]}).", "")
+            yield from render(result, second[file], level=3)
 
 
 def trimming_off(result: Result, others: Iterable[Result]) -> Result | None:
     """Find the run of the same bundle in which the C library kept freed memory."""
-    return next((o for o in others if result.environment.malloc_trimming and _is_second_run(result, o)), None)
+    if not result.bundles or not result.environment.malloc_trimming:
+        return None
+    work = result.bundles, result.environment.threads, False
+    return next((o for o in others if (o.bundles, o.environment.threads, o.environment.malloc_trimming) == work), None)
 
 
-def _is_second_run(first: Result, second: Result) -> bool:
-    same_work = first.bundles == second.bundles and first.environment.threads == second.environment.threads
-    return bool(first.bundles) and same_work and not second.environment.malloc_trimming
+def finish_result(result: Result, path: Path | None) -> None:
+    """Print a result, and write it where that was asked for."""
+    print("\n".join([f"# {result.title}", "", *render(result)]))
+    if path is not None:
+        write_result(path, result)
 
 
 def render(result: Result, with_trimming_off: Result | None = None, *, level: int = 2) -> Iterator[str]:
@@ -125,8 +112,7 @@ def render(result: Result, with_trimming_off: Result | None = None, *, level: in
         with_trimming_off: a second run of the same bundle, whose ratios become a column.
         level: of the headings of its tables.
     """
-    e = result.environment
-    yield f"{e.date[:10]}, {format_environment(e)}."
+    yield f"{result.environment.date[:10]}, {format_environment(result.environment)}."
     yield from ("", f"    {result.command}")
     if with_trimming_off is not None:
         yield from ("", f"Column *{TRIMMING_OFF}*: a second run, {with_trimming_off.environment.date[:10]}:")
@@ -151,10 +137,12 @@ def _group(
 ) -> Iterator[str]:
     """Render a group; ``described`` holds candidates that were explained before, and gets those of this one."""
     headings = ["", "median ms", "p90", "p95", "p99", "mean", "min", "variation", "cores", "runs", "times as fast"]
-    ratios = {row.name: format_ratio(row.speedup) for row in (second.rows if second is not None else ())}
+    cells = [_timing_cells(row) for row in group.rows]
+    if second is not None:
+        headings.append(TRIMMING_OFF)
+        ratios = _ratios(second)
+        cells = [[*row, ratios.get(row[0], "")] for row in cells]
     yield from _heading(f"{group.title} (ratios to: {group.baseline})", level)
-    cells = [[*_timing_cells(row), *([ratios.get(row.name, "")] if ratios else [])] for row in group.rows]
-    headings += [TRIMMING_OFF] if ratios else []
     yield from _markdown_table(headings, cells, [False] + [True] * (len(headings) - 1))
     explained: dict[str, list[str]] = {}
     for row in group.rows:
@@ -169,12 +157,10 @@ def _group(
 
 def _timing_cells(row: TimingRow) -> list[str]:
     t = row.timing
-    percentiles = [
-        _ms(value) if supports(t.runs, percentile) else DASH
-        for percentile, value in ((90, t.p90_ms), (95, t.p95_ms), (99, t.p99_ms))
-    ]
+    percentiles = ((90, t.p90_ms), (95, t.p95_ms), (99, t.p99_ms))
+    known = [_ms(value) if supports(t.runs, percentile) else DASH for percentile, value in percentiles]
     rest = [_ms(t.mean_ms), _ms(t.min_ms), f"{t.variation:.0%}", f"{t.cpu_cores:.1f}", str(t.runs)]
-    return [row.name, _ms(t.median_ms), *percentiles, *rest, format_ratio(row.speedup)]
+    return [row.name, _ms(t.median_ms), *known, *rest, format_ratio(row.speedup)]
 
 
 def _ms(value: float) -> str:
@@ -186,20 +172,18 @@ def format_ratio(ratio: Ratio | None) -> str:
     return "1" if ratio is None else f"x{ratio.median:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
+def _ratios(group: TimingGroup) -> dict[str, str]:
+    return {row.name: format_ratio(row.speedup) for row in group.rows}
+
+
 def _table(table: Table, level: int) -> Iterator[str]:
     if not table.rows:
         return
     yield from _heading(table.title, level)
-    yield from format_table(table)
+    cells = [[_cell(v, c.format) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
+    yield from _markdown_table([c.heading for c in table.columns], cells, [bool(c.format) for c in table.columns])
     if table.note:
         yield from ("", table.note)
-
-
-def format_table(table: Table) -> Iterator[str]:
-    """Yield a table's lines, without its title and note."""
-    cells = [[_cell(v, c.format) for v, c in zip(row, table.columns, strict=True)] for row in table.rows]
-    headings, numbers = ([c.heading for c in table.columns], [bool(c.format) for c in table.columns])
-    yield from _markdown_table(headings, cells, numbers)
 
 
 def _cell(value: Value, form: str) -> str:
@@ -245,18 +229,21 @@ class _AccuracyFile:
     rows: tuple[PrecisionErrors, ...]
 
 
-def read_precision_errors(folder: Path) -> list[tuple[str, str, PrecisionErrors]]:
-    """Read the errors of precisions below a folder of results: bundle's hash, candidate, and row."""
-    found = []
-    for path in sorted(folder.glob(_ACCURACY_SUFFIX)):
+def read_precision_errors(folders: Iterable[Path]) -> dict[tuple[str, str], PrecisionErrors]:
+    """Read the errors of precisions below folders of results, by bundle's hash and candidate."""
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob(_ACCURACY_SUFFIX))):
         file = decode(_AccuracyFile, path.read_bytes(), str(path))
         for row in file.rows:
-            engine = file.engines.get(row.precision, "").partition(",")[0]
-            found.append((file.bundle_sha256, candidate_name(engine, row.precision), row))
+            if row.same_number:
+                engine = file.engines.get(row.precision, "").partition(",")[0]
+                found[file.bundle_sha256, candidate_name(engine, row.precision)] = row
     return found
 
 
-def readme_table(results: Sequence[Result], errors: Sequence[tuple[str, str, PrecisionErrors]] = ()) -> Iterator[str]:
+def readme_table(
+    results: Sequence[Result], errors: Mapping[tuple[str, str], PrecisionErrors] | None = None
+) -> Iterator[str]:
     """Yield the README's table: a dive by each candidate, with the more modest of two honest ratios first.
 
     Args:
@@ -270,31 +257,23 @@ def readme_table(results: Sequence[Result], errors: Sequence[tuple[str, str, Pre
     first, second = next(pairs, (None, None))
     if first is None or second is None:
         raise UserError("the README's table needs results of one bundle with and without --keep-freed-memory")
-    default, kept, backbones = (
-        {row.name: format_ratio(row.speedup) for row in find_group(result, title).rows}
-        for result, title in ((first, DIVE_PEERS), (second, DIVE_PEERS), (first, BACKBONE_PEERS))
-    )
-    sha256 = first.bundles[0].sha256
-    of_candidate = {name: row for sha, name, row in errors if sha == sha256 and row.same_number}
-    yield (
-        f"| | times as fast as the published procedure, {TRIMMING_OFF} | malloc trimming on, as glibc has it | "
-        "backbone, times as fast as the plain export | mean score error against fp32, points | "
-        "dives with another transition |"
-    )
-    yield f"| --- |{' ---: |' * 5}"
+    default, kept = _ratios(find_group(first, DIVE_PEERS)), _ratios(find_group(second, DIVE_PEERS))
+    backbones = _ratios(find_group(first, BACKBONE_PEERS))
+    headings = [
+        "", f"times as fast as the published procedure, {TRIMMING_OFF}", "malloc trimming on, as glibc has it",
+        "backbone, times as fast as the plain export", "mean score error against fp32, points",
+        "dives with another transition",
+    ]  # fmt: skip
+    rows = []
     for name, ratio in default.items():
-        row = of_candidate.get(name)
-        cells = [name, kept.get(name, ""), ratio, backbones.get(name, ""), *_errors(row)]
+        row = (errors or {}).get((first.bundles[0].sha256, name))
         if row is not None or name in _README_CANDIDATES:
-            yield f"| {' | '.join(cells)} |"
+            rows.append([name, kept.get(name, ""), ratio, backbones.get(name, ""), *_errors(row)])
+    yield from _markdown_table(headings, rows, [False] + [True] * 5)
 
 
 def find_group(result: Result, title: str) -> TimingGroup:
-    """Return a group by its title.
-
-    Raises:
-        UserError: the result has none.
-    """
+    """Return a group by its title; a UserError says where the result has none."""
     found = next((group for group in result.groups if group.title == title), None)
     if found is None:
         raise UserError(f"{result.title!r} has no group {title!r}; measure with --checkpoint and without --gpu-only")

@@ -20,6 +20,8 @@ from mcore_bench.machine import Conditions, Watch
 from mcore_export.speed import in_turns
 
 Call = Callable[[], object]
+Times = NDArray[np.floating]
+"""(N,) milliseconds of one candidate in N rounds, NaN where it had no turn."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Speed of something over the baseline's, round by round."""
+    """Speed of something over the baseline's, round by round; ``low`` and ``high`` are quartiles."""
 
     median: float
     low: float
-    """First quartile of the ratio."""
     high: float
-    """Third quartile of the ratio."""
 
 
 @dataclass(frozen=True)
@@ -126,62 +126,40 @@ def compare(
 
 def group_of(
     title: str,
-    wall_ms: Mapping[str, NDArray[np.floating]],
+    times_ms: Mapping[str, Times],
     cpu_ms: Mapping[str, Sequence[float]],
     about: Mapping[str, str],
     conditions: Conditions,
     baseline: str = "",
 ) -> TimingGroup:
-    """Summarise rounds that were timed elsewhere.
-
-    Args:
-        title: what was timed.
-        wall_ms: (N,) of each candidate, NaN where it had no turn in a round.
-        cpu_ms: the processor's, of the turns; what precedes them, such as a warm-up, does not count.
-        about: what each candidate is.
-        conditions: of the machine meanwhile.
-        baseline: what the others are compared with; default: the first.
-    """
-    baseline = baseline or next(iter(wall_ms))
+    """Summarise rounds; of ``cpu_ms`` the turns are the last ones, so that a warm-up does not count."""
+    baseline = baseline or next(iter(times_ms))
     rows = []
-    for name, times_ms in wall_ms.items():
-        own_ms = times_ms[~np.isnan(times_ms)]
+    for name, times in times_ms.items():
+        own_ms = times[~np.isnan(times)]
         timing = summarise(own_ms, np.array(cpu_ms[name][-len(own_ms) :]))
-        speedup = None if name == baseline else ratio(wall_ms[baseline], times_ms)
+        speedup = None if name == baseline else ratio(times_ms[baseline], times)
         rows.append(TimingRow(name, timing, speedup, about.get(name, "")))
     return TimingGroup(title, baseline, tuple(rows), conditions)
 
 
 def supports(runs: int, percentile: int) -> bool:
-    """Tell whether so many runs say anything of a percentile: one of them at least is to lie above it.
-
-    Args:
-        runs: all that were timed.
-        percentile: such as 95, which takes 20 runs.
-    """
+    """Tell whether so many runs say anything of a percentile: one of them at least is to lie above it."""
     return runs * (100 - percentile) >= 100
 
 
-def summarise(wall_ms: NDArray[np.floating], cpu_ms: NDArray[np.floating]) -> Timing:
-    """Summarise the times of all runs (N,), on the clock and of the processor."""
+def summarise(wall_ms: Times, cpu_ms: Times) -> Timing:
+    """Summarise the times of all runs, on the clock and of the processor."""
     wall = wall_ms.astype(np.float64)
     median, p90, p95, p99 = np.percentile(wall, (50, 90, 95, 99)).tolist()
     mean, total = float(wall.mean()), float(wall.sum())
-    return Timing(
-        runs=len(wall),
-        median_ms=median,
-        mean_ms=mean,
-        p90_ms=p90,
-        p95_ms=p95,
-        p99_ms=p99,
-        min_ms=float(wall.min()),
-        variation=float(wall.std()) / mean if mean else 0.0,
-        cpu_cores=float(cpu_ms.sum()) / total if total else 0.0,
-    )
+    variation = float(wall.std()) / mean if mean else 0.0
+    cpu_cores = float(cpu_ms.sum()) / total if total else 0.0
+    return Timing(len(wall), median, mean, p90, p95, p99, float(wall.min()), variation, cpu_cores)
 
 
-def ratio(baseline_ms: NDArray[np.floating], other_ms: NDArray[np.floating]) -> Ratio:
-    """Return the speed of ``other`` over the baseline's, from times of the same rounds (N,); NaN: it had no turn."""
+def ratio(baseline_ms: Times, other_ms: Times) -> Ratio:
+    """Return the speed of ``other`` over the baseline's, from times of the same rounds."""
     low, median, high = np.nanpercentile(baseline_ms.astype(np.float64) / other_ms, (25, 50, 75)).tolist()
     return Ratio(median, low, high)
 

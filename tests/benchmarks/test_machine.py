@@ -134,11 +134,13 @@ def test_a_watch_counts_others_and_the_hypervisor(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found by Linux's files")
 def test_children_that_still_run_are_ones_own() -> None:
-    busy = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"  # ends by itself
+    busy = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); sys.stdin.read()"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
-    with subprocess.Popen([sys.executable, "-c", code]), Watch() as watch:
-        time.sleep(1.0)  # neither the child nor its child is over
-    assert watch.conditions.own_cores > 0.05
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child, Watch() as watch:
+        assert child.stdout is not None
+        child.stdout.readline()  # neither the child nor its child is over
+    assert watch.conditions.own_cores * watch.conditions.wall_s > 0.25
 
 
 def test_a_pace_is_short_and_in_milliseconds() -> None:

@@ -27,16 +27,19 @@ def trimming_off() -> Result:
 
 
 def test_the_page_is_that_of_the_committed_results() -> None:
-    files = [path for path in sorted(RESULTS.glob("*.json")) if path.name != "training_options.json"]
-    text = "\n".join(page({path: read_result(path) for path in files}, PAGE)) + "\n"
+    text = "\n".join(page({path: read_result(path) for path in sorted(RESULTS.glob("*.json"))}, PAGE)) + "\n"
     committed = PAGE.read_text(encoding="utf-8")
     assert text == committed, "write it again: mcore-bench report benchmarks/results -o docs/results/benchmarks.md"
 
 
-def test_the_page_leaves_other_files_out_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_results_becomes_a_page_and_nothing_else_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["report", str(RESULTS), "-o", str(tmp_path / "page.md")]) == 0
-    assert "training_options.json is no result of mcore-bench; left out" in capsys.readouterr().err
     assert (tmp_path / "page.md").read_text(encoding="utf-8").startswith("# Benchmarks\n")
+    (tmp_path / "other.json").write_text('{"rows": []}', encoding="utf-8")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "other.json is no result of this mcore-bench" in capsys.readouterr().err
 
 
 def test_two_runs_of_one_bundle_become_one_section(result: Result, trimming_off: Result) -> None:

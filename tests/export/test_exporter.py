@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mcore
-from mcore.data.manifest import read_manifest, select_split
+from mcore.data.manifest import read_manifest, select_split, write_manifest
 from mcore.network.checkpoint import read_checkpoint
 from mcore.video import normalise, read_clip
 from mcore_export.cli import main
@@ -103,12 +103,24 @@ def test_a_network_that_never_learned_stages_is_refused(
         (["{checkpoint}", "--exemplar-split", "val"], "no dive of split 'val'"),
         (["{checkpoint}", "--exemplars-per-number", "0"], "at least 1"),
         (["{checkpoint}", "--seed", "-1"], "seed -1; at least 0"),
+        (["{checkpoint}", "--max-score-difference", "-1"], "--max-score-difference is -1.0; allowed: 0 or more"),
+        (["{checkpoint}", "--validate", "missing.jsonl"], "no list of dives at"),
+        (["{checkpoint}", "--validate", "{dives}", "--validate-split", "val"], "no dive of split 'val'"),
+        (["{checkpoint}", "--validate", "{dives}", "--validate-most", "0"], "0 dives to validate on; at least 1"),
+        (["{checkpoint}", "--int8", "--fp16"], "--fp16 and --int8 are two bundles"),
+        (["{checkpoint}", "--keep-slower"], "--keep-slower is about --int8"),
+        (["{checkpoint}", "--for-cpu", "--engine", "tensorrt-rtx"], "graphs for CPUs and engines for GPUs are two"),
+        (["{checkpoint}", "--int8", "--exemplars", "{one}"], "from at least 2 of the dives that become exemplars"),
     ],
 )
-def test_mistakes_exit_with_2_and_leave_nothing(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+def test_mistakes_exit_with_2_before_the_work_and_leave_nothing(
+    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
-    arguments = [a.format(checkpoint=checkpoint) for a in arguments]
+    one = tmp_path / "one.jsonl"
+    write_manifest(one, select_split(read_manifest(dives), "train")[:1])
+    arguments = [a.format(checkpoint=checkpoint, dives=dives, one=one) for a in arguments]
     assert main([*arguments, "--out", str(tmp_path / "bundle")]) == 2
-    assert reason in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    captured = capsys.readouterr()
+    assert reason in captured.err
+    assert ".onnx" not in captured.out
+    assert list(tmp_path.iterdir()) == [one]

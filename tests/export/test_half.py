@@ -202,24 +202,6 @@ def test_another_precisions_exemplars_are_refused(half_bundle: Path, tmp_path: P
         Scorer(copy, precision="fp16")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--max-score-difference", "-1"], "--max-score-difference is -1.0; allowed: 0 or more"),
-        (["--validate", "missing.jsonl"], "no list of dives at"),
-        (["--validate", "{dives}", "--validate-split", "val"], "no dive of split 'val'"),
-        (["--validate", "{dives}", "--validate-most", "0"], "0 dives to validate on; at least 1"),
-    ],
-)
-def test_mistakes_are_named(
-    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
-) -> None:
-    given = [argument.format(dives=dives) for argument in arguments]
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), "--fp16", *given]) == 2
-    assert reason in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_list_says_what_is_there_and_what_runs(half_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bundle_command.main(["show", str(half_bundle)]) == 0
     out = capsys.readouterr().out

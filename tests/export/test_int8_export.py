@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
-from mcore.data.manifest import read_manifest, select_split, write_manifest
+from mcore.data.manifest import read_manifest, select_split
 from mcore_export import bundle_command, exporter
 from mcore_export.cli import main
 from mcore_export.graphs import cpu_layout as tiles
@@ -124,26 +124,3 @@ def test_it_is_written_only_where_it_is_faster(
     for words in ("int8 is not faster than fp32 on this machine", "x0.90", "--keep-slower"):
         assert words in error
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--int8", "--fp16"], "--fp16 and --int8 are two bundles"),
-        (["--keep-slower"], "--keep-slower is about --int8"),
-        (["--for-cpu", "--engine", "tensorrt-rtx"], "graphs for CPUs and engines for GPUs are two bundles"),
-        (
-            ["--int8", "--exemplars", "{one}"],
-            "from at least 2 of the dives that become exemplars, and has 1: say which",
-        ),
-    ],
-)
-def test_mistakes_are_named(
-    checkpoint: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
-) -> None:
-    write_manifest(tmp_path / "one.jsonl", select_split(read_manifest(dives), "train")[:1])
-    arguments = [argument.format(one=tmp_path / "one.jsonl") for argument in arguments]
-    assert main([str(checkpoint), "--out", str(tmp_path / "bundle"), *arguments]) == 2
-    captured = capsys.readouterr()
-    assert reason in captured.err
-    assert captured.out == ""  # before the work

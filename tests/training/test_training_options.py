@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from mcore.training.config import ComputeConfig
 from mcore.training.loop import TrainingStep
+from mcore_bench.result import read_result
 from tools import training_options
 from tools.training_options import OPTIONS, Arguments, main, make_step
 
@@ -33,19 +33,20 @@ def test_table_and_file_hold_every_option_that_runs(
         return make_step(arguments, compute, device)
 
     monkeypatch.setattr(training_options, "make_step", step)
-    assert main(["--preset", "tiny", "--rounds", "1", "--write", str(tmp_path / "options.json")]) == 0
-    rows = json.loads((tmp_path / "options.json").read_text())["rows"]
-    assert [row["option"] for row in rows] == [name for name in OPTIONS if "bf16" not in name]
-    kept = {row["option"]: row["memory_mb"] for row in rows}
-    assert kept["--activation-checkpointing"] < kept["--gradient-accumulation 2"] < kept["default"]
-    printed = capsys.readouterr()
-    assert printed.err.splitlines()[-1] == "left out: --precision bf16: out of memory"
-    assert len(printed.out.splitlines()) == 2 + len(rows)
+    assert main(["--preset", "tiny", "--pairs", "1", "--runs", "4", "--json", str(tmp_path / "options.json")]) == 0
+    result = read_result(tmp_path / "options.json")
+    (group,), (table,) = result.groups, result.tables
+    names = [name for name in OPTIONS if "bf16" not in name]
+    assert [row.name for row in group.rows] == [row[0] for row in table.rows] == names
+    kept = {str(name): float(str(memory_mb)) for name, memory_mb in table.rows}
+    assert kept["--activation-checkpointing"] < kept["default"]
+    assert result.absent == ("--precision bf16: out of memory",)
+    assert "* --precision bf16: out of memory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["--rounds", "0"], "at least 1 of each"), (["--write", "{file}/x.json"], "the folder of --write")],
+    [(["--pairs", "0"], "0 pairs; at least 1"), (["--json", "{file}/x.json"], "the folder of --json")],
 )
 def test_errors_are_said_before_measuring(
     arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -19,25 +19,25 @@ from mcore.common.optional import require_all
 from mcore.data.cache_folder import check_folder
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore_bench.baseline import check_baseline, read_baseline, save_baseline
-from mcore_bench.candidates import GPU_BACKENDS, Candidates, open_candidates
-from mcore_bench.cases.parts import Dive, measure_parts, measure_video, read_dive, rendered_dive
+from mcore_bench.candidates import GPU_BACKENDS, Candidate, open_candidates
+from mcore_bench.cases.parts import Dive, measure_parts, measure_video, rendered_dive
 from mcore_bench.cases.precision import precision_table
 from mcore_bench.cases.throughput import throughput_table
 from mcore_bench.cases.time_to_score import measure_time_to_score
 from mcore_bench.machine import Watch, cores
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import MeasuredBundle, Table
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, MeasuredBundle, Table, begin_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
-from mcore_runtime.backends.select import BACKENDS, BackendName
+from mcore_runtime.backends.select import BACKENDS
 from mcore_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
     from mcore.network.model import MCoRe
 
-
+Log = Callable[[str], None]
 _MIN_DIVES = 4
-_CAMERA_SIZE = (1920, 1080)
-"""Size of a video as cameras send it, pixels."""
+VIDEO_SIZES = ((640, 360), (1920, 1080))
+"""Width and height of the rendered videos, pixels; the dive that is scored is of the first."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,7 @@ class BenchArguments(JsonFile):
     threads: int = field(default_factory=cores)
     """CPU threads of every backend alike; default: one for each core."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(default_factory=TimingSettings)
-    """Duration of the measurement of parts."""
-    peer_runs: int = 50
-    """Rounds of the peers; every fourth has a whole published procedure in it."""
-    video: Path | None = None
-    """Video of a dive; default: a rendered one."""
-    width: int = 640
-    """Width of the rendered video, pixels."""
-    height: int = 360
-    """Height of the rendered video, pixels."""
+    """Duration of the measurement of parts and peers; a published procedure is in every fourth round."""
     keep_freed_memory: bool = False
     """Let the C library keep freed memory for the next tensor, as training does: PyTorch on a CPU, and with it the
     published procedure, is then about twice as fast, and exported graphs are as fast as before (glibc)."""
@@ -85,24 +77,19 @@ class BenchArguments(JsonFile):
         names = [path.resolve().name for path in self.bundles]
         if len(set(names)) < len(names):
             raise UserError(f"several bundles are called {max(names, key=names.count)}: rename a folder")
-        if self.peer_runs < 4 or self.threads < 1:
-            raise UserError(f"{self.peer_runs} rounds of peers, {self.threads} threads; at least 4 and 1")
+        if self.threads < 1:
+            raise UserError(f"{self.threads} threads; at least 1")
         if 0 < self.dives < _MIN_DIVES:
             raise UserError(f"{self.dives} dives; allowed: {_MIN_DIVES} or more, or 0 to leave the time to score out")
-
-    @property
-    def backends(self) -> tuple[BackendName, ...]:
-        """Those to try."""
-        return GPU_BACKENDS if self.gpu_only else BACKENDS
 
 
 @dataclass
 class Findings:
     """Measurements made so far."""
 
-    groups: list[TimingGroup]
-    tables: list[Table]
-    absent: list[str]
+    groups: list[TimingGroup] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
 
 def bench(arguments: BenchArguments) -> int:
@@ -112,17 +99,18 @@ def bench(arguments: BenchArguments) -> int:
         check_folder(arguments.save_baseline.parent, "the folder of", "choose another place for the baseline")
     if arguments.checkpoint is not None:
         require_all("torch", "fvcore.nn", extra="bench", purpose="Counting operations and measuring peers")
-    bundles, progress = describe_bundles(arguments.bundles), Console(stderr=True)
+    bundles, progress = open_bundles(arguments.bundles), Console(stderr=True)
     if arguments.keep_freed_memory and not turn_malloc_trimming_off():
         raise UserError("the C library here cannot be told to keep freed memory (glibc can); leave out the flag")
-    title = f"{', '.join(bundle.name for bundle in bundles)} on {{processor}}, threads: {arguments.threads}"
+    measured = tuple(MeasuredBundle(b.path.resolve().name, b.sha256, b.manifest.checkpoint.name) for b in bundles)
+    title = f"{', '.join(bundle.name for bundle in measured)} on {{processor}}, threads: {arguments.threads}"
     result = begin_result(title, threads=arguments.threads, malloc_trimming=not arguments.keep_freed_memory)
     with Watch() as watch:
-        found = measure_bundle(arguments.bundles[0], arguments, lambda text: progress.print(text, style="dim"))
+        found = measure_bundle(bundles[0], arguments, lambda text: progress.print(text, style="dim"))
         if len(bundles) > 1:
-            found.groups.append(measure_side_by_side(arguments))
+            found.groups.append(measure_side_by_side(bundles, arguments))
     result = replace(
-        result, bundles=bundles, groups=tuple(found.groups), tables=tuple(found.tables), absent=tuple(found.absent),
+        result, bundles=measured, groups=tuple(found.groups), tables=tuple(found.tables), absent=tuple(found.absent),
         conditions=watch.conditions,
     )  # fmt: skip
     finish_result(result, arguments.json)
@@ -138,58 +126,54 @@ def bench(arguments: BenchArguments) -> int:
     return 1 if comparison.regressions else 0
 
 
-def measure_bundle(path: Path, plan: BenchArguments, log: Callable[[str], None]) -> Findings:
-    """Measure one bundle.
+def open_bundles(paths: Sequence[Path]) -> list[Bundle]:
+    """Open bundles that can be measured side by side; a UserError says where one cannot be opened, or inputs differ."""
+    bundles = [Bundle.open(path) for path in paths]
+    if len({bundle.model.clip for bundle in bundles}) > 1:
+        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
+    return bundles
 
-    Args:
-        path: its folder.
-        plan: what to measure.
-        log: gets a line when something begins.
+
+def measure_bundle(bundle: Bundle, plan: BenchArguments, log: Log) -> Findings:
+    """Measure one bundle; ``log`` gets a line when something begins.
 
     Raises:
         UserError: the bundle has no exemplars, nothing runs it here, or the checkpoint is not its own.
     """
-    bundle = Bundle.open(path)
     config, number = bundle.model.clip, str(bundle.load_exemplars().dive_numbers[0])
     model = None if plan.checkpoint is None else _load(plan.checkpoint, bundle)
-    found = Findings([], [], [])
-    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as name:
-        folder = Path(name)
-        if plan.video is not None:
-            dive = read_dive(plan.video, number, config)
-        else:
-            dive = rendered_dive(folder / "dive.mp4", number, config, width=plan.width, height=plan.height)
-        with open_candidates(bundle, plan.threads, backends=plan.backends) as candidates:
-            found.absent += candidates.absent
-            log(f"parts: {', '.join(each.name for each in candidates.opened)}")
-            found.groups.append(measure_video(dive, config, plan.settings))
-            found.groups += measure_parts(dive, candidates, plan.settings)
-            if model is not None:
-                _measure_network(model, candidates, dive, plan, folder, found, log)
-            log("precision")
-            found.tables.append(precision_table(bundle, candidates.opened))
-            here = [(each.asked, each.scorer.precision) for each in candidates.opened]
+    found = Findings()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcore-bench-")))
+        backends = GPU_BACKENDS if plan.gpu_only else BACKENDS
+        candidates = stack.enter_context(open_candidates(bundle, plan.threads, backends=backends))
+        found.absent += candidates.absent
+        log(f"parts: {', '.join(each.name for each in candidates.opened)}")
+        dives = [rendered_dive(folder / f"{size[0]}.mp4", number, config, size) for size in VIDEO_SIZES]
+        found.groups += [measure_video(dive, config, plan.settings) for dive in dives]
+        found.groups += measure_parts(dives[0], candidates.opened, plan.settings)
+        if model is not None:
+            _measure_network(model, candidates.opened, dives[0], plan, folder, found, log)
+        log("precision")
+        found.tables.append(precision_table(bundle, candidates.opened))
         if plan.dives:
             log("time to score")
-            width, height = _CAMERA_SIZE
-            camera = rendered_dive(folder / "camera.mp4", number, config, width=width, height=height)
-            found.groups.append(measure_video(camera, config, plan.settings))
-            found.groups.append(measure_time_to_score(bundle, here, plan.threads, plan.dives))
+            found.groups.append(measure_time_to_score(candidates.opened, plan.dives))
         if not plan.no_throughput:
             log("throughput")
-            found.tables.append(throughput_table(bundle, here, plan.settings.seconds))
+            found.tables.append(throughput_table(candidates.opened, plan.settings.seconds))
     found.groups.reverse()  # whole dives and peers first
     return found
 
 
 def _measure_network(
     model: MCoRe,
-    candidates: Candidates,
+    candidates: Sequence[Candidate],
     dive: Dive,
     plan: BenchArguments,
     folder: Path,
     found: Findings,
-    log: Callable[[str], None],
+    log: Log,
 ) -> None:
     """Measure what needs the checkpoint: cost, peers and limits, on the processor and where there is one on the GPU."""
     import torch
@@ -198,22 +182,19 @@ def _measure_network(
     from mcore_bench.cases.peers import measure_peers
     from mcore_bench.cost import cost_table, count_model
 
-    cost = count_model(model)
+    cost, shift = count_model(model), model.config.backbone.shift
     found.tables.append(cost_table(cost))
     for device in ([] if plan.gpu_only else ["cpu"]) + (["cuda"] if torch.cuda.is_available() else []):
-        here = [each for each in candidates.opened if each.on_gpu is (device == "cuda")]
-        if model.config.backbone.shift != "gated":
-            shift = model.config.backbone.shift
+        here = [each for each in candidates if each.on_gpu is (device == "cuda")]
+        if shift != "gated":
             found.absent.append(f"peers: the published procedure has a gated shift, this network {shift}")
         else:
             log(f"peers on the {device}")
-            backends = {each.name: each.scorer.backend for each in here}
-            settings = replace(plan.settings, runs=plan.peer_runs)
-            peers = measure_peers(
-                model, backends, dive.clip, plan.threads, settings, folder, compiled=not plan.no_compile, device=device
+            groups, absent = measure_peers(
+                model, here, dive.clip, plan.threads, plan.settings, folder, compiled=not plan.no_compile, device=device
             )
-            found.groups += peers.groups
-            found.absent += peers.absent
+            found.groups += groups
+            found.absent += absent
         if not plan.no_limits:
             log(f"limits of the {device}")
             limits = measure_limits(device, plan.threads)
@@ -232,27 +213,14 @@ def _load(checkpoint: Path, bundle: Bundle) -> MCoRe:
     return load_checkpoint(checkpoint)
 
 
-def describe_bundles(paths: Sequence[Path]) -> tuple[MeasuredBundle, ...]:
-    """Open bundles and look whether they can be measured side by side; cheap, so do it before measuring.
-
-    Raises:
-        UserError: one cannot be opened, or their inputs differ.
-    """
-    bundles = [Bundle.open(path) for path in paths]
-    if len({bundle.model.clip for bundle in bundles}) > 1:
-        raise UserError("these bundles take clips of different sizes, so there is nothing to compare side by side")
-    return tuple(MeasuredBundle(b.path.resolve().name, b.sha256, b.manifest.checkpoint.name) for b in bundles)
-
-
-def measure_side_by_side(plan: BenchArguments) -> TimingGroup:
-    """Time the backbones of several bundles, which ``describe_bundles`` accepts, in turns."""
-    bundles = [Bundle.open(path) for path in plan.bundles]
+def measure_side_by_side(bundles: Sequence[Bundle], plan: BenchArguments) -> TimingGroup:
+    """Time the backbones of several bundles with inputs of one size in turns."""
     c = bundles[0].model.clip
     clip = np.random.default_rng(0).standard_normal((1, 3, c.num_frames, c.crop_size, c.crop_size), np.float32)
+    backends = GPU_BACKENDS if plan.gpu_only else BACKENDS
     with ExitStack() as stack:
         calls: dict[str, Call] = {}
         for bundle in bundles:
-            candidates = stack.enter_context(open_candidates(bundle, plan.threads, backends=plan.backends))
-            for each in candidates.opened:
+            for each in stack.enter_context(open_candidates(bundle, plan.threads, backends=backends)).opened:
                 calls[f"{bundle.path.resolve().name}: {each.name}"] = partial(each.scorer.backend.backbone, clip)
         return compare("backbones of all bundles", calls, plan.settings)

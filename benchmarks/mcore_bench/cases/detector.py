@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +18,13 @@ from mcore.config import ClipConfig
 from mcore.synthetic.heights import DrawnHeightM
 from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore.synthetic.meet.scene import Scene
-from mcore.synthetic.meet.settings import DISTRACTORS, CameraKind, Distractor, MeetSettings
+from mcore.synthetic.meet.settings import CameraKind, MeetSettings
 from mcore.video import resize_frame
 from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, real_clips_table
-from mcore_bench.cases.watching import match, watch
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import Column, Table, Value
+from mcore_bench.cases.watching import watch
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
 from mcore_runtime.detector import BallisticDetector, Detector, JointDetector, SpotterDetector
 
 DetectorName = Literal["joint", "ballistic", "spotter"]
@@ -64,8 +65,8 @@ class DetectorArguments(JsonFile):
         mcore-bench detector --dives 50 --seed 100
         mcore-bench detector --meets 0 --clips 300 --real-clips ../shared/real_clips
 
-    Everything that can move beside a pool does, unless --distractors says otherwise. A dive counts as found when a
-    detection's entry lies within half a second of the true one; every other detection is a false alarm.
+    Everything that can move beside a pool does. A dive counts as found when a detection's entry lies within half a
+    second of the true one; every other detection is a false alarm.
     """
 
     detectors: tuple[DetectorName, ...] = ("joint",)
@@ -86,12 +87,8 @@ class DetectorArguments(JsonFile):
     """Kinds of camera."""
     heights_m: tuple[DrawnHeightM, ...] = (3, 10)
     """Heights of the board."""
-    rate: int = 25
-    """Frames a second."""
     pause_s: float = 8.0
     """Pause between dives, seconds."""
-    distractors: tuple[Distractor, ...] = field(default=DISTRACTORS)
-    """Things that move besides the divers."""
     size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
     """Width and height of the frames, pixels; they show as much in height."""
 
@@ -103,47 +100,37 @@ def measure_detector(arguments: DetectorArguments) -> int:
     tables = [detector_table(name, _watch_meets(arguments, make)) for name, make in makers.items() if arguments.meets]
     if arguments.clips:
         tables += random_pools_tables(arguments.clips, arguments.seed, makers)
-    if arguments.real_clips is not None:
-        folder, marks = arguments.real_clips, arguments.marks
-        tables += [real_clips_table(folder, marks, name, make) for name, make in makers.items()]
+    if (folder := arguments.real_clips) is not None:
+        tables += [real_clips_table(folder, arguments.marks, name, make) for name, make in makers.items()]
     finish_result(replace(result, tables=tuple(tables)), arguments.json)
     return 0
 
 
 def _watch_meets(arguments: DetectorArguments, make: Callable[[float], Detector]) -> list[Measurement]:
-    measurements = []
-    kinds = [(camera, height) for camera in arguments.cameras for height in arguments.heights_m]
-    for number, (camera, height) in enumerate(kinds * arguments.meets):
+    (width, height), measurements = arguments.size, []
+    kinds = itertools.product(range(arguments.meets), arguments.cameras, arguments.heights_m)
+    for number, (_, camera, height_m) in enumerate(kinds):
         settings = MeetSettings(
             seed=arguments.seed + number,
             dives=arguments.dives,
             pause_s=arguments.pause_s,
-            height_m=height,
+            height_m=height_m,
             camera=camera,
-            distractors=frozenset(arguments.distractors),
-            rate=arguments.rate,
-            width=arguments.size[0],
-            height=arguments.size[1],
+            width=width,
+            height=height,
         )
-        detector = make(settings.width / settings.height)
-        measurements.append(measure(plan_meet(settings), detector, progress=sys.stderr.isatty()))
+        measurements.append(measure(plan_meet(settings), make(width / height), progress=sys.stderr.isatty()))
     return measurements
 
 
 def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measurement:
-    """Show a rendered meet to a detector and compare with the truth.
-
-    Args:
-        meet: what happens.
-        detector: a fresh one.
-        progress: show a bar on a terminal.
-    """
+    """Show a rendered meet to a fresh detector and compare with the truth; ``progress`` shows a bar."""
     settings, config = meet.settings, ClipConfig()
     label = f"{settings.camera} camera, {settings.height_m} m"
     frames = enumerate(Scene(meet).frames())
     shown = track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress)
     seen = watch(((resize_frame(rgb, config), index / settings.rate) for index, rgb in shown), detector)
-    pairs, alarms = match(meet.truth, [dive for dive in seen.dives if not dive.slow_motion])
+    pairs, alarms = seen.match(meet.truth)
     found = {true.index for true, _ in pairs}
     return Measurement(
         camera=settings.camera,
@@ -181,16 +168,15 @@ def most_events(seen: int) -> float:
 
 def detector_table(name: str, measurements: Sequence[Measurement]) -> Table:
     """Return one row for each meet."""
-    rows: list[tuple[Value, ...]] = [
+    rows: list[Row] = [
         (m.camera, m.height_m, m.seed, m.dives, m.found, len(m.false_alarms), *_errors_ms(m.takeoff_errors_s),
          *_errors_ms(m.entry_errors_s), *_errors_ms(m.delays_s), m.duration_s / 60, m.cpu_ms)
         for m in measurements
     ]  # fmt: skip
     errors = [f"{what} ms, {p}" for what in ("take-off", "entry", "delay") for p in ("median", "p95")]
-    headings = ["board, m", "seed", "dives", "found", "false alarms", *errors, "minutes", "CPU ms a frame"]
-    formats = [*["d"] * 5, *[".0f"] * 6, ".1f", ".2f"]
-    columns = (Column("camera"), *(Column(h, f) for h, f in zip(headings, formats, strict=True)))
-    return Table(f"dives found in rendered meets: {name} detector", columns, tuple(rows), summary(measurements))
+    columns = {"camera": "", **dict.fromkeys(("board, m", "seed", "dives", "found", "false alarms"), "d"),
+               **dict.fromkeys(errors, ".0f"), "minutes": ".1f", "CPU ms a frame": ".2f"}  # fmt: skip
+    return make_table(f"dives found in rendered meets: {name} detector", columns, rows, summary(measurements))
 
 
 def summary(measurements: Sequence[Measurement]) -> str:

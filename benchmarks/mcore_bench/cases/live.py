@@ -6,10 +6,8 @@ figure. So what is measured is what a user runs.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,8 +21,8 @@ from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore_bench.cases.watching import match
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import Column, Table, Value
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, Table, Value, begin_result, make_table
 from mcore_runtime.backends import BackendName
 from mcore_runtime.detector import DetectedDive
 from mcore_runtime.sources import parse_source
@@ -34,6 +32,8 @@ _SETTLED_SHARE = 0.25
 """Share of the session, after which nothing should be filled any more: caches, pools of the backend."""
 _MIN_SAMPLES = 8
 """Samples of the later part: fewer say nothing of growth."""
+_SAMPLE_S = 0.5
+"""Seconds between two looks at the memory."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class DiveLine:
     entry_s: float
     dropped: int
     time_to_score_ms: float | None = None
+    """From the arrival of a clip's last frame to its score."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,6 @@ class Session:
     def scored(self) -> int:
         """Dives with a score."""
         return sum(dive.status == "scored" for dive in self.dives)
-
-    @property
-    def time_to_score_ms(self) -> list[float]:
-        """From the arrival of a clip's last frame to its score, of every scored dive."""
-        return [dive.time_to_score_ms for dive in self.dives if dive.time_to_score_ms is not None]
 
     @property
     def settled(self) -> list[tuple[float, float]]:
@@ -103,66 +99,18 @@ class SoakArguments(JsonFile):
             raise UserError(f"--hours is {self.hours}; allowed: 0.01 to 1000")
 
 
-def run_session(arguments: Sequence[str], sample_s: float = 0.5) -> Session:
-    """Run ``mcore-run`` to its end, and look at its memory meanwhile.
-
-    Args:
-        arguments: of the command, without a session's folder.
-        sample_s: seconds between two looks.
-
-    Raises:
-        UserError: the command refuses its arguments; says what it said.
-    """
-    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as folder:
-        command = [sys.executable, "-m", "mcore_runtime.run", *arguments, "--json", "--headless", "--quiet",
-                   "--session", str(Path(folder) / "session")]  # fmt: skip
-        began_s = time.monotonic()
-        with (Path(folder) / "errors").open("w+") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-            with _Sampler(process.pid, sample_s) as memory:
-                lines, _ = process.communicate()
-            errors.seek(0)
-            if process.returncode not in (0, 1):  # 1: a dive has no score, which the caller counts
-                raise UserError(f"mcore-run ended with code {process.returncode}: {errors.read().strip()}")
-        # A later line of the same number takes the place of an earlier one.
-        dives = {dive.number: dive for dive in (decode(DiveLine, line, "mcore-run") for line in lines.splitlines())}
-        return Session(tuple(dives.values()), time.monotonic() - began_s, tuple(memory.samples))
-
-
-class _Sampler:
-    """A context manager that looks at a process' memory."""
-
-    def __init__(self, pid: int, every_s: float) -> None:
-        self.samples: list[tuple[float, float]] = []
-        self._process, self._every_s = psutil.Process(pid), every_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="memory", daemon=True)
-
-    def __enter__(self) -> _Sampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        began_s = time.monotonic()
-        while not self._over.wait(self._every_s):
-            with suppress(psutil.Error):  # it has ended
-                memory_mb = self._process.memory_info().rss / 1e6
-                if memory_mb:  # nothing of one that has ended and that nobody waited for yet
-                    self.samples.append((time.monotonic() - began_s, memory_mb))
+def measure_soak(arguments: SoakArguments) -> int:
+    """Run ``mcore-bench soak``; returns 1 where memory grew or a dive has no score."""
+    address, meet = plan_soak(arguments.seed, 3600 * arguments.hours, arguments.pause_s)
+    result = begin_result("Hours of a live session", threads=arguments.threads or 0)
+    threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
+    session = run_session([address, "--bundle", str(arguments.bundle), "--backend", arguments.backend, *threads])
+    finish_result(replace(result, tables=(soak_table(session, meet),)), arguments.json)
+    return int(growth_mb(session) > arguments.max_growth_mb or session.scored < len(session.dives))
 
 
 def plan_soak(seed: int, stream_s: float, pause_s: float) -> tuple[str, Meet]:
-    """Return address and truth of a meet that lasts at least this long.
-
-    Args:
-        seed: of the meet.
-        stream_s: seconds.
-        pause_s: mean pause between dives, seconds.
-    """
+    """Return address and truth of a meet that lasts at least this long, with this mean pause between dives."""
     dives = max(2, round(stream_s / (pause_s + 12)))
     while True:
         address = f"synthetic://meet?seed={seed}&dives={dives}&pause={pause_s:g}&pace=fast"
@@ -172,27 +120,36 @@ def plan_soak(seed: int, stream_s: float, pause_s: float) -> tuple[str, Meet]:
         dives += max(1, dives // 10)
 
 
-def growth_mb(session: Session) -> float:
-    """Return how much memory grew over the later part: the straight line through its samples.
+def run_session(arguments: Sequence[str]) -> Session:
+    """Run ``mcore-run`` to its end, and look at its memory meanwhile; a UserError has what it said if it refuses."""
+    with tempfile.TemporaryDirectory(prefix="mcore-bench-") as name:
+        folder, memory = Path(name), list[tuple[float, float]]()
+        command = [sys.executable, "-m", "mcore_runtime.run", *arguments, "--json", "--headless", "--quiet",
+                   "--session", str(folder / "session")]  # fmt: skip
+        began_s = time.monotonic()
+        with (folder / "lines").open("wb") as lines, (folder / "errors").open("wb") as errors:
+            process = psutil.Popen(command, stdout=lines, stderr=errors)
+            while True:
+                with suppress(psutil.Error):  # it has just ended
+                    memory.append((time.monotonic() - began_s, process.memory_info().rss / 1e6))
+                with suppress(psutil.TimeoutExpired):
+                    code = process.wait(_SAMPLE_S)
+                    break
+        wall_s = time.monotonic() - began_s
+        if code not in (0, 1):  # 1: a dive has no score, which the caller counts
+            raise UserError(f"mcore-run ended with code {code}: {(folder / 'errors').read_text().strip()}")
+        said = (folder / "lines").read_text(encoding="utf-8").splitlines()
+    # A later line of the same number takes the place of an earlier one.
+    dives = {dive.number: dive for dive in (decode(DiveLine, line, "mcore-run") for line in said)}
+    return Session(tuple(dives.values()), wall_s, tuple(sample for sample in memory if sample[1]))
 
-    Raises:
-        UserError: there are too few of them.
-    """
+
+def growth_mb(session: Session) -> float:
+    """Return how much memory grew over the later part: the straight line through its samples."""
     if len(session.settled) < _MIN_SAMPLES:
         raise UserError("the session was too short to say anything of its memory: try --hours 0.1")
     settled = np.array(session.settled)  # (N, 2)
     return float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0] * np.ptp(settled[:, 0]))
-
-
-def measure_soak(arguments: SoakArguments) -> int:
-    """Run ``mcore-bench soak``; returns 1 where memory grew or a dive has no score."""
-    address, meet = plan_soak(arguments.seed, 3600 * arguments.hours, arguments.pause_s)
-    result = begin_result("Hours of a live session", threads=arguments.threads or 0)
-    threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
-    session = run_session([address, "--bundle", str(arguments.bundle), "--backend", arguments.backend, *threads])
-    finish_result(replace(result, tables=(soak_table(session, meet),)), arguments.json)
-    unscored = len(session.dives) - session.scored
-    return 0 if growth_mb(session) <= arguments.max_growth_mb and unscored == 0 else 1
 
 
 def soak_table(session: Session, meet: Meet) -> Table:
@@ -208,18 +165,16 @@ def soak_table(session: Session, meet: Meet) -> Table:
         "false alarms": (len(alarms), "d"),
         "scored": (session.scored, "d"),
         "frames dropped": (sum(dive.dropped for dive in session.dives), "d"),
-        **{f"time to score ms, {name}": (ms, ".0f") for name, ms in _percentiles(session.time_to_score_ms).items()},
+    }
+    times_ms = [dive.time_to_score_ms for dive in session.dives if dive.time_to_score_ms is not None]
+    for name, percentile in {"p50": 50, "p90": 90, "p99": 99, "max": 100}.items():
+        time_ms = float(np.percentile(times_ms, percentile)) if times_ms else None
+        figures[f"time to score ms, {name}"] = (time_ms, ".0f")
+    figures |= {
         "least memory, MB": (min(settled_mb), ".0f"),
         "most": (max(settled_mb), ".0f"),
         "growth": (growth_mb(session), "+.1f"),
     }
-    columns = tuple(Column(heading, form) for heading, (_, form) in figures.items())
+    columns = {heading: form for heading, (_, form) in figures.items()}
     note = "Memory is of the last three quarters of the session; growth is the straight line through its samples."
-    return Table("a long live session", columns, (tuple(value for value, _ in figures.values()),), note)
-
-
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    p50, p90, p99 = np.percentile(values, (50, 90, 99)).tolist()
-    return {"p50": p50, "p90": p90, "p99": p99, "max": max(values)}
+    return make_table("a long live session", columns, [tuple(value for value, _ in figures.values())], note)

@@ -11,13 +11,12 @@ import tyro
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.config import ModelConfig
-from mcore.evaluation.assessment import Figure
 from mcore.evaluation.report import METRICS, EvaluationSummary, read_summary
 from mcore.evaluation.run_folders import CONFIG
 from mcore.evaluation.tables import with_interval
 from mcore_bench.cost import GIGA, count_model
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import Column, Table, Value
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
 
 _TERMS = ("data_sha256", "num_dives", "num_skipped", "num_exemplars", "exemplars", "decoding")
 """Settings that evaluations share where they can be compared."""
@@ -61,19 +60,6 @@ class _Recipe:
     training: _Training
 
 
-@dataclass(frozen=True)
-class _Point:
-    """A trained run."""
-
-    name: str
-    config: ModelConfig
-    epochs: int
-    parameters: int
-    dive_macs: int
-    srcc: Figure
-    mae_points: Figure
-
-
 def compare_runs(arguments: ParetoArguments) -> int:
     """Run ``mcore-bench pareto``."""
     table = pareto_table(arguments.runs, arguments.split)
@@ -101,39 +87,30 @@ def pareto_table(folders: tuple[Path, ...], split: str) -> Table:
                 "same list of dives with the same flags"
             )
     points = [_point(folder, evaluation) for folder, evaluation in evaluations.items()]
-    points.sort(key=lambda point: (point.dive_macs, -(point.srcc.value or 0.0)))
-    best, rows = float("-inf"), list[tuple[Value, ...]]()
-    for p in points:
-        reached = p.srcc.value or 0.0
-        clip, front = p.config.clip, "yes" if reached > best else ""
-        best = max(best, reached)
-        widths = ", ".join(map(str, p.config.backbone.widths))
-        rows.append((p.name, widths, p.config.backbone.shift, with_interval(p.srcc), with_interval(p.mae_points), front,
-                     clip.num_frames, clip.crop_size, p.epochs, p.parameters / 1e6, p.dive_macs / GIGA))  # fmt: skip
-    words = ("run", "widths", "shift", "SRCC", "MAE, points", "front")
-    numbers = (Column("frames", "d"), Column("pixels", "d"), Column("own epochs", "d"), Column("M parameters", ".2f"),
-               Column("GMAC a dive", ".3f"))  # fmt: skip
-    return Table(
-        "accuracy against operations",
-        (*map(Column, words), *numbers),
-        tuple(rows),
-        f"{first.num_dives} {split} dives, list {first.data_sha256[:12]}; 95 % bootstrap intervals. {_NOTE}",
-    )
+    points.sort(key=lambda point: (point[0], -point[1]))
+    best, rows = float("-inf"), list[Row]()
+    for macs, srcc, words, numbers in points:
+        rows.append((*words, "yes" if srcc > best else "", *numbers, macs / GIGA))
+        best = max(best, srcc)
+    columns = {**dict.fromkeys(("run", "widths", "shift", "SRCC", "MAE, points", "front"), ""), "frames": "d",
+               "pixels": "d", "own epochs": "d", "M parameters": ".2f", "GMAC a dive": ".3f"}  # fmt: skip
+    note = f"{first.num_dives} {split} dives, list {first.data_sha256[:12]}; 95 % bootstrap intervals. {_NOTE}"
+    return make_table("accuracy against operations", columns, rows, note)
 
 
-def _point(folder: Path, evaluation: EvaluationSummary) -> _Point:
+def _point(folder: Path, evaluation: EvaluationSummary) -> tuple[int, float, Row, Row]:
+    """Operations of a dive, SRCC, and the cells of a run before and after the mark of the front."""
     from mcore.network.model import MCoRe
 
     recipe = _read_recipe(folder / CONFIG)
-    found = evaluation.metrics
-    undefined = [name for name in ("srcc", "mae_points") if name not in found or found[name].model.value is None]
-    if undefined:
+    found = {name: row.model for name, row in evaluation.metrics.items() if row.model.value is not None}
+    if undefined := [name for name in ("srcc", "mae_points") if name not in found]:
         raise UserError(f"{folder}: {undefined[0]} is undefined; evaluate more dives")
-    srcc, mae = (found[name].model for name in ("srcc", "mae_points"))
-    cost = count_model(MCoRe(recipe.model).eval())
-    return _Point(
-        folder.resolve().name, recipe.model, recipe.training.epochs, cost.parameters, cost.deployed_macs, srcc, mae
-    )
+    srcc, c, cost = found["srcc"], recipe.model, count_model(MCoRe(recipe.model).eval())
+    widths, figures = ", ".join(map(str, c.backbone.widths)), [with_interval(srcc), with_interval(found["mae_points"])]
+    words = (folder.resolve().name, widths, c.backbone.shift, *figures)
+    numbers = (c.clip.num_frames, c.clip.crop_size, recipe.training.epochs, cost.parameters / 1e6)
+    return cost.deployed_macs, srcc.value or 0.0, words, numbers
 
 
 def _read_recipe(path: Path) -> _Recipe:

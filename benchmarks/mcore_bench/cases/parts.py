@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore.common.errors import ClipError
 from mcore.config import ClipConfig
 from mcore.synthetic import render_dive, write_video
 from mcore.video import crop, normalise, resize_frame, sample_clip, sample_indices
 from mcore.video.picture import to_rgb
 from mcore.video.pyav_reader import decode
-from mcore_bench.candidates import Candidates
+from mcore_bench.candidates import Candidate
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 from mcore_runtime.scoring.scorer import Scorer
 
@@ -34,32 +34,13 @@ class Dive:
     """(3, T, c, c), network input."""
 
 
-def rendered_dive(path: Path, dive_number: str, config: ClipConfig, *, width: int, height: int) -> Dive:
-    """Render a dive, write its video, and read it back.
-
-    Args:
-        path: of the video.
-        dive_number: one that the bundle has exemplars of.
-        config: the network's input.
-        width: of the frames, pixels.
-        height: of the frames, pixels.
-    """
-    dive = render_dive(dive_number, 7, width=width, height=height)
+def rendered_dive(path: Path, dive_number: str, config: ClipConfig, size: tuple[int, int]) -> Dive:
+    """Render a dive of this width and height, write its video, and read its sampled frames back at their full size."""
+    dive = render_dive(dive_number, 7, width=size[0], height=size[1])
     write_video(path, dive.frames, dive.plan.fps)
-    return read_dive(path, dive_number, config)
-
-
-def read_dive(video: Path, dive_number: str, config: ClipConfig) -> Dive:
-    """Read a video's sampled frames at their full size.
-
-    Raises:
-        ClipError: it is no video, or a damaged one.
-    """
-    frames = list(decode(video))
-    if not frames:
-        raise ClipError(f"{video} holds no frames; give another --video")
+    frames = list(decode(path))
     rgb = np.stack([to_rgb(frames[i]) for i in sample_indices(len(frames), config.num_frames)])
-    return Dive(video, dive_number, rgb, _prepare(rgb, config))
+    return Dive(path, dive_number, rgb, _prepare(rgb, config))
 
 
 def measure_video(dive: Dive, config: ClipConfig, settings: TimingSettings) -> TimingGroup:
@@ -83,36 +64,28 @@ def measure_video(dive: Dive, config: ClipConfig, settings: TimingSettings) -> T
     return compare(f"video of {width} x {height}", calls, settings, about=about)
 
 
-def measure_parts(dive: Dive, candidates: Candidates, settings: TimingSettings) -> list[TimingGroup]:
+def measure_parts(dive: Dive, candidates: Sequence[Candidate], settings: TimingSettings) -> list[TimingGroup]:
     """Time each part on each candidate, those of one part in turns; and whole dives, from the file to the score."""
-    about = {each.name: each.about for each in candidates.opened}
-    groups = [
-        compare(part, {each.name: _part(part, each.scorer, dive) for each in candidates.opened}, settings, about=about)
-        for part in PARTS
-    ]
-    dives = {each.name: _whole(each.scorer, dive) for each in candidates.opened}
-    return [*groups, compare("dive, from the file to the score", dives, settings, about=about)]
+    calls: dict[str, dict[str, Call]] = {part: {} for part in (*PARTS, "dive, from the file to the score")}
+    for each in candidates:
+        backend = each.scorer.backend
+        features = backend.backbone(dive.clip[None])
+        _, _, tokens = backend.segmenter(features)
+        own_calls: tuple[Call, ...] = (
+            partial(backend.backbone, dive.clip[None]),
+            partial(backend.segmenter, features),
+            partial(backend.regressor, tokens, exemplar_tokens(each.scorer, dive)),
+            partial(each.scorer.score, dive.video, dive.dive_number, any_exemplar=True),
+        )
+        for group, call in zip(calls.values(), own_calls, strict=True):
+            group[each.name] = call
+    about = {each.name: each.about for each in candidates}
+    return [compare(title, group, settings, about=about) for title, group in calls.items()]
 
 
 def exemplar_tokens(scorer: Scorer, dive: Dive) -> NDArray[np.float32]:
     """Return what a dive is compared with, (E, 3K, D)."""
     return scorer.select(dive.dive_number, any_exemplar=True).bank.tokens
-
-
-def _part(part: str, scorer: Scorer, dive: Dive) -> Call:
-    backend = scorer.backend
-    if part == "backbone":
-        return lambda: backend.backbone(dive.clip[None])
-    features = backend.backbone(dive.clip[None])
-    if part == "segmenter":
-        return lambda: backend.segmenter(features)
-    _, _, tokens = backend.segmenter(features)
-    exemplars = exemplar_tokens(scorer, dive)
-    return lambda: backend.regressor(tokens, exemplars)
-
-
-def _whole(scorer: Scorer, dive: Dive) -> Call:
-    return lambda: scorer.score(dive.video, dive.dive_number, any_exemplar=True)
 
 
 def _run_through(values: Iterable[object]) -> None:

@@ -8,9 +8,9 @@ the backbone of other methods, with random weights.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mcore.common.errors import UserError, first_line
 from mcore.network.model import MCoRe
 from mcore.network.segmenter import decode_transitions
 from mcore.network.stages import stage_tokens
-from mcore_bench.candidates import BACKBONE_PEERS, DIVE_PEERS, PLAIN, PUBLISHED, PUBLISHED_EXEMPLARS, format_backend
+from mcore_bench.candidates import BACKBONE_PEERS, DIVE_PEERS, PLAIN, PUBLISHED, PUBLISHED_EXEMPLARS, Candidate
 from mcore_bench.i3d import I3D
 from mcore_bench.published import PublishedBackbone, PublishedProcedure
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
@@ -58,17 +58,9 @@ Encode = Callable[[NDArray[np.float32]], Any]
 """A clip (1, 3, T, c, c) to features, both in the processor's memory."""
 
 
-@dataclass(frozen=True)
-class Peers:
-    """Peers that were measured, and those that could not be."""
-
-    groups: tuple[TimingGroup, ...]
-    absent: tuple[str, ...]
-
-
 def measure_peers(
     model: MCoRe,
-    backends: Mapping[str, Backend],
+    candidates: Sequence[Candidate],
     clip: NDArray[np.float32],
     threads: int,
     settings: TimingSettings,
@@ -76,12 +68,12 @@ def measure_peers(
     *,
     compiled: bool,
     device: str = "cpu",
-) -> Peers:
-    """Time the ways to score a dive, and the ways to run a backbone.
+) -> tuple[list[TimingGroup], list[str]]:
+    """Time the ways to score a dive, and the ways to run a backbone; name those that could not be measured.
 
     Args:
         model: the checkpoint of the bundle; it is copied.
-        backends: the bundle's on this device, by name.
+        candidates: the bundle's on this device.
         clip: (3, T, c, c), network input.
         threads: CPU threads of each.
         settings: how long; the published procedure has its turn in every fourth round.
@@ -94,34 +86,40 @@ def measure_peers(
     model = copy.deepcopy(model).to(device).eval()
     shape = (PUBLISHED_EXEMPLARS, model.config.num_tokens, model.config.backbone.feature_dim)
     tokens = np.random.default_rng(0).standard_normal(shape, np.float32)
-    on_device, host = torch.from_numpy(tokens).to(device), torch.from_numpy(clip)[None]
+    on_device, batch, host = torch.from_numpy(tokens).to(device), clip[None], torch.from_numpy(clip)[None]
     absent: list[str] = []
-    suffix = "" if device == "cpu" else " on the GPU"
     with ExitStack() as stack, torch.no_grad():
         dives: dict[str, Call] = {PUBLISHED: partial(_published, PublishedProcedure(model), host[0], device)}
         backbones: dict[str, Call] = {}
-        encoders = _plain_exports(model, folder, threads, device, stack, absent) if backends else {}
+        encoders = _plain_exports(model, folder, threads, device, stack, absent) if candidates else {}
         for name, encode in encoders.items():
             # The plain export is of the backbone only: the bundle's first backend does the rest.
-            dives[name] = partial(_graph_dive, encode, next(iter(backends.values())), clip[None], tokens)
-            backbones[name] = partial(encode, clip[None])
+            dives[name] = partial(_graph_dive, encode, candidates[0].scorer.backend, batch, tokens)
+            backbones[name] = partial(encode, batch)
         for name, features in _torch_backbones(model, host.to(device), absent, compiled=compiled).items():
             dives[name] = partial(_torch_dive, model, features, host, on_device)
             backbones[name] = partial(_from_host, features, host, device)
-        for name, backend in backends.items():
-            dives[name] = partial(_graph_dive, backend.backbone, backend, clip[None], tokens)
-            backbones[name] = partial(backend.backbone, clip[None])
-        i3d = I3D().to(device).eval()
-        others = {"RegNetY with gated shift": model.backbone, "I3D": i3d}
+        for each in candidates:
+            backend = each.scorer.backend
+            dives[each.name] = partial(_graph_dive, backend.backbone, backend, batch, tokens)
+            backbones[each.name] = partial(backend.backbone, batch)
+        others = {"RegNetY with gated shift": model.backbone, "I3D": I3D().to(device).eval()}
         costs = {name: partial(_from_host, network, host, device) for name, network in others.items()}
-        about = {**_ABOUT, **{name: format_backend(each) for name, each in backends.items()}}
-        every = {PUBLISHED: PUBLISHED_EVERY}
-        groups = (
-            compare(DIVE_PEERS + suffix, dives, settings, about=about, baseline=PUBLISHED, every=every),
+        about = _ABOUT | {each.name: each.about for each in candidates}
+        suffix = "" if device == "cpu" else " on the GPU"
+        groups = [
+            compare(
+                DIVE_PEERS + suffix,
+                dives,
+                settings,
+                about=about,
+                baseline=PUBLISHED,
+                every={PUBLISHED: PUBLISHED_EVERY},
+            ),
             compare(BACKBONE_PEERS + suffix, backbones, settings, about=about),
             compare(f"other video backbones, PyTorch eager{suffix}", costs, settings, about=about),
-        )
-    return Peers(groups, tuple(absent))
+        ]
+    return groups, absent
 
 
 def plain_export(model: MCoRe, path: Path) -> GraphRecord:

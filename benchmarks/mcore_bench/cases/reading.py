@@ -24,7 +24,8 @@ from mcore.video import native, resize_frame
 from mcore.video.picture import as_shown, to_rgb
 from mcore.video.pyav_reader import decode
 from mcore_bench.cases.preprocessing import draw_frames
-from mcore_bench.output import JsonFile, begin_result, finish_result
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, begin_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
 
 CONFIG = ClipConfig()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,9 @@ from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
 from mcore.video import resize_frame
-from mcore_bench.cases.watching import Watched, match, watch
-from mcore_bench.result import Column, Table, Value
-from mcore_runtime.detector import DetectedDive, Detector
+from mcore_bench.cases.watching import Watched, watch
+from mcore_bench.result import Row, Table, make_table
+from mcore_runtime.detector import Detector
 from mcore_runtime.sources.file import FileConnection
 from mcore_runtime.sources.uri import parse_source
 
@@ -40,8 +42,7 @@ class MarkedClip:
             raise UserError(f"{self.file}: give both takeoff_frame and entry_frame, or neither")
 
 
-@dataclass(frozen=True)
-class _TrueDive:
+class _TrueDive(NamedTuple):
     takeoff_s: float
     entry_s: float
 
@@ -64,49 +65,45 @@ def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float
         raise UserError(f"cannot read marks of films from {marks}: {error}") from error
     clips = decode(list[MarkedClip], text, f"{marks} has no marks of films")
     rows = [_row(clip, *_watch(folder / clip.file, make)) for clip in clips]
-    live = [row for row in rows if row[1] == "dive"]
-    others = [row for row in rows if row[1] != "dive"]
+    live, others = ([row for row in rows if (row[1] == "dive") is is_live] for is_live in (True, False))
+    alarms, alarms_of_others = (sum(int(row[3] or 0) for row in part) for part in (rows, others))
     note = (
-        f"found {sum(row[2] == 'found' for row in live)} of {len(live)} real-time dives; "
-        f"{sum(int(row[3] or 0) for row in rows)} false alarms, {sum(int(row[3] or 0) for row in others)} of them in "
-        f"the {len(others)} others"
+        f"found {sum(row[2] == 'found' for row in live)} of {len(live)} real-time dives; {alarms} false alarms, "
+        f"{alarms_of_others} of them in the {len(others)} others"
     )
-    headings = ("take-off, s", "entry, s", "known after the entry, s")
-    columns = (
-        Column("film"), Column("shows"), Column("dive"), Column("false alarms", "d"),
-        *(Column(heading, "+.2f") for heading in headings), Column("CPU ms a frame", ".2f"),
-    )  # fmt: skip
-    return Table(f"real clips: {name} detector", columns, tuple(rows), note)
+    columns = {"film": "", "shows": "", "dive": "", "false alarms": "d", "take-off, s": "+.2f", "entry, s": "+.2f",
+               "known after the entry, s": "+.2f", "CPU ms a frame": ".2f"}  # fmt: skip
+    return make_table(f"real clips: {name} detector", columns, rows, note)
 
 
 def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:
     """Show a film to a fresh detector; also the time of each frame."""
-    config, times = ClipConfig(), list[float]()
+    config, times_s = ClipConfig(), list[float]()
     with closing(FileConnection(parse_source(str(path)))) as film:
         pictures = film.pictures()
         first = next(pictures)
         height, width = np.shape(first.rgb)[:2]
 
         def shown() -> Iterator[tuple[NDArray[np.uint8], float]]:
-            for picture in (first, *pictures):
+            for picture in chain([first], pictures):
                 assert picture.media_s is not None  # files that have no times are refused
-                times.append(picture.media_s)
+                times_s.append(picture.media_s)
                 yield resize_frame(picture.rgb, config), picture.media_s
 
-        return watch(shown(), make(width / height)), times
+        return watch(shown(), make(width / height)), times_s
 
 
-def _row(clip: MarkedClip, seen: Watched, times_s: list[float]) -> tuple[Value, ...]:
-    live = [dive for dive in seen.dives if not dive.slow_motion]
+def _row(clip: MarkedClip, seen: Watched, times_s: list[float]) -> Row:
     if clip.takeoff_frame is None or clip.entry_frame is None:
-        return (clip.file, "no dive", None, len(live), None, None, None, seen.cpu_ms)
+        _, alarms = seen.match([])
+        return (clip.file, "no dive", None, len(alarms), None, None, None, seen.cpu_ms)
     true = _TrueDive(times_s[clip.takeoff_frame], times_s[clip.entry_frame])
-    wanted: list[DetectedDive] = [dive for dive in seen.dives if dive.slow_motion == clip.slow_motion]
-    pairs, left = match([true], wanted)
-    alarms = len(live) if clip.slow_motion else len(left)
+    pairs, alarms = seen.match([true], slow_motion=clip.slow_motion)
     shows, found = ("slow motion", "named") if clip.slow_motion else ("dive", "found")
+    if clip.slow_motion:  # only what is taken for a dive in real time is an alarm
+        _, alarms = seen.match([])
     if not pairs:
-        return (clip.file, shows, f"not {found}", alarms, None, None, None, seen.cpu_ms)
+        return (clip.file, shows, f"not {found}", len(alarms), None, None, None, seen.cpu_ms)
     dive = pairs[0][1]
     errors = (dive.takeoff_s - true.takeoff_s, dive.entry_s - true.entry_s, seen.certain_s(dive) - true.entry_s)
-    return (clip.file, shows, found, alarms, *errors, seen.cpu_ms)
+    return (clip.file, shows, found, len(alarms), *errors, seen.cpu_ms)

@@ -17,15 +17,16 @@ MATCH_S = 0.5
 
 
 class Dive(Protocol):
-    """Ground truth of a dive."""
+    """Ground truth of a dive: when the diver leaves the board and touches the water, seconds."""
 
     @property
-    def entry_s(self) -> float:
-        """Time at which the diver touches the water, seconds."""
-        ...
+    def takeoff_s(self) -> float: ...  # noqa: D102
+    @property
+    def entry_s(self) -> float: ...  # noqa: D102
 
 
 True_ = TypeVar("True_", bound=Dive)
+Pairs = list[tuple[True_, DetectedDive]]
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,9 @@ class Watched:
     cpu_ms: float
     """Mean processor time of the detector for a picture."""
 
-    @property
-    def dives(self) -> list[DetectedDive]:
-        """All dives, in the order in which they were found."""
-        return [dive for dive, _ in self.seen]
+    def match(self, truth: Sequence[True_], *, slow_motion: bool = False) -> tuple[Pairs[True_], list[DetectedDive]]:
+        """Pair true dives with those that the detector found in real time, or in slow motion; see ``match``."""
+        return match(truth, [dive for dive, _ in self.seen if dive.slow_motion is slow_motion])
 
     def certain_s(self, dive: DetectedDive) -> float:
         """Time of the picture at which a dive was found."""
@@ -48,12 +48,7 @@ class Watched:
 
 
 def watch(pictures: Iterable[tuple[NDArray[np.uint8], float]], detector: Detector) -> Watched:
-    """Show pictures to a detector.
-
-    Args:
-        pictures: (h, w, 3) uint8 of the networks' size, each with its time in seconds.
-        detector: a fresh one.
-    """
+    """Show pictures (h, w, 3) uint8 of the networks' size, each with its time in seconds, to a fresh detector."""
     seen: list[tuple[DetectedDive, float]] = []
     cpu_s, count = 0.0, 0
     for picture, time_s in pictures:
@@ -65,9 +60,7 @@ def watch(pictures: Iterable[tuple[NDArray[np.uint8], float]], detector: Detecto
     return Watched(tuple(seen), cpu_s / max(1, count) * 1e3)
 
 
-def match(
-    truth: Sequence[True_], detected: Sequence[DetectedDive]
-) -> tuple[list[tuple[True_, DetectedDive]], list[DetectedDive]]:
+def match(truth: Sequence[True_], detected: Sequence[DetectedDive]) -> tuple[Pairs[True_], list[DetectedDive]]:
     """Give each dive the detection whose entry is closest to its own; what is left are false alarms."""
     left = list(detected)
     pairs = []

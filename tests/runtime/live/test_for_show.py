@@ -14,10 +14,10 @@ from mcore_runtime.live import strips
 from mcore_runtime.live.broadcast import ProblemNews
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.recording import Recording
-from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session import read_session
 from mcore_runtime.sources.frame import Frame
 from tests.numbered_video import numbered_frame
-from tests.runtime.live.conftest import ENTRIES, THREE, begin, dive_of, rows
+from tests.runtime.live.conftest import THREE, begin, dive_of, rows
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -91,35 +91,6 @@ def test_a_video_that_cannot_be_written_for_any_reason_is_a_note(
     with begin(video, tiny_bundle, tmp_path / "s", dives=((2.0, 3.5),), settings=LiveSettings()) as session:
         session.run()
         assert "ValueError: embedded null byte" in dive_of(session, 1).notes[0]
-
-
-COMMANDS: dict[str, dict[str, Any]] = {
-    "skip": {},
-    "go_to": {"order": 3},
-    "edit": {"order": 1, "athlete": "Zoë"},
-    "set_dive": {"dive_number": "407C"},
-}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_answered_after_the_write(
-    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """What ``command`` has returned from, another process finds on the disk: a kill at that moment loses nothing."""
-    written: list[bool] = []
-    save = SessionStore.save
-
-    def watched(store: SessionStore, **named: Any) -> str | None:
-        problem = save(store, **named)
-        written.append(problem is None)
-        return problem
-
-    with begin(video, tiny_bundle, tmp_path / "s", entries=ENTRIES) as session:
-        before = read_session(tmp_path / "s").state["competition"]
-        monkeypatch.setattr(SessionStore, "save", watched)
-        session.command(name, **COMMANDS[name])
-        assert written == [True]
-        assert read_session(tmp_path / "s").state["competition"] != before
 
 
 def test_a_folder_that_was_moved_away_is_noticed_before_the_next_dive(
