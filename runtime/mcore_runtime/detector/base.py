@@ -8,10 +8,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S
+
 BEFORE_TAKEOFF_S = 1.2
 """A clip begins this long before take-off, as FineDiving's clips do."""
 AFTER_ENTRY_S = 1.5
 """And ends this long after the entry."""
+MIN_BEFORE_S, MIN_AFTER_S = 0.5, 0.6
+"""A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
 
 FoundBy = Literal["body", "camera", "looks"]
 """The ways in which a dive is found; sessions store these words."""
@@ -37,6 +41,18 @@ class DetectedDive:
     def window_s(self) -> tuple[float, float]:
         """Begin and end of the dive's clip, seconds on the stream's clock."""
         return self.takeoff_s - BEFORE_TAKEOFF_S, self.entry_s + AFTER_ENTRY_S
+
+    @property
+    def flight_s(self) -> float:
+        """Duration of the flight, seconds."""
+        return self.entry_s - self.takeoff_s
+
+    def describe_slow_motion(self) -> str:
+        """Say where slow motion was seen, and how it was told: a sentence without its end."""
+        return (
+            f"slow motion: a flight of {self.flight_s:.1f} s, from {self.takeoff_s:.1f} to {self.entry_s:.1f} s; from "
+            f"{HIGHEST_BOARD_M:g} m it lasts {LONGEST_FLIGHT_S:.1f} s at most"
+        )
 
 
 class Detector(Protocol):

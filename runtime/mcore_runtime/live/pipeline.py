@@ -20,7 +20,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
-from mcore_runtime.detector import DetectedDive, Detector, JointDetector
+from mcore_runtime.detector import MIN_AFTER_S, MIN_BEFORE_S, DetectedDive, Detector, JointDetector
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.recording import Recording
@@ -32,8 +32,6 @@ Mode = Literal["auto", "manual", "whole-file"]
 _POLL_S = 0.1
 _TIMEOUT_S = 1.0
 """A clip whose last frames do not come is closed this long after they were due."""
-_MIN_BEFORE_S, _MIN_AFTER_S = 0.5, 0.6
-"""A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
 _DOUBLE_S = 1.0
 """Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
 
@@ -280,10 +278,10 @@ class LivePipeline:
         if pending.found_by is FoundBy.WHOLE_FILE:
             return None, None
         begins_late = self._ring.first_s > pending.start_s and self._holds_first_frame
-        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _MIN_BEFORE_S:
+        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= MIN_BEFORE_S:
             start_s = None
         is_file = ended and not self._source.is_live
-        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= _MIN_AFTER_S:
+        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= MIN_AFTER_S:
             end_s = None
         return start_s, end_s
 

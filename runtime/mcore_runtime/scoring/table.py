@@ -96,7 +96,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
         f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result)
     )
     return [
-        printable_message(Path(result.video.source).name),
+        "\n".join(filter(None, (printable_message(Path(result.video.source).name), outcome.request.part))),
         printable_message(result.dive_number or "unknown"),
         f"{result.score:.1f}",
         interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",
