@@ -16,7 +16,7 @@ from mcore.config import ClipConfig
 from mcore.video import resize_frame
 from mcore_bench.cases.watching import Watched, match, watch
 from mcore_bench.result import Column, Table, Value
-from mcore_runtime.detector import DetectedDive, Detector
+from mcore_runtime.detector import DetectedDive, Detector, stay
 from mcore_runtime.sources.file import FileConnection
 from mcore_runtime.sources.uri import parse_source
 
@@ -91,7 +91,10 @@ def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list
             for picture in (first, *pictures):
                 assert picture.media_s is not None  # files that have no times are refused
                 times.append(picture.media_s)
-                yield resize_frame(picture.rgb, config), picture.media_s
+                small = resize_frame(picture.rgb, config)
+                yield small, picture.media_s
+            for time_s in stay(times[-1], (times[-1] - times[0]) / max(1, len(times) - 1)):  # as in mcore-run
+                yield small, time_s
 
         return watch(shown(), make(width / height)), times
 

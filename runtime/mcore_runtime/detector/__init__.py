@@ -8,6 +8,7 @@ from mcore_runtime.detector.base import (
     MIN_BEFORE_S,
     DetectedDive,
     Detector,
+    stay,
 )
 from mcore_runtime.detector.config import DetectorConfig
 from mcore_runtime.detector.joint import JointDetector
@@ -24,4 +25,5 @@ __all__ = [
     "DetectorConfig",
     "JointDetector",
     "SpotterDetector",
+    "stay",
 ]

@@ -22,12 +22,14 @@ from mcore.video import look_through, resize_frame
 from mcore.video.sampling import shown_seconds
 from mcore.video.yuv import Picture
 from mcore_runtime.detector import (
+    AFTER_ENTRY_S,
     BEFORE_TAKEOFF_S,
     MIN_AFTER_S,
     MIN_BEFORE_S,
     DetectedDive,
     Detector,
     JointDetector,
+    stay,
 )
 
 # How FineDiving's 3,000 clips are cut, by their labels: of each figure 99 % have less.
@@ -38,8 +40,6 @@ CUT_AFTER_S = 2.4
 CUT_CLIP_S = 6.2
 """A clip."""
 
-_STAYS_S = 1.2
-"""The last picture is shown for this much longer: the detector tells an entry from what follows it."""
 _LEAST_AFTER_S = 0.1
 """An entry closer to a file's end may be the end itself: a camera that falls with the diver stops there as well."""
 _REPORT_S = 1.0
@@ -85,16 +85,12 @@ class FileCut:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what a reader of the score should know of a clip that the file's begin or end makes short."""
-        before_s, after_s = self.dive.takeoff_s, self.file_s - self.dive.entry_s
+        before_s, after_s = max(0.0, self.dive.latest_takeoff_s), self.file_s - self.dive.entry_s
         notes = []
         if before_s < MIN_BEFORE_S:
-            notes.append(
-                f"the file begins {before_s:.1f} s before the take-off that was found; give it {BEFORE_TAKEOFF_S:g} s"
-            )
+            notes.append(f"the file begins {before_s:.1f} s before the take-off; usual are {BEFORE_TAKEOFF_S:g} s")
         if after_s < MIN_AFTER_S:
-            notes.append(
-                f"the file ends {after_s:.1f} s after the entry that was found; give it {MIN_AFTER_S:g} s or more"
-            )
+            notes.append(f"the file ends {after_s:.1f} s after the entry; usual are {AFTER_ENTRY_S:g} s")
         return tuple(notes)
 
 
@@ -120,10 +116,18 @@ def find_dives(
     file_s = shown_seconds(times) if len(times) > 1 else 0.0
     inside = [dive for dive in watcher.found if dive.takeoff_s >= 0 and dive.entry_s <= times[-1] - _LEAST_AFTER_S]
     inside.sort(key=lambda dive: dive.entry_s)
+    dives = tuple(dive for dive in inside if not dive.slow_motion)
+    slow: list[DetectedDive] = []  # the same may be found at several paces
+    for dive in sorted((dive for dive in inside if dive.slow_motion), key=lambda dive: -dive.confidence):
+        if not any(_overlap(dive, other) for other in slow):
+            slow.append(dive)
+    slow.sort(key=lambda dive: dive.entry_s)
     return Findings(
         file_s,
-        tuple(dive for dive in inside if not dive.slow_motion),
-        tuple(dive for dive in inside if dive.slow_motion),
+        tuple(dive for dive in dives if not any(_is_surer(other, dive) for other in slow)),
+        tuple(
+            dive for dive in slow if not any(_overlap(dive, other) and not _is_surer(dive, other) for other in dives)
+        ),
     )
 
 
@@ -145,8 +149,20 @@ def cut_dives(found: Findings) -> list[FileCut]:
     return cuts
 
 
+def _overlap(first: DetectedDive, second: DetectedDive) -> bool:
+    return first.takeoff_s < second.entry_s and second.takeoff_s < first.entry_s
+
+
+def _is_surer(slow: DetectedDive, live: DetectedDive) -> bool:
+    """Whether slow motion was taken for a live dive: of two that look like one, the spotter is surer of the slow one.
+
+    Who was found by gravity falls in real time, and stays.
+    """
+    return _overlap(slow, live) and live.found_by == "looks" and slow.confidence > live.confidence
+
+
 def _is_cut(dive: DetectedDive, file_s: float) -> bool:
-    return dive.takeoff_s <= CUT_BEFORE_S and file_s - dive.entry_s <= CUT_AFTER_S
+    return dive.latest_takeoff_s <= CUT_BEFORE_S and file_s - dive.entry_s <= CUT_AFTER_S
 
 
 class _Watcher:
@@ -178,6 +194,5 @@ class _Watcher:
         """Go on with the last picture for a while."""
         if self._detector is None or len(self._times) < 2:
             return
-        last_s, period_s = float(self._times[-1]), float(np.median(np.diff(self._times)))
-        for step in range(1, int(_STAYS_S / max(period_s, 1e-3)) + 1):
-            self.found += self._detector.update(self._small, last_s + step * period_s)
+        for time_s in stay(float(self._times[-1]), float(np.median(np.diff(self._times)))):
+            self.found += self._detector.update(self._small, time_s)

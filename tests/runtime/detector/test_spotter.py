@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,16 @@ def test_a_dive_is_found_once_and_again_after_a_reset(clip: UntrimmedClip) -> No
     assert watch(clip, detector) == [found]
 
 
+@pytest.mark.parametrize("slower", [2, 4])
+def test_a_dive_that_takes_longer_than_any_fall_is_slow_motion(clip: UntrimmedClip, slower: int) -> None:
+    (live,) = watch(clip, SpotterDetector())
+    times = np.arange(slower * len(clip.times_s)) / SAMPLES_PER_S
+    slowed = replace(clip, pictures=clip.pictures.repeat(slower, axis=0), times_s=times)
+    slow = [dive for dive in watch(slowed, SpotterDetector()) if dive.slow_motion]
+    assert [dive.takeoff_s for dive in slow] == pytest.approx([slower * live.takeoff_s], abs=0.4)
+    assert [dive.entry_s for dive in slow] == pytest.approx([slower * live.entry_s], abs=0.4)
+
+
 class Says:
     """A detector that says one dive, at the first picture after its entry."""
 
@@ -52,10 +63,11 @@ class Says:
 def test_what_both_see_is_one_dive(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = DetectedDive(2.0, 3.4, 1.0, "body"), DetectedDive(7.0, 8.4, 1.0, "body")
     same, other = DetectedDive(2.1, 3.5, 0.6, "looks"), DetectedDive(11.0, 12.4, 0.6, "looks")
+    slow, behind = DetectedDive(0.5, 3.6, 0.9, "looks", True), DetectedDive(8.0, 10.8, 0.9, "looks", True)
     monkeypatch.setattr(BallisticDetector, "update", Says([first, second]).update)
-    monkeypatch.setattr(SpotterDetector, "update", Says([same, other]).update)
+    monkeypatch.setattr(SpotterDetector, "update", Says([same, slow, behind, other]).update)
     picture, detector = np.zeros((2 * ROWS, 2 * COLUMNS, 3), np.uint8), JointDetector()
-    assert [dive for i in range(150) for dive in detector.update(picture, i / 10)] == [first, second, other]
+    assert [dive for i in range(150) for dive in detector.update(picture, i / 10)] == [first, second, behind, other]
 
 
 @pytest.mark.parametrize("rate", [16, 25, 30, 60])

@@ -16,6 +16,7 @@ from mcore.synthetic.video import write_video
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.detector import DetectedDive, JointDetector
+from mcore_runtime.detector.base import FoundBy
 from mcore_runtime.score import main
 from mcore_runtime.scoring.finding import Findings, cut_dives, find_dives
 from tests.known_dives import knowing, with_known
@@ -64,6 +65,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(6.8, [(2.9, 4.5)], [(None, None)], id="one of the longest of FineDiving's"),
         pytest.param(6.9, [(3.1, 4.6)], [(1.9, 6.1)], id="more before it"),
         pytest.param(6.9, [(1.0, 2.4)], [(None, 3.9)], id="more behind it, and it begins late"),
+        pytest.param(6.6, [(3.7, 4.2)], [(None, None)], id="a take-off that was found too late"),
+        pytest.param(60.0, [(11.0, 11.7)], [(9.3, 13.2)], id="the same in a longer file"),
         pytest.param(9.0, [(7.0, 8.4)], [(5.8, None)], id="the file ends soon"),
         pytest.param(6.5, [(0.4, 1.8), (4.2, 5.7)], [(None, 3.3), (3.0, None)], id="two in a short file"),
     ],
@@ -85,9 +88,29 @@ def test_a_dive_is_looked_for_in_every_frame_and_beyond_the_last(film: Path) -> 
     assert found.dives == (known[1], known[0])
     assert found.file_s == pytest.approx(12.0)
     np.testing.assert_allclose(watched[: 12 * FPS], np.arange(12 * FPS) / FPS, atol=1e-6)
-    assert 12.8 < watched[-1] < 13.5
+    assert watched[-1] > 15.4  # slow motion of a quarter of the pace is known after 3.5 s
     assert len(progress) == 11
     assert progress[-1] == pytest.approx((11.0, 11.95))
+
+
+@pytest.mark.parametrize(
+    ("seen", "live", "slow"),
+    [
+        pytest.param([(2, 5.4, 0.8, "looks"), (6.5, 9.8, 0.7, "looks")], [], [2, 6.5], id="two replays"),
+        pytest.param([(2, 7, 0.7, "looks"), (2.2, 6.8, 0.8, "looks")], [], [2.2], id="seen at two paces"),
+        pytest.param([(2, 7, 0.8, "looks"), (5, 6.4, 0.7, "looks")], [], [2], id="surely a replay"),
+        pytest.param([(2, 7, 0.7, "looks"), (5, 6.4, 0.8, "looks")], [5], [], id="surely a dive"),
+        pytest.param([(2, 7, 0.8, "looks"), (5, 6.4, 0.1, "body")], [5], [], id="who falls by gravity is live"),
+        pytest.param([(2, 3.5, 0.7, "looks"), (5, 9, 0.9, "looks")], [2], [5], id="a dive and its replay"),
+    ],
+)
+def test_a_flight_is_a_dive_or_slow_motion_and_never_both(
+    film: Path, seen: list[tuple[float, float, float, FoundBy]], live: list[float], slow: list[float]
+) -> None:
+    flights = [DetectedDive(*each, slow_motion=each[1] - each[0] > 2.1) for each in seen]
+    found = find_dives(film, make=Says(flights))
+    assert [dive.takeoff_s for dive in found.dives] == live
+    assert [dive.takeoff_s for dive in found.slow_motion] == slow
 
 
 def test_memory_does_not_grow_with_the_file(film: Path) -> None:
