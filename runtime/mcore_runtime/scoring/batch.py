@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcore.common.errors import UserError
-from mcore.common.likeness import describe_known_dives
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore_runtime.scoring.finding import CUT_CLIP_S, FileCut, cut_dives, find_dives
 from mcore_runtime.scoring.result import DiveScore
@@ -17,7 +16,9 @@ from mcore_runtime.scoring.scorer import Scorer
 
 JSON_FORMAT = "mcore-scores"
 JSON_VERSION = 1
-_WHOLE_CLIP = "If the file is one dive that is cut already, give --whole-clip; --start and --end say where a dive is"
+_WHOLE_CLIP = (
+    "If the file is one dive that is cut already, give --whole-clip; if you know where one is, --start and --end"
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> Dive
     if request.problem is not None:
         return DiveOutcome(request, error=request.problem)
     if request.doubt is not None and scorer.known_dives is None:
-        return DiveOutcome(request, error=f"{request.doubt}, and {describe_known_dives(None)}. {_WHOLE_CLIP}")
+        return DiveOutcome(request, error=f"{request.doubt}, and this bundle knows no dives to tell. {_WHOLE_CLIP}")
     try:
         result = scorer.score(
             request.video,

@@ -50,7 +50,7 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
         for note in result.notes:
             notes.setdefault(note, []).append(outcome.request.video.name)
     for note, names in notes.items():
-        where = "all dives" if len(names) == len(scored) > 1 else ", ".join(names)
+        where = "all dives" if len(names) == len(scored) > 1 else ", ".join(dict.fromkeys(names))
         console.print(Text(printable_message(f"note: {where}: {note}"), style="yellow"))
     backend, bundle = scorer.backend, scorer.bundle
     num_scored = sum(outcome.status == "scored" for outcome in outcomes)

@@ -174,7 +174,7 @@ def test_a_short_file_without_a_dive_needs_a_bundle_that_knows_its_dives(
     argv = [str(dive_video), "--dive", "407C", "--json"]
     assert main([str(tiny_bundle), *argv]) == 1
     (dive,) = json.loads(capsys.readouterr().out)["dives"]
-    assert "no dive found in its 1.0 s, and this bundle cannot say whether a clip is like" in dive["error"]
+    assert "no dive found in its 1.0 s, and this bundle knows no dives to tell" in dive["error"]
     with Scorer(tiny_bundle, "onnxruntime", threads=1) as scorer:
         clips = [sample_clip(dive_video, scorer.clip_config, start_s=i * 0.01) for i in range(24)]
         known = knowing(scorer, iter(clips))
