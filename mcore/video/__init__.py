@@ -2,7 +2,7 @@
 
 from mcore.video.clip import Reader, SampledClip
 from mcore.video.preprocess import crop, denormalise, normalise, resize_frame
-from mcore.video.reader import read_clip, read_source_frames, sample_clip
+from mcore.video.reader import look_through, read_clip, read_source_frames, sample_clip
 from mcore.video.sampling import sample_indices, sample_indices_by_time, sampled_transitions
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "SampledClip",
     "crop",
     "denormalise",
+    "look_through",
     "normalise",
     "read_clip",
     "read_source_frames",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ from mcore.video import image_folder, native, pyav_reader
 from mcore.video.clip import Choose, Keep, PickedFrames, Reader, SampledClip
 from mcore.video.preprocess import crop, normalise, resize_frame
 from mcore.video.sampling import clip_window, sample_indices_by_time, shown_seconds
+from mcore.video.yuv import Picture
 
 IMAGE_FOLDER_FPS = 25.0
 """Frames a second of image folders, which do not say: the rate of television."""
@@ -143,6 +145,40 @@ def read_source_frames(
 
     picked = _pick(path, "auto", choose, lambda picture: _reduce(native.to_rgb(picture), max_height), end_s)
     return [picked.pictures[index + first] for index in wanted.tolist()]
+
+
+def look_through(
+    source: str | Path, begin: Callable[[NDArray[np.float64]], Callable[[Picture, float], None]]
+) -> NDArray[np.float64]:
+    """Show every frame of a source to somebody, in order, without keeping any: memory does not grow with its length.
+
+    Args:
+        source: a video file or an image folder.
+        begin: given the presentation times (N,) of all frames, in seconds after the first; returns what is shown each
+            picture and its time. It is called again where reading has to begin anew, and must forget what was seen.
+
+    Returns:
+        (N,) the times of all frames.
+
+    Raises:
+        ClipError: as ``sample_clip``.
+    """
+    nothing = np.empty(0, np.uint8)
+    place, times, look = 0, np.empty(0), None
+
+    def choose(pts_seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+        nonlocal place, times, look
+        place, times, look = 0, pts_seconds, begin(pts_seconds)
+        return np.arange(len(pts_seconds))
+
+    def keep(picture: Picture) -> NDArray[np.uint8]:
+        nonlocal place
+        assert look is not None
+        look(picture, float(times[place]))
+        place += 1
+        return nothing
+
+    return _pick(Path(source), "auto", choose, keep, None).pts_seconds
 
 
 def _pick(path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float | None) -> PickedFrames:

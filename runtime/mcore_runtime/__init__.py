@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcore_runtime.bundle.folder import Bundle
+    from mcore_runtime.scoring.finding import cut_dives, find_dives
     from mcore_runtime.scoring.result import DiveScore
     from mcore_runtime.scoring.scorer import Scorer
 
-__all__ = ["Bundle", "DiveScore", "Scorer"]
+__all__ = ["Bundle", "DiveScore", "Scorer", "cut_dives", "find_dives"]
 
 _HOMES = {
     "Bundle": "mcore_runtime.bundle.folder",
     "DiveScore": "mcore_runtime.scoring.result",
     "Scorer": "mcore_runtime.scoring.scorer",
+    "cut_dives": "mcore_runtime.scoring.finding",
+    "find_dives": "mcore_runtime.scoring.finding",
 }
 
 

@@ -1,8 +1,10 @@
 """Score dives in video files with an exported bundle; torch is not needed.
 
     mcore-score demo/bundle dive1.mp4 dive2.mp4 --dive 407C --report report.html
-    mcore-score demo/bundle dive.mp4 --dive 407C --json > scores.json
+    mcore-score demo/bundle training.mp4 --any-exemplar --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
+
+The dives of a video are found and cut, as mcore-run does it; a file that is cut to one dive is scored whole.
 
 Exit code: 0 when every dive was scored; 1 when one was not, or is unlike the dives that the bundle knows and was not
 accepted by --accept-unlike (the rest are scored); 2 for an error in the command.
@@ -14,14 +16,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
@@ -34,7 +36,14 @@ from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.competition.entry import clean_difficulty
 from mcore_runtime.report import write_report
-from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, requests_from_list, score_all, scores_document
+from mcore_runtime.scoring.batch import (
+    DiveOutcome,
+    DiveRequest,
+    requests_from_list,
+    score_all,
+    scores_document,
+    search,
+)
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.scoring.table import print_scores
 
@@ -50,7 +59,7 @@ class ScoreArguments:
     bundle: tyro.conf.Positional[Path]
     """Folder made by mcore-export."""
     videos: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Video files (anything FFmpeg reads) or folders of images."""
+    """Video files (anything FFmpeg reads) or folders of images; each may hold several dives."""
     dive: str | None = None
     """Dive number of all the videos, such as 407C."""
     difficulty: float | None = None
@@ -58,11 +67,14 @@ class ScoreArguments:
     any_exemplar: bool = False
     """Where the bundle has no exemplars of the dive number, or none is given, compare with all exemplars."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
-    """Instead of videos: a .csv or .jsonl list with path, dive_number and score of each dive."""
+    """Instead of videos: a .csv or .jsonl list with path, dive_number and score of each dive. Its dives are not
+    searched for: they are from start_s to end_s, where the list has them, else whole files."""
     split: Split | None = None
     """Only this part of the list."""
+    whole_clip: bool = False
+    """Take each video as one dive that is cut already, and look for none."""
     start: float | None = None
-    """Where the dive begins in the file, seconds; default: at its first frame."""
+    """Where the dive begins in the file, seconds. Then no dive is looked for; default: at its first frame."""
     end: float | None = None
     """Where the dive ends in the file, seconds; default: at its end."""
     accept_unlike: bool = False
@@ -92,6 +104,8 @@ class ScoreArguments:
                 "--list gives each dive its own number, difficulty, start and end: leave out --dive, --difficulty, "
                 "--start, --end"
             )
+        if self.whole_clip and (self.list_file is not None or (self.start, self.end) != (None, None)):
+            raise UserError("--whole-clip is for videos, without --list, --start and --end")
         if self.list_file is None and self.split is not None:
             raise UserError("--split chooses a part of a list; it needs --list FILE")
         if self.list_file is None and self.dive is None and not self.any_exemplar:
@@ -112,8 +126,10 @@ def _run(arguments: ScoreArguments) -> int:
     if arguments.list_file is not None:
         requests = requests_from_list(arguments.list_file, arguments.split)
     else:
+        start, end = arguments.start, arguments.end
+        untrimmed = not arguments.whole_clip and start is None and end is None
         requests = [
-            DiveRequest(video, arguments.dive, arguments.start, arguments.end, arguments.difficulty)
+            DiveRequest(video, arguments.dive, start, end, arguments.difficulty, search=untrimmed)
             for video in arguments.videos
         ]
     with Scorer(
@@ -141,15 +157,24 @@ def _score_with_progress(
 ) -> list[DiveOutcome]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    outcomes = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("scoring", total=len(requests))
-        for outcome in score_all(
-            scorer, requests, any_exemplar=arguments.any_exemplar, accept_unlike=arguments.accept_unlike
-        ):
-            outcomes.append(outcome)
-            progress.advance(task)
-    return outcomes
+        dives = _dives(requests, progress, task)
+        settings = {"any_exemplar": arguments.any_exemplar, "accept_unlike": arguments.accept_unlike}
+        return list(score_all(scorer, dives, **settings))
+
+
+def _dives(requests: Sequence[DiveRequest], progress: Progress, task: TaskID) -> Iterator[DiveRequest]:
+    """Look for the dives of each file when its turn comes, and say how far that is."""
+
+    def looked(until_s: float, of_s: float) -> None:
+        progress.update(task, description=f"looking for dives, {until_s:.0f} of {of_s:.0f} s")
+
+    for request in requests:
+        found = search(request, looked) if request.search else [request]
+        progress.update(task, description="scoring")
+        yield from found
+        progress.advance(task)  # its last dive is scored when the next one is asked for
 
 
 def _write_outputs(arguments: ScoreArguments, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:

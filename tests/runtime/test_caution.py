@@ -73,7 +73,7 @@ def test_a_bundle_keeps_it(case: Any, tmp_path: Path) -> None:
 def test_scores_of_files(case: Any, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, _, said = case
     outputs = ["--json", str(tmp_path / "s.json"), "--report", str(tmp_path / "r.html")]
-    assert score.main([str(bundle), str(dive_video), "--dive", "407C", *outputs]) == 0
+    assert score.main([str(bundle), str(dive_video), "--whole-clip", "--dive", "407C", *outputs]) == 0
     check(capsys.readouterr().out, said)
     document = json.loads((tmp_path / "s.json").read_text())
     assert document["dives"][0]["caution"] == said

@@ -164,7 +164,16 @@ def test_files(bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.Ca
 def test_a_bundle_without_a_record_says_so_once(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = [str(tiny_bundle), str(dive_video), str(dive_video), "--dive", "407C", "--json", str(tmp_path / "s.json")]
+    argv = [
+        str(tiny_bundle),
+        str(dive_video),
+        str(dive_video),
+        "--whole-clip",
+        "--dive",
+        "407C",
+        "--json",
+        str(tmp_path / "s.json"),
+    ]
     assert score.main(argv) == 0
     assert " ".join(capsys.readouterr().out.split()).count(NO_RECORD) == 1
     document = json.loads((tmp_path / "s.json").read_text())

@@ -18,7 +18,7 @@ from mcore.config import ClipConfig
 from mcore.video import resize_frame
 from mcore_bench.cases.watching import Watched, watch
 from mcore_bench.result import Row, Table, make_table
-from mcore_runtime.detector import Detector
+from mcore_runtime.detector import Detector, stay
 from mcore_runtime.sources.file import FileConnection
 from mcore_runtime.sources.uri import parse_source
 
@@ -88,7 +88,10 @@ def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list
             for picture in chain([first], pictures):
                 assert picture.media_s is not None  # files that have no times are refused
                 times_s.append(picture.media_s)
-                yield resize_frame(picture.rgb, config), picture.media_s
+                small = resize_frame(picture.rgb, config)
+                yield small, picture.media_s
+            for time_s in stay(times_s[-1], (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)):  # as in mcore-run
+                yield small, time_s
 
         return watch(shown(), make(width / height)), times_s
 

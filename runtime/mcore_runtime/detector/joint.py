@@ -21,7 +21,7 @@ class JointDetector:
     def __init__(self, aspect: float | None = None) -> None:
         self._ballistic, self._spotter = BallisticDetector(aspect), SpotterDetector()
         self._apart_s = DetectorConfig().min_dive_distance_s
-        self._entries_s: list[float] = []
+        self._known: list[DetectedDive] = []
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
@@ -32,11 +32,12 @@ class JointDetector:
         """Forget everything."""
         self._ballistic.reset()
         self._spotter.reset()
-        self._entries_s = []
+        self._known = []
 
     def _is_new(self, dive: DetectedDive) -> bool:
-        """Whether neither detector has reported this dive, which both may see."""
-        new = all(abs(dive.entry_s - entry_s) > self._apart_s for entry_s in self._entries_s)
+        """Whether neither detector has reported this dive, which both may see; slow motion never hides a live dive."""
+        known = [other for other in self._known if dive.slow_motion or not other.slow_motion]
+        new = all(abs(dive.entry_s - other.entry_s) > self._apart_s for other in known)
         if new:
-            self._entries_s = [*self._entries_s[-3:], dive.entry_s]
+            self._known = [*self._known[-5:], dive]
         return new

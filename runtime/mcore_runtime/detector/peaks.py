@@ -1,6 +1,6 @@
 """Dives from the spotter's probabilities: a take-off, a flight and an entry that physics allows.
 
-A flight is as long as a fall can be, or it is slow motion; a hurdle is no take-off, because no entry follows it.
+A hurdle is no take-off, because no entry follows it. A flight may last longer than any fall: that is slow motion.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from mcore.diving.physics import LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
+from mcore.diving.physics import SHORTEST_FLIGHT_S
 
 _ROUNDING_S = 1e-3
 
@@ -44,8 +44,6 @@ class SpottedFlight:
     entry_s: float
     confidence: float
     """0 to 1: geometric mean of the probabilities of take-off, entry and flight."""
-    slow_motion: bool
-    """Whether the flight lasts longer than any fall."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,7 @@ class FlightPeaks:
             if mean < config.min_flight or together < config.min_together:
                 continue
             if best is None or together > best.confidence:
-                slow = seconds > LONGEST_FLIGHT_S + config.slack_s
-                at = self._refined(sample, "takeoff"), self._refined(entry, "entry")
-                best = SpottedFlight(*at, together, slow)
+                best = SpottedFlight(self._refined(sample, "takeoff"), self._refined(entry, "entry"), together)
         return best
 
     def _refined(self, peak: _Sample, name: str) -> float:

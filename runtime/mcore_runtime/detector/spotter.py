@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcore.diving.physics import LONGEST_FLIGHT_S
 from mcore.video.spotting import (
     COLUMNS,
     LOOKS_BACK,
@@ -20,12 +21,16 @@ from mcore.video.spotting import (
     scaled_shift,
     shrink,
 )
-from mcore_runtime.detector.base import DetectedDive
+from mcore_runtime.detector.base import USUAL_FLIGHT_S, DetectedDive
 from mcore_runtime.detector.network import SpotterNetwork
 from mcore_runtime.detector.peaks import FlightPeaks, PeakConfig
 
 WEIGHTS = Path(__file__).with_name("spotter.npz")
 """Trained on clips of the renderer's version 1: python -m mcore.train_spotter, with its own defaults."""
+
+
+SLOWER = (2, 4)
+"""The spotter also looks at the stream as if it ran this many times as fast: there slow motion looks like a dive."""
 
 
 class SpotterDetector:
@@ -37,18 +42,14 @@ class SpotterDetector:
     """
 
     def __init__(self, weights: Path = WEIGHTS, config: PeakConfig | None = None) -> None:
-        self._network = SpotterNetwork(weights)
-        self._peaks = FlightPeaks(config)
+        self._watches = [_Watch(weights, config or PeakConfig(), pace) for pace in (1, *SLOWER)]
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._network.reset()
-        self._peaks.reset()
-        self._pace, self._motion = Pace(), MotionOfPicture()
-        self._pictures: list[NDArray[np.uint8]] = []
-        self._shifts: list[tuple[int, int]] = []
-        self._times: deque[float] = deque(maxlen=SPOTTER_DELAY + 1)
+        self._pace, self._count = Pace(), 0
+        for watch in self._watches:
+            watch.reset()
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
@@ -57,6 +58,36 @@ class SpotterDetector:
         if not self._pace.takes(time_s):
             return []
         small = _small(picture)
+        due = [watch for watch in self._watches if self._count % watch.slower == 0]
+        self._count += 1
+        return [found for watch in due if (found := watch.update(small, time_s)) is not None]
+
+
+class _Watch:
+    """One look at a stream, in its own time or faster.
+
+    Args:
+        weights: of the network.
+        config: what makes a dive of its probabilities.
+        slower: how many times slower than life the video may be; 1: a live dive is looked for, more: only slow motion.
+    """
+
+    def __init__(self, weights: Path, config: PeakConfig, slower: int) -> None:
+        self._network, self._peaks, self.slower = SpotterNetwork(weights), FlightPeaks(config), slower
+        self._longest_live_s = LONGEST_FLIGHT_S + config.slack_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._network.reset()
+        self._peaks.reset()
+        self._motion = MotionOfPicture()
+        self._pictures: list[NDArray[np.uint8]] = []
+        self._shifts: list[tuple[int, int]] = []
+        self._times: deque[float] = deque(maxlen=SPOTTER_DELAY + 1)
+
+    def update(self, small: NDArray[np.uint8], time_s: float) -> DetectedDive | None:
+        """Look at a picture, (ROWS, COLUMNS) uint8, and say what has become certain."""
         kept = max(LOOKS_BACK)
         self._pictures = [*self._pictures[-kept:], small]
         self._shifts = [*self._shifts[-kept:], self._motion.update(small)]
@@ -64,11 +95,16 @@ class SpotterDetector:
         heights = profile(self._pictures, self._shifts)
         takeoff, entry, flight = self._network(heights, scaled_shift(self._shifts[-1])).tolist()
         if len(self._times) <= SPOTTER_DELAY:
-            return []
-        found = self._peaks.add(self._times[0], takeoff, entry, flight)
+            return None
+        found = self._peaks.add(self._times[0] / self.slower, takeoff, entry, flight)
         if found is None:
-            return []
-        return [DetectedDive(found.takeoff_s, found.entry_s, found.confidence, "looks", found.slow_motion)]
+            return None
+        takeoff_s, entry_s = found.takeoff_s * self.slower, found.entry_s * self.slower
+        is_slow = entry_s - takeoff_s > self._longest_live_s
+        # Live dives are another watch's. Of slow motion a shorter flight is half of one: a slower watch sees all of it.
+        if self.slower > 1 and not (is_slow and entry_s - takeoff_s > self.slower * USUAL_FLIGHT_S):
+            return None
+        return DetectedDive(takeoff_s, entry_s, found.confidence, "looks", is_slow)
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

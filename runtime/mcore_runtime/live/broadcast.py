@@ -30,6 +30,13 @@ class SourceNews:
 
 
 @dataclass(frozen=True)
+class DetectorNews:
+    """The detector saw something that is not scored."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class SnapshotChanged:
     """Anything in the snapshot is new."""
 
@@ -41,7 +48,7 @@ class ProblemNews:
     problem: str | None
 
 
-News = DiveNews | SourceNews | SnapshotChanged | ProblemNews
+News = DiveNews | SourceNews | DetectorNews | SnapshotChanged | ProblemNews
 
 
 class Subscription:

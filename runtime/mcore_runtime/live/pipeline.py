@@ -20,7 +20,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
-from mcore_runtime.detector import DetectedDive, Detector, JointDetector
+from mcore_runtime.detector import MIN_AFTER_S, MIN_BEFORE_S, DetectedDive, Detector, JointDetector, stay
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.recording import Recording
@@ -32,8 +32,6 @@ Mode = Literal["auto", "manual", "whole-file"]
 _POLL_S = 0.1
 _TIMEOUT_S = 1.0
 """A clip whose last frames do not come is closed this long after they were due."""
-_MIN_BEFORE_S, _MIN_AFTER_S = 0.5, 0.6
-"""A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
 _DOUBLE_S = 1.0
 """Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
 
@@ -96,6 +94,7 @@ class LivePipeline:
         on_status: told when the source's state changes, in the caller's thread.
         prefixes: begins clips that are not over; None: nothing is begun.
         on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
+        on_slow_motion: told of a dive in slow motion, which is not cut; as ``on_status``.
         detector: finds dives; None: ``JointDetector``.
     """
 
@@ -108,11 +107,13 @@ class LivePipeline:
         *,
         on_status: Callable[[SourceStatus], None] | None = None,
         on_sight: Callable[[], None] | None = None,
+        on_slow_motion: Callable[[DetectedDive], None] | None = None,
         prefixes: PrefixScheduler | None = None,
         detector: Detector | None = None,
     ) -> None:
         self._source, self._settings, self._on_dive = source, settings, on_dive
         self._on_status, self._on_sight, self._state = on_status, on_sight, SourceState.CONNECTING
+        self._on_slow_motion = on_slow_motion
         self._detector, self._prefixes = detector, prefixes
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
         self._small = ClipConfig() if _detector_size(config) is None else None
@@ -122,6 +123,7 @@ class LivePipeline:
         self._stop = threading.Event()
         self._recording = Recording() if settings.record else None
         self._last: Frame | None = None
+        self._seen: NDArray[np.uint8] | None = None
         self._beat_s = float("inf")
 
     @property
@@ -182,9 +184,18 @@ class LivePipeline:
         if self._detector is None:
             self._detector = JointDetector(frame.rgb.shape[1] / frame.rgb.shape[0])
         seen: NDArray[np.uint8] = picture if self._small is None else resize_frame(frame.rgb, self._small)
-        for dive in self._detector.update(seen, frame.time_s, gap=frame.gap is not None):
-            if not dive.slow_motion:  # a replay was scored when it was live, or is of another day
+        self._seen = seen
+        self._watch(frame.time_s, gap=frame.gap is not None)
+
+    def _watch(self, time_s: float, *, gap: bool = False) -> None:
+        """Show the newest picture to the detector."""
+        assert self._detector is not None
+        assert self._seen is not None
+        for dive in self._detector.update(self._seen, time_s, gap=gap):
+            if not dive.slow_motion:
                 self._see(dive)
+            elif self._on_slow_motion is not None:  # a replay was scored when it was live, or is of another day
+                self._on_slow_motion(dive)
 
     def _see(self, dive: DetectedDive) -> None:
         """Take a dive from the detector; where the operator was faster, its times are the better ones."""
@@ -237,6 +248,9 @@ class LivePipeline:
 
     def _finish(self) -> None:
         """The stream is over: close what is open."""
+        if self._seen is not None and not self._source.is_live and not self._stop.is_set():
+            for time_s in stay(self._ring.last_s, self._ring.period_s):
+                self._watch(time_s)
         for pending in self._pending:
             self._hand_over(pending, ended=True)
         self._pending = ()
@@ -280,10 +294,10 @@ class LivePipeline:
         if pending.found_by is FoundBy.WHOLE_FILE:
             return None, None
         begins_late = self._ring.first_s > pending.start_s and self._holds_first_frame
-        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= _MIN_BEFORE_S:
+        if begins_late and pending.takeoff_s is not None and pending.takeoff_s - self._ring.first_s >= MIN_BEFORE_S:
             start_s = None
         is_file = ended and not self._source.is_live
-        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= _MIN_AFTER_S:
+        if is_file and pending.entry_s is not None and self._ring.last_s - pending.entry_s >= MIN_AFTER_S:
             end_s = None
         return start_s, end_s
 

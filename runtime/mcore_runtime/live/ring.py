@@ -81,6 +81,12 @@ class FrameRing:
         """Time of the newest frame, seconds; NaN before the first."""
         return float(self._times[(self._count - 1) % len(self._times)]) if self._count else float("nan")
 
+    @property
+    def period_s(self) -> float:
+        """Time between two frames, seconds; 1 before the second."""
+        times = self._recent()
+        return frame_period(times) if len(times) > 1 else 1.0
+
     def add(self, frame: Frame) -> NDArray[np.uint8]:
         """Keep a frame, in the place of the oldest.
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from mcore.common.errors import BundleError, UserError
 from mcore.video import SampledClip
 from mcore_runtime.competition import Competition
-from mcore_runtime.detector import Detector
-from mcore_runtime.live.broadcast import Broadcast, SourceNews, Subscription
+from mcore_runtime.detector import DetectedDive, Detector
+from mcore_runtime.live.broadcast import Broadcast, DetectorNews, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import DiveOpened, Logged, PicturesLost, RescoreBegun
@@ -95,6 +95,7 @@ class LiveSession:
             self._take_dive,
             on_status=self._source_changed,
             on_sight=self._writer.announce,
+            on_slow_motion=self._saw_slow_motion,
             prefixes=None if streaming is None else PrefixScheduler(streaming.prefix_frames, scorer.offer),
             detector=detector,
         )
@@ -329,6 +330,11 @@ class LiveSession:
             text = "; ".join(filter(None, (f"streaming, read by {status.reader}", status.decoder_note)))
         self._log("source", text)
         self._news.send(SourceNews(status))
+
+    def _saw_slow_motion(self, dive: DetectedDive) -> None:
+        text = f"{dive.describe_slow_motion()}: it is not scored"
+        self._log("detector", text)
+        self._news.send(DetectorNews(text))
 
     def _log(self, kind: str, text: str) -> None:
         """Keep that something happened, without waiting for it."""

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from rich.console import Console
 
 from mcore.common.printable import printable_message
-from mcore_runtime.live.broadcast import DiveNews, News, ProblemNews, SourceNews, Subscription
+from mcore_runtime.live.broadcast import DetectorNews, DiveNews, News, ProblemNews, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
 from mcore_runtime.sources import SourceState, SourceStatus
@@ -98,6 +98,8 @@ class Terminal:
         match news:
             case SourceNews(status):
                 self._log.info(source_line(status))
+            case DetectorNews(text):
+                self._log.info(text)
             case ProblemNews(None):
                 self._log.info("everything is on the disk again")
             case ProblemNews(problem):

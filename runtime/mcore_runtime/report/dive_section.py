@@ -120,7 +120,7 @@ def section_of_file(
     return DiveSection(
         anchor=anchor,
         heading=result.dive_number or "unknown dive",
-        origin=Path(result.video.source).name,
+        origin=" · ".join(filter(None, (Path(result.video.source).name, outcome.request.part))),
         result=result,
         pictures=pictures,
         why_no_pictures=reason,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import Split, read_manifest, select_split
+from mcore_runtime.scoring.finding import CUT_CLIP_S, FileCut, cut_dives, find_dives
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
 
 JSON_FORMAT = "mcore-scores"
 JSON_VERSION = 1
+_WHOLE_CLIP = (
+    "If the file is one dive that is cut already, give --whole-clip; if you know where one is, --start and --end"
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,32 @@ class DiveRequest:
     true_score: float | None = None
     """Score of the judges, points, where the list of dives says."""
     problem: str | None = None
-    """Why it cannot be read from its list; None: it could."""
+    """Why there is nothing to score: its line of the list cannot be read, or no dive was found; None: there is."""
+    search: bool = False
+    """Look for dives in the file, and score each; else what start and end say is one dive."""
+    cut: FileCut | None = None
+    """What the search found; None: nothing was searched for, or nothing found."""
+    doubt: str | None = None
+    """Why it may be no dive: then only a bundle that knows its dives may score it. None: it is one."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the score should know of the search."""
+
+    @property
+    def cut_by(self) -> Literal["detector", "caller"] | None:
+        """Who said where the dive is; None: nobody, it is the whole file."""
+        if self.start_s is None and self.end_s is None:
+            return None
+        return "caller" if self.cut is None else "detector"
+
+    @property
+    def part(self) -> str:
+        """The part of the file, for a person: ``dive from 4.3 to 8.2 s of 8.6 s``; empty: all of it."""
+        if self.cut is not None:
+            return "" if self.cut.is_whole else str(self.cut)
+        if self.cut_by is None:
+            return ""
+        end = "its end" if self.end_s is None else f"{self.end_s:.1f} s"
+        return f"from {self.start_s or 0.0:.1f} s to {end}, as given"
 
 
 @dataclass(frozen=True)
@@ -57,8 +86,10 @@ class DiveOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain containers; see ``scores_document``."""
-        head = {"status": self.status, "error": self.error}
         request = self.request
+        dive = None if request.cut is None else request.cut.dive
+        found = None if dive is None else {"takeoff_s": dive.takeoff_s, "entry_s": dive.entry_s, "by": dive.found_by}
+        head = {"status": self.status, "error": self.error, "cut_by": request.cut_by, "found": found}
         if self.result is None:
             video = {"source": str(request.video), "start_s": request.start_s, "end_s": request.end_s}
             body: dict[str, Any] = {"dive_number": request.dive_number, "video": video}
@@ -69,6 +100,9 @@ class DiveOutcome:
 
 def requests_from_list(path: str | Path, split: Split | None = None) -> list[DiveRequest]:
     """Read a list of dives (``mcore.data.manifest``), each with its own number.
+
+    Nothing is searched for: without start and end a dive is its whole file. Lists describe clips that are cut already,
+    as those of the published data sets, and training, evaluation and ``mcore-bundle accuracy`` read the same lists so.
 
     Args:
         path: ``.csv`` or ``.jsonl`` file.
@@ -96,6 +130,36 @@ def score_all(
         yield replace(_score_one(scorer, request, any_exemplar), accept_unlike=accept_unlike)
 
 
+def search(request: DiveRequest, on_progress: Callable[[float, float], None] | None = None) -> list[DiveRequest]:
+    """Look for the dives of a request's file.
+
+    Args:
+        request: of a whole file.
+        on_progress: see ``find_dives``.
+
+    Returns:
+        A request for each dive, at least one: with a ``problem`` where no dive was found, or with a ``doubt`` where
+        the file is as short as the clip of one dive. There the detector may have seen too little of it.
+    """
+    try:
+        found = find_dives(request.video, on_progress=on_progress)
+    except (UserError, OSError) as error:
+        return [replace(request, problem=str(error))]
+    slow = tuple(dive.describe_slow_motion() for dive in found.slow_motion)
+    if found.dives:
+        notes = tuple(f"{each}: it was not scored" for each in slow)
+        return [
+            replace(request, start_s=cut.start_s, end_s=cut.end_s, cut=cut, notes=(*cut.notes, *notes))
+            for cut in cut_dives(found)
+        ]
+    if slow:
+        return [replace(request, problem=f"no dive in real time found; {'; '.join(slow)}. {_WHOLE_CLIP}")]
+    none = f"no dive found in its {found.file_s:.1f} s"
+    if found.file_s <= CUT_CLIP_S:
+        return [replace(request, doubt=none)]
+    return [replace(request, problem=f"{none}. {_WHOLE_CLIP}")]
+
+
 def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str, Any]:
     """Return what ``mcore-score --json`` writes.
 
@@ -103,12 +167,14 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     ``created``, ``checkpoint``, ``trained_on`` or null, ``known_dives``: null where the bundle cannot say whether a
     clip is like the dives that it knows, else ``num_dives`` and ``refused``, the share of good dives that is
     refused at most) and ``dives``, in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
-    does not count; or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and
-    ``video`` (its ``source`` at least). One with a score also has every field of
-    ``mcore_runtime.scoring.result.DiveScore`` under its name, ``stage_shares`` (``stage_deltas``, null where a share
-    means nothing) and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the difficulty is
-    not known, or the dive is unlike). Scores, deltas and shares are points; names that end in ``_s`` are seconds, in
-    ``_ms`` milliseconds.
+    does not count; or ``failed``), ``error`` (a text, or null), ``cut_by`` (who said where in the file the dive is:
+    ``detector``, ``caller``, or null for the whole file), ``found`` (null where no dive was searched for or found, else
+    ``takeoff_s`` and ``entry_s`` in the file, and ``by``: ``body``, ``camera`` or ``looks``, see ``DetectedDive``),
+    ``true_score`` (or null), ``dive_number`` and ``video`` (its ``source`` at least). One with a score also has every
+    field of ``mcore_runtime.scoring.result.DiveScore`` under its name, ``stage_shares`` (``stage_deltas``, null where a
+    share means nothing) and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the
+    difficulty is not known, or the dive is unlike). Scores, deltas and shares are points; names that end in ``_s`` are
+    seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
     manifest, known = scorer.bundle.manifest, scorer.known_dives
@@ -131,6 +197,8 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
 def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> DiveOutcome:
     if request.problem is not None:
         return DiveOutcome(request, error=request.problem)
+    if request.doubt is not None and scorer.known_dives is None:
+        return DiveOutcome(request, error=f"{request.doubt}, and this bundle knows no dives to tell. {_WHOLE_CLIP}")
     try:
         result = scorer.score(
             request.video,
@@ -142,4 +210,5 @@ def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> Dive
         )
     except (UserError, OSError) as error:
         return DiveOutcome(request, error=str(error))
-    return DiveOutcome(request, result=result)
+    notes = request.notes if request.doubt is None else (f"{request.doubt}: all of it was taken as one dive",)
+    return DiveOutcome(request, result=replace(result, notes=(*result.notes, *notes)))

@@ -54,7 +54,7 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
         for note in result.notes:
             notes.setdefault(note, []).append(outcome.request.video.name)
     for note, names in notes.items():
-        where = "all dives" if len(names) == len(scored) > 1 else ", ".join(names)
+        where = "all dives" if len(names) == len(scored) > 1 else ", ".join(dict.fromkeys(names))
         console.print(Text(printable_message(f"note: {where}: {note}"), style="yellow"))
     backend, bundle = scorer.backend, scorer.bundle
     num_scored = sum(outcome.status == "scored" for outcome in outcomes)
@@ -101,7 +101,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, stages: Sequen
         f"{format_interval(result)} ({_kind(result)})" if mixed and not result.why_unlike else format_interval(result)
     )
     return [
-        printable_message(Path(result.video.source).name),
+        "\n".join(filter(None, (printable_message(Path(result.video.source).name), outcome.request.part))),
         printable_message(result.dive_number or "unknown"),
         f"{result.score:.1f}",
         interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",

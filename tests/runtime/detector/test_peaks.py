@@ -33,7 +33,6 @@ def test_a_flight_is_found_once_with_its_times(seconds: float) -> None:
     (flight,) = found(probabilities(8, [(3.01, 3.01 + seconds)]))
     assert flight.takeoff_s == pytest.approx(3.01, abs=0.05)
     assert flight.entry_s == pytest.approx(3.01 + seconds, abs=0.05)
-    assert not flight.slow_motion
     assert flight.confidence > 0.7
 
 
@@ -41,9 +40,8 @@ def test_two_dives_are_two() -> None:
     assert len(found(probabilities(14, [(3, 4.4), (9, 10.5)]))) == 2
 
 
-def test_a_flight_that_no_fall_lasts_is_slow_motion() -> None:
+def test_a_flight_that_no_fall_lasts_is_found() -> None:
     (flight,) = found(probabilities(12, [(3, 8.5)]))
-    assert flight.slow_motion
     assert flight.entry_s - flight.takeoff_s == pytest.approx(5.5, abs=0.1)
 
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mcore_runtime.detector import DetectedDive
-from mcore_runtime.live.broadcast import DiveNews
+from mcore_runtime.live.broadcast import DetectorNews, DiveNews
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
@@ -77,8 +77,21 @@ def test_recordings_may_begin_and_end_close_to_a_dive(
 
 
 def test_slow_motion_is_not_scored(video: Path, tiny_bundle: Path) -> None:
-    dives, summary = watch(str(video), tiny_bundle, detector=At((2.0, 5.5), slow_motion=True))
-    assert (dives, summary.frames) == ([], 240)
+    said: list[str] = []
+    with (
+        ScorerThread(lambda: Scorer(tiny_bundle, backend="onnxruntime", threads=1)) as thread,
+        open_source(str(video), first_delay_s=0.05) as source,
+        LiveSession(source, thread, SETTINGS, detector=At((2.0, 5.5), slow_motion=True)) as session,
+        session.subscribe() as news,
+    ):
+        summary = session.run()
+        while (heard := news.get(0.0)) is not None:
+            said += [heard.text] if isinstance(heard, DetectorNews) else []
+        assert session.snapshot()["dives"] == []
+    assert summary.frames == 240
+    (line,) = said
+    assert line.startswith("slow motion: a flight of 3.5 s, from 2.0 to 5.5 s")
+    assert line.endswith("it is not scored")
 
 
 def test_a_whole_file_is_one_dive(video: Path, tiny_bundle: Path) -> None:

@@ -26,7 +26,7 @@ def test_table_names_score_range_and_stages(
     tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal breaks rows
-    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C"]) == 0
+    assert main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C"]) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if "dive.mp4" in line)
     assert re.search(r"407C .* \d+\.\d .* \d+\.\d to \d+\.\d .* 0\.36 .* 0\.64", row)
@@ -73,7 +73,7 @@ def test_table_says_of_which_kind_each_interval_is(
 def test_the_award_is_that_of_the_difficulty(
     tiny_bundle: Path, dive_video: Path, capsys: pytest.CaptureFixture[str], given: list[str], difficulty: float
 ) -> None:
-    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json", *given]) == 0
+    assert main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json", *given]) == 0
     captured = capsys.readouterr()
     (dive,) = json.loads(captured.out)["dives"]
     assert dive["difficulty"] == difficulty
@@ -85,9 +85,12 @@ def test_the_award_is_that_of_the_difficulty(
 def test_json_holds_what_the_result_holds(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json"]) == 0
+    assert main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--json", str(tmp_path / "s.json")]) == 0
+    assert (
+        main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json", str(tmp_path / "s.json")])
+        == 0
+    )
     written = json.loads((tmp_path / "s.json").read_text())
     for document in (printed, written):
         assert (document["format"], document["format_version"]) == ("mcore-scores", 1)
@@ -108,7 +111,7 @@ def test_a_bad_file_does_not_stop_the_others(
     report, scores = tmp_path / "report.html", tmp_path / "scores.json"
     videos = [str(tmp_path / "gone.mp4"), str(dive_video), str(text)]
     outputs = ["--report", str(report), "--json", str(scores)]
-    assert main([str(tiny_bundle), *videos, "--dive", "407C", *outputs]) == 1
+    assert main([str(tiny_bundle), *videos, "--whole-clip", "--dive", "407C", *outputs]) == 1
     captured = capsys.readouterr()
     assert "1 of 3 scored" in captured.out
     assert captured.err.count("not scored:") == 2
@@ -126,7 +129,7 @@ def test_a_name_that_is_not_utf8_is_scored_and_reported(tiny_bundle: Path, dive_
     except OSError as error:
         pytest.skip(f"this file system takes UTF-8 names only: {error}")
     outputs = ["--report", str(tmp_path / "report.html"), "--json", str(tmp_path / "scores.json")]
-    assert main([str(tiny_bundle), str(video), "--dive", "407C", *outputs]) == 0
+    assert main([str(tiny_bundle), str(video), "--whole-clip", "--dive", "407C", *outputs]) == 0
     assert "dive ??.mp4" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "scores.json").read_text())["dives"][0]["video"]["source"] == str(video)
 
@@ -135,7 +138,7 @@ def test_report_stands_alone_with_pictures(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "new" / "report.html"
-    assert main([str(tiny_bundle), str(dive_video), "--dive", "407C", "--report", str(report)]) == 0
+    assert main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--report", str(report)]) == 0
     page = report.read_text()
     assert page.count("data:image/jpeg;base64,") == 8  # all of the tiny network's frames
     assert "flight begins" in page
@@ -216,6 +219,8 @@ def test_a_list_without_a_line_that_can_be_read_is_a_mistake(
         (["{bundle}", "{video}", "--dive", "407C", "--report", "report.pdf"], "ends in .html"),
         (["{bundle}", "{video}", "--dive", "407C", "--threads", "0"], "threads is 0"),
         (["{bundle}", "--list", "missing.csv"], "no list of dives at"),
+        (["{bundle}", "--list", "dives.csv", "--whole-clip"], "--whole-clip is for videos"),
+        (["{bundle}", "{video}", "--whole-clip", "--end", "3", "--dive", "407C"], "without --list, --start and --end"),
     ],
 )
 def test_mistakes_exit_with_2_and_no_traceback(
