@@ -46,7 +46,9 @@ class _Timeline:
     """What a reader of the clip should know about the times."""
 
 
-def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None) -> PickedFrames:
+def pick_frames(
+    path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None, threads: bool = True
+) -> PickedFrames:
     """Decode a video file and keep the chosen frames.
 
     Args:
@@ -54,6 +56,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
         choose: from the times of all frames, those wanted.
         keep: what to keep of each wanted frame.
         needed_until_s: a truncated file is accepted if it is readable up to here, in seconds after its first frame.
+        threads: decode several frames at once.
 
     Raises:
         ClipError: missing, empty, truncated, damaged, or not a video.
@@ -62,7 +65,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     check_complete(path, scan, needed_until_s)
     strict = scan.packets[0].is_idr
     for timeline in _timelines(path, scan):
-        picked = _pick(path, timeline, choose, keep, strict=strict)
+        picked = _pick(path, timeline, choose, keep, strict=strict, threads=threads)
         if picked is not None:
             return replace(picked, notes=(*scan.notes, *timeline.notes))
     raise ClipError(
@@ -80,7 +83,9 @@ def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     yield _decoded_timeline(path, scan)
 
 
-def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict: bool) -> PickedFrames | None:
+def _pick(
+    path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict: bool, threads: bool
+) -> PickedFrames | None:
     """Decode sequentially and compare every frame with the timeline; None where they differ.
 
     A window far into a long file is decoded from the last start before it; the comparison covers that too.
@@ -92,7 +97,9 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict
     pictures: dict[int, NDArray[np.uint8]] = {}
     width = height = 0
     first = _start_index(timeline, min(wanted))
-    with closing(decode(path, start_pts=timeline.pts[first] if first else None, strict=strict)) as frames:
+    with closing(
+        decode(path, start_pts=timeline.pts[first] if first else None, strict=strict, threads=threads)
+    ) as frames:
         for index, frame in enumerate(frames, first):
             if index >= count or frame.pts != timeline.pts[index]:
                 return None
