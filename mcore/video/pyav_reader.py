@@ -1,14 +1,15 @@
 """Reader by PyAV, the default: decoding from first to last frame, frames identified by their presentation time.
 
 Two passes keep memory bounded on files of any length. The first reads packets without decoding and lists the
-presentation times; the second decodes and keeps the chosen frames only. Decoded frames that differ from the
-list decide: the times are then taken from a full decoding pass.
+presentation times; the second decodes and keeps the chosen frames only. Frames that are neither chosen nor needed to
+decode others are left out. Decoded frames that differ from the list decide: all frames are decoded then, and at last
+the times are taken from a full decoding pass.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -42,6 +43,8 @@ class _Timeline:
     """Their tags in ticks, None where the container has none."""
     starts: Sequence[int] = ()
     """Tags of frames where decoding may start as well as at the first."""
+    unneeded: frozenset[int] = frozenset()
+    """Tags of frames that no other frame needs to be decoded."""
     notes: tuple[str, ...] = ()
     """What a reader of the clip should know about the times."""
 
@@ -77,8 +80,11 @@ def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
     if scan.pts is not None and not scan.is_joined and not scan.stands_still:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
+        quick = replace(timeline, unneeded=scan.unneeded())
         if scan.format_name.startswith(_SEEK_BY_INDEX):
-            yield replace(timeline, starts=scan.closed_starts())
+            quick = replace(quick, starts=scan.closed_starts())
+        if quick.unneeded or quick.starts:
+            yield quick
         yield timeline
     yield _decoded_timeline(path, scan)
 
@@ -97,10 +103,12 @@ def _pick(
     pictures: dict[int, NDArray[np.uint8]] = {}
     width = height = 0
     first = _start_index(timeline, min(wanted))
-    with closing(
-        decode(path, start_pts=timeline.pts[first] if first else None, strict=strict, threads=threads)
-    ) as frames:
-        for index, frame in enumerate(frames, first):
+    left_out = timeline.unneeded - {timeline.pts[index] for index in wanted}
+    expected = (index for index in range(first, count) if timeline.pts[index] not in left_out)
+    start_pts = timeline.pts[first] if first else None
+    with closing(decode(path, start_pts=start_pts, strict=strict, threads=threads, without=left_out)) as frames:
+        for frame in frames:
+            index = next(expected, count)
             if index >= count or frame.pts != timeline.pts[index]:
                 return None
             if index in wanted:
@@ -144,6 +152,7 @@ def decode(
     strict: bool = False,
     threads: bool = True,
     hwaccel: HWAccel | None = None,
+    without: Collection[int | None] = (),
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
@@ -154,6 +163,7 @@ def decode(
             be read so: its first packets refer to what is not there.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
         hwaccel: decodes, where it can; None: software.
+        without: times (ticks of the stream) of packets to leave out.
 
     Raises:
         ClipError: a damaged packet; says where.
@@ -167,14 +177,17 @@ def decode(
         try:
             if start_pts is not None:
                 container.seek(start_pts, stream=stream)
-            for frame in container.decode(stream):
-                count += 1
-                last_pts = frame.pts if frame.pts is not None else last_pts
-                yield frame
+            for packet in container.demux(stream):
+                if packet.size and packet.pts in without:
+                    continue
+                for frame in packet.decode():
+                    count += 1
+                    last_pts = frame.pts if frame.pts is not None else last_pts
+                    yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
                 with closing(
-                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel)
+                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel, without=without)
                 ) as frames:
                     yield from islice(frames, count, None)
                 return
