@@ -164,7 +164,7 @@ def scan_packets(path: Path) -> PacketScan:
     Raises:
         ClipError: missing, empty, not a video, unreadable, or not played at the speed of its recording.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path, quickly=True) as (container, stream):
         check_speed(path, container, stream)
         packets: list[VideoPacket] = []
         end_s = 0.0

@@ -45,6 +45,8 @@ class _Timeline:
     """Tags of frames where decoding may start as well as at the first."""
     unneeded: frozenset[int] = frozenset()
     """Tags of frames that no other frame needs to be decoded."""
+    quickly: bool = False
+    """Open the file without looking into its pictures."""
     notes: tuple[str, ...] = ()
     """What a reader of the clip should know about the times."""
 
@@ -80,11 +82,8 @@ def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
     if scan.pts is not None and not scan.is_joined and not scan.stands_still:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
-        quick = replace(timeline, unneeded=scan.unneeded())
-        if scan.format_name.startswith(_SEEK_BY_INDEX):
-            quick = replace(quick, starts=scan.closed_starts())
-        if quick.unneeded or quick.starts:
-            yield quick
+        starts = scan.closed_starts() if scan.format_name.startswith(_SEEK_BY_INDEX) else ()
+        yield replace(timeline, starts=starts, unneeded=scan.unneeded(), quickly=True)
         yield timeline
     yield _decoded_timeline(path, scan)
 
@@ -106,7 +105,10 @@ def _pick(
     left_out = timeline.unneeded - {timeline.pts[index] for index in wanted}
     expected = (index for index in range(first, count) if timeline.pts[index] not in left_out)
     start_pts = timeline.pts[first] if first else None
-    with closing(decode(path, start_pts=start_pts, strict=strict, threads=threads, without=left_out)) as frames:
+    decoding = decode(
+        path, start_pts=start_pts, strict=strict, threads=threads, without=left_out, quickly=timeline.quickly
+    )
+    with closing(decoding) as frames:
         for frame in frames:
             index = next(expected, count)
             if index >= count or frame.pts != timeline.pts[index]:
@@ -153,6 +155,7 @@ def decode(
     threads: bool = True,
     hwaccel: HWAccel | None = None,
     without: Collection[int | None] = (),
+    quickly: bool = False,
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
@@ -164,11 +167,12 @@ def decode(
         threads: decode several frames at once; the frames are the same, only errors come out of place.
         hwaccel: decodes, where it can; None: software.
         without: times (ticks of the stream) of packets to leave out.
+        quickly: see ``open_video``; frames may come in another order, so the caller checks their times.
 
     Raises:
         ClipError: a damaged packet; says where.
     """
-    with open_video(path, hwaccel) as (container, stream):
+    with open_video(path, hwaccel, quickly=quickly) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
         options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
         stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
@@ -186,9 +190,16 @@ def decode(
                     yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                with closing(
-                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel, without=without)
-                ) as frames:
+                again = decode(
+                    path,
+                    start_pts=start_pts,
+                    strict=strict,
+                    threads=False,
+                    hwaccel=hwaccel,
+                    without=without,
+                    quickly=quickly,
+                )
+                with closing(again) as frames:
                     yield from islice(frames, count, None)
                 return
             last_s = 0.0

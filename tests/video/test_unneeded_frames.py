@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcore.config import ClipConfig
-from mcore.video import pyav_reader, sample_clip
+from mcore.video import container, pyav_reader, sample_clip
 from mcore.video.nal_units import read_picture
 from mcore.video.packets import PacketScan
 from tests.numbered_video import CLOSED_GOP, HEVC, OPEN_GOP, frame_numbers, write_numbered
@@ -44,18 +44,19 @@ def test_the_pictures_are_those_of_decoding_all(tmp_path: Path, monkeypatch: pyt
         return decode(path, without=without, **keywords)
 
     monkeypatch.setattr(pyav_reader, "decode", count)
-    for window in ({}, {"start_s": 1.3}, {"start_s": 0.7, "end_s": 4.1}):
+    for start_s, end_s in ((None, None), (1.3, None), (0.7, 4.1)):
         left_out.clear()
-        fast = sample_clip(path, CONFIG, **window)
+        fast = sample_clip(path, CONFIG, start_s=start_s, end_s=end_s)
         assert len(left_out) == 1
         assert left_out[0] > 25
         with monkeypatch.context() as patched:
             patched.setattr(PacketScan, "unneeded", lambda _: frozenset())
-            slow = sample_clip(path, CONFIG, **window)
+            patched.setattr(container, "_is_mp4", lambda _: False)  # nor is a file opened quickly
+            slow = sample_clip(path, CONFIG, start_s=start_s, end_s=end_s)
         np.testing.assert_array_equal(fast.frames, slow.frames)
         np.testing.assert_array_equal(fast.indices, slow.indices)
         np.testing.assert_array_equal(fast.pts_seconds, slow.pts_seconds)
-        first = round(window.get("start_s", 0) * 30)
+        first = round((start_s or 0) * 30)
         np.testing.assert_array_equal(frame_numbers(fast.frames), fast.indices + first)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,9 +53,9 @@ class ArchiveArguments(JsonFile):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.workers < 1 or self.rounds < 4 or self.dives < 4 * self.workers:
+        if self.workers < 1 or self.rounds < 1 or self.dives < 4 * self.workers:
             raise UserError(
-                f"{self.workers} workers, {self.rounds} rounds, {self.dives} dives; at least 1, 4, 4 for each worker"
+                f"{self.workers} workers, {self.rounds} rounds, {self.dives} dives; at least 1, 1, 4 for each worker"
             )
 
 
@@ -67,10 +68,10 @@ def measure_archive(arguments: ArchiveArguments) -> int:
         calls: dict[str, Callable[[], float]] = {}
         for threads in dict.fromkeys((1, arguments.workers)):
             scorer = stack.enter_context(replace(setup, threads=threads).open())
-            calls[f"one process, threads of the engine: {threads}"] = lambda scorer=scorer: _in_turns(scorer, requests)  # type: ignore[misc]
+            calls[f"one process, threads of the engine: {threads}"] = partial(_in_turns, scorer, requests)
         for workers in dict.fromkeys((1, arguments.workers)):
             name = f"processes of one thread that read ahead: {workers}"
-            calls[name] = lambda workers=workers: _ahead(setup, requests, workers)  # type: ignore[misc]
+            calls[name] = partial(_ahead, setup, requests, workers)
         result = begin_result(f"Dives an hour on {{processor}}: {scorer.bundle.path.resolve().name}")
         bundle = MeasuredBundle(
             scorer.bundle.path.resolve().name, scorer.bundle.sha256, scorer.bundle.manifest.checkpoint.name

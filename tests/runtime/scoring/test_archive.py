@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mcore.common.errors import UserError
-from mcore.video import SampledClip
+from mcore.video import SampledClip, sample_clip
 from mcore_runtime.score import main
 from mcore_runtime.scoring import parallel
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
@@ -39,8 +39,6 @@ class HostileSetup(WorkerSetup):
     """Videos of some names do to their process what a broken decoder does."""
 
     def open(self) -> Scorer:
-        read = parallel.sample_clip
-
         def read_or_fall(video: Path, *arguments: Any, **keywords: Any) -> SampledClip:
             if video.name == "crash.mp4":
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -50,9 +48,9 @@ class HostileSetup(WorkerSetup):
                 time.sleep(1000)
             if video.name == "bug.mp4":
                 raise IndexError("list index out of range")
-            return read(video, *arguments, **keywords)
+            return sample_clip(video, *arguments, **keywords)
 
-        parallel.sample_clip = read_or_fall  # this process ends with the test
+        setattr(parallel, "sample_clip", read_or_fall)  # noqa: B010 - this process ends with the test
         return super().open()
 
 
