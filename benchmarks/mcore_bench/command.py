@@ -17,6 +17,7 @@ Other benchmarks are commands of their own; mcore-bench COMMAND --help explains 
     soak             hours of a live session, as fast as the machine can
     reading          from a video file to frames of the network's size
     preprocessing    from a video frame to network input
+    archive          dives an hour of one process and of several
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ COMMANDS = {
     "detector": ("mcore_bench.cases.detector", "DetectorArguments", "measure_detector"),
     "soak": ("mcore_bench.cases.live", "SoakArguments", "measure_soak"),
     "reading": ("mcore_bench.cases.reading", "ReadingArguments", "measure_reading"),
+    "archive": ("mcore_bench.cases.archive", "ArchiveArguments", "measure_archive"),
     "preprocessing": ("mcore_bench.cases.preprocessing", "PreprocessingArguments", "measure_preprocessing"),
 }
 """Module, arguments and body of each command: imported when it is called, so that none needs another's packages."""

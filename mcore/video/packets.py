@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -22,6 +21,7 @@ from mcore.video.container import (
     open_video,
     unreadable,
 )
+from mcore.video.nal_units import read_picture
 from mcore.video.speed import check_speed
 from mcore.video.structure import matroska_fault, missing_bytes
 
@@ -38,10 +38,6 @@ _GAP_PERIODS = 1.6
 
 _MAX_FRAMES_AT_ONE_TIME = 4
 """Frames that share a time: single ones may, where times are coarse."""
-
-_IDR_SLICE = 5
-_SLICES = range(1, 6)
-"""Types of NAL units that hold a picture, and of one that starts a new sequence (ITU-T H.264, table 7-1)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,10 @@ class VideoPacket:
     """An edit list cuts this frame: it is decoded but not shown."""
     is_corrupt: bool
     """The demuxer saw it damaged or incomplete."""
+    is_reference: bool = True
+    """Others of its temporal layer may be predicted from it, as far as is known."""
+    temporal_layer: int = 0
+    """Of HEVC; others may only be predicted from pictures of their own layer and lower ones."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,23 @@ class PacketScan:
             if packet.is_idr and latest_before[k] < times[k] == earliest_from[k]
         ]
 
+    def unneeded(self) -> frozenset[int]:
+        """Find the frames without which all others decode to the same pictures: their times in ticks."""
+        start = self.packets[0]
+        if start.pts is None or not (start.is_idr if self.codec_name == "h264" else start.is_keyframe):
+            return frozenset()  # decoders give no picture until one can be complete: which ones, only decoding tells
+        top = max(packet.temporal_layer for packet in self.packets)
+        times = Counter(packet.pts for packet in self.packets)
+        return frozenset(
+            packet.pts
+            for packet in self.packets
+            if packet.pts is not None
+            and packet.pts > start.pts  # those before an open start cannot be decoded, which must show
+            and times[packet.pts] == 1
+            and not (packet.is_reference or packet.is_keyframe or packet.is_discard)
+            and packet.temporal_layer == top
+        )
+
 
 def scan_packets(path: Path) -> PacketScan:
     """Read all packets of a file, without decoding.
@@ -147,25 +164,28 @@ def scan_packets(path: Path) -> PacketScan:
     Raises:
         ClipError: missing, empty, not a video, unreadable, or not played at the speed of its recording.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path, quickly=True) as (container, stream):
         check_speed(path, container, stream)
         packets: list[VideoPacket] = []
         end_s = 0.0
-        is_h264 = stream.codec_context.name == "h264"
+        codec = stream.codec_context.name
         extradata = stream.codec_context.extradata or b""
         try:
             for packet in container.demux():
                 if packet.pts is not None and packet.time_base is not None:
                     end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                 if packet.stream_index == stream.index and packet.size:
+                    picture = read_picture(codec, bytes(packet), extradata)
                     packets.append(
                         VideoPacket(
                             pts=packet.pts,
                             dts=packet.dts,
                             is_keyframe=packet.is_keyframe,
-                            is_idr=is_h264 and packet.is_keyframe and is_idr(bytes(packet), extradata),
+                            is_idr=packet.is_keyframe and picture.is_idr,
                             is_discard=packet.is_discard,
                             is_corrupt=packet.is_corrupt,
+                            is_reference=picture.is_reference,
+                            temporal_layer=picture.temporal_layer,
                         )
                     )
         except av.FFmpegError as error:
@@ -274,38 +294,3 @@ def _truncated_message(path: Path, scan: PacketScan, what: str, readable_s: floa
         f"{path} is truncated: {what}, {readable_s:.2f} s{total} can be read. Copy or download it again, or choose "
         "an end within the readable part"
     )
-
-
-def is_idr(packet: bytes, extradata: bytes) -> bool:
-    """Return whether an H.264 packet holds an IDR picture: one that no later picture looks back beyond.
-
-    Containers also mark recovery points as keyframes: of open groups of pictures, and of a rolling intra refresh. See
-    ITU-T H.264, 7.3.1 and 7.4.1.2.4.
-
-    Args:
-        packet: one access unit.
-        extradata: the codec's configuration record; it tells how NAL units are separated.
-    """
-    units = _length_prefixed(packet, (extradata[4] & 3) + 1) if extradata[:1] == b"\x01" else _annex_b(packet)
-    for unit_type in units:
-        if unit_type in _SLICES:
-            return unit_type == _IDR_SLICE
-    return False
-
-
-def _length_prefixed(packet: bytes, length_bytes: int) -> Iterator[int]:
-    """Types of NAL units that follow their length, as in MP4 and Matroska."""
-    position = 0
-    while position + length_bytes < len(packet):
-        length = int.from_bytes(packet[position : position + length_bytes], "big")
-        position += length_bytes
-        yield packet[position] & 0x1F
-        position += length
-
-
-def _annex_b(packet: bytes) -> Iterator[int]:
-    """Types of NAL units that follow a start code, as in transport streams."""
-    position = packet.find(b"\0\0\1")
-    while 0 <= position < len(packet) - 3:
-        yield packet[position + 3] & 0x1F
-        position = packet.find(b"\0\0\1", position + 3)

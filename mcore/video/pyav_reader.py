@@ -1,14 +1,15 @@
 """Reader by PyAV, the default: decoding from first to last frame, frames identified by their presentation time.
 
 Two passes keep memory bounded on files of any length. The first reads packets without decoding and lists the
-presentation times; the second decodes and keeps the chosen frames only. Decoded frames that differ from the
-list decide: the times are then taken from a full decoding pass.
+presentation times; the second decodes and keeps the chosen frames only. Frames that are neither chosen nor needed to
+decode others are left out. Decoded frames that differ from the list decide: all frames are decoded then, and at last
+the times are taken from a full decoding pass.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -42,11 +43,17 @@ class _Timeline:
     """Their tags in ticks, None where the container has none."""
     starts: Sequence[int] = ()
     """Tags of frames where decoding may start as well as at the first."""
+    unneeded: frozenset[int] = frozenset()
+    """Tags of frames that no other frame needs to be decoded."""
+    quickly: bool = False
+    """Open the file without looking into its pictures."""
     notes: tuple[str, ...] = ()
     """What a reader of the clip should know about the times."""
 
 
-def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None) -> PickedFrames:
+def pick_frames(
+    path: Path, choose: Choose, keep: Keep, *, needed_until_s: float | None = None, threads: bool = True
+) -> PickedFrames:
     """Decode a video file and keep the chosen frames.
 
     Args:
@@ -54,6 +61,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
         choose: from the times of all frames, those wanted.
         keep: what to keep of each wanted frame.
         needed_until_s: a truncated file is accepted if it is readable up to here, in seconds after its first frame.
+        threads: decode several frames at once.
 
     Raises:
         ClipError: missing, empty, truncated, damaged, or not a video.
@@ -62,7 +70,7 @@ def pick_frames(path: Path, choose: Choose, keep: Keep, *, needed_until_s: float
     check_complete(path, scan, needed_until_s)
     strict = scan.packets[0].is_idr
     for timeline in _timelines(path, scan):
-        picked = _pick(path, timeline, choose, keep, strict=strict)
+        picked = _pick(path, timeline, choose, keep, strict=strict, threads=threads)
         if picked is not None:
             return replace(picked, notes=(*scan.notes, *timeline.notes))
     raise ClipError(
@@ -74,13 +82,15 @@ def _timelines(path: Path, scan: PacketScan) -> Iterator[_Timeline]:
     """List what decoding should give: the cheapest first, the surest last."""
     if scan.pts is not None and not scan.is_joined and not scan.stands_still:
         timeline = _Timeline(seconds_from_first(scan.pts, scan.time_base), scan.pts)
-        if scan.format_name.startswith(_SEEK_BY_INDEX):
-            yield replace(timeline, starts=scan.closed_starts())
+        starts = scan.closed_starts() if scan.format_name.startswith(_SEEK_BY_INDEX) else ()
+        yield replace(timeline, starts=starts, unneeded=scan.unneeded(), quickly=True)
         yield timeline
     yield _decoded_timeline(path, scan)
 
 
-def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict: bool) -> PickedFrames | None:
+def _pick(
+    path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict: bool, threads: bool
+) -> PickedFrames | None:
     """Decode sequentially and compare every frame with the timeline; None where they differ.
 
     A window far into a long file is decoded from the last start before it; the comparison covers that too.
@@ -92,8 +102,15 @@ def _pick(path: Path, timeline: _Timeline, choose: Choose, keep: Keep, *, strict
     pictures: dict[int, NDArray[np.uint8]] = {}
     width = height = 0
     first = _start_index(timeline, min(wanted))
-    with closing(decode(path, start_pts=timeline.pts[first] if first else None, strict=strict)) as frames:
-        for index, frame in enumerate(frames, first):
+    left_out = timeline.unneeded - {timeline.pts[index] for index in wanted}
+    expected = (index for index in range(first, count) if timeline.pts[index] not in left_out)
+    start_pts = timeline.pts[first] if first else None
+    decoding = decode(
+        path, start_pts=start_pts, strict=strict, threads=threads, without=left_out, quickly=timeline.quickly
+    )
+    with closing(decoding) as frames:
+        for frame in frames:
+            index = next(expected, count)
             if index >= count or frame.pts != timeline.pts[index]:
                 return None
             if index in wanted:
@@ -137,6 +154,8 @@ def decode(
     strict: bool = False,
     threads: bool = True,
     hwaccel: HWAccel | None = None,
+    without: Collection[int | None] = (),
+    quickly: bool = False,
 ) -> Generator[av.VideoFrame, None, None]:
     """Decode all frames of a file in presentation order.
 
@@ -147,11 +166,13 @@ def decode(
             be read so: its first packets refer to what is not there.
         threads: decode several frames at once; the frames are the same, only errors come out of place.
         hwaccel: decodes, where it can; None: software.
+        without: times (ticks of the stream) of packets to leave out.
+        quickly: see ``open_video``; frames may come in another order, so the caller checks their times.
 
     Raises:
         ClipError: a damaged packet; says where.
     """
-    with open_video(path, hwaccel) as (container, stream):
+    with open_video(path, hwaccel, quickly=quickly) as (container, stream):
         stream.thread_type = "AUTO" if threads else "NONE"
         options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than the header says
         stream.codec_context.options = {**options, "err_detect": "explode"} if strict else options
@@ -160,15 +181,25 @@ def decode(
         try:
             if start_pts is not None:
                 container.seek(start_pts, stream=stream)
-            for frame in container.decode(stream):
-                count += 1
-                last_pts = frame.pts if frame.pts is not None else last_pts
-                yield frame
+            for packet in container.demux(stream):
+                if packet.size and packet.pts in without:
+                    continue
+                for frame in packet.decode():
+                    count += 1
+                    last_pts = frame.pts if frame.pts is not None else last_pts
+                    yield frame
         except av.FFmpegError as error:
             if threads:  # they report errors early: without them, all frames before the damage come out first
-                with closing(
-                    decode(path, start_pts=start_pts, strict=strict, threads=False, hwaccel=hwaccel)
-                ) as frames:
+                again = decode(
+                    path,
+                    start_pts=start_pts,
+                    strict=strict,
+                    threads=False,
+                    hwaccel=hwaccel,
+                    without=without,
+                    quickly=quickly,
+                )
+                with closing(again) as frames:
                     yield from islice(frames, count, None)
                 return
             last_s = 0.0

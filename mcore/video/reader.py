@@ -31,6 +31,7 @@ def sample_clip(
     start_s: float | None = None,
     end_s: float | None = None,
     central: bool = False,
+    decoder_threads: bool = True,
 ) -> SampledClip:
     """Sample a clip's frames and resize them.
 
@@ -42,6 +43,7 @@ def sample_clip(
             first frame; at the first frame by default.
         end_s: the clip ends before the first frame shown at or after this time; with the last frame by default.
         central: compute only the square of each frame that ``crop`` cuts from the centre.
+        decoder_threads: decode several frames at once; without, one core does it all. The pixels are the same.
 
     Raises:
         ClipError: missing, empty, truncated, damaged, not a video, or fewer than two frames in the window.
@@ -54,7 +56,10 @@ def sample_clip(
         indices: NDArray[np.int64] = window.start + sample_indices_by_time(pts_seconds[window], config.num_frames)
         return indices
 
-    picked = _pick(path, reader, choose, lambda picture: resize_frame(picture, config, central=central), end_s)
+    def keep(picture: Picture) -> NDArray[np.uint8]:
+        return resize_frame(picture, config, central=central)
+
+    picked = _pick(path, reader, choose, keep, end_s, decoder_threads)
     window = _window(path, picked.pts_seconds, start_s, end_s)
     pts_seconds = picked.pts_seconds[window] - picked.pts_seconds[window.start]
     indices = picked.indices - window.start
@@ -181,7 +186,9 @@ def look_through(
     return _pick(Path(source), "auto", choose, keep, None).pts_seconds
 
 
-def _pick(path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float | None) -> PickedFrames:
+def _pick(
+    path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float | None, threads: bool = True
+) -> PickedFrames:
     """Send the request to the reader asked for; none stands in for another."""
     if reader not in get_args(Reader):
         raise ClipError(f"there is no reader {reader!r}; allowed: {', '.join(get_args(Reader))}")
@@ -193,7 +200,7 @@ def _pick(path: Path, reader: Reader, choose: Choose, keep: Keep, end_s: float |
         if not path.is_dir():
             raise ClipError(f"{path} is a file; reader=images needs a folder of images (files: reader=pyav)")
         return image_folder.pick_images(path, choose, keep, IMAGE_FOLDER_FPS)
-    return pyav_reader.pick_frames(path, choose, keep, needed_until_s=end_s)
+    return pyav_reader.pick_frames(path, choose, keep, needed_until_s=end_s, threads=threads)
 
 
 def _check_window(start_s: float | None, end_s: float | None) -> None:

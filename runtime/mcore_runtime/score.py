@@ -3,6 +3,7 @@
     mcore-score demo/bundle dive1.mp4 dive2.mp4 --dive 407C --report report.html
     mcore-score demo/bundle training.mp4 --any-exemplar --json > scores.json
     mcore-score demo/bundle --list dives.csv --split test --json scores.json
+    mcore-score demo/bundle --list dives.csv --out scores.jsonl --workers 8 --resume
 
 The dives of a video are found and cut, as mcore-run does it; a file that is cut to one dive is scored whole.
 
@@ -36,6 +37,7 @@ from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision
 from mcore_runtime.competition.entry import clean_difficulty
 from mcore_runtime.report import write_report
+from mcore_runtime.scoring.archive import score_archive
 from mcore_runtime.scoring.batch import (
     DiveOutcome,
     DiveRequest,
@@ -44,10 +46,13 @@ from mcore_runtime.scoring.batch import (
     scores_document,
     search,
 )
+from mcore_runtime.scoring.parallel import TIME_LIMIT_S, WorkerSetup
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.scoring.table import print_scores
 
 STDOUT = "-"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of every command."""
 _WIDTH_WITHOUT_TERMINAL = 160
 """Columns of the table in a log or pipe, where rich would assume 80 and fold every cell."""
 
@@ -94,6 +99,14 @@ class ScoreArguments:
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
+    out: Path | None = None
+    """With --list: add each dive to this .jsonl file as soon as it is scored."""
+    resume: bool = False
+    """With --out: go on with the file, where a run was interrupted."""
+    workers: int | None = None
+    """With --out: score in so many processes, of one thread each if --threads does not say otherwise; default: 1."""
+    time_limit: float | None = None
+    """With --out: seconds that a dive may take before it is given up, tried twice; default: 300."""
 
     def __post_init__(self) -> None:
         if bool(self.videos) == (self.list_file is not None):
@@ -112,6 +125,14 @@ class ScoreArguments:
             raise UserError("give the dive number with --dive, such as --dive 407C, or --any-exemplar if unknown")
         if self.json not in (None, STDOUT) and not str(self.json).endswith(".json"):
             raise UserError(f"--json writes to a file that ends in .json, or to {STDOUT}; got {self.json!r}")
+        if self.out is None and (self.resume, self.workers, self.time_limit) != (False, None, None):
+            raise UserError("--resume, --workers and --time-limit need a file of scores: give --out FILE.jsonl")
+        if self.out is not None and (self.list_file is None or self.out.suffix != ".jsonl"):
+            raise UserError(f"--out writes the dives of a --list to a file that ends in .jsonl, got {str(self.out)!r}")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers {self.workers}; at least 1")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise UserError(f"--time-limit {self.time_limit:g}; more than 0 seconds")
         if self.report is not None and self.report.suffix not in (".html", ".htm"):
             raise UserError(f"--report writes to a file that ends in .html, got {str(self.report)!r}")
 
@@ -123,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: ScoreArguments) -> int:
+    if arguments.out is not None:
+        return _run_archive(arguments, arguments.out)
     if arguments.list_file is not None:
         requests = requests_from_list(arguments.list_file, arguments.split)
     else:
@@ -144,12 +167,54 @@ def _run(arguments: ScoreArguments) -> int:
         if (slow := native.warning()) is not None:
             print(f"warning: {slow}", file=sys.stderr)
         outcomes = _score_with_progress(scorer, requests, arguments)
-        _write_outputs(arguments, scorer, outcomes)
+        print_scores(_console(arguments), scorer, outcomes)
+        _write_files(arguments, scorer, outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         video, error = str(outcome.request.video), str(outcome.error)
         print(printable_message(f"not scored: {error if video in error else f'{video}: {error}'}"), file=sys.stderr)
     return 0 if all(outcome.status == "scored" for outcome in outcomes) else 1
+
+
+def _run_archive(arguments: ScoreArguments, out: Path) -> int:
+    """Score a list into a file that grows; JSON and report follow once the list is complete."""
+    requests = requests_from_list(Path(str(arguments.list_file)), arguments.split)
+    setup = WorkerSetup(
+        arguments.bundle,
+        arguments.backend,
+        arguments.precision,
+        1 if arguments.threads is None else arguments.threads,
+        arguments.num_exemplars,
+        arguments.any_exemplar,
+        arguments.accept_unlike,
+    )
+    with setup.open() as scorer:  # closed again: the processes have engines of their own
+        pass
+    if (slow := native.warning()) is not None:
+        print(f"warning: {slow}", file=sys.stderr)
+    workers = arguments.workers or 1
+    run, outcomes = score_archive(
+        scorer,
+        setup,
+        requests,
+        out,
+        resume=arguments.resume,
+        workers=workers,
+        time_limit_s=TIME_LIMIT_S if arguments.time_limit is None else arguments.time_limit,
+        want_outcomes=arguments.json is not None or arguments.report is not None,
+    )
+    counts = ", ".join(f"{run.counts[status]} {status}" for status in ("scored", "unlike", "failed"))
+    console = _console(arguments)
+    console.print(
+        f"{out}: {run.counts.total()} of {run.num_dives} dives: {counts}; {run.num_new} of them now, by {workers} "
+        f"process{'es' if workers > 1 else ''}, {run.dives_per_hour:,.0f} an hour",
+        markup=False,
+    )
+    if not run.is_complete:
+        print("interrupted; the same command with --resume goes on", file=sys.stderr)
+        return INTERRUPTED
+    _write_files(arguments, scorer, outcomes)
+    return 0 if run.counts["scored"] == run.num_dives else 1
 
 
 def _score_with_progress(
@@ -177,16 +242,20 @@ def _dives(requests: Sequence[DiveRequest], progress: Progress, task: TaskID) ->
         progress.advance(task)  # its last dive is scored when the next one is asked for
 
 
-def _write_outputs(arguments: ScoreArguments, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
-    """Table, JSON and report; the table makes room on standard output when the JSON goes there."""
-    json_on_stdout = arguments.json == STDOUT
-    console = Console(stderr=json_on_stdout, highlight=False, soft_wrap=False)
+def _console(arguments: ScoreArguments) -> Console:
+    """Where people read: the table makes room on standard output when the JSON goes there."""
+    console = Console(stderr=arguments.json == STDOUT, highlight=False, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH_WITHOUT_TERMINAL
-    print_scores(console, scorer, outcomes)
+    return console
+
+
+def _write_files(arguments: ScoreArguments, scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> None:
+    """Write JSON and report, where they are asked for."""
+    console = _console(arguments)
     if arguments.json is not None:
         text = json.dumps(scores_document(scorer, outcomes), indent=2, allow_nan=False) + "\n"
-        if json_on_stdout:
+        if arguments.json == STDOUT:
             sys.stdout.write(text)
         else:
             size = write_text(str(arguments.json), text)

@@ -117,8 +117,12 @@ def test_native_code_is_exact_and_the_others_say_how_far_off_they_are(tmp_path: 
 
 def test_reading_is_measured_beside_swscale(tmp_path: Path) -> None:
     path = tmp_path / "reading.json"
-    assert main(["reading", "--heights", "72", "--frames", "3", *SHORT, "--json", str(path)]) == 0
-    reading, to_network, rgb = read_result(path).groups
+    small = ["--heights", "72", "--frames", "3", "--rates", "60", "--codecs", "libx264"]
+    assert main(["reading", *small, *SHORT, "--json", str(path)]) == 0
+    reading, to_network, rgb, sampling = read_result(path).groups
+    needed, whole, _ = (row.name for row in sampling.rows)
+    assert sampling.baseline == needed
+    assert int(needed.split()[2]) < int(whole.split()[3]) == 210
     assert [row.name for row in reading.rows][-1] == "decoding alone"
     assert reading.baseline == to_network.baseline == rgb.baseline == "FFmpeg's swscale"
     assert all(row.speedup is not None for group in (reading, to_network, rgb) for row in group.rows[1:])

@@ -111,6 +111,18 @@ def test_a_baseline_that_cannot_be_reached_is_a_regression(
         assert ("regression: " in capsys.readouterr().out) is bool(code)
 
 
+def test_dives_an_hour_are_counted_in_turns(bundle: Path, dives: Path, tmp_path: Path) -> None:
+    path = tmp_path / "archive.json"
+    few = ["--workers", "1", "--dives", "4", "--rounds", "1", "--json", str(path)]
+    assert main(["archive", str(bundle), "--list", str(dives), "--split", "train", *few]) == 0
+    (table,) = read_result(path).tables
+    assert [row[0] for row in table.rows] == [
+        "one process, threads of the engine: 1",
+        "processes of one thread that read ahead: 1",
+    ]
+    assert table.rows[0][2] == 1
+
+
 def test_several_bundles_are_compared_side_by_side(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,12 @@ project used before; it computes other numbers on other processors.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.synthetic import write_video
-from mcore.video import native, resize_frame
+from mcore.video import native, resize_frame, sample_clip
+from mcore.video.packets import scan_packets
 from mcore.video.picture import as_shown, to_rgb
 from mcore.video.pyav_reader import decode
 from mcore_bench.cases.preprocessing import draw_frames
@@ -50,6 +53,13 @@ class ReadingArguments(JsonFile):
     """Rows of the videos, which are 16:9."""
     frames: int = 48
     """Frames of each."""
+    rates: tuple[int, ...] = (30, 60, 240)
+    """Frames a second of recordings that are sampled for scoring, in the encoders' usual order of frames; none: leave
+    them out."""
+    codecs: tuple[Literal["libx264", "libx265"], ...] = ("libx264", "libx265")
+    """Encoders of those recordings."""
+    recording_s: float = 3.5
+    """Length of those recordings, seconds."""
     settings: tyro.conf.OmitArgPrefixes[TimingSettings] = field(
         default_factory=lambda: TimingSettings(runs=15, seconds=0.0, warm_up_s=0.0)
     )
@@ -71,6 +81,11 @@ def measure_reading(arguments: ReadingArguments) -> int:
             write_video(video, draw_frames(width, height, arguments.frames), _FPS)
             groups += measure_size(video, f"{width} x {height}", arguments.settings)
             video.unlink()
+            for codec, rate in itertools.product(arguments.codecs, arguments.rates):
+                _encode(video, draw_frames(width, height, round(rate * arguments.recording_s)), rate, codec)
+                title = f"{width} x {height}, {codec} at {rate} frames a second: sampled for scoring"
+                groups.append(measure_sampling(video, title, arguments.settings))
+                video.unlink()
     finish_result(replace(result, groups=tuple(groups)), arguments.json)
     return 0
 
@@ -104,6 +119,36 @@ def measure_size(video: Path, size: str, settings: TimingSettings) -> list[Timin
         compare(f"{size}: {title}", calls, settings, about=about, by_cpu_time=True)
         for title, calls in zip(titles, (reading, to_network, rgb), strict=True)
     ]
+
+
+def measure_sampling(video: Path, title: str, settings: TimingSettings) -> TimingGroup:
+    """Time what a scorer reads of a recording, on one thread, against decoding alone of what it needs, and of all."""
+    scan, clip = scan_packets(video), sample_clip(video, CONFIG)
+    if scan.pts is None:
+        raise UserError(f"{video} has no times")
+    left_out = scan.unneeded() - {scan.pts[index] for index in clip.indices}
+    needed = f"decoding alone: {len(scan.pts) - len(left_out)} frames that are needed"
+    calls: dict[str, Call] = {
+        needed: lambda: sum(1 for _ in decode(video, threads=False, quickly=True, without=left_out)),
+        f"decoding alone: all {len(scan.pts)} frames": lambda: sum(1 for _ in decode(video, threads=False)),
+        CENTRE: lambda: sample_clip(video, CONFIG, central=True, decoder_threads=False),
+    }
+    return compare(title, calls, settings, by_cpu_time=True)
+
+
+def _encode(path: Path, frames: Iterable[NDArray[np.uint8]], rate: int, codec: str) -> None:
+    """Write a video with the encoder's own choice of frames that others refer to."""
+    with av.open(str(path), "w") as container:
+        stream = None
+        for frame in frames:
+            if stream is None:
+                options = {"preset": "veryfast"} | ({"x265-params": "log-level=none"} if codec == "libx265" else {})
+                stream = container.add_stream(codec, rate=rate, options=options)
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode())
 
 
 class _Swscale:

@@ -177,9 +177,14 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     seconds, in ``_ms`` milliseconds.
     Version 1 only ever gains keys.
     """
+    return {**document_head(scorer, JSON_FORMAT), "dives": [outcome.to_json() for outcome in outcomes]}
+
+
+def document_head(scorer: Scorer, kind: str) -> dict[str, Any]:
+    """Return what stands before the dives in a document: its format, its time and the bundle."""
     manifest, known = scorer.bundle.manifest, scorer.known_dives
     return {
-        "format": JSON_FORMAT,
+        "format": kind,
         "format_version": JSON_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "bundle": {
@@ -190,7 +195,6 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
             "trained_on": None if manifest.trained_on is None else asdict(manifest.trained_on),
             "known_dives": None if known is None else {"num_dives": known.num_dives, "refused": known.refused},
         },
-        "dives": [outcome.to_json() for outcome in outcomes],
     }
 
 

@@ -48,7 +48,7 @@ def test_a_session_is_watched(browser: Any, served: Served) -> None:
         tab.waits_for("#now-entry", "Bo Sample")
         tab.waits_for("#ranking", "Ada Example")
         tab.waits_for(".exemplars tbody tr", re.compile(r"0000\s*67.5\s*−0.3\s*67.2"))
-        tab.waits_for(".stages", re.compile(r"Take-off.*−0.8.*Entry.*\+0.8.*Other stages.*\+1.5.*This dive.*71.2", re.S))
+        tab.waits_for(".stages", re.compile(r"Take-off.*−0.8.*Entry.*\+0.8.*Other.*\+1.5.*This dive.*71.2", re.S))
         tab.until("[...document.querySelectorAll('.strip img')].every((image) => image.naturalWidth === 200)")
         assert tab.page.locator(".strip figure").count() == 12
         assert tab.page.locator(".strip .begins").all_inner_texts() == ["Flight 1.20 s", "Entry 2.60 s"]

@@ -1,0 +1,122 @@
+"""Dives an hour from files to scores: one process that reads and scores in turns, and processes that read ahead."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from mcore.common.errors import UserError
+from mcore.data.manifest import Split
+from mcore_bench.machine import Watch, cores
+from mcore_bench.output import JsonFile, begin_result, finish_result
+from mcore_bench.result import Column, MeasuredBundle, Table
+from mcore_bench.timing import ratio
+from mcore_runtime.backends import BackendName
+from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, requests_from_list, score_all
+from mcore_runtime.scoring.parallel import WorkerSetup, score_in_parallel
+from mcore_runtime.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class ArchiveArguments(JsonFile):
+    """Count dives an hour of one process and of several, in turns.
+
+        mcore-bench archive demo/bundle --list demo/dives/manifest.jsonl --split test
+
+    Processes are started before the clock is. Ratios are of the same round.
+    """
+
+    bundle: tyro.conf.Positional[Path]
+    """Folder made by mcore-export, with exemplars."""
+    list_file: Annotated[Path, tyro.conf.arg(name="list")]
+    """List of the dives, taken from the beginning again where it is short."""
+    split: Split | None = None
+    """Only this part of the list."""
+    backend: BackendName = "auto"
+    """Inference backend."""
+    workers: int = field(default_factory=cores)
+    """Most processes; default: one for each core."""
+    dives: int = 40
+    """Dives of each turn."""
+    rounds: int = 6
+    """Turns of each candidate."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers < 1 or self.rounds < 1 or self.dives < 4 * self.workers:
+            raise UserError(
+                f"{self.workers} workers, {self.rounds} rounds, {self.dives} dives; at least 1, 1, 4 for each worker"
+            )
+
+
+def measure_archive(arguments: ArchiveArguments) -> int:
+    """Run ``mcore-bench archive``."""
+    listed = itertools.cycle(requests_from_list(arguments.list_file, arguments.split))
+    requests = list(itertools.islice(listed, arguments.dives))
+    setup = WorkerSetup(arguments.bundle, arguments.backend, any_exemplar=True)
+    with ExitStack() as stack:
+        calls: dict[str, Callable[[], float]] = {}
+        for threads in dict.fromkeys((1, arguments.workers)):
+            scorer = stack.enter_context(replace(setup, threads=threads).open())
+            calls[f"one process, threads of the engine: {threads}"] = partial(_in_turns, scorer, requests)
+        for workers in dict.fromkeys((1, arguments.workers)):
+            name = f"processes of one thread that read ahead: {workers}"
+            calls[name] = partial(_ahead, setup, requests, workers)
+        result = begin_result(f"Dives an hour on {{processor}}: {scorer.bundle.path.resolve().name}")
+        bundle = MeasuredBundle(
+            scorer.bundle.path.resolve().name, scorer.bundle.sha256, scorer.bundle.manifest.checkpoint.name
+        )
+        log = Console(stderr=True)
+        with Watch() as watch:
+            seconds: dict[str, list[float]] = {name: [] for name in calls}
+            for number in range(arguments.rounds):
+                for name in calls if number % 2 == 0 else reversed(calls):
+                    seconds[name].append(calls[name]())
+                    log.print(f"round {number}: {name}: {3600 / seconds[name][-1]:,.0f} dives an hour", style="dim")
+    rows = []
+    base = np.array(next(iter(seconds.values())))
+    for name, each in seconds.items():
+        faster = ratio(base, np.array(each))
+        rows.append((name, 3600 / float(np.median(each)), faster.median, faster.low, faster.high))
+    columns = (
+        Column("candidate"), Column("dives an hour", ",.0f"), Column("times the first", ".2f"),
+        Column("first quartile", ".2f"), Column("third quartile", ".2f"),
+    )  # fmt: skip
+    note = f"{arguments.rounds} rounds of {arguments.dives} dives, from {len(set(requests))} files."
+    table = Table("dives an hour, from files to scores", columns, tuple(rows), note)
+    finish_result(replace(result, bundles=(bundle,), tables=(table,), conditions=watch.conditions), arguments.json)
+    return 0
+
+
+def _in_turns(scorer: Scorer, requests: Sequence[DiveRequest]) -> float:
+    """Score dives one after the other; return the seconds of one."""
+    began_s = time.perf_counter()
+    for outcome in score_all(scorer, requests, any_exemplar=True):
+        _check(outcome)
+    return (time.perf_counter() - began_s) / len(requests)
+
+
+def _ahead(setup: WorkerSetup, requests: Sequence[DiveRequest], workers: int) -> float:
+    """Score dives in processes; return the seconds of one, once every process has had its first dives."""
+    first = 2 * workers
+    ended_s = []
+    with closing(score_in_parallel(setup, enumerate([*requests[:first], *requests]), workers=workers)) as outcomes:
+        for _, outcome in outcomes:
+            _check(outcome)
+            ended_s.append(time.perf_counter())
+    return (ended_s[-1] - ended_s[first - 1]) / len(requests)
+
+
+def _check(outcome: DiveOutcome) -> None:
+    if outcome.error is not None:
+        raise UserError(f"{outcome.request.video} cannot be scored: {outcome.error}; leave it out of the list")
