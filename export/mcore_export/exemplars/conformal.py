@@ -12,18 +12,22 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
+from mcore.common.recognition import Recogniser
 from mcore.config import ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
 from mcore.data.trained_dives import TrainedDives, check_new
-from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import SameAndOtherNumbers, Scores, score_same_and_other_numbers
 from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 from mcore_runtime.scoring.likeness import known_dives
+from mcore_runtime.scoring.recognition import describe
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Calibration:
     conformal: ConformalIntervals
     known_dives: KnownDives | None
     """None: too few of the dives could be read."""
+    recogniser: Recogniser | None = None
+    """Calibrated; None as for ``known_dives``, or there was none to calibrate."""
 
 
 def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
@@ -70,6 +76,7 @@ def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Pa
 def fit_intervals(
     variants: Mapping[Precision, GraphSet],
     banks: Mapping[Precision, ExemplarBank],
+    recognisers: Mapping[Precision, Recogniser | None],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     dives: Path,
@@ -80,6 +87,7 @@ def fit_intervals(
     Args:
         variants: the exported graphs.
         banks: their exemplars.
+        recognisers: what tells dive numbers apart, not calibrated yet; a precision that has none is left out, or None.
         clip_config: the network's input contract.
         records: from ``interval_dives``.
         dives: their list.
@@ -102,12 +110,31 @@ def fit_intervals(
             conformal_interval(part.predicted, part.true, difficulties=part.difficulties)
             for part in (both.same_number, both.other_numbers)
         )
-        intervals = ConformalIntervals(measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT)
+        recogniser, among = _calibrate(recognisers.get(name), both, banks[name])
+        intervals = ConformalIntervals(
+            measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT, at_least_as_wide(among, measured)
+        )
         known, unknown = (_describe(part) for part in (intervals.same_number, intervals.other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
-        found[name] = Calibration(intervals, known_dives(both.measures, dives.name, CONFORMAL_SPLIT))
+        found[name] = Calibration(intervals, known_dives(both.measures, dives.name, CONFORMAL_SPLIT), recogniser)
         log(f"{'known dives':20}  {name}           {describe_known_dives(found[name].known_dives)}")
     return found
+
+
+def _calibrate(
+    recogniser: Recogniser | None, both: SameAndOtherNumbers, bank: ExemplarBank
+) -> tuple[Recogniser | None, ConformalInterval | None]:
+    """Calibrate what tells dive numbers apart, and find the interval of dives that are compared with candidates."""
+    numbers = [dive.record.dive_number for dive in both.dives]
+    if recogniser is None or len(numbers) < MIN_DIVES:
+        return None, None
+    measures = np.stack([describe(dive.tokens) for dive in both.dives])
+    calibrated, among = recogniser.calibrated(measures, numbers), Scores()
+    for dive, each in zip(both.dives, measures, strict=True):
+        chosen = np.isin(bank.dive_numbers, calibrated.recognise(each).numbers)
+        if chosen.any():
+            among.add(float(dive.predicted[chosen].mean()), dive.record, dive.transitions)
+    return calibrated, conformal_interval(among.predicted, among.true, difficulties=among.difficulties)
 
 
 def at_least_as_wide(others: ConformalInterval | None, same: ConformalInterval | None) -> ConformalInterval | None:

@@ -55,6 +55,18 @@ def possible_scores(scores: Scores) -> NDArray[np.float64]:
 Name = TypeVar("Name", bound=str)
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedDive:
+    """One dive against every exemplar that it was compared with."""
+
+    record: DiveRecord
+    tokens: NDArray[np.float32]
+    """(3K, D)."""
+    predicted: NDArray[np.float64]
+    """(E,) its score as each exemplar of the bank sees it, points; nan: it was not compared with that one."""
+    transitions: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class SameAndOtherNumbers:
     """Scores of the same dives against two sets of exemplars, in one precision."""
@@ -65,6 +77,8 @@ class SameAndOtherNumbers:
     """Against exemplars of all other numbers."""
     measures: list[Mapping[str, float]] = field(default_factory=list)
     """Measures of each dive, by which the runtime says whether others are like it."""
+    dives: list[ComparedDive] = field(default_factory=list)
+    """The same dives one by one."""
 
 
 def score_same_and_other_numbers(
@@ -119,6 +133,7 @@ def score_same_and_other_numbers(
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted[compared] = bank.scores[compared] + delta
             transitions = tuple(encoded.transitions.tolist())
+            scores[name].dives.append(ComparedDive(record, encoded.tokens, predicted, transitions))
             for chosen, part in both:
                 if chosen.any():
                     part.add(float(predicted[chosen].mean()), record, transitions)

@@ -102,7 +102,9 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     Keys: ``format``, ``format_version``, ``created`` (ISO 8601, UTC), ``bundle`` (``path``, ``sha256``,
     ``created``, ``checkpoint``, ``trained_on`` or null, ``known_dives``: null where the bundle cannot say whether a
     clip is like the dives that it knows, else ``num_dives`` and ``refused``, the share of good dives that is
-    refused at most) and ``dives``, in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
+    refused at most, and ``recogniser``: null where it cannot say which dive a clip shows, else how many ``numbers`` it
+    tells apart, by how many ``dives`` of which ``source``, ``calibrated_on`` how many others) and ``dives``,
+    in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
     does not count; or ``failed``), ``error`` (a text, or null), ``true_score`` (or null), ``dive_number`` and
     ``video`` (its ``source`` at least). One with a score also has every field of
     ``mcore_runtime.scoring.result.DiveScore`` under its name, and ``award`` (``value``, ``low`` and ``high``, 0 to 10,
@@ -122,6 +124,7 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
             "created": manifest.created,
             "checkpoint": manifest.checkpoint.name,
             "trained_on": None if manifest.trained_on is None else asdict(manifest.trained_on),
+            "recogniser": None if scorer.recogniser_record is None else asdict(scorer.recogniser_record),
             "known_dives": None if known is None else {"num_dives": known.num_dives, "refused": known.refused},
         },
         "dives": [outcome.to_json() for outcome in outcomes],

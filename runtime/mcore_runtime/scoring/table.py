@@ -13,6 +13,7 @@ from mcore.common.likeness import describe_known_dives
 from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore_runtime.scoring.batch import DiveOutcome
+from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.result import DiveScore, cautions, percent
 from mcore_runtime.scoring.scorer import Scorer
 
@@ -44,6 +45,8 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
                 console.print(Text(printable_message(line), style="bold yellow"))
         if scorer.known_dives is None:
             console.print(Text(describe_known_dives(None), style="dim"))
+        if scorer.recogniser is None:
+            console.print(Text(describe_recogniser(None), style="dim"))
         console.print(Text(f"{_interval_legend([result for _, result in scored])} {SHARES_MEANING}", style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
@@ -97,7 +100,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, *, mixed: bool
     )
     return [
         printable_message(Path(result.video.source).name),
-        printable_message(result.dive_number or "unknown"),
+        printable_message(result.dive_text),
         f"{result.score:.1f}",
         interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),
