@@ -1,13 +1,13 @@
-"""Which dive it was: a linear classifier of dive numbers, and conformal sets of candidates. Torch-free.
+"""Which dive it was: a linear classifier of dive numbers, and conformal sets of possible numbers. Torch-free.
 
 Training dives say what dives of each number look like, and how they spread around that: linear discriminant analysis
 with a shrunk covariance (Friedman, "Regularized discriminant analysis", JASA 1989). Dives that the network has not
 learned from then say how much to believe it. Of each of them the probability of its own number is known; the p-value of
 a number for another dive is the share of them, and of that dive, that give theirs no more. If a new dive comes from
 where those came from, the p-value of its own number is at most p with a probability of at most p, however good the
-classifier is (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 4.2). So the numbers
-whose p-value is above 1 in 10 are candidates that hold the right one 9 times in 10, and an announced number whose
-p-value is at most 1 in 100 is doubted wrongly at most once in 100 dives.
+classifier is (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 4.2). So the possible
+numbers, whose p-value is above 1 in 10, hold the right one 9 times in 10; and an announced number whose p-value is at
+most 1 in 100 is doubted wrongly at most once in 100 dives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.9
-"""Share of dives whose candidates are to hold the right number."""
+"""Share of dives whose possible numbers are to hold the right number."""
 DOUBTED = 0.01
 """Share of rightly announced dives that may be doubted: one in a hundred. Takes 99 dives."""
 SHRINKAGE = 0.3
@@ -28,11 +28,11 @@ _TEMPERATURES = np.geomspace(0.25, 64.0, 65)
 """Divisors of the logarithms of probabilities that are tried."""
 _ROUNDING = 1e-9
 _MOST_LISTED = 3
-"""Most candidates that are said: who wonders among more knows nothing."""
+"""Most possible numbers that are said: who wonders among more knows nothing."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PossibleNumber:
     """A dive number that a clip may show."""
 
     dive_number: str
@@ -44,7 +44,7 @@ class Candidate:
 class Recognition:
     """Which dive a clip shows."""
 
-    candidates: tuple[Candidate, ...]
+    possible: tuple[PossibleNumber, ...]
     """Holds the right number in a share ``level`` of dives like the validation dives, at least; the most probable
     first, and never empty."""
     level: float
@@ -58,8 +58,8 @@ class Recognition:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The candidates' dive numbers."""
-        return tuple(candidate.dive_number for candidate in self.candidates)
+        """The possible dive numbers, without probabilities."""
+        return tuple(each.dive_number for each in self.possible)
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
@@ -94,7 +94,7 @@ class Recogniser:
         return _softmax(self._logits(measures) / self.temperature)
 
     def recognise(self, measures: NDArray[np.float32], announced: str | None = None) -> Recognition:
-        """Find the candidates of a clip from its measures (F,), and compare them with an announced number.
+        """Find the possible numbers of a clip from its measures (F,), and compare them with an announced number.
 
         Raises:
             ValueError: the recogniser is not calibrated.
@@ -109,9 +109,9 @@ class Recogniser:
         held = [index for index in order if p_values[index] > 1 - LEVEL + _ROUNDING] or [order[0]]
         at = np.flatnonzero(self.numbers == announced) if announced is not None else ()
         p_value = float(p_values[at[0]]) if len(at) else None
-        candidates = tuple(Candidate(str(self.numbers[index]), float(probabilities[index])) for index in held)
+        possible = tuple(PossibleNumber(str(self.numbers[index]), float(probabilities[index])) for index in held)
         is_doubted = p_value is not None and p_value <= self.doubted and at[0] not in held
-        return Recognition(candidates, LEVEL, p_value, is_doubted, self.doubted)
+        return Recognition(possible, LEVEL, p_value, is_doubted, self.doubted)
 
     def p_values(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """P-value of each number, of the same shape as their probabilities."""
@@ -181,7 +181,7 @@ def fit_recogniser(
 
 
 def listed(numbers: Sequence[str]) -> str:
-    """Write candidates: ``407C``, ``407C or 405C``, ``407C, 405C, 405B or 4 others``."""
+    """Write dive numbers: ``407C``, ``407C or 405C``, ``407C, 405C, 405B or 4 others``."""
     shown, more = list(numbers[:_MOST_LISTED]), len(numbers) - _MOST_LISTED
     if more > 0:
         shown.append(f"{more} others" if more > 1 else numbers[-1])

@@ -124,7 +124,7 @@ def fit_intervals(
 def _calibrate(
     recogniser: Recogniser | None, both: SameAndOtherNumbers, bank: ExemplarBank
 ) -> tuple[Recogniser | None, ConformalInterval | None]:
-    """Calibrate what tells dive numbers apart, and find the interval of dives that are compared with candidates."""
+    """Calibrate what tells dive numbers apart, and find the interval of dives whose number is unknown."""
     numbers = [dive.record.dive_number for dive in both.dives]
     if recogniser is None or len(numbers) < MIN_DIVES:
         return None, None

@@ -1,4 +1,4 @@
-"""Figures of dive numbers that were told from clips: names, candidate sets, doubts, and scores of unknown numbers."""
+"""Figures of dive numbers told from clips: names, sets of possible numbers, doubts, and scores of unknown numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NamedDive:
     """The right one."""
     ranked: tuple[str, ...]
     """All numbers that the bundle knows, the most probable first."""
-    candidates: tuple[str, ...]
+    possible: tuple[str, ...]
     p_values: Mapping[str, float]
     """P-value of each number."""
     compared: ComparedDive
@@ -80,8 +80,8 @@ class NumberRow:
     dives: int
     right: int
     """Dives of which it is the most probable number."""
-    in_candidates: int
-    mean_candidates: float
+    in_set: int
+    mean_set: float
     taken_for: str
     """Most frequent other number that was the most probable one; empty: none was."""
 
@@ -93,8 +93,8 @@ def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[Na
         probabilities = recogniser.probabilities(describe(dive.tokens))
         ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
         p_values = dict(zip(recogniser.numbers.tolist(), recogniser.p_values(probabilities).tolist(), strict=True))
-        candidates = recogniser.judge(probabilities).numbers
-        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), candidates, p_values, dive))
+        possible = recogniser.judge(probabilities).numbers
+        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, p_values, dive))
     return named
 
 
@@ -109,10 +109,10 @@ def name_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, 
     return tuple(Share(what, len(named), _share(hits, num_resamples)) for what, hits in rows.items())
 
 
-def candidate_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
-    """Shares of candidate sets that hold the right number: of all, and by their size."""
-    sizes = np.array([len(dive.candidates) for dive in named])
-    held = np.array([dive.number in dive.candidates for dive in named])
+def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
+    """Shares of sets of possible numbers that hold the right number: of all, and by their size."""
+    sizes = np.array([len(dive.possible) for dive in named])
+    held = np.array([dive.number in dive.possible for dive in named])
     rows = {"all sets": sizes > 0, "sets of 1": sizes == 1, "of 2": sizes == 2, "of 3": sizes == 3, "larger": sizes > 3}
     return tuple(
         Share(what, int(those.sum()), _share(held[those].tolist(), num_resamples))
@@ -145,14 +145,14 @@ def doubt_shares(named: Sequence[NamedDive], doubted: float, num_resamples: int)
 
 
 def score_rows(named: Sequence[NamedDive], bank: ExemplarBank, num_resamples: int) -> tuple[ScoreRow, ...]:
-    """Scores of dives against all exemplars, those of the candidates, of the most probable number, and of their own.
+    """Scores of dives against all exemplars, those of the possible numbers, of the likeliest one, and of their own.
 
     Only dives of whose number there are exemplars count, the same in each row.
     """
     known = [dive for dive in named if (bank.dive_numbers == dive.number).any()]
     ways: dict[str, Callable[[NamedDive], NDArray[np.bool_]]] = {
         "all": lambda dive: np.ones(len(bank), bool),
-        "of the candidates": lambda dive: np.isin(bank.dive_numbers, dive.candidates),
+        "of the possible numbers": lambda dive: np.isin(bank.dive_numbers, dive.possible),
         "of the most probable number": lambda dive: bank.dive_numbers == dive.ranked[0],
         "of the right number": lambda dive: bank.dive_numbers == dive.number,
         "of all other numbers": lambda dive: bank.dive_numbers != dive.number,
@@ -186,8 +186,8 @@ def number_rows(named: Sequence[NamedDive]) -> tuple[NumberRow, ...]:
                 learned=number in dives[0].p_values,
                 dives=len(dives),
                 right=len(dives) - wrong.total(),
-                in_candidates=sum(number in dive.candidates for dive in dives),
-                mean_candidates=float(np.mean([len(dive.candidates) for dive in dives])),
+                in_set=sum(number in dive.possible for dive in dives),
+                mean_set=float(np.mean([len(dive.possible) for dive in dives])),
                 taken_for=wrong.most_common(1)[0][0] if wrong else "",
             )
         )
@@ -206,7 +206,7 @@ def _near_kind(right: str, other: str) -> str | None:
 
 
 def _is_doubted(dive: NamedDive, announced: str, doubted: float) -> bool:
-    return dive.p_values.get(announced, 1.0) <= doubted and announced not in dive.candidates
+    return dive.p_values.get(announced, 1.0) <= doubted and announced not in dive.possible
 
 
 def _share(hits: Sequence[bool], num_resamples: int) -> Figure:

@@ -2,8 +2,8 @@
 
     mcore-bundle numbers bundle --data dives.jsonl --json numbers.json
 
-Names each dive of a list as the runtime does, and compares it with all exemplars, with those of its candidates and with
-those of its number. Needs no torch.
+Names each dive of a list as the runtime does, and compares it with all exemplars, with those of its possible
+numbers and with those of its number. Needs no torch.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from mcore_export.numbers.figures import (
     NumberRow,
     ScoreRow,
     Share,
-    candidate_shares,
     doubt_shares,
     name_dives,
     name_shares,
     number_rows,
     score_rows,
+    set_shares,
 )
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision, RecogniserRecord, hash_file
@@ -68,13 +68,13 @@ class NumberFigures:
     """Dives that could not be read."""
     num_resamples: int
     level: float
-    """Share of candidate sets that are to hold the right number."""
+    """Share of sets of possible numbers that are to hold the right number."""
     doubted: float
     """Share of rightly announced dives that are doubted, at most."""
     names: tuple[Share, ...]
-    mean_candidates: float
-    """Numbers in a candidate set, on average."""
-    candidates: tuple[Share, ...]
+    mean_set: float
+    """Numbers in a set, on average."""
+    sets: tuple[Share, ...]
     doubts: tuple[Share, ...]
     scores: tuple[ScoreRow, ...]
     by_number: tuple[NumberRow, ...]
@@ -167,8 +167,8 @@ def measure(options: Options) -> NumberFigures:
             level=LEVEL,
             doubted=recogniser.doubted,
             names=name_shares(named, resamples),
-            mean_candidates=float(np.mean([len(dive.candidates) for dive in named])),
-            candidates=candidate_shares(named, resamples),
+            mean_set=float(np.mean([len(dive.possible) for dive in named])),
+            sets=set_shares(named, resamples),
             doubts=doubt_shares(named, recogniser.doubted, resamples),
             scores=score_rows(named, scorer.exemplars, resamples),
             by_number=number_rows(named),
@@ -180,7 +180,7 @@ def measure(options: Options) -> NumberFigures:
 def tables(found: NumberFigures) -> list[Table]:
     """The figures with their 95 % bootstrap intervals."""
     head = f"{found.checkpoint}, {found.split} dives of {found.data}; {found.backend}; it {_record(found)}"
-    sets = f"candidates: {100 * found.level:.0f} % are to hold the right number; {found.mean_candidates:.2f} in a set"
+    sets = f"possible numbers: {100 * found.level:.0f} % are to hold the right number; {found.mean_set:.2f} in a set"
     doubts = f"announcements that are doubted: at most 1 right one in {1 / found.doubted:.0f}"
     score_head = ("exemplars", "dives", "exemplars a dive", "SRCC", "R-l2 x100", "MAE, points", "less than all, points")
     score_cells = [
@@ -192,19 +192,19 @@ def tables(found: NumberFigures) -> list[Table]:
         )
         for row in found.scores
     ]
-    number_head = ("number", "dives", "right", "among the candidates", "candidates", "else taken for")
+    number_head = ("number", "dives", "right", "among the possible", "possible numbers", "else taken for")
     number_cells = [
         (
             row.number if row.learned else f"{row.number} (not learned)",
-            *map(str, (row.dives, row.right, row.in_candidates)),
-            f"{row.mean_candidates:.1f}",
+            *map(str, (row.dives, row.right, row.in_set)),
+            f"{row.mean_set:.1f}",
             row.taken_for,
         )
         for row in found.by_number
     ]
     return [
         _shares(head, "named rightly", found.names),
-        _shares(sets, "sets", found.candidates),
+        _shares(sets, "sets", found.sets),
         _shares(doubts, "announced", found.doubts),
         rich_table("scores where the number is unknown", score_head, score_cells),
         rich_table("by number", number_head, number_cells),

@@ -37,10 +37,26 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
 
 
 def load_recogniser(path: Path, graphs_sha256: str, model: ModelConfig) -> Recogniser:
-    """Read what ``save_recogniser`` wrote.
+    """Read what ``save_recogniser`` wrote, and check it against the bundle.
 
     Raises:
         BundleError: not such a file, or of other graphs.
+    """
+    recogniser, made_by = read_recogniser(path)
+    expected = model.num_tokens * model.backbone.feature_dim
+    if made_by != graphs_sha256 or len(recogniser.weights) != expected:
+        raise BundleError(
+            f"{path} was fitted to {len(recogniser.weights)} numbers of a clip by other graphs; those here "
+            f"compute {expected}; {_AGAIN}"
+        )
+    return recogniser
+
+
+def read_recogniser(path: Path) -> tuple[Recogniser, str]:
+    """Read what ``save_recogniser`` wrote: a calibrated recogniser, and the digest of the graphs.
+
+    Raises:
+        BundleError: not such a file.
     """
     try:
         found = read_arrays(path)
@@ -51,13 +67,6 @@ def load_recogniser(path: Path, graphs_sha256: str, model: ModelConfig) -> Recog
             float(found["temperature"]),
             found["own_probabilities"].astype(np.float64, copy=False),
         )
-        made_by = str(found["graphs_sha256"])
+        return recogniser, str(found["graphs_sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} does not hold what names dive numbers ({error}); {_AGAIN}") from error
-    expected = model.num_tokens * model.backbone.feature_dim
-    if made_by != graphs_sha256 or len(recogniser.weights) != expected:
-        raise BundleError(
-            f"{path} was fitted to {len(recogniser.weights)} numbers of other graphs than those of this bundle, which "
-            f"compute {expected}; {_AGAIN}"
-        )
-    return recogniser

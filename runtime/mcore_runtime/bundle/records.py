@@ -171,7 +171,7 @@ class ConformalIntervals:
     """List of the dives that set the intervals."""
     split: str
     """Part of that list."""
-    candidates: ConformalInterval | None = None
+    possible_numbers: ConformalInterval | None = None
     """For dives whose number is unknown, compared with exemplars of the numbers that they look like; None: the bundle
     cannot say which those are, and in bundles of older versions."""
 

@@ -40,7 +40,7 @@ class Comparison:
     """Conformal interval of scores from them; None: it was not measured for just these."""
     given_difficulty: float | None = None
     """Degree of difficulty of the dive, where somebody gave it."""
-    candidates: tuple[str, ...] = ()
+    possible: tuple[str, ...] = ()
     """Dive numbers of the exemplars, where they are those that a dive of unknown number looks like."""
 
     @classmethod
@@ -74,7 +74,7 @@ class Comparison:
     def among(
         self,
         bank: ExemplarBank,
-        candidates: tuple[str, ...],
+        possible: tuple[str, ...],
         *,
         limit: int | None = None,
         conformal: ConformalIntervals | None = None,
@@ -83,20 +83,20 @@ class Comparison:
 
         Args:
             bank: all exemplars.
-            candidates: dive numbers, the most probable first.
+            possible: dive numbers, the most probable first.
             limit: as for ``choose``.
             conformal: as for ``choose``.
 
         Returns:
-            The comparison with exemplars of the candidates; this one where the number is known, or there are none.
+            The comparison with exemplars of these; this one where the number is known, or there are none.
         """
-        there = tuple(number for number in candidates if (bank.dive_numbers == number).any())
+        there = tuple(number for number in possible if (bank.dive_numbers == number).any())
         if self.number is not None or not there:
             return self
         chosen = bank.of_numbers(there, limit)
         is_whole = conformal is not None and len(chosen) == len(bank.of_numbers(there))
-        measured = conformal.candidates if is_whole and conformal is not None else None
-        return replace(self, bank=chosen, conformal=measured, candidates=there)
+        measured = conformal.possible_numbers if is_whole and conformal is not None else None
+        return replace(self, bank=chosen, conformal=measured, possible=there)
 
     @property
     def text(self) -> str | None:

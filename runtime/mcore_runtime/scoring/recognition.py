@@ -30,5 +30,5 @@ def describe_recogniser(record: RecogniserRecord | None) -> str:
         )
     return (
         f"tells {record.numbers} dive numbers apart, by {record.dives} dives of {record.source}; "
-        f"{100 * LEVEL:.0f} % of its candidate sets hold the right one, by {record.calibrated_on} others"
+        f"{100 * LEVEL:.0f} % of its sets of possible numbers hold the right one, by {record.calibrated_on} others"
     )

@@ -327,8 +327,8 @@ class Scorer:
 
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = [*self.backend.notes, *clip.notes]
-        if comparison.candidates:
-            notes.append(f"compared with exemplars of what it looks like: {listed(comparison.candidates)}")
+        if comparison.possible:
+            notes.append(f"compared with exemplars of what it looks like: {listed(comparison.possible)}")
         elif not comparison.same_dive_number:
             beyond = " than the exemplars' range says" if comparison.conformal is None else ""
             notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
