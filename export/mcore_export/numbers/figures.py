@@ -30,6 +30,13 @@ PARTS: Mapping[str, Callable[[DiveNumber], object]] = {
     "armstand": lambda dive: dive.armstand,
 }
 """What a dive number says, by name."""
+_NEAR = {
+    "only the position wrong": {"position"},
+    "only the somersaults wrong": {"somersaults"},
+    "only the twists wrong": {"twists"},
+    "only the direction wrong": {"group", "direction"},
+}
+"""Ways in which an announcement is nearly right."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +129,17 @@ def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, .
 
 
 def doubt_shares(named: Sequence[NamedDive], doubted: float, num_resamples: int) -> tuple[Share, ...]:
-    """Shares of announcements that are doubted: the right ones, and wrong ones, at random and as near as can be."""
+    """Shares of announcements that are doubted: the right ones, and wrong ones, by chance and nearly right."""
     rng = np.random.default_rng(_ANNOUNCEMENT_SEED)
     announced: dict[str, list[tuple[NamedDive, str]]] = {
         "announced rightly": [(dive, dive.number) for dive in named],
-        "the number of another dive of the list": [],
-        "another position only": [],
-        "half a somersault or twist, or a group, amiss": [],
+        "as another dive of the list": [],
+        **{kind: [] for kind in _NEAR},
     }
     for dive in named:
         others = [other.number for other in named if other.number != dive.number]
         if others:
-            announced["the number of another dive of the list"].append((dive, str(rng.choice(others))))
+            announced["as another dive of the list"].append((dive, str(rng.choice(others))))
         for number in dive.p_values:
             if (kind := _near_kind(dive.number, number)) is not None:
                 announced[kind].append((dive, number))
@@ -195,14 +201,10 @@ def number_rows(named: Sequence[NamedDive]) -> tuple[NumberRow, ...]:
 
 
 def _near_kind(right: str, other: str) -> str | None:
-    """Say how another number is nearly the right one; None: it is not, or is the same."""
+    """Say in what one thing another number differs from the right one; None: in nothing, or in more."""
     a, b = DiveNumber.parse(right), DiveNumber.parse(other)
     apart = {name for name, part in PARTS.items() if part(a) != part(b)}
-    if apart == {"position"}:
-        return "another position only"
-    halves = abs(a.half_somersaults - b.half_somersaults) + abs(a.half_twists - b.half_twists)
-    steps = halves + (bool({"group", "direction"} & apart)) + ("position" in apart)
-    return "half a somersault or twist, or a group, amiss" if steps == 1 else None
+    return next((kind for kind, parts in _NEAR.items() if apart and apart <= parts), None)
 
 
 def _is_doubted(dive: NamedDive, announced: str, doubted: float) -> bool:
