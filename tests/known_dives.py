@@ -1,16 +1,22 @@
-"""Bundles that know dives, made from any clips."""
+"""Bundles that know dives and dive numbers, made from any clips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mcore.common.likeness import KnownDives
+from mcore.common.recognition import fit_recogniser
 from mcore.video import SampledClip, crop, normalise
 from mcore_runtime import Scorer
-from mcore_runtime.bundle.folder import Bundle, write_manifest
+from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.recogniser import save_recogniser
+from mcore_runtime.bundle.records import ConformalIntervals, RecogniserRecord
 from mcore_runtime.scoring.likeness import known_dives, measure
+from mcore_runtime.scoring.recognition import describe
 
 
 def knowing(scorer: Scorer, clips: Iterable[SampledClip]) -> KnownDives:
@@ -33,4 +39,23 @@ def with_known(bundle: Path, known: KnownDives) -> Path:
     assert fp32.exemplars is not None
     fp32 = replace(fp32, exemplars=replace(fp32.exemplars, known_dives=known))
     write_manifest(bundle, replace(manifest, variants={"fp32": fp32}))
+    return bundle
+
+
+def with_recogniser(
+    bundle: Path, clips: Sequence[SampledClip], numbers: Sequence[str], conformal: ConformalIntervals | None = None
+) -> Path:
+    """Let a bundle learn the dive numbers of clips, in place; they calibrate it too."""
+    with Scorer(bundle, "onnxruntime", threads=1) as scorer:
+        pixels = [normalise(crop(clip.frames, scorer.clip_config), scorer.clip_config) for clip in clips]
+        measures = np.stack([describe(scorer.encode(each).tokens) for each in pixels])
+    recogniser = fit_recogniser(measures, numbers)
+    assert recogniser is not None
+    opened = Bundle.open(bundle)
+    save_recogniser(recogniser.calibrated(measures, numbers), bundle / RECOGNISER_FILE, opened.graphs("fp32").digest())
+    fp32 = opened.manifest.variants["fp32"]
+    assert fp32.exemplars is not None
+    learned = RecogniserRecord(len(recogniser.numbers), len(clips), "heats.jsonl", len(clips))
+    fp32 = replace(fp32, exemplars=replace(fp32.exemplars, recogniser=learned, conformal=conformal))
+    write_manifest(bundle, replace(opened.manifest, variants={"fp32": fp32}))
     return bundle

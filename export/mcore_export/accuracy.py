@@ -159,7 +159,7 @@ def measure(options: Options) -> BundleAccuracy:
     if len(records) < MIN_DIVES:
         raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {MIN_DIVES}")
     banks: dict[str, ExemplarBank] = {name: bundle.load_exemplars(name) for name in bundle.variants}
-    _refuse_known(bundle, banks["fp32"], records, options)
+    refuse_known(bundle, banks["fp32"], records, options.data, options.split)
     if options.split != "train" and (
         remark := check_new(bundle.trained_dives(), records, options.data, options.bundle)
     ):
@@ -240,14 +240,18 @@ def table(found: BundleAccuracy) -> Table:
     return shown
 
 
-def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], options: Options) -> None:
-    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its intervals."""
+def refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], data: Path, split: Split) -> None:
+    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its intervals.
+
+    Raises:
+        UserError: there are such dives among them.
+    """
 
     def key(name: str, number: str, score: float) -> tuple[str, str, float]:
         return PurePosixPath(name).name, number, score
 
     exemplars = set(map(key, bank.names.tolist(), bank.dive_numbers.tolist(), bank.scores.tolist()))
-    names = dive_names(records, options.data)
+    names = dive_names(records, data)
     dives = ((n, key(n, r.dive_number, r.score)) for n, r in zip(names, records, strict=True))
     if shared := sorted(name for name, dive in dives if dive in exemplars):
         raise UserError(
@@ -256,7 +260,7 @@ def _refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveReco
         )
     for variant in bundle.manifest.variants.values():
         known = None if variant.exemplars is None else variant.exemplars.conformal
-        if known is not None and (known.source, known.split) == (options.data.name, options.split):
+        if known is not None and (known.source, known.split) == (data.name, split):
             raise UserError(
                 f"the bundle's intervals come from the {known.split} dives of {known.source}: that would "
                 "flatter them. Give another --split or list"

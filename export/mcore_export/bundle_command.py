@@ -26,6 +26,7 @@ from mcore_export import accuracy
 from mcore_export.engines.add import EngineOptions, add_engines
 from mcore_export.exemplars.bank import BankOptions, add_exemplars
 from mcore_export.likeness import measure as likeness
+from mcore_export.numbers import measure as numbers
 from mcore_export.parity.compare import READING_MEASURES, describe_failures
 from mcore_export.parity.verify import verify_bundle
 from mcore_export.show import show_bundle
@@ -115,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "triton": (TritonArguments, _triton),
         "accuracy": (accuracy.Options, accuracy.run),
         "unlike": (likeness.Options, likeness.run),
+        "numbers": (numbers.Options, numbers.run),
     }
     return run_subcommand(commands, prog="mcore-bundle", doc=__doc__, argv=argv)
 

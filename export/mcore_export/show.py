@@ -10,6 +10,7 @@ from mcore_runtime.backends.trial import try_backends
 from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
 from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import ConformalIntervals, VariantRecord
+from mcore_runtime.scoring.recognition import describe_recogniser
 
 
 def show_bundle(bundle: Bundle, log: Log) -> None:
@@ -50,6 +51,7 @@ def _show_variant(manifest: BundleManifest, name: str, variant: VariantRecord, l
     if bank is not None:
         log(f"  {_intervals(bank.conformal)}")
         log(f"  {describe_known_dives(bank.known_dives)}")
+        log(f"  {describe_recogniser(bank.recogniser)}")
     if variant.streaming is not None:
         frames = manifest.model.clip.num_frames
         log(f"  streaming backbone, for live streams: {variant.streaming.prefix_frames} frames of {frames} beforehand")

@@ -51,6 +51,7 @@ from mcore_runtime.live.run_settings import RunSettings, settle_settings, source
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.live.terminal import RunLog, Terminal, outlive_terminal, summary_line
+from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.database import DATABASE_FILE, LOCK_FILE, is_begun
@@ -204,6 +205,7 @@ def _run(arguments: RunArguments) -> int:
             if doubt is not None:
                 log.warning(doubt)
         log.info(describe_known_dives(scorer.scorer.known_dives))
+        log.info(describe_recogniser(scorer.scorer.recogniser_record))
         store = _begun(arguments, settings, scorer.scorer) if before is None else before
         ended = source_identity(settings.address)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError, UserError
+from mcore.common.recognition import fit_recogniser
 from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
@@ -31,10 +33,15 @@ from mcore_export.log import Log
 from mcore_runtime.backends import Backend, open_backend
 from mcore_runtime.bundle.exemplar_pictures import write_exemplar_pictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle, exemplars_file, write_manifest
+from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle, exemplars_file, recogniser_file, write_manifest
 from mcore_runtime.bundle.moments import MOMENT_HEIGHT, MOMENT_WIDTH, Moment, draw_moments, fit
-from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision
+from mcore_runtime.bundle.recogniser import save_recogniser
+from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision, RecogniserRecord
 from mcore_runtime.scoring.encoding import encode_clip
+from mcore_runtime.scoring.recognition import describe, describe_recogniser
+
+DIVES_PER_LEARNED_NUMBER = 40
+"""More hardly help, and each takes the time of its encoding."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,15 @@ class BankOptions:
     no_pictures: bool = False
     """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
     must not be passed on."""
+    learn_numbers_from: int = DIVES_PER_LEARNED_NUMBER
+    """Most dives of each number, exemplars included, by which the bundle learns to tell dive numbers apart; 0: it does
+    not."""
 
     def __post_init__(self) -> None:
         if self.per_number != "all" and self.per_number < 1:
             raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
+        if self.learn_numbers_from < 0:
+            raise UserError(f"learn dive numbers from {self.learn_numbers_from} dives each; at least 1, or 0 not to")
         if self.seed < 0:
             raise UserError(f"seed {self.seed}; at least 0")
 
@@ -80,7 +92,8 @@ def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: 
     interval_records = interval_dives(options.dives, options.split, bundle.trained_dives(), bundle_path, log)
     with appearing_folder(out) as folder:
         copy_bundle(bundle, folder)
-        (folder / PICTURES_FILE).unlink(missing_ok=True)  # of other exemplars
+        for name in (PICTURES_FILE, *map(recogniser_file, bundle.variants)):
+            (folder / name).unlink(missing_ok=True)  # of other exemplars
         banks = write_banks(bundle.variants, bundle.model, records, interval_records, options, folder, log)
         variants = {name: replace(bundle.manifest.variants[name], exemplars=record) for name, record in banks.items()}
         write_manifest(folder, replace(bundle.manifest, variants=variants))
@@ -119,6 +132,7 @@ def write_banks(
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
         kept, names, tokens, moments = _encode(backends, model, records, options, log)
+        more, more_tokens = _encode_more(backends, model, _more_dives(options, records, interval_records), log)
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
@@ -140,10 +154,67 @@ def write_banks(
         log(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
         most = max(bank.counts().values()) if options.per_number == "all" else options.per_number
         written[name] = ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split, most, options.seed)
-    for name, fitted in fit_intervals(variants, banks, kept, model.clip, interval_records, options.dives, log).items():
-        found = {field: getattr(fitted, field) for field in ("conformal", "known_dives", "stage_shares")}
-        written[name] = replace(written[name], **found)
+    numbers = [record.dive_number for record in (*kept, *more)]
+    recognisers = {
+        name: fit_recogniser(describe(np.stack([*tokens[name], *more_tokens[name]])), numbers)
+        for name in (variants if options.learn_numbers_from else ())
+    }
+    fits = fit_intervals(variants, banks, recognisers, kept, model.clip, interval_records, options.dives, log)
+    for name, fitted in fits.items():
+        known = None
+        if fitted.recogniser is not None:
+            path, found = folder / recogniser_file(name), fitted.recogniser
+            save_recogniser(found, path, variants[name].digest())
+            known = RecogniserRecord(len(found.numbers), len(numbers), options.dives.name, found.num_dives)
+            size = path.stat().st_size / 1e6
+            log(f"{recogniser_file(name):20}  {size:5.1f} MB           {describe_recogniser(known)}")
+        written[name] = replace(
+            written[name],
+            conformal=fitted.conformal,
+            known_dives=fitted.known_dives,
+            stage_shares=fitted.stage_shares,
+            recogniser=known,
+        )
     return written
+
+
+def _more_dives(
+    options: BankOptions, exemplars: Sequence[DiveRecord], interval_records: Sequence[DiveRecord]
+) -> list[DiveRecord]:
+    """Choose the dives from which dive numbers are learned besides the exemplars; none if nothing calibrates that."""
+    if not interval_records or not options.learn_numbers_from:
+        return []
+    listed = read_manifest(options.dives, on_bad_line=lambda fault: None)  # named when the exemplars are chosen
+    records, _ = distinct(select_split(listed, options.split))
+    counts, known = Counter(record.dive_number for record in exemplars), {record.listed_at for record in exemplars}
+    others = [record for record in records if record.listed_at not in known]
+    chosen = []
+    for index in np.random.default_rng(options.seed).permutation(len(others)):
+        record = others[index]
+        if counts[record.dive_number] < options.learn_numbers_from:
+            counts[record.dive_number] += 1
+            chosen.append(record)
+    return chosen
+
+
+def _encode_more(
+    backends: Mapping[Precision, Backend], model: ModelConfig, records: Sequence[DiveRecord], log: Log
+) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]]]:
+    """Encode dives that do not become exemplars: those that could be read, and their tokens."""
+    kept: list[DiveRecord] = []
+    tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    console, disable = Console(stderr=True), not sys.stderr.isatty()
+    for record in track(records, "learning dive numbers", console=console, disable=disable, transient=True):
+        try:
+            clip = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s, central=True)
+        except ClipError as error:
+            log(f"left out: {error}")
+            continue
+        pixels = normalise(clip.frames, model.clip)
+        for name, backend in backends.items():
+            tokens[name].append(encode_clip(backend, pixels).tokens)
+        kept.append(record)
+    return kept, tokens
 
 
 def _encode(

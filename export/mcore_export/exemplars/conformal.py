@@ -16,17 +16,19 @@ import numpy as np
 
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
+from mcore.common.recognition import Recogniser
 from mcore.config import STAGES, ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
 from mcore.data.stage_shares import StageShares, describe_shares, measure_shares
 from mcore.data.trained_dives import TrainedDives, check_new
-from mcore_export.exemplars.dive_scores import Scores, score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import SameAndOtherNumbers, Scores, score_same_and_other_numbers
 from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 from mcore_runtime.scoring.likeness import known_dives
+from mcore_runtime.scoring.recognition import describe
 
 _NOT_KNOWN = (float("nan"),) * len(STAGES)
 
@@ -40,6 +42,8 @@ class Calibration:
     """None: too few of the dives could be read."""
     stage_shares: StageShares | None
     """None: the points of the stages are not known of enough dives."""
+    recogniser: Recogniser | None = None
+    """Calibrated; None as for ``known_dives``, or there was none to calibrate."""
 
 
 def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Path, log: Log) -> list[DiveRecord]:
@@ -77,6 +81,7 @@ def interval_dives(dives: Path, split: Split, trained: TrainedDives, network: Pa
 def fit_intervals(
     variants: Mapping[Precision, GraphSet],
     banks: Mapping[Precision, ExemplarBank],
+    recognisers: Mapping[Precision, Recogniser | None],
     exemplars: Sequence[DiveRecord],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
@@ -88,6 +93,7 @@ def fit_intervals(
     Args:
         variants: the exported graphs.
         banks: their exemplars.
+        recognisers: what tells dive numbers apart, not calibrated yet; a precision that has none is left out, or None.
         exemplars: the labels of these.
         clip_config: the network's input contract.
         records: from ``interval_dives``.
@@ -111,29 +117,51 @@ def fit_intervals(
             conformal_interval(part.predicted, part.true, difficulties=part.difficulties)
             for part in (both.same_number, both.other_numbers)
         )
-        intervals = ConformalIntervals(measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT)
+        recogniser, among = _calibrate(recognisers.get(name), both, banks[name])
+        intervals = ConformalIntervals(
+            measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT, at_least_as_wide(among, measured)
+        )
         known, unknown = (_describe(part) for part in (intervals.same_number, intervals.other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
         known_measures = known_dives(both.measures, dives.name, CONFORMAL_SPLIT)
-        shares = _fit_shares(both.same_number, exemplars, dives.name)
-        found[name] = Calibration(intervals, known_measures, shares)
+        shares = _fit_shares(both, banks[name], exemplars, dives.name)
+        found[name] = Calibration(intervals, known_measures, shares, recogniser)
         log(f"{'known dives':20}  {name}           {describe_known_dives(known_measures)}")
         log(f"{'stage shares':20}  {name}           {describe_shares(shares)}")
     return found
 
 
-def _fit_shares(scores: Scores, exemplars: Sequence[DiveRecord], source: str) -> StageShares | None:
+def _fit_shares(
+    scores: SameAndOtherNumbers, bank: ExemplarBank, exemplars: Sequence[DiveRecord], source: str
+) -> StageShares | None:
     """Compare the shares of dives, against exemplars of their number, with the points that their stages were worth."""
-    points: dict[str, list[tuple[float, ...]]] = {}
-    for exemplar in exemplars:
-        points.setdefault(exemplar.dive_number, []).append(exemplar.stage_points or _NOT_KNOWN)
+    points = np.array([exemplar.stage_points or _NOT_KNOWN for exemplar in exemplars])  # (E, 3)
     found, drawn = [], []
-    for record, shares in zip(scores.records, scores.shares, strict=True):
-        relative = np.subtract(record.stage_points or _NOT_KNOWN, np.mean(points[record.dive_number], axis=0))
+    for dive in scores.dives:
+        same = bank.dive_numbers == dive.record.dive_number
+        if not same.any():
+            continue
+        relative = np.subtract(dive.record.stage_points or _NOT_KNOWN, points[same].mean(axis=0))
         if np.isfinite(relative).all():
-            found.append(shares)
+            found.append(dive.stage_deltas[same].mean(axis=0))
             drawn.append(relative)
     return measure_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
+
+
+def _calibrate(
+    recogniser: Recogniser | None, both: SameAndOtherNumbers, bank: ExemplarBank
+) -> tuple[Recogniser | None, ConformalInterval | None]:
+    """Calibrate what tells dive numbers apart, and find the interval of dives whose number is unknown."""
+    numbers = [dive.record.dive_number for dive in both.dives]
+    if recogniser is None or len(numbers) < MIN_DIVES:
+        return None, None
+    measures = np.stack([describe(dive.tokens) for dive in both.dives])
+    calibrated, among = recogniser.calibrated(measures, numbers), Scores()
+    for dive, each in zip(both.dives, measures, strict=True):
+        chosen = np.isin(bank.dive_numbers, calibrated.recognise(each).numbers)
+        if chosen.any():
+            among.add(float(dive.predicted[chosen].mean()), dive.record, dive.transitions)
+    return calibrated, conformal_interval(among.predicted, among.true, difficulties=among.difficulties)
 
 
 def at_least_as_wide(others: ConformalInterval | None, same: ConformalInterval | None) -> ConformalInterval | None:

@@ -37,16 +37,9 @@ class Scores:
     difficulties: list[float] = field(default_factory=list)
     """With which the true scores were made; nan: unknown."""
     transitions: list[tuple[int, ...]] = field(default_factory=list)
-    shares: list[tuple[float, ...]] = field(default_factory=list)
-    """Points that take-off, flight and entry add to the mean difference from the exemplars."""
-    records: list[DiveRecord] = field(default_factory=list)
 
-    def add(
-        self, predicted: float, record: DiveRecord, transitions: tuple[int, ...], shares: tuple[float, ...]
-    ) -> None:
+    def add(self, predicted: float, record: DiveRecord, transitions: tuple[int, ...]) -> None:
         """Add one dive."""
-        self.records.append(record)
-        self.shares.append(shares)
         self.predicted.append(predicted)
         self.true.append(record.score)
         self.difficulties.append(fitting_difficulty(record.dive_number, record.difficulty, record.score))
@@ -62,6 +55,20 @@ def possible_scores(scores: Scores) -> NDArray[np.float64]:
 Name = TypeVar("Name", bound=str)
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedDive:
+    """One dive against every exemplar that it was compared with."""
+
+    record: DiveRecord
+    tokens: NDArray[np.float32]
+    """(3K, D)."""
+    predicted: NDArray[np.float64]
+    """(E,) its score as each exemplar of the bank sees it, points; nan: it was not compared with that one."""
+    stage_deltas: NDArray[np.float64]
+    """(E, 3) points that take-off, flight and entry add to the difference from each exemplar; nan as above."""
+    transitions: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class SameAndOtherNumbers:
     """Scores of the same dives against two sets of exemplars, in one precision."""
@@ -72,6 +79,8 @@ class SameAndOtherNumbers:
     """Against exemplars of all other numbers."""
     measures: list[Mapping[str, float]] = field(default_factory=list)
     """Measures of each dive, by which the runtime says whether others are like it."""
+    dives: list[ComparedDive] = field(default_factory=list)
+    """The same dives one by one."""
 
 
 def score_same_and_other_numbers(
@@ -125,11 +134,11 @@ def score_same_and_other_numbers(
             if not np.isfinite(delta).all():
                 raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
             predicted[compared] = bank.scores[compared] + delta
-            shares = np.full((len(bank), len(STAGES)), np.nan)
-            shares[compared] = by_stage
+            stage_deltas = np.full((len(bank), len(STAGES)), np.nan)
+            stage_deltas[compared] = by_stage
             transitions = tuple(encoded.transitions.tolist())
+            scores[name].dives.append(ComparedDive(record, encoded.tokens, predicted, stage_deltas, transitions))
             for chosen, part in both:
                 if chosen.any():
-                    by_chosen = tuple(shares[chosen].mean(axis=0).tolist())
-                    part.add(float(predicted[chosen].mean()), record, transitions, by_chosen)
+                    part.add(float(predicted[chosen].mean()), record, transitions)
     return scores

@@ -31,7 +31,7 @@ VARIES = -1
 
 
 def scorer_tensors(model: ModelConfig) -> tuple[list[TensorSpec], list[TensorSpec]]:
-    """Describe inputs and outputs of ``mcore``, without their batch axis; E exemplars vary from dive to dive."""
+    """Describe inputs and outputs of ``mcore``, without their batch axis; C possible numbers and E exemplars vary."""
     clip = model.clip
     inputs = [
         TensorSpec("clip", "float32", (3, clip.num_frames, clip.crop_size, clip.crop_size)),
@@ -45,6 +45,9 @@ def scorer_tensors(model: ModelConfig) -> tuple[list[TensorSpec], list[TensorSpe
         TensorSpec("interval_level", "float64", (1,)),
         TensorSpec("p_value", "float64", (1,)),
         TensorSpec("why_unlike", "str", (1,)),
+        TensorSpec("looks_like", "str", ("C",)),
+        TensorSpec("probabilities", "float64", ("C",)),
+        TensorSpec("announced_p_value", "float64", (1,)),
         TensorSpec("transitions", "int64", (len(STAGES) - 1,)),
         TensorSpec("stage_deltas", "float64", (len(STAGES),)),
         TensorSpec("exemplar_names", "str", ("E",)),

@@ -29,7 +29,7 @@ from mcore_export.triton.configs import (
 from mcore_export.triton.options import TritonOptions
 from mcore_export.triton.pbtxt import Message, render
 from mcore_export.triton.plans import PlanBuilder
-from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.folder import EXEMPLARS_FILE, RECOGNISER_FILE, Bundle, recogniser_file
 from mcore_runtime.bundle.records import PARTS, GraphSet
 
 CONFIG_FILE = "config.pbtxt"
@@ -80,7 +80,9 @@ def write_triton_repository(
         (encoder / ".keep").touch()  # an ensemble has no file, and object stores know no empty folder
         scorer = _write_model(folder, SCORER, scorer_config(bundle.model, options, facts, exemplars))
         shutil.copyfile(SERVED, scorer / "model.py")
-        bank.save(scorer / "exemplars.npz")
+        bank.save(scorer / EXEMPLARS_FILE)
+        if exemplars.recogniser is not None:
+            shutil.copyfile(bundle.path / recogniser_file(precision), scorer / RECOGNISER_FILE)
         write_text(folder / MARKER_FILE, json.dumps({"format": MARKER_FORMAT, **facts}, indent=2) + "\n")
     log(f"{SCORER:15} {precision}, {len(bank)} exemplars, batches of up to {options.max_batch_size} clips")
 

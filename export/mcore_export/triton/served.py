@@ -9,7 +9,10 @@ where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are t
 empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the range of the exemplars; those are NaN
 too where there is a single exemplar. ``why_unlike`` says why a clip is unlike the dives that the bundle knows, and is
 empty where it is like them: the score of one that is unlike has no interval, and should count for nothing. ``p_value``
-is NaN where the bundle cannot say. Nothing is known here of a clip's length in seconds, so slow motion is not found.
+is NaN where the bundle cannot say. ``looks_like`` has the dive numbers that the clip may show, with their
+``probabilities``, and ``announced_p_value`` says how little it looks like ``dive_number``: empty, and NaN, where the
+bundle cannot say. A dive of unknown number is compared with exemplars of what it looks like. Nothing is known here of a
+clip's length in seconds, so slow motion is not found.
 """
 
 from __future__ import annotations
@@ -26,16 +29,19 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
+from mcore.common.recognition import Recognition
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
 from mcore.video import denormalise
 from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.bundle.folder import EXEMPLARS_FILE, RECOGNISER_FILE
+from mcore_runtime.bundle.recogniser import read_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.likeness import judge, measure
+from mcore_runtime.scoring.recognition import describe
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
-BANK_FILE = "exemplars.npz"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,6 +50,8 @@ Arrays = dict[str, NDArray[Any]]
 class Compared:
     """Comparison of one dive with E exemplars."""
 
+    dive: Comparison
+    """Those exemplars."""
     delta: NDArray[np.float32]
     """(E,)"""
     stage_deltas: NDArray[np.float32]
@@ -51,6 +59,8 @@ class Compared:
     transitions: NDArray[np.int64]
     """(2,)"""
     likeness: Likeness | None
+    """None: the bundle cannot say."""
+    recognition: Recognition | None
     """None: the bundle cannot say."""
 
 
@@ -68,7 +78,9 @@ class TritonPythonModel:
         exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
         self._conformal, self._known = exemplars.conformal, exemplars.known_dives
         self._config = decode(ClipConfig, parameters["clip"]["string_value"], "the model's clip")
-        self._bank = ExemplarBank.load(Path(__file__).with_name(BANK_FILE))
+        self._bank = ExemplarBank.load(Path(__file__).with_name(EXEMPLARS_FILE))
+        learned = exemplars.recogniser is not None
+        self._recogniser = read_recogniser(Path(__file__).with_name(RECOGNISER_FILE))[0] if learned else None
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Score the dives of several requests together; one that cannot be scored does not stop the others."""
@@ -89,7 +101,7 @@ class TritonPythonModel:
                 responses |= dict.fromkeys(comparisons, _failure(str(error), pb_utils.TritonError.INTERNAL))
             else:
                 for index, chosen in comparisons.items():
-                    responses[index] = _answer(chosen, [next(found) for _ in chosen])
+                    responses[index] = _answer([next(found) for _ in chosen])
         return [responses[index] for index in range(len(requests))]
 
     def _choose(self, request: Any) -> list[Comparison] | Any:
@@ -108,6 +120,11 @@ class TritonPythonModel:
     def _compare(self, clips: NDArray[np.float32], dives: Sequence[Comparison]) -> list[Compared]:
         """Encode clips (N, 3, T, c, c) at once, and compare all pairs of a dive and an exemplar."""
         encoded = _call(ENCODER, {"clip": clips}, ["logits", "transitions", "tokens"])
+        named = [self._recognise(tokens, dive) for tokens, dive in zip(encoded["tokens"], dives, strict=True)]
+        dives = [
+            dive if each is None else dive.among(self._bank, each.numbers, conformal=self._conformal)
+            for dive, each in zip(dives, named, strict=True)
+        ]
         counts = [len(dive.bank) for dive in dives]
         query = np.repeat(encoded["tokens"], counts, axis=0)  # (M, 3K, D)
         exemplars = np.concatenate([dive.bank.tokens for dive in dives])  # (M, 3K, D)
@@ -119,11 +136,15 @@ class TritonPythonModel:
         deltas = np.split(np.concatenate([part["delta"].reshape(-1) for part in found]), edges)
         stages = np.split(np.concatenate([part["stage_deltas"] for part in found]), edges)
         return [
-            Compared(delta, stage_deltas, transitions, likeness)
-            for delta, stage_deltas, transitions, likeness in zip(
-                deltas, stages, encoded["transitions"], self._judge(clips, encoded), strict=True
+            Compared(*each)
+            for each in zip(
+                dives, deltas, stages, encoded["transitions"], self._judge(clips, encoded), named, strict=True
             )
         ]
+
+    def _recognise(self, tokens: NDArray[np.float32], dive: Comparison) -> Recognition | None:
+        """Say which dive a clip shows, from its tokens (3K, D)."""
+        return None if self._recogniser is None else self._recogniser.recognise(describe(tokens), dive.text)
 
     def _judge(self, clips: NDArray[np.float32], encoded: Arrays) -> list[Likeness | None]:
         """Say of clips (N, 3, T, c, c) whether they are like the dives that the bundle knows."""
@@ -142,41 +163,50 @@ class TritonPythonModel:
         """Nothing to free."""
 
 
-def _answer(dives: Sequence[Comparison], found: Sequence[Compared]) -> Any:
+def _answer(found: Sequence[Compared]) -> Any:
     """Respond to one request, by the same steps as ``mcore_runtime.Scorer.score_clip``."""
     numbers, exemplars = [], []
-    for dive, each in zip(dives, found, strict=True):
+    for each in found:
+        dive = each.dive
         predicted = dive.predict(each.delta)  # (E,)
         if not (np.isfinite(predicted).all() and np.isfinite(each.stage_deltas).all()):
             message = "the models computed a score that is not a number; check them with: mcore-bundle verify"
             return _failure(message, pb_utils.TritonError.INTERNAL)
         is_unlike = each.likeness is not None and bool(each.likeness.reasons)
         p_value = None if each.likeness is None else each.likeness.p_value
-        numbers.append([dive.score(predicted), *(NO_INTERVAL if is_unlike else dive.interval(predicted)), p_value])
+        announced = None if each.recognition is None else each.recognition.announced_p_value
+        interval = NO_INTERVAL if is_unlike else dive.interval(predicted)
+        numbers.append([dive.score(predicted), *interval, p_value, announced])
         exemplars.append(dive.describe(each.delta))
-    longest = max(map(len, exemplars))
-
-    def padded(field: str, filler: Any) -> list[list[Any]]:
-        rows = [[getattr(exemplar, field) for exemplar in each] for each in exemplars]
-        return [row + [filler] * (longest - len(row)) for row in rows]
-
-    def texts(field: str) -> NDArray[np.object_]:
-        return np.array([[text.encode() for text in row] for row in padded(field, "")], np.object_)
-
-    columns = np.array(numbers, np.float64)  # (b, 5); None becomes NaN
-    names = ("score", "low", "high", "interval_level", "p_value")
+    possible = [() if each.recognition is None else each.recognition.possible for each in found]
+    columns = np.array(numbers, np.float64)  # (b, 6); None becomes NaN
+    names = ("score", "low", "high", "interval_level", "p_value", "announced_p_value")
     why_unlike = ["; ".join(each.likeness.reasons) if each.likeness is not None else "" for each in found]
     outputs = {
         **{name: columns[:, i : i + 1] for i, name in enumerate(names)},
         "why_unlike": np.array([[text.encode()] for text in why_unlike], np.object_),
         "transitions": np.stack([each.transitions for each in found]),
         "stage_deltas": np.stack([each.stage_deltas.astype(np.float64).mean(axis=0) for each in found]),
-        "exemplar_names": texts("name"),
-        "exemplar_dive_numbers": texts("dive_number"),
-        "exemplar_scores": np.array(padded("score", np.nan), np.float64),
-        "exemplar_deltas": np.array(padded("delta", np.nan), np.float64),
+        "looks_like": _texts(possible, "dive_number"),
+        "probabilities": _padded(possible, "probability", np.nan, np.float64),
+        "exemplar_names": _texts(exemplars, "name"),
+        "exemplar_dive_numbers": _texts(exemplars, "dive_number"),
+        "exemplar_scores": _padded(exemplars, "score", np.nan, np.float64),
+        "exemplar_deltas": _padded(exemplars, "delta", np.nan, np.float64),
     }
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, values) for name, values in outputs.items()])
+
+
+def _padded(records: Sequence[Sequence[Any]], field: str, filler: Any, dtype: Any) -> NDArray[Any]:
+    """A field of the records of each dive (b, longest), where the shorter lists end in fillers."""
+    longest = max(1, *map(len, records))
+    rows = [[getattr(record, field) for record in each] for each in records]
+    return np.array([row + [filler] * (longest - len(row)) for row in rows], dtype).reshape(len(records), longest)
+
+
+def _texts(records: Sequence[Sequence[Any]], field: str) -> NDArray[np.object_]:
+    found = _padded(records, field, "", np.object_)
+    return np.array([[text.encode() for text in row] for row in found], np.object_).reshape(found.shape)
 
 
 def _call(model: str, inputs: Arrays, outputs: list[str]) -> Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,13 +79,28 @@ class ExemplarBank:
         Raises:
             UserError: no exemplar of this number, and ``any_exemplar`` is not set; or ``limit`` below 1.
         """
-        if limit is not None and limit < 1:
-            raise UserError(f"the number of exemplars is {limit}; at least 1")
-        chosen = np.flatnonzero(self.dive_numbers == dive_number) if dive_number is not None else np.empty(0, np.intp)
-        if not len(chosen):
+        of_number = () if dive_number is None else (dive_number,)
+        if not np.isin(self.dive_numbers, of_number).any():
             if not any_exemplar:
                 raise UserError(self._no_exemplar_message(dive_number))
-            chosen = np.arange(len(self))
+            of_number = None
+        return self.of_numbers(of_number, limit)
+
+    def of_numbers(self, dive_numbers: Sequence[str] | None, limit: int | None = None) -> ExemplarBank:
+        """Return the exemplars of some dive numbers, of which there must be one; None: of all.
+
+        Args:
+            dive_numbers: in the spelling of ``DiveNumber.text``.
+            limit: at most this many, evenly over the bank's order; None: all.
+
+        Raises:
+            UserError: ``limit`` below 1.
+        """
+        if limit is not None and limit < 1:
+            raise UserError(f"the number of exemplars is {limit}; at least 1")
+        chosen = np.arange(len(self))
+        if dive_numbers is not None:
+            chosen = np.flatnonzero(np.isin(self.dive_numbers, dive_numbers))
         if limit is not None and limit < len(chosen):
             chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.intp)]
         return replace(self, **{field: getattr(self, field)[chosen] for field in _DTYPES})

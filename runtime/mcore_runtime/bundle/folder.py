@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mcore.common.errors import BundleError
 from mcore.common.files import write_text
+from mcore.common.recognition import Recogniser
 from mcore.common.typed_json import decode
 from mcore.config import ModelConfig
 from mcore.data.trained_dives import NOT_RECORDED, TrainedDives
@@ -26,10 +27,12 @@ from mcore.data.trained_on import caution
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.manifest import EXPORT_COMMAND, BundleManifest
+from mcore_runtime.bundle.recogniser import load_recogniser
 from mcore_runtime.bundle.records import PRECISIONS, GraphSet, Precision, hash_file
 
 MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
+RECOGNISER_FILE = "recogniser.npz"
 PICTURES_FILE = "exemplar_pictures.zip"
 GOLDEN_FILE = "golden.npz"
 GOLDEN_VIDEO = "golden.mp4"
@@ -149,6 +152,17 @@ class Bundle:
             )
         return bank
 
+    def load_recogniser(self, variant: Precision = "fp32") -> Recogniser | None:
+        """Read what names the dive number of a clip in one precision; None: the bundle cannot.
+
+        Raises:
+            BundleError: the file is something else, or of other graphs.
+        """
+        exemplars = self.manifest.variants[variant].exemplars
+        if exemplars is None or exemplars.recogniser is None:
+            return None
+        return load_recogniser(self.path / recogniser_file(variant), self.graphs(variant).digest(), self.model)
+
     def exemplar_pictures(self) -> ExemplarPictures | None:
         """Open the pictures of the exemplars; None: the bundle was exported without them.
 
@@ -178,6 +192,11 @@ def variant_folder(variant: str) -> str:
 def exemplars_file(variant: str) -> str:
     """Return the path below a bundle of a precision's exemplar bank."""
     return f"{variant_folder(variant)}/{EXEMPLARS_FILE}".lstrip("/")
+
+
+def recogniser_file(variant: str) -> str:
+    """Return the path below a bundle of what names dive numbers from a precision's tokens."""
+    return f"{variant_folder(variant)}/{RECOGNISER_FILE}".lstrip("/")
 
 
 def write_manifest(folder: str | Path, manifest: BundleManifest, names: Iterable[str] | None = None) -> BundleManifest:
@@ -210,6 +229,11 @@ def _check_listed(folder: Path, manifest: BundleManifest) -> None:
     """Every file that the runtime will open must be among the hashed ones."""
     needed = [graph.file for variant in manifest.variants.values() for graph in variant.all_graphs]
     needed += [exemplars_file(name) for name, variant in manifest.variants.items() if variant.exemplars is not None]
+    needed += [
+        recogniser_file(name)
+        for name, variant in manifest.variants.items()
+        if variant.exemplars is not None and variant.exemplars.recogniser is not None
+    ]
     needed += [name for engine in manifest.engines for name in engine.files.values()]
     if missing := [name for name in needed if name not in manifest.files]:
         raise BundleError(f"{folder}: the manifest lists no {', '.join(missing)}; export the bundle again")

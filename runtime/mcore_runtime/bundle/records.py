@@ -172,6 +172,23 @@ class ConformalIntervals:
     """List of the dives that set the intervals."""
     split: str
     """Part of that list."""
+    possible_numbers: ConformalInterval | None = None
+    """For dives whose number is unknown, compared with exemplars of the numbers that they look like; None: the bundle
+    cannot say which those are, and in bundles of older versions."""
+
+
+@dataclass(frozen=True)
+class RecogniserRecord:
+    """Origin of what names the dive number of a clip; its arrays are in a file of its own."""
+
+    numbers: int
+    """Dive numbers that it tells apart."""
+    dives: int
+    """Training dives that it learned from."""
+    source: str
+    """List of these dives."""
+    calibrated_on: int
+    """Validation dives of the same list by which its answers are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,8 @@ class ExemplarRecord:
     """Measures of dives, by which the runtime says whether a clip is like them; None as for ``conformal``."""
     stage_shares: StageShares | None = None
     """Which stages' shares may be shown; None: none, as their points are known of drawn dives only."""
+    recogniser: RecogniserRecord | None = None
+    """What names the dive number of a clip; None as for ``conformal``, or the exemplars are of one number only."""
 
 
 @dataclass(frozen=True)

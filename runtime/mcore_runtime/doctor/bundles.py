@@ -16,6 +16,7 @@ from mcore_runtime.backends import BackendName
 from mcore_runtime.backends.trial import Trial, try_backend
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.doctor.findings import Finding, absent, error, hint, ok, split_advice
+from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.scorer import Scorer
 
 _NUM_ROUNDS = 3
@@ -45,6 +46,8 @@ def bundle(path: Path) -> list[Finding]:
         found.append(ok(f"{bank.count} exemplars of {len(bank.per_dive_number)} dives: {numbers}{more}"))
         said = describe_known_dives(bank.known_dives)
         found.append(hint(*split_advice(said)) if bank.known_dives is None else ok(said))
+        said = describe_recogniser(bank.recogniser)
+        found.append(hint(*split_advice(said)) if bank.recogniser is None else ok(said))
     return found
 
 

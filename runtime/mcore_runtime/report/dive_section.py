@@ -119,7 +119,7 @@ def section_of_file(
     pictures, reason = strip_or_reason(frames, result.transitions)
     return DiveSection(
         anchor=anchor,
-        heading=result.dive_number or "unknown dive",
+        heading=result.dive_number or (f"Looks like {result.looks_like}" if result.looks_like else "unknown dive"),
         origin=" · ".join(filter(None, (Path(result.video.source).name, outcome.request.part))),
         result=result,
         pictures=pictures,

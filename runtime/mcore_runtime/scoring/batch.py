@@ -166,7 +166,9 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     Keys: ``format``, ``format_version``, ``created`` (ISO 8601, UTC), ``bundle`` (``path``, ``sha256``,
     ``created``, ``checkpoint``, ``trained_on`` or null, ``known_dives``: null where the bundle cannot say whether a
     clip is like the dives that it knows, else ``num_dives`` and ``refused``, the share of good dives that is
-    refused at most) and ``dives``, in the order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
+    refused at most, and ``recogniser``: null where it cannot say which dive a clip shows, else how many ``numbers`` it
+    tells apart, by how many ``dives`` of which ``source``, ``calibrated_on`` how many others) and ``dives``, in the
+    order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
     does not count; or ``failed``), ``error`` (a text, or null), ``cut_by`` (who said where in the file the dive is:
     ``detector``, ``caller``, or null for the whole file), ``found`` (null where no dive was searched for or found, else
     ``takeoff_s`` and ``entry_s`` in the file, and ``by``: ``body``, ``camera`` or ``looks``, see ``DetectedDive``),
@@ -193,6 +195,7 @@ def document_head(scorer: Scorer, kind: str) -> dict[str, Any]:
             "created": manifest.created,
             "checkpoint": manifest.checkpoint.name,
             "trained_on": None if manifest.trained_on is None else asdict(manifest.trained_on),
+            "recogniser": None if scorer.recogniser_record is None else asdict(scorer.recogniser_record),
             "known_dives": None if known is None else {"num_dives": known.num_dives, "refused": known.refused},
         },
     }

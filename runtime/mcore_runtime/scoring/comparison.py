@@ -40,6 +40,8 @@ class Comparison:
     """Conformal interval of scores from them; None: it was not measured for just these."""
     given_difficulty: float | None = None
     """Degree of difficulty of the dive, where somebody gave it."""
+    possible: tuple[str, ...] = ()
+    """Dive numbers of the exemplars, where they are those that a dive of unknown number looks like."""
 
     @classmethod
     def choose(
@@ -68,6 +70,33 @@ class Comparison:
             return comparison
         measured = conformal.same_number if comparison.same_dive_number else conformal.other_numbers
         return replace(comparison, conformal=measured)
+
+    def among(
+        self,
+        bank: ExemplarBank,
+        possible: tuple[str, ...],
+        *,
+        limit: int | None = None,
+        conformal: ConformalIntervals | None = None,
+    ) -> Comparison:
+        """Return what a dive of unknown number is compared with, once it is known what it looks like.
+
+        Args:
+            bank: all exemplars.
+            possible: dive numbers, the most probable first.
+            limit: as for ``choose``.
+            conformal: as for ``choose``.
+
+        Returns:
+            The comparison with exemplars of these; this one where the number is known, or there are none.
+        """
+        there = tuple(number for number in possible if (bank.dive_numbers == number).any())
+        if self.number is not None or not there:
+            return self
+        chosen = bank.of_numbers(there, limit)
+        is_whole = conformal is not None and len(chosen) == len(bank.of_numbers(there))
+        measured = conformal.possible_numbers if is_whole and conformal is not None else None
+        return replace(self, bank=chosen, conformal=measured, possible=there)
 
     @property
     def text(self) -> str | None:

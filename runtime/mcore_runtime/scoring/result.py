@@ -9,6 +9,7 @@ from typing import Any
 
 from mcore.common.exemplar_scores import exemplar_range
 from mcore.common.likeness import Likeness
+from mcore.common.recognition import Recognition, listed
 from mcore.common.typed_json import convert
 from mcore.config import STAGES
 from mcore.data.trained_on import caution
@@ -112,6 +113,26 @@ class DiveScore:
     """Whether the clip is like the dives that the bundle knows; None: the bundle cannot say."""
     shares_trusted: tuple[bool, bool, bool] = (False, False, False)
     """Whether the bundle was found to put each stage's points where they belong."""
+    recognition: Recognition | None = None
+    """Which dive number the clip looks like; None: the bundle cannot say."""
+
+    @property
+    def looks_like(self) -> str | None:
+        """Dive numbers that a dive looks like whose number is unknown, or is doubted, such as ``407C or 405C``.
+
+        None: its number is known and not doubted, the bundle cannot say, or it is unlike the known dives.
+        """
+        if self.recognition is None or self.why_unlike:
+            return None
+        has_question = self.dive_number is None or self.recognition.is_doubted
+        return listed(self.recognition.numbers) if has_question else None
+
+    @property
+    def dive_text(self) -> str:
+        """The dive number in a few words: as it was given, else what it looks like, else that it is unknown."""
+        if self.dive_number is not None:
+            return self.dive_number
+        return "unknown" if self.looks_like is None else f"{self.looks_like}?"
 
     @property
     def why_unlike(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
+from mcore.common.recognition import Recogniser, Recognition, listed
 from mcore.config import ClipConfig
 from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
@@ -29,6 +30,7 @@ from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.likeness import judge, measure
+from mcore_runtime.scoring.recognition import describe, doubt
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
@@ -75,10 +77,13 @@ class Scorer:
         self.conformal = None if exemplars is None else exemplars.conformal
         self.known_dives = None if exemplars is None else exemplars.known_dives
         self.stage_shares = None if exemplars is None else exemplars.stage_shares
+        self.recogniser_record = None if exemplars is None else exemplars.recogniser
+        self.recogniser: Recogniser | None = None
         self.streaming_backbone: StreamingBackbone | None = None
         self.why_not_streaming: str | None = None if streaming else "it was not asked for"
         try:
             self._bank = self.bundle.load_exemplars(self.precision) if exemplars is not None else None
+            self.recogniser = self.bundle.load_recogniser(self.precision)
             if streaming:
                 self._open_streaming(threads)
         except UserError:
@@ -209,6 +214,11 @@ class Scorer:
         frames = crop(clip.frames, self.clip_config)  # (T, c, c, 3)
         encoded, used = self._encode(frames, prefix)
         compare_began = time.perf_counter()
+        recognition = self._recognise(encoded, comparison.text)
+        if recognition is not None:
+            comparison = comparison.among(
+                self.exemplars, recognition.numbers, limit=self.num_exemplars, conformal=self.conformal
+            )
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
         ended = time.perf_counter()
@@ -245,6 +255,7 @@ class Scorer:
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
             notes=(
+                *(() if likeness is not None and likeness.reasons else _doubts(recognition, comparison.text)),
                 *self._notes(clip, comparison),
                 *_limit_notes(float(predicted.mean()), score),
                 *_flight_notes(clip, flight, entry),
@@ -254,6 +265,7 @@ class Scorer:
             caution=self.bundle.caution,
             likeness=likeness,
             shares_trusted=(False, False, False) if self.stage_shares is None else self.stage_shares.trusted,
+            recognition=recognition,
         )
 
     def begin(self, first: NDArray[np.uint8]) -> EncodedPrefix:
@@ -301,6 +313,10 @@ class Scorer:
         )
         return judge(self.known_dives, measures)
 
+    def _recognise(self, encoded: EncodedClip, announced: str | None) -> Recognition | None:
+        """Say which dive a clip shows, whose number was announced or is unknown; None: the bundle cannot say."""
+        return None if self.recogniser is None else self.recogniser.recognise(describe(encoded.tokens), announced)
+
     @property
     def compute_dtype(self) -> str:
         """Precision that the backend really computes in, such as ``fp32``; by part where they differ."""
@@ -313,7 +329,9 @@ class Scorer:
 
     def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
         notes = [*self.backend.notes, *clip.notes]
-        if not comparison.same_dive_number:
+        if comparison.possible:
+            notes.append(f"compared with exemplars of what it looks like: {listed(comparison.possible)}")
+        elif not comparison.same_dive_number:
             beyond = " than the exemplars' range says" if comparison.conformal is None else ""
             notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
         if len(comparison.bank) == 1 and comparison.conformal is None:
@@ -324,6 +342,12 @@ class Scorer:
                 f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
             )
         return tuple(notes)
+
+
+def _doubts(recognition: Recognition | None, announced: str | None) -> tuple[str, ...]:
+    """Say where a dive does not look like what was announced."""
+    text = None if recognition is None or announced is None else doubt(recognition, announced)
+    return () if text is None else (text,)
 
 
 def _limit_notes(predicted: float, score: float) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from mcore.common.printable import printable_message
 from mcore.config import STAGES
 from mcore.data.stage_shares import describe_shares
 from mcore_runtime.scoring.batch import DiveOutcome
+from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.result import DiveScore, cautions, percent
 from mcore_runtime.scoring.scorer import Scorer
 
@@ -45,6 +46,8 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
                 console.print(Text(printable_message(line), style="bold yellow"))
         if scorer.known_dives is None:
             console.print(Text(describe_known_dives(None), style="dim"))
+        if scorer.recogniser is None:
+            console.print(Text(describe_recogniser(None), style="dim"))
         meaning = [_interval_legend([result for _, result in scored]), describe_shares(scorer.stage_shares)]
         if _shown_stages([result for _, result in scored]):
             meaning.append(SHARES_MEANING)
@@ -102,7 +105,7 @@ def _cells(outcome: DiveOutcome, result: DiveScore, judged: bool, stages: Sequen
     )
     return [
         "\n".join(filter(None, (printable_message(Path(result.video.source).name), outcome.request.part))),
-        printable_message(result.dive_number or "unknown"),
+        printable_message(result.dive_text),
         f"{result.score:.1f}",
         interval if result.award is None else f"{interval}\n{result.award.text.removeprefix('award ')}",
         *(["" if true_score is None else f"{true_score:.1f}"] if judged else []),

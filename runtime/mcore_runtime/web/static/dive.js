@@ -94,7 +94,7 @@ function body(row, record) {
 }
 
 function head(row, result) {
-  const number = row.dive_number ?? "Dive number unknown";
+  const number = row.dive_number ?? (row.looks_like ? `Looks like ${row.looks_like}` : "Dive number unknown");
   const difficulty = state.snapshot.start_list.find((entry) => entry.order === row.order)?.difficulty ?? result?.difficulty;
   const means = [inWords(words(row.dive_number)), difficulty && row.dive_number !== null ? difficultyWords(row.dive_number, difficulty.toFixed(1)) : ""];
   const title = el("div", { class: "title" },
@@ -117,14 +117,16 @@ function score(row, result) {
 function remarks(row) {
   const found = [];
   if (row.status === "unlike") found.push(["warn", `Unlike every dive that this bundle knows, so its score does not count: ${row.reasons.join("; ")}.`]);
-  if (row.score !== null && row.same_dive_number === false) {
+  const isNamed = row.dive_number === null && row.looks_like;
+  if (row.score !== null && isNamed) found.push(["warn", `Its number is unknown: compared with exemplars of what it looks like, ${row.looks_like}.`]);
+  else if (row.score !== null && row.same_dive_number === false) {
     found.push(["warn", `Compared with other dives: ${row.dive_number === null ? "its number is unknown" : `there is no exemplar of ${row.dive_number}`}. Less certain${(row.interval_level ?? null) === null ? " than the range says" : ""}.`]);
   }
   if (row.status === "invalid") found.push(["warn", `Not scored, because the clip is not whole: ${row.reasons.join("; ")}.`]);
   if (row.status === "failed") found.push(["bad", `Could not be scored: ${row.reasons.join("; ")}.`]);
   if (row.status === "void") found.push(["warn", "Void: it counts for nothing, and its entry dives again."]);
-  // That it was compared with other dives has just been said, in other words.
-  const notes = row.notes.filter((note) => !note.startsWith("compared with exemplars of other dive numbers"));
+  // With which dives it was compared has just been said, in other words.
+  const notes = row.notes.filter((note) => !/^compared with exemplars of (other dive numbers|what it looks like)/.test(note));
   found.push(...notes.map((note) => ["note", capital(note)]));
   return found.map(([level, text]) => el("p", { class: `remark ${level}` }, text));
 }

@@ -96,7 +96,7 @@ function noEntry(entries, number) {
 }
 
 function announced(number, difficulty) {
-  if (number === null) return [el("p", { class: "facts" }, "Dive number unknown: compared with all dives, which is less certain.")];
+  if (number === null) return [el("p", { class: "facts" }, "Dive number unknown: compared with dives of other numbers too, which is less certain.")];
   const dd = difficulty === null ? "" : ` ·\u00a0difficulty\u00a0${difficulty.toFixed(1)}`;
   return [el("p", { class: "announced" }, el("b", {}, number), ` ${inWords(words(number))}${dd}`)];
 }

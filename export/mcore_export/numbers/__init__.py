@@ -1,0 +1,1 @@
+"""How well a bundle names the dive number of a clip, measured."""

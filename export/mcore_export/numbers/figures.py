@@ -1,0 +1,243 @@
+"""Figures of dive numbers told from clips: names, sets of possible numbers, doubts, and scores of unknown numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore import metrics
+from mcore.common.recognition import Recogniser
+from mcore.diving import DiveNumber
+from mcore.diving.judging import possible_points
+from mcore.evaluation.assessment import Figure, bootstrap_figure
+from mcore_export.exemplars.dive_scores import ComparedDive, Scores, possible_scores
+from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_runtime.scoring.recognition import describe
+
+_ANNOUNCEMENT_SEED = 0
+_TOP = 3
+PARTS: Mapping[str, Callable[[DiveNumber], object]] = {
+    "group": lambda dive: dive.group,
+    "direction": lambda dive: dive.direction,
+    "somersaults": lambda dive: dive.half_somersaults,
+    "twists": lambda dive: dive.half_twists,
+    "position": lambda dive: dive.position,
+    "armstand": lambda dive: dive.armstand,
+}
+"""What a dive number says, by name."""
+_NEAR = {
+    "only the position wrong": {"position"},
+    "only the somersaults wrong": {"somersaults"},
+    "only the twists wrong": {"twists"},
+    "only the direction wrong": {"group", "direction"},
+}
+"""Ways in which an announcement is nearly right."""
+
+
+@dataclass(frozen=True)
+class NamedDive:
+    """One dive, and what the bundle makes of it."""
+
+    number: str
+    """The right one."""
+    ranked: tuple[str, ...]
+    """All numbers that the bundle knows, the most probable first."""
+    possible: tuple[str, ...]
+    p_values: Mapping[str, float]
+    """P-value of each number."""
+    compared: ComparedDive
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of dives, in a line of a table."""
+
+    what: str
+    dives: int
+    share: Figure
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """Scores of the same dives against one choice of exemplars."""
+
+    exemplars: str
+    dives: int
+    mean_exemplars: float
+    """Exemplars that a dive was compared with, on average."""
+    srcc: Figure
+    relative_l2_x100: Figure
+    mae_points: Figure
+    mae_difference: Figure
+    """Mean absolute error less that against all exemplars, points: an interval without 0 is a real difference."""
+
+
+@dataclass(frozen=True)
+class NumberRow:
+    """All dives of one number."""
+
+    number: str
+    learned: bool
+    """Whether the bundle has learned this number."""
+    dives: int
+    right: int
+    """Dives of which it is the most probable number."""
+    in_set: int
+    mean_set: float
+    taken_for: str
+    """Most frequent other number that was the most probable one; empty: none was."""
+
+
+def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[NamedDive]:
+    """Let a recogniser name dives."""
+    named = []
+    for dive in dives:
+        probabilities = recogniser.probabilities(describe(dive.tokens))
+        ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
+        p_values = dict(zip(recogniser.numbers.tolist(), recogniser.p_values(probabilities).tolist(), strict=True))
+        possible = recogniser.judge(probabilities).numbers
+        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, p_values, dive))
+    return named
+
+
+def name_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
+    """Shares of dives that are named rightly: the number, and each part of it."""
+    right, found = [DiveNumber.parse(d.number) for d in named], [DiveNumber.parse(d.ranked[0]) for d in named]
+    rows = {
+        "number": [dive.number == dive.ranked[0] for dive in named],
+        f"number among the first {_TOP}": [dive.number in dive.ranked[:_TOP] for dive in named],
+        **{name: [part(a) == part(b) for a, b in zip(right, found, strict=True)] for name, part in PARTS.items()},
+    }
+    return tuple(Share(what, len(named), _share(hits, num_resamples)) for what, hits in rows.items())
+
+
+def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
+    """Shares of sets of possible numbers that hold the right number: of all, and by their size."""
+    sizes = np.array([len(dive.possible) for dive in named])
+    held = np.array([dive.number in dive.possible for dive in named])
+    rows = {"all sets": sizes > 0, "sets of 1": sizes == 1, "of 2": sizes == 2, "of 3": sizes == 3, "larger": sizes > 3}
+    return tuple(
+        Share(what, int(those.sum()), _share(held[those].tolist(), num_resamples))
+        for what, those in rows.items()
+        if those.any()
+    )
+
+
+def doubt_shares(named: Sequence[NamedDive], doubted: float, num_resamples: int) -> tuple[Share, ...]:
+    """Shares of announcements that are doubted: the right ones, and wrong ones, by chance and nearly right."""
+    rng = np.random.default_rng(_ANNOUNCEMENT_SEED)
+    announced: dict[str, list[tuple[NamedDive, str]]] = {
+        "announced rightly": [(dive, dive.number) for dive in named],
+        "as another dive of the list": [],
+        **{kind: [] for kind in _NEAR},
+    }
+    for dive in named:
+        others = [other.number for other in named if other.number != dive.number]
+        if others:
+            announced["as another dive of the list"].append((dive, str(rng.choice(others))))
+        for number in dive.p_values:
+            if (kind := _near_kind(dive.number, number)) is not None:
+                announced[kind].append((dive, number))
+    return tuple(
+        Share(what, len(pairs), _share([_is_doubted(dive, number, doubted) for dive, number in pairs], num_resamples))
+        for what, pairs in announced.items()
+        if pairs
+    )
+
+
+def score_rows(named: Sequence[NamedDive], bank: ExemplarBank, num_resamples: int) -> tuple[ScoreRow, ...]:
+    """Scores of dives against all exemplars, those of the possible numbers, of the likeliest one, and of their own.
+
+    Only dives of whose number there are exemplars count, the same in each row.
+    """
+    known = [dive for dive in named if (bank.dive_numbers == dive.number).any()]
+    ways: dict[str, Callable[[NamedDive], NDArray[np.bool_]]] = {
+        "all": lambda dive: np.ones(len(bank), bool),
+        "of the possible numbers": lambda dive: np.isin(bank.dive_numbers, dive.possible),
+        "of the most probable number": lambda dive: bank.dive_numbers == dive.ranked[0],
+        "of the right number": lambda dive: bank.dive_numbers == dive.number,
+        "of all other numbers": lambda dive: bank.dive_numbers != dive.number,
+    }
+    rows, first = [], None
+    for exemplars, choose in ways.items():
+        scores, counts = Scores(), []
+        for dive in known:
+            chosen = choose(dive)
+            chosen = chosen if chosen.any() else np.ones(len(bank), bool)  # as the runtime does
+            counts.append(int(chosen.sum()))
+            scores.add(float(dive.compared.predicted[chosen].mean()), dive.compared.record, dive.compared.transitions)
+        is_known = exemplars == "of the right number"  # only then the difficulty, and with it the limit, is known
+        predicted = possible_scores(scores) if is_known else _above_nothing(scores)
+        first = predicted if first is None else first
+        rows.append(
+            _score_row(exemplars, predicted, first, np.array(scores.true), float(np.mean(counts)), num_resamples)
+        )
+    return tuple(rows)
+
+
+def number_rows(named: Sequence[NamedDive]) -> tuple[NumberRow, ...]:
+    """What becomes of the dives of each number."""
+    rows = []
+    for number in sorted({dive.number for dive in named}):
+        dives = [dive for dive in named if dive.number == number]
+        wrong = Counter(dive.ranked[0] for dive in dives if dive.ranked[0] != number)
+        rows.append(
+            NumberRow(
+                number=number,
+                learned=number in dives[0].p_values,
+                dives=len(dives),
+                right=len(dives) - wrong.total(),
+                in_set=sum(number in dive.possible for dive in dives),
+                mean_set=float(np.mean([len(dive.possible) for dive in dives])),
+                taken_for=wrong.most_common(1)[0][0] if wrong else "",
+            )
+        )
+    return tuple(rows)
+
+
+def _near_kind(right: str, other: str) -> str | None:
+    """Say in what one thing another number differs from the right one; None: in nothing, or in more."""
+    a, b = DiveNumber.parse(right), DiveNumber.parse(other)
+    apart = {name for name, part in PARTS.items() if part(a) != part(b)}
+    return next((kind for kind, parts in _NEAR.items() if apart and apart <= parts), None)
+
+
+def _is_doubted(dive: NamedDive, announced: str, doubted: float) -> bool:
+    return dive.p_values.get(announced, 1.0) <= doubted and announced not in dive.possible
+
+
+def _share(hits: Sequence[bool], num_resamples: int) -> Figure:
+    return bootstrap_figure(lambda values: float(np.mean(values)), (np.array(hits, float),), num_resamples, 0)
+
+
+def _above_nothing(scores: Scores) -> NDArray[np.float64]:
+    return np.array([possible_points(score, None) for score in scores.predicted])
+
+
+def _score_row(
+    exemplars: str,
+    predicted: NDArray[np.float64],
+    first: NDArray[np.float64],
+    true: NDArray[np.float64],
+    mean_exemplars: float,
+    num_resamples: int,
+) -> ScoreRow:
+    span = float(np.ptp(true)) or float("nan")
+
+    def of(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Figure:
+        return bootstrap_figure(metric, columns, num_resamples, 0)
+
+    return ScoreRow(
+        exemplars=exemplars,
+        dives=len(true),
+        mean_exemplars=mean_exemplars,
+        srcc=of(metrics.srcc, predicted, true),
+        relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
+        mae_points=of(metrics.mean_absolute_error, predicted, true),
+        mae_difference=of(lambda each: float(np.mean(each)), np.abs(predicted - true) - np.abs(first - true)),
+    )

@@ -1,0 +1,194 @@
+"""Which dive it was: a linear classifier of dive numbers, and conformal sets of possible numbers. Torch-free.
+
+Training dives say what dives of each number look like, and how they spread around that: linear discriminant analysis
+with a shrunk covariance (Friedman, "Regularized discriminant analysis", JASA 1989). Dives that the network has not
+learned from then say how much to believe it. Of each of them the probability of its own number is known; the p-value of
+a number for another dive is the share of them, and of that dive, that give theirs no more. If a new dive comes from
+where those came from, the p-value of its own number is at most p with a probability of at most p, however good the
+classifier is (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 4.2). So the possible
+numbers, whose p-value is above 1 in 10, hold the right one 9 times in 10; and an announced number whose p-value is at
+most 1 in 100 is doubted wrongly at most once in 100 dives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.9
+"""Share of dives whose possible numbers are to hold the right number."""
+DOUBTED = 0.01
+"""Share of rightly announced dives that may be doubted: one in a hundred. Takes 99 dives."""
+SHRINKAGE = 0.3
+"""Weight of a sphere in the covariance: 0 trusts the training dives alone, 1 takes the nearest mean."""
+_TEMPERATURES = np.geomspace(0.25, 64.0, 65)
+"""Divisors of the logarithms of probabilities that are tried."""
+_ROUNDING = 1e-9
+_MOST_LISTED = 3
+"""Most possible numbers that are said: who wonders among more knows nothing."""
+
+
+@dataclass(frozen=True)
+class PossibleNumber:
+    """A dive number that a clip may show."""
+
+    dive_number: str
+    probability: float
+    """As the classifier sees it, calibrated on dives that the network has not learned from."""
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Which dive a clip shows."""
+
+    possible: tuple[PossibleNumber, ...]
+    """Holds the right number in a share ``level`` of dives like the validation dives, at least; the most probable
+    first, and never empty."""
+    level: float
+    announced_p_value: float | None = None
+    """Share of dives that look no more like their own number than this one like the announced number; None: no number
+    was announced, or the bundle has learned none of it."""
+    is_doubted: bool = False
+    """Whether it does not look like the dive that was announced: its ``announced_p_value`` is at most ``doubted``."""
+    doubted: float = DOUBTED
+    """Share of rightly announced dives that are doubted, at most."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The possible dive numbers, without probabilities."""
+        return tuple(each.dive_number for each in self.possible)
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
+class Recogniser:
+    """Classifier of C dive numbers from F measures of a clip."""
+
+    numbers: NDArray[np.str_]
+    """(C,) dive numbers, sorted."""
+    weights: NDArray[np.float32]
+    """(F, C)."""
+    biases: NDArray[np.float64]
+    """(C,)."""
+    temperature: float = 1.0
+    """Divides the logarithms: above 1 where training dives make the classifier surer than it should be."""
+    own_probabilities: NDArray[np.float64] | None = None
+    """(N,) of dives that the network has not learned from, the probability of their own number, 0 where that is none of
+    ``numbers``; None: not calibrated."""
+
+    def __post_init__(self) -> None:
+        count = len(self.numbers)
+        if self.weights.shape[1:] != (count,) or self.biases.shape != (count,) or not count:
+            raise ValueError(
+                f"{count} dive numbers with weights {self.weights.shape} and biases {self.biases.shape}; expected "
+                f"(F, {count}) and ({count},), and one number at least"
+            )
+        values = [self.weights, self.biases, *([] if self.own_probabilities is None else [self.own_probabilities])]
+        if not all(np.isfinite(each).all() for each in values) or not 0 < self.temperature < np.inf:
+            raise ValueError("a weight, bias, probability or temperature is not a finite number")
+
+    def probabilities(self, measures: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probability of each number (..., C) from measures (..., F)."""
+        return _softmax(self._logits(measures) / self.temperature)
+
+    def recognise(self, measures: NDArray[np.float32], announced: str | None = None) -> Recognition:
+        """Find the possible numbers of a clip from its measures (F,), and compare them with an announced number.
+
+        Raises:
+            ValueError: the recogniser is not calibrated.
+        """
+        return self.judge(self.probabilities(measures), announced)
+
+    def judge(self, probabilities: NDArray[np.float64], announced: str | None = None) -> Recognition:
+        """The same from the probabilities (C,) of one clip."""
+        p_values = self.p_values(probabilities)  # (C,)
+        order = np.argsort(-probabilities, kind="stable")
+        # No number at all would say nothing; one more can only hold the right one more often.
+        held = [index for index in order if p_values[index] > 1 - LEVEL + _ROUNDING] or [order[0]]
+        at = np.flatnonzero(self.numbers == announced) if announced is not None else ()
+        p_value = float(p_values[at[0]]) if len(at) else None
+        possible = tuple(PossibleNumber(str(self.numbers[index]), float(probabilities[index])) for index in held)
+        is_doubted = p_value is not None and p_value <= self.doubted and at[0] not in held
+        return Recognition(possible, LEVEL, p_value, is_doubted, self.doubted)
+
+    def p_values(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """P-value of each number, of the same shape as their probabilities."""
+        if self.own_probabilities is None:
+            raise ValueError("the recogniser is not calibrated")
+        own = np.sort(self.own_probabilities)
+        return (1 + np.searchsorted(own, probabilities + _ROUNDING, side="right")) / (1 + len(own))
+
+    @property
+    def doubted(self) -> float:
+        """Share of rightly announced dives that are doubted at most: ``DOUBTED``, or what so few dives can promise."""
+        return max(DOUBTED, 1 / (self.num_dives + 1))
+
+    @property
+    def num_dives(self) -> int:
+        """Dives that calibrated it, N."""
+        return 0 if self.own_probabilities is None else len(self.own_probabilities)
+
+    def calibrated(self, measures: NDArray[np.float32], numbers: Sequence[str]) -> Recogniser:
+        """Return it with the temperature and the probabilities of dives that the network has not learned from.
+
+        Args:
+            measures: (N, F).
+            numbers: N right numbers.
+        """
+        logits, right = self._logits(measures), np.array(numbers)[:, None] == self.numbers  # (N, C) both
+        known = right.any(axis=1)
+        temperature = 1.0
+        if known.any():
+            losses = [
+                -np.log(np.maximum(_softmax(logits[known] / each)[right[known]], 1e-300)).mean()
+                for each in _TEMPERATURES
+            ]
+            temperature = float(_TEMPERATURES[int(np.argmin(losses))])
+        own = (_softmax(logits / temperature) * right).sum(axis=1)
+        return replace(self, temperature=temperature, own_probabilities=own)
+
+    def _logits(self, measures: NDArray[np.float32]) -> NDArray[np.float64]:
+        return measures.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
+
+
+def fit_recogniser(
+    measures: NDArray[np.float32], numbers: Sequence[str], shrinkage: float = SHRINKAGE
+) -> Recogniser | None:
+    """Fit a classifier; None: there are fewer than two numbers, or as many dives.
+
+    Args:
+        measures: (N, F) of training dives.
+        numbers: N dive numbers.
+        shrinkage: weight of a sphere in the covariance, above 0 and up to 1.
+    """
+    classes, of = np.unique(np.array(numbers), return_inverse=True)
+    if not 1 < len(classes) < len(of):
+        return None
+    x = measures.astype(np.float64)
+    counts = np.bincount(of)
+    means = np.stack([x[of == index].mean(axis=0) for index in range(len(classes))])  # (C, F)
+    within = x - means[of]
+    covariance = within.T @ within / (len(x) - len(classes))  # (F, F)
+    sphere = max(float(np.trace(covariance)) / len(covariance), 1e-12)
+    covariance *= 1 - shrinkage
+    covariance[np.diag_indices_from(covariance)] += shrinkage * sphere
+    weights = np.linalg.solve(covariance, means.T)  # (F, C)
+    # Numbers that are rare in training are not rare for that beside another pool: but those without dives say nothing.
+    biases = np.log(counts / len(x)) - 0.5 * (means * weights.T).sum(axis=1)
+    return Recogniser(classes, weights.astype(np.float32), biases)
+
+
+def listed(numbers: Sequence[str]) -> str:
+    """Write dive numbers: ``407C``, ``407C or 405C``, ``407C, 405C, 405B or 4 others``."""
+    shown, more = list(numbers[:_MOST_LISTED]), len(numbers) - _MOST_LISTED
+    if more > 0:
+        shown.append(f"{more} others" if more > 1 else numbers[-1])
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    found: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return found

@@ -1,0 +1,34 @@
+"""Which dive a clip shows, in numbers for ``mcore.common.recognition`` and in words for a referee."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcore.common.recognition import LEVEL, Recognition, listed
+from mcore_runtime.bundle.records import RecogniserRecord
+
+
+def describe(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a dive number is told from (..., F): the stage tokens (..., 3K, D) of a clip, one after the other."""
+    return tokens.reshape(*tokens.shape[:-2], -1)
+
+
+def doubt(recognition: Recognition, announced: str) -> str | None:
+    """Say that a dive does not look like what was announced; None: it may be that, or nobody can say."""
+    if not recognition.is_doubted:
+        return None
+    return f"looks like {listed(recognition.numbers)}, not {announced} (p {recognition.announced_p_value:.2g})"
+
+
+def describe_recogniser(record: RecogniserRecord | None) -> str:
+    """Say what a bundle knows of dive numbers; None: nothing."""
+    if record is None:
+        return (
+            "this bundle cannot say which dive a clip shows: it has not learned dive numbers. Let it with: "
+            "mcore-bundle exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE"
+        )
+    return (
+        f"tells {record.numbers} dive numbers apart, by {record.dives} dives of {record.source}; "
+        f"{100 * LEVEL:.0f} % of its sets of possible numbers hold the right one, by {record.calibrated_on} others"
+    )
