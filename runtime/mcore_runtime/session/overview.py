@@ -14,6 +14,8 @@ from mcore_runtime.session.summary import percentiles
 
 STATE_KEY = "competition"
 """Name of the start list, with what has become of it, among what a session saves."""
+MEET_KEY = "meet"
+"""Name of what the meet's software has said, among what a session saves."""
 
 
 @dataclass(frozen=True)

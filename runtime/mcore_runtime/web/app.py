@@ -180,7 +180,7 @@ def _dive_routes(session: Session) -> list[Route]:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
         comparison = comparison_times(session.exemplar_comparison(number))
-        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
+        return _json({**found.to_shown_json(), "strip_pictures": pictures, "comparison": comparison})
 
     def strip(request: Request) -> Response:
         return _jpeg(request, session.strip(request.path_params["number"]) or ())
