@@ -303,10 +303,13 @@ class LiveSession:
     def _rescore_corrected(self, change: Change) -> None:
         """Dives were others than was announced, so their scores are by the wrong exemplars or difficulty."""
         for number in change.rescore:
-            try:
-                self._rescore(number)
-            except UserError as error:
-                self._log("operator", f"dive {number} keeps the score of another dive number or difficulty: {error}")
+            self._rescore_if_possible(number)
+
+    def _rescore_if_possible(self, number: int) -> None:
+        try:
+            self._rescore(number)
+        except UserError as error:
+            self._log("operator", f"dive {number} keeps the score of another dive number or difficulty: {error}")
 
     def _take_dive(self, cut: CutDive) -> None:
         """Enter a dive and give it to the scorer, in the pipeline's thread; waits neither for the disk nor for it."""

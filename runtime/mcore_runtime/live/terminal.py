@@ -169,9 +169,10 @@ def dive_line(dive: LiveDive) -> str:
     waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
     caution = "" if result.caution is None else f"; {result.caution}"
     notes = "".join(f"; note: {note}" for note in (*dive.notes, *result.notes))
-    judges = "" if dive.judges is None else f"; judges {dive.judges.points:.2f}"
+    given = "" if dive.judges is None else f"; judges {dive.judges.points:.2f}"
+    points = f"{result.score:.1f}{interval}{award}{given}"
     stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result.score:.1f}{interval}{award}{judges}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
+    return f"{head}: {points}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
 
 
 def summary_line(summary: RunSummary) -> str:

@@ -1,11 +1,10 @@
-"""Listening to a meet's software: one thread takes packets from the network, keeps them raw, and passes on what is read.
+"""Listening to a meet's software: one thread takes packets from the network, keeps them, and passes on what is read.
 
 Whatever comes can end nothing: a packet that cannot be read is counted, kept and named.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace

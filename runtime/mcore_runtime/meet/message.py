@@ -179,9 +179,7 @@ def _referee(raw: Mapping[str, str]) -> RefereeMessage:
         athletes=athletes,
         clubs=clubs,
         dive_number=doubtful(lambda: clean_number(dive + _strip(raw["position"])) if dive else None),
-        difficulty=doubtful(
-            lambda: clean_difficulty(_strip(raw["difficulty"]).strip("0.,") and _strip(raw["difficulty"]))
-        ),
+        difficulty=doubtful(lambda: clean_difficulty(_blank_zero(raw["difficulty"]))),
         height_m=doubtful(lambda: clean_height(_strip(raw["board"]).replace("½", ".5"))),
         judges=judges,
         is_synchro=is_synchro,
@@ -283,10 +281,10 @@ def _awards(raw: Mapping[str, str], judges: int | None, is_synchro: bool) -> tup
         return ()
     panel = places(judges, is_synchro)
     held = {place for _, place in panel}
-    if strange := [
-        f"award {place + 1} is {text[:20]!r}" for place, text in enumerate(given) if text and place not in held
-    ]:
-        raise MessageError(f"{strange[0]}, but {judges} judges{' of a pair' if is_synchro else ''} have none there")
+    strange = next((place for place, text in enumerate(given) if text and place not in held), None)
+    if strange is not None:
+        who = f"{judges} judges{' of a pair' if is_synchro else ''}"
+        raise MessageError(f"award {strange + 1} is {given[strange][:20]!r}, but {who} have none there")
     return tuple(_award(name, given[place]) for name, place in panel)
 
 
@@ -381,6 +379,12 @@ def _text(text: str) -> str:
 
 def _strip(text: str) -> str:
     return text.strip(_BLANK)
+
+
+def _blank_zero(text: str) -> str:
+    """A value that is written as 0 where it is not given."""
+    stripped = _strip(text)
+    return stripped if stripped.strip("0.,") else ""
 
 
 def _spelled(value: float | None) -> str:
