@@ -31,7 +31,7 @@ def state_part(state: SessionState) -> dict[str, Any]:
         "dives": [
             _dive_row(dive, is_scoring=number in state.with_scorer) for number, dive in sorted(state.dives.items())
         ],
-        "ranking": [row.to_json() for row in state.competition.ranking(state.shown_scores)],
+        "ranking": [row.to_json() for row in state.competition.ranking(state.scores)],
         "meet": _meet_part(state),
     }
 

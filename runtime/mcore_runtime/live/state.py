@@ -76,7 +76,7 @@ class SessionState:
     """Keep the score of every dive from everybody until the judges' awards are in."""
 
     @property
-    def shown_scores(self) -> dict[int, float]:
+    def scores(self) -> dict[int, float]:
         """Points of the dives whose scores count and may be seen, by number."""
         dives = self.dives.items()
         return {number: dive.score for number, dive in dives if dive.score is not None and not dive.held}
