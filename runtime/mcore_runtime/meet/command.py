@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from mcore.common.command_line import run_subcommand
 from mcore.common.errors import UserError
 from mcore.common.printable import printable_message
 from mcore.common.signals import stop_on_signal
+from mcore.common.typed_json import decode
 from mcore_runtime.competition import read_start_list
 from mcore_runtime.meet.address import parse_meet, parse_place
 from mcore_runtime.meet.feed import MeetFeed
@@ -40,6 +42,9 @@ from mcore_runtime.sources.rendered import settings_of
 
 _HERE = f"127.0.0.1:{PORT}"
 _MAX_SPEED = 1000.0
+_TICK_S = 0.05
+"""Messages are this late at most."""
+_PAGE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Simulate:
     film: str | None = None
     """Address of a drawn meet, as mcore-run gets it: its dives are announced and judged when it shows them. Begin right
     after mcore-run."""
+    page: str | None = None
+    """With --film: address of the run's page, such as http://127.0.0.1:8000. Its picture says what time it is, so that
+    both agree on a slow computer too."""
     to: str = _HERE
     """HOST:PORT to send to; a broadcast address reaches all computers of a network."""
     event: EventLetter = "A"
@@ -70,7 +78,10 @@ class Simulate:
     def run(self) -> int:
         """Send it; returns 0."""
         entries = () if self.start_list is None else read_start_list(self.start_list).entries
+        clock: Callable[[], float] = _Clock(self.speed).read
         if self.film is None:
+            if self.page is not None:
+                raise UserError("--page says what time it is in a film; give --film too")
             dives = from_start_list(entries)
         else:
             uri = parse_source(self.film)
@@ -78,9 +89,12 @@ class Simulate:
                 raise UserError(
                     f"--film is {uri}; only a drawn meet says when its dives are, as synthetic://meet?seed=1"
                 )
-            dives = from_film(settings_of(uri), entries)
+            settings = settings_of(uri)
+            dives = from_film(settings, entries)
+            if self.page is not None:
+                clock = _PageClock(self.page, settings.rate).read
         plan = MeetPlan(dives, self.event, self.judges, self.seconds_per_dive, frozenset(self.mishaps), self.seed)
-        return _send(((sent.time_s, compose(sent.message)) for sent in simulate(plan)), self.to, self.speed)
+        return _send(((sent.time_s, compose(sent.message)) for sent in simulate(plan)), self.to, clock)
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,8 @@ class Replay:
         if not packets:
             raise UserError(f"{self.packets} holds no packet")
         begin_s = packets[0].time_s
-        return _send(((packet.time_s - begin_s, packet.data) for packet in packets), self.to, self.speed)
+        clock = _Clock(self.speed)
+        return _send(((packet.time_s - begin_s, packet.data) for packet in packets), self.to, clock.read)
 
 
 @dataclass(frozen=True)
@@ -150,18 +165,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_subcommand(_COMMANDS, prog="mcore-meet", doc=__doc__, argv=argv)
 
 
-def _send(packets: Iterable[tuple[float, bytes]], to: str, speed: float) -> int:
-    """Send packets at their times, in seconds after the beginning."""
-    if not 0 < speed <= _MAX_SPEED:
-        raise UserError(f"--speed is {speed:g}; allowed: more than 0, at most {_MAX_SPEED:g}")
+class _Clock:
+    """Seconds since it was made, at a speed."""
+
+    def __init__(self, speed: float) -> None:
+        if not 0 < speed <= _MAX_SPEED:
+            raise UserError(f"--speed is {speed:g}; allowed: more than 0, at most {_MAX_SPEED:g}")
+        self._begin_s, self._speed = time.monotonic(), speed
+
+    def read(self) -> float:
+        """Return the time, seconds."""
+        return (time.monotonic() - self._begin_s) * self._speed
+
+
+class _PageClock:
+    """Time in the film that a run watches, by the number of its frame."""
+
+    def __init__(self, page: str, rate: float) -> None:
+        if not page.startswith(("http://", "https://")):
+            raise UserError(f"--page is {page[:80]!r}; give the address that mcore-run prints, http://127.0.0.1:8000")
+        self._address, self._rate = page.rstrip("/") + "/api/snapshot", rate
+
+    def read(self) -> float:
+        """Return the time, seconds; the end of time where the run is over.
+
+        Raises:
+            UserError: there is no such page.
+        """
+        try:
+            with urllib.request.urlopen(self._address, timeout=_PAGE_TIMEOUT_S) as answer:
+                source = decode(dict[str, Any], answer.read(), self._address)["source"]
+            return float("inf") if source["state"] in ("ended", "failed", "closed") else source["frames"] / self._rate
+        except (OSError, KeyError, TypeError) as error:
+            raise UserError(f"{self._address} does not say what time it is: {error}; does mcore-run run?") from None
+
+
+def _send(packets: Iterable[tuple[float, bytes]], to: str, clock: Callable[[], float]) -> int:
+    """Send packets at their times by a clock, in seconds after the beginning."""
     place, console = parse_place(to), Console(highlight=False, soft_wrap=True)
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, protocol) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            begin_s, count = time.monotonic(), 0
+            count = 0
             for time_s, data in packets:
-                time.sleep(max(0.0, begin_s + time_s / speed - time.monotonic()))
+                while clock() < time_s:
+                    time.sleep(_TICK_S)
                 sender.sendto(data, target)
                 count += 1
                 console.print(printable_message(f"{time_s:7.1f} s  {_described(data)}"), markup=False)
