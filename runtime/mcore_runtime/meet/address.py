@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from mcore.common.errors import UserError
+from mcore_runtime.address import bracketed
 from mcore_runtime.meet.layout import PORT
 from mcore_runtime.meet.message import EventLetter
 
@@ -33,7 +34,7 @@ class MeetAddress:
 
     def __str__(self) -> str:
         sender = "" if self.sender is None else f"&sender={self.sender}"
-        return f"diverecorder://{self.host}:{self.port}?event={self.event}{sender}"
+        return f"diverecorder://{bracketed(self.host)}:{self.port}?event={self.event}{sender}"
 
 
 def parse_meet(text: str) -> MeetAddress:

@@ -123,6 +123,7 @@ class MeetFeed:
                     self._stop.wait(_WAIT_S)
                     continue
                 self._take(data, str(place[0]), log)
+                self._say(packets=self._status.packets + 1)
         finally:
             if log is not None:
                 log.__exit__(None, None, None)
@@ -130,7 +131,6 @@ class MeetFeed:
     def _take(self, data: bytes, sender: str, log: PacketLog | None) -> None:
         now = datetime.now(timezone.utc)
         time = now.isoformat(timespec="milliseconds")
-        self._say(packets=self._status.packets + 1)
         self._in_second = self._in_second + 1 if int(now.timestamp()) == self._second else 1
         self._second = int(now.timestamp())
         if self._in_second > _MAX_PER_S:

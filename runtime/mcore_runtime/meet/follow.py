@@ -150,7 +150,7 @@ def _judged_dive(dive: MeetDive, competition: Competition) -> int | None:
     numbers = candidates(dive, competition)
     if not numbers and dive.result is not None and dive.result.is_same(dive.withdrawn):
         # A sender that began again says again what it said: it was no other dive.
-        numbers = competition.dives_of(dive.order)
+        numbers = [number for number in competition.dives_of(dive.order) if number in dive.withdrawn_from]
     return numbers[0] if len(numbers) == 1 else None
 
 
@@ -223,8 +223,10 @@ def _tell_more(
             log = f"{verb}: {described(dive)}, {result.points:.2f} points"
         dive = replace(dive, result=known.result if result.is_same(known.result) else result)
     elif is_again:
-        withdrawn, before = known.result or known.withdrawn, tuple(competition.dives_of(known.order))
-        dive = replace(dive, result=None, withdrawn=withdrawn, superseded=before, attempt=message.attempt)
+        if known.result is not None:
+            dive = replace(dive, withdrawn=known.result, withdrawn_from=tuple(candidates(known, competition)))
+        before = tuple(competition.dives_of(known.order))
+        dive = replace(dive, result=None, superseded=before, attempt=message.attempt)
         log = f"announced again: {described(dive)}"
     is_turn = is_again or (result is None and not message.has_awards and meet.announced != known.place)
     is_first_result = known.result is None and dive.result is not None

@@ -121,6 +121,8 @@ class MeetDive:
     """None: not judged yet."""
     withdrawn: JudgesResult | None = None
     """Result that was taken back when the dive was announced anew; None: none was."""
+    withdrawn_from: tuple[int, ...] = ()
+    """Numbers of the camera's dives that it may have been of."""
     superseded: tuple[int, ...] = ()
     """Numbers of the camera's dives that were made before it was announced anew."""
     notes: tuple[str, ...] = ()

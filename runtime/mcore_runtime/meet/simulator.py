@@ -164,7 +164,8 @@ class _Simulation:
                 self.totals[dive.entry.athlete] = 0.0
                 yield from self._dive(dive, None, attempt=2)
             if place == middle and "restart" in mishaps:
-                yield Sent(self.now_s, replace(self._announced(dive), is_new_event=True))
+                begun = self._announced(dive, self._last.attempt or 1)
+                yield Sent(self.now_s, replace(begun, is_new_event=True))
                 yield Sent(self.now_s + 0.5, self._last)
                 self.now_s += 1.0
         yield Sent(self.now_s + 1.0, EventEnd(self.plan.event, self.plan.computer, "EndOfEvent"))

@@ -19,7 +19,8 @@ from mcore_runtime.meet.message import EventEnd, Message, compose
 from mcore_runtime.meet.packets import PACKETS_FILE, read_packets
 from tests.runtime.meet.made import announced, judged, raw
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""Longest wait for a packet on loopback; passing tests take far less."""
 LOOPBACK = MeetAddress("127.0.0.1", 0)
 PACKETS = [
     compose(replace(announced(), event="B")),
@@ -43,7 +44,7 @@ def heard(folder: Path, address: MeetAddress = LOOPBACK) -> Iterator[tuple[MeetF
 
 def wait_for(feed: MeetFeed, packets: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while feed.status.packets < packets or (feed.status.messages + feed.status.unread == 0 and packets):
+    while feed.status.packets < packets:
         assert time.monotonic() < deadline, feed.status
         time.sleep(0.01)
 
@@ -83,9 +84,9 @@ def test_a_flood_and_strangers_are_counted_and_not_read(tmp_path: Path) -> None:
         send(feed, [PACKETS[2]])
     assert (messages, feed.status.unread) == ([], 1)
     with heard(tmp_path) as (feed, messages):
-        send(feed, [compose(announced("Ada")), compose(announced("Bo"))] * 150)
-    # 300 within at most a few seconds; how many are read depends on the clock, that no more are does not.
-    assert len(messages) + feed.status.unread == 300
+        send(feed, [compose(announced("Ada")), compose(announced("Bo"))] * 60)
+    # How many are read of them depends on the clock; that all are counted, and what is read is kept, does not.
+    assert len(messages) + feed.status.unread == 120
     assert len(list(read_packets(tmp_path / PACKETS_FILE))) == 1 + feed.status.messages
 
 
@@ -108,7 +109,7 @@ def test_packets_that_cannot_be_kept_are_said(tmp_path: Path) -> None:
 )
 def test_addresses_of_meets(text: str, address: MeetAddress) -> None:
     assert parse_meet(text) == address
-    assert parse_meet(str(address)) == address or address.host == "::1"
+    assert parse_meet(str(address)) == address
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ function head(row, result) {
     el("h2", { id: "dive-title" }, row.athlete || number),
     el("p", { class: "facts" }, row.club),
     el("p", { class: "announced" }, row.athlete ? el("b", {}, number, " ") : "", means.filter(Boolean).join(" ·\u00a0")));
-  return el("div", { class: "head" }, title, el("div", { class: "scores" }, score(row, result), judgesScore(row)));
+  return el("div", { class: "head" }, title, el("div", { class: row.judges ? "scores both" : "scores" }, score(row, result), judgesScore(row)));
 }
 
 /** What the judges gave, beside the network's score. */

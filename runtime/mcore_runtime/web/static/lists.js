@@ -53,7 +53,7 @@ function startRow(entry, score, status, judges, isCurrent) {
     el("span", { class: "who", title: entry.club }, el("b", {}, entry.athlete),
       el("small", {}, [number, entry.height_m && `${entry.height_m}\u00a0m`, entry.difficulty?.toFixed(1)].filter(Boolean).join(" · "))),
     el("span", { class: "result" }, isCurrent && status === undefined ? "next" : result,
-      judges === null ? null : el("small", { title: "Judges" }, points(judges))),
+      judges === null ? null : el("small", {}, `judges ${points(judges)}`)),
     el("span", { class: "row-tools" },
       isCurrent ? null : el("button", {
         type: "button", class: "quiet", "data-key": `go-${entry.order}`, title: "Make this the next dive",

@@ -17,7 +17,7 @@ export function showMeet() {
     ...meet.open_questions.map((question) => el("p", { class: "remark warn" }, sentence(question))),
     ...meet.other_senders.map(otherSender),
     feed?.unread ? el("p", { class: "hint" }, `${plural(feed.unread, "packet")} could not be read; the last: ${feed.last_fault}.`) : null,
-  ].filter(Boolean));
+  ].flat().filter(Boolean));
   showHeard();
 }
 
