@@ -137,6 +137,12 @@ def test_a_score_can_be_shown_earlier() -> None:
         # A dive that is repeated after its awards: the second one counts.
         ((ADA, "dive", judged(), AGAIN, "dive", judged(AGAIN, 68.0)), {1: A_OPEN, 2: ("Ada Example", 68.0)}, None),
         ((ADA, "dive", AGAIN, "dive", judged(AGAIN)), {1: A_OPEN, 2: A}, None),
+        # It is repeated, and the sender begins again after that.
+        (
+            (ADA, "dive", judged(), AGAIN, "dive", judged(AGAIN, 68.0), ADA, judged(AGAIN, 68.0)),
+            {1: A_OPEN, 2: ("Ada Example", 68.0)},
+            None,
+        ),
         # It is repeated, and the camera misses the second: the first is not what was judged.
         ((ADA, "dive", judged(), ADA, judged(points=50.0)), {1: A_OPEN}, "no dive was found"),
         # The first announcement was lost on the network.

@@ -24,6 +24,23 @@ def tell(served: Served, message: RefereeMessage, sender: str = "10.0.0.1") -> N
     session.changed()
 
 
+def test_the_overlay_says_what_may_be_shown(browser: Any, served: Served) -> None:
+    session = served.session
+    with opened(browser, served.page.url + "overlay") as tab:
+        tab.waits_for("#overlay .athlete", "Ada Example")
+        assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
+        session.meet = MeetProgress(leads=True)
+        number = session.add_dive(61.0)
+        session.alter(number, held=True)
+        session.changed()
+        tab.waits_for("#overlay .wait", "Waiting for the judges")
+        session.alter(number, held=False, judges=result_of(judged(points=56.7), NOW))
+        session.changed()
+        tab.waits_for("#overlay .interval", "58.3 to 63.1")
+        tab.waits_for("#overlay .scores", "56.7")
+        tab.waits_for("#overlay .stage1", "+1.5")
+
+
 def test_network_and_judges(browser: Any, served: Served) -> None:
     session = served.session
     session.meet = MeetProgress()
