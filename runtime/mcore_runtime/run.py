@@ -3,6 +3,7 @@
     mcore-run rtsp://user:password@camera/stream --bundle demo/bundle --start-list list.csv --session sessions/final
     mcore-run camera://0?size=1280x720 --bundle demo/bundle --dive 407C --web
     mcore-run "synthetic://meet?seed=1&size=240x240" --bundle demo/bundle
+    mcore-run camera://0 --bundle bundle --meet "diverecorder://0.0.0.0:58091?event=A" --web
     mcore-run --resume sessions/final
 
 Everything is kept in the session's folder: results are on the disk before anybody sees them, and --resume goes on after
@@ -51,6 +52,8 @@ from mcore_runtime.live.run_settings import RunSettings, settle_settings, source
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.session import LiveSession
 from mcore_runtime.live.terminal import RunLog, Terminal, outlive_terminal, summary_line
+from mcore_runtime.meet.address import parse_meet
+from mcore_runtime.meet.feed import MeetFeed
 from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import SessionStore
@@ -85,6 +88,13 @@ class RunArguments:
     again."""
     start_list: Path | None = None
     """CSV file: order, athlete, club, dive_number, height, difficulty, round. Each dive is the next entry's."""
+    meet: str | None = None
+    """Listen to the meet's software: diverecorder://HOST:PORT?event=A says who dives what, and what the judges gave.
+    HOST is 0.0.0.0 or an address of this machine; event is A (default) or B; with &sender=IP only this computer is
+    believed. Where a start list says something else, the meet is right."""
+    show_at_once: bool = False
+    """With --meet: show each score at once. Default: it is kept from page, terminal and webhooks until the judges'
+    awards are in, so that it can influence nobody."""
     decoder: Decoder | None = None
     """What decodes a file, rtsp or http; default: software. hardware: what the machine has, or else software, which is
     said; a device's name: this one and no other."""
@@ -141,6 +151,10 @@ class RunArguments:
             raise UserError("--token-file is for the page and the metrics; give --web or --metrics too")
         if self.metrics is not None:
             parse_address(self.metrics)
+        if self.meet is not None:
+            parse_meet(self.meet)
+        if self.show_at_once and self.meet is None and self.resume is None and not self.or_resume:
+            raise UserError("--show-at-once is about the judges' awards of a meet; give --meet too, or leave it out")
         _targets(self)
         if self.headless and self.web is not None:
             raise UserError("--web shows a page, --headless shows none; give one of them")
@@ -162,6 +176,8 @@ class RunArguments:
             "accept_unlike": True if self.accept_unlike else None,
             "decoder": self.decoder,
             "edition": self.edition,
+            "meet": self.meet,
+            "show_at_once": True if self.show_at_once else None,
         }
         return settle_settings(given, facts, self.resume)
 
@@ -254,6 +270,7 @@ def _watch(
         source = stack.enter_context(open_source(with_decoder(parse_source(settings.address), settings.decoder)))
         terminal = stack.enter_context(Terminal(log))
         webhooks = stack.enter_context(_webhooks(arguments, store, log))
+        meet = None if settings.meet is None else stack.enter_context(MeetFeed(parse_meet(settings.meet), store.folder))
         session = stack.enter_context(
             LiveSession(
                 source,
@@ -263,8 +280,11 @@ def _watch(
                 competition=Competition.begin(start_list.entries),
                 dive_number=arguments.dive,
                 read_health=HealthReader().read,
+                meet=meet,
             )
         )
+        if settings.meet is not None:
+            log.info(_meet_line(settings))
         terminal.listen(session.subscribe(1024))
         webhooks.listen(session.subscribe)
         stack.enter_context(stop_on_signal(say_so=False, on_stop=session.stop))
@@ -326,6 +346,11 @@ def _described(scorer: Scorer) -> str:
         else f"from whole clips ({scorer.why_not_streaming})"
     )
     return f"{scorer.backend.name}, {scorer.backend.provider}, {scorer.compute_dtype}, {how}"
+
+
+def _meet_line(settings: RunSettings) -> str:
+    held = "are shown at once" if settings.show_at_once else "are held back until the judges' awards are in"
+    return f"listening to the meet at {settings.meet}; scores {held}"
 
 
 def _targets(arguments: RunArguments) -> tuple[list[WebhookTarget], bytes | None]:

@@ -114,6 +114,32 @@ class Competition:
             changed = changed._refresh(self.current)
         return replace(changed, current=order)
 
+    def insert(self, entry: Entry, after: int | None = None) -> Competition:
+        """Add an entry that the list does not have.
+
+        Args:
+            entry: of an order that no other has.
+            after: the entry that it follows; None: it comes last.
+
+        Raises:
+            UserError: its order is taken, or there is no entry that it could follow.
+        """
+        orders = [other.order for other in self.entries]
+        if entry.order in orders:
+            raise UserError(f"the start list has an entry {entry.order} already")
+        place = len(orders) if after is None else orders.index(self._find(after).order) + 1
+        return replace(self, entries=(*self.entries[:place], entry, *self.entries[place:]))
+
+    def pass_over(self, order: int) -> Competition:
+        """Skip an entry that waits, whoever is the current one."""
+        entry = self._find(order)
+        waits = entry.state is EntryState.WAITING and entry.dive is None
+        return self._with(replace(entry, state=EntryState.SKIPPED)) if waits else self
+
+    def dives_of(self, order: int) -> list[int]:
+        """Return the numbers of the dives that were made for an entry, void ones left out, first one first."""
+        return sorted(number for number, of in self.dives if of == order)
+
     def edit(self, order: int, changes: Mapping[str, Any]) -> Competition:
         """Correct an entry.
 

@@ -29,7 +29,7 @@ PATH = "/metrics"
 _TIMEOUT_S = 5.0
 _BUCKETS_S = (0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _STATES = ("connecting", "streaming", "retrying", "ended", "failed", "closed")
-_STATUSES = ("scoring", "scored", "unlike", "invalid", "failed", "void")
+_STATUSES = ("scoring", "held", "scored", "unlike", "invalid", "failed", "void")
 
 
 def metrics_text(snapshot: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@
     set_dive(dive_number)                     number of dives of which the start list says nothing; None: unknown
     void(number), restore(number)             a dive was none, and its entry waits again; take that back
     accept(number)                            count the score of a dive that is unlike the known ones
+    reveal(number)                            show a score that is held back until the judges' awards are in
+    trust_sender(sender)                      believe another computer's messages about the meet from now on
     rescore(number)                           score a dive again, from the frames that were kept
     stop                                      end the session after the last score
 
@@ -110,6 +112,20 @@ class Accept:
 
 
 @dataclass(frozen=True)
+class Reveal:
+    """Show the score of a dive before the judges' awards are in."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class TrustSender:
+    """Believe the messages of another computer about the meet, and no longer those of the one before."""
+
+    sender: str
+
+
+@dataclass(frozen=True)
 class Rescore:
     """Score a dive again, from the frames that were kept."""
 
@@ -121,7 +137,22 @@ class Stop:
     """End the session after the last score."""
 
 
-Command = Trigger | Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept | Rescore | Stop
+Command = (
+    Trigger
+    | Skip
+    | Back
+    | GoTo
+    | Edit
+    | Assign
+    | SetDive
+    | Void
+    | Restore
+    | Accept
+    | Reveal
+    | TrustSender
+    | Rescore
+    | Stop
+)
 _KINDS: Mapping[str, type[Command]] = {
     "trigger": Trigger,
     "skip": Skip,
@@ -133,6 +164,8 @@ _KINDS: Mapping[str, type[Command]] = {
     "void": Void,
     "restore": Restore,
     "accept": Accept,
+    "reveal": Reveal,
+    "trust_sender": TrustSender,
     "rescore": Rescore,
     "stop": Stop,
 }

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcore_runtime.live.commands import Accept, Assign, Back, Edit, GoTo, Restore, SetDive, Skip, Void
+from mcore_runtime.live.commands import (
+    Accept,
+    Assign,
+    Back,
+    Edit,
+    GoTo,
+    Restore,
+    Reveal,
+    SetDive,
+    Skip,
+    TrustSender,
+    Void,
+)
 from mcore_runtime.live.cut_dive import CutDive
+from mcore_runtime.meet.message import Message
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import LiveDive
 
@@ -80,6 +93,17 @@ class PicturesLost:
 
 
 @dataclass(frozen=True)
+class MeetHeard:
+    """The meet's software said something."""
+
+    message: Message
+    sender: str
+    """Address of the computer that sent it."""
+    time: str
+    """Time at which it came, ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
 class Logged:
     """Something happened besides dives, which is kept and changes nothing."""
 
@@ -88,7 +112,7 @@ class Logged:
     text: str
 
 
-StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept
+StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept | Reveal | TrustSender
 """Commands that change the state; the others are for the session."""
 Event = (
     DiveOpened
@@ -99,6 +123,7 @@ Event = (
     | RescoreFailed
     | VideoLost
     | PicturesLost
+    | MeetHeard
     | Logged
     | StateCommand
 )

@@ -61,6 +61,8 @@ class LiveSettings:
     """Year of the diving rules with which the page says difficulties."""
     accept_unlike: bool = False
     """Count scores also of dives that are unlike those that the bundle knows."""
+    hold_back: bool = False
+    """Keep each score from everybody until the judges' awards are in; needs a meet that is listened to."""
 
     def __post_init__(self) -> None:
         if min(self.manual_before_s, self.manual_after_s) < 0 or self.manual_before_s + self.manual_after_s < 1:

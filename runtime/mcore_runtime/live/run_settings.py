@@ -43,11 +43,21 @@ class RunSettings:
     """What decodes the source; None: what its address says, or software."""
     edition: EditionYear = NEWEST_YEAR
     """Year of the diving rules with which difficulties are compared and said."""
+    meet: str | None = None
+    """Address of the meet's software; None: nobody listens to one."""
+    show_at_once: bool = False
+    """Show each score before the judges' awards are in."""
 
     @property
     def live(self) -> LiveSettings:
         """Settings by which dives are cut."""
-        return LiveSettings(mode=self.mode, record=self.clips, edition=self.edition, accept_unlike=self.accept_unlike)
+        return LiveSettings(
+            mode=self.mode,
+            record=self.clips,
+            edition=self.edition,
+            accept_unlike=self.accept_unlike,
+            hold_back=self.meet is not None and not self.show_at_once,
+        )
 
     def open_scorer(self) -> Scorer:
         """Open the scorer."""

@@ -25,17 +25,28 @@ from mcore_runtime.detector import DetectedDive, Detector
 from mcore_runtime.live.broadcast import Broadcast, DetectorNews, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.events import DiveOpened, Logged, PicturesLost, RescoreBegun
+from mcore_runtime.live.events import DiveOpened, Logged, MeetHeard, PicturesLost, RescoreBegun
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
-from mcore_runtime.live.snapshot import Health, source_part, state_part
-from mcore_runtime.live.state import SessionState, check_rescorable, parse_dive_number, restored_session
+from mcore_runtime.live.snapshot import Health, meet_feed_part, source_part, state_part
+from mcore_runtime.live.state import (
+    Change,
+    SessionState,
+    check_rescorable,
+    parse_dive_number,
+    restored_meet,
+    restored_session,
+)
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter, Submitted
+from mcore_runtime.meet.feed import MeetFeed
+from mcore_runtime.meet.message import Message
+from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
+from mcore_runtime.session.overview import MEET_KEY
 from mcore_runtime.session.summary import RunSummary, summarise
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
@@ -56,6 +67,7 @@ class LiveSession:
         dive_number: number of dives of which the start list says nothing; None: unknown.
         read_health: what the machine says of itself, given the session's folder; None: nothing.
         detector: finds dives; None: the default one.
+        meet: says who dives and what the judges gave; closed with the session. None: nobody does.
 
     Raises:
         UserError: the store's session cannot be gone on with.
@@ -72,6 +84,7 @@ class LiveSession:
         dive_number: str | None = None,
         read_health: Callable[[Path], Mapping[str, Any]] | None = None,
         detector: Detector | None = None,
+        meet: MeetFeed | None = None,
     ) -> None:
         self._source, self._scorer, self._store = source, scorer, store
         self._settings = settings if store is not None else replace(settings, record=False)
@@ -81,7 +94,10 @@ class LiveSession:
         state = replace(
             _begin(store, competition or Competition(), parse_dive_number(dive_number)),
             accept_unlike=settings.accept_unlike,
+            hold_back=settings.hold_back,
         )
+        state = _with_meet(state, store, listens=meet is not None)
+        self._meet = meet
         self._writer = SessionWriter(state, store, self._news)
         self._view: tuple[SessionState, dict[str, Any]] = (state, state_part(state))
         self._health = Health(self._folder, read_health)
@@ -101,6 +117,8 @@ class LiveSession:
         )
         self._stopped = threading.Event()
         scorer.on_event = self._writer.submit
+        if meet is not None:
+            meet.listen(self.hear)
 
     def __enter__(self) -> LiveSession:
         return self
@@ -158,6 +176,8 @@ class LiveSession:
 
     def close(self) -> None:
         """Keep what is left, and let go of all listeners."""
+        if self._meet is not None:
+            self._meet.close()  # what comes later would be written by nobody
         self.drain()
         self._writer.close()
         self._news.close()
@@ -181,6 +201,7 @@ class LiveSession:
             "source": source_part(self._source.status()),
             "detector": {"state": self._detector_state()},
             **view[1],
+            "meet_feed": meet_feed_part(self._meet),
             "health": self._health.read(shown.dives.values(), self._scorer.waiting),
         }
 
@@ -210,7 +231,7 @@ class LiveSession:
     def exemplar_comparison(self, number: int) -> ComparedMoments | None:
         """Return a dive and its closest exemplar, moment by moment; None: there are no pictures of one of them."""
         dive = self.dive(number)
-        if dive is None or dive.result is None or (drawn := self._strips.get(dive)) is None:
+        if dive is None or dive.result is None or dive.held or (drawn := self._strips.get(dive)) is None:
             return None
         closest, scored_by = dive.result.exemplars[0].name, dive.result.backend.bundle_sha256
         try:
@@ -249,9 +270,18 @@ class LiveSession:
                 self._log("operator", "stopped the session")
             case _:
                 submitted = self._writer.submit(command)
-                for number in submitted.change.rescore:
-                    self._rescore_corrected(number)
+                self._rescore_corrected(submitted.change)
                 submitted.wait()
+
+    def hear(self, message: Message, sender: str, time: str) -> None:
+        """Take what the meet's software says, without waiting for the disk.
+
+        Args:
+            message: of the event that is listened to.
+            sender: address of the computer that sent it.
+            time: at which it came, ISO 8601, UTC.
+        """
+        self._rescore_corrected(self._writer.submit(MeetHeard(message, sender, time)).change)
 
     def _trigger(self) -> None:
         """A dive has just ended."""
@@ -271,8 +301,12 @@ class LiveSession:
         self._scorer.submit(RescoreJob(dive, difficulty, clip))  # also where the disk is full: scoring needs none
         return submitted
 
-    def _rescore_corrected(self, number: int) -> None:
-        """A dive was another than was announced, so its score is by the wrong exemplars or difficulty."""
+    def _rescore_corrected(self, change: Change) -> None:
+        """Dives were others than was announced, so their scores are by the wrong exemplars or difficulty."""
+        for number in change.rescore:
+            self._rescore_if_possible(number)
+
+    def _rescore_if_possible(self, number: int) -> None:
         try:
             self._rescore(number)
         except UserError as error:
@@ -362,3 +396,11 @@ def _begin(store: SessionStore | None, competition: Competition, dive_number: st
         competition=competition if competition.entries else state.competition,
         default_dive_number=state.default_dive_number if dive_number is None else dive_number,
     )
+
+
+def _with_meet(state: SessionState, store: SessionStore | None, *, listens: bool) -> SessionState:
+    """Add what a meet has said so far; where nobody listens any more, the operator says whose turn it is."""
+    meet = None if store is None else restored_meet(store.load_state(MEET_KEY))
+    if not listens:
+        return state if meet is None else replace(state, meet=replace(meet, leads=False), hold_back=False)
+    return replace(state, meet=meet or MeetProgress())

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mcore_runtime.live.state import SessionState
-from mcore_runtime.session.dive import ENTRY_FIELDS, DiveStatus, LiveDive
+from mcore_runtime.meet.feed import MeetFeed
+from mcore_runtime.meet.follow import open_questions
+from mcore_runtime.meet.record import agreement
+from mcore_runtime.session.dive import ENTRY_FIELDS, DiveStatus, LiveDive, shown_status
 from mcore_runtime.session.summary import percentiles
 from mcore_runtime.sources import SourceStatus
 
@@ -29,20 +32,24 @@ def state_part(state: SessionState) -> dict[str, Any]:
             _dive_row(dive, is_scoring=number in state.with_scorer) for number, dive in sorted(state.dives.items())
         ],
         "ranking": [row.to_json() for row in state.competition.ranking(state.scores)],
+        "meet": _meet_part(state),
     }
 
 
 def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
     """``is_scoring``: it is with the scorer, for the first time or again."""
-    result = dive.result
-    status = DiveStatus.SCORING if is_scoring and dive.status is not DiveStatus.VOID else dive.status
+    result = None if dive.hides_score else dive.result
+    is_busy = is_scoring and dive.status is not DiveStatus.VOID
+    status = DiveStatus.SCORING.value if is_busy else shown_status(dive)
     return {
         "number": dive.number,
-        "status": status.value,
+        "status": status,
         **{name: getattr(dive, name) for name in ENTRY_FIELDS},
         "time_to_score_ms": dive.time_to_score_ms,
         "created": dive.created,
-        "reasons": list(dive.reasons),
+        "reasons": [] if dive.hides_score else list(dive.reasons),
+        "held": dive.hides_score,
+        "judges": None if dive.judges is None else dive.judges.to_json(),
         "score": None if result is None else result.score,
         "low": None if result is None else result.low,
         "high": None if result is None else result.high,
@@ -54,6 +61,39 @@ def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
         "notes": [*dive.notes, *(() if result is None else result.notes)],
         "has_clip": dive.recording is not None,
     }
+
+
+def _meet_part(state: SessionState) -> dict[str, Any] | None:
+    """What the meet's software has said; None: nobody listens to one."""
+    meet = state.meet
+    if meet is None:
+        return None
+    current = meet.current
+    compared = [
+        (dive.score, dive.judges)
+        for dive in state.dives.values()
+        if dive.score is not None and not dive.held
+        if dive.judges is not None and dive.judges.event_name == meet.event_name
+    ]
+    return {
+        "event_name": meet.event_name,
+        "title": meet.meet_title,
+        "rounds": meet.rounds,
+        "divers": meet.divers,
+        "is_over": meet.is_over,
+        "leads": meet.leads,
+        "sender": meet.sender,
+        "other_senders": list(meet.others),
+        "announced": None if current is None else current.to_json(),
+        "open_questions": open_questions(meet, state.competition),
+        "agreement": agreement(compared).to_json(),
+        "hold_back": state.hold_back,
+    }
+
+
+def meet_feed_part(feed: MeetFeed | None) -> dict[str, Any] | None:
+    """How listening to the meet's software goes; None: nobody listens."""
+    return None if feed is None else feed.status.to_json()
 
 
 def source_part(status: SourceStatus) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from rich.console import Console
 
 from mcore.common.printable import printable_message
+from mcore.common.typed_json import encode
 from mcore_runtime.live.broadcast import DetectorNews, DiveNews, News, ProblemNews, SourceNews, Subscription
 from mcore_runtime.session.dive import DiveStatus, FoundBy, LiveDive
 from mcore_runtime.session.summary import RunSummary
@@ -105,7 +106,7 @@ class Terminal:
             case ProblemNews(problem):
                 self._log.warning(f"not on the disk: {problem}")
             case DiveNews(dive) if self._log.json:
-                sys.stdout.write(dive.to_text() + "\n")
+                sys.stdout.write(encode(dive.to_shown_json()) + "\n")
                 sys.stdout.flush()
             case DiveNews(dive):
                 self._log.info(dive_line(dive))
@@ -157,6 +158,8 @@ def dive_line(dive: LiveDive) -> str:
     """Say in one line what became of a dive."""
     who = "" if not dive.athlete else f" {dive.athlete}"
     head = f"#{dive.number}{who} {dive.dive_number or 'unknown dive'}"
+    if dive.hides_score:
+        return f"{head}: scored; held back until the judges' awards are in"
     result = dive.result
     if result is not None and dive.status is DiveStatus.UNLIKE:
         return f"{head}: unlike the known dives ({result.score:.1f} does not count): {'; '.join(dive.reasons)}"
@@ -168,8 +171,10 @@ def dive_line(dive: LiveDive) -> str:
     waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
     caution = "" if result.caution is None else f"; {result.caution}"
     notes = "".join(f"; note: {note}" for note in (*dive.notes, *result.notes))
+    given = "" if dive.judges is None else f"; judges {dive.judges.points:.2f}"
+    points = f"{result.score:.1f}{interval}{award}{given}"
     stages = f"flight from {flight_s:.2f} s, entry at {entry_s:.2f} s"
-    return f"{head}: {result.score:.1f}{interval}{award}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
+    return f"{head}: {points}; {stages}; {_FOUND_BY[dive.found_by]}{waited}{caution}{notes}"
 
 
 def summary_line(summary: RunSummary) -> str:

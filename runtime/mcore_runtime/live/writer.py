@@ -11,14 +11,16 @@ import errno
 import queue
 import threading
 from contextlib import suppress
+from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.files import replacing
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, ProblemNews, SnapshotChanged
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import Event, VideoLost
-from mcore_runtime.live.state import Change, SessionState, apply, saved_state
+from mcore_runtime.live.state import Change, SessionState, apply, saved_meet, saved_state
 from mcore_runtime.session import SessionStore
+from mcore_runtime.session.overview import MEET_KEY
 from mcore_runtime.session.overview import STATE_KEY as STATE_KEY
 
 _TIMEOUT_S = 5.0
@@ -73,7 +75,7 @@ class SessionWriter:
         self._queue: queue.Queue[Submitted | None] = queue.Queue()
         self._room = threading.Semaphore(_MAX_WAITING_DIVES)
         if store is not None:
-            self._problem = store.save(dives=state.dives.values(), state={STATE_KEY: saved_state(state)})
+            self._problem = store.save(dives=state.dives.values(), state=_saved(state))
         self._thread = threading.Thread(target=self._run, name="session writer", daemon=True)
         self._thread.start()
 
@@ -161,7 +163,7 @@ class SessionWriter:
             return None
         log = () if change.log is None else ((change.log.kind, change.log.text),)
         try:
-            return self._store.save(dives=change.dives, state={STATE_KEY: saved_state(change.state)}, events=log)
+            return self._store.save(dives=change.dives, state=_saved(change.state), events=log)
         except Exception as error:  # a fault of this program must be seen, and must not end the session
             return self._fault(error)
 
@@ -200,3 +202,9 @@ class SessionWriter:
             self._problem = problem
             self._news.send(ProblemNews(problem))
             self.announce()
+
+
+def _saved(state: SessionState) -> dict[str, Any]:
+    """Return what is saved besides records, by its name; where no meet is listened to, nothing is said of one."""
+    meet = {} if state.meet is None else {MEET_KEY: saved_meet(state)}
+    return {STATE_KEY: saved_state(state), **meet}

@@ -12,6 +12,7 @@ from mcore.diving import NEWEST, Edition
 from mcore.diving.label_difficulty import describe_difficulty
 from mcore.video import SampledClip
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
+from mcore_runtime.meet.record import JudgesResult
 from mcore_runtime.report.exemplar_comparison import MomentPair, compare_with_closest, pairs_by_stage
 from mcore_runtime.report.filmstrip import Picture, clip_strip, scored_frames
 from mcore_runtime.scoring.batch import DiveOutcome
@@ -38,7 +39,9 @@ class DiveSection:
     """Before the description of the dive; empty: nobody is named."""
     status: str = "scored"
     true_score: float | None = None
-    """Score of the judges, points; None: not known."""
+    """Score of the judges, points; None: not known, or there is a penalty in it."""
+    judges: JudgesResult | None = None
+    """What the judges gave, with their awards; None: not known, or in no detail."""
     reasons: Sequence[str] = ()
     notes: Sequence[str] = ()
     history: Sequence[Sequence[str]] = ()

@@ -17,14 +17,33 @@ from mcore.common.errors import UserError
 
 DATABASE_FILE = "session.sqlite"
 LOCK_FILE = "session.lock"
-SCHEMA_VERSION = 2
-"""Version 1 has the same tables; its dives were "found by" body or camera, and are read as motion and camera-tracking.
-A session that goes on becomes one of version 2."""
+SCHEMA_VERSION = 3
+"""All versions have the same tables. Dives of version 1 were "found by" body or camera, and are read as motion and
+camera-tracking; those of version 2 know of no judges and hold no score back. A session that goes on becomes one of the
+newest version."""
 APPLICATION_ID = 0x4D435265
 """Says in the file's header that it is a session: the letters MCRe."""
 _BUSY_S = 0.2
 """Time that a write waits for somebody else's lock; then it is kept in memory and tried again."""
 
+_VIEW = """CREATE VIEW scores AS SELECT
+        number, revision, saved,
+        json_extract(record, '$.status') AS status,
+        json_extract(record, '$.dive_number') AS dive_number,
+        json_extract(record, '$.result.score') AS score,
+        json_extract(record, '$.result.low') AS low,
+        json_extract(record, '$.result.high') AS high,
+        json_extract(record, '$.result.interval_level') AS interval_level,
+        json_extract(record, '$.time_to_score_ms') AS time_to_score_ms,
+        json_extract(record, '$.result.backend.name') AS backend,
+        json_extract(record, '$.result.backend.precision') AS precision,
+        json_extract(record, '$.result.backend.bundle_sha256') AS bundle_sha256,
+        json_extract(record, '$.recording') AS recording,
+        json_extract(record, '$.result.caution') AS caution,
+        json_extract(record, '$.result.award.value') AS award,
+        json_extract(record, '$.judges.points') AS judges_points
+    FROM results AS newest
+    WHERE revision = (SELECT max(revision) FROM results WHERE number = newest.number)"""
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE dives (number INTEGER PRIMARY KEY)",
@@ -43,23 +62,7 @@ _SCHEMA = (
     )""",
     "CREATE TABLE state (key TEXT PRIMARY KEY, saved TEXT NOT NULL, value TEXT NOT NULL)",
     "CREATE TABLE events (id INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL)",
-    """CREATE VIEW scores AS SELECT
-        number, revision, saved,
-        json_extract(record, '$.status') AS status,
-        json_extract(record, '$.dive_number') AS dive_number,
-        json_extract(record, '$.result.score') AS score,
-        json_extract(record, '$.result.low') AS low,
-        json_extract(record, '$.result.high') AS high,
-        json_extract(record, '$.result.interval_level') AS interval_level,
-        json_extract(record, '$.time_to_score_ms') AS time_to_score_ms,
-        json_extract(record, '$.result.backend.name') AS backend,
-        json_extract(record, '$.result.backend.precision') AS precision,
-        json_extract(record, '$.result.backend.bundle_sha256') AS bundle_sha256,
-        json_extract(record, '$.recording') AS recording,
-        json_extract(record, '$.result.caution') AS caution,
-        json_extract(record, '$.result.award.value') AS award
-    FROM results AS newest
-    WHERE revision = (SELECT max(revision) FROM results WHERE number = newest.number)""",
+    _VIEW,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -132,12 +135,21 @@ def open_database(folder: Path) -> sqlite3.Connection:
         check_schema(connection, path)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if schema_version(connection) < SCHEMA_VERSION:
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _update(connection)
     except sqlite3.Error as error:
         raise UserError(f"cannot open {path}: {error}; {_RESCUE}") from error
     if verdict != "ok":
         raise UserError(f"{path} is damaged: {verdict}; {_RESCUE}")
     return connection
+
+
+def _update(connection: sqlite3.Connection) -> None:
+    """Make a session of an older schema one of the newest, all or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DROP VIEW IF EXISTS scores")
+    connection.execute(_VIEW)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def reconnect(folder: Path) -> sqlite3.Connection:

@@ -13,11 +13,14 @@ from typing import Any
 
 from mcore.common.errors import UserError
 from mcore.common.typed_json import convert, decode, encode
+from mcore_runtime.meet.record import JudgesResult
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.streaming import had_head_start
 
 ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 """Fields that come from the dive's entry in the start list."""
+HELD = "held"
+"""Shown in place of the status of a dive whose score is held back until the judges' awards are in."""
 _OLD_FINDERS = {"body": "motion", "camera": "camera-tracking"}
 """Ways of finding a dive, by the words of schema 1."""
 
@@ -99,6 +102,10 @@ class LiveDive:
     club: str = ""
     status_before: DiveStatus | None = None
     """Status that a void dive had before; None: it is not void."""
+    judges: JudgesResult | None = None
+    """What the judges gave it, as the meet's software says; None: nothing came, or nobody can tell whose it is."""
+    held: bool = False
+    """Whether its score is kept from everybody until the judges' awards are in."""
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -118,6 +125,11 @@ class LiveDive:
         return counts and self.result is not None and bool(self.result.why_unlike)
 
     @property
+    def hides_score(self) -> bool:
+        """Return whether there is a score that nobody may see yet."""
+        return self.held and self.result is not None
+
+    @property
     def had_head_start(self) -> bool:
         """Return whether the prefix of its backbone was computed before its clip was over."""
         return self.result is not None and had_head_start(self.result.timing_ms)
@@ -130,6 +142,13 @@ class LiveDive:
     def to_json(self) -> dict[str, Any]:
         """Return plain containers, as ``to_text`` writes them."""
         values: dict[str, Any] = json.loads(self.to_text())
+        return values
+
+    def to_shown_json(self) -> dict[str, Any]:
+        """Return what may be shown now: as ``to_json``, but of a score that is held back nothing at all."""
+        values = self.to_json()
+        if self.hides_score:
+            values |= {"result": None, "reasons": [], "status": shown_status(self)}
         return values
 
     def judged(self, result: DiveScore, *, accept_unlike: bool) -> LiveDive:
@@ -166,3 +185,9 @@ class LiveDive:
     def from_text(cls, text: str, what: str) -> LiveDive:
         """Read what ``to_text`` returned; see ``from_json``."""
         return cls.from_json(decode(dict[str, Any], text, what), what)
+
+
+def shown_status(dive: LiveDive) -> str:
+    """Return a dive's status as it may be shown: ``held`` for one whose score is kept back."""
+    has_score = dive.status in (DiveStatus.SCORED, DiveStatus.UNLIKE)
+    return HELD if has_score and dive.hides_score else dive.status.value

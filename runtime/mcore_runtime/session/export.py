@@ -34,6 +34,7 @@ COLUMNS = (
     ),
     *("closest_exemplar_score", "time_to_score_ms", "created", "found_by", "start_s", "end_s", "results", "reasons"),
     *("notes", "recording", "bundle_sha256", "backend", "provider", "precision"),
+    *("judges_points", "network_less_judges", "judges_awards", "penalty", "judges_total", "judges_rank", "event"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a text that begins so for a formula, and runs it."""
@@ -74,9 +75,10 @@ def session_document(session: Overview) -> dict[str, Any]:
 
     Keys: ``format``, ``format_version``, ``created`` (of the document, ISO 8601, UTC), ``started``, ``facts`` (source,
     bundle, backend, settings), ``ranking`` (``rank``, ``athlete``, ``club``, ``total``, ``dives``),
-    ``time_to_score_ms`` (percentiles), ``dives`` by number (``LiveDive.to_json``, with ``history``: ``revision``,
-    ``saved``, ``status``, ``dive_number``, ``score`` of each result it had, oldest first), ``state`` (what the run
-    saved, its start list under ``competition``) and ``events``. Version 1 only ever gains keys.
+    ``time_to_score_ms`` (percentiles), ``agreement`` (of network and judges, by event), ``dives`` by number
+    (``LiveDive.to_json``, with ``history``: ``revision``, ``saved``, ``status``, ``dive_number``, ``score`` of each
+    result it had, oldest first), ``state`` (what the run saved, its start list under ``competition``) and ``events``.
+    Version 1 only ever gains keys.
     """
     data = session.session
     return {
@@ -87,6 +89,7 @@ def session_document(session: Overview) -> dict[str, Any]:
         "facts": dict(data.facts),
         "ranking": [row.to_json() for row in session.ranking],
         "time_to_score_ms": dict(session.time_to_score_ms),
+        "agreement": {name: found.to_json() for name, found in session.agreements.items()},
         "dives": [{**dive.dive.to_json(), "history": _history(dive)} for dive in session.dives],
         "state": dict(data.state),
         "events": [{"time": event.time, "kind": event.kind, "text": event.text} for event in data.events],
@@ -128,6 +131,16 @@ def _row(dive: DiveView) -> dict[str, Any]:
         "reasons": "; ".join(dive.reasons),
         "notes": "; ".join(dive.notes),
     }
+    if (judges := dive.judges) is not None:
+        row.update(
+            judges_points=judges.points,
+            network_less_judges=dive.network_less_judges,
+            judges_awards=judges.awards_text,
+            penalty=None if judges.penalty is None else judges.penalty.value,
+            judges_total=judges.total,
+            judges_rank=judges.rank,
+            event=judges.event_name,
+        )
     if result is None:
         return row
     closest = result.exemplars[0]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcore.common.errors import UserError
+from mcore.common.typed_json import convert
 from mcore_runtime.competition import Competition, Entry, RankRow
+from mcore_runtime.meet.follow import open_questions
+from mcore_runtime.meet.record import Agreement, JudgesResult, MeetProgress, agreement
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.data import Revision, SessionData
 from mcore_runtime.session.dive import DiveStatus, LiveDive
@@ -14,6 +17,8 @@ from mcore_runtime.session.summary import percentiles
 
 STATE_KEY = "competition"
 """Name of the start list, with what has become of it, among what a session saves."""
+MEET_KEY = "meet"
+"""Name of what the meet's software has said, among what a session saves."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,18 @@ class DiveView:
         return self.dive.reasons
 
     @property
+    def judges(self) -> JudgesResult | None:
+        """What the judges gave it; None: not known."""
+        return self.dive.judges
+
+    @property
+    def network_less_judges(self) -> float | None:
+        """Difference of the scores, points; None: one of them is missing, or a penalty is in the judges'."""
+        if self.dive.score is None or self.judges is None or not self.judges.is_comparable:
+            return None
+        return self.dive.score - self.judges.points
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on the dive and on its score."""
         of_result = () if self.result is None else self.result.notes
@@ -99,6 +116,10 @@ class Overview:
     """Percentiles over the dives, by name; empty: none was scored live."""
     problems: tuple[str, ...]
     """Parts of the session that could not be read."""
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+    """How network and judges compare, by the name of the event; empty: no judges were heard."""
+    open_questions: tuple[str, ...] = ()
+    """Results of the judges that are nobody's, and why."""
 
     def count(self, *statuses: DiveStatus) -> int:
         """Return how many dives have one of these states."""
@@ -113,6 +134,11 @@ def overview(session: SessionData) -> Overview:
         competition = Competition.from_json(session.state.get(STATE_KEY, {}))
     except UserError as error:
         problems.append(str(error))
+    meet = MeetProgress()
+    try:
+        meet = convert(MeetProgress, session.state.get(MEET_KEY) or {}, "what the meet's software has said")
+    except UserError as error:
+        problems.append(str(error))
     dives = tuple(
         DiveView(history[-1].dive, competition.entry_of(number), _changes(history))
         for number, history in session.revisions.items()
@@ -124,7 +150,18 @@ def overview(session: SessionData) -> Overview:
         ranking=tuple(competition.ranking({n: score for n, score in scores.items() if score is not None})),
         time_to_score_ms=percentiles(dive.time_to_score_ms for dive in dives),
         problems=tuple(problems),
+        agreements=_agreements(dives),
+        open_questions=tuple(open_questions(meet, competition)),
     )
+
+
+def _agreements(dives: Sequence[DiveView]) -> dict[str, Agreement]:
+    pairs: dict[str, list[tuple[float, JudgesResult]]] = {}
+    for dive in dives:
+        if dive.judges is not None:
+            of_event = pairs.setdefault(dive.judges.event_name, [])
+            of_event += [] if dive.dive.score is None else [(dive.dive.score, dive.judges)]
+    return {name: agreement(of_event) for name, of_event in pairs.items()}
 
 
 def _changes(history: Sequence[Revision]) -> tuple[Revision, ...]:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from mcore.common.files import write_text
 from mcore.diving import NEWEST_YEAR, Edition, EditionYear, edition_of
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
+from mcore_runtime.meet.record import Agreement
 from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
 from mcore_runtime.report.rendering import local_time, render
 from mcore_runtime.scoring.result import cautions
@@ -54,6 +55,8 @@ def render_session(session: Overview, watch: Watch = iter, edition: EditionYear 
         date=f"{data.folder.resolve().name}, begun {began}; report of {now}",
         session=session,
         figures=_figures(session),
+        agreements=[_agreement_row(name, found) for name, found in session.agreements.items()],
+        judged=any(dive.judges is not None for dive in session.dives),
         ranking=[(row.rank, row.athlete, row.club, row.dives, f"{row.total:.2f}") for row in session.ranking],
         named=any(dive.athlete for dive in session.dives),
         dives=(_section(data, dive, exemplars, rules) for dive in watch(session.dives)),
@@ -90,6 +93,7 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
     taken = (local_time(dive.dive.created, "%H:%M:%S"), dive.dive.recording)
     height_m = None if dive.entry is None else dive.entry.height_m
     height = "" if height_m is None else f"{height_m:g} m"
+    judges = dive.judges
     who = (f"dive {dive.number}" if dive.athlete else "", dive.club, dive.dive_number or "", height)
     return DiveSection(
         anchor=f"dive-{dive.number}",
@@ -98,6 +102,8 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
         who=" · ".join(filter(None, who)),
         result=result,
         status=dive.status.value,
+        true_score=None if judges is None or not judges.is_comparable else judges.points,
+        judges=judges,
         pictures=pictures,
         why_no_pictures=why_none,
         comparison=() if result is None else comparison_of(result, frames, exemplars),
@@ -128,6 +134,19 @@ def _history_row(revision: Revision) -> Sequence[str]:
         outcome,
         "" if result is None else result.backend.bundle_sha256[:12],
         "" if result is None else result.backend.provider,
+    )
+
+
+def _agreement_row(name: str, found: Agreement) -> Sequence[str]:
+    """Row of an event: name, dives compared, bias, mean absolute error, rank correlation, dives with a penalty."""
+    bias, error, order = found.bias, found.mean_absolute_error, found.rank_correlation
+    return (
+        name or "–",
+        str(found.dives),
+        "–" if bias is None else f"{bias:+.1f}",
+        "–" if error is None else f"{error:.1f}",
+        "–" if order is None else f"{order:.2f}",
+        str(found.left_out),
     )
 
 

@@ -16,7 +16,7 @@ from mcore_runtime.access_token import AccessToken
 from mcore_runtime.address import host_name
 from mcore_runtime.limited_listener import client_of
 from mcore_runtime.web.limits import RateLimit, Refusal, read_body
-from mcore_runtime.web.login import PUBLIC, Login
+from mcore_runtime.web.login import PAGES, PUBLIC, Login
 
 _SAFE = ("GET", "HEAD")
 HEADERS = {
@@ -91,8 +91,8 @@ class AccessControl:
                     return answer
             if scope["path"] not in PUBLIC:
                 raise Refusal(401, "log in first, or send the header Authorization: Bearer TOKEN")
-        elif scope["path"] == "/login" or (scope["path"] == "/" and b"token=" in scope["query_string"]):
-            return RedirectResponse("/", 303)
+        elif scope["path"] == "/login" or (scope["path"] in PAGES and b"token=" in scope["query_string"]):
+            return RedirectResponse("/" if scope["path"] == "/login" else scope["path"], 303)
         if scope["type"] == "http" and scope["method"] not in _SAFE:
             if connection.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 raise Refusal(415, "send JSON, with the header Content-Type: application/json")

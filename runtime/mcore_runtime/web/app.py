@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def make_app(session: Session) -> Starlette:
     """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``."""
     service = Service(session)
     routes = [
-        Route("/", _index),
+        Route("/", _page("index.html")),
+        Route("/overlay", _page("overlay.html")),
         Mount("/static", _PageFiles(directory=_FOLDER / "static")),
         WebSocketRoute("/api/events", service.send_events),
         *_live_routes(service),
@@ -130,8 +131,11 @@ def make_app(session: Session) -> Starlette:
     return app
 
 
-def _index(_: Request) -> Response:
-    return FileResponse(_FOLDER / "pages" / "index.html", headers={"cache-control": "no-cache"})
+def _page(name: str) -> Callable[[Request], Response]:
+    def page(_: Request) -> Response:
+        return FileResponse(_FOLDER / "pages" / name, headers={"cache-control": "no-cache"})
+
+    return page
 
 
 def _live_routes(service: Service) -> list[Route]:
@@ -180,7 +184,7 @@ def _dive_routes(session: Session) -> list[Route]:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
         comparison = comparison_times(session.exemplar_comparison(number))
-        return _json({**found.to_json(), "strip_pictures": pictures, "comparison": comparison})
+        return _json({**found.to_shown_json(), "strip_pictures": pictures, "comparison": comparison})
 
     def strip(request: Request) -> Response:
         return _jpeg(request, session.strip(request.path_params["number"]) or ())

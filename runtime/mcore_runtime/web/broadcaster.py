@@ -104,7 +104,7 @@ class Broadcaster:
                 news = listener.get(_MIN_INTERVAL_S)
                 try:
                     if isinstance(news, DiveNews):
-                        self._send("dive", encode({"type": "dive", "dive": news.dive.to_json()}))
+                        self._send("dive", encode({"type": "dive", "dive": news.dive.to_shown_json()}))
                     self._send_state()
                 except Exception:  # a fault in one message must not silence the page for the rest of the day
                     _LOG.exception("the page could not be sent a message")

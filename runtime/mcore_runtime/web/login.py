@@ -13,6 +13,8 @@ from mcore_runtime.web.limits import RateLimit, Refusal, read_body
 
 PUBLIC = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 """Paths that need no token."""
+PAGES = ("/", "/overlay")
+"""Paths at which the token may stand in the address, once."""
 _SAME_SITE = '<!doctype html><title>MCoRe</title><meta http-equiv="refresh" content="0;url=/">'
 """A browser that follows a link from another site keeps the cookie back; asked by our own page, it sends it."""
 _WRONG = "This is not the token. It was printed where the run was started."
@@ -51,22 +53,22 @@ class Login:
             return self._exchange(_field(await read_body(request)), client)
         if path == "/login" and method in ("GET", "HEAD"):
             return _form(200, _HELP)
-        if path != "/" or method != "GET":
+        if path not in PAGES or method != "GET":
             return None
         if token := _field(request.scope["query_string"]):
-            return self._exchange(token, client)
-        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return self._exchange(token, client, path)
+        if path == "/" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return HTMLResponse(_SAME_SITE)
         return None
 
-    def _exchange(self, token: str, client: str) -> Response:
+    def _exchange(self, token: str, client: str, path: str = "/") -> Response:
         """Answer a token: a redirection takes it out of the address, a wrong one leads to the form."""
         try:
             if not self.is_token(token, client):
                 return _form(403, _WRONG)
         except Refusal as refusal:
             return _form(refusal.status, "Too many wrong tokens. Wait half a minute.")
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(path, 303)
         answer.set_cookie(
             self._cookie_name, self._token.cookie(), max_age=COOKIE_SECONDS, httponly=True, samesite="strict", path="/"
         )

@@ -11,7 +11,7 @@ from mcore.diving import DiveNumber, EditionYear, difficulties, edition_of
 from mcore.diving.label_difficulty import describe_difficulty
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
 
-_HEARTBEAT = ("revision", "source", "detector", "health")
+_HEARTBEAT = ("revision", "source", "detector", "health", "meet_feed")
 
 
 def with_dive_words(snapshot: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def comparison_times(comparison: ComparedMoments | None) -> dict[str, Any] | Non
 
 def heartbeat_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """Return what changes all the time, and the problem that must not be missed."""
-    return {name: snapshot[name] for name in _HEARTBEAT} | {"problem": snapshot["session"]["problem"]}
+    return {name: snapshot.get(name) for name in _HEARTBEAT} | {"problem": snapshot["session"]["problem"]}
 
 
 @lru_cache(maxsize=512)

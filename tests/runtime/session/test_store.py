@@ -59,7 +59,7 @@ def test_a_session_of_the_first_schema_is_read_and_goes_on(tmp_path: Path) -> No
     assert read_session(tmp_path).dives == expected
     with SessionStore.open(tmp_path) as store:
         assert store.dives() == expected
-        assert store._connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert store._connection.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_a_record_of_another_version_is_named_and_not_gone_on_with(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
             name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
         }
-    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 2}
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 3}
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_another_file_of_that_name_is_refused_and_left_alone(
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     SessionStore.create(tmp_path, FACTS).close()
-    sqlite3.connect(tmp_path / "session.sqlite").execute("PRAGMA user_version = 3")
+    sqlite3.connect(tmp_path / "session.sqlite").execute("PRAGMA user_version = 4")
     for reader in (SessionStore.open, read_session):
         with pytest.raises(UserError, match="newer version"):
             reader(tmp_path)

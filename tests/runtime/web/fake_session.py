@@ -22,6 +22,8 @@ from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, S
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger
 from mcore_runtime.live.snapshot import state_part
 from mcore_runtime.live.state import SessionState, apply
+from mcore_runtime.meet.feed import FeedStatus
+from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.report.exemplar_comparison import ComparedMoments
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy, LiveDive
@@ -56,6 +58,8 @@ class FakeSession:
         self.frame: tuple[int, NDArray[np.uint8]] | None = (0, np.full((180, 320, 3), 90, np.uint8))
         self.pictures_taken = self.snapshots_taken = 0
         self.has_exemplars = True
+        self.meet: MeetProgress | None = None
+        self.meet_feed: FeedStatus | None = None
         self._revision = 1
         self._lock = threading.Lock()
 
@@ -91,7 +95,8 @@ class FakeSession:
                     **self.source,
                 },
                 "detector": {"state": self.state["detector"]},
-                **state_part(SessionState(self.competition, self.state["default"], self.records)),
+                **state_part(self._session_state()),
+                "meet_feed": None if self.meet_feed is None else self.meet_feed.to_json(),
                 "health": {
                     "time_to_score_ms": {"p50": 131.0, "p90": 140.0, "p99": 151.0, "max": 151.0},
                     "queue": 0,
@@ -134,11 +139,13 @@ class FakeSession:
         """Do what the page's buttons ask; the rest is only remembered."""
         self.commands.append(command)
         if not isinstance(command, Trigger | Rescore | Stop):
-            state = SessionState(self.competition, self.state["default"], self.records)
-            after = apply(state, command).state
-            self.competition, self.records = after.competition, dict(after.dives)
+            after = apply(self._session_state(), command).state
+            self.competition, self.records, self.meet = after.competition, dict(after.dives), after.meet
             self.state["default"] = after.default_dive_number
         self.changed()
+
+    def _session_state(self) -> SessionState:
+        return SessionState(self.competition, self.state["default"], self.records, meet=self.meet)
 
     def changed(self) -> None:
         with self._lock:

@@ -45,9 +45,10 @@ class Outbox:
         self._taken = {int(number): int(revision) for number, revision in taken.items()}
 
     def pending(self) -> list[int]:
-        """Return the dives whose newest result the receiver does not have, by number."""
+        """Return the dives whose newest result the receiver does not have, by number; none that is held back."""
         newest = self._store.revisions()
-        return sorted(number for number, revision in newest.items() if revision > self._taken.get(number, 0))
+        due = (number for number, revision in newest.items() if revision > self._taken.get(number, 0))
+        return sorted(number for number in due if not self._store.newest(number)[1].hides_score)
 
     def message(self, number: int) -> Message:
         """Return the newest result of a dive."""

@@ -1,6 +1,7 @@
 // Alerts at the top: what must not be overlooked, as long as it lasts.
 
 import { $, ago, clock, el, rebuild, setText, sentence } from "./dom.js";
+import { meetAlerts } from "./meet.js";
 import { STANDSTILL_S, state } from "./state.js";
 
 const LOW_MB = 2000;
@@ -18,7 +19,7 @@ function alertsNow() {
   }
   if (snapshot !== null) {
     if (connected) found.push(...ofSource(snapshot.source));
-    found.push(...ofSession(snapshot));
+    found.push(...ofSession(snapshot), ...meetAlerts(snapshot));
   }
   return found.map(([key, level, title, text, since = null]) => ({ key, level, title, text, since }));
 }

@@ -8,6 +8,7 @@ import { showDive } from "./dive.js";
 import { $, points, setText } from "./dom.js";
 import { showHealth } from "./health.js";
 import { showLists } from "./lists.js";
+import { showHeard, showMeet } from "./meet.js";
 import { restartPicture, showNow, wireNow } from "./now.js";
 import { state, words } from "./state.js";
 import { wireTheme } from "./theme.js";
@@ -21,17 +22,19 @@ function show(what) {
   if (state.snapshot === null) return;
   showNow();
   showHealth();
+  showHeard();
   if (what === "heartbeat") return;
   setText($("session-name"), state.snapshot.session.name || "MCoRe live");
   showDive();
   showLists();
+  showMeet();
   showBig();
   announce();
 }
 
 /** Tell those who listen instead of looking; once for every score. */
 function announce() {
-  const row = state.snapshot.dives.findLast((dive) => dive.status !== "scoring");
+  const row = state.snapshot.dives.findLast((dive) => !["scoring", "held"].includes(dive.status));
   const heard = row === undefined ? "" : `${row.number} ${row.created} ${row.status}`;
   const isFirst = announced === null;
   if (announced === heard) return;

@@ -50,6 +50,7 @@ function scored(row) {
     el("p", { class: "big-points" }, points(row.score)),
     el("p", { class: "big-interval" }, row.same_dive_number === false ? `${interval}; compared with other dives` : interval),
     !row.award ? null : el("p", { class: "big-award" }, row.award.text),
+    !row.judges ? null : el("p", { class: "big-judges" }, `Judges: ${points(row.judges.points, 2)}`),
     cautionOf(row),
   ];
 }

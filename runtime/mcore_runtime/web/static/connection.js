@@ -57,8 +57,8 @@ function take(message) {
   if (message.type === "snapshot") {
     state.snapshot = message.snapshot;
   } else if (message.type === "heartbeat" && state.snapshot !== null) {
-    const { source, detector, health, problem } = message;
-    Object.assign(state.snapshot, { source, detector, health });
+    const { source, detector, health, problem, meet_feed } = message;
+    Object.assign(state.snapshot, { source, detector, health, meet_feed });
     state.snapshot.session.problem = problem;
   }
   changed(back ? "back" : message.type);

@@ -5,6 +5,7 @@ import { STAGES, predictionsChart, stageBars } from "./charts.js";
 import { command, fetchDive } from "./connection.js";
 import { assignDive } from "./dialogs.js";
 import { $, capital, cautionOf, el, inWords, intervalMeaning, intervalWords, plural, points, rebuild, signed } from "./dom.js";
+import { judgesRow } from "./meet.js";
 import { difficultyWords, shownRow, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 import { playVideo } from "./video.js";
@@ -12,7 +13,7 @@ import { playVideo } from "./video.js";
 const MAX_RECORDS = 60;
 const SHOWN_EXEMPLARS = 6;
 const TIMEOUT_MS = 10_000; // the pictures of a dive follow its score a moment later
-const STATUS = { scoring: "being scored", unlike: "unlike known dives", invalid: "not scored", failed: "failed", void: "void" };
+const STATUS = { scoring: "being scored", held: "score held back", unlike: "unlike known dives", invalid: "not scored", failed: "failed", void: "void" };
 const records = new Map();
 let waiting = "";
 
@@ -21,7 +22,7 @@ const version = (row) => `${row.number} ${row.created} ${row.status}`;
 export function showDive() {
   const { dives } = state.snapshot;
   const row = shownRow();
-  rebuild($("dives"), [dives.map((d) => [d.number, d.status, d.score, d.athlete]), row?.number, state.shown], () => chips(dives, row));
+  rebuild($("dives"), [dives.map((d) => [d.number, d.status, d.score, d.athlete, d.judges?.points]), row?.number, state.shown], () => chips(dives, row));
   if (row === undefined) {
     rebuild($("dive-body"), "none", () => el("div", { class: "empty-dive" }, el("h2", { id: "dive-title" }, "No dive yet"),
       el("p", { class: "facts" }, "The first one appears here a moment after the entry.")));
@@ -73,7 +74,7 @@ function chips(dives, shown) {
   return [latest, ...list];
 }
 
-const chipText = (row) => (["scored", "unlike"].includes(row.status) ? points(row.score) : { scoring: "…", invalid: "gap", failed: "!", void: "void" }[row.status]);
+const chipText = (row) => (["scored", "unlike"].includes(row.status) ? points(row.score) : { scoring: "…", held: "held", invalid: "gap", failed: "!", void: "void" }[row.status]);
 
 function choose(number) {
   state.shown = number;
@@ -84,6 +85,7 @@ function body(row, record) {
   const result = record?.result ?? null;
   return [
     head(row, result),
+    judgesRow(row),
     ...remarks(row),
     result === null ? null : timeline(result),
     record === undefined ? null : strip(record),
@@ -102,12 +104,23 @@ function head(row, result) {
     el("h2", { id: "dive-title" }, row.athlete || number),
     el("p", { class: "facts" }, row.club),
     el("p", { class: "announced" }, row.athlete ? el("b", {}, number, " ") : "", means.filter(Boolean).join(" ·\u00a0")));
-  return el("div", { class: "head" }, title, score(row, result));
+  return el("div", { class: "head" }, title, el("div", { class: row.judges ? "scores both" : "scores" }, score(row, result), judgesScore(row)));
+}
+
+/** What the judges gave, beside the network's score. */
+function judgesScore(row) {
+  if (!row.judges) return null;
+  return el("div", { class: "score by-judges" }, el("p", { class: "by" }, "Judges"), el("p", { class: "points" }, points(row.judges.points)));
 }
 
 function score(row, result) {
-  if (row.score === null) return el("div", { class: "score none" }, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
-  return el("div", { class: `score ${row.status}` },
+  const by = row.judges ? el("p", { class: "by" }, "Network") : null;
+  if (row.held) {
+    return el("div", { class: "score held" }, el("p", { class: "points", "aria-hidden": "true" }, "•••"),
+      el("p", { class: "interval-text" }, "held back until the judges' awards are in"));
+  }
+  if (row.score === null) return el("div", { class: "score none" }, by, el("p", { class: "points", "aria-hidden": "true" }, row.status === "scoring" ? "…" : "–"));
+  return el("div", { class: `score ${row.status}` }, by,
     el("p", { class: "points" }, points(row.score)),
     row.status === "unlike" ? el("p", { class: "interval-text" }, "does not count") : el("p", { class: "interval-text", title: intervalMeaning(row) }, intervalWords(row)),
     !row.award ? null : el("p", { class: "award" }, row.award.text),
@@ -196,6 +209,7 @@ function foot(row, record) {
   const hasNames = state.snapshot.start_list.length > 0;
   const buttons = [
     row.has_clip && record ? el("button", { type: "button", class: "primary", "data-key": "video", onclick: () => playVideo(record) }, "Play video") : null,
+    row.held ? act("reveal", "Show score", `The score of dive ${row.number} is shown.`) : null,
     row.status === "unlike" ? act("accept", "Accept", `The score of dive ${row.number} counts now.`) : null,
     ["scored", "unlike", "failed"].includes(row.status) ? act("rescore", "Score again", `Dive ${row.number} is scored again.`) : null,
     hasNames && row.status !== "void" ? el("button", { type: "button", "data-key": "assign", onclick: () => assignDive(row) }, "Give to…") : null,

@@ -15,7 +15,7 @@ export function showLists() {
   const caution = dives.findLast((row) => row.status === "scored" && row.caution)?.caution;
   rebuild($("ranking-body"), [ranking, caution], () => [cautionOf({ caution }), rankingTable(ranking)].filter(Boolean));
   const scores = new Map(dives.map((row) => [row.number, row]));
-  const rows = entries.map((entry) => [entry, scores.get(entry.dive)?.score ?? null, scores.get(entry.dive)?.status]);
+  const rows = entries.map((entry) => [entry, scores.get(entry.dive)?.score ?? null, scores.get(entry.dive)?.status, scores.get(entry.dive)?.judges?.points ?? null]);
   const fresh = rebuild($("start-body"), [rows, current?.order], () => startRows(rows, current));
   if (fresh && current !== null) reveal($("start-body"), current.order);
 }
@@ -35,24 +35,25 @@ export function rankingTable(ranking, limit = Infinity) {
 function startRows(rows, current) {
   const list = el("ol", { class: "entries" });
   let round = null;
-  for (const [entry, score, status] of rows) {
+  for (const [entry, score, status, judges] of rows) {
     if (entry.round !== null && entry.round !== round) {
       round = entry.round;
       list.append(el("li", { class: "round" }, `Round ${round}`));
     }
-    list.append(startRow(entry, score, status, entry.order === current?.order));
+    list.append(startRow(entry, score, status, judges, entry.order === current?.order));
   }
   return list;
 }
 
-function startRow(entry, score, status, isCurrent) {
+function startRow(entry, score, status, judges, isCurrent) {
   const result = score !== null && status !== "unlike" ? points(score) : status !== undefined ? status : MARKS[entry.state];
   const number = entry.dive_number ?? "dive unknown";
   return el("li", { class: isCurrent ? "current" : entry.state, "aria-current": isCurrent ? "true" : null, "data-order": entry.order },
     el("span", { class: "order" }, entry.order),
     el("span", { class: "who", title: entry.club }, el("b", {}, entry.athlete),
       el("small", {}, [number, entry.height_m && `${entry.height_m}\u00a0m`, entry.difficulty?.toFixed(1)].filter(Boolean).join(" · "))),
-    el("span", { class: "result" }, isCurrent ? "next" : result),
+    el("span", { class: "result" }, isCurrent && status === undefined ? "next" : result,
+      judges === null ? null : el("small", {}, `judges ${points(judges)}`)),
     el("span", { class: "row-tools" },
       isCurrent ? null : el("button", {
         type: "button", class: "quiet", "data-key": `go-${entry.order}`, title: "Make this the next dive",

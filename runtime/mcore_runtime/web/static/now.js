@@ -2,7 +2,7 @@
 
 import { command } from "./connection.js";
 import { editEntry } from "./dialogs.js";
-import { $, ago, el, inWords, rebuild, setText } from "./dom.js";
+import { $, ago, capital, el, inWords, rebuild, setText } from "./dom.js";
 import { STANDSTILL_S, state, words } from "./state.js";
 import { attempt } from "./toast.js";
 
@@ -46,21 +46,22 @@ export function restartPicture() {
 }
 
 export function showNow() {
-  const { source, detector, current, start_list: entries, default_dive_number: number, session } = state.snapshot;
+  const { source, detector, current, start_list: entries, default_dive_number: number, session, meet } = state.snapshot;
   const lines = state.connected ? SOURCE[source.state] : ["bad", "No connection"];
   const rate = source.frames_per_second === null || source.state !== "streaming" ? "" : ` ${Math.round(source.frames_per_second)} fps`;
   pill("source-pill", lines[0], lines[1] + (state.connected ? rate : ""));
   pill("detector-pill", ...(state.connected ? DETECTOR[detector.state] ?? ["off", detector.state] : ["off", "Unknown"]));
   $("live").classList.toggle("seen", detector.state === "dive seen");
   picture(source);
-  rebuild($("now-entry"), [current, entries.length, number, words(current?.dive_number ?? number)], () =>
-    current === null ? noEntry(entries, number) : entry(current, entries));
+  const leads = meet?.leads ?? false;
+  rebuild($("now-entry"), [current, entries.length, number, words(current?.dive_number ?? number), leads && meet], () =>
+    current === null ? noEntry(entries, number, leads ? meet : null) : entry(current, entries, leads ? meet : null));
   const needsNumber = current === null || current.dive_number === null;
   $("number-form").hidden = !needsNumber;
   if (document.activeElement !== $("number-input")) $("number-input").value = number ?? "";
   for (const id of ["back", "skip", "edit-current"]) $(id).hidden = entries.length === 0;
   $("skip").disabled = $("edit-current").disabled = current === null;
-  setText($("now-title"), current === null ? "Next dive" : "Next to dive");
+  setText($("now-title"), current === null ? "Next dive" : leads ? "Announced by the meet" : "Next to dive");
   setText($("trigger-hint"), session.mode === "auto" ? "Dives are found by themselves; the button is for one that was missed." : "");
 }
 
@@ -80,23 +81,28 @@ function picture(source) {
   setText($("picture-note"), text);
 }
 
-function entry(current, entries) {
+function entry(current, entries, meet) {
   const place = entries.findIndex((other) => other.order === current.order) + 1;
-  const facts = [`${place} of ${entries.length}`, current.round === null ? "" : `round ${current.round}`, current.club];
+  const where = meet === null ? `${place} of ${entries.length}` : "";
+  const facts = [where, current.round === null ? "" : `round ${current.round}`, current.club];
   return [
     el("p", { class: "athlete" }, current.athlete),
     el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
-    ...announced(current.dive_number, current.difficulty),
+    ...announced(current.dive_number, current.difficulty, current.height_m),
+    ...(meet?.announced?.notes ?? []).map((note) => el("p", { class: "remark note" }, capital(note))),
   ];
 }
 
-function noEntry(entries, number) {
+function noEntry(entries, number, meet) {
+  if (meet !== null) return [el("p", { class: "athlete" }, meet.is_over ? "The event is over" : "Nobody is announced"),
+    el("p", { class: "facts" }, "A dive that is found now is given to nobody.")];
   if (entries.length > 0) return [el("p", { class: "athlete" }, "The start list is through"), ...announced(number, null)];
   return announced(number, null);
 }
 
-function announced(number, difficulty) {
+function announced(number, difficulty, height = null) {
   if (number === null) return [el("p", { class: "facts" }, "Dive number unknown: compared with dives of other numbers too, which is less certain.")];
   const dd = difficulty === null ? "" : ` ·\u00a0difficulty\u00a0${difficulty.toFixed(1)}`;
-  return [el("p", { class: "announced" }, el("b", {}, number), ` ${inWords(words(number))}${dd}`)];
+  const from = height === null ? "" : ` ·\u00a0${height}\u00a0m`;
+  return [el("p", { class: "announced" }, el("b", {}, number), ` ${inWords(words(number))}${dd}${from}`)];
 }
