@@ -214,6 +214,7 @@ def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> Dive
             difficulty=request.difficulty,
             start_s=request.start_s,
             end_s=request.end_s,
+            detected_entry_s=None if request.cut is None else request.cut.dive.entry_s,
         )
     except (UserError, OSError) as error:
         return DiveOutcome(request, error=str(error))

@@ -35,6 +35,8 @@ from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
 _PREFIX_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
+_MAX_ENTRY_DIFFERENCE_S = 0.5
+"""Network and detector see the same entry within this much, seconds: a detector is within 0.2."""
 
 
 class Scorer:
@@ -166,6 +168,7 @@ class Scorer:
         difficulty: float | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
+        detected_entry_s: float | None = None,
     ) -> DiveScore:
         """Score the dive in a video file or image folder.
 
@@ -176,6 +179,7 @@ class Scorer:
             difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
             start_s: clip start in the file, seconds; None: its first frame.
             end_s: clip end in the file, seconds; None: its end.
+            detected_entry_s: when a detector saw the entry in the file, seconds; None: none looked.
 
         Raises:
             ClipError: missing, empty, truncated, or not a video.
@@ -185,7 +189,9 @@ class Scorer:
         comparison = self.select(dive_number, any_exemplar=any_exemplar, difficulty=difficulty)
         began = time.perf_counter()
         clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s, central=True)
-        return self.score_clip(clip, comparison, video=video_facts(clip, start_s, end_s), began=began)
+        entry_s = None if detected_entry_s is None else detected_entry_s - (start_s or 0.0)
+        facts = video_facts(clip, start_s, end_s)
+        return self.score_clip(clip, comparison, video=facts, began=began, detected_entry_s=entry_s)
 
     def score_clip(
         self,
@@ -195,6 +201,7 @@ class Scorer:
         video: VideoFacts | None = None,
         began: float | None = None,
         prefix: EncodedPrefix | None = None,
+        detected_entry_s: float | None = None,
     ) -> DiveScore:
         """Score a clip that is already in memory.
 
@@ -205,6 +212,8 @@ class Scorer:
             began: ``time.perf_counter()`` when work on this dive began; None: now.
             prefix: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
                 does not. ``timing_ms`` has ``backbone_prefix`` if it was used: milliseconds spent beforehand.
+            detected_entry_s: when a detector saw the entry, seconds from the clip's first frame; None: none looked. A
+                note says where the network finds it elsewhere.
 
         Raises:
             BackendError: the backend computed something that is not a number.
@@ -259,6 +268,7 @@ class Scorer:
                 *self._notes(clip, comparison),
                 *_limit_notes(float(predicted.mean()), score),
                 *_flight_notes(clip, flight, entry),
+                *_entry_notes(float(clip.pts_seconds[entry]), detected_entry_s),
                 *(() if prefix is None or used else (_PREFIX_UNUSED,)),
             ),
             interval_level=interval.level,
@@ -371,6 +381,18 @@ def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]
     return (
         f"a flight of {flight_s:.2f} s is {beyond}, its frame rate is wrong, or the stages were not found; do not rely "
         "on the score",
+    )
+
+
+def _entry_notes(found_s: float, detected_s: float | None) -> tuple[str, ...]:
+    """Say where the network's entry is not the one that the detector saw: the two know nothing of each other."""
+    off_s = 0.0 if detected_s is None else found_s - detected_s
+    if abs(off_s) <= _MAX_ENTRY_DIFFERENCE_S:
+        return ()
+    side = "after" if off_s > 0 else "before"
+    return (
+        f"the network finds the entry {abs(off_s):.1f} s {side} the moment at which the detector saw it: its stages "
+        "are wrong; do not rely on the score",
     )
 
 

@@ -49,7 +49,9 @@ def rescore(
     _check_size(scorer, clip)
     comparison = scorer.select(dive_number or dive.dive_number, any_exemplar=any_exemplar, difficulty=difficulty)
     facts = video_facts(clip, dive.start_s, dive.end_s)
-    result = scorer.score_clip(clip, comparison, video=facts, prefix=_prefix(scorer, dive, clip))
+    entry_s = None if dive.entry_s is None else dive.entry_s - dive.start_s
+    prefix = _prefix(scorer, dive, clip)
+    result = scorer.score_clip(clip, comparison, video=facts, prefix=prefix, detected_entry_s=entry_s)
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     note = (
         f"{_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "
