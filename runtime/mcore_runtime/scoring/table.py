@@ -51,7 +51,7 @@ def print_scores(console: Console, scorer: Scorer, outcomes: Sequence[DiveOutcom
         meaning = [_interval_legend([result for _, result in scored]), describe_shares(scorer.stage_shares)]
         if _shown_stages([result for _, result in scored]):
             meaning.append(SHARES_MEANING)
-        console.print(Text(" ".join(meaning), style="dim"))
+        console.print(Text(" ".join(filter(None, meaning)), style="dim"))
     notes: dict[str, list[str]] = {}
     for outcome, result in scored:
         for note in result.notes:
