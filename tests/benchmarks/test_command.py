@@ -27,7 +27,6 @@ from mcore_runtime.bundle.folder import Bundle
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
-SIZES = ((96, 64), (128, 72))
 SHORT = ("--threads", "1", "--runs", "4", "--seconds", "0", "--warm-up-s", "0")
 QUICK = (*SHORT, "--no-compile", "--dives", "4")
 
@@ -40,7 +39,8 @@ def measured(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFa
         patch.setattr(limits, "SIZES", {"cpu": (256,)})
         patch.setattr(limits, "COPY_BYTES", {"cpu": 1 << 22})
         patch.setattr(throughput, "STREAMS", (2,))
-        patch.setattr(bundle_case, "VIDEO_SIZES", SIZES)
+        patch.setattr(bundle_case, "DIVE_SIZE", (96, 64))
+        patch.setattr(bundle_case, "CAMERA_SIZE", (128, 72))
         patch.setattr(time_to_score, "render_dive", partial(render_dive, width=96, height=64))
         outputs = ["--json", str(folder / "run.json"), "--save-baseline", str(folder / "baseline.json")]
         assert main([str(bundle), "--checkpoint", str(checkpoint), *QUICK, *outputs]) == 0
@@ -126,7 +126,7 @@ def test_dives_an_hour_are_counted_in_turns(bundle: Path, dives: Path, tmp_path:
 def test_several_bundles_are_compared_side_by_side(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_case, "VIDEO_SIZES", SIZES[:1])
+    monkeypatch.setattr(bundle_case, "DIVE_SIZE", (96, 64))
     shutil.copytree(bundle, tmp_path / "other")
     without = ["--dives", "0", "--no-limits", "--no-throughput"]
     path = tmp_path / "both.json"

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 _MIN_DIVES = 4
-VIDEO_SIZES = ((640, 360), (1920, 1080))
-"""Width and height of the rendered videos, pixels; the dive that is scored is of the first."""
+DIVE_SIZE, CAMERA_SIZE = (640, 360), (1920, 1080)
+"""Width and height of the rendered videos, pixels: of the dive that is scored, and as cameras send them."""
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,17 @@ def measure_bundle(bundle: Bundle, plan: BenchArguments, log: Log) -> Findings:
         candidates = stack.enter_context(open_candidates(bundle, plan.threads, backends=backends))
         found.absent += candidates.absent
         log(f"parts: {', '.join(each.name for each in candidates.opened)}")
-        dives = [rendered_dive(folder / f"{size[0]}.mp4", number, config, size) for size in VIDEO_SIZES]
-        found.groups += [measure_video(dive, config, plan.settings) for dive in dives]
-        found.groups += measure_parts(dives[0], candidates.opened, plan.settings)
+        dive = rendered_dive(folder / "dive.mp4", number, config, DIVE_SIZE)
+        found.groups.append(measure_video(dive, config, plan.settings))
+        found.groups += measure_parts(dive, candidates.opened, plan.settings)
         if model is not None:
-            _measure_network(model, candidates.opened, dives[0], plan, folder, found, log)
+            _measure_network(model, candidates.opened, dive, plan, folder, found, log)
         log("precision")
         found.tables.append(precision_table(bundle, candidates.opened))
         if plan.dives:
             log("time to score")
+            camera = rendered_dive(folder / "camera.mp4", number, config, CAMERA_SIZE)
+            found.groups.append(measure_video(camera, config, plan.settings))
             found.groups.append(measure_time_to_score(candidates.opened, plan.dives))
         if not plan.no_throughput:
             log("throughput")

@@ -85,7 +85,7 @@ def draw_frames(width: int, height: int, count: int) -> Iterator[Frame]:
 def _measure(frames: Sequence[Frame], settings: TimingSettings) -> TimingGroup:
     """Time candidates in turns, each call on the next frame, and compare their results with the first one's."""
     height, width = frames[0].shape[:2]
-    candidates = {BASELINE: _by_pillow, **_native(width, height), **_others()}
+    candidates = {BASELINE: _by_pillow, **_native(width, height), **_others(frames)}
     first = {name: convert(frames[0]).copy() for name, convert in candidates.items()}
     std = np.array(CONFIG.std, np.float32)[:, None, None]  # back to grey levels
     about = {
@@ -115,13 +115,14 @@ def _native(width: int, height: int) -> dict[str, Convert]:
     return {f"native, {name}": partial(convert, name=name) for name in mcore_native.instruction_sets()}
 
 
-def _others() -> dict[str, Convert]:
+def _others(frames: Sequence[Frame]) -> dict[str, Convert]:
     """Other libraries' resizing, where they are installed, and then the same cut and table."""
-    reformatter = av.video.reformatter.VideoReformatter()
+    reformatter, bilinear = av.video.reformatter.VideoReformatter(), av.video.reformatter.Interpolation.BILINEAR
+    # Made beforehand: FFmpeg has its pictures from a decoder, so copying them does not count.
+    pictures = {id(frame): av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames}
 
     def swscale(frame: Frame) -> NDArray[np.float32]:
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        resized = reformatter.reformat(picture, *SIZE, interpolation=av.video.reformatter.Interpolation.BILINEAR)
+        resized = reformatter.reformat(pictures[id(frame)], *SIZE, interpolation=bilinear)
         return _crop_and_normalise(np.asarray(resized.to_ndarray(), np.uint8))
 
     found: dict[str, Convert] = {"FFmpeg swscale, bilinear": swscale}
