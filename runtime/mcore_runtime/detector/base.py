@@ -44,7 +44,7 @@ class DetectedDive:
     def latest_takeoff_s(self) -> float:
         """The take-off, or an earlier time where the flight that was found is too short to be all of it.
 
-        The spotter finds entries within 0.2 s, but a take-off up to 1.4 s too late where the camera follows closely.
+        The spotter finds entries well, but where the camera follows closely, a take-off more than a second too late.
         """
         return min(self.takeoff_s, self.entry_s - USUAL_FLIGHT_S)
 
