@@ -4,6 +4,7 @@ from mcore_runtime.detector.ballistic import BallisticDetector
 from mcore_runtime.detector.base import (
     AFTER_ENTRY_S,
     BEFORE_TAKEOFF_S,
+    FINDERS,
     MIN_AFTER_S,
     MIN_BEFORE_S,
     DetectedDive,
@@ -17,6 +18,7 @@ from mcore_runtime.detector.spotter import SpotterDetector
 __all__ = [
     "AFTER_ENTRY_S",
     "BEFORE_TAKEOFF_S",
+    "FINDERS",
     "MIN_AFTER_S",
     "MIN_BEFORE_S",
     "BallisticDetector",

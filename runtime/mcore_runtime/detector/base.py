@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,7 +21,9 @@ MIN_BEFORE_S, MIN_AFTER_S = 0.5, 0.6
 """A recording may begin this little before a take-off, and end this little after an entry: FineDiving's clips do."""
 
 FoundBy = Literal["body", "camera", "looks"]
-"""The ways in which a dive is found; sessions store these words."""
+"""The ways in which a dive is found."""
+FINDERS: Mapping[FoundBy, str] = {"body": "motion", "camera": "camera-tracking", "looks": "spotter"}
+"""The same in the words of results and sessions."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class DetectedDive:
     def latest_takeoff_s(self) -> float:
         """The take-off, or an earlier time where the flight that was found is too short to be all of it.
 
-        The spotter finds entries within 0.2 s, but a take-off up to 1.4 s too late where the camera follows closely.
+        The spotter finds entries well, but where the camera follows closely, a take-off more than a second too late.
         """
         return min(self.takeoff_s, self.entry_s - USUAL_FLIGHT_S)
 

@@ -100,9 +100,10 @@ class _Watch:
         if found is None:
             return None
         takeoff_s, entry_s = found.takeoff_s * self.slower, found.entry_s * self.slower
-        is_slow = entry_s - takeoff_s > self._longest_live_s
-        # Live dives are another watch's. Of slow motion a shorter flight is half of one: a slower watch sees all of it.
-        if self.slower > 1 and not (is_slow and entry_s - takeoff_s > self.slower * USUAL_FLIGHT_S):
+        flight_s, is_slow = entry_s - takeoff_s, self.slower > 1
+        # Of slow motion a shorter flight is a live dive, or part of one: another watch sees all of it.
+        fits = flight_s >= self.slower * USUAL_FLIGHT_S if is_slow else flight_s <= self._longest_live_s
+        if not fits:
             return None
         return DetectedDive(takeoff_s, entry_s, found.confidence, "looks", is_slow)
 

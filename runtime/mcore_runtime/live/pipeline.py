@@ -20,7 +20,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
-from mcore_runtime.detector import MIN_AFTER_S, MIN_BEFORE_S, DetectedDive, Detector, JointDetector, stay
+from mcore_runtime.detector import FINDERS, MIN_AFTER_S, MIN_BEFORE_S, DetectedDive, Detector, JointDetector, stay
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.recording import Recording
@@ -34,10 +34,6 @@ _TIMEOUT_S = 1.0
 """A clip whose last frames do not come is closed this long after they were due."""
 _DOUBLE_S = 1.0
 """Two requests of the operator within this time are one: nobody dives so fast, but fingers slip."""
-
-
-_FINDERS = {"body": FoundBy.MOTION, "camera": FoundBy.CAMERA_TRACKING, "looks": FoundBy.SPOTTER}
-"""Way in which a dive was found, by the detector's word for it."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +203,7 @@ class LivePipeline:
         )
         self._pending = tuple(others)
         self._entry_s = dive.entry_s
-        self._await(_Pending(start_s, end_s, _FINDERS[dive.found_by], dive.takeoff_s, dive.entry_s))
+        self._await(_Pending(start_s, end_s, FoundBy(FINDERS[dive.found_by]), dive.takeoff_s, dive.entry_s))
 
     def _await(self, pending: _Pending) -> None:
         self._pending = (*self._pending, replace(pending, end_s=self._ring.predict_end(pending.end_s)))

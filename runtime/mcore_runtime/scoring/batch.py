@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import Split, read_manifest, select_split
+from mcore_runtime.detector import FINDERS
 from mcore_runtime.scoring.finding import CUT_CLIP_S, FileCut, cut_dives, find_dives
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
@@ -88,7 +89,11 @@ class DiveOutcome:
         """Return plain containers; see ``scores_document``."""
         request = self.request
         dive = None if request.cut is None else request.cut.dive
-        found = None if dive is None else {"takeoff_s": dive.takeoff_s, "entry_s": dive.entry_s, "by": dive.found_by}
+        found = (
+            None
+            if dive is None
+            else {"takeoff_s": dive.takeoff_s, "entry_s": dive.entry_s, "by": FINDERS[dive.found_by]}
+        )
         head = {"status": self.status, "error": self.error, "cut_by": request.cut_by, "found": found}
         if self.result is None:
             video = {"source": str(request.video), "start_s": request.start_s, "end_s": request.end_s}
@@ -171,7 +176,7 @@ def scores_document(scorer: Scorer, outcomes: Sequence[DiveOutcome]) -> dict[str
     order asked. Every dive has ``status`` (``scored``; ``unlike``: its score
     does not count; or ``failed``), ``error`` (a text, or null), ``cut_by`` (who said where in the file the dive is:
     ``detector``, ``caller``, or null for the whole file), ``found`` (null where no dive was searched for or found, else
-    ``takeoff_s`` and ``entry_s`` in the file, and ``by``: ``body``, ``camera`` or ``looks``, see ``DetectedDive``),
+    ``takeoff_s`` and ``entry_s`` in the file, and ``by``: ``motion``, ``camera-tracking`` or ``spotter``),
     ``true_score`` (or null), ``dive_number`` and ``video`` (its ``source`` at least). One with a score also has every
     field of ``mcore_runtime.scoring.result.DiveScore`` under its name, ``stage_shares`` (``stage_deltas``, null where a
     share means nothing) and ``award`` (``value``, ``low`` and ``high``, 0 to 10, and ``text``; null where the

@@ -133,7 +133,7 @@ def test_each_dive_is_said_in_table_json_and_report(
     dives = json.loads(scores.read_text())["dives"]
     windows = [(dive["video"]["start_s"], dive["video"]["end_s"], dive["cut_by"]) for dive in dives]
     assert windows == [(pytest.approx(0.3), pytest.approx(4.2), "detector"), (3.0, pytest.approx(6.9), "detector")]
-    assert dives[0]["found"] == {"takeoff_s": 1.5, "entry_s": 2.7, "by": "looks"}
+    assert dives[0]["found"] == {"takeoff_s": 1.5, "entry_s": 2.7, "by": "spotter"}
     said = "slow motion: a flight of 3.4 s, from 7.0 to 10.4 s; from 10 m it lasts 2.1 s at most: it was not scored"
     assert all(said in dive["notes"] for dive in dives)
     out, page = capsys.readouterr().out, report.read_text()
