@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -46,6 +46,7 @@ from mcore_runtime.scoring.batch import (
     scores_document,
     search,
 )
+from mcore_runtime.scoring.cluster import score_on_cluster
 from mcore_runtime.scoring.parallel import TIME_LIMIT_S, WorkerSetup
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.scoring.table import print_scores
@@ -100,11 +101,13 @@ class ScoreArguments:
     num_exemplars: int | None = None
     """Compare with at most this many exemplars; default: all of the dive number."""
     out: Path | None = None
-    """With --list: add each dive to this .jsonl file as soon as it is scored."""
+    """With --list: add each dive to this .jsonl file as soon as it is scored; with --ray: folder of Parquet files."""
     resume: bool = False
     """With --out: go on with the file, where a run was interrupted."""
     workers: int | None = None
     """With --out: score in so many processes, of one thread each if --threads does not say otherwise; default: 1."""
+    ray: str | None = None
+    """With --out: score on the Ray cluster at this address, --workers processes a task; local: start one here."""
     time_limit: float | None = None
     """With --out: seconds that a dive may take before it is given up, tried twice; default: 300."""
 
@@ -125,9 +128,11 @@ class ScoreArguments:
             raise UserError("give the dive number with --dive, such as --dive 407C, or --any-exemplar if unknown")
         if self.json not in (None, STDOUT) and not str(self.json).endswith(".json"):
             raise UserError(f"--json writes to a file that ends in .json, or to {STDOUT}; got {self.json!r}")
-        if self.out is None and (self.resume, self.workers, self.time_limit) != (False, None, None):
-            raise UserError("--resume, --workers and --time-limit need a file of scores: give --out FILE.jsonl")
-        if self.out is not None and (self.list_file is None or self.out.suffix != ".jsonl"):
+        if self.out is None and (self.resume, self.workers, self.time_limit, self.ray) != (False, None, None, None):
+            raise UserError("--resume, --workers, --time-limit and --ray need a file of scores: give --out FILE.jsonl")
+        if self.ray is not None and (self.list_file is None or self.json is not None or self.report is not None):
+            raise UserError("--ray scores a --list into a folder of Parquet files; it writes no --json and no --report")
+        if self.out is not None and self.ray is None and (self.list_file is None or self.out.suffix != ".jsonl"):
             raise UserError(f"--out writes the dives of a --list to a file that ends in .jsonl, got {str(self.out)!r}")
         if self.workers is not None and self.workers < 1:
             raise UserError(f"--workers {self.workers}; at least 1")
@@ -192,17 +197,14 @@ def _run_archive(arguments: ScoreArguments, out: Path) -> int:
         pass
     if (slow := native.warning()) is not None:
         print(f"warning: {slow}", file=sys.stderr)
-    workers = arguments.workers or 1
-    run, outcomes = score_archive(
-        scorer,
-        setup,
-        requests,
-        out,
-        resume=arguments.resume,
-        workers=workers,
-        time_limit_s=TIME_LIMIT_S if arguments.time_limit is None else arguments.time_limit,
-        want_outcomes=arguments.json is not None or arguments.report is not None,
-    )
+    workers, outcomes = arguments.workers or 1, list[DiveOutcome]()
+    time_limit_s = TIME_LIMIT_S if arguments.time_limit is None else arguments.time_limit
+    how: dict[str, Any] = {"resume": arguments.resume, "workers": workers, "time_limit_s": time_limit_s}
+    if arguments.ray is not None:
+        run = score_on_cluster(scorer, setup, requests, out, address=arguments.ray, **how)
+    else:
+        want_outcomes = arguments.json is not None or arguments.report is not None
+        run, outcomes = score_archive(scorer, setup, requests, out, want_outcomes=want_outcomes, **how)
     counts = ", ".join(f"{run.counts[status]} {status}" for status in ("scored", "unlike", "failed"))
     console = _console(arguments)
     console.print(

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from mcore.common.errors import UserError
 from mcore.data.manifest import Split
-from mcore_bench.machine import Watch, cores
+from mcore_bench.machine import Watch, cores, own_cpu_s
 from mcore_bench.output import JsonFile, begin_result, finish_result
 from mcore_bench.result import Column, MeasuredBundle, Table
 from mcore_bench.timing import ratio
@@ -33,7 +33,8 @@ class ArchiveArguments(JsonFile):
 
         mcore-bench archive demo/bundle --list demo/dives/manifest.jsonl --split test
 
-    Processes are started before the clock is. Ratios are of the same round.
+    Processes are started before the clock is. Ratios are of the same round. Beside other programs more threads get more
+    of the processor: there compare its seconds for a dive, which say how many dives a calm core scores at most.
     """
 
     bundle: tyro.conf.Positional[Path]
@@ -65,7 +66,7 @@ def measure_archive(arguments: ArchiveArguments) -> int:
     requests = list(itertools.islice(listed, arguments.dives))
     setup = WorkerSetup(arguments.bundle, arguments.backend, any_exemplar=True)
     with ExitStack() as stack:
-        calls: dict[str, Callable[[], float]] = {}
+        calls: dict[str, Callable[[], _Pace]] = {}
         for threads in dict.fromkeys((1, arguments.workers)):
             scorer = stack.enter_context(replace(setup, threads=threads).open())
             calls[f"one process, threads of the engine: {threads}"] = partial(_in_turns, scorer, requests)
@@ -78,19 +79,22 @@ def measure_archive(arguments: ArchiveArguments) -> int:
         )
         log = Console(stderr=True)
         with Watch() as watch:
-            seconds: dict[str, list[float]] = {name: [] for name in calls}
+            paces: dict[str, list[_Pace]] = {name: [] for name in calls}
             for number in range(arguments.rounds):
                 for name in calls if number % 2 == 0 else reversed(calls):
-                    seconds[name].append(calls[name]())
-                    log.print(f"round {number}: {name}: {3600 / seconds[name][-1]:,.0f} dives an hour", style="dim")
+                    paces[name].append(calls[name]())
+                    log.print(f"round {number}: {name}: {3600 / paces[name][-1].wall_s:,.0f} an hour", style="dim")
     rows = []
-    base = np.array(next(iter(seconds.values())))
-    for name, each in seconds.items():
-        faster = ratio(base, np.array(each))
-        rows.append((name, 3600 / float(np.median(each)), faster.median, faster.low, faster.high))
+    base = np.array([pace.wall_s for pace in next(iter(paces.values()))])
+    for name, each in paces.items():
+        wall_s, cpu_s = np.array([pace.wall_s for pace in each]), np.array([pace.cpu_s for pace in each])
+        faster = ratio(base, wall_s)
+        rates = 3600 / float(np.median(wall_s)), faster.median, faster.low, faster.high
+        rows.append((name, *rates, float(np.median(cpu_s))))
     columns = (
         Column("candidate"), Column("dives an hour", ",.0f"), Column("times the first", ".2f"),
         Column("first quartile", ".2f"), Column("third quartile", ".2f"),
+        Column("processor seconds a dive", ".3f"),
     )  # fmt: skip
     note = f"{arguments.rounds} rounds of {arguments.dives} dives, from {len(set(requests))} files."
     table = Table("dives an hour, from files to scores", columns, tuple(rows), note)
@@ -98,23 +102,36 @@ def measure_archive(arguments: ArchiveArguments) -> int:
     return 0
 
 
-def _in_turns(scorer: Scorer, requests: Sequence[DiveRequest]) -> float:
-    """Score dives one after the other; return the seconds of one."""
-    began_s = time.perf_counter()
+@dataclass(frozen=True)
+class _Pace:
+    """Of one dive, on the clock and of the processor."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _in_turns(scorer: Scorer, requests: Sequence[DiveRequest]) -> _Pace:
+    """Score dives one after the other."""
+    began_s, began_cpu_s = time.perf_counter(), own_cpu_s()
     for outcome in score_all(scorer, requests, any_exemplar=True):
         _check(outcome)
-    return (time.perf_counter() - began_s) / len(requests)
+    return _Pace((time.perf_counter() - began_s) / len(requests), (own_cpu_s() - began_cpu_s) / len(requests))
 
 
-def _ahead(setup: WorkerSetup, requests: Sequence[DiveRequest], workers: int) -> float:
-    """Score dives in processes; return the seconds of one, once every process has had its first dives."""
+def _ahead(setup: WorkerSetup, requests: Sequence[DiveRequest], workers: int) -> _Pace:
+    """Score dives in processes; the clock begins once every process has had its first dives."""
     first = 2 * workers
-    ended_s = []
+    began_s = began_cpu_s = 0.0
     with closing(score_in_parallel(setup, enumerate([*requests[:first], *requests]), workers=workers)) as outcomes:
-        for _, outcome in outcomes:
+        for number, (_, outcome) in enumerate(outcomes, start=1):
             _check(outcome)
-            ended_s.append(time.perf_counter())
-    return (ended_s[-1] - ended_s[first - 1]) / len(requests)
+            if number == first:
+                began_s, began_cpu_s = time.perf_counter(), own_cpu_s()
+            elif number == first + len(requests):
+                return _Pace(
+                    (time.perf_counter() - began_s) / len(requests), (own_cpu_s() - began_cpu_s) / len(requests)
+                )
+    raise UserError("dives are missing")
 
 
 def _check(outcome: DiveOutcome) -> None:

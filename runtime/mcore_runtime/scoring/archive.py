@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -74,16 +75,10 @@ def score_archive(
     Raises:
         UserError: of the file or the processes; see ``RowsFile`` and ``score_in_parallel``.
     """
-    options = {
-        "threads": setup.threads,
-        "num_exemplars": setup.num_exemplars,
-        "any_exemplar": setup.any_exemplar,
-        "accept_unlike": setup.accept_unlike,
-    }
     with (
-        RowsFile(out, rows_head(scorer, requests, options), resume=resume) as rows,
+        RowsFile(out, head_of(scorer, setup, requests), resume=resume) as rows,
         stop_on_signal() as stopping,
-        _Progress(len(requests), len(rows)) as progress,
+        ArchiveProgress(len(requests), len(rows)) as progress,
     ):
         left = [(index, request) for index, request in enumerate(requests) if index not in rows]
         outcomes = score_in_parallel(
@@ -97,7 +92,18 @@ def score_archive(
         return run, rows.outcomes(requests) if want_outcomes and run.is_complete else []
 
 
-class _Progress:
+def head_of(scorer: Scorer, setup: WorkerSetup, requests: Sequence[DiveRequest]) -> dict[str, Any]:
+    """Return what a file of scores is of; see ``rows_head``."""
+    options = {
+        "threads": setup.threads,
+        "num_exemplars": setup.num_exemplars,
+        "any_exemplar": setup.any_exemplar,
+        "accept_unlike": setup.accept_unlike,
+    }
+    return rows_head(scorer, requests, options)
+
+
+class ArchiveProgress:
     """Dives that are done, their rate, and the time left: a bar on a terminal, else a line now and then."""
 
     def __init__(self, num_dives: int, num_there: int) -> None:
@@ -110,7 +116,7 @@ class _Progress:
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("", total=num_dives, completed=num_there)
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> ArchiveProgress:
         if self._num_there:
             print(f"{self._num_there} of {self._num_dives} dives are there already", file=sys.stderr)
         self._bar.start()
@@ -123,17 +129,22 @@ class _Progress:
 
     @property
     def dives_per_hour(self) -> float:
+        """Of this run."""
         return 3600 * self.num_new / max(time.monotonic() - self._began_s, 1e-9)
 
     def add(self, outcome: DiveOutcome) -> None:
         """Count a dive, and say why it was not scored."""
-        self.num_new += 1
         if outcome.error is not None:
             self._num_failed += 1
             if self._num_failed <= _NAMED_FAILURES:
                 video, error = str(outcome.request.video), outcome.error
                 text = printable_message(f"not scored: {error if video in error else f'{video}: {error}'}")
                 self._console.print(text, markup=False, soft_wrap=True)
+        self.add_many(1)
+
+    def add_many(self, count: int) -> None:
+        """Count dives."""
+        self.num_new += count
         done = self._num_there + self.num_new
         left = timedelta(seconds=round(3600 * (self._num_dives - done) / self.dives_per_hour))
         rate = f"{self.dives_per_hour:,.0f} dives an hour, {left} left"

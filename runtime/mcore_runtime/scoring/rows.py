@@ -184,7 +184,7 @@ class RowsFile:
                         "another file"
                     )
                 if number == 1:
-                    self._check_head(row)
+                    check_head(self.path, row, self._head)
                 else:
                     self._remember(row, end, end + len(line), number)
                 end += len(line)
@@ -201,16 +201,27 @@ class RowsFile:
         self._places[index] = begin, end
         self.counts[str(status)] += 1
 
-    def _check_head(self, there: Mapping[str, Any]) -> None:
-        options = {("options", name): f"dives were scored with another {name}" for name in self._head["options"]}
-        for (part, name), what in (_MUST_AGREE | options).items():
-            content, now = there.get(part), self._head[part]
-            before = content.get(name) if isinstance(content, dict) else None
-            if before != now[name]:
-                raise UserError(
-                    f"{self.path} cannot be gone on with: {what} ({str(before)[:_MAX_SHOWN]}, now "
-                    f"{str(now[name])[:_MAX_SHOWN]}). Give the same as before, or begin anew in another file"
-                )
+
+def check_head(path: Path, there: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """See that what is there is of the same list, bundle and options.
+
+    Args:
+        path: what is gone on with.
+        there: its head.
+        head: what ``rows_head`` returned now.
+
+    Raises:
+        UserError: it is of something else.
+    """
+    options = {("options", name): f"dives were scored with another {name}" for name in head["options"]}
+    for (part, name), what in (_MUST_AGREE | options).items():
+        content, now = there.get(part), head[part]
+        before = content.get(name) if isinstance(content, dict) else None
+        if before != now[name]:
+            raise UserError(
+                f"{path} cannot be gone on with: {what} ({str(before)[:_MAX_SHOWN]}, now "
+                f"{str(now[name])[:_MAX_SHOWN]}). Give the same as before, or begin anew elsewhere"
+            )
 
 
 def _whole_row(line: bytes) -> dict[str, Any] | None:
