@@ -85,8 +85,9 @@ class Recogniser:
                 f"{count} dive numbers with weights {self.weights.shape} and biases {self.biases.shape}; expected "
                 f"(F, {count}) and ({count},), and one number at least"
             )
-        values = [self.weights, self.biases, *([] if self.own_probabilities is None else [self.own_probabilities])]
-        if not all(np.isfinite(each).all() for each in values) or not 0 < self.temperature < np.inf:
+        own = np.zeros(0) if self.own_probabilities is None else self.own_probabilities
+        is_finite = np.isfinite(self.weights).all() and np.isfinite(self.biases).all() and np.isfinite(own).all()
+        if not is_finite or not 0 < self.temperature < np.inf:
             raise ValueError("a weight, bias, probability or temperature is not a finite number")
 
     def probabilities(self, measures: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -107,10 +108,10 @@ class Recogniser:
         order = np.argsort(-probabilities, kind="stable")
         # No number at all would say nothing; one more can only hold the right one more often.
         held = [index for index in order if p_values[index] > 1 - LEVEL + _ROUNDING] or [order[0]]
-        at = np.flatnonzero(self.numbers == announced) if announced is not None else ()
-        p_value = float(p_values[at[0]]) if len(at) else None
+        at = self.numbers.tolist().index(announced) if announced in self.numbers.tolist() else None
+        p_value = None if at is None else float(p_values[at])
         possible = tuple(PossibleNumber(str(self.numbers[index]), float(probabilities[index])) for index in held)
-        is_doubted = p_value is not None and p_value <= self.doubted and at[0] not in held
+        is_doubted = p_value is not None and p_value <= self.doubted and at not in held
         return Recognition(possible, LEVEL, p_value, is_doubted, self.doubted)
 
     def p_values(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

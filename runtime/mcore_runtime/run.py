@@ -101,8 +101,8 @@ class RunArguments:
     edition: EditionYear | None = None
     """Year of the diving rules with which difficulties are compared and said; default: the newest that is held."""
     dive: str | None = None
-    """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares them
-    with all exemplars."""
+    """Dive number, such as 407C, of dives of which the start list says nothing; default: unknown, which compares each
+    with exemplars of what it looks like, or with all where the bundle cannot say."""
     any_exemplar: bool = False
     """Accept a --dive of which the bundle has no exemplars: it is compared with all."""
     mode: Mode | None = None

@@ -71,7 +71,8 @@ class ScoreArguments:
     difficulty: float | None = None
     """Degree of difficulty of all the videos; default: that of the exemplars, where they agree on one."""
     any_exemplar: bool = False
-    """Where the bundle has no exemplars of the dive number, or none is given, compare with all exemplars."""
+    """Where no dive number is given, compare with exemplars of what the dive looks like; where the bundle cannot say
+    that, or has no exemplars of the given number, with all."""
     list_file: Annotated[Path | None, tyro.conf.arg(name="list")] = None
     """Instead of videos: a .csv or .jsonl list with path, dive_number and score of each dive. Its dives are not
     searched for: they are from start_s to end_s, where the list has them, else whole files."""

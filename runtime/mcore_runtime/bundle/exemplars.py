@@ -79,12 +79,11 @@ class ExemplarBank:
         Raises:
             UserError: no exemplar of this number, and ``any_exemplar`` is not set; or ``limit`` below 1.
         """
-        of_number = () if dive_number is None else (dive_number,)
-        if not np.isin(self.dive_numbers, of_number).any():
-            if not any_exemplar:
-                raise UserError(self._no_exemplar_message(dive_number))
-            of_number = None
-        return self.of_numbers(of_number, limit)
+        if dive_number is not None and (self.dive_numbers == dive_number).any():
+            return self.of_numbers((dive_number,), limit)
+        if not any_exemplar:
+            raise UserError(self._no_exemplar_message(dive_number))
+        return self.of_numbers(None, limit)
 
     def of_numbers(self, dive_numbers: Sequence[str] | None, limit: int | None = None) -> ExemplarBank:
         """Return the exemplars of some dive numbers, of which there must be one; None: of all.

@@ -14,11 +14,11 @@ def describe(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
     return tokens.reshape(*tokens.shape[:-2], -1)
 
 
-def doubt(recognition: Recognition, announced: str) -> str | None:
-    """Say that a dive does not look like what was announced; None: it may be that, or nobody can say."""
-    if not recognition.is_doubted:
-        return None
-    return f"looks like {listed(recognition.numbers)}, not {announced} (p {recognition.announced_p_value:.2g})"
+def doubts(recognition: Recognition | None, announced: str | None) -> tuple[str, ...]:
+    """Say that a dive does not look like what was announced; nothing where it may be that, or nobody can say."""
+    if recognition is None or not recognition.is_doubted:
+        return ()
+    return (f"looks like {listed(recognition.numbers)}, not {announced} (p {recognition.announced_p_value:.2g})",)
 
 
 def describe_recogniser(record: RecogniserRecord | None) -> str:

@@ -30,7 +30,7 @@ from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.likeness import judge, measure
-from mcore_runtime.scoring.recognition import describe, doubt
+from mcore_runtime.scoring.recognition import describe, doubts
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
@@ -128,7 +128,8 @@ class Scorer:
 
         Args:
             dive_number: such as ``407C``, in any spelling; None: unknown, which needs ``any_exemplar``.
-            any_exemplar: compare with all exemplars where there is none of this number.
+            any_exemplar: compare with all exemplars where there is none of this number; where it is unknown and the
+                bundle can say what a dive looks like, ``score_clip`` leaves the exemplars of that.
             difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
 
         Raises:
@@ -175,7 +176,8 @@ class Scorer:
         Args:
             video: anything FFmpeg reads, or a folder of images.
             dive_number: such as ``407C``; None needs ``any_exemplar``.
-            any_exemplar: compare with all exemplars where there is none of this dive number.
+            any_exemplar: where there is no exemplar of this dive number compare with all; where it is unknown with
+                those of what the dive looks like, if the bundle can say.
             difficulty: degree of difficulty; None: that of the exemplars, where they agree on one.
             start_s: clip start in the file, seconds; None: its first frame.
             end_s: clip end in the file, seconds; None: its end.
@@ -264,7 +266,7 @@ class Scorer:
             video=video_facts(clip) if video is None else video,
             backend=self._backend_facts(),
             notes=(
-                *(() if likeness is not None and likeness.reasons else _doubts(recognition, comparison.text)),
+                *(() if likeness is not None and likeness.reasons else doubts(recognition, comparison.text)),
                 *self._notes(clip, comparison),
                 *_limit_notes(float(predicted.mean()), score),
                 *_flight_notes(clip, flight, entry),
@@ -352,12 +354,6 @@ class Scorer:
                 f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
             )
         return tuple(notes)
-
-
-def _doubts(recognition: Recognition | None, announced: str | None) -> tuple[str, ...]:
-    """Say where a dive does not look like what was announced."""
-    text = None if recognition is None or announced is None else doubt(recognition, announced)
-    return () if text is None else (text,)
 
 
 def _limit_notes(predicted: float, score: float) -> tuple[str, ...]:
