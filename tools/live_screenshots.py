@@ -41,6 +41,8 @@ ATHLETES = (("Ada Lindqvist", "Northshore DC"), ("Mei Tanaka", "Harbour SC"), ("
 """Nobody: names for drawn figures."""
 MAX_BYTES = 200_000
 _TIMEOUT_S = 60.0
+_MEET_TIMEOUT_MS = 900_000
+"""A film is drawn as fast as the machine can: seconds for each dive, or a minute on a busy one."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ PAGE_SHOTS = (
     Shot("live-phone.jpg", 390, 844, 2),
     Shot("live-big.jpg", 1440, 900, 1, "#big"),
 )
+MEET_SHOT, OVERLAY_SHOT = Shot("meet.jpg", 1440, 900), Shot("overlay.jpg", 960, 540, 1, "overlay")
+"""Taken of a second run, at a simulated meet."""
+MEET_DIVES = 5
+"""Judged dives on the page of the meet."""
 REPORT_SHOT = Shot("session_report.jpg", 1100, 1900, 1, "#dive-2")
 
 
@@ -103,11 +109,30 @@ def _run(arguments: Arguments) -> int:
             _wait_for_dive(tabs[0], arguments.dives)
             for tab, shot in zip(tabs, PAGE_SHOTS, strict=True):
                 _save(tab.screenshot(), arguments.out / shot.file)
+        _save_meet(arguments, browser, folder)
         write_session_report(folder / "report.html", overview(read_session(folder / "autumn-cup")))
         tab = _open(browser, (folder / "report.html").as_uri(), REPORT_SHOT, light=True)
         _save(tab.screenshot(), arguments.out / REPORT_SHOT.file)
         browser.close()
     return 0
+
+
+def _save_meet(arguments: Arguments, browser: Any, folder: Path) -> None:
+    """Take the pictures of a meet: its messages come from mcore-meet, by the clock of the film."""
+    film = f"synthetic://meet?seed={arguments.seed}&size=240x240&dives={MEET_DIVES + 2}&pause=0&pace=fast"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        meet = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [film, "--bundle", str(arguments.bundle), "--session", str(folder / "winter-cup")]
+    with _running([*command, "--meet", f"diverecorder://{meet}?event=A", "--threads", "1"]) as url:
+        tabs = [_open(browser, url, shot, arguments.light) for shot in (MEET_SHOT, OVERLAY_SHOT)]
+        simulate = [sys.executable, "-m", "mcore_runtime.meet.command", "simulate", "--film", film, "--page", url]
+        with subprocess.Popen([*simulate, "--to", meet], stdout=subprocess.DEVNULL) as meet_software:
+            tabs[0].locator("#start-body li .result small").nth(MEET_DIVES - 1).wait_for(timeout=_MEET_TIMEOUT_MS)
+            tabs[0].locator("#dive .judges").wait_for()
+            for tab, shot in zip(tabs, (MEET_SHOT, OVERLAY_SHOT), strict=True):
+                _save(tab.screenshot(), arguments.out / shot.file)
+            meet_software.terminate()
 
 
 @contextmanager
@@ -123,8 +148,15 @@ def _running_meet(arguments: Arguments, folder: Path) -> Iterator[str]:
             athlete = ATHLETES[index % len(ATHLETES)]
             plan = dive.plan
             rows.writerow([index + 1, *athlete, plan.dive_number, plan.difficulty, index // len(ATHLETES) + 1])
-    command = [sys.executable, "-m", "mcore_runtime.run", source, "--bundle", str(arguments.bundle)]
-    command += ["--session", str(folder / "autumn-cup"), "--start-list", str(folder / "list.csv"), "--threads", "1"]
+    command = [source, "--bundle", str(arguments.bundle), "--session", str(folder / "autumn-cup")]
+    with _running([*command, "--start-list", str(folder / "list.csv"), "--threads", "1"]) as url:
+        yield url
+
+
+@contextmanager
+def _running(arguments: Sequence[str]) -> Iterator[str]:
+    """Run mcore-run with a page; yields the page's address."""
+    command = [sys.executable, "-m", "mcore_runtime.run", *arguments]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     run = subprocess.Popen([*command, "--web", f"127.0.0.1:{port}", "--quiet"], stdin=subprocess.DEVNULL)

@@ -26,6 +26,7 @@ from mcore_runtime.live.broadcast import Broadcast, DetectorNews, SourceNews, Su
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import DiveOpened, Logged, MeetHeard, PicturesLost, RescoreBegun
+from mcore_runtime.live.meeting import restored_meet
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
@@ -36,7 +37,6 @@ from mcore_runtime.live.state import (
     SessionState,
     check_rescorable,
     parse_dive_number,
-    restored_meet,
     restored_session,
 )
 from mcore_runtime.live.strips import Strips
@@ -399,8 +399,10 @@ def _begin(store: SessionStore | None, competition: Competition, dive_number: st
 
 
 def _with_meet(state: SessionState, store: SessionStore | None, *, listens: bool) -> SessionState:
-    """Add what a meet has said so far; where nobody listens any more, the operator says whose turn it is."""
+    """Add what a meet has said so far; where nobody listens any more, the operator leads and nothing is held back."""
     meet = None if store is None else restored_meet(store.load_state(MEET_KEY))
     if not listens:
-        return state if meet is None else replace(state, meet=replace(meet, leads=False), hold_back=False)
+        dives = {number: replace(dive, held=False) for number, dive in state.dives.items()}
+        led = None if meet is None else replace(meet, leads=False)
+        return replace(state, meet=led, hold_back=False, dives=dives)
     return replace(state, meet=meet or MeetProgress())

@@ -10,13 +10,10 @@ scored again at any time, also while it is with the scorer. What the operator ha
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from mcore.common.errors import UserError
-from mcore.common.typed_json import convert
 from mcore.diving import DiveNumber
 from mcore_runtime.competition import Competition
 from mcore_runtime.live.commands import (
@@ -47,53 +44,16 @@ from mcore_runtime.live.events import (
     StateCommand,
     VideoLost,
 )
-from mcore_runtime.meet.follow import attributed, hear, take
-from mcore_runtime.meet.record import MeetProgress
+from mcore_runtime.live.meeting import heard, led_by_hand, trust_sender, with_judges
+from mcore_runtime.live.session_state import Change as Change
+from mcore_runtime.live.session_state import SessionState as SessionState
+from mcore_runtime.meet.follow import take
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import DiveStatus, LiveDive
 from mcore_runtime.session.rescoring import check_scorable
 
 _FINAL = (DiveStatus.SCORED, DiveStatus.UNLIKE, DiveStatus.FAILED)
 """A dive that is one of these can be scored again."""
-
-
-@dataclass(frozen=True)
-class SessionState:
-    """All that a session knows."""
-
-    competition: Competition = field(default_factory=Competition)
-    default_dive_number: str | None = None
-    """Number of dives of which the start list says nothing; None: unknown."""
-    dives: Mapping[int, LiveDive] = field(default_factory=dict)
-    """Records by the dive's number; never changed in place."""
-    with_scorer: frozenset[int] = frozenset()
-    """Dives that are being scored, for the first time or again."""
-    accept_unlike: bool = False
-    """Count scores also of dives that are unlike those that the bundle knows."""
-    meet: MeetProgress | None = None
-    """What the meet's software has said; None: nobody listens to one."""
-    hold_back: bool = False
-    """Keep the score of every dive from everybody until the judges' awards are in."""
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """Points of the dives whose scores count and may be seen, by number."""
-        dives = self.dives.items()
-        return {number: dive.score for number, dive in dives if dive.score is not None and not dive.held}
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """Effect of an event; all of it is saved together."""
-
-    state: SessionState
-    dives: tuple[LiveDive, ...] = ()
-    """Records to be saved and shown, with what they hold now."""
-    log: Logged | None = None
-    keep: tuple[int, CutDive] | None = None
-    """Number of a dive whose frames and video are to be kept now."""
-    rescore: tuple[int, ...] = ()
-    """Dives whose number or difficulty is another now: a score by that of another dive is not their score."""
 
 
 def apply(state: SessionState, event: Event) -> Change:
@@ -103,7 +63,7 @@ def apply(state: SessionState, event: Event) -> Change:
         UserError: it is not possible now.
     """
     change = _apply(state, event)
-    return change if change.state.meet is None else _with_judges(change)
+    return change if change.state.meet is None else with_judges(change)
 
 
 def _apply(state: SessionState, event: Event) -> Change:
@@ -133,7 +93,9 @@ def _apply(state: SessionState, event: Event) -> Change:
             dive = state.dives[number]
             return _changed(state, replace(dive, notes=(*dive.notes, f"its pictures cannot be drawn: {reason}")))
         case MeetHeard():
-            return _hear(state, event)
+            change, edited = heard(state, event)
+            followed = _follow_entries(change, orders=edited)
+            return replace(followed, dives=(*change.dives, *followed.dives))
         case Logged():
             return Change(state, log=event)
         case _:
@@ -157,22 +119,6 @@ def saved_state(state: SessionState) -> dict[str, Any]:
     """Return as plain containers what a store keeps besides the records of dives that are scored, and the meet."""
     unscored = [dive.to_json() for dive in state.dives.values() if _is_unscored(dive)]
     return {**state.competition.to_json(), "dive_number": state.default_dive_number, "scoring": unscored}
-
-
-def saved_meet(state: SessionState) -> Any:
-    """Return as plain containers what the meet's software has said; None: nobody listened."""
-    return msgspec.to_builtins(state.meet)
-
-
-def restored_meet(saved: Any) -> MeetProgress | None:
-    """Read what ``saved_meet`` returned; who is on the board now is known from the next announcement on.
-
-    Raises:
-        UserError: it is something else.
-    """
-    if saved is None:
-        return None
-    return replace(convert(MeetProgress, saved, "what the meet's software has said cannot be read"), announced=None)
 
 
 def restored_session(dives: Iterable[LiveDive], saved: Mapping[str, Any]) -> SessionState:
@@ -294,11 +240,11 @@ def _command(state: SessionState, command: StateCommand) -> Change:
         case Skip():
             skipped, competition = competition.current_entry, competition.skip()
             assert skipped is not None
-            return _compete(_led_by_hand(state), competition, f"skipped {skipped.order}, {skipped.athlete}")
+            return _compete(led_by_hand(state), competition, f"skipped {skipped.order}, {skipped.athlete}")
         case Back():
-            return _moved_to_entry(_led_by_hand(state), competition.back(), "went back to")
+            return _moved_to_entry(led_by_hand(state), competition.back(), "went back to")
         case GoTo(order):
-            return _moved_to_entry(_led_by_hand(state), competition.go_to(order), "went to")
+            return _moved_to_entry(led_by_hand(state), competition.go_to(order), "went to")
         case Edit(order):
             competition = competition.edit(order, command.changes)
             edited = next(entry for entry in competition.entries if entry.order == order)
@@ -321,7 +267,7 @@ def _command(state: SessionState, command: StateCommand) -> Change:
             log = Logged("operator", f"showed the score of dive {number} before the awards were in")
             return replace(_changed(state, replace(dive, held=False)), log=log)
         case TrustSender(sender):
-            return _trust_sender(state, sender)
+            return trust_sender(state, sender)
         case Accept(number):
             return _accept(state, number)
         case Restore(number):
@@ -335,11 +281,6 @@ def _command(state: SessionState, command: StateCommand) -> Change:
                 change = _follow_entries(change, numbers=[number])  # it may have been corrected meanwhile
             # Saved also where it waits for its first score: its newest record says that it is void.
             return replace(change, dives=(change.state.dives[number],))
-
-
-def _led_by_hand(state: SessionState) -> SessionState:
-    """The operator says whose turn it is, until the meet's next announcement."""
-    return state if state.meet is None else replace(state, meet=replace(state.meet, leads=False))
 
 
 def _moved_to_entry(state: SessionState, competition: Competition, text: str) -> Change:
@@ -372,57 +313,6 @@ def _accept(state: SessionState, number: int) -> Change:
 
 def _accepted_note(reasons: Sequence[str]) -> str:
     return f"accepted by the operator, although unlike the known dives: {'; '.join(reasons)}"
-
-
-def _hear(state: SessionState, event: MeetHeard) -> Change:
-    meet = state.meet or MeetProgress()
-    heard = hear(meet, state.competition, event.message, event.sender, event.time)
-    dives = {
-        number: replace(dive, held=False)
-        if dive.held and (heard.releases_all or (heard.released is not None and dive.order == heard.released))
-        else dive
-        for number, dive in state.dives.items()
-    }
-    told = replace(state, meet=heard.meet, competition=heard.competition, dives=dives)
-    released = (dive for number, dive in dives.items() if dive is not state.dives[number])
-    changed = tuple(dive for dive in released if dive.status is not DiveStatus.SCORING)
-    log = None if heard.log is None else Logged("meet", heard.log)
-    change = _follow_entries(Change(told, log=log), orders=heard.edited) if heard.edited else Change(told, log=log)
-    return replace(change, dives=(*change.dives, *changed))
-
-
-def _trust_sender(state: SessionState, sender: str) -> Change:
-    meet = state.meet
-    if meet is None or sender not in meet.others:
-        heard = "" if meet is None else "; heard: " + (", ".join(meet.others) or "no other")
-        raise UserError(f"{sender[:60]!r} is no computer that sends about this meet{heard}")
-    others = tuple(dict.fromkeys((*(other for other in meet.others if other != sender), meet.sender or "")))
-    trusted = replace(meet, sender=sender, others=tuple(filter(None, others)))
-    return Change(replace(state, meet=trusted), log=Logged("operator", f"believes {sender} about the meet from now on"))
-
-
-def _with_judges(change: Change) -> Change:
-    """Bring what the judges gave to the dives that it is of, and keep to whose turn the meet says it is."""
-    state = change.state
-    assert state.meet is not None
-    competition = state.competition
-    if state.meet.leads:
-        current = state.meet.current
-        competition = replace(competition, current=None if current is None else current.order)
-    results = attributed(state.meet, competition)
-    dives = {
-        number: dive if results.get(number) == dive.judges else replace(dive, judges=results.get(number))
-        for number, dive in state.dives.items()
-    }
-    numbers = {dive.number for dive in change.dives}
-    # A dive that is with the scorer for the first time is saved once it is scored.
-    numbers |= {
-        number
-        for number, dive in dives.items()
-        if dive is not state.dives[number] and dive.status is not DiveStatus.SCORING
-    }
-    saved = tuple(dives[number] for number in sorted(numbers))
-    return replace(change, state=replace(state, competition=competition, dives=dives), dives=saved)
 
 
 def _compete(state: SessionState, competition: Competition, text: str) -> Change:

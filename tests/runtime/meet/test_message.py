@@ -198,7 +198,7 @@ def messages(draw: st.DrawFn) -> RefereeMessage:
     )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(messages())
 def test_what_is_written_is_read_back(message: RefereeMessage) -> None:
     assert replace(cast_referee(parse(compose(message))), doubts=()) == message

@@ -47,10 +47,10 @@ function scored(row) {
   return [
     el("p", { class: "big-athlete" }, row.athlete || `Dive ${row.number}`),
     el("p", { class: "big-dive" }, el("b", {}, row.dive_number ?? ""), ` ${inWords(words(row.dive_number))}`),
-    el("p", { class: "big-points" }, points(row.score)),
+    el("p", { class: row.judges ? "big-points both" : "big-points" }, points(row.score)),
+    !row.judges ? null : el("p", { class: "big-judges" }, `Judges: ${points(row.judges.points, 2)}`),
     el("p", { class: "big-interval" }, row.same_dive_number === false ? `${interval}; compared with other dives` : interval),
     !row.award ? null : el("p", { class: "big-award" }, row.award.text),
-    !row.judges ? null : el("p", { class: "big-judges" }, `Judges: ${points(row.judges.points, 2)}`),
     cautionOf(row),
   ];
 }

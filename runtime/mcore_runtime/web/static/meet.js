@@ -5,6 +5,8 @@ import { $, ago, el, plural, points, rebuild, sentence, setText, signed } from "
 import { state } from "./state.js";
 import { attempt } from "./toast.js";
 
+const PENALTIES = { restart: "restart", failed: "failed dive", wrong_position: "wrong position", arms: "arm position" };
+
 /** Show the card of the meet; there is none where nobody listens to one. */
 export function showMeet() {
   const { meet, meet_feed: feed } = state.snapshot;
@@ -57,9 +59,10 @@ export function judgesRow(row) {
   if (!judges) return null;
   const awards = judges.awards.map((award, index) =>
     el("li", { class: judges.cancelled[index] ? "cancelled" : null }, el("small", {}, judges.panel[index]), el("span", {}, String(award))));
-  const compared = row.score === null || row.status !== "scored" ? "" : `network ${signed(row.score - judges.points)}`;
+  const isComparable = row.score !== null && row.status === "scored" && judges.penalty === null;
+  const compared = !isComparable ? "" : `network ${signed(row.score - judges.points)}`;
   const facts = [compared, judges.rank === null ? "" : `rank ${judges.rank}`, judges.total === null ? "" : `total ${points(judges.total, 2)}`,
-    judges.penalty === null ? "" : `penalty: ${judges.penalty.replace("_", " ")}`];
+    judges.penalty === null ? "" : `penalty: ${PENALTIES[judges.penalty]}`];
   return el("div", { class: "judges" },
     awards.length === 0 ? null : el("ol", { class: "awards", "aria-label": "Judges' awards; those struck through are cancelled" }, awards),
     el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),

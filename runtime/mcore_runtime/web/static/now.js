@@ -57,7 +57,7 @@ export function showNow() {
   rebuild($("now-entry"), [current, entries.length, number, words(current?.dive_number ?? number), leads && meet], () =>
     current === null ? noEntry(entries, number, leads ? meet : null) : entry(current, entries, leads ? meet : null));
   const needsNumber = current === null || current.dive_number === null;
-  $("number-form").hidden = !needsNumber;
+  $("number-form").hidden = !needsNumber || (leads && current === null);
   if (document.activeElement !== $("number-input")) $("number-input").value = number ?? "";
   for (const id of ["back", "skip", "edit-current"]) $(id).hidden = entries.length === 0;
   $("skip").disabled = $("edit-current").disabled = current === null;

@@ -16,7 +16,7 @@ function show() {
   const row = dives.findLast((dive) => ["scored", "held", "scoring"].includes(dive.status));
   const isNext = current !== null && (row === undefined || (current.order !== row.order && (row.judges !== null || !meet)));
   if (row !== undefined && !isNext && row.status === "scored") load(row);
-  rebuild($("overlay"), [isNext ? current : row, record?.number, record?.created, words((isNext ? current : row)?.dive_number)], () =>
+  rebuild($("overlay"), [isNext ? current : row, record?.number, Boolean(record?.result), words((isNext ? current : row)?.dive_number)], () =>
     isNext ? [name(current)] : row === undefined ? [] : [name(row), ...scored(row)]);
   $("overlay").hidden = $("overlay").childElementCount === 0;
 }
