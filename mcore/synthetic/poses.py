@@ -28,8 +28,8 @@ def describe_poses(joints_m: NDArray[np.float64]) -> NDArray[np.float32]:
     """Describe poses by where trunk and limbs point in the picture, and by how far joints are bent.
 
     Directions turn with the body: in a somersault their mean over some frames says nothing. Bends do not, so that
-    pooled tokens can hold them. Left and right look alike from the side. So each pair of limbs is told by its mean and by
-    how far it is apart, which do not depend on which is which.
+    pooled tokens can hold them. Left and right look alike from the side. So each pair of limbs is told by its mean and
+    by how far it is apart, which do not depend on which is which.
 
     Args:
         joints_m: (N, joints, 3) as the camera sees them: x to the right of the picture, y up.
