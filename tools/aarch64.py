@@ -287,7 +287,7 @@ def _timed(name: str, job: Callable[[], Any]) -> Any:
 
 def _score(bundle: Path, dive: str, videos: Iterable[Path], scores: Path) -> list[object]:
     """Arguments of ``python -m``; one thread, because two checks run side by side."""
-    flags = ["--dive", dive, "--backend", "onnxruntime", "--threads", 1, "--json", scores]
+    flags = ["--whole-clip", "--dive", dive, "--backend", "onnxruntime", "--threads", 1, "--json", scores]
     return ["mcore_runtime.score", bundle, *videos, *flags]
 
 

@@ -3,6 +3,7 @@
     python tools/contact_sheet.py docs/images/dives.jpg
     python tools/contact_sheet.py docs/images/replica.jpg --labels finediving_labels.jsonl
     python tools/contact_sheet.py docs/images/random_pools.jpg --random-pools 14
+    python tools/contact_sheet.py docs/images/missed_pools.jpg --pools 1000100 1000101 1000104 1000106
 
 The second shows replicas of real dives: below each picture the step that the real dive is labelled with there.
 """
@@ -55,6 +56,8 @@ class Arguments:
     """Show replicas of these dives."""
     random_pools: int = 0
     """Show this many dives in random pools."""
+    pools: tuple[int, ...] = ()
+    """Show the dives in the random pools of these seeds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,13 +120,13 @@ def _replicas(labels: Path) -> list[Replica]:
 
 def _write(arguments: Arguments) -> int:
     out, labels = arguments.out, arguments.labels
-    if arguments.random_pools:
-        sheet = np.concatenate([pool_strip(seed) for seed in range(arguments.random_pools)])
+    if pools := arguments.pools or tuple(range(arguments.random_pools)):
+        sheet = np.concatenate([pool_strip(seed) for seed in pools])
     elif labels is None:
         sheet = np.concatenate([film_strip(render_dive(number, seed)) for number, seed in DIVES])
     else:
         sheet = np.concatenate([replica_strip(replica) for replica in _replicas(labels)])
-    Image.fromarray(sheet).save(out, quality=85 if labels is None and not arguments.random_pools else 72)
+    Image.fromarray(sheet).save(out, quality=85 if labels is None and not pools else 72)
     print(f"{out}: {sheet.shape[1]} x {sheet.shape[0]}, {out.stat().st_size / 1e3:.0f} kB")
     return 0
 

@@ -85,6 +85,8 @@ class FileCut:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what a reader of the score should know of a clip that the file's begin or end makes short."""
+        if self.is_whole:  # as FineDiving's clips, some of which begin at the take-off
+            return ()
         before_s, after_s = max(0.0, self.dive.latest_takeoff_s), self.file_s - self.dive.entry_s
         notes = []
         if before_s < MIN_BEFORE_S:

@@ -79,6 +79,14 @@ def test_a_dive_is_cut_as_live_ones_are_unless_the_file_is_cut_already(
     assert [cut.is_whole for cut in found] == [cut == (None, None) for cut in cuts]
 
 
+def test_a_clip_that_the_file_makes_short_says_so_unless_the_file_is_a_clip() -> None:
+    begins, ends = cut_dives(Findings(6.5, (dive(0.4, 1.8), dive(4.6, 6.1))))
+    assert begins.notes == ("the file begins 0.4 s before the take-off; usual are 1.2 s",)
+    assert ends.notes == ("the file ends 0.4 s after the entry; usual are 1.5 s",)
+    (whole,) = cut_dives(Findings(3.0, (dive(0.2, 1.6),)))
+    assert (str(whole), whole.notes) == ("the whole 3.0 s", ())
+
+
 def test_a_dive_is_looked_for_in_every_frame_and_beyond_the_last(film: Path) -> None:
     watched: list[float] = []
     # The last one is the end of the file, at which a camera that falls with the diver stops, too.

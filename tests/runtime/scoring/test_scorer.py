@@ -325,7 +325,7 @@ sys.meta_path.insert(0, NoTorch())
 import mcore, mcore_runtime
 assert "onnxruntime" not in sys.modules and "av" not in sys.modules, "importing the packages must be light"
 from mcore_runtime.score import main
-code = main([{str(tiny_bundle)!r}, {str(dive_video)!r}, "--dive", "407C", "--whole-clip"])
+code = main([{str(tiny_bundle)!r}, {str(dive_video)!r}, "--whole-clip", "--dive", "407C"])
 for heavy in ("scipy", "matplotlib", "onnx"):
     assert heavy not in sys.modules, heavy
 sys.exit(code)
