@@ -29,7 +29,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
-from mcore.common.printable import printable_message
 from mcore.data.manifest import Split
 from mcore.diving import NEWEST_YEAR, EditionYear, edition_of
 from mcore.video import native
@@ -177,8 +176,7 @@ def _run(arguments: ScoreArguments) -> int:
         _write_files(arguments, scorer, outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
-        video, error = str(outcome.request.video), str(outcome.error)
-        print(printable_message(f"not scored: {error if video in error else f'{video}: {error}'}"), file=sys.stderr)
+        print(outcome.why_not_scored, file=sys.stderr)
     return 0 if all(outcome.status == "scored" for outcome in outcomes) else 1
 
 

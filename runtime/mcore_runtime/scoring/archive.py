@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mcore.common.printable import printable_message
 from mcore.common.signals import stop_on_signal
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
 from mcore_runtime.scoring.parallel import TIME_LIMIT_S, WorkerSetup, score_in_parallel
@@ -137,9 +136,7 @@ class ArchiveProgress:
         if outcome.error is not None:
             self._num_failed += 1
             if self._num_failed <= _NAMED_FAILURES:
-                video, error = str(outcome.request.video), outcome.error
-                text = printable_message(f"not scored: {error if video in error else f'{video}: {error}'}")
-                self._console.print(text, markup=False, soft_wrap=True)
+                self._console.print(outcome.why_not_scored, markup=False, soft_wrap=True)
         self.add_many(1)
 
     def add_many(self, count: int) -> None:

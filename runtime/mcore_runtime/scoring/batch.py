@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcore.common.errors import UserError
+from mcore.common.printable import printable_message
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore_runtime.detector import FINDERS
 from mcore_runtime.scoring.finding import CUT_CLIP_S, FileCut, cut_dives, find_dives
@@ -77,6 +78,12 @@ class DiveOutcome:
     """Reason why it could not be scored, as a message for a person."""
     accept_unlike: bool = False
     """Count its score also where the clip is unlike the dives that the bundle knows."""
+
+    @property
+    def why_not_scored(self) -> str:
+        """A line for a person; only where there is an error."""
+        video, error = str(self.request.video), str(self.error)
+        return printable_message(f"not scored: {error if video in error else f'{video}: {error}'}")
 
     @property
     def status(self) -> Literal["scored", "unlike", "failed"]:

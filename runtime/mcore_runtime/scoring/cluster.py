@@ -8,6 +8,7 @@ videos, bundle and output at the same paths on every node.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import time
@@ -28,7 +29,8 @@ from mcore_runtime.scoring.scorer import Scorer
 
 PART_DIVES = 200
 """A part takes a minute or two, which is what the loss of a node costs."""
-HEAD_FILE = "head.json"
+HEAD_FILE = "_head.json"
+"""Readers of Parquet folders pass over names that begin so."""
 _COLUMNS = (
     ("index", "int64"), ("status", "string"), ("error", "string"), ("video", "string"), ("dive_number", "string"),
     ("true_score", "float64"), ("score", "float64"), ("low", "float64"), ("high", "float64"), ("json", "string"),
@@ -122,6 +124,7 @@ def _run(
         if began_here:
             ray.init(None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         dataset = ray.data.from_items(parts, override_num_blocks=len(parts)).map(
             _score_part, fn_args=(setup, workers, time_limit_s), num_cpus=workers
         )

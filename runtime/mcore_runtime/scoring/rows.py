@@ -86,7 +86,8 @@ class RowsFile:
         """Where the line of each dive begins and ends, bytes."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | (0 if resume else os.O_EXCL), 0o666)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (0 if resume else os.O_EXCL)
+            self._file = os.open(path, flags, 0o666)
         except FileExistsError:
             raise UserError(f"{path} is there already; go on with it with --resume, or choose another name") from None
         try:
@@ -213,7 +214,7 @@ def check_head(path: Path, there: Mapping[str, Any], head: Mapping[str, Any]) ->
     Raises:
         UserError: it is of something else.
     """
-    options = {("options", name): f"dives were scored with another {name}" for name in head["options"]}
+    options = {("options", name): f"{name} is another" for name in head["options"]}
     for (part, name), what in (_MUST_AGREE | options).items():
         content, now = there.get(part), head[part]
         before = content.get(name) if isinstance(content, dict) else None

@@ -146,7 +146,7 @@ def _row(index: int) -> str:
     [
         (_row(0), {"list": {"num_dives": 3, "sha256": "d"}}, "the list has other dives"),
         (_row(0), {"bundle": {"sha256": "e"}}, "the bundle is another one"),
-        (_row(0), {"options": {**HEAD["options"], "threads": 2}}, r"another threads \(1, now 2\)"),
+        (_row(0), {"options": {**HEAD["options"], "threads": 2}}, r"threads is another \(1, now 2\)"),
         (_row(1) + _row(1), {}, "line 3: index is 1"),
         (_row(3), {}, "0 to 2, once"),
         (_row(0) + _row(1)[:-9] + "\n" + _row(2), {}, "line 3 is no row"),
