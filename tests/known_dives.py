@@ -48,7 +48,8 @@ def with_recogniser(
     """Let a bundle learn the dive numbers of clips, in place; they calibrate it too."""
     with Scorer(bundle, "onnxruntime", threads=1) as scorer:
         pixels = [normalise(crop(clip.frames, scorer.clip_config), scorer.clip_config) for clip in clips]
-        measures = np.stack([describe(scorer.encode(each).tokens) for each in pixels])
+        encoded = [scorer.encode(each) for each in pixels]
+    measures = np.stack([describe(each.features, each.transitions) for each in encoded])
     recogniser = fit_recogniser(measures, numbers)
     assert recogniser is not None
     opened = Bundle.open(bundle)

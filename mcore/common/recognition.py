@@ -22,7 +22,7 @@ LEVEL = 0.9
 """Share of dives whose possible numbers are to hold the right number."""
 DOUBTED = 0.01
 """Share of rightly announced dives that may be doubted: one in a hundred. Takes 99 dives."""
-SHRINKAGE = 0.3
+SHRINKAGE = 0.1
 """Weight of a sphere in the covariance: 0 trusts the training dives alone, 1 takes the nearest mean."""
 _TEMPERATURES = np.geomspace(0.25, 64.0, 65)
 """Divisors of the logarithms of probabilities that are tried."""
@@ -171,12 +171,14 @@ def fit_recogniser(
     counts = np.bincount(of)
     means = np.stack([x[of == index].mean(axis=0) for index in range(len(classes))])  # (C, F)
     within = x - means[of]
-    covariance = within.T @ within / (len(x) - len(classes))  # (F, F)
-    sphere = max(float(np.trace(covariance)) / len(covariance), 1e-12)
-    covariance *= 1 - shrinkage
-    covariance[np.diag_indices_from(covariance)] += shrinkage * sphere
-    weights = np.linalg.solve(covariance, means.T)  # (F, C)
-    # Numbers that are rare in training are not rare for that beside another pool: but those without dives say nothing.
+    freedom = len(x) - len(classes)
+    sphere = max(float(np.square(within).sum()) / freedom / x.shape[1], 1e-12)
+    # The covariance is s I + a W'W of deviations W (N, F). Its inverse takes a matrix (N, N) only, by Woodbury's
+    # identity: a clip has more measures than there are dives.
+    s, a = shrinkage * sphere, (1 - shrinkage) / freedom
+    gram = a * within @ within.T  # (N, N)
+    gram[np.diag_indices_from(gram)] += s
+    weights = (means.T - a * within.T @ np.linalg.solve(gram, within @ means.T)) / s  # (F, C)
     biases = np.log(counts / len(x)) - 0.5 * (means * weights.T).sum(axis=1)
     return Recogniser(classes, weights.astype(np.float32), biases)
 

@@ -128,7 +128,7 @@ def _calibrate(
     numbers = [dive.record.dive_number for dive in both.dives]
     if recogniser is None or len(numbers) < MIN_DIVES:
         return None, None
-    measures = np.stack([describe(dive.tokens) for dive in both.dives])
+    measures = np.stack([describe(dive.features, np.array(dive.transitions)) for dive in both.dives])
     calibrated, among = recogniser.calibrated(measures, numbers), Scores()
     for dive, each in zip(both.dives, measures, strict=True):
         chosen = np.isin(bank.dive_numbers, calibrated.recognise(each).numbers)

@@ -97,7 +97,7 @@ def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[Na
     """Let a recogniser name dives."""
     named = []
     for dive in dives:
-        probabilities = recogniser.probabilities(describe(dive.tokens))
+        probabilities = recogniser.probabilities(describe(dive.features, np.array(dive.transitions)))
         ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
         p_values = dict(zip(recogniser.numbers.tolist(), recogniser.p_values(probabilities).tolist(), strict=True))
         possible = recogniser.judge(probabilities).numbers

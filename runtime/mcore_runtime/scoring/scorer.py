@@ -315,7 +315,9 @@ class Scorer:
 
     def _recognise(self, encoded: EncodedClip, announced: str | None) -> Recognition | None:
         """Say which dive a clip shows, whose number was announced or is unknown; None: the bundle cannot say."""
-        return None if self.recogniser is None else self.recogniser.recognise(describe(encoded.tokens), announced)
+        if self.recogniser is None:
+            return None
+        return self.recogniser.recognise(describe(encoded.features, encoded.transitions), announced)
 
     @property
     def compute_dtype(self) -> str:
