@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mcore.common.likeness import KnownDives
-from mcore.common.recognition import fit_recogniser
+from mcore.common.recognition import describe, fit_recogniser
 from mcore.video import SampledClip, crop, normalise
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.recogniser import save_recogniser
 from mcore_runtime.bundle.records import ConformalIntervals, RecogniserRecord
 from mcore_runtime.scoring.likeness import known_dives, measure
-from mcore_runtime.scoring.recognition import describe
 
 
 def knowing(scorer: Scorer, clips: Iterable[SampledClip]) -> KnownDives:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcore.common.recognition import num_measures
 from mcore.data.manifest import read_manifest
 from mcore_export.bundle_command import main
 from mcore_export.exemplars.bank import BankOptions, choose_exemplars
@@ -16,7 +17,6 @@ from mcore_export.numbers.figures import _near_kind as near_kind
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle
 from mcore_runtime.bundle.records import RecogniserRecord
-from mcore_runtime.scoring.recognition import num_measures
 
 
 def test_the_bundle_learns_from_training_dives(calibrated: Path, many_dives: Path) -> None:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError, UserError
-from mcore.common.recognition import Recogniser, fit_recogniser
+from mcore.common.recognition import Recogniser, describe, fit_recogniser
 from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
@@ -36,7 +36,7 @@ from mcore_runtime.bundle.moments import MOMENT_HEIGHT, MOMENT_WIDTH, Moment, dr
 from mcore_runtime.bundle.recogniser import save_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision, RecogniserRecord
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
-from mcore_runtime.scoring.recognition import describe, describe_recogniser
+from mcore_runtime.scoring.recognition import describe_recogniser
 
 
 @dataclass(frozen=True)

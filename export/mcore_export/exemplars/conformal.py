@@ -16,7 +16,7 @@ import numpy as np
 
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
-from mcore.common.recognition import Recogniser
+from mcore.common.recognition import Recogniser, describe
 from mcore.config import ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
@@ -27,7 +27,6 @@ from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 from mcore_runtime.scoring.likeness import known_dives
-from mcore_runtime.scoring.recognition import describe
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore import metrics
-from mcore.common.recognition import Recogniser
+from mcore.common.recognition import Recogniser, describe
 from mcore.diving import DiveNumber
 from mcore.diving.judging import possible_points
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore_export.exemplars.dive_scores import ComparedDive, Scores, possible_scores
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.scoring.recognition import describe
 
 _ANNOUNCEMENT_SEED = 0
 _TOP = 3

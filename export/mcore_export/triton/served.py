@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
-from mcore.common.recognition import Recognition
+from mcore.common.recognition import Recognition, describe
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
 from mcore.video import denormalise
@@ -39,7 +39,6 @@ from mcore_runtime.bundle.recogniser import read_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.likeness import judge, measure
-from mcore_runtime.scoring.recognition import describe
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 

@@ -161,7 +161,8 @@ class Bundle:
         exemplars = self.manifest.variants[variant].exemplars
         if exemplars is None or exemplars.recogniser is None:
             return None
-        return load_recogniser(self.path / recogniser_file(variant), self.graphs(variant).digest())
+        path, dim = self.path / recogniser_file(variant), self.model.backbone.feature_dim
+        return load_recogniser(path, self.graphs(variant).digest(), dim)
 
     def exemplar_pictures(self) -> ExemplarPictures | None:
         """Open the pictures of the exemplars; None: the bundle was exported without them.

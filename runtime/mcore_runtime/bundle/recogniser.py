@@ -8,7 +8,7 @@ import numpy as np
 
 from mcore.common.errors import BundleError
 from mcore.common.npz import read_arrays
-from mcore.common.recognition import Recogniser
+from mcore.common.recognition import Recogniser, num_measures
 
 _AGAIN = "fit it again with: mcore-bundle exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE"
 
@@ -35,14 +35,14 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
         )
 
 
-def load_recogniser(path: Path, graphs_sha256: str) -> Recogniser:
+def load_recogniser(path: Path, graphs_sha256: str, feature_dim: int) -> Recogniser:
     """Read what ``save_recogniser`` wrote, and check it against the bundle.
 
     Raises:
         BundleError: not such a file, or of other graphs.
     """
     recogniser, made_by = read_recogniser(path)
-    if made_by != graphs_sha256:
+    if made_by != graphs_sha256 or len(recogniser.weights) != num_measures(feature_dim):
         raise BundleError(f"{path} was fitted to what other graphs than those of this bundle compute; {_AGAIN}")
     return recogniser
 
