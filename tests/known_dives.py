@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mcore.common.likeness import KnownDives
-from mcore.common.recognition import fit_recogniser
+from mcore.common.recognition import describe, fit_recogniser
 from mcore.video import SampledClip, crop, normalise
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.recogniser import save_recogniser
 from mcore_runtime.bundle.records import ConformalIntervals, RecogniserRecord
 from mcore_runtime.scoring.likeness import known_dives, measure
-from mcore_runtime.scoring.recognition import describe
 
 
 def knowing(scorer: Scorer, clips: Iterable[SampledClip]) -> KnownDives:
@@ -48,7 +47,8 @@ def with_recogniser(
     """Let a bundle learn the dive numbers of clips, in place; they calibrate it too."""
     with Scorer(bundle, "onnxruntime", threads=1) as scorer:
         pixels = [normalise(crop(clip.frames, scorer.clip_config), scorer.clip_config) for clip in clips]
-        measures = np.stack([describe(scorer.encode(each).tokens) for each in pixels])
+        encoded = [scorer.encode(each) for each in pixels]
+    measures = np.stack([describe(each.features, each.transitions) for each in encoded])
     recogniser = fit_recogniser(measures, numbers)
     assert recogniser is not None
     opened = Bundle.open(bundle)

@@ -27,7 +27,7 @@ from mcore.common.optional import require_all
 from mcore.config import DEFAULT_DECODING, EXEMPLARS_PER_NUMBER, GraphDecoding
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
-from mcore_export.exemplars.bank import DIVES_PER_LEARNED_NUMBER, BankOptions
+from mcore_export.exemplars.bank import BankOptions
 from mcore_export.parity.limits import DEFAULT_LIMITS, describe_defaults
 from mcore_runtime.backends.tensorrt.flavours import Kind as EngineKind
 from mcore_runtime.bundle.records import ParityLimits, Precision
@@ -106,9 +106,8 @@ class Arguments:
     no_exemplar_pictures: bool = False
     """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
     must not be passed on, and 0.1 MB less for each."""
-    learn_numbers_from: int = DIVES_PER_LEARNED_NUMBER
-    """Most dives of each number, exemplars included, by which the bundle learns to tell dive numbers apart; 0: it does
-    not."""
+    no_numbers: bool = False
+    """Do not learn to tell dive numbers apart, for which every dive of the exemplars' split is encoded."""
     validate: Path | None = None
     """List of dives (.jsonl or .csv) to compare the graphs with PyTorch on, besides eight rendered ones."""
     validate_split: Split = "test"
@@ -164,7 +163,7 @@ def _run(arguments: Arguments) -> int:
             arguments.exemplars_per_number,
             arguments.seed,
             no_pictures=arguments.no_exemplar_pictures,
-            learn_numbers_from=arguments.learn_numbers_from,
+            no_numbers=arguments.no_numbers,
         )
     options = ExportOptions(
         precision=precision,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,42 @@ LEVEL = 0.9
 """Share of dives whose possible numbers are to hold the right number."""
 DOUBTED = 0.01
 """Share of rightly announced dives that may be doubted: one in a hundred. Takes 99 dives."""
-SHRINKAGE = 0.3
+POINTS = (5, 12, 5)
+"""Moments of take-off, flight and entry that are looked at: five of a flight, as the stage tokens have, miss turns."""
+SHRINKAGE = 0.1
 """Weight of a sphere in the covariance: 0 trusts the training dives alone, 1 takes the nearest mean."""
 _TEMPERATURES = np.geomspace(0.25, 64.0, 65)
 """Divisors of the logarithms of probabilities that are tried."""
 _ROUNDING = 1e-9
 _MOST_LISTED = 3
 """Most possible numbers that are said: who wonders among more knows nothing."""
+
+
+def describe(features: NDArray[np.float32], transitions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return what a dive number is told from: the features at moments evenly over each stage.
+
+    Args:
+        features: (T, D) of each sampled frame.
+        transitions: (2,) first frame of the flight and of the entry.
+
+    Returns:
+        (22 D,); see ``num_measures``.
+    """
+    edges = (0, *transitions.tolist(), len(features))
+    moments = [
+        np.linspace(begin, max(begin, end - 1), n) for (begin, end), n in zip(pairwise(edges), POINTS, strict=True)
+    ]
+    at = np.concatenate(moments)  # (22,) frames, between two of which is interpolated
+    before = np.floor(at).astype(np.int64)
+    share = (at - before).astype(np.float32)[:, None]
+    after = np.minimum(before + 1, len(features) - 1)
+    found: NDArray[np.float32] = (1 - share) * features[before] + share * features[after]
+    return found.reshape(-1)
+
+
+def num_measures(feature_dim: int) -> int:
+    """Length of what ``describe`` returns."""
+    return sum(POINTS) * feature_dim
 
 
 @dataclass(frozen=True)
@@ -171,12 +201,14 @@ def fit_recogniser(
     counts = np.bincount(of)
     means = np.stack([x[of == index].mean(axis=0) for index in range(len(classes))])  # (C, F)
     within = x - means[of]
-    covariance = within.T @ within / (len(x) - len(classes))  # (F, F)
-    sphere = max(float(np.trace(covariance)) / len(covariance), 1e-12)
-    covariance *= 1 - shrinkage
-    covariance[np.diag_indices_from(covariance)] += shrinkage * sphere
-    weights = np.linalg.solve(covariance, means.T)  # (F, C)
-    # Numbers that are rare in training are not rare for that beside another pool: but those without dives say nothing.
+    freedom = len(x) - len(classes)
+    sphere = max(float(np.square(within).sum()) / freedom / x.shape[1], 1e-12)
+    # The covariance is s I + a W'W of deviations W (N, F). Its inverse takes a matrix (N, N) only, by Woodbury's
+    # identity: a clip has more measures than there are dives.
+    s, a = shrinkage * sphere, (1 - shrinkage) / freedom
+    gram = a * within @ within.T  # (N, N)
+    gram[np.diag_indices_from(gram)] += s
+    weights = (means.T - a * within.T @ np.linalg.solve(gram, within @ means.T)) / s  # (F, C)
     biases = np.log(counts / len(x)) - 0.5 * (means * weights.T).sum(axis=1)
     return Recogniser(classes, weights.astype(np.float32), biases)
 

@@ -179,8 +179,8 @@ def test_a_recogniser_of_other_graphs_is_refused(bundle: Path, tmp_path: Path) -
     manifest = Bundle.open(copy).manifest
     arrays = dict(np.load(copy / RECOGNISER_FILE))
     for changed, said in (
-        ({"graphs_sha256": np.array("0" * 64)}, "by other graphs"),
-        ({"weights": arrays["weights"][:-1]}, "by other graphs"),
+        ({"graphs_sha256": np.array("0" * 64)}, "what other graphs than those"),
+        ({"weights": arrays["weights"][:-1]}, "what other graphs than those"),
         ({"biases": np.array([np.nan, 0.0])}, "not a finite number"),
         ({"numbers": arrays["numbers"][:1]}, "1 dive numbers with weights"),
     ):

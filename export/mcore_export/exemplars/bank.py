@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError, UserError
-from mcore.common.recognition import fit_recogniser
+from mcore.common.recognition import Recogniser, describe, fit_recogniser
 from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
 from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
@@ -37,11 +35,8 @@ from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle, exemplars_file, r
 from mcore_runtime.bundle.moments import MOMENT_HEIGHT, MOMENT_WIDTH, Moment, draw_moments, fit
 from mcore_runtime.bundle.recogniser import save_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision, RecogniserRecord
-from mcore_runtime.scoring.encoding import encode_clip
-from mcore_runtime.scoring.recognition import describe, describe_recogniser
-
-DIVES_PER_LEARNED_NUMBER = 40
-"""More hardly help, and each takes the time of its encoding."""
+from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
+from mcore_runtime.scoring.recognition import describe_recogniser
 
 
 @dataclass(frozen=True)
@@ -60,15 +55,12 @@ class BankOptions:
     no_pictures: bool = False
     """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
     must not be passed on."""
-    learn_numbers_from: int = DIVES_PER_LEARNED_NUMBER
-    """Most dives of each number, exemplars included, by which the bundle learns to tell dive numbers apart; 0: it does
-    not."""
+    no_numbers: bool = False
+    """Do not learn to tell dive numbers apart, for which every dive of the split is encoded."""
 
     def __post_init__(self) -> None:
         if self.per_number != "all" and self.per_number < 1:
             raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
-        if self.learn_numbers_from < 0:
-            raise UserError(f"learn dive numbers from {self.learn_numbers_from} dives each; at least 1, or 0 not to")
         if self.seed < 0:
             raise UserError(f"seed {self.seed}; at least 0")
 
@@ -131,8 +123,8 @@ def write_banks(
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        kept, names, tokens, moments = _encode(backends, model, records, options, log)
-        more, more_tokens = _encode_more(backends, model, _more_dives(options, records, interval_records), log)
+        kept, names, encoded, moments = _encode(backends, model, records, options, log)
+        more, more_encoded = _encode_more(backends, model, _more_dives(options, records, interval_records), log)
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
@@ -140,7 +132,7 @@ def write_banks(
         log(f"{PICTURES_FILE:20}  {size:5.1f} MB           {len(moments)} dives, to look at")
     for name, graphs in variants.items():
         bank = banks[name] = ExemplarBank(
-            tokens=np.stack(tokens[name]),
+            tokens=np.stack([clip.tokens for clip in encoded[name]]),
             scores=np.array([record.score for record in kept], np.float64),
             dive_numbers=np.array([record.dive_number for record in kept]),
             difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
@@ -156,8 +148,8 @@ def write_banks(
         written[name] = ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split, most, options.seed)
     numbers = [record.dive_number for record in (*kept, *more)]
     recognisers = {
-        name: fit_recogniser(describe(np.stack([*tokens[name], *more_tokens[name]])), numbers)
-        for name in (variants if options.learn_numbers_from else ())
+        name: _learn_numbers([*encoded[name], *more_encoded[name]], numbers)
+        for name in (() if options.no_numbers else variants)
     }
     fits = fit_intervals(variants, banks, recognisers, kept, model.clip, interval_records, options.dives, log)
     for name, fitted in fits.items():
@@ -181,28 +173,26 @@ def write_banks(
 def _more_dives(
     options: BankOptions, exemplars: Sequence[DiveRecord], interval_records: Sequence[DiveRecord]
 ) -> list[DiveRecord]:
-    """Choose the dives from which dive numbers are learned besides the exemplars; none if nothing calibrates that."""
-    if not interval_records or not options.learn_numbers_from:
+    """Find the dives from which dive numbers are learned besides the exemplars; none if nothing calibrates that."""
+    if not interval_records or options.no_numbers:
         return []
     listed = read_manifest(options.dives, on_bad_line=lambda fault: None)  # named when the exemplars are chosen
     records, _ = distinct(select_split(listed, options.split))
-    counts, known = Counter(record.dive_number for record in exemplars), {record.listed_at for record in exemplars}
-    others = [record for record in records if record.listed_at not in known]
-    chosen = []
-    for index in np.random.default_rng(options.seed).permutation(len(others)):
-        record = others[index]
-        if counts[record.dive_number] < options.learn_numbers_from:
-            counts[record.dive_number] += 1
-            chosen.append(record)
-    return chosen
+    known = {record.listed_at for record in exemplars}
+    return [record for record in records if record.listed_at not in known]
+
+
+def _learn_numbers(clips: Sequence[EncodedClip], numbers: Sequence[str]) -> Recogniser | None:
+    """Learn to tell dive numbers from dives of one precision; None: they are too few."""
+    return fit_recogniser(np.stack([describe(clip.features, clip.transitions) for clip in clips]), numbers)
 
 
 def _encode_more(
     backends: Mapping[Precision, Backend], model: ModelConfig, records: Sequence[DiveRecord], log: Log
-) -> tuple[list[DiveRecord], dict[Precision, list[NDArray[np.float32]]]]:
-    """Encode dives that do not become exemplars: those that could be read, and their tokens."""
+) -> tuple[list[DiveRecord], dict[Precision, list[EncodedClip]]]:
+    """Encode dives that do not become exemplars: those that could be read, and what each backend made of them."""
     kept: list[DiveRecord] = []
-    tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
+    encoded: dict[Precision, list[EncodedClip]] = {name: [] for name in backends}
     console, disable = Console(stderr=True), not sys.stderr.isatty()
     for record in track(records, "learning dive numbers", console=console, disable=disable, transient=True):
         try:
@@ -212,9 +202,9 @@ def _encode_more(
             continue
         pixels = normalise(clip.frames, model.clip)
         for name, backend in backends.items():
-            tokens[name].append(encode_clip(backend, pixels).tokens)
+            encoded[name].append(encode_clip(backend, pixels))
         kept.append(record)
-    return kept, tokens
+    return kept, encoded
 
 
 def _encode(
@@ -223,9 +213,9 @@ def _encode(
     records: Sequence[DiveRecord],
     options: BankOptions,
     log: Log,
-) -> tuple[list[DiveRecord], list[str], dict[Precision, list[NDArray[np.float32]]], dict[str, tuple[Moment, ...]]]:
-    """Encode each dive with every backend: the dives that could be read, their names and tokens, pictures by name."""
-    tokens: dict[Precision, list[NDArray[np.float32]]] = {name: [] for name in backends}
+) -> tuple[list[DiveRecord], list[str], dict[Precision, list[EncodedClip]], dict[str, tuple[Moment, ...]]]:
+    """Encode each dive with every backend: the dives that could be read, names, encodings, pictures by name."""
+    encoded: dict[Precision, list[EncodedClip]] = {name: [] for name in backends}
     kept, names, moments = [], [], {}
     console = Console(stderr=True)
     pairs = list(zip(records, dive_names(records, options.dives), strict=True))
@@ -235,22 +225,22 @@ def _encode(
         try:
             frames = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s, central=True)
             pixels = normalise(frames.frames, model.clip)
-            encoded = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
+            found = {precision: encode_clip(backend, pixels) for precision, backend in backends.items()}
             if not options.no_pictures:
                 size = fit(frames.source_width, frames.source_height, MOMENT_WIDTH, MOMENT_HEIGHT)
-                transitions = encoded["fp32"].transitions.tolist()
+                transitions = found["fp32"].transitions.tolist()
                 moments[name] = _moments(record, model, size, transitions)
         except ClipError as error:
             log(f"left out: {error}")
             continue
-        for precision, encoding in encoded.items():
-            tokens[precision].append(encoding.tokens)
+        for precision, encoding in found.items():
+            encoded[precision].append(encoding)
         kept.append(record)
         names.append(name)
     if not kept:
         dives = options.dives
         raise UserError(f"none of the {len(records)} chosen exemplars of {dives} can be read: check their paths")
-    return kept, names, tokens, moments
+    return kept, names, encoded, moments
 
 
 def _moments(

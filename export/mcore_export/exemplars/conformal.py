@@ -16,7 +16,7 @@ import numpy as np
 
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
-from mcore.common.recognition import Recogniser
+from mcore.common.recognition import Recogniser, describe
 from mcore.config import STAGES, ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
@@ -28,7 +28,6 @@ from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.records import ConformalIntervals, GraphSet, Precision
 from mcore_runtime.scoring.likeness import known_dives
-from mcore_runtime.scoring.recognition import describe
 
 _NOT_KNOWN = (float("nan"),) * len(STAGES)
 
@@ -155,7 +154,7 @@ def _calibrate(
     numbers = [dive.record.dive_number for dive in both.dives]
     if recogniser is None or len(numbers) < MIN_DIVES:
         return None, None
-    measures = np.stack([describe(dive.tokens) for dive in both.dives])
+    measures = np.stack([describe(dive.features, np.array(dive.transitions)) for dive in both.dives])
     calibrated, among = recogniser.calibrated(measures, numbers), Scores()
     for dive, each in zip(both.dives, measures, strict=True):
         chosen = np.isin(bank.dive_numbers, calibrated.recognise(each).numbers)

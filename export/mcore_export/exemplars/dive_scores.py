@@ -60,8 +60,8 @@ class ComparedDive:
     """One dive against every exemplar that it was compared with."""
 
     record: DiveRecord
-    tokens: NDArray[np.float32]
-    """(3K, D)."""
+    features: NDArray[np.float32]
+    """(T, D)."""
     predicted: NDArray[np.float64]
     """(E,) its score as each exemplar of the bank sees it, points; nan: it was not compared with that one."""
     stage_deltas: NDArray[np.float64]
@@ -137,7 +137,7 @@ def score_same_and_other_numbers(
             stage_deltas = np.full((len(bank), len(STAGES)), np.nan)
             stage_deltas[compared] = by_stage
             transitions = tuple(encoded.transitions.tolist())
-            scores[name].dives.append(ComparedDive(record, encoded.tokens, predicted, stage_deltas, transitions))
+            scores[name].dives.append(ComparedDive(record, encoded.features, predicted, stage_deltas, transitions))
             for chosen, part in both:
                 if chosen.any():
                     part.add(float(predicted[chosen].mean()), record, transitions)

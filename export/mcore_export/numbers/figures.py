@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore import metrics
-from mcore.common.recognition import Recogniser
+from mcore.common.recognition import Recogniser, describe
 from mcore.diving import DiveNumber
 from mcore.diving.judging import possible_points
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore_export.exemplars.dive_scores import ComparedDive, Scores, possible_scores
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.scoring.recognition import describe
 
 _ANNOUNCEMENT_SEED = 0
 _TOP = 3
@@ -97,7 +96,7 @@ def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[Na
     """Let a recogniser name dives."""
     named = []
     for dive in dives:
-        probabilities = recogniser.probabilities(describe(dive.tokens))
+        probabilities = recogniser.probabilities(describe(dive.features, np.array(dive.transitions)))
         ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
         p_values = dict(zip(recogniser.numbers.tolist(), recogniser.p_values(probabilities).tolist(), strict=True))
         possible = recogniser.judge(probabilities).numbers

@@ -89,14 +89,14 @@ def part_config(part: str, record: GraphRecord, options: TritonOptions, *, plan:
 
 
 def encoder_config(records: Mapping[str, GraphRecord], options: TritonOptions) -> Message:
-    """Describe the ensemble: clip -> features -> logits, transitions and tokens."""
+    """Describe the ensemble: clip -> features, logits, transitions and tokens."""
     backbone, segmenter = records["backbone"], records["segmenter"]
     return {
         "name": ENCODER,
         "platform": "ensemble",
         "max_batch_size": options.max_batch_size,
         "input": [_tensor(spec) for spec in backbone.inputs],
-        "output": [_tensor(spec) for spec in segmenter.outputs],
+        "output": [_tensor(spec) for spec in (*backbone.outputs, *segmenter.outputs)],
         "version_policy": _NEWEST,
         "ensemble_scheduling": {"step": [_step("backbone", backbone), _step("segmenter", segmenter)]},
     }

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
-from mcore.common.recognition import Recognition
+from mcore.common.recognition import Recognition, describe
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
 from mcore.video import denormalise
@@ -39,7 +39,6 @@ from mcore_runtime.bundle.recogniser import read_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.likeness import judge, measure
-from mcore_runtime.scoring.recognition import describe
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 
@@ -119,8 +118,10 @@ class TritonPythonModel:
 
     def _compare(self, clips: NDArray[np.float32], dives: Sequence[Comparison]) -> list[Compared]:
         """Encode clips (N, 3, T, c, c) at once, and compare all pairs of a dive and an exemplar."""
-        encoded = _call(ENCODER, {"clip": clips}, ["logits", "transitions", "tokens"])
-        named = [self._recognise(tokens, dive) for tokens, dive in zip(encoded["tokens"], dives, strict=True)]
+        encoded = _call(ENCODER, {"clip": clips}, ["features", "logits", "transitions", "tokens"])
+        named = [
+            self._recognise(*each) for each in zip(encoded["features"], encoded["transitions"], dives, strict=True)
+        ]
         dives = [
             dive if each is None else dive.among(self._bank, each.numbers, conformal=self._conformal)
             for dive, each in zip(dives, named, strict=True)
@@ -142,9 +143,13 @@ class TritonPythonModel:
             )
         ]
 
-    def _recognise(self, tokens: NDArray[np.float32], dive: Comparison) -> Recognition | None:
-        """Say which dive a clip shows, from its tokens (3K, D)."""
-        return None if self._recogniser is None else self._recogniser.recognise(describe(tokens), dive.text)
+    def _recognise(
+        self, features: NDArray[np.float32], transitions: NDArray[np.int64], dive: Comparison
+    ) -> Recognition | None:
+        """Say which dive a clip shows, from its features (T, D) and transitions (2,)."""
+        if self._recogniser is None:
+            return None
+        return self._recogniser.recognise(describe(features, transitions), dive.text)
 
     def _judge(self, clips: NDArray[np.float32], encoded: Arrays) -> list[Likeness | None]:
         """Say of clips (N, 3, T, c, c) whether they are like the dives that the bundle knows."""

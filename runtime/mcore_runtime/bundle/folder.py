@@ -161,7 +161,8 @@ class Bundle:
         exemplars = self.manifest.variants[variant].exemplars
         if exemplars is None or exemplars.recogniser is None:
             return None
-        return load_recogniser(self.path / recogniser_file(variant), self.graphs(variant).digest(), self.model)
+        path, dim = self.path / recogniser_file(variant), self.model.backbone.feature_dim
+        return load_recogniser(path, self.graphs(variant).digest(), dim)
 
     def exemplar_pictures(self) -> ExemplarPictures | None:
         """Open the pictures of the exemplars; None: the bundle was exported without them.
@@ -195,7 +196,7 @@ def exemplars_file(variant: str) -> str:
 
 
 def recogniser_file(variant: str) -> str:
-    """Return the path below a bundle of what names dive numbers from a precision's tokens."""
+    """Return the path below a bundle of what tells dive numbers in a precision."""
     return f"{variant_folder(variant)}/{RECOGNISER_FILE}".lstrip("/")
 
 

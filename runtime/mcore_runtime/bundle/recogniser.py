@@ -8,8 +8,7 @@ import numpy as np
 
 from mcore.common.errors import BundleError
 from mcore.common.npz import read_arrays
-from mcore.common.recognition import Recogniser
-from mcore.config import ModelConfig
+from mcore.common.recognition import Recogniser, num_measures
 
 _AGAIN = "fit it again with: mcore-bundle exemplars BUNDLE --dives DIVES.jsonl --out NEW_BUNDLE"
 
@@ -18,7 +17,7 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
     """Write a calibrated recogniser as an ``.npz`` file that loads without pickles.
 
     Args:
-        recogniser: of the tokens that these graphs compute.
+        recogniser: of what these graphs compute.
         path: of the file.
         graphs_sha256: ``GraphSet.digest`` of the graphs.
     """
@@ -36,19 +35,15 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
         )
 
 
-def load_recogniser(path: Path, graphs_sha256: str, model: ModelConfig) -> Recogniser:
+def load_recogniser(path: Path, graphs_sha256: str, feature_dim: int) -> Recogniser:
     """Read what ``save_recogniser`` wrote, and check it against the bundle.
 
     Raises:
         BundleError: not such a file, or of other graphs.
     """
     recogniser, made_by = read_recogniser(path)
-    expected = model.num_tokens * model.backbone.feature_dim
-    if made_by != graphs_sha256 or len(recogniser.weights) != expected:
-        raise BundleError(
-            f"{path} was fitted to {len(recogniser.weights)} numbers of a clip by other graphs; those here "
-            f"compute {expected}; {_AGAIN}"
-        )
+    if made_by != graphs_sha256 or len(recogniser.weights) != num_measures(feature_dim):
+        raise BundleError(f"{path} was fitted to what other graphs than those of this bundle compute; {_AGAIN}")
     return recogniser
 
 

@@ -1,17 +1,9 @@
-"""Which dive a clip shows, in numbers for ``mcore.common.recognition`` and in words for a referee."""
+"""Which dive a clip shows, in words for a referee; ``mcore.common.recognition`` finds it out."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcore.common.recognition import LEVEL, Recognition, listed
 from mcore_runtime.bundle.records import RecogniserRecord
-
-
-def describe(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a dive number is told from (..., F): the stage tokens (..., 3K, D) of a clip, one after the other."""
-    return tokens.reshape(*tokens.shape[:-2], -1)
 
 
 def doubts(recognition: Recognition | None, announced: str | None) -> tuple[str, ...]:

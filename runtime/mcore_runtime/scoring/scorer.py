@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
-from mcore.common.recognition import Recogniser, Recognition, listed
+from mcore.common.recognition import Recogniser, Recognition, describe, listed
 from mcore.config import ClipConfig
 from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
@@ -30,7 +30,7 @@ from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.likeness import judge, measure
-from mcore_runtime.scoring.recognition import describe, doubts
+from mcore_runtime.scoring.recognition import doubts
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
@@ -327,7 +327,9 @@ class Scorer:
 
     def _recognise(self, encoded: EncodedClip, announced: str | None) -> Recognition | None:
         """Say which dive a clip shows, whose number was announced or is unknown; None: the bundle cannot say."""
-        return None if self.recogniser is None else self.recogniser.recognise(describe(encoded.tokens), announced)
+        if self.recogniser is None:
+            return None
+        return self.recogniser.recognise(describe(encoded.features, encoded.transitions), announced)
 
     @property
     def compute_dtype(self) -> str:
