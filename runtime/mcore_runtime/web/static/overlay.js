@@ -48,7 +48,7 @@ function scored(row) {
       row.judges === null ? null : el("p", { class: "score" }, el("small", {}, "Judges"), el("b", {}, points(row.judges.points)))),
     el("p", { class: "interval" }, intervalWords(row)),
     result === null ? null : el("ol", {}, STAGES.map((stage, index) =>
-      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(result.stage_deltas[index]))))),
+      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(result.stage_deltas[stage]))))),
     row.caution ? el("p", { class: "caution" }, row.caution) : null,
   ].filter(Boolean);
 }
