@@ -206,8 +206,7 @@ def test_until_the_meet_speaks_and_when_it_is_silent_the_operator_leads() -> Non
     meet.then(BO, Skip(), "dive")
     assert meet.given[2] == ("Cy", None)
     meet.then(announced("Cy"), judged(announced("Cy")), BO, "dive")
-    assert meet.given[2] == ("Cy", 71.4)
-    assert meet.given[3] == ("Bo Sample", None)
+    assert meet.given == {1: A_OPEN, 2: ("Cy", 71.4), 3: ("Bo Sample", None)}
 
 
 def test_a_change_of_dive_after_it_was_made_has_it_scored_again() -> None:
