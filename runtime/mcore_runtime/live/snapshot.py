@@ -57,7 +57,7 @@ def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
         "award": None if result is None or result.award is None else result.award.to_json(),
         "caution": None if result is None else result.caution,
         "same_dive_number": None if result is None else result.same_dive_number,
-        "notes": [*dive.notes, *(() if result is None else result.notes)],
+        "notes": [*dive.shown_notes, *(() if result is None else result.notes)],
         "has_clip": dive.recording is not None,
     }
 

@@ -126,7 +126,7 @@ def read_archive(folder: Path) -> Archive:
 
 
 def _rows(text: str, columns: Sequence[str]) -> list[_Row]:
-    rows = []
+    rows: list[_Row] = []
     for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), 1):
         stripped = [cell.strip() for cell in cells]
         if not any(stripped) or stripped[0] == columns[0]:  # an empty line, or column names after all

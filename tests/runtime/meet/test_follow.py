@@ -94,6 +94,8 @@ def test_no_score_is_shown_before_the_awards_are_in() -> None:
     assert meet.state.dives[1].status is DiveStatus.SCORED
     assert "71" not in str(meet.state.dives[1].to_shown_json()["result"])
     assert not meet.part["ranking"]
+    again = replace(meet.state.dives[1], notes=("seen twice", "scored again on 1 December; before: 71.0"))
+    assert (again.shown_notes, again.to_shown_json()["notes"]) == (["seen twice"], ["seen twice"])
     meet.then(replace(judged(), awards=(7.0, 7.5, None, None, None, None, None), points=None))
     assert meet.part["dives"][0]["held"]
     meet.then(judged())
