@@ -58,7 +58,7 @@ def _dive_row(dive: LiveDive, *, is_scoring: bool) -> dict[str, Any]:
         "caution": None if result is None else result.caution,
         "looks_like": None if result is None else result.looks_like,
         "same_dive_number": None if result is None else result.same_dive_number,
-        "notes": [*dive.notes, *(() if result is None else result.notes)],
+        "notes": [*dive.shown_notes, *(() if result is None else result.notes)],
         "has_clip": dive.recording is not None,
     }
 

@@ -1,9 +1,10 @@
-"""Meet software without a meet: simulate DiveRecorder's messages, replay recorded ones, or see what is on the network.
+"""Meet software, also without a meet: simulate DiveRecorder, replay its messages, listen to it, read its archive.
 
     mcore-meet simulate list.csv
     mcore-meet simulate --film "synthetic://meet?seed=1" --mishaps scratch second-event
     mcore-meet replay sessions/final/meet_packets.jsonl --speed 10
     mcore-meet listen diverecorder://0.0.0.0:58091?event=A
+    mcore-meet start-list Archive --event 3/12 > list.csv
 
 Messages are sent to this computer if nothing else is said. Never send to a pool's network while a meet runs there.
 """
@@ -31,6 +32,7 @@ from mcore.common.signals import stop_on_signal
 from mcore.common.typed_json import decode
 from mcore_runtime.competition import read_start_list
 from mcore_runtime.meet.address import parse_meet, parse_place
+from mcore_runtime.meet.archive import read_archive
 from mcore_runtime.meet.feed import MeetFeed
 from mcore_runtime.meet.layout import PORT
 from mcore_runtime.meet.message import EventEnd, EventLetter, Message, compose, parse
@@ -153,10 +155,32 @@ class Listen:
         return 0 if status.messages else 1
 
 
+@dataclass(frozen=True)
+class FromArchive:
+    """Print the start list of an event in DiveRecorder's archive, as mcore-run --start-list takes it."""
+
+    folder: tyro.conf.Positional[Path]
+    """DiveRecorder's folder Archive, with MeetsTable, EventsTable, DiversTable and DiveSheetTable, or a copy of it."""
+    event: str | None = None
+    """Numbers of meet and event, such as 3/12. None: the only one; where there are several, they are listed."""
+    results: bool = False
+    """With the points and awards of dives that were judged."""
+
+    def run(self) -> int:
+        """Print it; returns 0."""
+        archive = read_archive(self.folder)
+        text = archive.start_list(self.event, results=self.results)
+        for warning in archive.warnings:
+            print(f"warning: {printable_message(warning)}", file=sys.stderr)
+        sys.stdout.write(text)
+        return 0
+
+
 _COMMANDS: dict[str, tuple[Any, Callable[[Any], int]]] = {
     "simulate": (Simulate, Simulate.run),
     "replay": (Replay, Replay.run),
     "listen": (Listen, Listen.run),
+    "start-list": (FromArchive, FromArchive.run),
 }
 
 

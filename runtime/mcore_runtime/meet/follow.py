@@ -67,9 +67,13 @@ def hear(meet: MeetProgress, competition: Competition, message: Message, sender:
             return Heard(meet, competition)
         over = replace(_passed_over(meet, competition, None), current=None)
         return Heard(replace(meet, is_over=True, announced=None, leads=True), over, "the event is over", (), True)
-    facts = {"event_name": message.event_name, "meet_title": message.meet_title}
-    meet = replace(meet, **{name: value for name, value in facts.items() if value})
-    meet = replace(meet, rounds=message.rounds or meet.rounds, divers=message.divers or meet.divers)
+    meet = replace(
+        meet,
+        event_name=message.event_name or meet.event_name,
+        meet_title=message.meet_title or meet.meet_title,
+        rounds=message.rounds or meet.rounds,
+        divers=message.divers or meet.divers,
+    )
     if not message.athlete:
         return Heard(replace(meet, announced=None), competition)
     known = next((dive for dive in meet.dives if _is_same_dive(dive, message)), None)

@@ -21,6 +21,8 @@ ENTRY_FIELDS = ("order", "athlete", "club", "dive_number")
 """Fields that come from the dive's entry in the start list."""
 HELD = "held"
 """Shown in place of the status of a dive whose score is held back until the judges' awards are in."""
+SCORED_AGAIN = "scored again"
+"""Begins the note of a dive that was; it names the score that it had before."""
 _OLD_FINDERS = {"body": "motion", "camera": "camera-tracking"}
 """Ways of finding a dive, by the words of schema 1."""
 
@@ -130,6 +132,11 @@ class LiveDive:
         return self.held and self.result is not None
 
     @property
+    def shown_notes(self) -> list[str]:
+        """Remarks that may be shown now: those of a score that is held back name none of its scores."""
+        return [note for note in self.notes if not (self.hides_score and note.startswith(SCORED_AGAIN))]
+
+    @property
     def had_head_start(self) -> bool:
         """Return whether the prefix of its backbone was computed before its clip was over."""
         return self.result is not None and had_head_start(self.result.timing_ms)
@@ -148,7 +155,7 @@ class LiveDive:
         """Return what may be shown now: as ``to_json``, but of a score that is held back nothing at all."""
         values = self.to_json()
         if self.hides_score:
-            values |= {"result": None, "reasons": [], "status": shown_status(self)}
+            values |= {"result": None, "reasons": [], "notes": self.shown_notes, "status": shown_status(self)}
         return values
 
     def judged(self, result: DiveScore, *, accept_unlike: bool) -> LiveDive:

@@ -11,9 +11,7 @@ from mcore.common.errors import UserError
 from mcore.video import SampledClip
 from mcore_runtime.scoring.scorer import Scorer, video_facts
 from mcore_runtime.scoring.streaming import EncodedPrefix
-from mcore_runtime.session.dive import DiveStatus, LiveDive
-
-_AGAIN = "scored again"
+from mcore_runtime.session.dive import SCORED_AGAIN, DiveStatus, LiveDive
 
 
 def rescore(
@@ -54,7 +52,7 @@ def rescore(
     result = scorer.score_clip(clip, comparison, video=facts, prefix=prefix, detected_entry_s=entry_s)
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     note = (
-        f"{_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "
+        f"{SCORED_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "
         f"{result.backend.provider} ({result.backend.precision}); before: "
         f"{dive.status.value if dive.result is None else f'{dive.result.score:.1f}'}"
     )
@@ -63,7 +61,7 @@ def rescore(
         dive_number=comparison.text,
         created=now,
         time_to_score_ms=None,
-        notes=(*(text for text in dive.notes if not text.startswith(_AGAIN)), note),
+        notes=(*(text for text in dive.notes if not text.startswith(SCORED_AGAIN)), note),
     )
 
 

@@ -5,16 +5,21 @@ import { connect, fetchDive } from "./connection.js";
 import { $, capital, el, inWords, intervalWords, points, rebuild, signed } from "./dom.js";
 import { state, words } from "./state.js";
 
+const SHOWN_MS = 8000; // a score stays for so long, though the next diver is announced already
 let record = null; // of the dive that is shown
+let newest = { key: "", since: 0 };
 
-/** Show the last dive until somebody else is announced after it; nothing while the line is broken. */
+/** Show the last dive until its score was there for a while and another diver is next; nothing while the line is broken. */
 function show() {
   const { snapshot, connected } = state;
   $("overlay").hidden = !connected || snapshot === null;
   if ($("overlay").hidden) return;
-  const { dives, current, meet } = snapshot;
+  const { dives, current } = snapshot;
   const row = dives.findLast((dive) => ["scored", "held", "scoring"].includes(dive.status));
-  const isNext = current !== null && (row === undefined || (current.order !== row.order && (row.judges !== null || !meet)));
+  const key = `${row?.number} ${row?.status}`;
+  if (key !== newest.key) newest = { key, since: Date.now() };
+  const wasSeen = row?.status === "scored" && Date.now() - newest.since > SHOWN_MS;
+  const isNext = current !== null && (row === undefined || (current.order !== row.order && wasSeen));
   if (row !== undefined && !isNext && row.status === "scored") load(row);
   rebuild($("overlay"), [isNext ? current : row, record?.number, Boolean(record?.result), words((isNext ? current : row)?.dive_number)], () =>
     isNext ? [name(current)] : row === undefined ? [] : [name(row), ...scored(row)]);
@@ -43,7 +48,7 @@ function scored(row) {
       row.judges === null ? null : el("p", { class: "score" }, el("small", {}, "Judges"), el("b", {}, points(row.judges.points)))),
     el("p", { class: "interval" }, intervalWords(row)),
     result === null ? null : el("ol", {}, STAGES.map((stage, index) =>
-      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(result.stage_deltas[index]))))),
+      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(result.stage_deltas[stage]))))),
     row.caution ? el("p", { class: "caution" }, row.caution) : null,
   ].filter(Boolean);
 }
