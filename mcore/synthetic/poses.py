@@ -73,4 +73,4 @@ def _along(joints_m: _Vectors, limb: tuple[str, str], side: str) -> _Vectors:
 def _angle(a: _Vectors, b: _Vectors) -> _Vectors:
     """(N,) radians between vectors (N, 3)."""
     # The arctangent is exact for nearly parallel vectors, where the arccosine is not.
-    return np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(axis=1))
+    return np.asarray(np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(axis=1)))
