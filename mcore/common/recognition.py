@@ -80,7 +80,7 @@ class Recognition:
     level: float
     announced_p_value: float | None = None
     """Share of dives that look no more like their own number than this one like the announced number; None: no number
-    was announced, or the bundle has learned none of it."""
+    was announced, or no validation dive has it."""
     is_doubted: bool = False
     """Whether it does not look like the dive that was announced: its ``announced_p_value`` is at most ``doubted``."""
     doubted: float = DOUBTED
@@ -107,6 +107,8 @@ class Recogniser:
     own_probabilities: NDArray[np.float64] | None = None
     """(N,) of dives that the network has not learned from, the probability of their own number, 0 where that is none of
     ``numbers``; None: not calibrated."""
+    is_calibrated: NDArray[np.bool_] | None = None
+    """(C,) whether one of these dives has the number: others are never doubted. None as before."""
 
     def __post_init__(self) -> None:
         count = len(self.numbers)
@@ -138,7 +140,8 @@ class Recogniser:
         order = np.argsort(-probabilities, kind="stable")
         # No number at all would say nothing; one more can only hold the right one more often.
         held = [index for index in order if p_values[index] > 1 - LEVEL + _ROUNDING] or [order[0]]
-        at = self.numbers.tolist().index(announced) if announced in self.numbers.tolist() else None
+        known = self._calibrated_numbers
+        at = known.index(announced) if announced is not None and announced in known else None
         p_value = None if at is None else float(p_values[at])
         possible = tuple(PossibleNumber(str(self.numbers[index]), float(probabilities[index])) for index in held)
         is_doubted = p_value is not None and p_value <= self.doubted and at not in held
@@ -178,7 +181,13 @@ class Recogniser:
             ]
             temperature = float(_TEMPERATURES[int(np.argmin(losses))])
         own = (_softmax(logits / temperature) * right).sum(axis=1)
-        return replace(self, temperature=temperature, own_probabilities=own)
+        return replace(self, temperature=temperature, own_probabilities=own, is_calibrated=right.any(axis=0))
+
+    @property
+    def _calibrated_numbers(self) -> list[str | None]:
+        """The numbers, None in place of those of which no dive calibrated it: nothing says what would be unusual."""
+        seen = np.zeros(len(self.numbers), bool) if self.is_calibrated is None else self.is_calibrated
+        return [str(number) if is_seen else None for number, is_seen in zip(self.numbers, seen, strict=True)]
 
     def _logits(self, measures: NDArray[np.float32]) -> NDArray[np.float64]:
         return measures.astype(np.float64) @ self.weights.astype(np.float64) + self.biases

@@ -74,6 +74,10 @@ def test_what_was_not_learned() -> None:
     strange = recogniser.calibrated(measures, ["626B"] * 10 + numbers[10:])
     assert strange.p_values(np.zeros(5)).min() == pytest.approx(11 / 31)
     assert len(strange.recognise(measures[0]).numbers) == 5
+    # Nothing says what would be unusual for a number of which no validation dive was: it is not doubted.
+    few = recogniser.calibrated(measures[:20], ["407C"] * 20)
+    assert few.recognise(measures[0], "107B").announced_p_value is None
+    assert few.recognise(measures[0], "407C").announced_p_value is not None
     assert len(recogniser.recognise(np.full(NUM_MEASURES, 1e4, np.float32)).numbers) >= 1
 
 

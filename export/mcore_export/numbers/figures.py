@@ -47,8 +47,10 @@ class NamedDive:
     ranked: tuple[str, ...]
     """All numbers that the bundle knows, the most probable first."""
     possible: tuple[str, ...]
-    p_values: Mapping[str, float]
-    """P-value of each number."""
+    doubted: frozenset[str]
+    """Numbers that would be doubted if they were announced."""
+    known: tuple[str, ...]
+    """Numbers that the bundle has learned."""
     compared: ComparedDive
 
 
@@ -98,9 +100,10 @@ def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[Na
     for dive in dives:
         probabilities = recogniser.probabilities(describe(dive.features, np.array(dive.transitions)))
         ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
-        p_values = dict(zip(recogniser.numbers.tolist(), recogniser.p_values(probabilities).tolist(), strict=True))
+        known = tuple(recogniser.numbers.tolist())
+        doubted = frozenset(number for number in known if recogniser.judge(probabilities, number).is_doubted)
         possible = recogniser.judge(probabilities).numbers
-        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, p_values, dive))
+        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, doubted, known, dive))
     return named
 
 
@@ -127,7 +130,7 @@ def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, .
     )
 
 
-def doubt_shares(named: Sequence[NamedDive], doubted: float, num_resamples: int) -> tuple[Share, ...]:
+def doubt_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
     """Shares of announcements that are doubted: the right ones, and wrong ones, by chance and nearly right."""
     rng = np.random.default_rng(_ANNOUNCEMENT_SEED)
     announced: dict[str, list[tuple[NamedDive, str]]] = {
@@ -139,11 +142,11 @@ def doubt_shares(named: Sequence[NamedDive], doubted: float, num_resamples: int)
         others = [other.number for other in named if other.number != dive.number]
         if others:
             announced["as another dive of the list"].append((dive, str(rng.choice(others))))
-        for number in dive.p_values:
+        for number in dive.known:
             if (kind := _near_kind(dive.number, number)) is not None:
                 announced[kind].append((dive, number))
     return tuple(
-        Share(what, len(pairs), _share([_is_doubted(dive, number, doubted) for dive, number in pairs], num_resamples))
+        Share(what, len(pairs), _share([number in dive.doubted for dive, number in pairs], num_resamples))
         for what, pairs in announced.items()
         if pairs
     )
@@ -188,7 +191,7 @@ def number_rows(named: Sequence[NamedDive]) -> tuple[NumberRow, ...]:
         rows.append(
             NumberRow(
                 number=number,
-                learned=number in dives[0].p_values,
+                learned=number in dives[0].known,
                 dives=len(dives),
                 right=len(dives) - wrong.total(),
                 in_set=sum(number in dive.possible for dive in dives),
@@ -204,10 +207,6 @@ def _near_kind(right: str, other: str) -> str | None:
     a, b = DiveNumber.parse(right), DiveNumber.parse(other)
     apart = {name for name, part in PARTS.items() if part(a) != part(b)}
     return next((kind for kind, parts in _NEAR.items() if apart and apart <= parts), None)
-
-
-def _is_doubted(dive: NamedDive, announced: str, doubted: float) -> bool:
-    return dive.p_values.get(announced, 1.0) <= doubted and announced not in dive.possible
 
 
 def _share(hits: Sequence[bool], num_resamples: int) -> Figure:

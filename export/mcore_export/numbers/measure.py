@@ -169,7 +169,7 @@ def measure(options: Options) -> NumberFigures:
             names=name_shares(named, resamples),
             mean_set=float(np.mean([len(dive.possible) for dive in named])),
             sets=set_shares(named, resamples),
-            doubts=doubt_shares(named, recogniser.doubted, resamples),
+            doubts=doubt_shares(named, resamples),
             scores=score_rows(named, scorer.exemplars, resamples),
             by_number=number_rows(named),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -22,6 +22,7 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
         graphs_sha256: ``GraphSet.digest`` of the graphs.
     """
     assert recogniser.own_probabilities is not None
+    assert recogniser.is_calibrated is not None
     with path.open("wb") as file:  # a path would get a second ".npz" appended
         np.savez(
             file,
@@ -31,6 +32,7 @@ def save_recogniser(recogniser: Recogniser, path: Path, graphs_sha256: str) -> N
             biases=recogniser.biases,
             temperature=np.array(recogniser.temperature),
             own_probabilities=recogniser.own_probabilities,
+            is_calibrated=recogniser.is_calibrated,
             graphs_sha256=np.array(graphs_sha256),
         )
 
@@ -61,6 +63,7 @@ def read_recogniser(path: Path) -> tuple[Recogniser, str]:
             found["biases"].astype(np.float64, copy=False),
             float(found["temperature"]),
             found["own_probabilities"].astype(np.float64, copy=False),
+            found["is_calibrated"].astype(bool, copy=False),
         )
         return recogniser, str(found["graphs_sha256"])
     except (ValueError, KeyError, TypeError) as error:
