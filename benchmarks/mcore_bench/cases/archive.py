@@ -18,8 +18,8 @@ from rich.console import Console
 from mcore.common.errors import UserError
 from mcore.data.manifest import Split
 from mcore_bench.machine import Watch, cores, own_cpu_s
-from mcore_bench.output import JsonFile, begin_result, finish_result
-from mcore_bench.result import Column, MeasuredBundle, Table
+from mcore_bench.report import finish_result
+from mcore_bench.result import JsonFile, MeasuredBundle, begin_result, make_table
 from mcore_bench.timing import ratio
 from mcore_runtime.backends import BackendName
 from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, requests_from_list, score_all
@@ -91,13 +91,10 @@ def measure_archive(arguments: ArchiveArguments) -> int:
         faster = ratio(base, wall_s)
         rates = 3600 / float(np.median(wall_s)), faster.median, faster.low, faster.high
         rows.append((name, *rates, float(np.median(cpu_s))))
-    columns = (
-        Column("candidate"), Column("dives an hour", ",.0f"), Column("times the first", ".2f"),
-        Column("first quartile", ".2f"), Column("third quartile", ".2f"),
-        Column("processor seconds a dive", ".3f"),
-    )  # fmt: skip
+    columns = {"candidate": "", "dives an hour": ",.0f", "times the first": ".2f", "first quartile": ".2f",
+               "third quartile": ".2f", "processor seconds a dive": ".3f"}  # fmt: skip
     note = f"{arguments.rounds} rounds of {arguments.dives} dives, from {len(set(requests))} files."
-    table = Table("dives an hour, from files to scores", columns, tuple(rows), note)
+    table = make_table("dives an hour, from files to scores", columns, rows, note)
     finish_result(replace(result, bundles=(bundle,), tables=(table,), conditions=watch.conditions), arguments.json)
     return 0
 
