@@ -24,7 +24,7 @@ from mcore.data.rendered_dives import RenderSettings, dive_jobs
 from mcore.data.rendered_folder import SETTINGS, VERSION
 from mcore.data.rendered_replicas import PLANS, ReplicaSettings, replica_path
 from mcore.synthetic.plan import DivePlan, plan_dive
-from mcore.synthetic.poses import describe_poses
+from mcore.synthetic.poses import limb_directions
 from mcore.synthetic.render import RENDERER_VERSION, Hideable, look_of, render_plan, seen_joints
 from mcore.synthetic.replica import ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
@@ -62,13 +62,13 @@ class Drawing:
             return plan_dive(self.subject, self.seed, severities=severities)
         return plan_replica(self.subject, self.seed, severities).plan
 
-    def poses(self) -> NDArray[np.float32]:
-        """Poses (N, 27) of the diver in the N frames of the video, as ``mcore.synthetic.poses`` describes them."""
+    def limb_directions(self) -> NDArray[np.float32]:
+        """Poses (N, 18) of the diver in the N frames of the video, as ``mcore.synthetic.poses`` describes them."""
         if isinstance(self.subject, str):
             plan = self.plan()
-            return describe_poses(seen_joints(plan, look_of(plan)))
+            return limb_directions(seen_joints(plan, look_of(plan)))
         replica = plan_replica(self.subject, self.seed)
-        return describe_poses(seen_joints(replica.plan, replica.nuisance.look))
+        return limb_directions(seen_joints(replica.plan, replica.nuisance.look))
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class PretrainingOptions:
     """File of the backbone's weights (.safetensors), for --pretrained."""
     preset: PresetName = "tiny"
     """Network whose backbone is trained."""
-    steps: int = 3000
+    steps: int = 4000
     """Steps, each of --batch-size frames."""
     batch_size: int = 256
     """Single frames of a step."""

@@ -27,7 +27,7 @@ from mcore.data.redrawn import find_drawings
 from mcore.devices.device import choose_device
 from mcore.evaluation.clips import normalise
 from mcore.network.backbone import RegNetY
-from mcore.synthetic.poses import MIRRORED, NUM_DIRECTIONS, NUM_TARGETS
+from mcore.synthetic.poses import MIRRORED, NUM_TARGETS
 from mcore.training.config import PretrainingOptions
 
 _SPLITS: tuple[Split, Split] = ("train", "val")
@@ -46,7 +46,7 @@ class PoseFrames:
     places: NDArray[np.int64]
     """(N, 2) dive and frame."""
     poses: NDArray[np.float32]
-    """(N, 27) of ``describe_poses``."""
+    """(N, 18) of ``limb_directions``."""
 
 
 def pretrain(options: PretrainingOptions, log: Callable[[str], object] = print) -> float:
@@ -73,18 +73,18 @@ def pretrain(options: PretrainingOptions, log: Callable[[str], object] = print) 
     parameters = [*backbone.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=_WEIGHT_DECAY)
 
-    def squares_of(frames: NDArray[np.uint8], poses: NDArray[np.float32]) -> Tensor:
+    def loss_of(frames: NDArray[np.uint8], poses: NDArray[np.float32]) -> Tensor:
         clips = normalise(torch.from_numpy(frames[:, None]).to(device), model.clip)  # clips of one frame each
         wanted = torch.from_numpy((poses - mean) / std).to(device)
         found: Tensor = head(backbone(clips)[:, 0])
-        return (found - wanted).square().mean(0)  # (27,)
+        return (found - wanted).square().mean()
 
     began, total, left = time.perf_counter(), 0.0, 1.0
     for step in range(1, options.steps + 1):
         factor = min(1.0, step / _WARMUP_STEPS) * 0.5 * (1 + np.cos(np.pi * step / options.steps))
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * factor
-        loss = squares_of(*draw_batch(training, options.batch_size, model.clip, rng)).mean()
+        loss = loss_of(*draw_batch(training, options.batch_size, model.clip, rng))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -94,15 +94,11 @@ def pretrain(options: PretrainingOptions, log: Callable[[str], object] = print) 
             continue
         backbone.eval()
         with torch.no_grad():
-            squares = torch.stack([squares_of(*batch) for batch in _in_order(validation, model.clip)]).mean(0)
+            left = float(np.mean([loss_of(*batch).item() for batch in _in_order(validation, model.clip)]))
         backbone.train()
-        left, bends = squares.mean().item(), squares[NUM_DIRECTIONS:].mean().item()
         steps = (step - 1) % _REPORT_STEPS + 1
         took_s = time.perf_counter() - began
-        log(
-            f"step {step}/{options.steps}  {took_s:.0f} s  variance left: {total / steps:.3f}, "
-            f"validation {left:.3f} (bends {bends:.3f})"
-        )
+        log(f"step {step}/{options.steps}  {took_s:.0f} s  variance left: {total / steps:.3f}, validation {left:.3f}")
         total = 0.0
         # Half precision is enough to begin with, and ships at half the size.
         state = {name: t.half().cpu().contiguous() for name, t in backbone.state_dict().items() if _is_spatial(name)}
@@ -135,7 +131,7 @@ def read_frames(
     clips, places, poses = [], [], []
     for number, (record, (drawing, _)) in enumerate(zip(records, drawings, strict=True)):
         clip = load_clip(record, config, cache)
-        pose = drawing.poses()[clip.indices]  # (T, 27)
+        pose = drawing.limb_directions()[clip.indices]  # (T, 18)
         seen = np.flatnonzero(~np.isnan(pose).any(axis=1))
         clips.append(clip.frames)
         places.append(np.stack([np.full(len(seen), number), seen], axis=1))
@@ -151,7 +147,7 @@ def draw_batch(
     A batch of whole clips would show the divers and venues of eight dives only, from which hardly anything was learned.
 
     Returns:
-        (size, c, c, 3) pictures and (size, 27) poses.
+        (size, c, c, 3) pictures and (size, 18) poses.
     """
     rows = rng.integers(0, len(frames.places), size)
     top = int(rng.integers(0, config.resize_height - config.crop_size + 1))

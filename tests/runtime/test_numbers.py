@@ -118,7 +118,7 @@ def test_tables_files_and_reports(
     bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs = ["--json", str(tmp_path / "s.json"), "--report", str(tmp_path / "r.html")]
-    assert score.main([str(bundle), str(dive_video), "--any-exemplar", *outputs]) == 0
+    assert score.main([str(bundle), str(dive_video), "--any-exemplar", "--whole-clip", *outputs]) == 0
     said = capsys.readouterr().out
     document = json.loads((tmp_path / "s.json").read_text())
     assert document["bundle"]["recogniser"] == {
@@ -138,7 +138,7 @@ def test_tables_files_and_reports(
 def test_a_bundle_without_a_recogniser_says_so(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = [str(tiny_bundle), str(dive_video), "--any-exemplar", "--json", str(tmp_path / "s.json")]
+    argv = [str(tiny_bundle), str(dive_video), "--any-exemplar", "--whole-clip", "--json", str(tmp_path / "s.json")]
     assert score.main(argv) == 0
     assert NO_RECORD in " ".join(capsys.readouterr().out.split())
     document = json.loads((tmp_path / "s.json").read_text())

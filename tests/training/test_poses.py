@@ -18,7 +18,7 @@ from mcore.network.backbone import RegNetY
 from mcore.network.pretrained import load_pretrained
 from mcore.pretrain import main
 from mcore.synthetic.plan import plan_dive
-from mcore.synthetic.poses import MIRRORED, NUM_TARGETS, describe_poses
+from mcore.synthetic.poses import MIRRORED, NUM_TARGETS, limb_directions
 from mcore.synthetic.render import look_of, seen_joints
 from mcore.training.config import PretrainingOptions
 from mcore.training.poses import draw_batch, pretrain, read_frames
@@ -36,7 +36,7 @@ def test_a_mirrored_picture_has_the_mirrored_pose_and_sides_do_not_matter() -> N
     plan = plan_dive("101B", 4)
     look = look_of(plan)
     there, mirrored = (
-        describe_poses(seen_joints(plan, dataclasses.replace(look, mirrored=side))) for side in (False, True)
+        limb_directions(seen_joints(plan, dataclasses.replace(look, mirrored=side))) for side in (False, True)
     )
     assert there.shape == (plan.num_frames, NUM_TARGETS)
     signs = np.ones(NUM_TARGETS)

@@ -21,6 +21,7 @@ from mcore_bench.cases.watching import match
 from mcore_bench.command import main
 from mcore_bench.result import read_result
 from mcore_runtime.detector import BallisticDetector, DetectedDive, DetectorConfig
+from mcore_runtime.detector.base import USUAL_FLIGHT_S
 from mcore_runtime.detector.config import FallConfig
 
 ROWS, COLUMNS = 200, 112
@@ -86,7 +87,7 @@ def test_a_dive_is_found_at_any_rate(rate: float) -> None:
     assert dive.takeoff_s == pytest.approx(2.5, abs=BOUNDARY_S)
     assert dive.found_by == "body"
     start_s, end_s = dive.window_s
-    assert (start_s, end_s) == (dive.takeoff_s - 1.2, dive.entry_s + 1.5)
+    assert (start_s, end_s) == (min(dive.takeoff_s, dive.entry_s - USUAL_FLIGHT_S) - 1.2, dive.entry_s + 1.5)
 
 
 def test_a_dive_is_found_where_frames_come_irregularly() -> None:

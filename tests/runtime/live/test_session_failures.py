@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
+from mcore_runtime.detector.base import USUAL_FLIGHT_S
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.session import DiveStatus, SessionStore, read_session
@@ -48,7 +49,7 @@ def test_a_scorer_that_fails_costs_one_dive_which_can_be_scored_again(
         again, score = dive_of(session, 2), result_of(session, 2).score
     assert (again.status, again.reasons, again.order) == (DiveStatus.SCORED, (), 2)
     with Scorer(tiny_bundle, backend="onnxruntime", threads=1) as scorer:
-        reference = scorer.score(video, "5253B", start_s=3.5 - 1.2, end_s=4.2 + 1.5)
+        reference = scorer.score(video, "5253B", start_s=4.2 - USUAL_FLIGHT_S - 1.2, end_s=4.2 + 1.5)
     assert score == reference.score
     events = [(event.kind, event.text) for event in read_session(tmp_path / "s").events]
     assert ("scorer", "RuntimeError: the device is gone") in events
