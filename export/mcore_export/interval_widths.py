@@ -84,7 +84,7 @@ def width_table(rows: tuple[WidthRow, ...]) -> Table:
             row.follows,
             str(row.dives),
             f"{row.mean_half_width_points:.2f}",
-            *(with_interval(each).replace("[", r"\[") for each in figures),
+            *(with_interval(each) for each in figures),
         )
     return shown
 

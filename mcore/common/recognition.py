@@ -5,7 +5,8 @@ with a shrunk covariance (Friedman, "Regularized discriminant analysis", JASA 19
 learned from then say how much to believe it. Of each of them the probability of its own number is known; the p-value of
 a number for another dive is the share of them, and of that dive, that give theirs no more. If a new dive comes from
 where those came from, the p-value of its own number is at most p with a probability of at most p, however good the
-classifier is (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 4.2). So the possible
+classifier is (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 4.2). One temperature
+is fitted to the same dives, so that this holds nearly: with few dives a little less. So the possible
 numbers, whose p-value is above 1 in 10, hold the right one 9 times in 10; and an announced number whose p-value is at
 most 1 in 100 is doubted wrongly at most once in 100 dives.
 """
@@ -140,8 +141,9 @@ class Recogniser:
         order = np.argsort(-probabilities, kind="stable")
         # No number at all would say nothing; one more can only hold the right one more often.
         held = [index for index in order if p_values[index] > 1 - LEVEL + _ROUNDING] or [order[0]]
-        known = self._calibrated_numbers
-        at = known.index(announced) if announced is not None and announced in known else None
+        seen = np.zeros(len(self.numbers), bool) if self.is_calibrated is None else self.is_calibrated
+        # Of a number without dives that calibrated it, nothing says what would be unusual.
+        at = next((i for i in np.flatnonzero(seen).tolist() if str(self.numbers[i]) == announced), None)
         p_value = None if at is None else float(p_values[at])
         possible = tuple(PossibleNumber(str(self.numbers[index]), float(probabilities[index])) for index in held)
         is_doubted = p_value is not None and p_value <= self.doubted and at not in held
@@ -164,6 +166,11 @@ class Recogniser:
         """Dives that calibrated it, N."""
         return 0 if self.own_probabilities is None else len(self.own_probabilities)
 
+    def without(self, dive: int) -> Recogniser:
+        """Return it as if it had not been calibrated on the dive of this place, which may be judged so itself."""
+        assert self.own_probabilities is not None
+        return replace(self, own_probabilities=np.delete(self.own_probabilities, dive))
+
     def calibrated(self, measures: NDArray[np.float32], numbers: Sequence[str]) -> Recogniser:
         """Return it with the temperature and the probabilities of dives that the network has not learned from.
 
@@ -183,25 +190,16 @@ class Recogniser:
         own = (_softmax(logits / temperature) * right).sum(axis=1)
         return replace(self, temperature=temperature, own_probabilities=own, is_calibrated=right.any(axis=0))
 
-    @property
-    def _calibrated_numbers(self) -> list[str | None]:
-        """The numbers, None in place of those of which no dive calibrated it: nothing says what would be unusual."""
-        seen = np.zeros(len(self.numbers), bool) if self.is_calibrated is None else self.is_calibrated
-        return [str(number) if is_seen else None for number, is_seen in zip(self.numbers, seen, strict=True)]
-
     def _logits(self, measures: NDArray[np.float32]) -> NDArray[np.float64]:
         return measures.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
 
 
-def fit_recogniser(
-    measures: NDArray[np.float32], numbers: Sequence[str], shrinkage: float = SHRINKAGE
-) -> Recogniser | None:
+def fit_recogniser(measures: NDArray[np.float32], numbers: Sequence[str]) -> Recogniser | None:
     """Fit a classifier; None: there are fewer than two numbers, or as many dives.
 
     Args:
         measures: (N, F) of training dives.
         numbers: N dive numbers.
-        shrinkage: weight of a sphere in the covariance, above 0 and up to 1.
     """
     classes, of = np.unique(np.array(numbers), return_inverse=True)
     if not 1 < len(classes) < len(of):
@@ -214,7 +212,7 @@ def fit_recogniser(
     sphere = max(float(np.square(within).sum()) / freedom / x.shape[1], 1e-12)
     # The covariance is s I + a W'W of deviations W (N, F). Its inverse takes a matrix (N, N) only, by Woodbury's
     # identity: a clip has more measures than there are dives.
-    s, a = shrinkage * sphere, (1 - shrinkage) / freedom
+    s, a = SHRINKAGE * sphere, (1 - SHRINKAGE) / freedom
     gram = a * within @ within.T  # (N, N)
     gram[np.diag_indices_from(gram)] += s
     weights = (means.T - a * within.T @ np.linalg.solve(gram, within @ means.T)) / s  # (F, C)

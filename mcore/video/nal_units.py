@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+CODECS = ("h264", "hevc")
+"""FFmpeg's names of the codecs whose headers are read; of others nothing is known."""
 _AVC_SLICES, _AVC_IDR = range(1, 6), 5
 """Types of NAL units that hold a picture, and of one that starts a new sequence (H.264, table 7-1)."""
 _HEVC_SLICES = range(32)
@@ -15,7 +17,7 @@ _HEVC_NON_REFERENCE = range(0, 16, 2)
 """Types of those that no other picture of their temporal layer refers to (H.265, table 7-1)."""
 
 
-class Picture(NamedTuple):
+class CodedPicture(NamedTuple):
     """What its headers say of a coded picture."""
 
     is_idr: bool = False
@@ -26,7 +28,7 @@ class Picture(NamedTuple):
     """Pictures of higher layers may be predicted from it anyway."""
 
 
-def read_picture(codec: str, packet: bytes, extradata: bytes) -> Picture:
+def read_picture(codec: str, packet: bytes, extradata: bytes) -> CodedPicture:
     """Read the headers of a packet.
 
     Containers also mark recovery points as keyframes: of open groups of pictures, and of a rolling intra refresh.
@@ -41,14 +43,14 @@ def read_picture(codec: str, packet: bytes, extradata: bytes) -> Picture:
         length_bytes = (extradata[4] & 3) + 1 if extradata[:1] == b"\x01" and len(extradata) > 4 else None
         headers = [header for header in _headers(packet, length_bytes) if header[0] & 0x1F in _AVC_SLICES]
         if headers:  # two, of which only the first is a reference, where a packet holds both fields of a frame
-            return Picture(headers[0][0] & 0x1F == _AVC_IDR, any(header[0] >> 5 & 3 for header in headers))
+            return CodedPicture(headers[0][0] & 0x1F == _AVC_IDR, any(header[0] >> 5 & 3 for header in headers))
     elif codec == "hevc":
         length_bytes = (extradata[21] & 3) + 1 if extradata[:1] == b"\x01" and len(extradata) > 21 else None
         headers = [header for header in _headers(packet, length_bytes) if header[0] >> 1 & 0x3F in _HEVC_SLICES]
         if headers:
             is_reference = any(header[0] >> 1 & 0x3F not in _HEVC_NON_REFERENCE for header in headers)
-            return Picture(False, is_reference, max(header[1] & 7 for header in headers) - 1)
-    return Picture()
+            return CodedPicture(False, is_reference, max(header[1] & 7 for header in headers) - 1)
+    return CodedPicture()
 
 
 def _headers(packet: bytes, length_bytes: int | None) -> Iterator[bytes]:

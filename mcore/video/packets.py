@@ -21,7 +21,7 @@ from mcore.video.container import (
     open_video,
     unreadable,
 )
-from mcore.video.nal_units import read_picture
+from mcore.video.nal_units import CODECS, CodedPicture, read_picture
 from mcore.video.speed import check_speed
 from mcore.video.structure import matroska_fault, missing_bytes
 
@@ -175,7 +175,8 @@ def scan_packets(path: Path) -> PacketScan:
                 if packet.pts is not None and packet.time_base is not None:
                     end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                 if packet.stream_index == stream.index and packet.size:
-                    picture = read_picture(codec, bytes(packet), extradata)
+                    # Packets of other codecs are not copied for nothing: of ProRes they are the whole file.
+                    picture = read_picture(codec, bytes(packet), extradata) if codec in CODECS else CodedPicture()
                     packets.append(
                         VideoPacket(
                             pts=packet.pts,

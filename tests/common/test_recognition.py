@@ -29,7 +29,7 @@ def fitted(seed: int, *, spread: float = 1.6, known: int = 400) -> Recogniser:
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.6, 5.0])
-def test_candidates_and_doubts_hold_what_they_promise(spread: float) -> None:
+def test_possible_numbers_and_doubts_hold_what_they_promise(spread: float) -> None:
     """However well the numbers can be told apart."""
     held, doubted, first = [], [], []
     for seed in range(5):

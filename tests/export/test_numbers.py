@@ -97,6 +97,6 @@ def test_which_announcements_are_nearly_right(right: str, other: str, kind: str 
     assert near_kind(right, other) == kind
 
 
-def test_every_precision_has_its_own(calibrated: Path) -> None:
+def test_the_file_has_a_weight_of_each_measure_for_each_number(calibrated: Path) -> None:
     weights = np.load(calibrated / RECOGNISER_FILE)["weights"]
     assert weights.shape == (num_measures(Bundle.open(calibrated).model.backbone.feature_dim), 2)

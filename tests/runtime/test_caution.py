@@ -21,8 +21,8 @@ from mcore_runtime.doctor.bundles import bundle as check_bundle
 from mcore_runtime.doctor.findings import Level
 from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.target import parse_target
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.live.snapshot import state_part
-from mcore_runtime.live.state import SessionState
 from mcore_runtime.live.terminal import dive_line
 from mcore_runtime.session import LiveDive, SessionStore, report_command, rescore_command
 from mcore_runtime.session.data import read_session

@@ -19,8 +19,8 @@ from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.competition import Competition
 from mcore_runtime.doctor.bundles import bundle as check_bundle
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.live.snapshot import state_part
-from mcore_runtime.live.state import SessionState
 from mcore_runtime.live.terminal import dive_line
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session import LiveDive, SessionStore, report_command

@@ -23,8 +23,9 @@ from mcore_runtime.integrations.webhooks.target import parse_target
 from mcore_runtime.live.commands import Accept, Restore, Void, parse_command
 from mcore_runtime.live.events import DiveRescored
 from mcore_runtime.live.keys import press
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.live.snapshot import state_part
-from mcore_runtime.live.state import SessionState, apply
+from mcore_runtime.live.state import apply
 from mcore_runtime.live.terminal import dive_line
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, report_command, rescore_command
 from mcore_runtime.session.rescoring import rescore

@@ -20,7 +20,7 @@ from mcore.common.recognition import Recogniser, describe
 from mcore.config import STAGES, ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
-from mcore.data.stage_shares import StageShares, describe_shares, measure_shares
+from mcore.data.stage_shares import StageShares, compare_shares, describe_shares
 from mcore.data.trained_dives import TrainedDives, check_new
 from mcore_export.exemplars.dive_scores import SameAndOtherNumbers, Scores, score_same_and_other_numbers
 from mcore_export.log import Log
@@ -144,7 +144,7 @@ def _fit_shares(
         if np.isfinite(relative).all():
             found.append(dive.stage_deltas[same].mean(axis=0))
             drawn.append(relative)
-    return measure_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
+    return compare_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
 
 
 def _calibrate(
@@ -156,8 +156,8 @@ def _calibrate(
         return None, None
     measures = np.stack([describe(dive.features, np.array(dive.transitions)) for dive in both.dives])
     calibrated, among = recogniser.calibrated(measures, numbers), Scores()
-    for dive, each in zip(both.dives, measures, strict=True):
-        chosen = np.isin(bank.dive_numbers, calibrated.recognise(each).numbers)
+    for place, (dive, each) in enumerate(zip(both.dives, measures, strict=True)):
+        chosen = np.isin(bank.dive_numbers, calibrated.without(place).recognise(each).numbers)
         if chosen.any():
             among.add(float(dive.predicted[chosen].mean()), dive.record, dive.transitions)
     return calibrated, conformal_interval(among.predicted, among.true, difficulties=among.difficulties)

@@ -49,8 +49,6 @@ class NamedDive:
     possible: tuple[str, ...]
     doubted: frozenset[str]
     """Numbers that would be doubted if they were announced."""
-    known: tuple[str, ...]
-    """Numbers that the bundle has learned."""
     compared: ComparedDive
 
 
@@ -100,10 +98,9 @@ def name_dives(recogniser: Recogniser, dives: Sequence[ComparedDive]) -> list[Na
     for dive in dives:
         probabilities = recogniser.probabilities(describe(dive.features, np.array(dive.transitions)))
         ranked = recogniser.numbers[np.argsort(-probabilities, kind="stable")]
-        known = tuple(recogniser.numbers.tolist())
-        doubted = frozenset(number for number in known if recogniser.judge(probabilities, number).is_doubted)
+        doubted = frozenset(number for number in ranked.tolist() if recogniser.judge(probabilities, number).is_doubted)
         possible = recogniser.judge(probabilities).numbers
-        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, doubted, known, dive))
+        named.append(NamedDive(dive.record.dive_number, tuple(ranked.tolist()), possible, doubted, dive))
     return named
 
 
@@ -142,7 +139,7 @@ def doubt_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share,
         others = [other.number for other in named if other.number != dive.number]
         if others:
             announced["as another dive of the list"].append((dive, str(rng.choice(others))))
-        for number in dive.known:
+        for number in sorted(dive.ranked):
             if (kind := _near_kind(dive.number, number)) is not None:
                 announced[kind].append((dive, number))
     return tuple(
@@ -191,7 +188,7 @@ def number_rows(named: Sequence[NamedDive]) -> tuple[NumberRow, ...]:
         rows.append(
             NumberRow(
                 number=number,
-                learned=number in dives[0].known,
+                learned=number in dives[0].ranked,
                 dives=len(dives),
                 right=len(dives) - wrong.total(),
                 in_set=sum(number in dive.possible for dive in dives),

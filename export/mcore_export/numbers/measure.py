@@ -27,7 +27,6 @@ from mcore.data.cache_folder import check_folder
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore.data.trained_dives import check_new
 from mcore.data.trained_on import TrainedOn, caution, describe_training
-from mcore.evaluation.assessment import Figure
 from mcore.evaluation.tables import rich_table, with_interval
 from mcore_export.accuracy import MIN_DIVES, refuse_known
 from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
@@ -179,7 +178,8 @@ def measure(options: Options) -> NumberFigures:
 
 def tables(found: NumberFigures) -> list[Table]:
     """The figures with their 95 % bootstrap intervals."""
-    head = f"{found.checkpoint}, {found.split} dives of {found.data}; {found.backend}; it {_record(found)}"
+    record = describe_recogniser(found.recogniser)
+    head = f"{found.checkpoint}, {found.split} dives of {found.data}; {found.backend}; it {record}"
     sets = f"possible numbers: {100 * found.level:.0f} % are to hold the right number; {found.mean_set:.2f} in a set"
     doubts = f"announcements that are doubted: at most 1 right one in {1 / found.doubted:.0f}"
     score_head = ("exemplars", "dives", "exemplars a dive", "SRCC", "R-l2 x100", "MAE, points", "less than all, points")
@@ -188,7 +188,7 @@ def tables(found: NumberFigures) -> list[Table]:
             row.exemplars,
             str(row.dives),
             f"{row.mean_exemplars:.1f}",
-            *map(_cell, (row.srcc, row.relative_l2_x100, row.mae_points, row.mae_difference)),
+            *map(with_interval, (row.srcc, row.relative_l2_x100, row.mae_points, row.mae_difference)),
         )
         for row in found.scores
     ]
@@ -211,13 +211,5 @@ def tables(found: NumberFigures) -> list[Table]:
     ]
 
 
-def _record(found: NumberFigures) -> str:
-    return describe_recogniser(found.recogniser)
-
-
 def _shares(title: str, what: str, shares: tuple[Share, ...]) -> Table:
-    return rich_table(title, (what, "dives", "share"), [(s.what, str(s.dives), _cell(s.share)) for s in shares])
-
-
-def _cell(figure: Figure) -> str:
-    return with_interval(figure).replace("[", r"\[")
+    return rich_table(title, (what, "dives", "share"), [(s.what, str(s.dives), with_interval(s.share)) for s in shares])

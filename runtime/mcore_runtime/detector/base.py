@@ -69,8 +69,8 @@ class DetectedDive:
 
 
 STAYS_S = 5.0
-"""At the end of a film its last picture is shown for this much longer: an entry is certain only when it is seen what
-follows, of slow motion in a quarter of the time."""
+"""At the end of a film its last picture is shown for this much longer, seconds: an entry is certain only once it is
+seen what follows, which at a quarter of the pace takes 3.5 s."""
 
 
 def stay(last_s: float, period_s: float) -> Iterator[float]:
@@ -95,7 +95,8 @@ class Detector(Protocol):
             gap: whether pictures are missing before it.
 
         Returns:
-            Dives that have become certain, usually none; each within a second of its entry, and once.
+            Dives that have become certain, usually none: live ones within a second of their entry and once, slow
+            motion within four.
         """
         ...
 

@@ -58,7 +58,10 @@ def with_judges(change: Change) -> Change:
         competition = replace(competition, current=None if current is None else current.order)
     results = attributed(state.meet, competition)
     dives = {
-        number: dive if results.get(number) == dive.judges else replace(dive, judges=results.get(number))
+        number: dive
+        if results.get(number) == dive.judges
+        # Whoever made it a judged dive, message or operator: its awards are in, so nothing is held back any more.
+        else replace(dive, judges=results.get(number), held=dive.held and number not in results)
         for number, dive in state.dives.items()
     }
     numbers = {dive.number for dive in change.dives}

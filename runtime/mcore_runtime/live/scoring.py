@@ -61,7 +61,7 @@ def score_cut(scorer: Scorer, cut: CutDive, dive_number: str | None, difficulty:
     comparison = scorer.select(dive_number, any_exemplar=True, difficulty=difficulty)
     facts, prefix = video_facts(cut.clip, cut.start_s, cut.end_s), None if cut.prefix is None else cut.prefix.take()
     entry_s = None if cut.entry_s is None else cut.entry_s - cut.start_s
-    result = scorer.score_clip(cut.clip, comparison, video=facts, prefix=prefix, detected_entry_s=entry_s)
+    result = scorer.score_clip(cut.clip, comparison, video=facts, prefix=prefix, entry_in_clip_s=entry_s)
     if dive_number is None or comparison.same_dive_number:
         return result
     return replace(result, notes=(f"the bundle has no exemplars of {dive_number}", *result.notes))

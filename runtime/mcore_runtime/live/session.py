@@ -31,14 +31,9 @@ from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
 from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
+from mcore_runtime.live.session_state import Change, SessionState
 from mcore_runtime.live.snapshot import Health, meet_feed_part, source_part, state_part
-from mcore_runtime.live.state import (
-    Change,
-    SessionState,
-    check_rescorable,
-    parse_dive_number,
-    restored_session,
-)
+from mcore_runtime.live.state import check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter, Submitted
 from mcore_runtime.meet.feed import MeetFeed

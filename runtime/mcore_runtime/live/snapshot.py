@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcore_runtime.live.state import SessionState
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.meet.feed import MeetFeed
 from mcore_runtime.meet.follow import open_questions
 from mcore_runtime.meet.record import agreement

@@ -45,8 +45,7 @@ from mcore_runtime.live.events import (
     VideoLost,
 )
 from mcore_runtime.live.meeting import heard, led_by_hand, trust_sender, with_judges
-from mcore_runtime.live.session_state import Change as Change
-from mcore_runtime.live.session_state import SessionState as SessionState
+from mcore_runtime.live.session_state import Change, SessionState
 from mcore_runtime.meet.follow import take
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.session.dive import DiveStatus, LiveDive

@@ -19,7 +19,8 @@ from mcore_runtime.live.broadcast import Broadcast, DiveNews, ProblemNews, Snaps
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import Event, VideoLost
 from mcore_runtime.live.meeting import saved_meet
-from mcore_runtime.live.state import Change, SessionState, apply, saved_state
+from mcore_runtime.live.session_state import Change, SessionState
+from mcore_runtime.live.state import apply, saved_state
 from mcore_runtime.session import SessionStore
 from mcore_runtime.session.overview import MEET_KEY
 from mcore_runtime.session.overview import STATE_KEY as STATE_KEY

@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcore.common.errors import UserError
-from mcore.common.tables import listed, read_text
+from mcore.common.tables import listed, read_number, read_text
 from mcore_runtime.competition.start_list import parse_start_list
 
 _TABLES: Mapping[str, tuple[str, ...]] = {
@@ -142,10 +143,9 @@ def _place(row: _Row) -> tuple[float, float]:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return 0.0
+    with suppress(UserError):
+        return read_number(text, "a number")
+    return 0.0
 
 
 def _plain(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -75,7 +76,6 @@ class MeetFeed:
         self._on_message: OnMessage | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self._last: tuple[str, bytes] | None = None
         self._second, self._in_second = 0, 0
 
     @property
@@ -111,8 +111,7 @@ class MeetFeed:
 
     def _run(self) -> None:
         self._socket.settimeout(_WAIT_S)
-        log = None if self._folder is None else PacketLog(self._folder / PACKETS_FILE)
-        try:
+        with nullcontext() if self._folder is None else PacketLog(self._folder / PACKETS_FILE) as log:
             while not self._stop.is_set():
                 try:
                     data, place = self._socket.recvfrom(MAX_BYTES + 1)
@@ -124,11 +123,11 @@ class MeetFeed:
                     continue
                 self._take(data, str(place[0]), log)
                 self._say(packets=self._status.packets + 1)
-        finally:
-            if log is not None:
-                log.__exit__(None, None, None)
 
     def _take(self, data: bytes, sender: str, log: PacketLog | None) -> None:
+        if self._address.sender not in (None, sender):  # first, so that a stranger's flood costs the others nothing
+            self._unread(f"a packet of {sender}, which is not the sender that was given")
+            return
         now = datetime.now(timezone.utc)
         time = now.isoformat(timespec="milliseconds")
         self._in_second = self._in_second + 1 if int(now.timestamp()) == self._second else 1
@@ -138,9 +137,6 @@ class MeetFeed:
             return
         if log is not None:
             self._say(problem=log.add(Packet(time, sender, data.decode("latin-1"))))
-        if self._address.sender is not None and sender != self._address.sender:
-            self._unread(f"a packet of {sender}, which is not the sender that was given")
-            return
         try:
             message = parse(data)
         except UserError as error:
@@ -152,11 +148,11 @@ class MeetFeed:
             self._say(other_event=self._status.other_event + 1)
             return
         self._say(messages=self._status.messages + 1, last_heard=time)
-        if self._last == (sender, data):
-            return  # said again: nothing is new
-        self._last = (sender, data)
         if self._on_message is not None:
-            self._on_message(message, sender, time)
+            try:
+                self._on_message(message, sender, time)
+            except UserError as error:  # what fits the layout need not fit a start list
+                self._unread(f"{sender}: {error}")
 
     def _unread(self, fault: str) -> None:
         self._say(unread=self._status.unread + 1, last_fault=fault)

@@ -66,7 +66,8 @@ def hear(meet: MeetProgress, competition: Competition, message: Message, sender:
         if meet.is_over:
             return Heard(meet, competition)
         over = replace(_passed_over(meet, competition, None), current=None)
-        return Heard(replace(meet, is_over=True, announced=None, leads=True), over, "the event is over", (), True)
+        meet = replace(meet, is_over=True, announced=None, leads=True)
+        return Heard(meet, over, "the event is over", releases_all=True)
     meet = replace(
         meet,
         event_name=message.event_name or meet.event_name,
@@ -94,7 +95,7 @@ def take(meet: MeetProgress, competition: Competition, number: int, created: str
     current = meet.current
     if current is None:
         why = "after the meet's event was over" if meet.is_over else "while the meet had announced nobody"
-        return Taken(competition, (f"found {why}: given to nobody",))
+        return Taken(competition, (f"found {why}: given to nobody",), is_judged=meet.is_over)
     earlier = candidates(current, competition)
     if current.result is None:
         given = replace(competition.assign(number, current.order), current=current.order)

@@ -8,7 +8,7 @@ number) is left out where it cannot be read, and ``doubts`` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -86,25 +86,18 @@ class RefereeMessage:
     conversion: float | None = None
     """Factor on the sum of awards of a panel that is not the rules'; None: not said."""
     is_new_event: bool = False
-    mode: str = ""
-    """Mode of the event, in the program's own words."""
-    station: int | None = None
-    stations: int | None = None
-    seconds_per_dive: float | None = None
-    is_ranked: bool = True
-    is_team_event: bool = False
     doubts: tuple[str, ...] = ()
     """What could not be read, or does not fit together; the rest holds."""
 
     @property
     def athlete(self) -> str:
         """Name of the diver, or of both; empty: nobody is announced."""
-        return " / ".join(self.athletes)
+        return _together(self.athletes)
 
     @property
     def club(self) -> str:
         """Team of the diver; both where a pair comes from two."""
-        return " / ".join(dict.fromkeys(club for club in self.clubs if club))
+        return _together(dict.fromkeys(club for club in self.clubs if club))
 
     @property
     def panel(self) -> tuple[str, ...]:
@@ -175,7 +168,7 @@ def _referee(raw: Mapping[str, str]) -> RefereeMessage:
         event_name=_text(raw["event_name"]) or _text(raw["short_event_name"]),
         round=_whole(raw, "round", 1),
         attempt=_whole(raw, "attempt"),
-        start_number=_whole(raw, "start_number"),
+        start_number=doubtful(lambda: _whole(raw, "start_number")),
         athletes=athletes,
         clubs=clubs,
         dive_number=doubtful(lambda: clean_number(dive + _strip(raw["position"])) if dive else None),
@@ -189,18 +182,12 @@ def _referee(raw: Mapping[str, str]) -> RefereeMessage:
         total=_number(raw, "total", _MAX_TOTAL),
         rank=_rank(raw["rank"]),
         penalty=_penalty(raw["penalty"]),
-        rounds=_whole(raw, "rounds"),
-        divers=_whole(raw, "divers"),
+        rounds=doubtful(lambda: _whole(raw, "rounds")),
+        divers=doubtful(lambda: _whole(raw, "divers")),
         meet_title=_text(raw["meet_title"]),
         description=_text(raw["description"]),
         conversion=doubtful(lambda: _number(raw, "conversion", 100.0)),
-        is_new_event=_flag(raw, "new_event"),
-        mode=_text(raw["mode"]),
-        station=_whole(raw, "station"),
-        stations=_whole(raw, "stations"),
-        seconds_per_dive=doubtful(lambda: _number(raw, "seconds_per_dive", 3600.0)),
-        is_ranked=not _flag(raw, "do_not_rank"),
-        is_team_event=_flag(raw, "team_event"),
+        is_new_event=bool(doubtful(lambda: _flag(raw, "new_event"))),
     )
     doubt = points_doubt(message)
     return replace(message, doubts=(*doubts, *(() if doubt is None else (doubt,))))
@@ -235,7 +222,6 @@ def compose(message: Message) -> bytes:
         "kind": REFEREE,
         "event": message.event.lower(),
         "computer": message.computer,
-        "mode": message.mode,
         "new_event": str(message.is_new_event),
         "round": _spelled(message.round),
         "attempt": _spelled(message.attempt),
@@ -257,11 +243,6 @@ def compose(message: Message) -> bytes:
         "rounds": _spelled(message.rounds),
         "divers": _spelled(message.divers),
         "conversion": _spelled(message.conversion),
-        "station": _spelled(message.station),
-        "stations": _spelled(message.stations),
-        "seconds_per_dive": _spelled(message.seconds_per_dive),
-        "do_not_rank": str(not message.is_ranked),
-        "team_event": str(message.is_team_event),
     }
     for number, (name, club) in enumerate(zip(message.athletes, message.clubs, strict=True), 1):
         first, _, family = name.rpartition(" ")
@@ -375,6 +356,11 @@ def _text(text: str) -> str:
     with suppress(UserError):
         return clean_text(text[:_MAX_LETTERS], "text")
     return clean_text(text[: _MAX_LETTERS // 4], "text")  # some letters are several after composition
+
+
+def _together(names: Iterable[str]) -> str:
+    """The names of a pair, cut to what a start list takes."""
+    return " / ".join(names)[:_MAX_LETTERS].rstrip(" /")
 
 
 def _strip(text: str) -> str:

@@ -47,16 +47,13 @@ class PacketLog:
     """File to which packets are added; each is on the disk when ``add`` returns. A context manager.
 
     Args:
-        path: made where it is not there; what is there stays.
-
-    Raises:
-        UserError: it cannot be written to.
+        path: made where it is not there; what is there stays, but for a last line that a power cut left half.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
-        self._size = path.stat().st_size if path.is_file() else 0
+        self._size = 0
 
     def __enter__(self) -> PacketLog:
         return self
@@ -70,11 +67,13 @@ class PacketLog:
     def add(self, packet: Packet) -> str | None:
         """Add a packet; returns why it is not on the disk, or None."""
         line = encode(packet).encode() + b"\n"
-        if self._size + len(line) > _MAX_BYTES:
-            return f"{self.path} holds {self._size} bytes, and no more packets are kept"
         try:
             if self._file is None:
                 self._file = self.path.open("ab")
+                self._size = self.path.read_bytes().rfind(b"\n") + 1
+                self._file.truncate(self._size)
+            if self._size + len(line) > _MAX_BYTES:
+                return f"{self.path} holds {self._size} bytes, and no more packets are kept"
             self._file.write(line)
             self._file.flush()
             os.fsync(self._file.fileno())

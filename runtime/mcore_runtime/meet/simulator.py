@@ -143,6 +143,8 @@ class _Simulation:
     rng: np.random.Generator
     now_s: float = 0.0
     totals: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _last: RefereeMessage = field(init=False)
+    """Result of the dive before."""
 
     def run(self) -> Iterator[Sent]:
         dives = list(self.plan.dives)

@@ -214,10 +214,8 @@ def document_head(scorer: Scorer, kind: str) -> dict[str, Any]:
 
 
 def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> DiveOutcome:
-    if request.problem is not None:
-        return DiveOutcome(request, error=request.problem)
-    if request.doubt is not None and scorer.known_dives is None:
-        return DiveOutcome(request, error=f"{request.doubt}, and this bundle knows no dives to tell. {_WHOLE_CLIP}")
+    if (refused := why_not_tried(scorer, request)) is not None:
+        return DiveOutcome(request, error=refused)
     try:
         result = scorer.score(
             request.video,
@@ -230,5 +228,17 @@ def _score_one(scorer: Scorer, request: DiveRequest, any_exemplar: bool) -> Dive
         )
     except (UserError, OSError) as error:
         return DiveOutcome(request, error=str(error))
+    return with_search_notes(request, result)
+
+
+def why_not_tried(scorer: Scorer, request: DiveRequest) -> str | None:
+    """Say why there is nothing to score; None: there is."""
+    if request.problem is None and request.doubt is not None and scorer.known_dives is None:
+        return f"{request.doubt}, and this bundle knows no dives to tell. {_WHOLE_CLIP}"
+    return request.problem
+
+
+def with_search_notes(request: DiveRequest, result: DiveScore) -> DiveOutcome:
+    """Return the outcome of a scored dive, with what is to be known of the search for it."""
     notes = request.notes if request.doubt is None else (f"{request.doubt}: all of it was taken as one dive",)
     return DiveOutcome(request, result=replace(result, notes=(*result.notes, *notes)))

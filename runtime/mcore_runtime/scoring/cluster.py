@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import pickle
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -67,8 +66,8 @@ def score_on_cluster(
         UserError: of the folder, the cluster, or a task.
     """
     require_all("ray.data", "pyarrow.parquet", extra="ray", purpose="Scoring on a cluster")
-    head = {**head_of(scorer, setup, requests), "part_dives": part_dives}
-    _prepare(out, head, resume)
+    head = head_of(scorer, setup, requests)
+    _prepare(out, {**head, "options": {**head["options"], "part_dives": part_dives}}, resume)
     parts = range((len(requests) + part_dives - 1) // part_dives)
     counts: Counter[str] = Counter()
     left: list[dict[str, Any]] = []
@@ -77,16 +76,14 @@ def score_on_cluster(
         if path.exists():
             counts += _count(path)
             continue
-        dives = list(enumerate(requests))[part * part_dives : (part + 1) * part_dives]
+        begin = part * part_dives
+        dives = list(enumerate(requests[begin : begin + part_dives], begin))
         left.append({"path": str(path), "dives": pickle.dumps(dives)})
-    began_s = time.monotonic()
-    there = counts.total()
-    with ArchiveProgress(len(requests), there) as progress:
+    with ArchiveProgress(len(requests), counts.total()) as progress:
         for status in _run(left, setup, address, workers, time_limit_s):
             counts.update(status)
             progress.add_many(sum(status.values()))
-    num_new = counts.total() - there
-    return ArchiveRun(len(requests), counts, num_new, 3600 * num_new / max(time.monotonic() - began_s, 1e-9))
+    return ArchiveRun(len(requests), counts, progress.num_new, progress.dives_per_hour)
 
 
 def _prepare(out: Path, head: Mapping[str, Any], resume: bool) -> None:
@@ -99,10 +96,7 @@ def _prepare(out: Path, head: Mapping[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise UserError(f"{out} is there already; go on with it with --resume, or choose another name")
-    there = decode_object(path.read_text(encoding="utf-8"), str(path))
-    check_head(out, there, head)
-    if there.get("part_dives") != head["part_dives"]:
-        raise UserError(f"{out} has parts of {there.get('part_dives')} dives, now {head['part_dives']}; begin anew")
+    check_head(out, decode_object(path.read_text(encoding="utf-8"), str(path)), head)
 
 
 def _count(path: Path) -> Counter[str]:
@@ -122,7 +116,7 @@ def _run(
     began_here = not ray.is_initialized()
     try:
         if began_here:
-            ray.init(None if address == "local" else address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address, log_to_driver=False, logging_level="ERROR")
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         dataset = ray.data.from_items(parts, override_num_blocks=len(parts)).map(

@@ -116,7 +116,7 @@ def find_dives(
     times = look_through(video, watcher.begin)
     watcher.stay()
     file_s = shown_seconds(times) if len(times) > 1 else 0.0
-    inside = [dive for dive in watcher.found if dive.takeoff_s >= 0 and dive.entry_s <= times[-1] - _LEAST_AFTER_S]
+    inside = [dive for dive in watcher.found if 0 <= dive.entry_s <= times[-1] - _LEAST_AFTER_S]
     inside.sort(key=lambda dive: dive.entry_s)
     dives = tuple(dive for dive in inside if not dive.slow_motion)
     slow: list[DetectedDive] = []  # the same may be found at several paces

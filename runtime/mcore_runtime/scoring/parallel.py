@@ -23,7 +23,7 @@ from mcore.common.errors import UserError, first_line
 from mcore.common.worker_process import begin_worker
 from mcore.video import SampledClip, sample_clip
 from mcore_runtime.bundle.records import Precision
-from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest
+from mcore_runtime.scoring.batch import DiveOutcome, DiveRequest, why_not_tried, with_search_notes
 from mcore_runtime.scoring.comparison import Comparison
 from mcore_runtime.scoring.scorer import Scorer, video_facts
 
@@ -260,7 +260,7 @@ def _describe_end(exit_code: int | None) -> str:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Let a process inherit that Ctrl-C is for its parent: it comes a second before the process could say so itself."""
+    """Let a new process inherit that Ctrl-C is for its parent: it takes a second before it could say so itself."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -307,8 +307,8 @@ def _read_ahead(
 
 def _read(scorer: Scorer, index: int, request: DiveRequest, any_exemplar: bool) -> _Read:
     began = time.perf_counter()
-    if request.problem is not None:
-        return _Read(index, request, error=request.problem)
+    if (refused := why_not_tried(scorer, request)) is not None:
+        return _Read(index, request, error=refused)
     try:
         comparison = scorer.select(request.dive_number, any_exemplar=any_exemplar, difficulty=request.difficulty)
         # Processes share the cores already: a decoder of many threads in each would cost memory only.
@@ -339,7 +339,7 @@ def _score(scorer: Scorer, dive: _Read) -> DiveOutcome:
         )
     except Exception as error:
         return DiveOutcome(request, error=_describe(error))
-    return DiveOutcome(request, result=result)
+    return with_search_notes(request, result)
 
 
 def _describe(error: Exception) -> str:

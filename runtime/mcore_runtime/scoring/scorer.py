@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.likeness import Likeness
-from mcore.common.recognition import Recogniser, Recognition, describe, listed
+from mcore.common.recognition import Recogniser, Recognition, describe
 from mcore.config import ClipConfig
-from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip, crop, normalise, sample_clip
 from mcore_runtime.backends import Backend, BackendError, open_variant
 from mcore_runtime.backends.streaming import STREAMING_BACKENDS, StreamingBackbone, open_streaming
@@ -30,13 +29,12 @@ from mcore_runtime.bundle.records import Precision
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.likeness import judge, measure
+from mcore_runtime.scoring.notes import comparison_notes, entry_notes, flight_notes, limit_notes
 from mcore_runtime.scoring.recognition import doubts
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
 _PREFIX_UNUSED = "the dive did not begin with the frames that were computed beforehand, so all of it was computed again"
-_MAX_ENTRY_DIFFERENCE_S = 0.5
-"""Network and detector see the same entry within this much, seconds: a detector is within 0.2."""
 
 
 class Scorer:
@@ -193,7 +191,7 @@ class Scorer:
         clip = sample_clip(video, self.clip_config, start_s=start_s, end_s=end_s, central=True)
         entry_s = None if detected_entry_s is None else detected_entry_s - (start_s or 0.0)
         facts = video_facts(clip, start_s, end_s)
-        return self.score_clip(clip, comparison, video=facts, began=began, detected_entry_s=entry_s)
+        return self.score_clip(clip, comparison, video=facts, began=began, entry_in_clip_s=entry_s)
 
     def score_clip(
         self,
@@ -203,7 +201,7 @@ class Scorer:
         video: VideoFacts | None = None,
         began: float | None = None,
         prefix: EncodedPrefix | None = None,
-        detected_entry_s: float | None = None,
+        entry_in_clip_s: float | None = None,
     ) -> DiveScore:
         """Score a clip that is already in memory.
 
@@ -214,7 +212,7 @@ class Scorer:
             began: ``time.perf_counter()`` when work on this dive began; None: now.
             prefix: what ``begin`` returned; it is used if the clip begins with those frames, else a note says that it
                 does not. ``timing_ms`` has ``backbone_prefix`` if it was used: milliseconds spent beforehand.
-            detected_entry_s: when a detector saw the entry, seconds from the clip's first frame; None: none looked. A
+            entry_in_clip_s: when a detector saw the entry, seconds from the clip's first frame; None: none looked. A
                 note says where the network finds it elsewhere.
 
         Raises:
@@ -224,12 +222,12 @@ class Scorer:
         decoded = time.perf_counter()
         frames = crop(clip.frames, self.clip_config)  # (T, c, c, 3)
         encoded, used = self._encode(frames, prefix)
-        compare_began = time.perf_counter()
         recognition = self._recognise(encoded, comparison.text)
         if recognition is not None:
             comparison = comparison.among(
                 self.exemplars, recognition.numbers, limit=self.num_exemplars, conformal=self.conformal
             )
+        compare_began = time.perf_counter()
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
         ended = time.perf_counter()
@@ -267,10 +265,12 @@ class Scorer:
             backend=self._backend_facts(),
             notes=(
                 *(() if likeness is not None and likeness.reasons else doubts(recognition, comparison.text)),
-                *self._notes(clip, comparison),
-                *_limit_notes(float(predicted.mean()), score),
-                *_flight_notes(clip, flight, entry),
-                *_entry_notes(float(clip.pts_seconds[entry]), detected_entry_s),
+                *self.backend.notes,
+                *clip.notes,
+                *comparison_notes(clip, comparison, self.clip_config.num_frames),
+                *limit_notes(float(predicted.mean()), score),
+                *flight_notes(clip, flight, entry),
+                *entry_notes(float(clip.pts_seconds[entry]), entry_in_clip_s),
                 *(() if prefix is None or used else (_PREFIX_UNUSED,)),
             ),
             interval_level=interval.level,
@@ -340,58 +340,6 @@ class Scorer:
 
     def _backend_facts(self) -> BackendFacts:
         return BackendFacts(self.backend.name, self.backend.provider, self.compute_dtype, self.bundle.sha256)
-
-    def _notes(self, clip: SampledClip, comparison: Comparison) -> tuple[str, ...]:
-        notes = [*self.backend.notes, *clip.notes]
-        if comparison.possible:
-            notes.append(f"compared with exemplars of what it looks like: {listed(comparison.possible)}")
-        elif not comparison.same_dive_number:
-            beyond = " than the exemplars' range says" if comparison.conformal is None else ""
-            notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")
-        if len(comparison.bank) == 1 and comparison.conformal is None:
-            notes.append("compared with a single exemplar: the exemplar range is unknown")
-        wanted = self.clip_config.num_frames
-        if clip.num_source_frames < wanted:
-            notes.append(
-                f"the clip has {clip.num_source_frames} frames, the network looks at {wanted}: frames were repeated"
-            )
-        return tuple(notes)
-
-
-def _limit_notes(predicted: float, score: float) -> tuple[str, ...]:
-    """Say where the exemplars predict what no dive can get."""
-    if predicted == score:
-        return ()
-    return (f"the exemplars predict {predicted:.1f} on average, which no such dive can get: {score:.1f} is the limit",)
-
-
-def _flight_notes(clip: SampledClip, flight: int, entry: int) -> tuple[str, ...]:
-    """Say where a flight lasts longer or shorter than any: its time is not real, or its stages were not found."""
-    # Each transition lies somewhere between its sampled frame and the one before.
-    period_s = float(clip.pts_seconds[-1] - clip.pts_seconds[0]) / max(1, len(clip.pts_seconds) - 1)
-    flight_s = float(clip.pts_seconds[entry] - clip.pts_seconds[flight])
-    if flight_s - period_s > LONGEST_FLIGHT_S:
-        beyond = f"longer than any from {HIGHEST_BOARD_M:g} m ({LONGEST_FLIGHT_S:.1f} s): the video is slow motion"
-    elif flight_s + period_s < SHORTEST_FLIGHT_S:
-        beyond = f"shorter than any from {LOWEST_BOARD_M:g} m ({SHORTEST_FLIGHT_S:.2f} s): the video runs too fast"
-    else:
-        return ()
-    return (
-        f"a flight of {flight_s:.2f} s is {beyond}, its frame rate is wrong, or the stages were not found; do not rely "
-        "on the score",
-    )
-
-
-def _entry_notes(found_s: float, detected_s: float | None) -> tuple[str, ...]:
-    """Say where the network's entry is not the one that the detector saw: the two know nothing of each other."""
-    off_s = 0.0 if detected_s is None else found_s - detected_s
-    if abs(off_s) <= _MAX_ENTRY_DIFFERENCE_S:
-        return ()
-    side = "after" if off_s > 0 else "before"
-    return (
-        f"the network finds the entry {abs(off_s):.1f} s {side} the moment at which the detector saw it: its stages "
-        "are wrong; do not rely on the score",
-    )
 
 
 def video_facts(clip: SampledClip, start_s: float | None = None, end_s: float | None = None) -> VideoFacts:

@@ -49,7 +49,7 @@ def rescore(
     facts = video_facts(clip, dive.start_s, dive.end_s)
     entry_s = None if dive.entry_s is None else dive.entry_s - dive.start_s
     prefix = _prefix(scorer, dive, clip)
-    result = scorer.score_clip(clip, comparison, video=facts, prefix=prefix, detected_entry_s=entry_s)
+    result = scorer.score_clip(clip, comparison, video=facts, prefix=prefix, entry_in_clip_s=entry_s)
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     note = (
         f"{SCORED_AGAIN} on {now[:16].replace('T', ' ')} UTC with bundle {result.backend.bundle_sha256[:12]} on "

@@ -38,7 +38,7 @@ def comparison_times(comparison: ComparedMoments | None) -> dict[str, Any] | Non
 
 def heartbeat_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """Return what changes all the time, and the problem that must not be missed."""
-    return {name: snapshot.get(name) for name in _HEARTBEAT} | {"problem": snapshot["session"]["problem"]}
+    return {name: snapshot[name] for name in _HEARTBEAT} | {"problem": snapshot["session"]["problem"]}
 
 
 @lru_cache(maxsize=512)

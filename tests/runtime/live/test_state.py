@@ -21,7 +21,8 @@ from mcore_runtime.live.events import (
     RescoreFailed,
     VideoLost,
 )
-from mcore_runtime.live.state import Change, SessionState, apply, restored_session, saved_state
+from mcore_runtime.live.session_state import Change, SessionState
+from mcore_runtime.live.state import apply, restored_session, saved_state
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy
 from tests.runtime.session.made import noise

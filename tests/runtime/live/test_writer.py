@@ -16,7 +16,7 @@ from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live import writer as writer_module
 from mcore_runtime.live.broadcast import Broadcast
 from mcore_runtime.live.commands import Skip
-from mcore_runtime.live.state import SessionState
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.live.writer import SessionWriter
 from mcore_runtime.session import SessionStore, read_session
 from tests.runtime.session.made import FACTS
@@ -27,7 +27,8 @@ import sys
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.broadcast import Broadcast
 from mcore_runtime.live.commands import parse_command
-from mcore_runtime.live.state import SessionState, restored_session
+from mcore_runtime.live.session_state import SessionState
+from mcore_runtime.live.state import restored_session
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter
 from mcore_runtime.session import SessionStore
 from tests.runtime.live.test_state import OPENED, scored

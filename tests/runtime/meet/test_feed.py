@@ -61,7 +61,7 @@ def test_what_is_heard_is_kept_as_it_came_and_can_be_replayed(
 ) -> None:
     with heard(tmp_path) as (feed, messages):
         send(feed, PACKETS)
-    said = [PACKETS[2], PACKETS[6], PACKETS[7]]  # what is said again is no news
+    said = [PACKETS[2], PACKETS[3], PACKETS[6], PACKETS[7]]
     assert [compose(message) for message in messages] == said
     status = feed.status
     assert (status.packets, status.messages, status.other_event, status.unread, status.problem) == (8, 4, 1, 2, None)
@@ -70,24 +70,44 @@ def test_what_is_heard_is_kept_as_it_came_and_can_be_replayed(
     assert [packet.data for packet in read_packets(path)] == PACKETS
 
     path.write_bytes(path.read_bytes() + b'{"time": "2026-')  # a power cut
+    with heard(tmp_path) as (feed, messages):  # and the session goes on
+        send(feed, PACKETS[2:3])
+    assert [packet.data for packet in read_packets(path)] == [*PACKETS, PACKETS[2]]
+    path.write_bytes(path.read_bytes() + b'{"time": "2026-')
     again = tmp_path / "again"
     again.mkdir()
     with heard(again) as (feed, messages):
         assert main(["replay", str(path), "--to", f"127.0.0.1:{feed.port}", "--speed", "1000"]) == 0
-        wait_for(feed, len(PACKETS))
-    assert [compose(message) for message in messages] == said
-    assert "8 packets sent to this computer only" in capsys.readouterr().out
+        wait_for(feed, len(PACKETS) + 1)
+    assert [compose(message) for message in messages] == [*said, PACKETS[2]]
+    assert "9 packets sent to this computer only" in capsys.readouterr().out
 
 
-def test_a_flood_and_strangers_are_counted_and_not_read(tmp_path: Path) -> None:
+def test_a_flood_and_strangers_are_counted_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with heard(tmp_path, MeetAddress("127.0.0.1", 0, sender="192.0.2.7")) as (feed, messages):
         send(feed, [PACKETS[2]])
     assert (messages, feed.status.unread) == ([], 1)
+    monkeypatch.setattr("mcore_runtime.meet.feed._MAX_PER_S", 0)
     with heard(tmp_path) as (feed, messages):
-        send(feed, [compose(announced("Ada")), compose(announced("Bo"))] * 60)
-    # How many are read of them depends on the clock; that all are counted, and what is read is kept, does not.
-    assert len(messages) + feed.status.unread == 120
-    assert len(list(read_packets(tmp_path / PACKETS_FILE))) == 1 + feed.status.messages
+        send(feed, [PACKETS[2]] * 3)
+    assert (messages, feed.status.unread) == ([], 3)
+    assert "in a second" in (feed.status.last_fault or "")
+    assert not (tmp_path / PACKETS_FILE).exists()  # neither fills the disk
+
+
+def test_a_message_that_fits_no_start_list_does_not_end_the_listening(tmp_path: Path) -> None:
+    heard_of: list[Message] = []
+
+    def hear(message: Message, sender: str, at: str) -> None:
+        heard_of.append(message)
+        if len(heard_of) == 1:
+            raise UserError("no such entry")
+
+    with MeetFeed(LOOPBACK, tmp_path) as feed:
+        feed.listen(hear)
+        send(feed, [PACKETS[2], PACKETS[6]])
+    assert len(heard_of) == 2
+    assert (feed.status.unread, feed.status.last_fault) == (1, "127.0.0.1: no such entry")
 
 
 def test_packets_that_cannot_be_kept_are_said(tmp_path: Path) -> None:

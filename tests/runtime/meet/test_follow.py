@@ -15,8 +15,9 @@ from mcore_runtime.competition.entry import EntryState
 from mcore_runtime.live.commands import Assign, Edit, GoTo, Reveal, Skip, TrustSender, Void
 from mcore_runtime.live.events import DiveOpened, DiveScored, Event, MeetHeard
 from mcore_runtime.live.meeting import restored_meet, saved_meet
+from mcore_runtime.live.session_state import Change, SessionState
 from mcore_runtime.live.snapshot import state_part
-from mcore_runtime.live.state import Change, SessionState, apply
+from mcore_runtime.live.state import apply
 from mcore_runtime.meet.message import EventEnd, Message
 from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.session import DiveStatus

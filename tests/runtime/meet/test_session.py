@@ -87,6 +87,22 @@ def test_a_meet_is_followed_kept_and_reported(video: Path, tiny_bundle: Path, tm
         assert not dive_of(session, 2).held
 
 
+def test_a_dive_that_gets_its_result_from_the_operator_is_not_held_back(
+    video: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    feed, long_ago = MeetFeed(MeetAddress("127.0.0.1", 0), None), "2020-01-01T10:00:00.000+00:00"
+    with begin(video, tiny_bundle, tmp_path / "s", dives=((1.3, 2.0),), settings=HELD, meet=feed) as session:
+        session.hear(ADA, SENDER, long_ago)
+        session.hear(judged(ADA), SENDER, long_ago)
+        session.run()
+        assert (dive_of(session, 1).order, dive_of(session, 1).held) == (None, True)  # too late to be certainly hers
+        session.command("assign", number=1, order=1)
+        session.drain()
+        dive = dive_of(session, 1)
+        assert dive.judges is not None
+        assert (dive.judges.points, dive.held) == (71.4, False)
+
+
 def test_a_session_of_the_former_schema_gets_the_judges_in_its_view(tmp_path: Path) -> None:
     with SessionStore.create(tmp_path, FACTS) as store:
         store.save_dive(record(1))

@@ -59,7 +59,7 @@ def test_every_dive_is_there_once_also_after_a_part_was_lost(
     assert run(scorer, True) == 0
     with pytest.raises(UserError, match="the list has other dives"):
         score_on_cluster(scorer, setup, requests[1:], out, address="local", resume=True, part_dives=2)
-    with pytest.raises(UserError, match="parts of 2 dives"):
+    with pytest.raises(UserError, match="part_dives is another"):
         score_on_cluster(scorer, setup, requests, out, address="local", resume=True, part_dives=3)
     with pytest.raises(UserError, match="with --resume"):
         score_on_cluster(scorer, setup, requests, out, address="local", part_dives=2)

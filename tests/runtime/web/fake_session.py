@@ -20,8 +20,9 @@ from mcore_runtime.bundle.moments import Moment
 from mcore_runtime.competition import Competition, Entry
 from mcore_runtime.live.broadcast import Broadcast, DiveNews, SnapshotChanged, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger
+from mcore_runtime.live.session_state import SessionState
 from mcore_runtime.live.snapshot import state_part
-from mcore_runtime.live.state import SessionState, apply
+from mcore_runtime.live.state import apply
 from mcore_runtime.meet.feed import FeedStatus
 from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.report.exemplar_comparison import ComparedMoments

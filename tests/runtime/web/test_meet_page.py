@@ -38,7 +38,8 @@ def test_the_overlay_says_what_may_be_shown(browser: Any, served: Served) -> Non
         session.changed()
         tab.waits_for("#overlay .interval", "58.3 to 63.1")
         tab.waits_for("#overlay .scores", "56.7")
-        tab.waits_for("#overlay .stage1", "+1.5")
+        tab.waits_for("#overlay .stage2", "+0.8")
+        assert tab.page.locator("#overlay .stage1").count() == 0  # a share that is not to be trusted
 
 
 def test_network_and_judges(browser: Any, served: Served) -> None:

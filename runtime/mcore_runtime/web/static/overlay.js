@@ -41,14 +41,14 @@ function name(who) {
 
 function scored(row) {
   if (row.status !== "scored") return [el("p", { class: "wait" }, row.status === "held" ? "Waiting for the judges" : "Scoring…")];
-  const result = record?.number === row.number ? record.result : null;
+  const shares = (record?.number === row.number && record.result?.stage_shares) || {};
   return [
     el("div", { class: "scores" },
       el("p", { class: "score" }, el("small", {}, "Network"), el("b", {}, points(row.score))),
       row.judges === null ? null : el("p", { class: "score" }, el("small", {}, "Judges"), el("b", {}, points(row.judges.points)))),
     el("p", { class: "interval" }, intervalWords(row)),
-    result === null ? null : el("ol", {}, STAGES.map((stage, index) =>
-      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(result.stage_deltas[stage]))))),
+    el("ol", {}, STAGES.map((stage, index) => (shares[stage] ?? null) === null ? null :
+      el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(shares[stage]))))),
     row.caution ? el("p", { class: "caution" }, row.caution) : null,
   ].filter(Boolean);
 }
