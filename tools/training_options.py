@@ -123,7 +123,7 @@ def noise(arguments: Arguments) -> PairBatch:
     frames = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     thirds = torch.tensor([clip.num_frames // 3, 2 * clip.num_frames // 3])
     scores, stage_points = torch.linspace(50, 80, count), torch.full((count, 3), torch.nan)
-    return PairBatch(frames, thirds.expand(count, 2).clone(), scores, stage_points)
+    return PairBatch(frames, thirds.expand(count, 2).clone(), scores, stage_points, torch.empty(count, 0))
 
 
 def _step(step: TrainingStep, batch: PairBatch, device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 Columns: path, dive_number, score; and optionally difficulty, split, num_frames, transition_frames (in CSV two columns,
 flight_frame and entry_frame), stage_points (in CSV three columns, take_off_points, flight_points and entry_points),
-start_s, end_s, origin, event. A line is read in full or refused with the reason.
+faults (not in CSV), start_s, end_s, origin, event. A line is read in full or refused with the reason.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _NOTE = "note"
 _EXPECTED = (
     "a dive has path, dive_number and score, and optionally difficulty, split (train, val, test), num_frames, "
     "transition_frames (in CSV flight_frame and entry_frame, both or neither), stage_points (in CSV take_off_points, "
-    "flight_points and entry_points, all or none), start_s, end_s, origin (real, rendered) and event"
+    "flight_points and entry_points, all or none), faults (not in CSV), start_s, end_s, origin (real, rendered) and "
+    "event"
 )
 
 
@@ -74,6 +75,8 @@ class DiveRecord:
     """Competition of a real dive; None: not stated."""
     stage_points: tuple[float, float, float] | None = None
     """Points that the faults of take-off, flight and entry cost, at most 0 each; None: not known."""
+    faults: dict[str, float] | None = field(default=None, hash=False)
+    """How bad each fault is, by names of the list's own: 0 none, 1 gross; None: not known."""
     listed_at: str = field(default="", compare=False)
     """Where it is listed, such as ``dives.csv, line 7``, for messages; empty: nowhere."""
 
@@ -276,6 +279,9 @@ def _check_values(record: DiveRecord) -> None:
     for points in record.stage_points or ():
         if not -math.inf < points <= 0:
             raise UserError(f"stage_points hold {points}; give what faults cost: finite numbers, at most 0")
+    for name, severity in (record.faults or {}).items():
+        if not name.strip() or not 0 <= severity <= 1:
+            raise UserError(f"the fault {name[:80]!r} is {severity}; give a name, and 0 (none) to 1 (gross)")
     for frame in (record.num_frames, *(record.transition_frames or ())):
         if frame is not None and abs(frame) > MAX_FRAMES:
             raise UserError(f"a frame number of {len(str(frame))} digits; at most {MAX_FRAMES}")

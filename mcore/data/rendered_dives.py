@@ -123,5 +123,6 @@ def _record(job: DiveJob) -> DiveRecord:
         num_frames=plan.num_frames,
         transition_frames=plan.transition_frames,
         stage_points=plan.stage_points,
+        faults=plan.faults.severities,
         origin="rendered",
     )

@@ -8,7 +8,7 @@ import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from mcore.common.files import write_text
 from mcore.common.typed_json import decode, encode
 from mcore.data.manifest import MANIFEST, DiveRecord, write_manifest
 from mcore.data.rendered_folder import claim, is_whole, remove_abandoned
+from mcore.synthetic.faults import FAULT_STAGES
 from mcore.synthetic.render import check_size
 from mcore.synthetic.replica import Replica, ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
@@ -130,7 +131,7 @@ def render_replicas(
     claim(out, asdict(settings) | {"labels_sha256": labels_digest(labels)})
     remove_abandoned(out)
     done = render_all(_render, jobs, workers)
-    records = [_record(job, row["stage_points"]) for job, (row, _) in zip(jobs, done, strict=True)]
+    records = [_record(job, row) for job, (row, _) in zip(jobs, done, strict=True)]
     write_text(out / PLANS, "".join(json.dumps(row) + "\n" for row, _ in done))
     write_manifest(out / MANIFEST, records)
     num_new, seconds = sum(new for _, new in done), time.perf_counter() - began
@@ -185,7 +186,8 @@ def _render(job: _Job) -> tuple[dict[str, Any], bool]:
     return describe_replica(replica), new
 
 
-def _record(job: _Job, stage_points: tuple[float, float, float]) -> DiveRecord:
+def _record(job: _Job, made_of: Mapping[str, Any]) -> DiveRecord:
+    """List a replica, with what ``describe_replica`` says of it."""
     label = job.label
     return DiveRecord(
         path=job.path,
@@ -195,7 +197,8 @@ def _record(job: _Job, stage_points: tuple[float, float, float]) -> DiveRecord:
         split=label.split,
         num_frames=label.num_frames,
         transition_frames=(label.step_frames[0], label.step_frames[-1]),
-        stage_points=stage_points,
+        stage_points=made_of["stage_points"],
+        faults={name: round(made_of["faults"][name], 3) for name in FAULT_STAGES},
         origin="rendered",
     )
 

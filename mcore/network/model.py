@@ -16,6 +16,7 @@ from mcore.common.errors import UserError
 from mcore.config import DEFAULT_DECODING, STAGES, Decoding, ModelConfig
 from mcore.network.backbone import RegNetY
 from mcore.network.decoding import decode_with
+from mcore.network.fault_reader import FaultReader
 from mcore.network.regressor import Decoder, Regressor
 from mcore.network.segmenter import Segmenter
 from mcore.network.stages import stage_tokens
@@ -58,6 +59,8 @@ class PairOutput:
     """(B, 3) points: each stage's share of ``delta``."""
     reverse_stage_deltas: Tensor
     """(B, 3) points: each stage's share of ``reverse_delta``."""
+    faults: Tensor
+    """(2B, F): severity of each of ``ModelConfig.faults``, 0 none to 1 gross."""
 
 
 class MCoRe(nn.Module):
@@ -71,6 +74,8 @@ class MCoRe(nn.Module):
         self.segmenter = Segmenter(dim, config.segmenter_dropout)
         self.decoder = Decoder(dim, config.decoder_heads, config.decoder_mlp_ratio, config.decoder_layers)
         self.regressor = Regressor(dim, config.regressor_hidden)
+        # Last, so that the other weights start the same with and without it.
+        self.fault_reader = FaultReader(config.num_tokens * dim, len(config.faults)) if config.faults else None
 
     def forward(
         self, queries: Tensor, exemplars: Tensor, query_transitions: Tensor, exemplar_transitions: Tensor
@@ -94,7 +99,8 @@ class MCoRe(nn.Module):
         # the decoder does not give by itself.
         both = self.token_deltas(tokens, torch.cat([e, q]))  # (2B, P)
         deltas, stages = both.mean(1).chunk(2), stage_deltas(both).chunk(2)  # (B,) and (B, 3), forth and back
-        return PairOutput(self.segmenter(features), q, e, *deltas, *stages)
+        faults = tokens.new_zeros(len(tokens), 0) if self.fault_reader is None else self.fault_reader(tokens)
+        return PairOutput(self.segmenter(features), q, e, *deltas, *stages, faults)
 
     def features(self, clips: Tensor) -> Tensor:
         """Run the backbone: (B, 3, T, H, W) float -> (B, T, D)."""

@@ -71,6 +71,11 @@ class Faults:
         return off if self.over_rotated else -off
 
     @property
+    def severities(self) -> dict[str, float]:
+        """Severity of each fault by its name, exact to a thousandth."""
+        return {name: round(float(getattr(self, name)), 3) for name in _WEIGHT}
+
+    @property
     def deductions(self) -> dict[str, float]:
         """Award points that each fault costs, by the fault's name."""
         span = _BEST_AWARD - _WORST_AWARD

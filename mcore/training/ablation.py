@@ -48,6 +48,7 @@ VARIANTS: dict[str, Variant] = {
     BASE: Variant("published method: 10 random exemplars, published decoding"),
     "no-contrastive": Variant("without the contrastive loss", "no-contrastive", ("--loss-weights.contrastive", "0")),
     "no-stage-targets": Variant("without stage targets", "no-stage-targets", ("--loss-weights.stage-targets", "0")),
+    "no-fault-targets": Variant("without fault targets", "no-fault-targets", ("--loss-weights.fault-targets", "0")),
     "thirds": Variant(
         "without segmentation: equal thirds, and so no stage targets",
         "thirds",

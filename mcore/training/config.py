@@ -156,7 +156,7 @@ PRESETS: dict[PresetName, Preset] = {
             gradient_clip_norm=1.0,
             batch_norm="estimated",
             score_scale_points=10.0,
-            loss_weights=default_weights(contrastive=0.1, stage_targets=1.0),
+            loss_weights=default_weights(contrastive=0.1, stage_targets=1.0, fault_targets=3.0),
             validate_every=4,
         ),
     ),

@@ -235,7 +235,11 @@ def pair_losses(
     query_stages, exemplar_stages = (batch.stage_points.to(device) / config.score_scale_points).chunk(2)  # (B, 3) both
     output: PairOutput = (network or model)(*clips.chunk(2), *stages.chunk(2))
     targets = PairTargets(
-        transitions, query_scores - exemplar_scores, config.score_scale_points, query_stages - exemplar_stages
+        transitions,
+        query_scores - exemplar_scores,
+        config.score_scale_points,
+        query_stages - exemplar_stages,
+        batch.faults.to(device),
     )
     return weighted_losses(output, targets, config.loss_weights)
 

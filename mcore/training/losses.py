@@ -36,6 +36,8 @@ class PairTargets:
     """Points that count as 1 in the regression."""
     stage_differences: Tensor
     """(B, 3) true stage points of query - exemplar, in the same units; NaN where they are not known."""
+    faults: Tensor
+    """(2B, F) true severity of each fault, 0 none to 1 gross; NaN where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Loss:
     """Function of the network's output and the labels, which gives a scalar."""
     weight: float
     """Its share of the total, where the recipe names no other."""
+    column: str | None = None
+    """Column of the list of dives that feeds it, which a list may lack; None: every list feeds it."""
 
 
 def regression_loss(output: PairOutput, targets: PairTargets) -> Tensor:
@@ -99,13 +103,21 @@ def stage_target_loss(output: PairOutput, targets: PairTargets) -> Tensor:
     return squares.sum(1).mean()
 
 
-STAGE_TARGETS = "stage_targets"
-"""Name of the loss that only lists with ``stage_points`` feed."""
+def fault_target_loss(output: PairOutput, targets: PairTargets) -> Tensor:
+    """L_faults: squared error of each fault's severity; not part of the published method.
+
+    It is the sum over faults of the mean over clips. A severity that is not known adds 0, but is counted.
+    """
+    errors = output.faults - targets.faults  # (2B, F)
+    return errors.masked_fill(targets.faults.isnan(), 0.0).square().sum(1).mean()
+
+
 LOSSES: dict[str, Loss] = {
     "regression": Loss(regression_loss, weight=1.0),
     "transition": Loss(transition_loss, weight=1.0),
     "contrastive": Loss(contrastive_loss, weight=10.0),
-    STAGE_TARGETS: Loss(stage_target_loss, weight=0.0),
+    "stage_targets": Loss(stage_target_loss, weight=0.0, column="stage_points"),
+    "fault_targets": Loss(fault_target_loss, weight=0.0, column="faults"),
 }
 """Every loss by its name, with the published weights."""
 TOTAL = "total"

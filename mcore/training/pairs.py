@@ -44,6 +44,8 @@ class PairBatch:
     """(2B,) float32, true scores, points."""
     stage_points: Tensor
     """(2B, 3) float32, what the faults of each stage cost, points; NaN where it is not known."""
+    faults: Tensor
+    """(2B, F) float32, severity of each fault that the network is asked for, 0 to 1; NaN where it is not known."""
 
     @property
     def num_pairs(self) -> int:
@@ -57,7 +59,7 @@ class PairBatch:
         parts = []
         for rows in np.array_split(np.arange(self.num_pairs), min(num_parts, self.num_pairs)):
             both = torch.from_numpy(np.concatenate([rows, rows + self.num_pairs]))  # queries, then their exemplars
-            columns = (self.frames, self.transitions, self.scores, self.stage_points)
+            columns = (self.frames, self.transitions, self.scores, self.stage_points, self.faults)
             parts.append(PairBatch(*(column[both] for column in columns)))
         return parts
 
@@ -72,9 +74,10 @@ class PairDataset(Dataset[PairBatch]):
         *,
         seed: int,
         flip_probability: float,
+        faults: Sequence[str] = (),
         cache_dir: Path | None = None,
     ) -> None:
-        """Keep the dives that have a partner.
+        """Keep the dives that have a partner; ``faults`` names those whose severities a batch holds.
 
         Raises:
             UserError: no dive number has two dives, or a dive has no transitions.
@@ -86,7 +89,7 @@ class PairDataset(Dataset[PairBatch]):
         if not self.records:
             raise UserError(f"none of {len(records)} training dives has another dive of its number to be compared with")
         self.config, self.cache_dir = config, cache_dir
-        self.seed, self.flip_probability = seed, flip_probability
+        self.seed, self.flip_probability, self.faults = seed, flip_probability, faults
         self._groups = by_dive_number([record.dive_number for record in self.records])
 
     def __len__(self) -> int:
@@ -109,7 +112,12 @@ class PairDataset(Dataset[PairBatch]):
             torch.tensor(transitions),
             torch.tensor([record.score for record in both], dtype=torch.float32),
             torch.tensor([record.stage_points or _NOT_KNOWN for record in both], dtype=torch.float32),
+            torch.tensor([self._severities(record) for record in both], dtype=torch.float32),
         )
+
+    def _severities(self, record: DiveRecord) -> list[float]:
+        known = record.faults or {}
+        return [known.get(name, math.nan) for name in self.faults]
 
     def _partner(self, epoch: int, query: int) -> int:
         """Draw the query's exemplar; each epoch pairs anew."""
@@ -196,4 +204,4 @@ def _join(pairs: Sequence[PairBatch]) -> PairBatch:
         columns = [getattr(pair, name) for pair in pairs]
         return torch.cat([column[:1] for column in columns] + [column[1:] for column in columns])
 
-    return PairBatch(join("frames"), join("transitions"), join("scores"), join("stage_points"))
+    return PairBatch(join("frames"), join("transitions"), join("scores"), join("stage_points"), join("faults"))

@@ -36,7 +36,7 @@ from mcore.network.start_weights import StartWeights, load_start_weights
 from mcore.training.compute import prepare_network
 from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
 from mcore.training.log import TrainLog
-from mcore.training.losses import STAGE_TARGETS
+from mcore.training.losses import LOSSES
 from mcore.training.trainer import BEST, LAST, Stopped, Trainer, TrainingData
 
 CURVES = "losses.png"
@@ -202,10 +202,11 @@ def _make_trainer(
     check_folder(options.out, "--out", "choose another --out DIR")
     _check_kept_runs(options)
     data = _load_data(options)
+    options = replace(options, model=replace(options.model, faults=_faults(options, data)))
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
     if processes.is_first:
-        _check_stage_targets(options, data)
+        _check_targets(options, data)
         if checkpoint is not None:
             _check_same_data(options, data, checkpoint)
         data = replace(data, trained=_trained_dives(options, data, checkpoint))
@@ -229,17 +230,25 @@ def _make_trainer(
     return trainer, start_weights
 
 
-def _check_stage_targets(options: TrainingOptions, data: TrainingData) -> None:
-    """Refuse stage targets that were asked for where no dive has any; mention those that a preset would use."""
-    weight = options.training.loss_weights.get(STAGE_TARGETS, 0.0)
-    if weight == 0 or any(record.stage_points is not None for record in data.train):
-        return
-    why = f"no training dive of {options.data} has stage_points, which the loss {STAGE_TARGETS} compares shares with"
-    if not options.resume and weight != PRESETS[options.preset].training.loss_weights[STAGE_TARGETS]:
-        raise UserError(
-            f"{why}; its weight is {weight:g}. Set it to 0, or add them to the list: mcore-data render writes them"
-        )
-    print(f"note: {why}: it is 0, and shares are learnt from scores alone", file=sys.stderr)
+def _faults(options: TrainingOptions, data: TrainingData) -> tuple[str, ...]:
+    """Names of the faults that the network is asked for: those of the training dives, if their loss has a weight."""
+    if not options.training.loss_weights.get("fault_targets"):
+        return ()
+    return tuple(sorted({name for record in data.train for name in record.faults or {}}))
+
+
+def _check_targets(options: TrainingOptions, data: TrainingData) -> None:
+    """Refuse targets that were asked for where no dive has any; mention those that a preset would use."""
+    for name, loss in LOSSES.items():
+        weight, column = options.training.loss_weights.get(name, 0.0), loss.column
+        if weight == 0 or column is None or any(getattr(record, column) is not None for record in data.train):
+            continue
+        why = f"no training dive of {options.data} has {column}, which the loss {name} needs"
+        if not options.resume and weight != PRESETS[options.preset].training.loss_weights[name]:
+            raise UserError(
+                f"{why}; its weight is {weight:g}. Set it to 0, or add them to the list: mcore-data render writes them"
+            )
+        print(f"note: {why}: it is 0, and less is learnt than could be", file=sys.stderr)
 
 
 def _load_data(options: TrainingOptions) -> TrainingData:
@@ -311,7 +320,8 @@ def _digest(records: Sequence[DiveRecord], folder: Path, recipe: TrainingConfig)
             record.transition_frames,
             record.start_s,
             record.end_s,
-            *((record.stage_points or ()) if recipe.loss_weights.get(STAGE_TARGETS) else ()),
+            *((record.stage_points or ()) if recipe.loss_weights.get("stage_targets") else ()),
+            *(sorted((record.faults or {}).items()) if recipe.loss_weights.get("fault_targets") else ()),
         )
         for record in records
     ]

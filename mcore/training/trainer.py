@@ -125,6 +125,7 @@ class Trainer:
             model.config.clip,
             seed=config.seed,
             flip_probability=config.flip_probability,
+            faults=model.config.faults,
             cache_dir=data.cache_dir,
         )
         self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed, processes)

@@ -106,6 +106,7 @@ def test_variants_are_what_they_say(tmp_path: Path) -> None:
         changed = {
             "no-contrastive": weights["contrastive"] == 0,
             "no-stage-targets": (options.training.stages, weights["stage_targets"]) == ("labelled", 0),
+            "no-fault-targets": (options.training.stages, weights["fault_targets"]) == ("labelled", 0),
             "thirds": (options.training.stages, weights["transition"], weights["stage_targets"]) == ("thirds", 0, 0),
             "tsm": options.model.backbone.shift == "tsm",
             "no-shift": options.model.backbone.shift == "none",

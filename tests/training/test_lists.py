@@ -14,7 +14,7 @@ from mcore.data.manifest import read_manifest, select_split
 from mcore.data.trained_dives import recorded_dives
 from mcore.data.trained_on import TrainedOn
 from mcore.evaluate import main as evaluate
-from mcore.network.checkpoint import read_checkpoint
+from mcore.network.checkpoint import load_checkpoint, read_checkpoint
 from mcore.train import main
 from mcore.training.pairs import PairDataset
 from tests.fake_dives import CLIP, MODEL_FLAGS, write_fake_dives
@@ -125,6 +125,27 @@ def test_stage_points_of_a_list_are_learnt_from(
     last = read_checkpoint(tmp_path / "run" / "last.pt")
     assert last.extra["metrics"]["loss_stage_targets"] > 0
     mend(manifest, lambda rows: first(rows, "train").update(stage_points=[0, 0, 0]))
+    assert main([*asked, "--resume"]) == 2
+    assert "not the list of dives this run began with" in capsys.readouterr().err
+
+
+def test_faults_of_a_list_are_learnt_from(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE, "--epochs", "1"]
+    asked += ["--fault-targets-weight", "2"]
+    assert main(asked) == 2
+    assert "has faults, which the loss fault_targets" in capsys.readouterr().err
+
+    def judge(rows: Rows) -> None:
+        for index, row in enumerate(rows[1:]):  # one dive was not looked at, and not every fault of the others
+            row["faults"] = {"knees": index % 3 / 2} | ({"splash": 1} if index % 2 else {})
+
+    mend(manifest, judge)
+    assert main(asked) == 0
+    last = read_checkpoint(tmp_path / "run" / "last.pt")
+    assert last.config.faults == ("knees", "splash")
+    assert last.extra["metrics"]["loss_fault_targets"] > 0
+    assert load_checkpoint(tmp_path / "run" / "best.pt").fault_reader is not None
+    mend(manifest, lambda rows: first(rows, "train").update(faults={"knees": 1}))
     assert main([*asked, "--resume"]) == 2
     assert "not the list of dives this run began with" in capsys.readouterr().err
 

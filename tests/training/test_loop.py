@@ -57,7 +57,9 @@ def test_paper_is_the_published_recipe() -> None:
         "epochs": 200, "batch_size": 8, "learning_rate": 1e-3, "backbone_learning_rate": 1e-4,
         "schedule": "constant", "warmup_steps": 0, "gradient_clip_norm": None, "batch_norm": "frozen",
         "score_scale_points": 1.0,
-        "loss_weights": {"regression": 1.0, "transition": 1.0, "contrastive": 10.0, "stage_targets": 0.0},
+        "loss_weights": {
+            "regression": 1.0, "transition": 1.0, "contrastive": 10.0, "stage_targets": 0.0, "fault_targets": 0.0
+        },
         "flip_probability": 0.5, "num_exemplars": 10,
     }  # fmt: skip
     assert {name: getattr(recipe, name) for name in published} == published

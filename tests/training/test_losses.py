@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from mcore.network.model import PairOutput
-from mcore.training.losses import PairTargets, contrastive_loss, regression_loss, stage_target_loss, transition_loss
+from mcore.training.losses import (
+    PairTargets,
+    contrastive_loss,
+    fault_target_loss,
+    regression_loss,
+    stage_target_loss,
+    transition_loss,
+)
 
 TOLERANCE = 1e-10
 """Both sides compute in float64."""
@@ -56,9 +63,13 @@ def output(**known: Tensor) -> PairOutput:
 
 
 def targets(
-    transitions: Tensor = NOTHING, scores: Tensor = NOTHING, scale: float = 1.0, stages: Tensor = NOTHING
+    transitions: Tensor = NOTHING,
+    scores: Tensor = NOTHING,
+    scale: float = 1.0,
+    stages: Tensor = NOTHING,
+    faults: Tensor = NOTHING,
 ) -> PairTargets:
-    return PairTargets(transitions, scores, scale, stages)
+    return PairTargets(transitions, scores, scale, stages, faults)
 
 
 def contrast(query: Tensor, exemplar: Tensor) -> Tensor:
@@ -103,6 +114,17 @@ def test_stage_target_loss_by_hand_and_without_gradient_where_nothing_is_known()
     assert gradient[:, 0].abs().sum() > 0
     assert torch.equal(gradient[:, 1], torch.zeros(2, 3))
     assert stage_target_loss(pairs, targets(stages=torch.full((2, 3), torch.nan))).item() == 0
+
+
+def test_fault_target_loss_by_hand_and_without_gradient_where_nothing_is_known() -> None:
+    found = torch.tensor([[0.5, 1.0], [0.0, 0.25]], requires_grad=True)
+    true = torch.tensor([[1.0, torch.nan], [0.5, 0.75]])
+    loss = fault_target_loss(output(faults=found), targets(faults=true))
+    assert loss.item() == pytest.approx((0.25 + 0 + 0.25 + 0.25) / 2)  # two dives; what is not known adds 0
+    (gradient,) = torch.autograd.grad(loss, [found])
+    assert gradient[0, 1] == 0
+    assert (gradient != 0).sum() == 3
+    assert fault_target_loss(output(faults=torch.zeros(2, 0)), targets(faults=torch.zeros(2, 0))).item() == 0
 
 
 def test_losses_have_gradients_even_where_tokens_are_zero() -> None:
