@@ -1,4 +1,4 @@
-"""Pictures of dives for people, from the very frames that were scored: film strip and compared moments."""
+"""Pictures of dives for people, of the very frames that were scored: film strip and compared moments."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Strips:
     Args:
         load: returns the frames of a dive that was kept, or None.
         tokens_per_stage: K of the network.
+        enlarge: returns the same frames at a size to look at, or None: there is no video of them.
         on_failure: told once of each dive whose pictures cannot be drawn, and why; they are for show, so nothing is
             raised.
     """
@@ -45,9 +46,12 @@ class Strips:
         self,
         load: Callable[[int], SampledClip | None],
         tokens_per_stage: int,
+        *,
+        enlarge: Callable[[LiveDive, SampledClip], SampledClip | None] = lambda dive, clip: None,
         on_failure: Callable[[int, str], None] = lambda number, reason: None,
     ) -> None:
-        self._load, self._tokens_per_stage, self._on_failure = load, tokens_per_stage, on_failure
+        self._load, self._tokens_per_stage = load, tokens_per_stage
+        self._enlarge, self._on_failure = enlarge, on_failure
         self._failed: set[tuple[int, tuple[int, ...]]] = set()
         self._clips: OrderedDict[int, SampledClip] = OrderedDict()
         self._drawn: OrderedDict[tuple[int, tuple[int, ...]], DivePictures] = OrderedDict()
@@ -74,7 +78,7 @@ class Strips:
                 if clip is None:
                     return None
                 try:
-                    drawn = draw(clip, transitions, self._tokens_per_stage)
+                    drawn = draw(self._enlarge(dive, clip) or clip, transitions, self._tokens_per_stage)
                 except Exception as error:
                     self._failed.add(key)
                     self._on_failure(dive.number, f"{type(error).__name__}: {error}")
@@ -87,7 +91,7 @@ def draw(clip: SampledClip, transitions: Sequence[int], tokens_per_stage: int) -
     """Return a dive's pictures in the source's aspect ratio.
 
     Args:
-        clip: its frames are as narrow as the network takes them; they are stretched back.
+        clip: its frames may be as narrow as the network takes them; they are stretched back.
         transitions: first frame of flight and of entry; none: not known.
         tokens_per_stage: K of the network.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from mcore.common.errors import UserError
@@ -29,7 +31,7 @@ def dive_frames(session: SessionData, dive: LiveDive) -> SampledClip | str:
         clip = session.load_clip(dive.number)
     except UserError as error:
         return str(error)
-    return _from_video(session, dive, clip) or clip
+    return from_video(session.folder, dive, clip) or clip
 
 
 def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
@@ -40,10 +42,15 @@ def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
         return None
 
 
-def _from_video(session: SessionData, dive: LiveDive, clip: SampledClip) -> SampledClip | None:
+def from_video(folder: Path, dive: LiveDive, clip: SampledClip) -> SampledClip | None:
     """Read a dive's frames at a size to look at; None: there is no video, or it holds other frames.
 
     What the network takes is 112 pixels wide, whatever the camera saw.
+
+    Args:
+        folder: of the session.
+        dive: of it.
+        clip: the frames that were scored.
     """
     recording, begins_s = dive.recording, dive.recording_start_s
     if recording is None or begins_s is None:
@@ -53,7 +60,7 @@ def _from_video(session: SessionData, dive: LiveDive, clip: SampledClip) -> Samp
     start_s = max(0.0, dive.start_s - begins_s - _SAME_TIME_S)
     end_s = dive.end_s - begins_s + _SAME_TIME_S
     try:
-        video = sample_clip(session.folder / recording, config, start_s=start_s, end_s=end_s)
+        video = sample_clip(folder / recording, config, start_s=start_s, end_s=end_s)
     except (UserError, OSError):
         return None
     is_same = video.num_source_frames == clip.num_source_frames and np.array_equal(video.indices, clip.indices)

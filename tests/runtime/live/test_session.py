@@ -168,7 +168,8 @@ def test_a_dive_is_compared_with_its_closest_exemplar(
 
 
 def test_the_strip_is_of_the_scored_frames_and_survives(video: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1]) as session:
+    recorded = LiveSettings(record=True)
+    with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1], settings=recorded) as session:
         session.run()
         strip = session.strip(1)
         assert session.strip(2) is None
@@ -179,6 +180,17 @@ def test_the_strip_is_of_the_scored_frames_and_survives(video: Path, tiny_bundle
         assert picture.width / picture.height == pytest.approx(source_ratio(video), rel=0.02)
     with begin(video, tiny_bundle, tmp_path / "s", dives=()) as session:
         assert session.strip(1) == strip
+    for recording in (tmp_path / "s").rglob("*.mp4"):
+        recording.unlink()
+    with begin(video, tiny_bundle, tmp_path / "s", dives=()) as session:  # the frames that the network took
+        stretched = session.strip(1)
+    assert stretched is not None
+    assert len(stretched) == len(strip)
+    assert sum(map(sharpness, strip)) > 1.2 * sum(map(sharpness, stretched))
+
+
+def sharpness(jpeg: bytes) -> float:
+    return float(np.diff(np.asarray(Image.open(io.BytesIO(jpeg)), np.float64), axis=1).std())
 
 
 def source_ratio(video: Path) -> float:
