@@ -115,8 +115,9 @@ class RunArguments:
     metrics: str | None = None
     """Serve Prometheus metrics at HOST:PORT/metrics, such as 127.0.0.1:9400; the page has them too, with --web."""
     webhook: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Send every dive's record to this address, as JSON by HTTP POST; may be given several times. What cannot be sent
-    is tried again, also by --resume. MCORE_WEBHOOK_SECRET in the environment signs it: docs/reference/webhooks.md."""
+    """Send every dive's record to this address, as JSON by HTTP POST or by MQTT (mqtt://broker/topic); may be given
+    several times. What cannot be sent is tried again, also by --resume. MCORE_WEBHOOK_SECRET in the environment signs
+    it: docs/reference/webhooks.md."""
     headless: bool = False
     """Neither a page nor keys: for services."""
     json: bool = False

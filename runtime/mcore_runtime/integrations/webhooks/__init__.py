@@ -1,4 +1,4 @@
-"""Dives as signed HTTP messages to other programs: ``mcore-run --webhook URL``; see ``docs/reference/webhooks.md``."""
+"""Dives as messages to other programs: ``mcore-run --webhook URL``; see ``docs/reference/webhooks.md``."""
 
 from mcore_runtime.integrations.webhooks.sender import Webhooks
 from mcore_runtime.integrations.webhooks.signing import SECRET_VARIABLE, read_secret

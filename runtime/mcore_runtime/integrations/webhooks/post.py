@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import socket
 import ssl
@@ -51,8 +52,8 @@ def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout
         timeout_s: longest time for all of it but the look-up of the host's name, seconds.
     """
     sent = {"Content-Type": "application/json", "User-Agent": f"mcore-edge/{mcore.__version__}", **headers}
-    if target.authorization is not None:
-        sent["Authorization"] = target.authorization
+    if target.credentials is not None:
+        sent["Authorization"] = f"Basic {base64.b64encode(':'.join(target.credentials).encode()).decode()}"
     connection = _connection(target, timeout_s)
     with _ended_after(connection, timeout_s) as is_late:
         try:
@@ -63,7 +64,7 @@ def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout
             return _answer(response.status, response.headers.get("Retry-After"))
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that IDNA refuses
             late = is_late() or isinstance(error, TimeoutError)
-            return Answer(Result.UNREACHABLE, f"no answer for {timeout_s:g} s" if late else _reason(error))
+            return Answer(Result.UNREACHABLE, f"no answer for {timeout_s:g} s") if late else failure(error)
         finally:
             connection.close()
 
@@ -114,14 +115,16 @@ def _answer(status: int, retry_after: str | None) -> Answer:
     return Answer(Result.REFUSED if refused else Result.UNREACHABLE, reason, min(wait_s, _MAX_ASKED_S))
 
 
-def _reason(error: Exception) -> str:
-    """Reason of a failure, in the system's fixed words."""
+def failure(error: Exception) -> Answer:
+    """Return the answer of who cannot be reached, with the reason in the system's fixed words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return "no TLS connection can be made with it"
-    if isinstance(error, socket.gaierror):
-        return "its name is not known"
-    if isinstance(error, OSError):  # before HTTPException: a closed connection is both
-        return error.strerror or "it closed the connection"
-    return "what it answers is not HTTP"
+        reason = f"its certificate is not trusted: {error.verify_message}"
+    elif isinstance(error, ssl.SSLError):
+        reason = "no TLS connection can be made with it"
+    elif isinstance(error, socket.gaierror):
+        reason = "its name is not known"
+    elif isinstance(error, OSError):  # before HTTPException: a closed connection is both
+        reason = error.strerror or "it closed the connection"
+    else:
+        reason = "what it answers is not HTTP"
+    return Answer(Result.UNREACHABLE, reason)

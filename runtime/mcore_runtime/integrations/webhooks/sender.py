@@ -17,6 +17,7 @@ from types import TracebackType
 from mcore_runtime.integrations.webhooks.backoff import FIRST_PAUSE_S, MAX_PAUSE_S, Backoff
 from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.post import Answer, Result, post
+from mcore_runtime.integrations.webhooks.publish import publish
 from mcore_runtime.integrations.webhooks.signing import signed_headers
 from mcore_runtime.integrations.webhooks.target import WebhookTarget
 from mcore_runtime.live.broadcast import Subscription
@@ -85,7 +86,8 @@ class Delivery:
     def _send(self, number: int) -> None:
         message = self._outbox.message(number)
         headers = signed_headers(self._secret, message.id, int(time.time()), message.body)
-        answer = post(self._target, message.body, headers, self._timeout_s)
+        deliver = publish if self._target.is_mqtt else post
+        answer = deliver(self._target, message.body, headers, self._timeout_s)
         if answer.result is Result.DELIVERED:
             self._outbox.mark(message)
             self._refused.pop(number, None)

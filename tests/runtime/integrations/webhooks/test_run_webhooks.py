@@ -46,7 +46,7 @@ def test_mistakes_are_found_before_a_session_is_begun(
     monkeypatch.setenv(SECRET_VARIABLE, "hunter2")
     assert main([*run, "--webhook", "http://127.0.0.1:1/"]) == 2
     said = capsys.readouterr().err
-    assert "begins with https:// or http://" in said
+    assert "begins with https://, http://, mqtts:// or mqtt://" in said
     assert "openssl rand" in said
     assert "hunter2" not in said
     assert not (tmp_path / "s").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import traceback
 
 import pytest
@@ -23,21 +22,24 @@ PRIVATE = "hunter2"
          f"/a/b?c={PRIVATE}"),
         ("http://[::1]:81/x", "http://[::1]:81", "::1", 81, "/x"),
         ("https://h/a%20b/%C3%A4", "https://h", "h", 443, "/a%20b/%C3%A4"),
+        ("mqtt://h/pool/dives", "mqtt://h", "h", 1883, "/pool/dives"),
+        (f"mqtts://u:{PRIVATE}@h:1/{PRIVATE}", "mqtts://h:1", "h", 1, f"/{PRIVATE}"),
     ],
 )  # fmt: skip
 def test_an_address_has_a_public_form(url: str, public: str, host: str, port: int, path: str) -> None:
     target = parse_target(url)
     assert (target.public, target.host, target.port, target.path) == (public, host, port, path)
-    assert target.is_secure == public.startswith("https")
+    assert target.is_secure == public.startswith(("https", "mqtts"))
+    assert target.is_mqtt == public.startswith("mqtt")
     assert PRIVATE not in f"{target} {target!r} {[target]} {target.key}"
 
 
-def test_user_name_and_password_become_a_header_and_no_part_of_the_targets_name() -> None:
+def test_user_name_and_password_are_no_part_of_the_targets_name() -> None:
     target = parse_target("https://user:p%40ss@h/x")
-    assert target.authorization == "Basic " + base64.b64encode(b"user:p@ss").decode()
+    assert target.credentials == ("user", "p@ss")
     assert target.key == parse_target("https://other:word@h/x").key == parse_target("https://h/x").key
     assert target.key != parse_target("https://h/y").key
-    assert parse_target("https://h/x").authorization is None
+    assert parse_target("https://h/x").credentials is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,8 @@ def test_user_name_and_password_become_a_header_and_no_part_of_the_targets_name(
     ["", f"scores.example/{PRIVATE}", f"ftp://{PRIVATE}@h/", f"http:///{PRIVATE}", f"http://h:99999/{PRIVATE}",
      f"http://h:x/{PRIVATE}", f"http://h:0/{PRIVATE}", f"http://h/{PRIVATE}#part", f"http://h/{PRIVATE} b",
      f"http://h/{PRIVATE}\r\nX-Evil: 1", f"http://h/é{PRIVATE}", f"http://-h-/{PRIVATE}", f"http://[::1/{PRIVATE}",
-     f"http://a_b c@h/{PRIVATE}"],
+     f"http://a_b c@h/{PRIVATE}", "mqtt://h", "mqtt://h/", f"mqtt://h/{PRIVATE}/+", f"mqtts://h/%23{PRIVATE}",
+     f"mqtt://h/a?{PRIVATE}"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(UserError, match="webhook's address") as raised:
