@@ -100,7 +100,7 @@ class MCoRe(nn.Module):
         both = self.token_deltas(tokens, torch.cat([e, q]))  # (2B, P)
         deltas, stages = both.mean(1).chunk(2), stage_deltas(both).chunk(2)  # (B,) and (B, 3), forth and back
         faults = tokens.new_zeros(len(tokens), 0) if self.fault_reader is None else self.fault_reader(tokens)
-        return PairOutput(self.segmenter(features), q, e, *deltas, *stages, faults)
+        return PairOutput(self.segmenter(features), q, e, *deltas, *stages, faults=faults)
 
     def features(self, clips: Tensor) -> Tensor:
         """Run the backbone: (B, 3, T, H, W) float -> (B, T, D)."""

@@ -24,12 +24,13 @@ def publish(target: WebhookTarget, body: bytes, headers: Mapping[str, str], time
         timeout_s: longest time for all of it but the look-up of the host's name, seconds.
     """
     from paho.mqtt import client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
     deadline_s = time.monotonic() + timeout_s
     said: queue.Queue[Any] = queue.Queue()  # the broker's reason codes: of the connection, then of the message
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
     client.connect_timeout = timeout_s
     client.on_connect = lambda client, data, flags, reason, properties: said.put(reason)
     client.on_publish = lambda client, data, number, reason, properties: said.put(reason)
@@ -38,7 +39,7 @@ def publish(target: WebhookTarget, body: bytes, headers: Mapping[str, str], time
         client.username_pw_set(*target.credentials)
     if target.is_secure:
         client.tls_set_context(ssl.create_default_context())
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = "application/json"
     properties.UserProperty = list(headers.items())
 

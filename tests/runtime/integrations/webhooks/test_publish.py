@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from mcore_runtime.integrations.webhooks.publish import publish
 from mcore_runtime.integrations.webhooks.sender import Delivery
 from mcore_runtime.session import SessionStore
 from tests.runtime.session.made import FACTS, record
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="needs the package paho-mqtt")
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
@@ -59,9 +63,9 @@ def port() -> int:
 
 
 @contextmanager
-def subscribed(port: int, topic: str) -> Iterator[queue.Queue[mqtt.MQTTMessage]]:
+def subscribed(port: int, topic: str) -> Iterator[queue.Queue[MQTTMessage]]:
     """What comes for a topic."""
-    heard: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
+    heard: queue.Queue[MQTTMessage] = queue.Queue()
     ready: queue.Queue[None] = queue.Queue()
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.on_message = lambda client, data, message: heard.put(message)
