@@ -98,9 +98,9 @@ class MCoRe(nn.Module):
         # Both directions in one pass: the regression loss wants score(query) - score(exemplar) and its negative, which
         # the decoder does not give by itself.
         both = self.token_deltas(tokens, torch.cat([e, q]))  # (2B, P)
-        deltas, stages = both.mean(1).chunk(2), stage_deltas(both).chunk(2)  # (B,) and (B, 3), forth and back
+        (forth, back), (stages_forth, stages_back) = both.mean(1).chunk(2), stage_deltas(both).chunk(2)  # (B,), (B, 3)
         faults = tokens.new_zeros(len(tokens), 0) if self.fault_reader is None else self.fault_reader(tokens)
-        return PairOutput(self.segmenter(features), q, e, *deltas, *stages, faults=faults)
+        return PairOutput(self.segmenter(features), q, e, forth, back, stages_forth, stages_back, faults)
 
     def features(self, clips: Tensor) -> Tensor:
         """Run the backbone: (B, 3, T, H, W) float -> (B, T, D)."""
