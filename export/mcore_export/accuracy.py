@@ -37,7 +37,7 @@ from mcore.data.trained_dives import check_new
 from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.evaluation.assessment import Figure, bootstrap_figure
 from mcore.evaluation.tables import with_interval
-from mcore_export.exemplars.dive_scores import Scores, possible_scores, score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import Comparer, Scores, possible_scores, score_same_and_other_numbers
 from mcore_export.interval_widths import WidthRow, width_rows, width_table
 from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -82,6 +82,8 @@ class BundleAccuracy:
     bundle_sha256: str
     checkpoint: str
     num_exemplars: int
+    num_compared: int | None
+    """Exemplars that a dive is compared with; None: all of its number."""
     engines: Mapping[str, str]
     """Backend, device and compute dtype of the backbone, by precision."""
     data: str
@@ -114,8 +116,6 @@ class Options:
     """Backend; auto: the best that the bundle and this machine have."""
     bf16: bool = False
     """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
-    same_number_only: bool = False
-    """Leave out the scores against exemplars of other numbers only, which take most of the time of a large bundle."""
     num_resamples: int = 1000
     """Bootstrap resamples of each interval."""
     json: Path | None = None
@@ -173,10 +173,11 @@ def measure(options: Options) -> BundleAccuracy:
             backends[_BF16] = stack.enter_context(closing(open_backend(bundle.graphs("fp32"), BFLOAT16)))
             banks[_BF16] = banks["fp32"]
         left_out: list[str] = []
-        scores = score_same_and_other_numbers(
-            backends, banks, bundle.model.clip, records, "scoring", left_out.append,
-            others_too=not options.same_number_only,
-        )  # fmt: skip
+        bank_record = bundle.manifest.variants["fp32"].exemplars
+        assert bank_record is not None  # load_exemplars would have refused
+        compared = bank_record.num_compared
+        comparers = {name: Comparer(backend, banks[name], compared) for name, backend in backends.items()}
+        scores = score_same_and_other_numbers(comparers, bundle.model.clip, records, "scoring", left_out.append)
         engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
     for line in left_out:
         print(line, file=sys.stderr)
@@ -198,6 +199,7 @@ def measure(options: Options) -> BundleAccuracy:
         bundle_sha256=bundle.sha256,
         checkpoint=bundle.manifest.checkpoint.name,
         num_exemplars=len(banks["fp32"]),
+        num_compared=compared,
         engines=engines,
         data=options.data.name,
         data_sha256=hash_file(options.data).sha256,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import arg
@@ -24,7 +24,7 @@ from tyro.conf import arg
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.optional import require_all
-from mcore.config import DEFAULT_DECODING, EXEMPLARS_PER_NUMBER, GraphDecoding
+from mcore.config import DEFAULT_DECODING, GraphDecoding
 from mcore.data.manifest import Split
 from mcore_export.engines.add import EngineOptions
 from mcore_export.exemplars.bank import BankOptions
@@ -94,20 +94,15 @@ class Arguments:
     batched: bool = False
     """Export fp32 and fp16 graphs with a batch axis too, which mcore-bundle triton needs."""
     exemplars: Path | None = None
-    """List of labelled dives (.jsonl or .csv) to take exemplars from; default: the dives that the checkpoint was
+    """List of labelled dives (.jsonl or .csv), which become the exemplars; default: the dives that the checkpoint was
     trained on, where they still lie where they did."""
     exemplar_split: Split = "train"
     """Split of that list; never take exemplars from dives that you report accuracy on."""
-    exemplars_per_number: int | Literal["all"] = EXEMPLARS_PER_NUMBER
-    """Exemplars for each dive number; all: every dive of the split. More are a little more accurate, and each is
-    compared with every dive."""
-    seed: int = 0
-    """Seed of the choice of exemplars."""
     no_exemplar_pictures: bool = False
     """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
     must not be passed on, and 0.1 MB less for each."""
     no_numbers: bool = False
-    """Do not learn to tell dive numbers apart, for which every dive of the exemplars' split is encoded."""
+    """Do not learn to tell dive numbers apart."""
     validate: Path | None = None
     """List of dives (.jsonl or .csv) to compare the graphs with PyTorch on, besides eight rendered ones."""
     validate_split: Split = "test"
@@ -160,8 +155,6 @@ def _run(arguments: Arguments) -> int:
         bank = BankOptions(
             dives,
             arguments.exemplar_split,
-            arguments.exemplars_per_number,
-            arguments.seed,
             no_pictures=arguments.no_exemplar_pictures,
             no_numbers=arguments.no_numbers,
         )

@@ -13,7 +13,7 @@ from mcore.config import EXEMPLARS_PER_NUMBER, Decoding
 
 MIN_DIVES = 20
 """Dives of an audit: fewer are in order, or out of it, by chance."""
-ExemplarChoice = Literal["random", "shared", "nearest"]
+ExemplarChoice = Literal["random", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class EvaluationOptions:
     num_exemplars: int | Literal["all"] = EXEMPLARS_PER_NUMBER
     """Exemplars of each dive, fewer where its number has fewer; all takes every training dive of the number."""
     exemplars: ExemplarChoice = "random"
-    """Which: random as published; shared, the same for all dives of a number, which are those that mcore-export stores
-    for the same number and seed; or nearest, those that look most like the dive."""
+    """Which: random as published, or nearest, those that look most like the dive, as a bundle compares it."""
     decoding: Decoding | None = None
     """How transitions are found: ordered (the most probable pair of the whole clip, the default), published (each in
     its half of the clip), or thirds (not at all; the default for a network trained with --stages thirds)."""

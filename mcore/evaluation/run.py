@@ -104,7 +104,6 @@ def _plan(options: EvaluationOptions, trained: TrainedDives) -> tuple[list[DiveR
         training,
         num_exemplars=None if every else _count(options),
         seed=options.seed,
-        shared=options.exemplars == "shared",
     )
     num_dives = sum(record.split == options.split for record in plan.queries)
     if not num_dives:
@@ -135,7 +134,7 @@ def _predict(
             workers=options.workers,
             after_batch=lambda: progress.advance(encoding),
             decoding=decoding,
-            nearest=_count(options) if options.exemplars == "nearest" else None,
+            num_nearest=_count(options) if options.exemplars == "nearest" else None,
         )
 
 

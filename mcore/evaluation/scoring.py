@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from mcore.common.errors import UserError
-from mcore.common.exemplar_scores import predict_by_exemplars
+from mcore.common.exemplar_scores import nearest, predict_by_exemplars
 from mcore.config import DEFAULT_DECODING, Decoding
 from mcore.data.exemplars import choose_exemplars
 from mcore.data.manifest import DiveRecord
@@ -153,7 +152,7 @@ def predict(
     workers: int = 0,
     after_batch: Callable[[], object] = lambda: None,
     decoding: Decoding = DEFAULT_DECODING,
-    nearest: int | None = None,
+    num_nearest: int | None = None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Predictions:
     """Encode each dive of a plan once and score the queries; boundaries are the predicted ones.
@@ -165,7 +164,7 @@ def predict(
         workers: processes that read clips; 0 reads in this one.
         after_batch: called after each batch of clips; may raise to stop.
         decoding: how transition logits become transitions.
-        nearest: of each dive's exemplars, use only so many that look most like it; None uses all of the plan.
+        num_nearest: of each dive's exemplars, use only so many that look most like it; None uses all of the plan.
         processes: share the clips among them; all must call this, and all get the result.
     """
     queries, pool = (
@@ -176,8 +175,12 @@ def predict(
         for records in (plan.queries, plan.pool)
     )  # fmt: skip
     exemplars = plan.exemplars
-    if nearest is not None:
-        exemplars = nearest_exemplars(queries.tokens, pool.tokens, exemplars, nearest)
+    if num_nearest is not None:
+        query_tokens, pool_tokens = (tokens.cpu().numpy() for tokens in (queries.tokens, pool.tokens))
+        exemplars = [
+            positions[nearest(query, pool_tokens[positions], num_nearest)]
+            for query, positions in zip(query_tokens, exemplars, strict=True)
+        ]
     pool_scores = np.array([record.score for record in plan.pool])
     scores, exemplar_std = score_dives(model, queries.tokens, pool.tokens, pool_scores, exemplars)
     return Predictions(scores, exemplar_std, queries.transitions, queries.true_transitions)
@@ -262,31 +265,6 @@ def score_dives(
         scores.append(each.mean())
         exemplar_stds.append(each.std())
     return np.array(scores), np.array(exemplar_stds)
-
-
-def nearest_exemplars(
-    query_tokens: Tensor, pool_tokens: Tensor, candidates: Sequence[NDArray[np.int64]], count: int
-) -> list[NDArray[np.int64]]:
-    """Choose for each dive the exemplars that look most like it, as the contrastive loss measures likeness.
-
-    Likeness is the mean over tokens of the cosine between a query's token and the same token of the exemplar;
-    no score is looked at. Equally near ones are taken in their order.
-
-    Args:
-        query_tokens: (N, 3K, D).
-        pool_tokens: (M, 3K, D).
-        candidates: for each query, positions in the pool.
-        count: how many to keep, at least 1; fewer where there are fewer.
-
-    Returns:
-        For each query, positions in the pool, ascending.
-    """
-    queries, pool = (F.normalize(tokens, dim=-1).flatten(1) for tokens in (query_tokens, pool_tokens))
-    chosen = []
-    for query, positions in zip(queries, candidates, strict=True):
-        likeness = (pool[torch.from_numpy(positions)] @ query).double().cpu().numpy()  # (E,), 3K times the mean
-        chosen.append(np.sort(positions[np.argsort(-likeness, kind="stable")[:count]]))
-    return chosen
 
 
 def _join(processes: Processes, own: EncodedDives | None, total: int, device: torch.device) -> EncodedDives:

@@ -133,7 +133,7 @@ class RunArguments:
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
-    """Compare with at most this many exemplars; default: all of the dive number."""
+    """Compare with this many exemplars, which look most like the dive; default: as the bundle says, mostly 10."""
     accept_unlike: bool = False
     """Count scores also of dives that are unlike those that the bundle knows; default: the operator accepts them one by
     one, on the page."""

@@ -99,7 +99,7 @@ class ScoreArguments:
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
     num_exemplars: int | None = None
-    """Compare with at most this many exemplars; default: all of the dive number."""
+    """Compare with this many exemplars, which look most like the dive; default: as the bundle says, mostly 10."""
     out: Path | None = None
     """With --list: add each dive to this .jsonl file as soon as it is scored; with --ray: folder of Parquet files."""
     resume: bool = False

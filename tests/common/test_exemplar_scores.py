@@ -5,7 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcore.common.exemplar_scores import exemplar_range, exemplar_std, predict_by_exemplars
+from mcore.common.exemplar_scores import exemplar_range, exemplar_std, nearest, predict_by_exemplars
+
+
+def test_the_nearest_have_the_highest_mean_cosine() -> None:
+    rng = np.random.default_rng(0)
+    pool = rng.standard_normal((9, 6, 4)).astype(np.float32)
+    for query in rng.standard_normal((3, 6, 4)).astype(np.float32):
+        cosines = [
+            sum(float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(query, each, strict=True))
+            for each in pool
+        ]
+        assert nearest(query, pool, 2).tolist() == sorted(sorted(range(9), key=lambda i: -cosines[i])[:2])
+    assert nearest(7 * pool[3], pool, 1).tolist() == [3]  # size does not matter
+    assert nearest(pool[3], pool[[0, 3, 3, 3]], 2).tolist() == [1, 2]  # equally near ones in their order
+    assert nearest(pool[3], pool, None).tolist() == nearest(pool[3], pool, 12).tolist() == list(range(9))
+    assert nearest(np.zeros_like(pool[0]), pool, 1).tolist() == [0]
 
 
 def test_scores_and_differences_add_up_in_double_precision() -> None:

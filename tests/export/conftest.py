@@ -89,7 +89,7 @@ def batched_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def _exported(checkpoint: Path, folder: Path, *flags: str) -> Path:
     def export() -> None:
-        assert main([str(checkpoint), "--out", str(folder / "bundle"), "--exemplars-per-number", "2", *flags]) == 0
+        assert main([str(checkpoint), "--out", str(folder / "bundle"), *flags]) == 0
 
     make_once(folder, export)
     return folder / "bundle"

@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -31,16 +30,16 @@ def test_graphs_alone_until_exemplars_are_added(
     assert export([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
     assert "no exemplars yet" in capsys.readouterr().out
     assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
-    assert main(["exemplars", str(bare), "--out", str(full), "--dives", str(dives), "--per-number", "1"]) == 0
+    assert main(["exemplars", str(bare), "--out", str(full), "--dives", str(dives)]) == 0
     record = Bundle.open(full).manifest.variants["fp32"].exemplars
     assert record is not None
-    assert record.count == 2
+    assert (record.count, record.num_compared) == (4, 10)
 
 
-@pytest.mark.parametrize(("per_number", "count"), [(1, 2), ("all", 4)])
-def test_all_dives_of_a_number_can_be_exemplars(dives: Path, per_number: int | Literal["all"], count: int) -> None:
-    chosen = choose_exemplars(BankOptions(dives, per_number=per_number))
-    assert len(chosen) == len({record.path for record in chosen}) == count
+def test_all_dives_of_the_split_become_exemplars(dives: Path) -> None:
+    chosen = choose_exemplars(BankOptions(dives))
+    assert len(chosen) == len({record.path for record in chosen}) == 4
+    assert [record.dive_number for record in chosen] == sorted(record.dive_number for record in chosen)
 
 
 def test_exemplars_are_kept_to_be_looked_at(bundle: Path, dives: Path) -> None:

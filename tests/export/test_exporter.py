@@ -101,8 +101,6 @@ def test_a_network_that_never_learned_stages_is_refused(
         (["{checkpoint}", "--opset", "12"], "allowed: 17 to 20"),
         (["{checkpoint}", "--exemplars", "missing.jsonl"], "no list of dives at"),
         (["{checkpoint}", "--exemplar-split", "val"], "no dive of split 'val'"),
-        (["{checkpoint}", "--exemplars-per-number", "0"], "at least 1"),
-        (["{checkpoint}", "--seed", "-1"], "seed -1; at least 0"),
         (["{checkpoint}", "--max-score-difference", "-1"], "--max-score-difference is -1.0; allowed: 0 or more"),
         (["{checkpoint}", "--validate", "missing.jsonl"], "no list of dives at"),
         (["{checkpoint}", "--validate", "{dives}", "--validate-split", "val"], "no dive of split 'val'"),

@@ -31,7 +31,7 @@ def test_overwriting_replaces_the_whole_bundle(bundle: Path, dives: Path, tmp_pa
     out = tmp_path / "bundle"
     shutil.copytree(bundle, out)
     (out / "stray").write_text("old")
-    arguments = ["exemplars", str(bundle), "--dives", str(dives), "--per-number", "1", "--out", str(out)]
+    arguments = ["exemplars", str(bundle), "--dives", str(dives), "--out", str(out)]
     assert main(arguments) == 2
     assert main([*arguments, "--force"]) == 0
     record = Bundle.open(out).manifest.variants["fp32"].exemplars
@@ -57,7 +57,7 @@ def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, div
     shutil.copytree(bundle, source)
     (source / "notes.txt").write_text("of the user")
     out = source / "other"
-    assert main(["exemplars", str(source), "--out", str(out), "--dives", str(dives), "--per-number", "1"]) == 0
+    assert main(["exemplars", str(source), "--out", str(out), "--dives", str(dives)]) == 0
     assert set(Bundle.open(out).manifest.files) == set(Bundle.open(bundle).manifest.files)
     assert not (out / "notes.txt").exists()
 

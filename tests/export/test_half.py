@@ -43,7 +43,7 @@ HALF_STEP = 2**-11  # relative rounding of half precision
 def half_bundle(checkpoint: Path, dives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint's bundle with half-precision graphs, validated on real files too."""
     out = tmp_path_factory.mktemp("half") / "bundle"
-    arguments = ["--fp16", "--exemplars-per-number", "2", "--validate", str(dives), "--max-score-difference", "0.5"]
+    arguments = ["--fp16", "--validate", str(dives), "--max-score-difference", "0.5"]
     assert main([str(checkpoint), "--out", str(out), *arguments]) == 0
     return out
 

@@ -23,8 +23,6 @@ from mcore_runtime.bundle.folder import Bundle
 FLAGS = (
     "--int8",
     "--no-streaming",
-    "--exemplars-per-number",
-    "2",
     "--max-score-difference",
     "5",
     "--max-flips",

@@ -11,8 +11,6 @@ import pytest
 from mcore.common.recognition import num_measures
 from mcore.data.manifest import read_manifest
 from mcore_export.bundle_command import main
-from mcore_export.exemplars.bank import BankOptions, choose_exemplars
-from mcore_export.exemplars.bank import _more_dives as more_dives
 from mcore_export.numbers.figures import _near_kind as near_kind
 from mcore_runtime import Scorer
 from mcore_runtime.bundle.folder import RECOGNISER_FILE, Bundle
@@ -36,18 +34,9 @@ def test_the_bundle_learns_from_training_dives(calibrated: Path, many_dives: Pat
     assert result.recognition.numbers[0] == dive.dive_number  # it has learned this very dive
 
 
-def test_which_dives_it_learns_from(
+def test_numbers_are_not_learned_on_request(
     bundle: Path, many_dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = read_manifest(many_dives)
-    validation = [record for record in listed if record.split == "val"]
-    for per_number, no_numbers, expected in ((1, False, 2), (1, True, 0), (2, False, 0)):
-        options = BankOptions(many_dives, per_number=per_number, no_numbers=no_numbers)
-        chosen = choose_exemplars(options)
-        more = more_dives(options, chosen, validation)
-        assert len(more) == expected
-        assert not {record.path for record in more} & {record.path for record in chosen}
-        assert more_dives(options, chosen, []) == []  # nothing would calibrate it
     out = tmp_path / "without"
     flags = ["--dives", str(many_dives), "--out", str(out), "--no-pictures", "--no-numbers"]
     assert main(["exemplars", str(bundle), *flags]) == 0

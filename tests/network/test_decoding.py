@@ -14,7 +14,7 @@ from mcore.config import to_dict
 from mcore.data.manifest import read_manifest, select_split
 from mcore.devices.distributed import Processes
 from mcore.evaluate import main
-from mcore.evaluation.scoring import encode_records, nearest_exemplars, plan_scoring, predict
+from mcore.evaluation.scoring import encode_records, plan_scoring, predict
 from mcore.network.checkpoint import save_checkpoint
 from mcore.network.decoding import decode_ordered, decode_with, thirds
 from mcore.network.model import MCoRe
@@ -68,26 +68,13 @@ def test_thirds() -> None:
     assert decode_with("thirds", torch.zeros(2, 8, 2)).tolist() == thirds(torch.zeros(2, 1), 8).tolist() == [[2, 5]] * 2
 
 
-def test_nearest_exemplars_are_those_of_highest_cosine() -> None:
-    generator = torch.Generator().manual_seed(0)
-    queries, pool = torch.randn(3, 6, 4, generator=generator), torch.randn(9, 6, 4, generator=generator)
-    candidates = [np.array([0, 2, 4, 5]), np.arange(9), np.array([7])]
-    for query, allowed, chosen in zip(
-        queries, candidates, nearest_exemplars(queries, pool, candidates, 2), strict=True
-    ):
-        likeness = {int(i): float(torch.cosine_similarity(query, pool[i], dim=1).mean()) for i in allowed}
-        assert chosen.tolist() == sorted(sorted(likeness, key=lambda i: -likeness[i])[:2])
-    same = nearest_exemplars(pool[3:4], pool, [np.arange(9)], 1)
-    assert same[0].tolist() == [3]
-
-
 def test_all_exemplars_and_as_many_nearest_ones_are_the_same(model: MCoRe, manifest: Path) -> None:
     records = read_manifest(manifest)
     plan = plan_scoring(select_split(records, "test"), select_split(records, "train"), num_exemplars=None, seed=0)
     assert [len(rows) for rows in plan.exemplars] == [4] * 4
     everything = predict(model, plan)
-    assert np.array_equal(predict(model, plan, nearest=4).scores, everything.scores)
-    assert not np.array_equal(predict(model, plan, nearest=1).scores, everything.scores)
+    assert np.array_equal(predict(model, plan, num_nearest=4).scores, everything.scores)
+    assert not np.array_equal(predict(model, plan, num_nearest=1).scores, everything.scores)
 
 
 def test_clips_shared_among_processes_come_back_in_order(model: MCoRe, manifest: Path) -> None:

@@ -1,4 +1,4 @@
-"""The exemplar bank: chosen training dives, encoded by the exported graphs themselves, and pictures of them.
+"""The exemplar bank: training dives, encoded by the exported graphs themselves, and pictures of them.
 
 Tokens belong to the graphs that made them. Nothing here needs torch, so that a bank can be made where the
 videos are.
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -21,7 +20,6 @@ from rich.progress import track
 from mcore.common.errors import ClipError, UserError
 from mcore.common.recognition import Recogniser, describe, fit_recogniser
 from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
-from mcore.data.exemplars import shared_exemplars
 from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.video import normalise, sample_clip
@@ -41,28 +39,17 @@ from mcore_runtime.scoring.recognition import describe_recogniser
 
 @dataclass(frozen=True)
 class BankOptions:
-    """Options of choosing dives as exemplars."""
+    """Options of an exemplar bank."""
 
     dives: Path
-    """List of dives (.jsonl or .csv) to choose from."""
+    """List of dives (.jsonl or .csv)."""
     split: Split = "train"
-    """Split of that list; dives that accuracy is reported on must not be exemplars."""
-    per_number: int | Literal["all"] = EXEMPLARS_PER_NUMBER
-    """Exemplars for each dive number (the published number is 10); all: every dive of the split. More are a little more
-    accurate, and each is compared with every dive."""
-    seed: int = 0
-    """Seed of the choice."""
+    """Split of that list, all of whose dives become exemplars; dives that accuracy is reported on must not be any."""
     no_pictures: bool = False
     """Leave the exemplars' pictures out, which the live page and reports show beside a dive: for dives whose pictures
     must not be passed on."""
     no_numbers: bool = False
-    """Do not learn to tell dive numbers apart, for which every dive of the split is encoded."""
-
-    def __post_init__(self) -> None:
-        if self.per_number != "all" and self.per_number < 1:
-            raise UserError(f"{self.per_number} exemplars for each dive number; at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed {self.seed}; at least 0")
+    """Do not learn to tell dive numbers apart."""
 
 
 def add_exemplars(bundle_path: Path, out: Path, options: BankOptions, *, force: bool = False, log: Log) -> Bundle:
@@ -124,7 +111,6 @@ def write_banks(
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
         kept, names, encoded, moments = _encode(backends, model, records, options, log)
-        more, more_encoded = _encode_more(backends, model, _more_dives(options, records, interval_records), log)
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
@@ -144,13 +130,12 @@ def write_banks(
         counts = ", ".join(f"{number} {count}" for number, count in bank.counts().items())
         size = path.stat().st_size / 1e6
         log(f"{exemplars_file(name):20}  {size:5.1f} MB  {took:5.1f} s  {len(bank)} dives: {counts}")
-        most = max(bank.counts().values()) if options.per_number == "all" else options.per_number
-        written[name] = ExemplarRecord(len(bank), bank.counts(), options.dives.name, options.split, most, options.seed)
-    numbers = [record.dive_number for record in (*kept, *more)]
-    recognisers = {
-        name: _learn_numbers([*encoded[name], *more_encoded[name]], numbers)
-        for name in (() if options.no_numbers else variants)
-    }
+        written[name] = ExemplarRecord(
+            len(bank), bank.counts(), options.dives.name, options.split, EXEMPLARS_PER_NUMBER
+        )
+    numbers = [record.dive_number for record in kept]
+    learns = interval_records and not options.no_numbers  # validation dives calibrate what is learned
+    recognisers = {name: _learn_numbers(encoded[name], numbers) for name in (variants if learns else ())}
     fits = fit_intervals(variants, banks, recognisers, kept, model.clip, interval_records, options.dives, log)
     for name, fitted in fits.items():
         known = None
@@ -170,41 +155,9 @@ def write_banks(
     return written
 
 
-def _more_dives(
-    options: BankOptions, exemplars: Sequence[DiveRecord], interval_records: Sequence[DiveRecord]
-) -> list[DiveRecord]:
-    """Find the dives from which dive numbers are learned besides the exemplars; none if nothing calibrates that."""
-    if not interval_records or options.no_numbers:
-        return []
-    listed = read_manifest(options.dives, on_bad_line=lambda fault: None)  # named when the exemplars are chosen
-    records, _ = distinct(select_split(listed, options.split))
-    known = {record.listed_at for record in exemplars}
-    return [record for record in records if record.listed_at not in known]
-
-
 def _learn_numbers(clips: Sequence[EncodedClip], numbers: Sequence[str]) -> Recogniser | None:
     """Learn to tell dive numbers from dives of one precision; None: they are too few."""
     return fit_recogniser(np.stack([describe(clip.features, clip.transitions) for clip in clips]), numbers)
-
-
-def _encode_more(
-    backends: Mapping[Precision, Backend], model: ModelConfig, records: Sequence[DiveRecord], log: Log
-) -> tuple[list[DiveRecord], dict[Precision, list[EncodedClip]]]:
-    """Encode dives that do not become exemplars: those that could be read, and what each backend made of them."""
-    kept: list[DiveRecord] = []
-    encoded: dict[Precision, list[EncodedClip]] = {name: [] for name in backends}
-    console, disable = Console(stderr=True), not sys.stderr.isatty()
-    for record in track(records, "learning dive numbers", console=console, disable=disable, transient=True):
-        try:
-            clip = sample_clip(record.path, model.clip, start_s=record.start_s, end_s=record.end_s, central=True)
-        except ClipError as error:
-            log(f"left out: {error}")
-            continue
-        pixels = normalise(clip.frames, model.clip)
-        for name, backend in backends.items():
-            encoded[name].append(encode_clip(backend, pixels))
-        kept.append(record)
-    return kept, encoded
 
 
 def _encode(
@@ -253,7 +206,7 @@ def _moments(
 
 
 def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[DiveRecord]:
-    """Choose exemplars as ``mcore.evaluate --exemplars shared`` does; cheap, so do it before exporting.
+    """Find the dives that become exemplars, sorted by dive number; cheap, so do it before exporting.
 
     Args:
         options: which dives become exemplars.
@@ -266,6 +219,4 @@ def choose_exemplars(options: BankOptions, log: Log = lambda _: None) -> list[Di
     records, repeated = distinct(select_split(listed, options.split))
     for record in repeated:
         log(f"left out: {record.listed_at}: the same dive as another: {record.path}")
-    count = len(records) if options.per_number == "all" else options.per_number
-    chosen = shared_exemplars([record.dive_number for record in records], count, options.seed)
-    return [records[position] for _, positions in sorted(chosen.items()) for position in positions]
+    return sorted(records, key=lambda record: record.dive_number)

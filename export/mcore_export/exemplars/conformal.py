@@ -17,12 +17,12 @@ import numpy as np
 from mcore.common.conformal import CONFORMAL_SPLIT, MIN_DIVES, ConformalInterval, conformal_interval
 from mcore.common.likeness import KnownDives, describe_known_dives
 from mcore.common.recognition import Recogniser, describe
-from mcore.config import STAGES, ClipConfig
+from mcore.config import EXEMPLARS_PER_NUMBER, STAGES, ClipConfig
 from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, Split, read_manifest
 from mcore.data.stage_shares import StageShares, compare_shares, describe_shares
 from mcore.data.trained_dives import TrainedDives, check_new
-from mcore_export.exemplars.dive_scores import SameAndOtherNumbers, Scores, score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import Comparer, SameAndOtherNumbers, Scores, score_same_and_other_numbers
 from mcore_export.log import Log
 from mcore_runtime.backends import open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
@@ -109,46 +109,45 @@ def fit_intervals(
         backends = {
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
-        scores = score_same_and_other_numbers(backends, banks, clip_config, records, "fitting intervals", log)
+        comparers = {name: Comparer(backend, banks[name], EXEMPLARS_PER_NUMBER) for name, backend in backends.items()}
+        scores = score_same_and_other_numbers(comparers, clip_config, records, "fitting intervals", log)
+        calibrated = {name: _calibrate(recognisers.get(name), scores[name], comparers[name]) for name in scores}
     took, found = time.perf_counter() - began, {}
     for name, both in scores.items():
         measured, others = (
             conformal_interval(part.predicted, part.true, difficulties=part.difficulties)
             for part in (both.same_number, both.other_numbers)
         )
-        recogniser, among = _calibrate(recognisers.get(name), both, banks[name])
+        recogniser, among = calibrated[name]
         intervals = ConformalIntervals(
             measured, at_least_as_wide(others, measured), dives.name, CONFORMAL_SPLIT, at_least_as_wide(among, measured)
         )
         known, unknown = (_describe(part) for part in (intervals.same_number, intervals.other_numbers))
         log(f"{'intervals':20}  {name}  {took:5.1f} s  {known}; without exemplars of the number {unknown}")
         known_measures = known_dives(both.measures, dives.name, CONFORMAL_SPLIT)
-        shares = _fit_shares(both, banks[name], exemplars, dives.name)
+        shares = _fit_shares(both, exemplars, dives.name)
         found[name] = Calibration(intervals, known_measures, shares, recogniser)
         log(f"{'known dives':20}  {name}           {describe_known_dives(known_measures)}")
         log(f"{'stage shares':20}  {name}           {describe_shares(shares)}")
     return found
 
 
-def _fit_shares(
-    scores: SameAndOtherNumbers, bank: ExemplarBank, exemplars: Sequence[DiveRecord], source: str
-) -> StageShares | None:
+def _fit_shares(scores: SameAndOtherNumbers, exemplars: Sequence[DiveRecord], source: str) -> StageShares | None:
     """Compare the shares of dives, against exemplars of their number, with the points that their stages were worth."""
     points = np.array([exemplar.stage_points or _NOT_KNOWN for exemplar in exemplars])  # (E, 3)
     found, drawn = [], []
     for dive in scores.dives:
-        same = bank.dive_numbers == dive.record.dive_number
-        if not same.any():
+        if (same := dive.same_number) is None:
             continue
-        relative = np.subtract(dive.record.stage_points or _NOT_KNOWN, points[same].mean(axis=0))
+        relative = np.subtract(dive.record.stage_points or _NOT_KNOWN, points[same.exemplars].mean(axis=0))
         if np.isfinite(relative).all():
-            found.append(dive.stage_deltas[same].mean(axis=0))
+            found.append(same.stage_deltas.mean(axis=0))
             drawn.append(relative)
     return compare_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
 
 
 def _calibrate(
-    recogniser: Recogniser | None, both: SameAndOtherNumbers, bank: ExemplarBank
+    recogniser: Recogniser | None, both: SameAndOtherNumbers, comparer: Comparer
 ) -> tuple[Recogniser | None, ConformalInterval | None]:
     """Calibrate what tells dive numbers apart, and find the interval of dives whose number is unknown."""
     numbers = [dive.record.dive_number for dive in both.dives]
@@ -157,9 +156,10 @@ def _calibrate(
     measures = np.stack([describe(dive.features, np.array(dive.transitions)) for dive in both.dives])
     calibrated, among = recogniser.calibrated(measures, numbers), Scores()
     for place, (dive, each) in enumerate(zip(both.dives, measures, strict=True)):
-        chosen = np.isin(bank.dive_numbers, calibrated.without(place).recognise(each).numbers)
-        if chosen.any():
-            among.add(float(dive.predicted[chosen].mean()), dive.record, dive.transitions)
+        possible = calibrated.without(place).recognise(each).numbers
+        found = comparer.compare(dive.tokens, np.isin(comparer.bank.dive_numbers, possible))
+        if found is not None:
+            among.add(float(found.predicted.mean()), dive.record, dive.transitions)
     return calibrated, conformal_interval(among.predicted, among.true, difficulties=among.difficulties)
 
 

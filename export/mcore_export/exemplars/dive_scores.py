@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError
-from mcore.config import STAGES, ClipConfig
+from mcore.common.exemplar_scores import nearest, predict_by_exemplars
+from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.diving.judging import possible_points
 from mcore.diving.label_difficulty import fitting_difficulty
@@ -56,17 +57,51 @@ Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, eq=False)
+class Found:
+    """A dive against those of some exemplars that look most like it."""
+
+    exemplars: NDArray[np.int64]
+    """(E,) positions in the bank."""
+    predicted: NDArray[np.float64]
+    """(E,) its score as each of them sees it, points."""
+    stage_deltas: NDArray[np.float64]
+    """(E, 3) points that take-off, flight and entry add to the difference from each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparer:
+    """Compares encoded dives with a bank's exemplars, as the runtime does."""
+
+    backend: Backend
+    bank: ExemplarBank
+    num_compared: int | None
+    """Exemplars that each dive is compared with; None: all."""
+
+    def compare(self, tokens: NDArray[np.float32], possible: NDArray[np.bool_]) -> Found | None:
+        """Compare a dive's tokens (3K, D) with the nearest of the possible exemplars (N,); None: there are none."""
+        positions = np.flatnonzero(possible)
+        if not len(positions):
+            return None
+        positions = positions[nearest(tokens, self.bank.tokens[positions], self.num_compared)]
+        delta, stage_deltas = self.backend.regressor(tokens[None], self.bank.tokens[positions])  # (E,), (E, 3)
+        if not np.isfinite(delta).all():
+            raise BackendError(f"{self.backend.name}: a score is not a number")
+        predicted = predict_by_exemplars(self.bank.scores[positions], delta)
+        return Found(positions, predicted, stage_deltas.astype(np.float64))
+
+
+@dataclass(frozen=True, eq=False)
 class ComparedDive:
-    """One dive against every exemplar that it was compared with."""
+    """One dive, encoded, and compared with exemplars of its number."""
 
     record: DiveRecord
     features: NDArray[np.float32]
     """(T, D)."""
-    predicted: NDArray[np.float64]
-    """(E,) its score as each exemplar of the bank sees it, points; nan: it was not compared with that one."""
-    stage_deltas: NDArray[np.float64]
-    """(E, 3) points that take-off, flight and entry add to the difference from each exemplar; nan as above."""
+    tokens: NDArray[np.float32]
+    """(3K, D)."""
     transitions: tuple[int, ...]
+    same_number: Found | None
+    """None: there are no exemplars of its number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +111,7 @@ class SameAndOtherNumbers:
     same_number: Scores = field(default_factory=Scores)
     """Against exemplars of the dive's number, where there are any."""
     other_numbers: Scores = field(default_factory=Scores)
-    """Against exemplars of all other numbers."""
+    """Against exemplars of other numbers."""
     measures: list[Mapping[str, float]] = field(default_factory=list)
     """Measures of each dive, by which the runtime says whether others are like it."""
     dives: list[ComparedDive] = field(default_factory=list)
@@ -84,30 +119,25 @@ class SameAndOtherNumbers:
 
 
 def score_same_and_other_numbers(
-    backends: Mapping[Name, Backend],
-    banks: Mapping[Name, ExemplarBank],
+    comparers: Mapping[Name, Comparer],
     clip_config: ClipConfig,
     records: Sequence[DiveRecord],
     progress_text: str,
     log: Log,
-    *,
-    others_too: bool = True,
 ) -> dict[Name, SameAndOtherNumbers]:
     """Score each dive as the runtime does, once with its number known and once as if no exemplar had it.
 
     Args:
-        backends: by name, such as that of their precision; open.
-        banks: their exemplars.
+        comparers: by name, such as that of their precision; their backends are open.
         clip_config: the network's input contract.
         records: labelled dives that are not exemplars.
         progress_text: text of the progress bar.
         log: gets a line for each dive that cannot be read and is left out.
-        others_too: also the second way, in which a dive is compared with all exemplars but those of its number.
 
     Raises:
         BackendError: a backend computed something that is not a number.
     """
-    scores = {name: SameAndOtherNumbers() for name in backends}
+    scores = {name: SameAndOtherNumbers() for name in comparers}
     shown = track(records, progress_text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
     for record in shown:
         try:
@@ -116,29 +146,17 @@ def score_same_and_other_numbers(
             log(f"left out: {error}")
             continue
         pixels = normalise(clip.frames, clip_config)  # (3, T, c, c)
-        for name, backend in backends.items():
-            bank = banks[name]
-            is_same = bank.dive_numbers == record.dive_number  # (E,)
-            both = [(is_same, scores[name].same_number)]
-            if others_too:
-                both.append((~is_same, scores[name].other_numbers))
-            compared = np.any([chosen for chosen, _ in both], axis=0)
-            if not compared.any():
-                continue
-            encoded = encode_clip(backend, pixels)
-            scores[name].measures.append(
+        for name, comparer in comparers.items():
+            bank, into = comparer.bank, scores[name]
+            encoded = encode_clip(comparer.backend, pixels)
+            into.measures.append(
                 measure(clip.frames, encoded.logits, encoded.transitions, encoded.tokens, bank, clip.pts_seconds)
             )
-            predicted = np.full(len(bank), np.nan)
-            delta, by_stage = backend.regressor(encoded.tokens[None], bank.tokens[compared])  # (E,), (E, 3)
-            if not np.isfinite(delta).all():
-                raise BackendError(f"{backend.name}, {name}: the scores of {record.path} are not numbers")
-            predicted[compared] = bank.scores[compared] + delta
-            stage_deltas = np.full((len(bank), len(STAGES)), np.nan)
-            stage_deltas[compared] = by_stage
+            is_same = bank.dive_numbers == record.dive_number  # (N,)
+            same, other = (comparer.compare(encoded.tokens, possible) for possible in (is_same, ~is_same))
             transitions = tuple(encoded.transitions.tolist())
-            scores[name].dives.append(ComparedDive(record, encoded.features, predicted, stage_deltas, transitions))
-            for chosen, part in both:
-                if chosen.any():
-                    part.add(float(predicted[chosen].mean()), record, transitions)
+            into.dives.append(ComparedDive(record, encoded.features, encoded.tokens, transitions, same))
+            for found, part in ((same, into.same_number), (other, into.other_numbers)):
+                if found is not None:
+                    part.add(float(found.predicted.mean()), record, transitions)
     return scores

@@ -15,8 +15,7 @@ from mcore.common.recognition import Recogniser, describe
 from mcore.diving import DiveNumber
 from mcore.diving.judging import possible_points
 from mcore.evaluation.assessment import Figure, bootstrap_figure
-from mcore_export.exemplars.dive_scores import ComparedDive, Scores, possible_scores
-from mcore_runtime.bundle.exemplars import ExemplarBank
+from mcore_export.exemplars.dive_scores import ComparedDive, Comparer, Scores, possible_scores
 
 _ANNOUNCEMENT_SEED = 0
 _TOP = 3
@@ -149,11 +148,13 @@ def doubt_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share,
     )
 
 
-def score_rows(named: Sequence[NamedDive], bank: ExemplarBank, num_resamples: int) -> tuple[ScoreRow, ...]:
-    """Scores of dives against all exemplars, those of the possible numbers, of the likeliest one, and of their own.
+def score_rows(named: Sequence[NamedDive], comparer: Comparer, num_resamples: int) -> tuple[ScoreRow, ...]:
+    """Scores of dives against exemplars of all numbers, of the possible ones, of the likeliest one, and of their own.
 
-    Only dives of whose number there are exemplars count, the same in each row.
+    Each dive is compared with those of them that look most like it. Only dives of whose number there are exemplars
+    count, the same in each row.
     """
+    bank = comparer.bank
     known = [dive for dive in named if (bank.dive_numbers == dive.number).any()]
     ways: dict[str, Callable[[NamedDive], NDArray[np.bool_]]] = {
         "all": lambda dive: np.ones(len(bank), bool),
@@ -168,8 +169,10 @@ def score_rows(named: Sequence[NamedDive], bank: ExemplarBank, num_resamples: in
         for dive in known:
             chosen = choose(dive)
             chosen = chosen if chosen.any() else np.ones(len(bank), bool)  # as the runtime does
-            counts.append(int(chosen.sum()))
-            scores.add(float(dive.compared.predicted[chosen].mean()), dive.compared.record, dive.compared.transitions)
+            found = comparer.compare(dive.compared.tokens, chosen)
+            assert found is not None
+            counts.append(len(found.exemplars))
+            scores.add(float(found.predicted.mean()), dive.compared.record, dive.compared.transitions)
         is_known = exemplars == "of the right number"  # only then the difficulty, and with it the limit, is known
         predicted = possible_scores(scores) if is_known else _above_nothing(scores)
         first = predicted if first is None else first

@@ -29,7 +29,7 @@ from mcore.data.trained_dives import check_new
 from mcore.data.trained_on import TrainedOn, caution, describe_training
 from mcore.evaluation.tables import rich_table, with_interval
 from mcore_export.accuracy import MIN_DIVES, refuse_known
-from mcore_export.exemplars.dive_scores import score_same_and_other_numbers
+from mcore_export.exemplars.dive_scores import Comparer, score_same_and_other_numbers
 from mcore_export.numbers.figures import (
     NumberRow,
     ScoreRow,
@@ -141,10 +141,10 @@ def measure(options: Options) -> NumberFigures:
         ):
             print(f"note: {remark}", file=sys.stderr)
         left_out: list[str] = []
+        comparer = Comparer(scorer.backend, scorer.exemplars, scorer.num_exemplars)
         compared = score_same_and_other_numbers(
-            {scorer.precision: scorer.backend}, {scorer.precision: scorer.exemplars}, scorer.clip_config, records,
-            "naming dives", left_out.append,
-        )[scorer.precision].dives  # fmt: skip
+            {scorer.precision: comparer}, scorer.clip_config, records, "naming dives", left_out.append
+        )[scorer.precision].dives
         for line in left_out:
             print(line, file=sys.stderr)
         if len(compared) < MIN_DIVES:
@@ -169,7 +169,7 @@ def measure(options: Options) -> NumberFigures:
             mean_set=float(np.mean([len(dive.possible) for dive in named])),
             sets=set_shares(named, resamples),
             doubts=doubt_shares(named, resamples),
-            scores=score_rows(named, scorer.exemplars, resamples),
+            scores=score_rows(named, comparer, resamples),
             by_number=number_rows(named),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             trained_on=bundle.manifest.trained_on,

@@ -76,6 +76,7 @@ class TritonPythonModel:
         self._max_pairs = int(parameters["max_pairs"]["string_value"])
         exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
         self._conformal, self._known = exemplars.conformal, exemplars.known_dives
+        self._num_compared = exemplars.num_compared
         self._config = decode(ClipConfig, parameters["clip"]["string_value"], "the model's clip")
         self._bank = ExemplarBank.load(Path(__file__).with_name(EXEMPLARS_FILE))
         learned = exemplars.recogniser is not None
@@ -122,9 +123,12 @@ class TritonPythonModel:
         named = [
             self._recognise(*each) for each in zip(encoded["features"], encoded["transitions"], dives, strict=True)
         ]
-        dives = [
+        possible = [
             dive if each is None else dive.among(self._bank, each.numbers, conformal=self._conformal)
             for dive, each in zip(dives, named, strict=True)
+        ]
+        dives = [
+            dive.nearest(tokens, self._num_compared) for dive, tokens in zip(possible, encoded["tokens"], strict=True)
         ]
         counts = [len(dive.bank) for dive in dives]
         query = np.repeat(encoded["tokens"], counts, axis=0)  # (M, 3K, D)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcore.common.errors import BundleError, UserError
+from mcore.common.exemplar_scores import nearest
 from mcore.common.npz import read_arrays
 
 _DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f", "names": "U"}
@@ -68,41 +69,32 @@ class ExemplarBank:
                 f"{(num_tokens, feature_dim)}; export the bundle again"
             )
 
-    def select(self, dive_number: str | None, *, any_exemplar: bool = False, limit: int | None = None) -> ExemplarBank:
-        """Return the exemplars that a dive is compared with.
+    def select(self, dive_number: str | None, *, any_exemplar: bool = False) -> ExemplarBank:
+        """Return the exemplars that a dive can be compared with.
 
         Args:
             dive_number: the dive's number, in the spelling of ``DiveNumber.text``; None: unknown.
             any_exemplar: where the number is unknown or has no exemplar, take the whole bank instead.
-            limit: at most this many, evenly over the bank's order; None: all.
 
         Raises:
-            UserError: no exemplar of this number, and ``any_exemplar`` is not set; or ``limit`` below 1.
+            UserError: no exemplar of this number, and ``any_exemplar`` is not set.
         """
         if dive_number is not None and (self.dive_numbers == dive_number).any():
-            return self.of_numbers((dive_number,), limit)
+            return self.of_numbers((dive_number,))
         if not any_exemplar:
             raise UserError(self._no_exemplar_message(dive_number))
-        return self.of_numbers(None, limit)
+        return self
 
-    def of_numbers(self, dive_numbers: Sequence[str] | None, limit: int | None = None) -> ExemplarBank:
-        """Return the exemplars of some dive numbers, of which there must be one; None: of all.
+    def of_numbers(self, dive_numbers: Sequence[str]) -> ExemplarBank:
+        """Return the exemplars of some dive numbers, of which there must be one, in the spelling of ``DiveNumber``."""
+        return self._part(np.flatnonzero(np.isin(self.dive_numbers, dive_numbers)))
 
-        Args:
-            dive_numbers: in the spelling of ``DiveNumber.text``.
-            limit: at most this many, evenly over the bank's order; None: all.
+    def nearest(self, tokens: NDArray[np.float32], count: int | None) -> ExemplarBank:
+        """Return the exemplars that look most like a dive with these tokens (3K, D); ``count`` of them, None: all."""
+        return self._part(nearest(tokens, self.tokens, count))
 
-        Raises:
-            UserError: ``limit`` below 1.
-        """
-        if limit is not None and limit < 1:
-            raise UserError(f"the number of exemplars is {limit}; at least 1")
-        chosen = np.arange(len(self))
-        if dive_numbers is not None:
-            chosen = np.flatnonzero(np.isin(self.dive_numbers, dive_numbers))
-        if limit is not None and limit < len(chosen):
-            chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(np.intp)]
-        return replace(self, **{field: getattr(self, field)[chosen] for field in _DTYPES})
+    def _part(self, positions: NDArray[np.int64]) -> ExemplarBank:
+        return replace(self, **{field: getattr(self, field)[positions] for field in _DTYPES})
 
     def save(self, path: str | Path) -> None:
         """Write the bank as an ``.npz`` file that loads without pickles."""

@@ -201,10 +201,8 @@ class ExemplarRecord:
     """The list of dives they were taken from."""
     split: str | None = None
     """Part of that list; exemplars should come from the training split only."""
-    per_number: int = 10
-    """Most exemplars of one dive number."""
-    seed: int = 0
-    """Seed of their choice."""
+    num_compared: int | None = None
+    """A dive is compared with so many of them, which look most like it; None, in bundles of before: with all."""
     conformal: ConformalIntervals | None = None
     """Conformal intervals of scores from these exemplars; None: it was not measured, or on too few dives."""
     known_dives: KnownDives | None = None

@@ -28,6 +28,12 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(None, None, None)
 
 
+def _agreed(difficulties: NDArray[np.float64]) -> float | None:
+    if np.isnan(difficulties).any() or np.ptp(difficulties) > 0:
+        return None
+    return float(difficulties[0]) if difficulties[0] > 0 else None
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Exemplars that a dive is compared with."""
@@ -38,8 +44,8 @@ class Comparison:
     """The chosen exemplars."""
     conformal: ConformalInterval | None = None
     """Conformal interval of scores from them; None: it was not measured for just these."""
-    given_difficulty: float | None = None
-    """Degree of difficulty of the dive, where somebody gave it."""
+    difficulty: float | None = None
+    """Degree of difficulty of the dive, where it is known."""
     possible: tuple[str, ...] = ()
     """Dive numbers of the exemplars, where they are those that a dive of unknown number looks like."""
 
@@ -50,41 +56,35 @@ class Comparison:
         dive_number: str | None,
         *,
         any_exemplar: bool = False,
-        limit: int | None = None,
         conformal: ConformalIntervals | None = None,
         difficulty: float | None = None,
     ) -> Comparison:
-        """Find the exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
+        """Find the possible exemplars for a dive number in any spelling; arguments as ``ExemplarBank.select``.
 
-        The bank's ``conformal`` does not hold where ``limit`` leaves exemplars out, and is not used then.
+        Without a difficulty it is that of the exemplars, if they are of this number and agree on it. They disagree
+        where the bank mixes heights: the same dive has another difficulty from another height.
 
         Raises:
             DiveNumberError: not a dive number.
             UserError: the bank has no exemplar of it, and ``any_exemplar`` is not set.
         """
         number = None if dive_number is None else DiveNumber.parse(dive_number)
-        text = None if number is None else number.text
-        chosen = bank.select(text, any_exemplar=any_exemplar, limit=limit)
-        comparison = cls(number, chosen, given_difficulty=difficulty)
-        if conformal is None or len(chosen) < len(bank.select(text, any_exemplar=any_exemplar)):
-            return comparison
-        measured = conformal.same_number if comparison.same_dive_number else conformal.other_numbers
-        return replace(comparison, conformal=measured)
+        chosen = bank.select(None if number is None else number.text, any_exemplar=any_exemplar)
+        comparison = cls(number, chosen)
+        is_same = comparison.same_dive_number
+        if difficulty is None and is_same:
+            difficulty = _agreed(chosen.difficulties)
+        measured = None if conformal is None else conformal.same_number if is_same else conformal.other_numbers
+        return replace(comparison, difficulty=difficulty, conformal=measured)
 
     def among(
-        self,
-        bank: ExemplarBank,
-        possible: tuple[str, ...],
-        *,
-        limit: int | None = None,
-        conformal: ConformalIntervals | None = None,
+        self, bank: ExemplarBank, possible: tuple[str, ...], *, conformal: ConformalIntervals | None = None
     ) -> Comparison:
         """Return what a dive of unknown number is compared with, once it is known what it looks like.
 
         Args:
             bank: all exemplars.
             possible: dive numbers, the most probable first.
-            limit: as for ``choose``.
             conformal: as for ``choose``.
 
         Returns:
@@ -93,10 +93,12 @@ class Comparison:
         there = tuple(number for number in possible if (bank.dive_numbers == number).any())
         if self.number is not None or not there:
             return self
-        chosen = bank.of_numbers(there, limit)
-        is_whole = conformal is not None and len(chosen) == len(bank.of_numbers(there))
-        measured = conformal.possible_numbers if is_whole and conformal is not None else None
-        return replace(self, bank=chosen, conformal=measured, possible=there)
+        measured = None if conformal is None else conformal.possible_numbers
+        return replace(self, bank=bank.of_numbers(there), conformal=measured, possible=there)
+
+    def nearest(self, tokens: NDArray[np.float32], count: int | None) -> Comparison:
+        """Return the comparison with those exemplars that look most like a dive with these tokens (3K, D)."""
+        return replace(self, bank=self.bank.nearest(tokens, count))
 
     @property
     def text(self) -> str | None:
@@ -107,19 +109,6 @@ class Comparison:
     def same_dive_number(self) -> bool:
         """Return whether the exemplars are of the dive's number."""
         return self.number is not None and bool((self.bank.dive_numbers == self.number.text).all())
-
-    @property
-    def difficulty(self) -> float | None:
-        """Degree of difficulty as it was given, else that of the exemplars, if they are of this number and agree on it.
-
-        They disagree where the bank mixes heights: the same dive has another difficulty from another height.
-        """
-        if self.given_difficulty is not None:
-            return self.given_difficulty
-        values = self.bank.difficulties
-        if not self.same_dive_number or np.isnan(values).any() or np.ptp(values) > 0:
-            return None
-        return float(values[0]) if values[0] > 0 else None
 
     def predict(self, delta: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""

@@ -48,7 +48,8 @@ class Scorer:
         backend: one of ``mcore_runtime.backends.BACKENDS``; ``self.backend`` says what really runs.
         precision: ``fp32``, ``fp16`` or ``int8``; None: the backend's best, see ``open_variant``.
         threads: CPU threads; None: the backend's choice.
-        num_exemplars: compare with at most this many exemplars; None: all that the bank has of a dive number.
+        num_exemplars: compare with this many exemplars, which look most like the dive; None: as many as the bundle's
+            intervals were measured with. With another number there is no conformal interval.
         streaming: load the streaming backbone too, where bundle and backend have it, so that a clip can be begun
             before it is over; ``self.streaming_backbone`` is it, or ``self.why_not_streaming`` says why there is none.
 
@@ -70,11 +71,13 @@ class Scorer:
         if num_exemplars is not None and num_exemplars < 1:
             raise UserError(f"the number of exemplars is {num_exemplars}; at least 1")
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        self.num_exemplars = num_exemplars
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
-        self.conformal = None if exemplars is None else exemplars.conformal
+        measured = None if exemplars is None else exemplars.num_compared
+        self.num_exemplars = measured if num_exemplars is None else num_exemplars
+        # An interval holds for scores that were made as those that it was measured on.
+        self.conformal = None if exemplars is None or self.num_exemplars != measured else exemplars.conformal
         self.known_dives = None if exemplars is None else exemplars.known_dives
         self.stage_shares = None if exemplars is None else exemplars.stage_shares
         self.recogniser_record = None if exemplars is None else exemplars.recogniser
@@ -138,7 +141,6 @@ class Scorer:
             self.exemplars,
             dive_number,
             any_exemplar=any_exemplar,
-            limit=self.num_exemplars,
             conformal=self.conformal,
             difficulty=difficulty,
         )
@@ -224,10 +226,9 @@ class Scorer:
         encoded, used = self._encode(frames, prefix)
         recognition = self._recognise(encoded, comparison.text)
         if recognition is not None:
-            comparison = comparison.among(
-                self.exemplars, recognition.numbers, limit=self.num_exemplars, conformal=self.conformal
-            )
+            comparison = comparison.among(self.exemplars, recognition.numbers, conformal=self.conformal)
         compare_began = time.perf_counter()
+        comparison = comparison.nearest(encoded.tokens, self.num_exemplars)
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
         ended = time.perf_counter()

@@ -64,7 +64,7 @@ class RescoreArguments:
     threads: int | None = None
     """CPU threads; default: as in the session, unless --backend names another."""
     num_exemplars: int | None = None
-    """Compare with at most this many exemplars; default: as in the session."""
+    """Compare with this many exemplars, which look most like the dive; default: as in the session."""
 
     def __post_init__(self) -> None:
         if bool(self.dives) + self.failed + self.all > 1:

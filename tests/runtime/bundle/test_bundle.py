@@ -244,15 +244,16 @@ def test_bank_round_trip_and_selection(tmp_path: Path) -> None:
     bank = ExemplarBank.load(tmp_path / "bank")
     assert bank.counts() == {"407C": 3, "5253B": 1}
     assert bank.select("407C").names.tolist() == ["heat-1", "heat-2", "heat-3"]
-    assert bank.select("407C", limit=2).names.tolist() == ["heat-1", "heat-3"]
     assert len(bank.select("107B", any_exemplar=True)) == 4
     assert len(bank.select(None, any_exemplar=True)) == 4
     with pytest.raises(
         UserError, match=r"no exemplars of dive number 107B; .* 407C \(3\), 5253B \(1\).*--any-exemplar"
     ):
         bank.select("107B")
-    with pytest.raises(UserError, match="at least 1"):
-        bank.select("407C", limit=0)
+    alike = bank.nearest(bank.tokens[2], 2)
+    assert "heat-3" in alike.names
+    assert len(alike) == 2
+    assert bank.nearest(bank.tokens[2], None).names.tolist() == bank.nearest(bank.tokens[0], 9).names.tolist()
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,6 @@ INTERVALS = ConformalIntervals(
         ("5253B", None, INTERVALS, 4.0),  # one exemplar has no range, but an interval
         ("107B", None, INTERVALS, 9.0),
         (None, None, INTERVALS, 9.0),
-        ("407C", 3, INTERVALS, 1.5 * 3.2),  # all there are
         ("407C", 2, INTERVALS, None),
         (None, None, dataclasses.replace(INTERVALS, other_numbers=None), None),
     ],
