@@ -41,20 +41,6 @@ def test_figures_are_those_of_the_scorer(bundle: Path, dives: Path, tmp_path: Pa
     assert same["other_transitions"] == 0
 
 
-def test_exemplars_of_other_numbers_can_be_left_out(bundle: Path, dives: Path, tmp_path: Path) -> None:
-    rows = []
-    for flags in ([], ["--same-number-only"]):
-        out = tmp_path / f"{len(flags)}.json"
-        arguments = [str(bundle), "--data", str(dives), "--backend", "onnxruntime", "--num-resamples", "20"]
-        assert main(["accuracy", *arguments, *flags, "--json", str(out)]) == 0
-        rows.append(json.loads(out.read_text(encoding="utf-8"))["rows"])
-    whole, quick = rows
-    assert [row["same_number"] for row in whole] == [True, False]
-    (same,) = quick
-    assert same["dives"] == whole[0]["dives"]
-    assert same["mae_points"]["value"] == pytest.approx(whole[0]["mae_points"]["value"], abs=POINTS)
-
-
 def test_bfloat16_is_a_row_beside_the_graphs_own(bundle: Path, dives: Path) -> None:
     openvino = pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
     if "BF16" not in shared_core(openvino).get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

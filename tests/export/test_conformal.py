@@ -87,11 +87,11 @@ def test_who_knows_less_is_never_surer(others: float | None, same: float | None,
     assert (None if found is None else found.half_width_points) == kept
 
 
-def test_evaluation_with_shared_exemplars_is_the_bundles(
+def test_evaluation_with_the_nearest_exemplars_is_the_bundles(
     calibrated: Path, checkpoint: Path, many_dives: Path, tmp_path: Path
 ) -> None:
     argv = [str(checkpoint), "--data", str(many_dives), "--out", str(tmp_path), "--num-resamples", "2"]
-    assert evaluate([*argv, "--exemplars", "shared"]) == 0
+    assert evaluate([*argv, "--exemplars", "nearest"]) == 0
     found = conformal(calibrated)
     assert found is not None
     assert found.same_number is not None
@@ -108,6 +108,13 @@ def test_evaluation_with_shared_exemplars_is_the_bundles(
                 ("high", result.high),
             ):
                 assert float(row[column]) == pytest.approx(value, abs=POINTS)
+    assert evaluate([*argv, "--exemplars", "nearest", "--num-exemplars", "1"]) == 0
+    with Scorer(calibrated, num_exemplars=1) as scorer, (tmp_path / "predictions.csv").open() as file:
+        for row in csv.DictReader(file):
+            result = scorer.score(row["path"], row["dive_number"])
+            assert len(result.exemplars) == 1
+            assert float(row["predicted_score"]) == pytest.approx(result.score, abs=POINTS)
+            assert result.interval_level is None  # it was measured with more
 
 
 @pytest.mark.parametrize(
