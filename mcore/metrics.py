@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from mcore.common.errors import UserError
 from mcore.diving.judging import COUNTED_AWARDS
 
+_LEAST_GROUP = 5
+"""Fewer dives of a group have a rank correlation by chance."""
+
 
 class MetricError(UserError, ValueError):
     """The values do not allow this metric: shapes differ, nan, too few of them, or all the same."""
@@ -59,6 +62,34 @@ def srcc(predicted: ArrayLike, true: ArrayLike) -> float:
     ranks = np.column_stack([_mean_ranks(predicted), _mean_ranks(true)])  # (N, 2)
     correlations = np.asarray(np.corrcoef(ranks, rowvar=False))  # (2, 2)
     return float(np.clip(correlations[1, 0], -1.0, 1.0))
+
+
+def srcc_within(predicted: ArrayLike, true: ArrayLike, groups: ArrayLike) -> float:
+    """Compute the mean SRCC within groups, weighted by their dives: how well dives of one dive number are ranked.
+
+    The SRCC over all dives also counts that hard dives score more, which the dive number alone tells.
+
+    Args:
+        predicted: (N,) scores, points.
+        true: (N,) scores, points.
+        groups: (N,) such as dive numbers. Those with fewer than five dives, or with one side constant, do not count.
+
+    Raises:
+        MetricError: shapes differ, nan, or no group counts.
+    """
+    predicted, true = _scores(predicted, true)
+    groups = np.asarray(groups)
+    if groups.shape != true.shape:
+        raise MetricError(f"expected one group for each of {true.shape[0]} dives, got {groups.shape}")
+    found = [
+        (srcc(predicted[rows], true[rows]), int(rows.sum()))
+        for rows in (groups == group for group in np.unique(groups))
+        if rows.sum() >= _LEAST_GROUP and np.ptp(predicted[rows]) > 0 and np.ptp(true[rows]) > 0
+    ]
+    if not found:
+        raise MetricError(f"no group has {_LEAST_GROUP} dives that differ")
+    values, weights = zip(*found, strict=True)
+    return float(np.average(values, weights=weights))
 
 
 def relative_l2(predicted: ArrayLike, true: ArrayLike, *, score_range: float | None = None) -> float:

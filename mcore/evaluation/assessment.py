@@ -66,6 +66,8 @@ SCORE_METRICS = (
     Metric("mae_points", "MAE, points", False, metrics.mean_absolute_error),
 )
 """Metrics of (N,) scores."""
+WITHIN_METRIC = Metric("srcc_within_numbers", "SRCC within numbers", True, metrics.srcc_within)
+"""Metric of (N,) scores and dive numbers."""
 AWARD_METRIC = Metric("mae_award", "MAE, award (0 to 10)", False, metrics.award_error)
 """Metric of (N,) scores and difficulties."""
 TRANSITION_METRICS = (
@@ -92,6 +94,8 @@ class Outcome:
     """(N,) points."""
     baseline_scores: NDArray[np.float64]
     """(N,) mean training score of the same dive number; where two networks are compared, the other one's scores."""
+    dive_numbers: NDArray[np.str_]
+    """(N,)."""
     difficulties: NDArray[np.float64]
     """(N,) degrees of difficulty with which the true scores were made; nan where unknown."""
     transitions: NDArray[np.int64]
@@ -167,8 +171,8 @@ def assess(
         seed: of the resampling.
 
     Returns:
-        Rows for a table: SRCC, R-l2, errors in points and in award, AIoU at two thresholds, boundary error;
-        coverage and half width of the conformal intervals.
+        Rows for a table: SRCC, over all and within dive numbers, R-l2, errors in points and in award, AIoU at two
+        thresholds, boundary error; coverage and half width of the conformal intervals.
     """
     true = outcome.true_scores
     span = float(np.ptp(true)) or float("nan")  # the split's range, not the resample's
@@ -195,6 +199,7 @@ def assess(
 
     scores, mean = outcome.scores, outcome.baseline_scores
     rows = [row(metric, scores, mean, true) for metric in SCORE_METRICS]
+    rows.insert(1, row(WITHIN_METRIC, scores, mean, true, outcome.dive_numbers))
     known = np.isfinite(outcome.difficulties)
     if known.any():
         rows.append(row(AWARD_METRIC, scores[known], mean[known], true[known], outcome.difficulties[known]))

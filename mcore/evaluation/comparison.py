@@ -100,6 +100,7 @@ def _differences_to(run: Run, first: Run, common: Sequence[str], num_resamples: 
         scores=np.array([dive.predicted_score for dive in ours]),
         true_scores=np.array([dive.true_score for dive in ours]),
         baseline_scores=np.array([dive.predicted_score for dive in theirs]),
+        dive_numbers=np.array([dive.dive_number for dive in ours]),
         difficulties=np.array(
             [fitting_difficulty(dive.dive_number, dive.difficulty, dive.true_score) for dive in ours]
         ),

@@ -152,6 +152,7 @@ def _outcome(
         scores=predictions.scores,
         true_scores=np.array([record.score for record in plan.queries]),
         baseline_scores=dive_number_means(plan.queries, training),
+        dive_numbers=np.array([record.dive_number for record in plan.queries]),
         difficulties=np.array(
             [fitting_difficulty(each.dive_number, each.difficulty, each.score) for each in plan.queries]
         ),

@@ -39,6 +39,7 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
         scores=scores,
         true_scores=TRUE,
         baseline_scores=np.full(NUM_DIVES, 60.0),
+        dive_numbers=np.array(["407C" if i % 2 else "107B" for i in range(NUM_DIVES)]),
         difficulties=np.full(NUM_DIVES, 3.0),
         transitions=TRANSITIONS + (np.arange(NUM_DIVES) % 3 == 0)[:, None],
         true_transitions=TRANSITIONS,

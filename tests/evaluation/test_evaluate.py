@@ -42,6 +42,7 @@ def outcome(num_dives: int = 40) -> Outcome:
         scores=true + rng.normal(0, 3, num_dives),
         true_scores=true,
         baseline_scores=np.where(true > 60, 75.0, 45.0),
+        dive_numbers=np.where(true > 60, "407C", "101B"),
         difficulties=np.full(num_dives, 2.0),
         transitions=transitions + 1,
         true_transitions=transitions,
@@ -55,6 +56,9 @@ def test_assess_uses_the_metrics_on_the_same_dives() -> None:
     rows = {row.name: row for row in assess(data, num_resamples=200)}
     assert rows["srcc"].model.value == metrics.srcc(data.scores, data.true_scores)
     assert rows["srcc"].baseline.value == metrics.srcc(data.baseline_scores, data.true_scores)
+    ranked = rows.pop("srcc_within_numbers")
+    assert ranked.model.value == metrics.srcc_within(data.scores, data.true_scores, data.dive_numbers)
+    assert ranked.baseline.value is None  # the same for all dives of a number
     assert rows["mae_award"].model.value == pytest.approx(rows["mae_points"].model.value / 6)  # type: ignore[operator]
     assert rows["boundary_error_mean_frames"].model.value == 1.0
     assert rows["boundary_error_median_frames"].model.value == 1.0
@@ -80,7 +84,7 @@ def test_undefined_figures_stay_undefined() -> None:
     assert rows["srcc"].baseline.value is None
     assert rows["srcc"].difference.value is None
     assert rows["srcc"].model.value is not None
-    assert set(rows) == {"srcc", "relative_l2_x100", "mae_points"}
+    assert set(rows) == {"srcc", "srcc_within_numbers", "relative_l2_x100", "mae_points"}
 
 
 def test_baselines_by_hand(manifest: Path) -> None:
@@ -111,7 +115,7 @@ def test_split_figures_are_those_of_the_table() -> None:
     data = outcome()
     figures = split_figures(data.scores, data.true_scores, data.transitions, data.true_transitions)
     rows = {row.name: row.model.value for row in assess(data, num_resamples=2)}
-    del rows["mae_award"]
+    del rows["mae_award"], rows["srcc_within_numbers"]
     assert figures == rows
     assert list(figures) == list(rows)
 

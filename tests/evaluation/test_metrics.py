@@ -38,6 +38,18 @@ def test_srcc_by_hand(predicted: list[float], true: list[float], expected: float
     assert metrics.srcc(predicted, true) == pytest.approx(expected)
 
 
+def test_srcc_within_groups_is_their_mean_by_dives() -> None:
+    groups = ["a"] * 5 + ["b"] * 10 + ["few"] * 4 + ["same"] * 6
+    true = [*range(5), *range(10, 20), *range(4), *[7.0] * 6]
+    predicted = [*range(5), *range(20, 10, -1), *range(4), *range(6)]
+    assert metrics.srcc_within(predicted, true, groups) == pytest.approx((5 * 1 + 10 * -1) / 15)
+    assert metrics.srcc(predicted, true) > 0.5  # over all dives the groups themselves are in order
+    with pytest.raises(metrics.MetricError, match="no group has 5 dives that differ"):
+        metrics.srcc_within(predicted[:4], true[:4], groups[:4])
+    with pytest.raises(metrics.MetricError, match="one group for each of 5 dives"):
+        metrics.srcc_within(predicted[:5], true[:5], groups[:4])
+
+
 @given(st.lists(st.floats(0, 100), min_size=3, max_size=20, unique=True), st.integers(0, 100))
 def test_srcc_only_sees_ranks(scores: list[float], seed: int) -> None:
     true = np.array(scores)
