@@ -1,17 +1,15 @@
-"""The learned detector and both together, on clips that nothing was learned from."""
+"""The learned detector, on clips that nothing was learned from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from mcore.synthetic.untrimmed import UntrimmedClip, render_clip
 from mcore.video.spotting import BINS, CHANNELS, COLUMNS, ROWS, SAMPLES_PER_S, MotionOfPicture, Pace, profile, shrink
-from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector, JointDetector, SpotterDetector, stay
+from mcore_runtime.detector import DetectedDive, Detector, SpotterDetector, stay
 
 SEED = 1_000_103
 
@@ -46,28 +44,6 @@ def test_a_dive_that_takes_longer_than_any_fall_is_slow_motion(clip: UntrimmedCl
     (slow,) = (dive for dive in seen if dive.slow_motion)
     assert (slow.takeoff_s, slow.entry_s) == pytest.approx((4 * live.takeoff_s, 4 * live.entry_s), abs=0.4)
     assert slow.flight_s > 4
-
-
-class Says:
-    """A detector that says one dive, at the first picture after its entry."""
-
-    def __init__(self, dives: Sequence[DetectedDive]) -> None:
-        self.left = list(dives)
-
-    def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
-        due = [dive for dive in self.left if dive.entry_s < time_s]
-        self.left = [dive for dive in self.left if dive not in due]
-        return due
-
-
-def test_what_both_see_is_one_dive(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = DetectedDive(2.0, 3.4, 1.0, "body"), DetectedDive(7.0, 8.4, 1.0, "body")
-    same, other = DetectedDive(2.1, 3.5, 0.6, "looks"), DetectedDive(11.0, 12.4, 0.6, "looks")
-    slow, behind = DetectedDive(0.5, 3.6, 0.9, "looks", True), DetectedDive(8.0, 10.8, 0.9, "looks", True)
-    monkeypatch.setattr(BallisticDetector, "update", Says([first, second]).update)
-    monkeypatch.setattr(SpotterDetector, "update", Says([same, slow, behind, other]).update)
-    picture, detector = np.zeros((2 * ROWS, 2 * COLUMNS, 3), np.uint8), JointDetector()
-    assert [dive for i in range(150) for dive in detector.update(picture, i / 10)] == [first, second, behind, other]
 
 
 @pytest.mark.parametrize("rate", [16, 25, 30, 60])
