@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 
 _ROUNDING_S = 1e-3
 
@@ -110,14 +111,25 @@ class FlightPeaks:
             if mean < config.min_flight or together < config.min_together:
                 continue
             if best is None or together > best.confidence:
-                best = SpottedFlight(self._refined(sample, "takeoff"), self._refined(entry, "entry"), together)
+                best = SpottedFlight(self._middle(sample, "takeoff"), self._middle(entry, "entry"), together)
         return best
 
-    def _refined(self, peak: _Sample, name: str) -> float:
-        """Time of a peak between pictures: the mean of those beside it, weighted by their probabilities."""
-        near = [s for s in self._samples if abs(s.time_s - peak.time_s) < 0.1]
-        weights = [getattr(s, name) for s in near]
-        return float(sum(w * s.time_s for w, s in zip(weights, near, strict=True)) / max(sum(weights), 1e-9))
+    def _middle(self, peak: _Sample, name: str) -> float:
+        """Time of an event: the mean of all samples around its peak that are at least half as likely, by probability.
+
+        The network may hesitate: while a diver rides the board, each picture may look like the take-off.
+        """
+
+        def likelihood(sample: _Sample) -> float:
+            return float(getattr(sample, name))
+
+        def is_near(sample: _Sample) -> bool:
+            return likelihood(sample) >= likelihood(peak) / 2
+
+        samples = list(self._samples)
+        at = samples.index(peak)
+        near = [*takewhile(is_near, reversed(samples[:at])), *takewhile(is_near, samples[at:])]
+        return sum(likelihood(s) * s.time_s for s in near) / sum(likelihood(s) for s in near)
 
     def reset(self) -> None:
         """Forget everything."""

@@ -37,6 +37,19 @@ def test_a_flight_is_found_once_with_its_times(seconds: float) -> None:
     assert flight.confidence > 0.7
 
 
+@pytest.mark.parametrize(("column", "at_s"), [(1, 3.0), (2, 4.5)])
+def test_an_event_is_in_the_middle_of_what_is_half_as_likely(column: int, at_s: float) -> None:
+    rows = probabilities(8, [(3.0, 4.5)])
+    for row in rows:  # as likely for a third of a second before, less likely by far before that
+        row[column] = max(
+            row[column], 0.88 if at_s - 0.35 < row[0] < at_s else 0.4 if at_s - 0.6 < row[0] < at_s else 0
+        )
+    (flight,) = found(rows)
+    times_s = [flight.takeoff_s, flight.entry_s]
+    assert times_s.pop(column - 1) == pytest.approx(at_s - 0.15, abs=0.04)
+    assert times_s == [pytest.approx(7.5 - at_s, abs=0.04)]
+
+
 def test_two_dives_are_two() -> None:
     assert len(found(probabilities(14, [(3, 4.4), (9, 10.5)]))) == 2
 
