@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from mcore.synthetic.untrimmed import STREAM, UntrimmedClip, render_clip
 from mcore_bench.cases.watching import watch
 from mcore_bench.result import Row, Table, make_table
-from mcore_runtime.detector import Detector
+from mcore_runtime.detector import Detector, stay
 
 FIRST_SEED = 2_000_000
 """Clips from here on are for measuring; those before are for learning and choosing."""
@@ -55,8 +56,10 @@ def random_pools_tables(clips: int, seed: int, makers: Mapping[str, Callable[[fl
 
 
 def _watch(clip: UntrimmedClip, detector: Detector) -> _Watched:
-    pictures = (np.stack([grey] * 3, axis=-1) for grey in clip.pictures)
-    seen = watch(zip(pictures, clip.times_s.tolist(), strict=True), detector)
+    times_s = clip.times_s.tolist()
+    after_s = stay(times_s[-1], times_s[-1] / max(1, len(times_s) - 1))  # as in mcore-run
+    shown = chain(zip(clip.pictures, times_s, strict=True), ((clip.pictures[-1], time_s) for time_s in after_s))
+    seen = watch(((np.stack([grey] * 3, axis=-1), time_s) for grey, time_s in shown), detector)
     live, replays = [dive for dive in clip.dives if dive.is_live], [dive for dive in clip.dives if not dive.is_live]
     pairs, alarms = seen.match(live)
     named, _ = seen.match(replays, slow_motion=True)

@@ -41,6 +41,8 @@ class DetectedDive:
     camera that follows the diver. ``looks``: found by the learned spotter."""
     slow_motion: bool = False
     """Whether the flight lasts longer than any fall: a replay, which is named and not scored."""
+    instead_of: tuple[DetectedDive, ...] = ()
+    """Earlier reports of the same flight, which were mistaken: most often slow motion that was taken for live."""
 
     @property
     def latest_takeoff_s(self) -> float:
@@ -95,8 +97,8 @@ class Detector(Protocol):
             gap: whether pictures are missing before it.
 
         Returns:
-            Dives that have become certain, usually none: live ones within a second of their entry and once, slow
-            motion within four.
+            Dives that have become certain, usually none: live ones within a second of their entry, slow motion within
+            four. A flight comes once, or again where it turns out to be slow motion: see ``DetectedDive.instead_of``.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ class JointDetector:
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
         seen = [*self._ballistic.update(picture, time_s, gap=gap), *self._spotter.update(picture, time_s, gap=gap)]
-        return [dive for dive in seen if self._is_new(dive)]
+        return [settled for dive in seen if (settled := self._settle(dive)) is not None]
 
     def reset(self) -> None:
         """Forget everything."""
@@ -34,10 +36,30 @@ class JointDetector:
         self._spotter.reset()
         self._known = []
 
-    def _is_new(self, dive: DetectedDive) -> bool:
-        """Whether neither detector has reported this dive, which both may see; slow motion never hides a live dive."""
-        known = [other for other in self._known if dive.slow_motion or not other.slow_motion]
-        new = all(abs(dive.entry_s - other.entry_s) > self._apart_s for other in known)
-        if new:
-            self._known = [*self._known[-5:], dive]
-        return new
+    def _settle(self, dive: DetectedDive) -> DetectedDive | None:
+        """Return a dive with the reports that it overrules; None: it says nothing new, or is not to be believed."""
+        same = tuple(other for other in self._known if self._are_same(dive, other))
+        is_news = all(_overrules(dive, other) for other in same)
+        if is_news:
+            dive = replace(dive, instead_of=same)
+        if is_news or dive.found_by != "looks":  # gravity is remembered also where a look came first
+            self._known = [*[other for other in self._known if other not in same][-5:], dive]
+        return dive if is_news else None
+
+    def _are_same(self, dive: DetectedDive, other: DetectedDive) -> bool:
+        """Whether two reports are of one flight."""
+        if dive.slow_motion or other.slow_motion:
+            return dive.takeoff_s < other.entry_s and other.takeoff_s < dive.entry_s
+        return abs(dive.entry_s - other.entry_s) <= self._apart_s
+
+
+def _overrules(dive: DetectedDive, other: DetectedDive) -> bool:
+    """Whether a report is to be believed, and no longer an earlier one of the same flight.
+
+    At the same pace nothing new is said. What falls by gravity is live; of two looks the surer one tells the pace.
+    """
+    if dive.slow_motion == other.slow_motion:
+        return False
+    if dive.found_by == other.found_by == "looks":
+        return dive.confidence > other.confidence
+    return dive.found_by != "looks"

@@ -1,6 +1,6 @@
 """Dives from the spotter's probabilities: a take-off, a flight and an entry that physics allows.
 
-A hurdle is no take-off, because no entry follows it. A flight may last longer than any fall: that is slow motion.
+A hurdle is no take-off, because no entry follows it. Who asks says how long a flight may last.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-
-from mcore.diving.physics import SHORTEST_FLIGHT_S
+from itertools import takewhile
 
 _ROUNDING_S = 1e-3
 
@@ -30,10 +29,6 @@ class PeakConfig:
     """Geometric mean of the three, at least."""
     settle_s: float = 0.45
     """An entry is the highest probability within this time before and after it."""
-    longest_slow_s: float = 9.0
-    """A replay's flight lasts this long at most."""
-    slack_s: float = 0.15
-    """Errors of both ends, added to what physics allows."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +53,12 @@ class FlightPeaks:
     """Finds flights in probabilities that come one picture after the other.
 
     Args:
+        limits_s: a flight lasts so long at least, and so long at most.
         config: the numbers that it decides by.
     """
 
-    def __init__(self, config: PeakConfig | None = None) -> None:
+    def __init__(self, limits_s: tuple[float, float], config: PeakConfig | None = None) -> None:
+        self._shortest_s, self._longest_s = limits_s
         self._config = config or PeakConfig()
         self._samples: deque[_Sample] = deque()
         self._judged_s = self._entry_s = -math.inf
@@ -78,7 +75,7 @@ class FlightPeaks:
         config = self._config
         samples = self._samples
         samples.append(_Sample(time_s, takeoff, entry, flight))
-        while samples[0].time_s < time_s - config.longest_slow_s - 2 * config.settle_s:
+        while samples[0].time_s < time_s - self._longest_s - 2 * config.settle_s:
             samples.popleft()
         known_s = time_s - config.settle_s + _ROUNDING_S
         due = [s for s in samples if self._judged_s < s.time_s <= known_s]
@@ -108,20 +105,31 @@ class FlightPeaks:
             seconds, mean = entry.time_s - sample.time_s, flights / count
             if sample.entry > entry.entry and seconds > config.settle_s:
                 break  # that was another dive
-            if seconds < SHORTEST_FLIGHT_S - config.slack_s or sample.takeoff < config.min_event:
+            if not self._shortest_s <= seconds <= self._longest_s or sample.takeoff < config.min_event:
                 continue
             together = float((sample.takeoff * entry.entry * mean) ** (1 / 3))
             if mean < config.min_flight or together < config.min_together:
                 continue
             if best is None or together > best.confidence:
-                best = SpottedFlight(self._refined(sample, "takeoff"), self._refined(entry, "entry"), together)
+                best = SpottedFlight(self._middle(sample, "takeoff"), self._middle(entry, "entry"), together)
         return best
 
-    def _refined(self, peak: _Sample, name: str) -> float:
-        """Time of a peak between pictures: the mean of those beside it, weighted by their probabilities."""
-        near = [s for s in self._samples if abs(s.time_s - peak.time_s) < 0.1]
-        weights = [getattr(s, name) for s in near]
-        return float(sum(w * s.time_s for w, s in zip(weights, near, strict=True)) / max(sum(weights), 1e-9))
+    def _middle(self, peak: _Sample, name: str) -> float:
+        """Time of an event: the mean of all samples around its peak that are at least half as likely, by probability.
+
+        The network may hesitate: while a diver rides the board, each picture may look like the take-off.
+        """
+
+        def likelihood(sample: _Sample) -> float:
+            return float(getattr(sample, name))
+
+        def is_near(sample: _Sample) -> bool:
+            return likelihood(sample) >= likelihood(peak) / 2
+
+        samples = list(self._samples)
+        at = samples.index(peak)
+        near = [*takewhile(is_near, reversed(samples[:at])), *takewhile(is_near, samples[at:])]
+        return sum(likelihood(s) * s.time_s for s in near) / sum(likelihood(s) for s in near)
 
     def reset(self) -> None:
         """Forget everything."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcore.diving.physics import LONGEST_FLIGHT_S
+from mcore.diving.physics import LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
 from mcore.video.spotting import (
     COLUMNS,
     LOOKS_BACK,
@@ -31,6 +31,10 @@ WEIGHTS = Path(__file__).with_name("spotter.npz")
 
 SLOWER = (2, 4)
 """The spotter also looks at the stream as if it ran this many times as fast: there slow motion looks like a dive."""
+_SLACK_S = 0.15
+"""Errors of both ends, added to what physics allows."""
+_SHORTEST_SLOW_S = 3.5
+"""A hurdle and the dive that follows it may look like one flight of up to 3.4 s: what lasts longer is slow motion."""
 
 
 class SpotterDetector:
@@ -73,8 +77,11 @@ class _Watch:
     """
 
     def __init__(self, weights: Path, config: PeakConfig, slower: int) -> None:
-        self._network, self._peaks, self.slower = SpotterNetwork(weights), FlightPeaks(config), slower
-        self._longest_live_s = LONGEST_FLIGHT_S + config.slack_s
+        self._network, self._peaks, self.slower = (
+            SpotterNetwork(weights),
+            FlightPeaks(_limits_s(slower), config),
+            slower,
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -100,12 +107,15 @@ class _Watch:
         if found is None:
             return None
         takeoff_s, entry_s = found.takeoff_s * self.slower, found.entry_s * self.slower
-        flight_s, is_slow = entry_s - takeoff_s, self.slower > 1
-        # Of slow motion a shorter flight is a live dive, or part of one: another watch sees all of it.
-        fits = flight_s >= self.slower * USUAL_FLIGHT_S if is_slow else flight_s <= self._longest_live_s
-        if not fits:
-            return None
-        return DetectedDive(takeoff_s, entry_s, found.confidence, "looks", is_slow)
+        return DetectedDive(takeoff_s, entry_s, found.confidence, "looks", slow_motion=self.slower > 1)
+
+
+def _limits_s(slower: int) -> tuple[float, float]:
+    """Return how long a flight lasts at least and at most, seconds of a watch's own time."""
+    if slower == 1:
+        return SHORTEST_FLIGHT_S - _SLACK_S, LONGEST_FLIGHT_S + _SLACK_S
+    # What is twice as slow as a watch is seen by the next one.
+    return max(_SHORTEST_SLOW_S / slower, USUAL_FLIGHT_S), 2 * LONGEST_FLIGHT_S
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -54,6 +54,14 @@ class DiveFailed:
 
 
 @dataclass(frozen=True)
+class DiveMistaken:
+    """A dive was none, as the detector sees by now."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class RescoreBegun:
     """A dive is with the scorer again."""
 
@@ -118,6 +126,7 @@ Event = (
     DiveOpened
     | DiveScored
     | DiveFailed
+    | DiveMistaken
     | RescoreBegun
     | DiveRescored
     | RescoreFailed

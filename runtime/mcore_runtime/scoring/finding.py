@@ -117,19 +117,12 @@ def find_dives(
     watcher.stay()
     file_s = shown_seconds(times) if len(times) > 1 else 0.0
     inside = [dive for dive in watcher.found if 0 <= dive.entry_s <= times[-1] - _LEAST_AFTER_S]
-    inside.sort(key=lambda dive: dive.entry_s)
-    dives = tuple(dive for dive in inside if not dive.slow_motion)
-    slow: list[DetectedDive] = []  # the same may be found at several paces
-    for dive in sorted((dive for dive in inside if dive.slow_motion), key=lambda dive: -dive.confidence):
-        if not any(_overlap(dive, other) for other in slow):
-            slow.append(dive)
-    slow.sort(key=lambda dive: dive.entry_s)
+    mistaken = {other for dive in inside for other in dive.instead_of}
+    settled = sorted((dive for dive in inside if dive not in mistaken), key=lambda dive: dive.entry_s)
     return Findings(
         file_s,
-        tuple(dive for dive in dives if not any(_is_surer(other, dive) for other in slow)),
-        tuple(
-            dive for dive in slow if not any(_overlap(dive, other) and not _is_surer(dive, other) for other in dives)
-        ),
+        tuple(dive for dive in settled if not dive.slow_motion),
+        tuple(dive for dive in settled if dive.slow_motion),
     )
 
 
@@ -149,18 +142,6 @@ def cut_dives(found: Findings) -> list[FileCut]:
     if len(cuts) == 1 and not found.slow_motion and _is_cut(found.dives[0], found.file_s):
         return [FileCut(found.dives[0], found.file_s, None, None)]
     return cuts
-
-
-def _overlap(first: DetectedDive, second: DetectedDive) -> bool:
-    return first.takeoff_s < second.entry_s and second.takeoff_s < first.entry_s
-
-
-def _is_surer(slow: DetectedDive, live: DetectedDive) -> bool:
-    """Whether slow motion was taken for a live dive: of two that look like one, the spotter is surer of the slow one.
-
-    Who was found by gravity falls in real time, and stays.
-    """
-    return _overlap(slow, live) and live.found_by == "looks" and slow.confidence > live.confidence
 
 
 def _is_cut(dive: DetectedDive, file_s: float) -> bool:

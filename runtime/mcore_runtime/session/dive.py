@@ -47,7 +47,7 @@ class DiveStatus(_Word):
     FAILED = "failed"
     """The scorer could not; ``reasons`` says why."""
     VOID = "void"
-    """The operator says that it was no dive."""
+    """It was no dive: the operator says so, or the detector saw slow motion, which a note then says."""
 
 
 class FoundBy(_Word):

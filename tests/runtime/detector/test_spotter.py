@@ -1,8 +1,7 @@
-"""The learned detector and both together, on clips that nothing was learned from."""
+"""The learned detector, on clips that nothing was learned from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,19 @@ import pytest
 from numpy.typing import NDArray
 
 from mcore.synthetic.untrimmed import UntrimmedClip, render_clip
-from mcore.video.spotting import BINS, CHANNELS, COLUMNS, ROWS, SAMPLES_PER_S, MotionOfPicture, Pace, profile, shrink
-from mcore_runtime.detector import BallisticDetector, DetectedDive, Detector, JointDetector, SpotterDetector, stay
+from mcore.video.spotting import (
+    BINS,
+    CHANNELS,
+    COLUMNS,
+    ROWS,
+    SAMPLES_PER_S,
+    SPOTTER_DELAY,
+    MotionOfPicture,
+    Pace,
+    profile,
+    shrink,
+)
+from mcore_runtime.detector import DetectedDive, Detector, SpotterDetector, stay
 
 SEED = 1_000_103
 
@@ -48,26 +58,41 @@ def test_a_dive_that_takes_longer_than_any_fall_is_slow_motion(clip: UntrimmedCl
     assert slow.flight_s > 4
 
 
-class Says:
-    """A detector that says one dive, at the first picture after its entry."""
+class Knows:
+    """Stands for the network of one pace: it sees one flight, whatever it is shown."""
 
-    def __init__(self, dives: Sequence[DetectedDive]) -> None:
-        self.left = list(dives)
+    def __init__(self, slower: int, takeoff_s: float, entry_s: float) -> None:
+        self.slower, self.takeoff_s, self.entry_s, self.at_s = slower, takeoff_s, entry_s, 0.0
 
-    def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
-        due = [dive for dive in self.left if dive.entry_s < time_s]
-        self.left = [dive for dive in self.left if dive not in due]
-        return due
+    def reset(self) -> None:
+        self.at_s = -SPOTTER_DELAY * self.slower / SAMPLES_PER_S
+
+    def __call__(self, heights: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float64]:
+        away = SAMPLES_PER_S / self.slower * (self.at_s - np.array([self.takeoff_s, self.entry_s]))
+        is_flight = self.takeoff_s <= self.at_s < self.entry_s
+        self.at_s += self.slower / SAMPLES_PER_S
+        return np.array([*0.9 * np.exp(-0.5 * away**2), 0.9 * is_flight])
 
 
-def test_what_both_see_is_one_dive(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = DetectedDive(2.0, 3.4, 1.0, "body"), DetectedDive(7.0, 8.4, 1.0, "body")
-    same, other = DetectedDive(2.1, 3.5, 0.6, "looks"), DetectedDive(11.0, 12.4, 0.6, "looks")
-    slow, behind = DetectedDive(0.5, 3.6, 0.9, "looks", True), DetectedDive(8.0, 10.8, 0.9, "looks", True)
-    monkeypatch.setattr(BallisticDetector, "update", Says([first, second]).update)
-    monkeypatch.setattr(SpotterDetector, "update", Says([same, slow, behind, other]).update)
-    picture, detector = np.zeros((2 * ROWS, 2 * COLUMNS, 3), np.uint8), JointDetector()
-    assert [dive for i in range(150) for dive in detector.update(picture, i / 10)] == [first, second, behind, other]
+@pytest.mark.parametrize(
+    ("seconds", "paces"),
+    [
+        pytest.param(1.5, [False], id="live"),
+        pytest.param(3.2, [], id="a hurdle and its dive"),
+        pytest.param(3.9, [True], id="at half the pace"),
+        pytest.param(7.0, [True, True], id="seen at both slower paces"),
+        pytest.param(14.0, [True], id="at an eighth of the pace"),
+    ],
+)
+def test_the_pace_decides_how_long_a_flight_may_last(seconds: float, paces: list[bool]) -> None:
+    detector = SpotterDetector()
+    for each in detector._watches:
+        each._network = Knows(each.slower, 3.0, 3.0 + seconds)  # type: ignore[assignment]
+    detector.reset()
+    picture = np.zeros((2 * ROWS, 2 * COLUMNS, 3), np.uint8)
+    seen = [dive for i in range(270) for dive in detector.update(picture, i / SAMPLES_PER_S)]
+    assert [dive.slow_motion for dive in seen] == paces
+    assert all(dive.flight_s == pytest.approx(seconds, abs=0.3) for dive in seen)
 
 
 @pytest.mark.parametrize("rate", [16, 25, 30, 60])

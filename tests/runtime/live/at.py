@@ -9,10 +9,12 @@ from mcore_runtime.detector import DetectedDive
 
 
 class At:
-    """Sees dives at given times of the stream: take-off and entry, seconds."""
+    """Sees dives at given times of the stream: take-off and entry, seconds; or what is given as a whole."""
 
-    def __init__(self, *dives: tuple[float, float], slow_motion: bool = False) -> None:
-        self._left = [DetectedDive(takeoff_s, entry_s, 1.0, "body", slow_motion) for takeoff_s, entry_s in dives]
+    def __init__(self, *dives: tuple[float, float] | DetectedDive, slow_motion: bool = False) -> None:
+        self._left = [
+            dive if isinstance(dive, DetectedDive) else DetectedDive(*dive, 1.0, "body", slow_motion) for dive in dives
+        ]
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """What it has seen by now."""

@@ -34,16 +34,20 @@ def watch(
     detector: At | None = None,
     during: Callable[[LiveSession], None] | None = None,
     dive_number: str | None = "407C",
+    said: list[str] | None = None,
 ) -> tuple[list[LiveDive], RunSummary]:
     with (
         ScorerThread(lambda: Scorer(bundle, backend="onnxruntime", threads=1)) as thread,
         open_source(address, first_delay_s=0.05) as source,
         LiveSession(source, thread, settings, dive_number=dive_number, detector=detector) as session,
+        session.subscribe(1000) as news,
     ):
         if during is not None:
             threading.Thread(target=during, args=(session,), daemon=True).start()
         summary = session.run()
         dives = [session.dive(row["number"]) for row in session.snapshot()["dives"]]
+        while said is not None and (heard := news.get(0.0)) is not None:
+            said += [heard.text] if isinstance(heard, DetectorNews) else []
     assert all(dive is not None for dive in dives)
     return [dive for dive in dives if dive is not None], summary
 
@@ -78,20 +82,31 @@ def test_recordings_may_begin_and_end_close_to_a_dive(
 
 def test_slow_motion_is_not_scored(video: Path, tiny_bundle: Path) -> None:
     said: list[str] = []
-    with (
-        ScorerThread(lambda: Scorer(tiny_bundle, backend="onnxruntime", threads=1)) as thread,
-        open_source(str(video), first_delay_s=0.05) as source,
-        LiveSession(source, thread, SETTINGS, detector=At((2.0, 5.5), slow_motion=True)) as session,
-        session.subscribe() as news,
-    ):
-        summary = session.run()
-        while (heard := news.get(0.0)) is not None:
-            said += [heard.text] if isinstance(heard, DetectorNews) else []
-        assert session.snapshot()["dives"] == []
-    assert summary.frames == 240
+    dives, summary = watch(str(video), tiny_bundle, detector=At((2.0, 5.5), slow_motion=True), said=said)
+    assert (dives, summary.frames) == ([], 240)
     (line,) = said
     assert line.startswith("slow motion: a flight of 3.5 s, from 2.0 to 5.5 s")
     assert line.endswith("it is not scored")
+
+
+LIVE = DetectedDive(2.6, 3.8, 0.6, "looks")
+
+
+@pytest.mark.parametrize(
+    ("replay_entry_s", "statuses"),
+    [pytest.param(5.6, ["void"], id="its clip was cut"), pytest.param(4.1, [], id="its clip was still to come")],
+)
+def test_a_dive_that_turns_out_to_be_a_replay_counts_for_nothing(
+    video: Path, tiny_bundle: Path, replay_entry_s: float, statuses: list[str]
+) -> None:
+    replay = DetectedDive(1.0, replay_entry_s, 0.8, "looks", slow_motion=True, instead_of=(LIVE,))
+    said: list[str] = []
+    dives, _ = watch(str(video), tiny_bundle, detector=At(LIVE, replay, (6.5, 7.2)), said=said)
+    assert [dive.status for dive in dives] == [*statuses, "scored"]
+    for dive in dives[:-1]:
+        assert dive.notes[-1].startswith("the dive that entered the water at 3.8 s is slow motion: a flight of 4.6 s")
+        assert said[1] == f"dive 1 is void: {dive.notes[-1]}"
+    assert len(said) == 1 + len(statuses)
 
 
 def test_a_whole_file_is_one_dive(video: Path, tiny_bundle: Path) -> None:

@@ -13,10 +13,12 @@ from mcore_runtime.live.commands import Assign, Edit, GoTo, Restore, SetDive, Sk
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import (
     DiveFailed,
+    DiveMistaken,
     DiveOpened,
     DiveRescored,
     DiveScored,
     Event,
+    Logged,
     RescoreBegun,
     RescoreFailed,
     VideoLost,
@@ -113,6 +115,21 @@ def test_a_void_dive_counts_no_more_until_it_is_restored() -> None:
     for event, words in ((Void(1), "void already"), (RescoreBegun(1), "void; restore it first")):
         with pytest.raises(UserError, match=words):
             apply(void.state, event)
+
+
+@pytest.mark.parametrize("before", [(OPENED,), (OPENED, scored())])
+def test_a_dive_that_was_a_replay_is_void_and_says_why(before: tuple[Event, ...]) -> None:
+    change = after(*before, DiveMistaken(1, "it is slow motion"))
+    (dive,) = change.dives
+    assert (dive.status, dive.notes) == (DiveStatus.VOID, ("it is slow motion",))
+    assert change.log == Logged("detector", "dive 1 is void: it is slow motion")
+    assert (change.state.scores, change.state.competition.current) == ({}, 1)
+    assert apply(change.state, Restore(1)).state.dives[1].status is after(*before).state.dives[1].status
+
+
+def test_the_operator_may_void_a_replay_first() -> None:
+    void = after(OPENED, scored(), Void(1))
+    assert apply(void.state, DiveMistaken(1, "it is slow motion")).state == void.state
 
 
 def test_a_restored_dive_follows_what_was_corrected_while_it_was_void() -> None:

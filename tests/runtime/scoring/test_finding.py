@@ -16,7 +16,6 @@ from mcore.synthetic.video import write_video
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
 from mcore_runtime.detector import DetectedDive, JointDetector
-from mcore_runtime.detector.base import FoundBy
 from mcore_runtime.score import main
 from mcore_runtime.scoring.finding import Findings, cut_dives, find_dives
 from tests.known_dives import knowing, with_known
@@ -101,24 +100,11 @@ def test_a_dive_is_looked_for_in_every_frame_and_beyond_the_last(film: Path) -> 
     assert progress[-1] == pytest.approx((11.0, 11.95))
 
 
-@pytest.mark.parametrize(
-    ("seen", "live", "slow"),
-    [
-        pytest.param([(2, 5.4, 0.8, "looks"), (6.5, 9.8, 0.7, "looks")], [], [2, 6.5], id="two replays"),
-        pytest.param([(2, 7, 0.7, "looks"), (2.2, 6.8, 0.8, "looks")], [], [2.2], id="seen at two paces"),
-        pytest.param([(2, 7, 0.8, "looks"), (5, 6.4, 0.7, "looks")], [], [2], id="surely a replay"),
-        pytest.param([(2, 7, 0.7, "looks"), (5, 6.4, 0.8, "looks")], [5], [], id="surely a dive"),
-        pytest.param([(2, 7, 0.8, "looks"), (5, 6.4, 0.1, "body")], [5], [], id="who falls by gravity is live"),
-        pytest.param([(2, 3.5, 0.7, "looks"), (5, 9, 0.9, "looks")], [2], [5], id="a dive and its replay"),
-    ],
-)
-def test_a_flight_is_a_dive_or_slow_motion_and_never_both(
-    film: Path, seen: list[tuple[float, float, float, FoundBy]], live: list[float], slow: list[float]
-) -> None:
-    flights = [DetectedDive(*each, slow_motion=each[1] - each[0] > 2.1) for each in seen]
-    found = find_dives(film, make=Says(flights))
-    assert [dive.takeoff_s for dive in found.dives] == live
-    assert [dive.takeoff_s for dive in found.slow_motion] == slow
+def test_of_one_flight_the_report_that_is_believed_stays(film: Path) -> None:
+    taken, other = dive(2.8, 4.1), dive(8.0, 9.6)
+    replay = DetectedDive(0.5, 5.2, 0.9, "looks", slow_motion=True, instead_of=(taken,))
+    found = find_dives(film, make=Says([taken, replay, other]))
+    assert (found.dives, found.slow_motion) == ((other,), (replay,))
 
 
 def test_memory_does_not_grow_with_the_file(film: Path) -> None:
