@@ -38,7 +38,8 @@ def first(rows: Rows, split: str) -> dict[str, Any]:
     return next(row for row in rows if row["split"] == split)
 
 
-@pytest.mark.parametrize(("split", "cache"), [("train", []), ("val", ["--no-cache"])])
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("cache", [[], ["--no-cache"]], ids=["cached", "not cached"])
 def test_labels_that_do_not_fit_are_found_before_the_first_step(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str, cache: list[str]
 ) -> None:
