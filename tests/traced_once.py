@@ -9,6 +9,7 @@ The rendered dives that graphs are compared on, which take most of the rest, are
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 import mcore_export.graphs.onnx
 import mcore_export.graphs.streaming_export
@@ -84,6 +86,8 @@ def traced_once(store: Path) -> Iterator[None]:
         for module in (mcore_export.graphs.onnx, mcore_export.graphs.streaming_export):
             patch.setattr(module, "write_onnx", kept)
         patch.setattr("mcore_export.exporter.rendered_clips", kept_clips)
+        # The exporter lists its operators anew for each graph, which takes as long as a small graph does.
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         yield
 
 

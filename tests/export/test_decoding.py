@@ -44,8 +44,9 @@ def logits() -> NDArray[np.float32]:
     return values
 
 
-@pytest.mark.parametrize("decoding", ["published", "ordered"])
-@pytest.mark.parametrize("opset", [17, 18, 20])
+@pytest.mark.parametrize(
+    ("decoding", "opset"), [("published", 17), ("published", 18), ("ordered", 17), ("ordered", 20)]
+)
 def test_graphs_decode_as_pytorch_does(
     logits: NDArray[np.float32], tmp_path: Path, decoding: GraphDecoding, opset: int
 ) -> None:

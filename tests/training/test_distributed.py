@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from mcore.training.pairs import EpochBatches
 from mcore.training.run import prepare
 from mcore.training.trainer import Trainer, TrainingData
 from tests.fake_dives import MODEL, MODEL_FLAGS
-from tests.training.command_line import parse
+from tests.training.command_line import parse, wait_for_an_epoch
 
 # Two processes add the same float32 gradients in another order, and Adam divides by their small second moments.
 WEIGHT_TOLERANCE = 2e-4
@@ -123,10 +122,7 @@ def test_a_process_that_dies_ends_the_others(manifest: Path, tmp_path: Path) -> 
     argv = arguments(manifest, tmp_path / "run", "--epochs", "1000", "--save-every-steps", "1")
     process = launch(argv)
     try:
-        log = tmp_path / "run" / "metrics.csv"
-        deadline = time.monotonic() + 60
-        while not (log.exists() and log.read_text().count("\n") > 1) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for_an_epoch(process, tmp_path / "run")
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         victim = next(pid for pid in workers if "RANK=1" in Path(f"/proc/{pid}/environ").read_text().split("\0"))
         os.kill(int(victim), signal.SIGKILL)

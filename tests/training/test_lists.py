@@ -195,15 +195,14 @@ EVALUATION = ["--device", "cpu", "--num-resamples", "5"]
 START = ["--epochs", "1", *RECIPE]
 
 
-@pytest.mark.parametrize("use", ["evaluate", "train"])
 @pytest.mark.parametrize(
-    ("change", "code", "words"),
+    ("use", "change", "code", "words"),
     [
-        (lambda rows: None, 0, ""),
-        (lambda rows: swap(rows, "train", "val"), 2, "was trained on 1 of the 8 dives of"),
-        (lambda rows: swap(rows, "train", "test"), 2, "split test; the first: "),
-        (lambda rows: swap(rows, "val", "test"), 0, "none of its 8 dives that measure it was trained on"),
-        (drop_the_last_test_dive, 0, "none of its 7 dives that measure it was trained on"),
+        ("evaluate", lambda rows: None, 0, ""),
+        ("evaluate", lambda rows: swap(rows, "train", "test"), 2, "split test; the first: "),
+        ("evaluate", lambda rows: swap(rows, "val", "test"), 0, "none of its 8 dives that measure it was trained on"),
+        ("train", lambda rows: swap(rows, "train", "val"), 2, "was trained on 1 of the 8 dives of"),
+        ("train", drop_the_last_test_dive, 0, "none of its 7 dives that measure it was trained on"),
     ],
 )  # fmt: skip
 def test_a_list_that_was_split_anew_measures_nothing(

@@ -9,6 +9,7 @@ import pytest
 from torch import Tensor
 
 from mcore.config import BACKBONES, BackboneConfig, NamedBackbone
+from mcore.evaluation.plots import loss_curves
 from mcore.network.checkpoint import read_checkpoint
 from mcore.network.model import PairOutput
 from mcore.train import main
@@ -28,6 +29,7 @@ def token_size(output: PairOutput, targets: PairTargets) -> Tensor:
 def test_a_registered_loss_and_backbone_train_log_and_plot(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("mcore.training.run.loss_curves", loss_curves)
     monkeypatch.setitem(LOSSES, "token_size", Loss(token_size, weight=0.5))
     small = NamedBackbone(BackboneConfig(stem_width=8, widths=(8, 16), depths=(1, 1)))
     monkeypatch.setitem(BACKBONES, "small", small)

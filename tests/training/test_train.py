@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from mcore.training.log import columns
 from mcore.training.losses import default_weights
 from mcore.training.trainer import Stopped, validation_figures
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
-from tests.training.command_line import parse
+from tests.training.command_line import parse, wait_for_an_epoch
 
 RECIPE = ["--epochs", "3", "--batch-size", "3", "--batch-norm", "trained", "--device", "cpu"]
 
@@ -143,10 +142,7 @@ def test_signals_leave_a_run_to_resume(manifest: Path, tmp_path: Path, number: s
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 60
-        metrics = tmp_path / "run" / "metrics.csv"  # an epoch's line follows its checkpoint
-        while not (metrics.exists() and metrics.read_text().count("\n") > 1) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for_an_epoch(process, tmp_path / "run")
         os.killpg(process.pid, number)  # as a terminal does: to the workers, too
         _, errors = process.communicate(timeout=60)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from mcore_runtime.doctor import bundles, disk, hardware, software, sources
+from mcore_runtime.doctor import bundles, command, disk, hardware, software, sources
 from mcore_runtime.doctor.command import examine, main
 from mcore_runtime.doctor.findings import Finding, ok, split_advice
 from tests.runtime.doctor.made import Made, of_level
@@ -169,7 +170,10 @@ def test_advice_begins_after_the_first_sentence_but_not_within_brackets() -> Non
     assert split_advice("it fails") == ("it fails", "")
 
 
-def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "in_child", functools.cache(command.in_child))
     code = main(["--bundle", str(tiny_bundle), "--folder", str(tmp_path), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert code == int(any(finding["level"] == "error" for finding in findings))
