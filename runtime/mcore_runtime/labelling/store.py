@@ -135,7 +135,7 @@ class LabelStore:
             UserError: it cannot be written.
         """
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = None if record is None else encode(replace(record, path=self._shortened(record.path)))
+        line = None if record is None else encode(vars(record) | {"path": self._shortened(record.path)})
         with self._writing() as connection:
             row = connection.execute("SELECT max(version) FROM labels WHERE clip = ?", (clip,)).fetchone()
             if (row[0] or 0) != seen:
@@ -166,10 +166,10 @@ class LabelStore:
         record = decode(DiveRecord, line, str(self.path))
         return replace(record, path=self.listing.parent / record.path, split=split)
 
-    def _shortened(self, path: Path) -> Path:
+    def _shortened(self, path: Path) -> str:
         """Below the list's folder relative to it, so that both can be moved together."""
         path, base = path.resolve(), self.listing.parent.resolve()
-        return path.relative_to(base) if path.is_relative_to(base) else path
+        return str(path.relative_to(base) if path.is_relative_to(base) else path)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -31,10 +31,10 @@ def distrust(clip: SessionClip, proposed: Label, checked: Checked) -> str | None
         return "no awards from the meet"
     if not judges.is_comparable:
         return "a penalty"
-    if judges.doubts or not makes_points(judges.awards, proposed.difficulty, judges.points):
-        return "awards and points do not fit"
     if dive.dive_number is None:
         return "dive number not announced"
+    if judges.doubts or not makes_points(judges.awards, proposed.difficulty, judges.points):
+        return "awards and points do not fit"
     if recognition is not None and recognition.is_doubted:
         return "dive number doubted"
     if not clip.moments_agree:

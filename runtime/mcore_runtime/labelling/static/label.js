@@ -7,6 +7,7 @@ const KEPT = 3; // clips whose frames stay here: the one before, this one, the n
 const STEP = 10;
 
 let names = [], verdicts = [], at = 0, clip = null, frame = 0, playing = 0, sending = Promise.resolve();
+let isOpening = false; // keys of a fast hand must not change the clip that is left
 const pictures = new Map(); // by clip: a promise of its frames as JPEGs
 const undos = [];
 
@@ -45,7 +46,10 @@ function fetchPictures(index, sizes) {
 }
 
 /** Go to a clip, and get the next one ready meanwhile. */
-async function open(index, wanted = null) {
+async function open(index) {
+  isOpening = true;
+  clearTimeout(playing);
+  playing = 0;
   try {
     await sending;
     const found = await fetchClip(index);
@@ -54,14 +58,15 @@ async function open(index, wanted = null) {
     clip = { ...found, blobs, index };
     history.replaceState(null, "", `#${clip.name}`);
     showLabel();
-    showFrame(wanted ?? clip.label.takeoff_frame ?? 0);
-    $("picture").focus({ preventScroll: true });
+    showFrame(clip.label.takeoff_frame ?? 0);
+    $("viewer").focus({ preventScroll: true });
     const ahead = nextOpen();
     if (ahead !== null) fetchClip(ahead).then((next) => fetchPictures(ahead, next.sizes)).catch(() => pictures.delete(ahead));
   } catch (error) {
     pictures.delete(index);
     toast(error.message, true);
   }
+  isOpening = false;
 }
 
 function nextOpen() {
@@ -121,7 +126,7 @@ function showLabel() {
   setText($("meet"), judges === null ? "" : `From the meet: ${judges.awards}: ${points(judges.points, 2)}${judges.penalty ? `; penalty: ${judges.penalty}, which no picture shows` : ""}`);
   setText($("score"), clip.score === null ? "" : `${points(clip.score, 2)} points`);
   const doubt = clip.is_proposed && !clip.moments_agree && label.entry_frame !== null ? ["network and detector disagree about take-off or entry: look at both"] : [];
-  const remarks = [...faults.map((text) => ["bad", text]), ...[...warnings, ...doubt].map((text) => ["warn", text])];
+  const remarks = clip.unreadable ? [] : [...faults.map((text) => ["bad", text]), ...[...warnings, ...doubt].map((text) => ["warn", text])];
   $("remarks").replaceChildren(...remarks.map(([kind, text]) => el("li", { class: `remark ${kind === "bad" ? "" : "warn"}` }, sentence(text))));
   $("unreadable").hidden = !clip.unreadable;
   setText($("unreadable"), sentence(clip.unreadable ?? ""));
@@ -176,14 +181,16 @@ function typed(shown) {
 }
 
 async function finish(verdict) {
+  isOpening = true;
   const isSaved = await change({ verdict });
-  if (!isSaved) {
-    if (clip.label.verdict === "open") await change({}, false); // what was typed is kept all the same
+  const next = nextOpen();
+  if (isSaved && next !== null) {
+    await open(next);
     return;
   }
-  const next = nextOpen();
-  if (next === null) toast("All clips are labelled.");
-  else await open(next);
+  isOpening = false;
+  if (isSaved) toast("All clips are labelled.");
+  else if (clip.label.verdict === "open") await change({}, false); // what was typed is kept all the same
 }
 
 async function undo() {
@@ -241,8 +248,8 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const isText = event.target.matches("#form input"), isButton = event.target.matches("button");
-  if (clip === null || event.ctrlKey || event.altKey || event.metaKey) return;
-  if (isText && key === "Escape") $("picture").focus();
+  if (clip === null || isOpening || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (isText && key === "Escape") $("viewer").focus();
   if ((isText && key !== "Enter") || (isButton && key === "Enter") || !Object.hasOwn(keys, key)) return;
   event.preventDefault();
   keys[key](event);
@@ -250,8 +257,8 @@ document.addEventListener("keydown", (event) => {
 const pressed = { less: "ArrowLeft", more: "ArrowRight", play: "p", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k" };
 for (const [id, key] of Object.entries(pressed)) {
   $(id).addEventListener("click", (event) => {
-    if (clip !== null) keys[key](event);
-    if (event.detail > 0) $("picture").focus({ preventScroll: true }); // a mouse's; Enter is for the clip then
+    if (clip !== null && !isOpening) keys[key](event);
+    if (event.detail > 0) $("viewer").focus({ preventScroll: true }); // a mouse's; Enter is for the clip then
   });
 }
 $("slider").addEventListener("input", () => showFrame(Number($("slider").value)));
