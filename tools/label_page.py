@@ -1,9 +1,10 @@
 """Time the page of mcore-label, driven by keys in a headless browser, and take its picture for the docs.
 
-    python -m tools.label_page sessions --dives 100 --picture docs/images/label.jpg
+    python -m tools.label_page sessions --dives 100
+    python -m tools.label_page sessions --dives 9 --picture docs/images/label.jpg
 
 Of each dive both moments are moved by two frames and marked, then it is accepted; every tenth is no dive. Nobody thinks
-here: what is measured is the program's share. The labels go to a temporary folder. The picture is of the first clip.
+here: what is measured is the program's share. The labels go to a temporary folder. The picture is of the next clip.
 
 Needs the extra web, Python's playwright, and Chromium.
 """
@@ -33,7 +34,7 @@ from tools.live_screenshots import save_jpeg
 _KEYS = (*("ArrowRight",) * 2, "t", *("Shift+ArrowRight",) * 4, *("ArrowLeft",) * 2, "e", "Enter")
 _KEYS_OF_NO_DIVE = ("p", "x")
 _NO_DIVE_EVERY = 10
-_WIDTH, _HEIGHT, _MAX_BYTES = 1280, 900, 150_000
+_WIDTH, _HEIGHT, _MAX_BYTES = 1280, 960, 150_000
 _TIMEOUT_MS = 60_000
 
 
@@ -72,10 +73,10 @@ def _run(arguments: Arguments) -> int:
             tab = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT}, color_scheme="dark")
             tab.goto(page.url)
             tab.locator("#score").get_by_text("points").wait_for(timeout=_TIMEOUT_MS)
-            tab.wait_for_timeout(1000)  # until the pictures are drawn
-            if arguments.picture is not None:
-                save_jpeg(tab.screenshot(), arguments.picture, _MAX_BYTES)
             times_s, keys = _label(tab, min(arguments.dives, count - 1))
+            if arguments.picture is not None:
+                tab.wait_for_timeout(1000)  # until its frames are drawn
+                save_jpeg(tab.screenshot(), arguments.picture, _MAX_BYTES)
         splits = store.write_list()
         browser.close()
     print(
