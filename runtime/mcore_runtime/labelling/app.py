@@ -73,7 +73,8 @@ def make_app(store: LabelStore, sessions: Sequence[LabelSession]) -> Starlette:
         label = replace(change.label, by_rule=False)
         if label.difficulty is None:
             label = replace(label, difficulty=difficulty_of(label.dive_number, clip.height_m, clip.edition))
-        checked, times_s = None, ()
+        checked = None
+        times_s: tuple[float, ...] = ()
         if label.verdict in ("open", "dive"):
             times_s = clip.frames().times_s
         if label.verdict == "dive":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mcore_runtime.competition import Competition, Entry
@@ -57,6 +59,13 @@ def make_session(folder: Path, *dives: LiveDive) -> Path:
             store.save_dive(each)
             if each.recording is not None:
                 (folder / "clips").mkdir(exist_ok=True)
-                write_numbered(folder / each.recording, VIDEO_FRAMES)
+                (folder / each.recording).write_bytes(_video())
         store.save_state(STATE_KEY, competition.to_json())
     return folder
+
+
+@lru_cache(maxsize=1)
+def _video() -> bytes:
+    """Encoded once for all tests."""
+    with TemporaryDirectory() as folder:
+        return write_numbered(Path(folder) / "v.mp4", VIDEO_FRAMES).read_bytes()

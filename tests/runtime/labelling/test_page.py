@@ -140,6 +140,7 @@ def test_a_session_is_labelled_on_a_phone(browser: Any, labelling: Labelling) ->
         tab.waits_for("#name", "final/3")
         keyboard.press("u")  # it was a dive, two frames later
         tab.waits_for("#name", "final/2")
+        tab.waits_for("#who", "begun")
         tab.waits_for("#takeoff", f"Take-off: frame {TAKEOFF + 2}")
         keyboard.press("Enter")
         tab.waits_for("#name", "final/3")

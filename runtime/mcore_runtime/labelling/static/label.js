@@ -7,7 +7,7 @@ const KEPT = 3; // clips whose frames stay here: the one before, this one, the n
 const STEP = 10;
 
 let names = [], verdicts = [], at = 0, clip = null, frame = 0, playing = 0, sending = Promise.resolve();
-let isOpening = false; // keys of a fast hand must not change the clip that is left
+let isBusy = false; // on the way to another clip: keys of a fast hand must not change the one that is left
 const pictures = new Map(); // by clip: a promise of its frames as JPEGs
 const undos = [];
 
@@ -47,7 +47,7 @@ function fetchPictures(index, sizes) {
 
 /** Go to a clip, and get the next one ready meanwhile. */
 async function open(index) {
-  isOpening = true;
+  isBusy = true;
   clearTimeout(playing);
   playing = 0;
   try {
@@ -57,7 +57,7 @@ async function open(index) {
     at = index;
     clip = { ...found, blobs, index };
     history.replaceState(null, "", `#${clip.name}`);
-    showLabel();
+    showLabel(true);
     showFrame(clip.label.takeoff_frame ?? 0);
     $("viewer").focus({ preventScroll: true });
     const ahead = nextOpen();
@@ -66,7 +66,7 @@ async function open(index) {
     pictures.delete(index);
     toast(error.message, true);
   }
-  isOpening = false;
+  isBusy = false;
 }
 
 function nextOpen() {
@@ -102,7 +102,8 @@ function showMoment(id, words, number) {
   draw($(`${id}-picture`), isThere ? clip.blobs[number] : undefined);
 }
 
-function showLabel() {
+/** Show the label; what somebody is typing stays, unless it is of another clip or another person's label. */
+function showLabel(isOther = false) {
   const { label, faults, warnings } = clip;
   setText($("name"), clip.name);
   const done = verdicts.filter((verdict) => verdict !== "open").length;
@@ -113,9 +114,9 @@ function showLabel() {
   });
   const found = label.by_rule ? "labelled by the session alone" : clip.is_proposed ? "proposed by the session" : label.verdict.replace("-", " ");
   setText($("who"), [clip.athlete, clip.status, label.verdict === "open" && !clip.is_proposed ? "begun" : found].filter(Boolean).join(" · "));
-  $("number").value = label.dive_number;
-  $("difficulty").value = label.difficulty ?? "";
-  $("judged").value = label.judged;
+  for (const [id, text] of [["number", label.dive_number], ["difficulty", label.difficulty ?? ""], ["judged", label.judged]]) {
+    if (isOther || document.activeElement !== $(id)) $(id).value = text;
+  }
   setText($("words"), capital(inWords(clip.words)));
   $("difficulties").replaceChildren(...clip.difficulties.map(([height, value]) =>
     el("button", { class: "quiet", "aria-pressed": String(value === label.difficulty), onclick: () => change({ difficulty: value }) }, `${height} m: ${value.toFixed(1)}`)));
@@ -150,8 +151,9 @@ async function post(shown, label) {
     toast(error.message, true);
     if (error.status === 409) {
       const theirs = await fetchClip(shown.index).catch(() => shown);
-      if (theirs.version !== shown.version) Object.assign(shown, theirs);
-      if (clip === shown) showLabel();
+      const isOther = theirs.version !== shown.version;
+      Object.assign(shown, theirs);
+      if (clip === shown) showLabel(isOther);
     }
     return false;
   }
@@ -181,14 +183,14 @@ function typed(shown) {
 }
 
 async function finish(verdict) {
-  isOpening = true;
+  isBusy = true;
   const isSaved = await change({ verdict });
   const next = nextOpen();
   if (isSaved && next !== null) {
     await open(next);
     return;
   }
-  isOpening = false;
+  isBusy = false;
   if (isSaved) toast("All clips are labelled.");
   else if (clip.label.verdict === "open") await change({}, false); // what was typed is kept all the same
 }
@@ -201,15 +203,15 @@ async function undo() {
     return;
   }
   if (last.index !== at) await open(last.index);
+  isBusy = true;
   const shown = clip;
   if (shown.version !== last.after) {
     toast(`Somebody else has labelled ${shown.name} meanwhile; this is how they left it.`, true);
-    return;
-  }
-  if (await post(shown, last.before)) {
+  } else if (await post(shown, last.before)) {
     for (const each of undos) if (each.index === last.index && each.after === last.seen) each.after = shown.version;
     showFrame(shown.label.takeoff_frame ?? 0);
   }
+  isBusy = false;
 }
 
 function play() {
@@ -248,7 +250,7 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const isText = event.target.matches("#form input"), isButton = event.target.matches("button");
-  if (clip === null || isOpening || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (clip === null || isBusy || event.ctrlKey || event.altKey || event.metaKey) return;
   if (isText && key === "Escape") $("viewer").focus();
   if ((isText && key !== "Enter") || (isButton && key === "Enter") || !Object.hasOwn(keys, key)) return;
   event.preventDefault();
@@ -257,7 +259,7 @@ document.addEventListener("keydown", (event) => {
 const pressed = { less: "ArrowLeft", more: "ArrowRight", play: "p", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k" };
 for (const [id, key] of Object.entries(pressed)) {
   $(id).addEventListener("click", (event) => {
-    if (clip !== null && !isOpening) keys[key](event);
+    if (clip !== null && !isBusy) keys[key](event);
     if (event.detail > 0) $("viewer").focus({ preventScroll: true }); // a mouse's; Enter is for the clip then
   });
 }
