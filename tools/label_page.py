@@ -32,7 +32,7 @@ from mcore_runtime.web import serve_app
 from tools.live_screenshots import save_jpeg
 
 _KEYS = (*("ArrowRight",) * 2, "t", *("Shift+ArrowRight",) * 4, *("ArrowLeft",) * 2, "e", "Enter")
-_KEYS_OF_NO_DIVE = ("p", "x")
+_KEYS_OF_NO_DIVE = ("x",)
 _NO_DIVE_EVERY = 10
 _WIDTH, _HEIGHT, _MAX_BYTES = 1280, 960, 150_000
 _TIMEOUT_MS = 60_000

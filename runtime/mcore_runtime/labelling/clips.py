@@ -196,7 +196,7 @@ def _read_session(folder: Path, origin: Origin | None) -> LabelSession:
         part = recorded_part(data, view.dive)
         if view.status is DiveStatus.VOID:
             left_out["void"] += 1
-        elif part is None or not part[0].is_file():
+        elif part is None or not (part[0].is_file() and part[0].resolve().is_relative_to(folder.resolve())):
             left_out["no video"] += 1
         else:
             drawn = view.dive.source.startswith("synthetic:")

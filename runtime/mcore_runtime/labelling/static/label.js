@@ -6,7 +6,7 @@ import { toast } from "/static/toast.js";
 const KEPT = 3; // clips whose frames stay here: the one before, this one, the next
 const STEP = 10;
 
-let names = [], verdicts = [], at = 0, clip = null, frame = 0, playing = 0, sending = Promise.resolve();
+let names = [], verdicts = [], at = 0, clip = null, frame = 0, sending = Promise.resolve();
 let isBusy = false; // on the way to another clip: keys of a fast hand must not change the one that is left
 const pictures = new Map(); // by clip: a promise of its frames as JPEGs
 const undos = [];
@@ -48,15 +48,13 @@ function fetchPictures(index, sizes) {
 /** Go to a clip, and get the next one ready meanwhile. */
 async function open(index) {
   isBusy = true;
-  clearTimeout(playing);
-  playing = 0;
   try {
     await sending;
     const found = await fetchClip(index);
     const blobs = await fetchPictures(index, found.sizes);
     at = index;
     clip = { ...found, blobs, index };
-    history.replaceState(null, "", `#${clip.name}`);
+    history.replaceState(null, "", `#${encodeURIComponent(clip.name)}`);
     showLabel(true);
     showFrame(clip.label.takeoff_frame ?? 0);
     $("viewer").focus({ preventScroll: true });
@@ -214,20 +212,6 @@ async function undo() {
   isBusy = false;
 }
 
-function play() {
-  const isOn = playing !== 0;
-  clearTimeout(playing);
-  playing = 0;
-  if (isOn || clip.times_s.length < 2) return;
-  if (frame === clip.times_s.length - 1) showFrame(0);
-  const step = () => {
-    showFrame(frame + 1);
-    const wait_s = clip.times_s[frame + 1] - clip.times_s[frame];
-    playing = Number.isFinite(wait_s) ? setTimeout(step, 1000 * wait_s) : 0;
-  };
-  step();
-}
-
 const keys = {
   ArrowLeft: (event) => showFrame(frame - (event.shiftKey ? STEP : 1)),
   ArrowRight: (event) => showFrame(frame + (event.shiftKey ? STEP : 1)),
@@ -239,7 +223,6 @@ const keys = {
   x: () => finish("no-dive"),
   b: () => finish("bad-clip"),
   u: undo,
-  p: play,
   j: () => open((at + names.length - 1) % names.length),
   k: () => open((at + 1) % names.length),
   n: () => $("number").select(),
@@ -256,7 +239,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[key](event);
 });
-const pressed = { less: "ArrowLeft", more: "ArrowRight", play: "p", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k" };
+const pressed = { less: "ArrowLeft", more: "ArrowRight", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k" };
 for (const [id, key] of Object.entries(pressed)) {
   $(id).addEventListener("click", (event) => {
     if (clip !== null && !isBusy) keys[key](event);
