@@ -108,11 +108,11 @@ def _run(arguments: Arguments) -> int:
             tabs = [_open(browser, url, shot, arguments.light) for shot in PAGE_SHOTS]
             _wait_for_dive(tabs[0], arguments.dives)
             for tab, shot in zip(tabs, PAGE_SHOTS, strict=True):
-                _save(tab.screenshot(), arguments.out / shot.file)
+                save_jpeg(tab.screenshot(), arguments.out / shot.file)
         _save_meet(arguments, browser, folder)
         write_session_report(folder / "report.html", overview(read_session(folder / "autumn-cup")))
         tab = _open(browser, (folder / "report.html").as_uri(), REPORT_SHOT, light=True)
-        _save(tab.screenshot(), arguments.out / REPORT_SHOT.file)
+        save_jpeg(tab.screenshot(), arguments.out / REPORT_SHOT.file)
         browser.close()
     return 0
 
@@ -131,7 +131,7 @@ def _save_meet(arguments: Arguments, browser: Any, folder: Path) -> None:
             tabs[0].locator("#start-body li .result small").nth(MEET_DIVES - 1).wait_for(timeout=_MEET_TIMEOUT_MS)
             tabs[0].locator("#dive .judges").wait_for()
             for tab, shot in zip(tabs, (MEET_SHOT, OVERLAY_SHOT), strict=True):
-                _save(tab.screenshot(), arguments.out / shot.file)
+                save_jpeg(tab.screenshot(), arguments.out / shot.file)
             meet_software.terminate()
 
 
@@ -199,13 +199,13 @@ def _wait_for_dive(tab: Any, num_scored: int) -> None:
     raise UserError("the meet did not come so far in time; is the machine busy? Try fewer --dives")
 
 
-def _save(png: bytes, path: Path) -> None:
+def save_jpeg(png: bytes, path: Path, max_bytes: int = MAX_BYTES) -> None:
     """Write a picture as JPEG, as good as fits."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     for quality in range(92, 40, -4):
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
-        if buffer.tell() <= MAX_BYTES:
+        if buffer.tell() <= max_bytes:
             break
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())

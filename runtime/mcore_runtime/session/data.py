@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mcore.common.errors import UserError
+from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import SampledClip
 from mcore_runtime.session.database import reading
 from mcore_runtime.session.dive import LiveDive
@@ -66,6 +67,13 @@ class SessionData:
     def dives(self) -> list[LiveDive]:
         """The newest record of every dive, by number."""
         return [history[-1].dive for history in self.revisions.values()]
+
+    @property
+    def edition(self) -> EditionYear:
+        """Year of the rules by which the session ran."""
+        settings = self.facts.get("settings")
+        year = settings.get("edition") if isinstance(settings, Mapping) else None
+        return next((known for known in get_args(EditionYear) if known == year), NEWEST_YEAR)
 
     def load_clip(self, number: int) -> SampledClip:
         """Read the frames of a dive.

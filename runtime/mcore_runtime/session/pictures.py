@@ -15,7 +15,7 @@ from mcore_runtime.report.filmstrip import strip_size
 from mcore_runtime.session.data import SessionData
 from mcore_runtime.session.dive import LiveDive
 
-_SAME_TIME_S = 0.005
+SAME_TIME_S = 0.005
 """A video's clock counts in 1/90,000 s, so the same frame can seem this little earlier; frames are 0.008 s apart at the
 least (120 a second)."""
 
@@ -32,6 +32,14 @@ def dive_frames(session: SessionData, dive: LiveDive) -> SampledClip | str:
     except UserError as error:
         return str(error)
     return from_video(session.folder, dive, clip) or clip
+
+
+def recorded_part(folder: Path, dive: LiveDive) -> tuple[Path, float, float] | None:
+    """Return a dive's video, and the seconds at which its clip begins and ends there; None: no video was kept."""
+    if dive.recording is None or dive.recording_start_s is None:
+        return None
+    start_s = max(0.0, dive.start_s - dive.recording_start_s - SAME_TIME_S)
+    return folder / dive.recording, start_s, dive.end_s - dive.recording_start_s + SAME_TIME_S
 
 
 def exemplar_pictures(session: SessionData) -> ExemplarPictures | None:
@@ -52,16 +60,15 @@ def from_video(folder: Path, dive: LiveDive, clip: SampledClip) -> SampledClip |
         dive: of it.
         clip: the frames that were scored.
     """
-    recording, begins_s = dive.recording, dive.recording_start_s
-    if recording is None or begins_s is None:
+    part = recorded_part(folder, dive)
+    if part is None:
         return None
     width, height = strip_size(clip.source_width, clip.source_height)
     config = ClipConfig(num_frames=len(clip.frames), resize_height=height, resize_width=width, crop_size=1)
-    start_s = max(0.0, dive.start_s - begins_s - _SAME_TIME_S)
-    end_s = dive.end_s - begins_s + _SAME_TIME_S
+    path, start_s, end_s = part
     try:
-        video = sample_clip(folder / recording, config, start_s=start_s, end_s=end_s)
+        video = sample_clip(path, config, start_s=start_s, end_s=end_s)
     except (UserError, OSError):
         return None
     is_same = video.num_source_frames == clip.num_source_frames and np.array_equal(video.indices, clip.indices)
-    return video if is_same and np.allclose(video.pts_seconds, clip.pts_seconds, atol=_SAME_TIME_S) else None
+    return video if is_same and np.allclose(video.pts_seconds, clip.pts_seconds, atol=SAME_TIME_S) else None

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from mcore.common.files import write_text
-from mcore.diving import NEWEST_YEAR, Edition, EditionYear, edition_of
+from mcore.diving import Edition, EditionYear, edition_of
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.meet.record import Agreement
 from mcore_runtime.report.dive_section import DiveSection, comparison_of, strip_or_reason
@@ -44,7 +44,7 @@ def write_session_report(
 def render_session(session: Overview, watch: Watch = iter, edition: EditionYear | None = None) -> str:
     """Return a session's report as HTML; the pictures come from the stored frames."""
     data, exemplars = session.session, exemplar_pictures(session.session)
-    rules = edition_of(edition or _edition(data))
+    rules = edition_of(edition or data.edition)
     dives, scored = len(session.dives), session.count(DiveStatus.SCORED)
     began = local_time(data.started, "%d %B %Y, %H:%M")
     now = datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
@@ -113,13 +113,6 @@ def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | No
         is_live=True,
         edition=edition,
     )
-
-
-def _edition(data: SessionData) -> EditionYear:
-    """Year of the rules by which the session ran."""
-    settings = data.facts.get("settings")
-    year = settings.get("edition") if isinstance(settings, Mapping) else None
-    return next((known for known in get_args(EditionYear) if known == year), NEWEST_YEAR)
 
 
 def _history_row(revision: Revision) -> Sequence[str]:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mcore.common.errors import UserError
-from mcore.common.typed_json import decode, encode
+from mcore.common.typed_json import decode
 from mcore_runtime.integrations import prometheus
 from mcore_runtime.live.commands import Command, parse_command
+from mcore_runtime.web.answers import ERRORS, FOLDER, files_at, json_answer, page
 from mcore_runtime.web.broadcaster import Broadcaster, Viewer
 from mcore_runtime.web.pictures import BOUNDARY, Pictures
 from mcore_runtime.web.protocols import Session
 from mcore_runtime.web.serialisation import comparison_times, with_dive_words
 
-_FOLDER = Path(__file__).parent
 _MAX_STREAMS, _MAX_SOCKETS = 24, 64
+_LEAVE_TIMEOUT_S = 5.0
 _CACHED = "private, max-age=86400"
 """Cache-Control of what is asked for by its version."""
 _GOING_AWAY, _TRY_LATER, _POLICY_VIOLATION = 1001, 1013, 1008
@@ -69,6 +69,15 @@ class Service:
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(_GOING_AWAY, "the run is over")
 
+    def take_leave(self) -> None:
+        """Take leave of all pages, from another thread than the server's."""
+        if self.loop is None:  # it never ran
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self.finish(), self.loop).result(_LEAVE_TIMEOUT_S)
+        except (TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
+            logging.getLogger(__name__).warning("open pages were cut off: %r", error)
+
     async def send_events(self, socket: WebSocket) -> None:
         """Send everything to a page until it leaves."""
         await socket.accept()
@@ -105,37 +114,20 @@ class _LivePicture(StreamingResponse):
             self._pictures.viewers -= 1
 
 
-class _PageFiles(StaticFiles):
-    """The page's own files; a browser asks each time whether its copy is still the newest."""
-
-    def file_response(self, *args: Any, **keywords: Any) -> Response:
-        response = super().file_response(*args, **keywords)
-        response.headers["cache-control"] = "no-cache"
-        return response
-
-
 def make_app(session: Session) -> Starlette:
     """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``."""
     service = Service(session)
     routes = [
-        Route("/", _page("index.html")),
-        Route("/overlay", _page("overlay.html")),
-        Mount("/static", _PageFiles(directory=_FOLDER / "static")),
+        Route("/", page(FOLDER / "pages" / "index.html")),
+        Route("/overlay", page(FOLDER / "pages" / "overlay.html")),
+        files_at("/static", FOLDER / "static"),
         WebSocketRoute("/api/events", service.send_events),
         *_live_routes(service),
         *_dive_routes(session),
     ]
-    handlers = {UserError: _refused, HTTPException: _http_error}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=service.lifespan)
+    app = Starlette(routes=routes, exception_handlers=ERRORS, lifespan=service.lifespan)
     app.state.service = service
     return app
-
-
-def _page(name: str) -> Callable[[Request], Response]:
-    def page(_: Request) -> Response:
-        return FileResponse(_FOLDER / "pages" / name, headers={"cache-control": "no-cache"})
-
-    return page
 
 
 def _live_routes(service: Service) -> list[Route]:
@@ -143,7 +135,7 @@ def _live_routes(service: Service) -> list[Route]:
     session, pictures = service.session, service.pictures
 
     def snapshot(_: Request) -> Response:
-        return _json(with_dive_words(session.snapshot()))
+        return json_answer(with_dive_words(session.snapshot()))
 
     def metrics(_: Request) -> Response:
         return Response(prometheus.metrics_text(session.snapshot()), media_type=prometheus.CONTENT_TYPE)
@@ -163,7 +155,7 @@ def _live_routes(service: Service) -> list[Route]:
         except UserError as error:
             raise HTTPException(422, str(error)) from None
         await asyncio.to_thread(session.do, wanted)
-        return _json({"ok": True, "revision": session.snapshot()["revision"]})
+        return json_answer({"ok": True, "revision": session.snapshot()["revision"]})
 
     return [
         Route("/api/snapshot", snapshot),
@@ -184,7 +176,7 @@ def _dive_routes(session: Session) -> list[Route]:
             raise HTTPException(404, f"there is no dive {number}")
         pictures = len(session.strip(number) or ())
         comparison = comparison_times(session.exemplar_comparison(number))
-        return _json({**found.to_shown_json(), "strip_pictures": pictures, "comparison": comparison})
+        return json_answer({**found.to_shown_json(), "strip_pictures": pictures, "comparison": comparison})
 
     def strip(request: Request) -> Response:
         return _jpeg(request, session.strip(request.path_params["number"]) or ())
@@ -208,21 +200,6 @@ def _dive_routes(session: Session) -> list[Route]:
         Route(f"{dive}/comparison/{{which}}/{{index:number}}.jpg", comparison),
         Route(f"{dive}/clip.mp4", clip),
     ]
-
-
-class _Number(Convertor[int]):
-    """A number in an address; Starlette's own may be so long that Python refuses to read it."""
-
-    regex = "[0-9]{1,7}"
-
-    def convert(self, value: str) -> int:
-        return int(value)
-
-    def to_string(self, value: int) -> str:
-        return str(value)
-
-
-register_url_convertor("number", _Number())
 
 
 def _jpeg(request: Request, pictures: Sequence[bytes]) -> Response:
@@ -277,16 +254,3 @@ def _is_within(path: Path, folder: Path) -> bool:
 def _caching(request: Request) -> dict[str, str]:
     """A dive that is scored again has another version in its address; without one, nothing is kept."""
     return {"cache-control": _CACHED} if "v" in request.query_params else {}
-
-
-def _json(value: Any) -> Response:
-    return Response(encode(value), media_type="application/json")
-
-
-def _refused(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 409)
-
-
-def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)

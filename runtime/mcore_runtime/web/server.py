@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mcore.common.errors import UserError
 from mcore_runtime.access_token import AccessToken
 from mcore_runtime.limited_listener import REQUEST_TIMEOUT_S, SEND_TIMEOUT_S, LimitedListener
 from mcore_runtime.web.access_control import AccessControl
-from mcore_runtime.web.app import Service, make_app
-from mcore_runtime.web.protocols import Session
 
 _START_TIMEOUT_S, _STOP_TIMEOUT_S = 15.0, 5.0
 _MAX_HEADER_BYTES = 16 * 1024
@@ -26,20 +24,24 @@ _MAX_HEADER_BYTES = 16 * 1024
 
 @contextmanager
 def run_server(
-    session: Session, listener: LimitedListener, token: AccessToken | None, names: frozenset[str] | None
+    app: ASGIApp,
+    listener: LimitedListener,
+    token: AccessToken | None,
+    names: frozenset[str] | None,
+    on_end: Callable[[], object],
 ) -> Iterator[None]:
-    """Serve the page from a socket while the context lasts.
+    """Serve a page from a socket while the context lasts.
 
     Args:
-        session: what is shown.
+        app: the page; it need not check any rights.
         listener: a listening socket with limits.
         token: None: no token is needed.
         names: host names under which the page may be asked for; None: any.
+        on_end: called before the server ends.
 
     Raises:
         UserError: the server could not be started.
     """
-    app = make_app(session)
     access = AccessControl(app, token, names, f"mcore-{listener.getsockname()[1]}")
     server = _Server(_config(access, listener), listener)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="page", daemon=True)
@@ -52,19 +54,9 @@ def run_server(
             time.sleep(0.01)
         yield
     finally:
-        _announce_shutdown(app.state.service)
+        on_end()
         server.should_exit = True
         thread.join(_STOP_TIMEOUT_S)
-
-
-def _announce_shutdown(service: Service) -> None:
-    """Close all pages in good order, so that the server need not cut them off."""
-    if service.loop is None:  # it never ran
-        return
-    try:
-        asyncio.run_coroutine_threadsafe(service.finish(), service.loop).result(_STOP_TIMEOUT_S)
-    except (TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
-        logging.getLogger(__name__).warning("open pages were cut off: %r", error)
 
 
 class _Server(uvicorn.Server):
