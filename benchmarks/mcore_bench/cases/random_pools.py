@@ -49,7 +49,7 @@ def random_pools_tables(clips: int, seed: int, makers: Mapping[str, Callable[[fl
     groups: dict[str, dict[Row, list[_Watched]]] = {name: defaultdict(list) for name in makers}
     for number in range(clips):
         clip = render_clip(FIRST_SEED + seed + number, form=STREAM)
-        key = (clip.kind, clip.camera if clip.dives and clip.camera else "", clip.height_m)
+        key = (str(clip.kind), str(clip.camera or "") if clip.dives else "", clip.height_m)
         for name, make in makers.items():
             groups[name][key].append(_watch(clip, make(16 / 9)))
     return [_table(name, counted) for name, counted in groups.items()]

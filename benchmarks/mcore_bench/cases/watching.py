@@ -34,7 +34,7 @@ class Watched:
     """Result of watching a film."""
 
     seen: tuple[tuple[DetectedDive, float], ...]
-    """Each dive, and the time of the picture at which the detector was certain of it."""
+    """Each dive that the detector still believes, and the time of the picture at which it was certain of it."""
     cpu_ms: float
     """Mean processor time of the detector for a picture."""
 
@@ -57,7 +57,8 @@ def watch(pictures: Iterable[tuple[NDArray[np.uint8], float]], detector: Detecto
         cpu_s += time.thread_time() - began_s
         count += 1
         seen += [(dive, time_s) for dive in dives]
-    return Watched(tuple(seen), cpu_s / max(1, count) * 1e3)
+    mistaken = {other for dive, _ in seen for other in dive.instead_of}
+    return Watched(tuple(pair for pair in seen if pair[0] not in mistaken), cpu_s / max(1, count) * 1e3)
 
 
 def match(truth: Sequence[True_], detected: Sequence[DetectedDive]) -> tuple[Pairs[True_], list[DetectedDive]]:

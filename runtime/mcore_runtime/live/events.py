@@ -54,8 +54,8 @@ class DiveFailed:
 
 
 @dataclass(frozen=True)
-class DiveMistaken:
-    """A dive was none, as the detector sees by now."""
+class DiveDoubted:
+    """The detector sees by now that a dive may have been none; whether it counts is the operator's decision."""
 
     number: int
     reason: str
@@ -126,7 +126,7 @@ Event = (
     DiveOpened
     | DiveScored
     | DiveFailed
-    | DiveMistaken
+    | DiveDoubted
     | RescoreBegun
     | DiveRescored
     | RescoreFailed

@@ -190,9 +190,6 @@ class LivePipeline:
         assert self._detector is not None
         assert self._seen is not None
         for dive in self._detector.update(self._seen, time_s, gap=gap):
-            # What turns out to be another flight's replay is not cut any more; what was cut is the receiver's business.
-            mistaken = {other.entry_s for other in dive.instead_of}
-            self._pending = tuple(p for p in self._pending if p.entry_s not in mistaken)
             if not dive.slow_motion:
                 self._see(dive)
             elif self._on_slow_motion is not None:  # a replay was scored when it was live, or is of another day

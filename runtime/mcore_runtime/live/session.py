@@ -25,7 +25,7 @@ from mcore_runtime.detector import DetectedDive, Detector
 from mcore_runtime.live.broadcast import Broadcast, DetectorNews, SourceNews, Subscription
 from mcore_runtime.live.commands import Command, Rescore, Stop, Trigger, parse_command
 from mcore_runtime.live.cut_dive import CutDive
-from mcore_runtime.live.events import DiveMistaken, DiveOpened, Logged, MeetHeard, PicturesLost, RescoreBegun
+from mcore_runtime.live.events import DiveDoubted, DiveOpened, Logged, MeetHeard, PicturesLost, RescoreBegun
 from mcore_runtime.live.meeting import restored_meet
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
@@ -371,14 +371,15 @@ class LiveSession:
 
     def _saw_slow_motion(self, dive: DetectedDive) -> None:
         text = f"{dive.describe_slow_motion()}: it is not scored"
+        newest = {known.entry_s: known.number for _, known in sorted(self._writer.state.dives.items())}
+        for other in dive.instead_of:
+            # Nothing is voided: the surer look may be wrong, and a void dive would shift the start list.
+            doubt = f"the dive that entered the water at {other.entry_s:.1f} s may be this; void it if it was a replay"
+            text = f"{text}; {doubt}"
+            if (number := newest.get(other.entry_s)) is not None:
+                self._writer.submit(DiveDoubted(number, f"{dive.describe_slow_motion()}; {doubt}"))
         self._log("detector", text)
         self._news.send(DetectorNews(text))
-        newest = {known.entry_s: known for _, known in sorted(self._writer.state.dives.items())}
-        for other in dive.instead_of:
-            if (taken := newest.get(other.entry_s)) is not None:
-                reason = f"the dive that entered the water at {other.entry_s:.1f} s is {dive.describe_slow_motion()}"
-                self._writer.submit(DiveMistaken(taken.number, reason))
-                self._news.send(DetectorNews(f"dive {taken.number} is void: {reason}"))
 
     def _log(self, kind: str, text: str) -> None:
         """Keep that something happened, without waiting for it."""

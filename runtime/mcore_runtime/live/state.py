@@ -31,8 +31,8 @@ from mcore_runtime.live.commands import (
 )
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import (
+    DiveDoubted,
     DiveFailed,
-    DiveMistaken,
     DiveOpened,
     DiveRescored,
     DiveScored,
@@ -75,8 +75,10 @@ def _apply(state: SessionState, event: Event) -> Change:
         case DiveFailed():
             dive = replace(state.dives[event.number], created=event.created, reasons=(event.reason,))
             return _close(state, _without_score(dive, DiveStatus.FAILED), event.cut)
-        case DiveMistaken():
-            return _mistaken(state, event)
+        case DiveDoubted(number, reason):
+            dive = state.dives[number]
+            noted = replace(dive, notes=(*dive.notes, reason))
+            return replace(_changed(state, noted), log=Logged("detector", f"dive {number}: {reason}"))
         case RescoreBegun(number):
             check_rescorable(state, number)
             return Change(
@@ -197,16 +199,6 @@ def _score(state: SessionState, event: DiveScored) -> Change:
         notes = (*notes, f"was scored with difficulty {event.result.difficulty}; score it again")
     dive = replace(before, notes=notes, time_to_score_ms=event.time_to_score_ms, created=event.created)
     return _close(state, dive.judged(event.result, accept_unlike=state.accept_unlike), event.cut)
-
-
-def _mistaken(state: SessionState, event: DiveMistaken) -> Change:
-    """Void a dive as an operator would, who may have been faster, or restore it."""
-    log = Logged("detector", f"dive {event.number} is void: {event.reason}")
-    if state.dives[event.number].status is DiveStatus.VOID:
-        return Change(state, log=log)
-    voided = _void(state, event.number).state
-    dive = voided.dives[event.number]
-    return replace(_changed(voided, replace(dive, notes=(*dive.notes, event.reason))), log=log)
 
 
 def _close(state: SessionState, dive: LiveDive, cut: CutDive) -> Change:

@@ -47,7 +47,7 @@ class DiveStatus(_Word):
     FAILED = "failed"
     """The scorer could not; ``reasons`` says why."""
     VOID = "void"
-    """It was no dive: the operator says so, or the detector saw slow motion, which a note then says."""
+    """The operator says that it was no dive."""
 
 
 class FoundBy(_Word):

@@ -81,7 +81,7 @@ class DiveView:
         if self.status is DiveStatus.SCORING:
             return (*self.dive.reasons, "the program ended before it was scored; mcore-rescore does it")
         if self.status is DiveStatus.VOID:
-            return (*self.dive.reasons, "it is void: it was no dive")
+            return (*self.dive.reasons, "the operator says that it was no dive")
         return self.dive.reasons
 
     @property

@@ -45,7 +45,7 @@ def test_every_dive_has_its_section_strip_and_reasons(session: Path) -> None:
         assert f'href="#dive-{number}"' in page
     assert "the device is gone" in section(page, 2)
     assert "No frames for 0.60 s" in section(page, 3)
-    assert "It is void: it was no dive" in section(page, 4)
+    assert "The operator says that it was no dive" in section(page, 4)
     assert "All its results" in section(page, 4)
     assert "mcore-rescore does it" in section(page, 5)
     score = read_session(session).dives[0].score
