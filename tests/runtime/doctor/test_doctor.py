@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mcore_runtime.doctor import bundles, command, disk, hardware, software, sources
+from mcore_runtime.doctor.child_process import in_child
 from mcore_runtime.doctor.command import examine, main
 from mcore_runtime.doctor.findings import Finding, ok, split_advice
 from tests.runtime.doctor.made import Made, of_level
@@ -173,7 +174,7 @@ def test_advice_begins_after_the_first_sentence_but_not_within_brackets() -> Non
 def test_the_command(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "in_child", functools.cache(command.in_child))
+    monkeypatch.setattr(command, "in_child", functools.cache(in_child))
     code = main(["--bundle", str(tiny_bundle), "--folder", str(tmp_path), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert code == int(any(finding["level"] == "error" for finding in findings))
