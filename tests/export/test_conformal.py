@@ -30,9 +30,10 @@ def conformal(bundle: Path) -> ConformalIntervals | None:
 
 
 def predictions(bundle: Path, records: list[DiveRecord], *, other_numbers: bool) -> list[float]:
-    """What the runtime predicts, from all exemplars of the number or from all others."""
+    """What the runtime predicts, from all exemplars of the number or from all others, which are fewer than ten."""
     predicted = []
     with Scorer(bundle, "onnxruntime") as scorer:
+        scorer.recogniser = None  # it would name the number, and leave no others
         for record in records:
             result = scorer.score(record.path, None if other_numbers else record.dive_number, any_exemplar=True)
             used = [e for e in result.exemplars if (e.dive_number != record.dive_number) == other_numbers]

@@ -156,8 +156,8 @@ def _calibrate(
     measures = np.stack([describe(dive.features, np.array(dive.transitions)) for dive in both.dives])
     calibrated, among = recogniser.calibrated(measures, numbers), Scores()
     for place, (dive, each) in enumerate(zip(both.dives, measures, strict=True)):
-        possible = calibrated.without(place).recognise(each).numbers
-        found = comparer.compare(dive.tokens, np.isin(comparer.bank.dive_numbers, possible))
+        likely = calibrated.without(place).recognise(each).numbers[0]
+        found = comparer.compare(dive.tokens, comparer.bank.dive_numbers == likely)
         if found is not None:
             among.add(float(found.predicted.mean()), dive.record, dive.transitions)
     return calibrated, conformal_interval(among.predicted, among.true, difficulties=among.difficulties)

@@ -173,8 +173,8 @@ class ConformalIntervals:
     split: str
     """Part of that list."""
     possible_numbers: ConformalInterval | None = None
-    """For dives whose number is unknown, compared with exemplars of the numbers that they look like; None: the bundle
-    cannot say which those are, and in bundles of older versions."""
+    """For dives whose number is unknown, compared with exemplars of the number that they look most like; None: the
+    bundle cannot say which that is."""
 
 
 @dataclass(frozen=True)
