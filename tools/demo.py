@@ -21,7 +21,7 @@ from rich.table import Table
 from mcore.common.command_line import run_command_line
 from mcore.common.typed_json import decode
 from mcore.config import STAGES
-from mcore.data.manifest import dive_names, read_manifest, select_split
+from mcore.data.manifest import read_manifest, select_split
 from mcore.evaluation.assessment import Figure
 from mcore.evaluation.report import read_summary
 
@@ -125,16 +125,16 @@ def scoring(bundle: Path, manifest: Path, report: Path, scores: Path) -> list[ob
 
 
 def deductions(manifest: Path, scores: Path) -> None:
-    """Print what the first scored dive lost by stage, drawn and found, both against the same exemplars."""
+    """Print what the first scored dive lost by stage, drawn and found, both against an average exemplar."""
     records = read_manifest(manifest)
-    drawn = {name: record.stage_points for name, record in zip(dive_names(records, manifest), records, strict=True)}
     dive = decode(_Scores, scores.read_bytes(), str(scores)).dives[0]
     video = Path(dive.video.source)
-    own = next(record.stage_points for record in records if record.path.resolve() == video.resolve())
-    others = [points for exemplar in dive.exemplars if (points := drawn[exemplar.name]) is not None]
+    scored = next(record for record in records if record.path.resolve() == video.resolve())
+    own, alike = scored.stage_points, [r for r in select_split(records, "train") if r.dive_number == scored.dive_number]
+    others = [record.stage_points for record in alike if record.stage_points is not None]
     if own is None or not others:
         return
-    table = Table(title=f"{video.name} against its exemplars, points", title_justify="left")
+    table = Table(title=f"{video.name} against an average exemplar, points", title_justify="left")
     for column in ("stage", "drawn", "found"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, mine, theirs in zip(STAGES, own, zip(*others, strict=True), strict=True):

@@ -69,14 +69,24 @@ def test_shares_are_held_to_the_points_of_the_stages(calibrated: Path, many_dive
     with Scorer(calibrated, "onnxruntime") as scorer:
         for record in records:
             if record.split == "val":
-                result = scorer.score(record.path, record.dive_number)
-                compared = [points[Path(exemplar.name).name] for exemplar in result.exemplars]
-                found.append(result.stage_deltas)
-                drawn.append(points[record.path.name] - np.mean(compared, axis=0))
+                found.append(scorer.score(record.path, record.dive_number).stage_deltas)
+                alike = [r for r in records if r.split == "train" and r.dive_number == record.dive_number]
+                drawn.append(points[record.path.name] - np.mean([points[r.path.name] for r in alike], axis=0))
     assert exemplars.stage_shares.num_dives == len(found)
     for stage, correlation in enumerate(exemplars.stage_shares.correlations):
         expected = np.corrcoef(np.array(found)[:, stage], np.array(drawn)[:, stage])[0, 1]
         assert correlation == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_exemplars_shares_are_what_it_adds_to_the_others(calibrated: Path) -> None:
+    bundle = Bundle.open(calibrated)
+    bank = bundle.load_exemplars()
+    with Scorer(bundle, "onnxruntime") as scorer:
+        for own in range(len(bank)):
+            (others,) = np.nonzero((bank.dive_numbers == bank.dive_numbers[own]) & (np.arange(len(bank)) != own))
+            _, stage_deltas = scorer.backend.regressor(bank.tokens[own][None], bank.tokens[others])
+            assert bank.stage_shares[own] == pytest.approx(stage_deltas.mean(axis=0), abs=POINTS)
+    assert np.abs(bank.stage_shares).max() > 0
 
 
 @pytest.mark.parametrize(

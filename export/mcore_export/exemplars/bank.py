@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from mcore.common.errors import ClipError, UserError
 from mcore.common.recognition import Recogniser, describe, fit_recogniser
-from mcore.config import EXEMPLARS_PER_NUMBER, ClipConfig, ModelConfig
+from mcore.config import EXEMPLARS_PER_NUMBER, STAGES, ClipConfig, ModelConfig
+from mcore.data.exemplars import by_dive_number
 from mcore.data.leaks import distinct
 from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
 from mcore.video import normalise, sample_clip
@@ -35,6 +37,9 @@ from mcore_runtime.bundle.recogniser import save_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord, GraphSet, Precision, RecogniserRecord
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.recognition import describe_recogniser
+
+_AVERAGED = 32
+"""Dives of a number whose mean stands for its average dive, at most."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ def write_banks(
             name: stack.enter_context(closing(open_backend(graphs, "onnxruntime"))) for name, graphs in variants.items()
         }
         kept, names, encoded, moments = _encode(backends, model, records, options, log)
+        numbers = [record.dive_number for record in kept]
+        shares = {name: _stage_shares(backends[name], encoded[name], numbers) for name in backends}
     took, written, banks = time.perf_counter() - began, {}, {}
     if moments:
         write_exemplar_pictures(folder / PICTURES_FILE, moments)
@@ -123,6 +130,7 @@ def write_banks(
             dive_numbers=np.array([record.dive_number for record in kept]),
             difficulties=np.array([np.nan if r.difficulty is None else r.difficulty for r in kept], np.float64),
             names=np.array(names),
+            stage_shares=shares[name],
             graphs_sha256=graphs.digest(),
         )
         path = folder / exemplars_file(name)
@@ -133,7 +141,6 @@ def write_banks(
         written[name] = ExemplarRecord(
             len(bank), bank.counts(), options.dives.name, options.split, EXEMPLARS_PER_NUMBER
         )
-    numbers = [record.dive_number for record in kept]
     learns = interval_records and not options.no_numbers  # validation dives calibrate what is learned
     recognisers = {name: _learn_numbers(encoded[name], numbers) for name in (variants if learns else ())}
     fits = fit_intervals(variants, banks, recognisers, kept, model.clip, interval_records, options.dives, log)
@@ -153,6 +160,19 @@ def write_banks(
             recogniser=known,
         )
     return written
+
+
+def _stage_shares(backend: Backend, clips: Sequence[EncodedClip], numbers: Sequence[str]) -> NDArray[np.float64]:
+    """What each stage of an exemplar adds, (N, 3) points, against others of its number; 0 where there are none."""
+    tokens, shares = np.stack([clip.tokens for clip in clips]), np.zeros((len(clips), len(STAGES)))
+    for positions in by_dive_number(numbers).values():
+        for own in positions:
+            others = [position for position in positions if position != own]
+            if others:
+                picked = np.unique(np.linspace(0, len(others) - 1, min(_AVERAGED, len(others))).round().astype(int))
+                _, stage_deltas = backend.regressor(tokens[own][None], tokens[np.array(others)[picked]])  # (E, 3)
+                shares[own] = stage_deltas.mean(axis=0)
+    return shares
 
 
 def _learn_numbers(clips: Sequence[EncodedClip], numbers: Sequence[str]) -> Recogniser | None:

@@ -135,13 +135,15 @@ def fit_intervals(
 def _fit_shares(scores: SameAndOtherNumbers, exemplars: Sequence[DiveRecord], source: str) -> StageShares | None:
     """Compare the shares of dives, against exemplars of their number, with the points that their stages were worth."""
     points = np.array([exemplar.stage_points or _NOT_KNOWN for exemplar in exemplars])  # (E, 3)
+    numbers = np.array([exemplar.dive_number for exemplar in exemplars])
     found, drawn = [], []
     for dive in scores.dives:
-        if (same := dive.same_number) is None:
+        if dive.same_number is None:
             continue
-        relative = np.subtract(dive.record.stage_points or _NOT_KNOWN, points[same.exemplars].mean(axis=0))
+        average = points[numbers == dive.record.dive_number].mean(axis=0)
+        relative = np.subtract(dive.record.stage_points or _NOT_KNOWN, average)
         if np.isfinite(relative).all():
-            found.append(same.stage_deltas.mean(axis=0))
+            found.append(dive.same_number.stage_shares)
             drawn.append(relative)
     return compare_shares(found, drawn, source, CONFORMAL_SPLIT) if len(found) >= MIN_DIVES else None
 

@@ -64,8 +64,8 @@ class Found:
     """(E,) positions in the bank."""
     predicted: NDArray[np.float64]
     """(E,) its score as each of them sees it, points."""
-    stage_deltas: NDArray[np.float64]
-    """(E, 3) points that take-off, flight and entry add to the difference from each."""
+    stage_shares: NDArray[np.float64]
+    """(3,) points that take-off, flight and entry add, against an average exemplar of their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Comparer:
         if not np.isfinite(delta).all():
             raise BackendError(f"{self.backend.name}: a score is not a number")
         predicted = predict_by_exemplars(self.bank.scores[positions], delta)
-        return Found(positions, predicted, stage_deltas.astype(np.float64))
+        return Found(positions, predicted, (stage_deltas + self.bank.stage_shares[positions]).mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

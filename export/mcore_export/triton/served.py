@@ -195,7 +195,7 @@ def _answer(found: Sequence[Compared]) -> Any:
         **{name: columns[:, i : i + 1] for i, name in enumerate(names)},
         "why_unlike": np.array([[text.encode()] for text in why_unlike], np.object_),
         "transitions": np.stack([each.transitions for each in found]),
-        "stage_deltas": np.stack([each.stage_deltas.astype(np.float64).mean(axis=0) for each in found]),
+        "stage_deltas": np.array([each.dive.stage_shares(each.stage_deltas) for each in found]),
         "looks_like": _texts(possible, "dive_number"),
         "probabilities": _padded(possible, "probability", np.nan, np.float64),
         "exemplar_names": _texts(exemplars, "name"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from mcore.common.errors import BundleError, UserError
 from mcore.common.exemplar_scores import nearest
 from mcore.common.npz import read_arrays
+from mcore.config import STAGES
 
-_DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f", "names": "U"}
+_DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f", "names": "U", "stage_shares": "f"}
 """Kind of each array in the file; N is their common length."""
+_NDIMS = {"tokens": 3, "stage_shares": 2}
+"""Axes of those that have more than one."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
@@ -36,16 +39,21 @@ class ExemplarBank:
     """(N,) degree of difficulty; NaN where unknown."""
     names: NDArray[np.str_]
     """(N,) what to call each dive in a report."""
+    stage_shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, len(STAGES))))
+    """(N, 3) what take-off, flight and entry add to it, against an average exemplar of its number, points. Left out, as
+    in bundles of before, whose dives were compared with all exemplars of their number: 0."""
     graphs_sha256: str = ""
     """``GraphSet.digest`` of the graphs that encoded the tokens; empty: never saved with any."""
 
     def __post_init__(self) -> None:
-        for field, kind in _DTYPES.items():
-            values = getattr(self, field)
-            ndim = 3 if field == "tokens" else 1
+        if not len(self.stage_shares):
+            object.__setattr__(self, "stage_shares", np.zeros((len(self.scores), len(STAGES))))
+        for name, kind in _DTYPES.items():
+            values = getattr(self, name)
+            ndim = _NDIMS.get(name, 1)
             if values.dtype.kind != kind or values.ndim != ndim or len(values) != len(self.scores):
                 raise BundleError(
-                    f"exemplars: {field} has type {values.dtype} and shape {values.shape} beside "
+                    f"exemplars: {name} has type {values.dtype} and shape {values.shape} beside "
                     f"{len(self.scores)} scores; expected {ndim} axes and one entry for each "
                     "exemplar. Export the bundle again"
                 )
@@ -94,11 +102,11 @@ class ExemplarBank:
         return self._part(nearest(tokens, self.tokens, count))
 
     def _part(self, positions: NDArray[np.int64]) -> ExemplarBank:
-        return replace(self, **{field: getattr(self, field)[positions] for field in _DTYPES})
+        return replace(self, **{name: getattr(self, name)[positions] for name in _DTYPES})
 
     def save(self, path: str | Path) -> None:
         """Write the bank as an ``.npz`` file that loads without pickles."""
-        arrays = {field: np.asarray(getattr(self, field)) for field in _DTYPES}
+        arrays = {name: np.asarray(getattr(self, name)) for name in _DTYPES}
         with Path(path).open("wb") as file:  # a path would get a second ".npz" appended
             np.savez(file, allow_pickle=False, graphs_sha256=np.array(self.graphs_sha256), **arrays)
 
@@ -111,7 +119,7 @@ class ExemplarBank:
         """
         try:
             found = read_arrays(path)
-            arrays = {field: found[field] for field in _DTYPES}
+            arrays = {name: found[name] for name in _DTYPES if name in found or name != "stage_shares"}
             graphs_sha256 = str(found["graphs_sha256"])
         except (ValueError, KeyError) as error:
             raise BundleError(f"{path} is not an exemplar bank ({error}); export the bundle again") from error

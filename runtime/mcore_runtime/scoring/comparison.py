@@ -115,6 +115,15 @@ class Comparison:
         """Return the dive's score as each exemplar sees it (E,), points, from the differences ``delta`` (E,)."""
         return predict_by_exemplars(self.bank.scores, delta)
 
+    def stage_shares(self, stage_deltas: NDArray[np.float32]) -> tuple[float, float, float]:
+        """Return what each stage adds to the dive, against an average exemplar of its number, points.
+
+        Args:
+            stage_deltas: (E, 3) what it adds against each exemplar, to which the exemplar's own shares come.
+        """
+        take_off, flight, entry = (stage_deltas.astype(np.float64) + self.bank.stage_shares).mean(axis=0).tolist()
+        return take_off, flight, entry
+
     def score(self, predicted: NDArray[np.float64]) -> float:
         """Return the dive's score, points: the mean of the exemplars' predictions (E,), within what a dive can get."""
         return possible_points(float(predicted.mean()), self.difficulty)

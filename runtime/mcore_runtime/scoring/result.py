@@ -92,9 +92,9 @@ class DiveScore:
     transitions_s: tuple[float, float]
     """Presentation times of these frames, seconds from the clip's first frame."""
     stage_deltas: tuple[float, float, float]
-    """Shares of take-off, flight and entry in the mean difference to the exemplars, points: their sum is
-    the mean ``predicted_score`` minus the exemplars' mean score. A share below zero: this stage was worse than the
-    exemplars'. Show people ``stage_shares`` instead."""
+    """What take-off, flight and entry add, against an average exemplar of the dive number, points; their sum is the
+    mean ``predicted_score`` minus ``average_score``. Below zero: worse than in the average exemplar. Show people
+    ``stage_shares`` instead."""
     exemplars: tuple[ExemplarComparison, ...]
     """All that the dive was compared with; the closest (smallest absolute ``delta``) first."""
     timing_ms: Mapping[str, float]
@@ -140,9 +140,9 @@ class DiveScore:
         return () if self.likeness is None else self.likeness.reasons
 
     @property
-    def mean_exemplar_score(self) -> float:
-        """Mean true score of the exemplars, points."""
-        return sum(exemplar.score for exemplar in self.exemplars) / len(self.exemplars)
+    def average_score(self) -> float:
+        """Score of an average exemplar of the dive number, as the network sees it, points."""
+        return sum(each.predicted_score for each in self.exemplars) / len(self.exemplars) - sum(self.stage_deltas)
 
     @property
     def exemplar_range(self) -> tuple[float, float] | None:

@@ -243,7 +243,6 @@ class Scorer:
         score, likeness = comparison.score(predicted), self._likeness(frames, encoded, clip.pts_seconds)
         interval = comparison.interval(predicted) if likeness is None or not likeness.reasons else NO_INTERVAL
         flight, entry = (int(frame) for frame in encoded.transitions)
-        takeoff_share, flight_share, entry_share = stage_deltas.astype(np.float64).mean(axis=0).tolist()
         return DiveScore(
             score=score,
             low=interval.low,
@@ -254,7 +253,7 @@ class Scorer:
             same_dive_number=comparison.same_dive_number,
             transitions=(flight, entry),
             transitions_s=(float(clip.pts_seconds[flight]), float(clip.pts_seconds[entry])),
-            stage_deltas=(takeoff_share, flight_share, entry_share),
+            stage_deltas=comparison.stage_shares(stage_deltas),
             exemplars=comparison.describe(delta),
             timing_ms={
                 "decode_preprocess": (decoded - began) * 1e3 + encoded.timing_ms["preprocess"],

@@ -31,10 +31,11 @@ function label(x, text, anchor) {
   return svg("text", { x: x + (side === "end" ? 12 : -12), y: 60, "text-anchor": side }, text);
 }
 
-/** Bars to the right (better than the exemplars) and left (worse), and the sum they make. */
+/** Bars to the right (better than an average exemplar) and left (worse), and the sum they make. */
 export function stageBars(result) {
   const shares = STAGES.map((stage) => result.stage_shares?.[stage] ?? null);
-  const mean = result.exemplars.reduce((sum, exemplar) => sum + exemplar.score, 0) / result.exemplars.length;
+  const predicted = result.exemplars.reduce((sum, exemplar) => sum + exemplar.predicted_score, 0) / result.exemplars.length;
+  const average = STAGES.reduce((left, stage) => left - result.stage_deltas[stage], predicted);
   const scale = 50 / Math.max(MIN_SHARE, ...shares.map(Math.abs));
   const rows = STAGES.map((stage, index) => {
     if (shares[index] === null) return null;
@@ -44,11 +45,11 @@ export function stageBars(result) {
     return el("tr", {}, el("th", { scope: "row" }, capital(stage)), el("td", { class: "bar-cell" }, el("span", { class: "bar-axis" }, bar)),
       el("td", { class: "number" }, signed(shares[index])));
   });
-  const rest = result.score - mean - shares.reduce((sum, share) => sum + (share ?? 0), 0);
+  const rest = result.score - average - shares.reduce((sum, share) => sum + (share ?? 0), 0);
   const hidden = shares.filter((share) => share === null).length;
   const frame = (name, value, kind) => el("tr", { class: kind }, el("th", { scope: "row", colspan: 2 }, name), el("td", { class: "number" }, value));
   return el("table", { class: "stages" },
-    el("caption", { class: "unseen" }, "Points by stage, compared with the exemplars"),
-    el("tbody", {}, frame("Exemplars' mean score", points(mean), "from"), rows,
+    el("caption", { class: "unseen" }, "Points by stage, compared with an average exemplar"),
+    el("tbody", {}, frame("An average exemplar", points(average), "from"), rows,
       !hidden ? null : frame(hidden === STAGES.length ? "Difference" : "Other stages", signed(rest), "rest"), frame("This dive", points(result.score), "sum")));
 }
