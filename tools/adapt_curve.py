@@ -27,7 +27,7 @@ from mcore_export.adapt.comparison import Scored, compare, score_dives
 from mcore_export.adapt.recipe import recipe
 
 LEAST_VAL = 16
-SCRATCH_PAIRS = 7000
+SCRATCH_PAIRS = 5000
 """Pairs of a training from nothing: as many steps as the demo's."""
 METRICS = ("srcc", "relative_l2_x100", "mae_points", "boundary_error_mean_frames")
 

@@ -148,7 +148,7 @@ def test_dives_that_were_mixed_in_measure_nothing(own_list: Path, tmp_path: Path
 def test_the_recipe_follows_the_number_of_dives() -> None:
     tiny = PRESETS["tiny"].training
     chosen = [recipe(tiny, dives(count, "train"), []) for count in (20, 30, 100, 300, 1000, 10_000)]
-    assert [each.epochs for each in chosen] == [60, 58, 32, 18, 10, 8]
+    assert [each.epochs for each in chosen] == [48, 44, 24, 14, 8, 8]
     for each in chosen:
         assert each.learning_rate < tiny.learning_rate
         assert each.backbone_learning_rate < tiny.backbone_learning_rate

@@ -20,9 +20,9 @@ FEW_VAL = MIN_DIVES
 """Validation dives below which they set no interval either."""
 FEW_TEST = 50
 """Test dives below which half a point of difference seldom shows."""
-_PAIRS_ROOT = 320
-"""Epochs times the root of the number of training dives: 58 epochs of 30 dives, 32 of 100, 10 of 1,000."""
-_EPOCHS = (8, 60)
+_PAIRS_ROOT = 240
+"""Epochs times the root of the number of training dives: 44 epochs of 30 dives, 24 of 100, 8 of 1,000."""
+_EPOCHS = (8, 48)
 _VALIDATIONS = 8
 _RATE_SHARE = 0.5
 """Of the learning rates that trained the network."""
