@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mcore.data.manifest import DiveRecord, read_manifest, write_manifest
+from mcore.data.trained_dives import recorded_dives
 from mcore.network.checkpoint import read_checkpoint
 from mcore.train import main as train
 from mcore.training.config import PRESETS, TrainingConfig
@@ -35,7 +36,11 @@ def old_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_dives(tmp_path_factory.mktemp("own"), NUMBERS, seed=1)
+    listing = write_fake_dives(tmp_path_factory.mktemp("own"), NUMBERS, seed=1)
+    for index, record in enumerate(read_manifest(listing)):  # dives of few colours can be the same: no two of these are
+        picture = min(record.path.iterdir())
+        picture.write_bytes(picture.read_bytes() + bytes([index]))
+    return listing
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +82,11 @@ def test_from_a_list_to_a_bundle(
     exemplars = bundle.load_exemplars("fp32")
     own = {(r.dive_number, r.score) for r in read_manifest(own_list) if r.split == "train"}
     assert set(zip(exemplars.dive_numbers.tolist(), exemplars.scores.tolist(), strict=True)) == own
-    extra: Any = read_checkpoint(best).extra
-    assert extra["start_from"]["checkpoint"] == str(network)
+    extra, before = read_checkpoint(best).extra, recorded_dives(read_checkpoint(network).extra, network)
+    assert extra["start_from"] == {"checkpoint": str(network), "sha256": adaptation.hash_file(network).sha256}
+    assert isinstance(extra["data"], dict)
     assert extra["data"]["mix"] == str(old_list.resolve())
-    assert sum(len(group["dives"]) for group in extra["trained_dives"]["groups"]) == 48
+    assert len(recorded_dives(extra, best).dives) == len(before.dives) + 24  # those that were mixed in are known
 
     assert main(argv) == 2  # nothing is replaced by accident
     assert "already exists" in capsys.readouterr().err
