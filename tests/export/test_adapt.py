@@ -23,6 +23,7 @@ from mcore_export.adapt.command import main
 from mcore_export.adapt.comparison import ScoredDive, compare
 from mcore_export.adapt.recipe import LEAST_TRAIN, OwnDives, read_own_dives, recipe
 from mcore_runtime.bundle.folder import Bundle
+from mcore_runtime.bundle.records import hash_file
 from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
 NUMBERS = ("101A", "205B", "107B", "407C", "307C", "5253B")
@@ -78,12 +79,12 @@ def test_from_a_list_to_a_bundle(
     assert found["test"][adaptation.ADAPTED]["less_other"]["mae_points"]["value"] == 0
     bundle, best = Bundle.open(out), tmp_path / "bundle-training" / "best.pt"
     kept = best if found["adapted_is_kept"] else network
-    assert bundle.manifest.checkpoint.sha256 == adaptation.hash_file(kept).sha256
+    assert bundle.manifest.checkpoint.sha256 == hash_file(kept).sha256
     exemplars = bundle.load_exemplars("fp32")
     own = {(r.dive_number, r.score) for r in read_manifest(own_list) if r.split == "train"}
     assert set(zip(exemplars.dive_numbers.tolist(), exemplars.scores.tolist(), strict=True)) == own
     extra, before = read_checkpoint(best).extra, recorded_dives(read_checkpoint(network).extra, network)
-    assert extra["start_from"] == {"checkpoint": str(network), "sha256": adaptation.hash_file(network).sha256}
+    assert extra["start_from"] == {"checkpoint": str(network), "sha256": hash_file(network).sha256}
     assert isinstance(extra["data"], dict)
     assert extra["data"]["mix"] == str(old_list.resolve())
     assert len(recorded_dives(extra, best).dives) == len(before.dives) + 24  # those that were mixed in are known
