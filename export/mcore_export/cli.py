@@ -141,7 +141,7 @@ def _run(arguments: Arguments) -> int:
     if arguments.checkpoint.is_dir():
         raise UserError(f"{arguments.checkpoint} is a folder; give a checkpoint. For a bundle see: mcore-bundle --help")
     require_all("torch", "onnx", "onnxscript", "onnxruntime", extra="export", purpose="Exporting a checkpoint")
-    from mcore_export.exporter import ExportOptions, export_checkpoint
+    from mcore_export.exporter import ExportOptions, export_checkpoint, training_dives
     from mcore_export.parity.expected import ValidationOptions
 
     began = time.perf_counter()
@@ -151,7 +151,7 @@ def _run(arguments: Arguments) -> int:
         validation = ValidationOptions(arguments.validate, arguments.validate_split, arguments.validate_most)
     if arguments.engine is not None:
         engines = EngineOptions(arguments.engine, arguments.target, precision, arguments.max_exemplars)
-    if (dives := arguments.exemplars or _training_dives(arguments.checkpoint)) is not None:
+    if (dives := arguments.exemplars or training_dives(arguments.checkpoint)) is not None:
         bank = BankOptions(
             dives,
             arguments.exemplar_split,
@@ -180,22 +180,6 @@ def _run(arguments: Arguments) -> int:
             f"  mcore-bundle exemplars {bundle.path} --dives DIVES.jsonl --out {bundle.path}-with-exemplars"
         )
     return 0
-
-
-def _training_dives(checkpoint_path: Path) -> Path | None:
-    """Find the list of dives that a checkpoint of ours was trained on, at its old place or beside the run."""
-    from mcore.network.checkpoint import read_checkpoint
-
-    data = read_checkpoint(checkpoint_path).extra.get("data")
-    if not isinstance(data, dict):
-        return None
-    # The second is relative to the run, so that a folder with both can be moved or mounted elsewhere.
-    bases = {"manifest": Path(), "manifest_relative": checkpoint_path.parent}
-    places = [base / str(data[name]) for name, base in bases.items() if name in data]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None and places:
-        print(f"note: the dives this checkpoint was trained on are no longer at {places[0]}")
-    return found
 
 
 if __name__ == "__main__":

@@ -185,6 +185,20 @@ def export_checkpoint(
     return Bundle.open(out)
 
 
+def training_dives(checkpoint_path: Path) -> Path | None:
+    """Find the list of dives that a checkpoint of ours was trained on, at its old place or beside the run."""
+    data = read_checkpoint(checkpoint_path).extra.get("data")
+    if not isinstance(data, dict):
+        return None
+    # The second is relative to the run, so that a folder with both can be moved or mounted elsewhere.
+    bases = {"manifest": Path(), "manifest_relative": checkpoint_path.parent}
+    places = [base / str(data[name]) for name, base in bases.items() if name in data]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None and places:
+        print(f"note: the dives this checkpoint was trained on are no longer at {places[0]}")
+    return found
+
+
 def _write_variants(
     model: MCoRe, folder: Path, options: ExportOptions, expected: Expected, records: list[DiveRecord], log: Log
 ) -> dict[Precision, VariantRecord]:

@@ -23,6 +23,7 @@ class RandomStream(IntEnum):
     EXEMPLARS_OF_DIVE = 2
     AUGMENTATION = 3
     EXEMPLARS_OF_NUMBER = 4
+    MIXED_DIVES = 5
 
 
 def by_dive_number(dive_numbers: Sequence[str]) -> dict[str, list[int]]:

@@ -28,6 +28,7 @@ from mcore.synthetic.poses import limb_directions
 from mcore.synthetic.render import RENDERER_VERSION, Hideable, look_of, render_plan, seen_joints
 from mcore.synthetic.replica import ReplicaLabel, plan_replica, render_replica
 from mcore.synthetic.video import write_video
+from mcore.synthetic.worlds import World
 from mcore.video import crop, sample_clip
 
 _ADVICE = "render the data set again, or measure what needs no drawing (--no-drawing)"
@@ -55,11 +56,13 @@ class Drawing:
     """Width of a frame, pixels."""
     height: int
     """Height of a frame, pixels."""
+    world: World = "standard"
+    """Where it is dived."""
 
     def plan(self, severities: Mapping[str, float] | None = None) -> DivePlan:
         """Plan the dive, with other severities of some faults where they are given."""
         if isinstance(self.subject, str):
-            return plan_dive(self.subject, self.seed, severities=severities)
+            return plan_dive(self.subject, self.seed, severities=severities, world=self.world)
         return plan_replica(self.subject, self.seed, severities).plan
 
     def limb_directions(self) -> NDArray[np.float32]:
@@ -149,7 +152,7 @@ def _known_drawings(folder: Path, settings: dict[str, Any], where: str) -> dict[
     if "labels_sha256" not in settings:
         chosen = convert(RenderSettings, settings, where)
         jobs = dive_jobs(folder, chosen)
-        return {job.path.resolve(): Drawing(job.number, job.seed, job.width, job.height) for job in jobs}
+        return {job.path.resolve(): Drawing(job.number, job.seed, job.width, job.height, job.world) for job in jobs}
     size = convert(ReplicaSettings, settings, where)
     known = {}
     for number, line in enumerate((folder / PLANS).read_text(encoding="utf-8").splitlines(), start=1):

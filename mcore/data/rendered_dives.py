@@ -13,6 +13,7 @@ from mcore.synthetic.plan import DEMO_NUMBERS, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
 from mcore.synthetic.workers import render_all
+from mcore.synthetic.worlds import FIRST_SEED, World
 
 _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _SEED_STRIDE = 1_000_003
@@ -33,6 +34,9 @@ class RenderSettings:
     """Width of a frame, pixels."""
     height: int = 180
     """Height of a frame, pixels."""
+    world: World = "standard"
+    """Where the dives are dived: other is another pool, with a camera, people and judges of its own, to see what a
+    network makes of a place that it does not know."""
 
     def __post_init__(self) -> None:
         check_size(self.width, self.height)
@@ -54,6 +58,7 @@ class DiveJob:
     path: Path
     width: int
     height: int
+    world: World = "standard"
 
 
 def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, workers: int | None = None) -> Path:
@@ -75,7 +80,8 @@ def render_dataset(out: str | Path, settings: RenderSettings | None = None, *, w
     out, settings = Path(out), settings or RenderSettings()
     jobs = dive_jobs(out, settings)
     records = [_record(job) for job in jobs]  # refuses dives that cannot be, before anything is written
-    claim(out, asdict(settings))
+    # Folders of before say nothing of a world, and hold the standard one.
+    claim(out, {name: value for name, value in asdict(settings).items() if (name, value) != ("world", "standard")})
     render_all(_render, [job for job in jobs if not job.path.exists()], workers)
     write_manifest(out / MANIFEST, records)
     return out / MANIFEST
@@ -92,8 +98,8 @@ def _jobs(out: Path, number: str, settings: RenderSettings) -> list[DiveJob]:
     for index in range(settings.dives_per_number):
         split = _split(index, settings.dives_per_number)
         path = out / split / f"{number}-{index:04d}.mp4"
-        seed = settings.seed * _SEED_STRIDE + index
-        jobs.append(DiveJob(number, seed, split, path, settings.width, settings.height))
+        seed = FIRST_SEED[settings.world] + settings.seed * _SEED_STRIDE + index
+        jobs.append(DiveJob(number, seed, split, path, settings.width, settings.height, settings.world))
     return jobs
 
 
@@ -108,12 +114,12 @@ def _split(index: int, count: int) -> Split:
 
 
 def _render(job: DiveJob) -> None:
-    dive = render_plan(plan_dive(job.number, job.seed), width=job.width, height=job.height)
+    dive = render_plan(plan_dive(job.number, job.seed, world=job.world), width=job.width, height=job.height)
     write_video(job.path, dive.frames, dive.plan.fps)
 
 
 def _record(job: DiveJob) -> DiveRecord:
-    plan = plan_dive(job.number, job.seed)
+    plan = plan_dive(job.number, job.seed, world=job.world)
     return DiveRecord(
         path=job.path,
         dive_number=plan.dive_number,
@@ -122,7 +128,8 @@ def _record(job: DiveJob) -> DiveRecord:
         split=job.split,
         num_frames=plan.num_frames,
         transition_frames=plan.transition_frames,
-        stage_points=plan.stage_points,
-        faults=plan.faults.severities,
+        # What a fault costs is known of fair judges only.
+        stage_points=plan.stage_points if job.world == "standard" else None,
+        faults=plan.faults.severities if job.world == "standard" else None,
         origin="rendered",
     )

@@ -5,6 +5,7 @@ Seven judges see one diver, eleven a synchronised pair; how awards become points
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,9 +37,17 @@ class Verdict:
     faults: Faults
 
 
-def judge(faults: Faults, rng: np.random.Generator) -> tuple[float, ...]:
-    """Give the awards of seven judges, each 0 to 10 by half points."""
-    opinion = faults.fair_award + rng.normal(0.0, _PANEL_STD)
+def judge(faults: Faults, rng: np.random.Generator, habits: Mapping[str, float] | None = None) -> tuple[float, ...]:
+    """Give the awards of seven judges, each 0 to 10 by half points.
+
+    Args:
+        faults: what they see.
+        rng: decides their errors.
+        habits: how many times as much as usual they take off for a fault, by its name; None: fair judges.
+    """
+    cost = faults.deductions
+    unusual = sum((factor - 1) * cost[fault] for fault, factor in (habits or {}).items())
+    opinion = faults.fair_award - unusual + rng.normal(0.0, _PANEL_STD)
     seen = opinion + rng.normal(0.0, _JUDGE_STD, DRAWN_PANELS["individual"].judges)
     return tuple(_round_awards(seen).tolist())
 

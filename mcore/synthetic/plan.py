@@ -21,6 +21,7 @@ from mcore.synthetic.faults import FAULT_STAGES, Faults, Stage, draw_faults
 from mcore.synthetic.heights import DRAWN_HEIGHTS_M, DrawnHeightM, check_can_be_drawn
 from mcore.synthetic.motion import HARMLESS_TRAVEL_M, Flight, Motion, Timing, fall, flight_seconds, takeoff_speed, trace
 from mcore.synthetic.panel import judge
+from mcore.synthetic.worlds import JUDGES, World
 
 DEMO_NUMBERS = ("107B", "407C", "307C", "5253B", "205B", "6243D")
 """Common dives that look different: every group but one, tuck, pike and free."""
@@ -55,6 +56,8 @@ class DivePlan:
     motion: Motion
     frames_per_second: float = FPS
     """Frames for each second of the dive; not ``fps`` where the video is slower or faster than life."""
+    world: World = "standard"
+    """Where it is dived, which decides its judges and looks."""
 
     @property
     def stage_points(self) -> tuple[float, float, float]:
@@ -74,6 +77,7 @@ def plan_dive(
     after_s: float | None = None,
     fps: int = FPS,
     severities: Mapping[str, float] | None = None,
+    world: World = "standard",
 ) -> DivePlan:
     """Plan a dive; the same arguments give the same dive, anywhere.
 
@@ -84,6 +88,7 @@ def plan_dive(
         after_s: seconds shown after the entry; None: as the seed decides, 0.7 to 1.8.
         fps: frames a second.
         severities: of some faults, by name, in place of those that the seed decides; all else stays the same.
+        world: where it is dived.
 
     Raises:
         DiveNumberError: not a dive number.
@@ -96,7 +101,7 @@ def plan_dive(
     # Faults have a stream of their own, so that nothing else of the dive depends on how many there are.
     fault_rng = random_stream(dive, seed, "faults")
     faults = replace(draw_faults(fault_rng), **changed)
-    awards = judge(faults, fault_rng)
+    awards = judge(faults, fault_rng, JUDGES[world])
     motion, transitions = _move(dive, height, faults, rng, (before_s, after_s), fps)
     return DivePlan(
         dive_number=dive.text,
@@ -111,6 +116,7 @@ def plan_dive(
         transition_frames=transitions,
         motion=motion,
         frames_per_second=fps,
+        world=world,
     )
 
 

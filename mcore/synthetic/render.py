@@ -13,8 +13,9 @@ from mcore.diving import DiveNumber
 from mcore.synthetic.camera import Array, Sensor, View, seen_from, smooth_path, unit_drift
 from mcore.synthetic.diver import draw_springboard, paste_diver
 from mcore.synthetic.plan import DivePlan, plan_dive, random_stream
-from mcore.synthetic.scene import BOTTOM_M, TOP_M, Look, draw_look, draw_venue
+from mcore.synthetic.scene import BOTTOM_M, TOP_M, Look, draw_venue
 from mcore.synthetic.splash import draw_splash_parameters, paste_splash
+from mcore.synthetic.worlds import draw_world_look
 
 Hideable = Literal["diver", "splash"]
 """What can be left out of a picture, to see whether somebody misses it."""
@@ -80,7 +81,7 @@ def render_plan(plan: DivePlan, *, width: int, height: int, hidden: Hideable | N
 
 def look_of(plan: DivePlan) -> Look:
     """Decide a planned dive's look by its seed."""
-    return draw_look(random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look"))
+    return draw_world_look(plan.world, random_stream(DiveNumber.parse(plan.dive_number), plan.seed, "look"))
 
 
 def seen_joints(plan: DivePlan, look: Look) -> Array:

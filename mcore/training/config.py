@@ -55,6 +55,8 @@ class TrainingConfig:
     the network without its segmentation."""
     flip_probability: float = 0.5
     """Share of training clips mirrored as a whole."""
+    mix_share: float = 0.5
+    """Share of the pairs that come from the list --mix, where one is given."""
     num_exemplars: int = EXEMPLARS_PER_NUMBER
     """Exemplars a validation dive is compared with."""
     validate_every: int = 1
@@ -78,6 +80,8 @@ class TrainingConfig:
             raise UserError(f"gradient_clip_norm is {self.gradient_clip_norm}; it must be above 0, or None")
         if not 0 <= self.flip_probability <= 1:
             raise UserError(f"flip_probability is {self.flip_probability}; allowed: 0 to 1")
+        if not 0 < self.mix_share < 1:
+            raise UserError(f"mix_share is {self.mix_share}; it must be above 0 and below 1")
         for name, allowed in (("schedule", Schedule), ("batch_norm", BatchNormMode), ("stages", StageSource)):
             if getattr(self, name) not in get_args(allowed):
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(allowed))}")
@@ -173,6 +177,9 @@ class TrainingOptions:
     """List of dives (.jsonl or .csv) with splits train and val."""
     out: Path
     """Folder of the run: config.json, last.pt, best.pt, metrics.csv, losses.png, tensorboard/."""
+    mix: Path | None = None
+    """List whose training dives are learned from too, --mix-share of all pairs: such as drawn ones beside few of one's
+    own. No pair has a dive of each list, because their judges may differ."""
     preset: PresetName = "paper"
     """Network and recipe that the other flags override; a resumed run keeps its own."""
     backbone: Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(BACKBONES)}}}")] = None

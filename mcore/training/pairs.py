@@ -64,8 +64,19 @@ class PairBatch:
         return parts
 
 
+@dataclass(frozen=True)
+class Mix:
+    """Dives of another list, to be learned from beside those of the run's own."""
+
+    records: Sequence[DiveRecord]
+    share: float
+    """Of all pairs."""
+    cache_dir: Path | None = None
+    """Folder of its decoded clips."""
+
+
 class PairDataset(Dataset[PairBatch]):
-    """Training dives, each as a query with a random other dive of its number."""
+    """Training dives, each as a query with a random other dive of its number; and a part of another list's an epoch."""
 
     def __init__(
         self,
@@ -76,37 +87,44 @@ class PairDataset(Dataset[PairBatch]):
         flip_probability: float,
         faults: Sequence[str] = (),
         cache_dir: Path | None = None,
+        mix: Mix | None = None,
     ) -> None:
-        """Keep the dives that have a partner; ``faults`` names those whose severities a batch holds.
+        """Keep the dives that have a partner in their own list; ``faults`` names those whose severities a batch holds.
 
         Raises:
             UserError: no dive number has two dives, or a dive has no transitions.
         """
-        _check_labelled(records)
-        groups = by_dive_number([record.dive_number for record in records])
-        self.single_numbers = sorted(number for number, group in groups.items() if len(group) == 1)
-        self.records = [record for record in records if len(groups[record.dive_number]) > 1]
-        if not self.records:
-            raise UserError(f"none of {len(records)} training dives has another dive of its number to be compared with")
+        self.records, self.single_numbers = _with_partner(records)
+        self.mixed = [] if mix is None else _with_partner(mix.records)[0]
+        share = 0.0 if mix is None else mix.share
+        self.num_mixed = max(1, round(len(self.records) * share / (1 - share))) if self.mixed else 0
         self.config, self.cache_dir = config, cache_dir
+        self._mix_cache_dir = None if mix is None else mix.cache_dir
         self.seed, self.flip_probability, self.faults = seed, flip_probability, faults
-        self._groups = by_dive_number([record.dive_number for record in self.records])
+        self._partners = [
+            by_dive_number([record.dive_number for record in each]) for each in (self.records, self.mixed)
+        ]
 
     def __len__(self) -> int:
-        return len(self.records)
+        """Pairs of an epoch."""
+        return len(self.records) + self.num_mixed
 
     def __getitem__(self, key: tuple[int, int]) -> PairBatch:
-        """Read the pair (epoch, query position) as a batch of one."""
+        """Read the pair (epoch, query position) as a batch of one; mixed dives come after the run's own."""
         epoch, query = key
-        partner = self._partner(epoch, query)
+        is_mixed = query >= len(self.records)
+        pool = self.mixed if is_mixed else self.records
+        cache_dir = self._mix_cache_dir if is_mixed else self.cache_dir
+        place = self._mixed_place(epoch, query - len(self.records)) if is_mixed else query
+        partner = self._partner(epoch, query, self._partners[is_mixed][pool[place].dive_number], place)
         clips, transitions = [], []
-        for role, position in enumerate((query, partner)):
-            record = self.records[position]
-            clip = load_clip(record, self.config, self.cache_dir)
+        for role, position in enumerate((place, partner)):
+            record = pool[position]
+            clip = load_clip(record, self.config, cache_dir)
             rng = np.random.default_rng((self.seed, RandomStream.AUGMENTATION, epoch, query, role))
             clips.append(augment(clip.frames, self.config, rng, self.flip_probability))
             transitions.append(label_transitions(record, clip))
-        both = [self.records[query], self.records[partner]]
+        both = [pool[place], pool[partner]]
         return PairBatch(
             torch.from_numpy(np.stack(clips)),  # (2, T, c, c, 3)
             torch.tensor(transitions),
@@ -119,9 +137,15 @@ class PairDataset(Dataset[PairBatch]):
         known = record.faults or {}
         return [known.get(name, math.nan) for name in self.faults]
 
-    def _partner(self, epoch: int, query: int) -> int:
+    def _mixed_place(self, epoch: int, slot: int) -> int:
+        """Place of an epoch's mixed dive in its list; all are seen before one is seen again."""
+        round_, place = divmod(epoch * self.num_mixed + slot, len(self.mixed))
+        order = np.random.default_rng((self.seed, RandomStream.MIXED_DIVES, round_)).permutation(len(self.mixed))
+        return int(order[place])
+
+    def _partner(self, epoch: int, query: int, group: Sequence[int], place: int) -> int:
         """Draw the query's exemplar; each epoch pairs anew."""
-        others = [other for other in self._groups[self.records[query].dive_number] if other != query]
+        others = [other for other in group if other != place]
         return int(np.random.default_rng((self.seed, RandomStream.TRAINING_PARTNER, epoch, query)).choice(others))
 
 
@@ -186,6 +210,16 @@ def pair_loader(dataset: PairDataset, batches: EpochBatches, workers: int = 0) -
     pairs = -(-min(batches.batch_size, batches.num_items) // batches.processes.world_size)
     batch_bytes = 2 * pairs * frame_bytes(dataset.config)
     return ClipLoader(dataset, _join, workers, batch_bytes, batch_sampler=batches, persistent_workers=workers > 0)
+
+
+def _with_partner(records: Sequence[DiveRecord]) -> tuple[list[DiveRecord], list[str]]:
+    """Keep the dives of numbers that have two; also says which numbers have one."""
+    _check_labelled(records)
+    groups = by_dive_number([record.dive_number for record in records])
+    kept = [record for record in records if len(groups[record.dive_number]) > 1]
+    if not kept:
+        raise UserError(f"none of {len(records)} training dives has another dive of its number to be compared with")
+    return kept, sorted(number for number, group in groups.items() if len(group) == 1)
 
 
 def _check_labelled(records: Sequence[DiveRecord]) -> None:

@@ -37,6 +37,7 @@ from mcore.training.compute import prepare_network
 from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
 from mcore.training.log import TrainLog
 from mcore.training.losses import LOSSES
+from mcore.training.pairs import Mix
 from mcore.training.trainer import BEST, LAST, Stopped, Trainer, TrainingData
 
 CURVES = "losses.png"
@@ -146,10 +147,13 @@ def prepare(
 def _check_clips(trainer: Trainer) -> None:
     """Decode what is missing, and compare the labels with the clips, before the first step."""
     data, clip = trainer.data, trainer.model.config.clip
-    records = [*data.train, *data.val]
-    if data.cache_dir is not None:
-        decode_missing(records, clip, data.cache_dir, trainer.workers)
-    check_labels_fit(records, clip, data.cache_dir, trainer.workers)
+    lists = [([*data.train, *data.val], data.cache_dir)]
+    if data.mix is not None:
+        lists.append((list(data.mix.records), data.mix.cache_dir))
+    for records, cache_dir in lists:
+        if cache_dir is not None:
+            decode_missing(records, clip, cache_dir, trainer.workers)
+        check_labels_fit(records, clip, cache_dir, trainer.workers)
 
 
 def run(trainer: Trainer, options: TrainingOptions, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -234,14 +238,14 @@ def _faults(options: TrainingOptions, data: TrainingData) -> tuple[str, ...]:
     """Names of the faults that the network is asked for: those of the training dives, if their loss has a weight."""
     if not options.training.loss_weights.get("fault_targets"):
         return ()
-    return tuple(sorted({name for record in data.train for name in record.faults or {}}))
+    return tuple(sorted({name for record in data.all_train for name in record.faults or {}}))
 
 
 def _check_targets(options: TrainingOptions, data: TrainingData) -> None:
     """Refuse targets that were asked for where no dive has any; mention those that a preset would use."""
     for name, loss in LOSSES.items():
         weight, column = options.training.loss_weights.get(name, 0.0), loss.column
-        if weight == 0 or column is None or any(getattr(record, column) is not None for record in data.train):
+        if weight == 0 or column is None or any(getattr(record, column) is not None for record in data.all_train):
             continue
         why = f"no training dive of {options.data} has {column}, which the loss {name} needs"
         if not options.resume and weight != PRESETS[options.preset].training.loss_weights[name]:
@@ -255,6 +259,10 @@ def _load_data(options: TrainingOptions) -> TrainingData:
     records = read_manifest(options.data)
     manifest = options.data.resolve()
     train = select_split(records, "train")
+    mix = None
+    if options.mix is not None:
+        mixed = select_split(read_manifest(options.mix), "train")
+        mix = Mix(mixed, options.training.mix_share, cache_folder(options.mix, options.cache, options.no_cache))
     return TrainingData(
         train=train,
         val=select_split(records, "val"),
@@ -263,9 +271,16 @@ def _load_data(options: TrainingOptions) -> TrainingData:
             "manifest_relative": os.path.relpath(manifest, options.out.resolve()),
             "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
             "train_sha256": _digest(train, list_folder(options.data), options.training),
+            **({} if options.mix is None or mix is None else _describe_mix(options, options.mix, mix)),
         },
         cache_dir=cache_folder(options.data, options.cache, options.no_cache),
+        mix=mix,
     )
+
+
+def _describe_mix(options: TrainingOptions, listing: Path, mix: Mix) -> dict[str, str]:
+    digest = _digest(mix.records, list_folder(listing), options.training)
+    return {"mix": str(listing.resolve()), "mix_train_sha256": digest}
 
 
 def _trained_dives(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint | None) -> TrainedDives:
@@ -280,7 +295,7 @@ def _trained_dives(options: TrainingOptions, data: TrainingData, checkpoint: Che
         others = [record for record in read_manifest(options.data) if record.split in ("val", "test")]
         if (remark := check_new(before, others, options.data, options.start_from)) is not None:
             print(f"note: {remark}", file=sys.stderr)
-    return TrainedDives.of(data.train, options.data, before)
+    return TrainedDives.of(data.all_train, options.data, before)
 
 
 def _check_kept_runs(options: TrainingOptions) -> None:
@@ -331,6 +346,11 @@ def _digest(records: Sequence[DiveRecord], folder: Path, recipe: TrainingConfig)
 def _check_same_data(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint) -> None:
     """A run goes on with the dives that it began with; what else the list holds may be mended."""
     kept = checkpoint.extra.get("data", {})
+    if kept.get("mix_train_sha256") != data.source.get("mix_train_sha256"):
+        raise UserError(
+            f"--mix is {options.mix}, and its training dives are not those that this run began with "
+            f"({kept.get('mix', 'no list was mixed in')}); give that list back, or start a new run in another --out"
+        )
     if kept.get("sha256") == data.source["sha256"]:
         return
     if kept.get("train_sha256") != data.source["train_sha256"]:  # checkpoints of before have none
@@ -359,9 +379,14 @@ def _announce(trainer: Trainer, weights: str) -> None:
     numbers = {record.dive_number for record in trainer.pairs.records}
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(
-        f"{len(trainer.pairs)} training and {len(trainer.validation.queries)} validation dives of "
+        f"{len(trainer.pairs.records)} training and {len(trainer.validation.queries)} validation dives of "
         f"{len(numbers)} dive numbers; {parameters / 1e6:.2f} M parameters, {weights}; "
         f"{trainer.config.epochs} epochs of {len(trainer.batches)} steps on {trainer.device}"
+        + (
+            f", each with {trainer.pairs.num_mixed} pairs of the {len(trainer.pairs.mixed)} dives that are mixed in"
+            if trainer.pairs.mixed
+            else ""
+        )
         + (f", {trainer.processes.world_size} processes" if trainer.processes.world_size > 1 else ""),
         file=sys.stderr,
     )

@@ -44,7 +44,7 @@ from mcore.training.loop import (
     scale_last_layer,
     train_one_epoch,
 )
-from mcore.training.pairs import EpochBatches, PairDataset, pair_loader
+from mcore.training.pairs import EpochBatches, Mix, PairDataset, pair_loader
 from mcore.training.schedule import learning_rate_factor
 
 LAST, BEST = "last.pt", "best.pt"
@@ -71,6 +71,13 @@ class TrainingData:
     """Folder of decoded clips; None decodes every time."""
     trained: TrainedDives | None = None
     """Training dives to record in checkpoints, those of earlier trainings included; None: another process records."""
+    mix: Mix | None = None
+    """Dives of another list to learn from too."""
+
+    @property
+    def all_train(self) -> list[DiveRecord]:
+        """Dives of both lists that are learned from."""
+        return [*self.train, *(() if self.mix is None else self.mix.records)]
 
 
 @dataclass
@@ -127,6 +134,7 @@ class Trainer:
             flip_probability=config.flip_probability,
             faults=model.config.faults,
             cache_dir=data.cache_dir,
+            mix=data.mix,
         )
         self.batches = EpochBatches(len(self.pairs), config.batch_size, config.seed, processes)
         check_shared_memory(CLIPS_PER_BATCH * frame_bytes(model.config.clip), workers)  # of the validations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
-from mcore.data.cache import load_clip
+from mcore.data.cache import LoadedClip, load_clip
 from mcore.data.label_fit import label_transitions
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
 from mcore.evaluation.clips import ClipDataset, clip_loader, normalise
-from mcore.training.pairs import EpochBatches, PairDataset, augment, pair_loader
+from mcore.training.pairs import EpochBatches, Mix, PairDataset, augment, pair_loader
 from mcore.video import read_clip, sample_clip
 from tests.fake_dives import CLIP
 
@@ -125,3 +126,33 @@ def test_dives_that_cannot_be_learned_from(records: list[DiveRecord]) -> None:
         PairDataset([bare, training[1]], CLIP, seed=0, flip_probability=0)
     (batch,) = clip_loader(ClipDataset([bare], CLIP), 1)
     assert batch.transitions.tolist() == [[-1, -1]]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
+def test_a_list_that_is_mixed_in_gives_its_share_of_pairs_and_none_of_both_lists(
+    records: list[DiveRecord], monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    own = select_split(records, "train")
+    mixed = [dataclasses.replace(record, score=-record.score) for record in own]
+    dataset = PairDataset(own, CLIP, seed=0, flip_probability=0.0, mix=Mix([*mixed, *mixed[:1]], share))
+    read: list[float] = []
+
+    def load(record: DiveRecord, *_: object) -> LoadedClip:
+        read.append(record.score)
+        return load_clip(record, CLIP)
+
+    monkeypatch.setattr("mcore.training.pairs.load_clip", load)
+    epochs = 9
+    for epoch in range(epochs):
+        batches = EpochBatches(len(dataset), batch_size=3, seed=0)
+        batches.epoch = epoch
+        for batch in pair_loader(dataset, batches):
+            queries, exemplars = batch.scores.chunk(2)
+            assert (queries.sign() == exemplars.sign()).all()
+    queries_of_mix = sum(score < 0 for score in read[::2])
+    assert queries_of_mix / (len(read) / 2) == pytest.approx(share, abs=0.03)  # of eight own dives, in whole pairs
+    assert queries_of_mix == epochs * dataset.num_mixed
+    assert sum(score > 0 for score in read[::2]) == epochs * len(own)  # each own dive once an epoch
+    counts = Counter(score for score in read[::2] if score < 0)
+    assert len(counts) == len(mixed)
+    assert max(counts.values()) <= 2 * min(counts.values()) + 2  # the one that is listed twice comes twice as often

@@ -64,6 +64,8 @@ class Render:
         default, given = RenderSettings(), self.settings
         if (given.dive_numbers, given.dives_per_number) != (default.dive_numbers, default.dives_per_number):
             raise UserError("--dive-numbers and --dives-per-number do not go with --labels; give --only")
+        if given.world != default.world:
+            raise UserError("--world is for made-up dives: labels have their own judges; leave out --world or --labels")
         labels, left_out = replica_labels(read_source(source).dives)
         print_left_out(left_out)
         settings = ReplicaSettings(given.seed, given.width, given.height)

@@ -56,7 +56,8 @@ def test_score_range_stages_and_exemplars(tiny_bundle: Path, dive_video: Path) -
     assert result.transitions == (3, 5)
     assert result.transitions_s == pytest.approx((9 / FPS, 16 / FPS))
     assert sum(result.stage_deltas) == pytest.approx(result.score - result.average_score, abs=1e-4)
-    assert result.average_score == pytest.approx(np.mean([each.score for each in result.exemplars]))  # no shares are kept
+    # This bank holds no shares of exemplars.
+    assert result.average_score == pytest.approx(np.mean([each.score for each in result.exemplars]))
     assert result.stage_deltas[0] < result.stage_deltas[1] < result.stage_deltas[2]  # dark to bright
     deltas = [abs(exemplar.delta) for exemplar in result.exemplars]
     assert deltas == sorted(deltas)
