@@ -130,6 +130,8 @@ def _save_meet(arguments: Arguments, browser: Any, folder: Path) -> None:
         with subprocess.Popen([*simulate, "--to", meet], stdout=subprocess.DEVNULL) as meet_software:
             tabs[0].locator("#start-body li .result small").nth(MEET_DIVES - 1).wait_for(timeout=_MEET_TIMEOUT_MS)
             tabs[0].locator("#dive .judges").wait_for()
+            tabs[0].locator("#dive-body .strip img").last.wait_for(timeout=_TIMEOUT_S * 1000)
+            tabs[0].wait_for_load_state("networkidle")
             for tab, shot in zip(tabs, (MEET_SHOT, OVERLAY_SHOT), strict=True):
                 save_jpeg(tab.screenshot(), arguments.out / shot.file)
             meet_software.terminate()
