@@ -33,7 +33,7 @@ def share_chart(stage_shares: Mapping[str, float | None]) -> Markup:
     return Markup(
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Points that each stage adds">'
         f'<line x1="{middle}" y1="0" x2="{middle}" y2="{axis_end}" class="axis"/>{"".join(parts)}'
-        f'<text x="{middle - 8}" y="{height - 5}" text-anchor="end" class="hint">worse than exemplars</text>'
+        f'<text x="{middle - 8}" y="{height - 5}" text-anchor="end" class="hint">worse than average</text>'
         f'<text x="{middle + 8}" y="{height - 5}" class="hint">better</text></svg>'
     )
 
