@@ -34,11 +34,6 @@ SCORED = 4
 
 
 @dataclass(frozen=True)
-class _Named:
-    name: str
-
-
-@dataclass(frozen=True)
 class _Video:
     source: str
 
@@ -46,8 +41,8 @@ class _Video:
 @dataclass(frozen=True)
 class _Dive:
     video: _Video
-    exemplars: tuple[_Named, ...]
     stage_deltas: dict[str, float]
+    stage_shares: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -138,8 +133,11 @@ def deductions(manifest: Path, scores: Path) -> None:
     for column in ("stage", "drawn", "found"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, mine, theirs in zip(STAGES, own, zip(*others, strict=True), strict=True):
-        table.add_row(stage, f"{mine - sum(theirs) / len(theirs):+.1f}", f"{dive.stage_deltas[stage]:+.1f}")
+        found = f"{dive.stage_deltas[stage]:+.1f}"
+        is_shown = dive.stage_shares[stage] is not None
+        table.add_row(stage, f"{mine - sum(theirs) / len(theirs):+.1f}", found if is_shown else f"({found})")
     Console().print(table)
+    print("In brackets: shares that no result shows, because validation dives did not follow what was drawn there.")
 
 
 def step(number: int, title: str, command: Sequence[object]) -> int:

@@ -27,8 +27,8 @@ RANGE_MEANING = (
     "not a conformal interval."
 )
 SHARES_MEANING = (
-    "Stage shares: points that each stage adds to the mean difference from the exemplars; below zero, the stage "
-    "was worse than theirs."
+    "Stage shares: points that each stage adds, against an average exemplar of the dive number; below zero, the stage "
+    "was worse than its."
 )
 
 
