@@ -23,6 +23,7 @@ from mcore.evaluation.tables import with_interval
 from mcore.network.checkpoint import read_checkpoint
 from mcore.training.config import PRESETS, TrainingOptions, training_from_dict
 from mcore.training.run import prepare, run
+from mcore_export.adapt.adapt import adapted_checkpoint
 from mcore_export.adapt.comparison import Scored, compare, score_dives
 from mcore_export.adapt.recipe import recipe
 
@@ -100,7 +101,9 @@ def main() -> None:
         folder = args.out / step.replace(":", "-")
         if way != "given" and not (folder / "losses.png").exists():  # written last
             train(way, listing, args, folder)
-        scored[step] = score(args.checkpoint if way == "given" else folder / "best.pt", listing)
+        num_val = len(select_split(read_manifest(listing), "val"))
+        network = args.checkpoint if way == "given" else adapted_checkpoint(folder, num_val)
+        scored[step] = score(network, listing)
         found = compare(test, scored[step], scored["as delivered"])
         assert found is not None
         print(step, found.dives, *(f"{name} {with_interval(found.figures[name])}" for name in METRICS), flush=True)

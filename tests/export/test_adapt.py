@@ -77,7 +77,7 @@ def test_from_a_list_to_a_bundle(
     assert found["dives"] == {"train": 24, "val": 12, "test": 12}
     assert list(found["test"]) == [adaptation.DELIVERED, adaptation.GIVEN, adaptation.ADAPTED]
     assert found["test"][adaptation.ADAPTED]["less_other"]["mae_points"]["value"] == 0
-    bundle, best = Bundle.open(out), tmp_path / "bundle-training" / "best.pt"
+    bundle, best = Bundle.open(out), tmp_path / "bundle-training" / "last.pt"
     kept = best if found["adapted_is_kept"] else network
     assert bundle.manifest.checkpoint.sha256 == hash_file(kept).sha256
     exemplars = bundle.load_exemplars("fp32")
@@ -113,7 +113,7 @@ def test_the_network_that_is_better_on_validation_dives_is_kept(
     assert main([str(network), "--data", str(own_list), "--out", str(out), "--epochs", "1", "--device", "cpu"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     if adapted_error < 3:
-        assert exported == [tmp_path / "bundle-training" / "best.pt"]
+        assert exported == [tmp_path / "bundle-training" / "last.pt"]
         assert "so it is better" in said
     else:
         assert exported == [network]
@@ -167,12 +167,17 @@ def test_the_recipe_follows_the_number_of_dives() -> None:
     assert recipe(TrainingConfig(), dives(30), []).batch_norm == "frozen"
 
 
+def test_few_validation_dives_choose_no_epoch(tmp_path: Path) -> None:
+    assert adaptation.adapted_checkpoint(tmp_path, 49).name == "last.pt"
+    assert adaptation.adapted_checkpoint(tmp_path, 50).name == "best.pt"
+
+
 def test_few_dives_are_said_to_tell_little() -> None:
     said = OwnDives(dives(100, "train"), dives(19, "val"), dives(49)).describe()
     assert [line for line in said if line.startswith("note")]
     assert "19 validation" in said[3]
     assert "49 test" in said[4]
-    assert len(OwnDives(dives(100, "train"), dives(20, "val"), dives(50)).describe()) == 3
+    assert len(OwnDives(dives(100, "train"), dives(50, "val"), dives(50)).describe()) == 3
 
 
 def test_a_comparison_says_what_its_dives_can_tell() -> None:

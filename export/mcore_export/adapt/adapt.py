@@ -18,10 +18,10 @@ from mcore.evaluation.tables import rich_table, with_interval
 from mcore.network.checkpoint import Checkpoint, read_checkpoint
 from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
 from mcore.training.run import prepare, run
-from mcore.training.trainer import BEST
+from mcore.training.trainer import BEST, LAST
 from mcore_export.adapt.command import Arguments
 from mcore_export.adapt.comparison import Compared, Scored, compare, score_dives
-from mcore_export.adapt.recipe import OwnDives, read_own_dives, recipe
+from mcore_export.adapt.recipe import FEW_VAL, OwnDives, read_own_dives, recipe
 from mcore_export.exemplars.bank import BankOptions
 from mcore_export.exporter import ExportOptions, export_checkpoint, training_dives
 from mcore_export.folder import check_target
@@ -52,7 +52,8 @@ class Adaptation:
     dives: Mapping[str, int]
     """Own dives of each split."""
     training: TrainingConfig
-    best_epoch: int
+    epoch: int
+    """Epoch of the adapted network: the best on the validation dives, or where they are few the last."""
     adapted_is_kept: bool
     """Whether the adapted network was exported, or the given one."""
     validation: Compared
@@ -81,8 +82,9 @@ def adapt(arguments: Arguments) -> int:
         share=arguments.mix_share, epochs=arguments.epochs, seed=arguments.seed,
     )  # fmt: skip
     best_epoch = _train(arguments, checkpoint, chosen, run_dir)
+    adapted = adapted_checkpoint(run_dir, len(own.val))
     delivered = arguments.mix or training_dives(given)
-    scored = _score(arguments, own, run_dir / BEST, delivered)
+    scored = _score(arguments, own, adapted, delivered)
     validation = compare(own.val, scored[ADAPTED], scored[GIVEN])
     if validation is None:
         raise UserError(f"fewer than two validation dives of {listing} have an exemplar; nothing can be chosen by them")
@@ -95,7 +97,7 @@ def adapt(arguments: Arguments) -> int:
         delivered_with=(delivered or listing).name,
         dives={split: len(dives) for split, dives in vars(own).items()},
         training=chosen,
-        best_epoch=best_epoch,
+        epoch=best_epoch if adapted.name == BEST else chosen.epochs,
         adapted_is_kept=validation.is_better,
         validation=validation,
         test={
@@ -108,11 +110,16 @@ def adapt(arguments: Arguments) -> int:
     path = out.with_name(f"{out.name}-comparison.json")
     write_text(path, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     _print(found, own)
-    kept = run_dir / BEST if found.adapted_is_kept else given
+    kept = adapted if found.adapted_is_kept else given
     options = ExportOptions(force=arguments.force)
     bundle = export_checkpoint(kept, out, options, bank=BankOptions(listing), log=print)
     print(f"{bundle.path}: from {kept}; {path}")
     return 0
+
+
+def adapted_checkpoint(run_dir: Path, num_val: int) -> Path:
+    """Checkpoint of a run to go on with: the best epoch's, or the last one's where chance would choose."""
+    return run_dir / (BEST if num_val >= FEW_VAL else LAST)
 
 
 def _trained_recipe(checkpoint: Checkpoint) -> TrainingConfig:
@@ -166,7 +173,7 @@ def _print(found: Adaptation, own: OwnDives) -> None:
     is_better = "is better" if found.adapted_is_kept else "is not better, so the given one is kept"
     tell = "they tell the two apart" if found.validation.can_tell else "they cannot tell the two apart for certain"
     print(
-        f"adapted network (epoch {found.best_epoch} of {found.training.epochs}): on {found.validation.dives} "
+        f"adapted network (epoch {found.epoch} of {found.training.epochs}): on {found.validation.dives} "
         f"validation dives its error less the given network's is {with_interval(difference)} points, so it "
         f"{is_better}; {tell}"
     )

@@ -16,8 +16,8 @@ from mcore.training.losses import LOSSES
 
 LEAST_TRAIN = 20
 """Training dives with a partner of their number, below which a network is not adapted: too few to learn a pool from."""
-FEW_VAL = MIN_DIVES
-"""Validation dives below which they set no interval either."""
+FEW_VAL = 50
+"""Validation dives below which no epoch is chosen by them: by twenty, chance chose (docs/results/adapt.md)."""
 FEW_TEST = 50
 """Test dives below which half a point of difference seldom shows."""
 _PAIRS_ROOT = 240
@@ -50,8 +50,8 @@ class OwnDives:
             )
         if len(self.val) < FEW_VAL:
             lines.append(
-                f"note: {len(self.val)} validation dives are too few to choose a network well, and set no interval: "
-                f"give at least {FEW_VAL}"
+                f"note: {len(self.val)} validation dives are too few to choose a network well; {FEW_VAL} or more are "
+                "worth having" + (f", and below {MIN_DIVES} there is no interval" if len(self.val) < MIN_DIVES else "")
             )
         if len(self.test) < FEW_TEST:
             lines.append(
