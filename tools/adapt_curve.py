@@ -57,7 +57,7 @@ def train(way: str, listing: Path, args: argparse.Namespace, out: Path) -> None:
         chosen = PRESETS["tiny"].training
         epochs = max(chosen.epochs, round(SCRATCH_PAIRS / len(own)))
         chosen = replace(chosen, epochs=epochs, validate_every=max(1, epochs // 8))
-        chosen = replace(chosen, loss_weights={**chosen.loss_weights, "stage_targets": 0.0})
+        chosen = replace(chosen, loss_weights={**chosen.loss_weights, "stage_targets": 0.0, "fault_targets": 0.0})
     else:
         mixed = [] if mix is None else select_split(read_manifest(mix), "train")
         chosen = recipe(training_from_dict(checkpoint.extra["training"]), own, mixed)

@@ -20,6 +20,7 @@ from mcore.common.signals import stop_on_signal
 from mcore.config import to_dict
 from mcore.data.cache_folder import cache_folder, check_folder, decode_missing
 from mcore.data.label_fit import check_labels_fit
+from mcore.data.leaks import unseen
 from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
 from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
 from mcore.data.trained_on import caution, describe_training
@@ -207,12 +208,12 @@ def _make_trainer(
     _check_kept_runs(options)
     data = _load_data(options)
     options = replace(options, model=replace(options.model, faults=_faults(options, data)))
+    if checkpoint is not None and processes.is_first:
+        _check_same_data(options, data, checkpoint)
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
     if processes.is_first:
         _check_targets(options, data)
-        if checkpoint is not None:
-            _check_same_data(options, data, checkpoint)
         data = replace(data, trained=_trained_dives(options, data, checkpoint))
     options.compute.check(options.training, processes.world_size, device.type)
     torch.manual_seed(options.training.seed)
@@ -262,6 +263,11 @@ def _load_data(options: TrainingOptions) -> TrainingData:
     mix = None
     if options.mix is not None:
         mixed = select_split(read_manifest(options.mix), "train")
+        if len(measured := [record for record in records if record.split != "train"]) > len(unseen(measured, mixed)):
+            raise UserError(
+                f"training dives of --mix {options.mix} are validation or test dives of {options.data}, which would no "
+                "longer measure anything; take them out of one of the lists"
+            )
         mix = Mix(mixed, options.training.mix_share, cache_folder(options.mix, options.cache, options.no_cache))
     return TrainingData(
         train=train,

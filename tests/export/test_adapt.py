@@ -132,7 +132,7 @@ def test_what_is_refused(network: Path, own_list: Path, tmp_path: Path, capsys: 
     assert f"at least {LEAST_TRAIN}" in said
     write_manifest(few, [r for r in records if r.split != "val"])
     assert main([str(network), "--data", str(few), "--out", str(tmp_path / "out")]) == 2
-    assert "no validation dives" in capsys.readouterr().err
+    assert "fewer than two validation dives" in capsys.readouterr().err
     assert not (tmp_path / "out-training").exists()
 
 

@@ -150,6 +150,21 @@ def test_faults_of_a_list_are_learnt_from(manifest: Path, tmp_path: Path, capsys
     assert "not the list of dives this run began with" in capsys.readouterr().err
 
 
+def test_a_mixed_list_teaches_nothing_that_measures(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def swap(rows: Rows) -> None:
+        for row in rows:
+            row["split"] = {"train": "val", "val": "train"}.get(row["split"], row["split"])
+
+    mixed = manifest.with_name("mixed.jsonl")
+    shutil.copy(manifest, mixed)
+    mend(mixed, swap)
+    argv = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE, "--epochs", "1", "--mix", str(mixed)]
+    assert main(argv) == 2
+    assert "would no longer measure anything" in capsys.readouterr().err
+
+
 def test_spellings_of_a_number_are_partners(manifest: Path) -> None:
     def respell(rows: Rows) -> None:
         for index, row in enumerate(row for row in rows if row["dive_number"] == "101A"):

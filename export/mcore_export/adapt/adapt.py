@@ -73,6 +73,8 @@ def adapt(arguments: Arguments) -> int:
     out, listing, given = arguments.out, arguments.data, arguments.checkpoint
     check_target(out, force=arguments.force)
     run_dir = out.with_name(f"{out.name}-training")
+    if run_dir.exists() and not arguments.force:
+        raise UserError(f"{run_dir} is there from a run before; replace it with --force, or choose another --out")
     checkpoint = read_checkpoint(given)
     mixed = [] if arguments.mix is None else select_split(read_manifest(arguments.mix), "train")
     own = read_own_dives(listing, mixed)
@@ -153,6 +155,9 @@ def _score(arguments: Arguments, own: OwnDives, adapted: Path, delivered: Path |
     cache_dir = cache_folder(arguments.data, None, no_cache=False)
     assert cache_dir is not None
     old_pool: list[DiveRecord] = [] if delivered is None else select_split(read_manifest(delivered), "train")
+    queries = [*own.val, *own.test]
+    if not {record.dive_number for record in old_pool} & {record.dive_number for record in queries}:
+        old_pool = []  # it knows none of these numbers
     ways = {
         DELIVERED: (arguments.checkpoint, old_pool or own.train),
         GIVEN: (arguments.checkpoint, own.train),
@@ -160,7 +165,7 @@ def _score(arguments: Arguments, own: OwnDives, adapted: Path, delivered: Path |
     }
     return {
         name: score_dives(
-            network, [*own.val, *own.test], pool, cache_dir,
+            network, queries, pool, cache_dir,
             device=arguments.device, workers=arguments.workers, seed=arguments.seed,
         )
         for name, (network, pool) in ways.items()

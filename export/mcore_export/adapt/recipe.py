@@ -85,8 +85,12 @@ def read_own_dives(listing: Path, mixed: Sequence[DiveRecord]) -> OwnDives:
             "with exemplars of your own: mcore-bundle exemplars"
         )
     known = [*of["train"], *mixed]
-    if not (val := unseen(of["val"], known)):
-        raise UserError(f"{listing} has no validation dives (split val) to choose a network by")
+    val = unseen(of["val"], known)
+    if sum(record.dive_number in counts for record in val) < 2:
+        raise UserError(
+            f"{listing} has fewer than two validation dives (split val) of numbers that are among its training dives: "
+            "they are needed to choose a network"
+        )
     return OwnDives(of["train"], val, unseen(of["test"], known))
 
 

@@ -172,6 +172,7 @@ def _stage_shares(backend: Backend, clips: Sequence[EncodedClip], numbers: Seque
                 picked = np.unique(np.linspace(0, len(others) - 1, min(_AVERAGED, len(others))).round().astype(int))
                 _, stage_deltas = backend.regressor(tokens[own][None], tokens[np.array(others)[picked]])  # (E, 3)
                 shares[own] = stage_deltas.mean(axis=0)
+        shares[positions] -= shares[positions].mean(axis=0)  # so that the average exemplar is that of all, not of 32
     return shares
 
 

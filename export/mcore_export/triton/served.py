@@ -39,6 +39,7 @@ from mcore_runtime.bundle.recogniser import read_recogniser
 from mcore_runtime.bundle.records import ExemplarRecord
 from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.likeness import judge, measure
+from mcore_runtime.scoring.recognition import likely_numbers
 
 ENCODER, REGRESSOR = "mcore_encode", "mcore_regressor"
 
@@ -124,11 +125,14 @@ class TritonPythonModel:
             self._recognise(*each) for each in zip(encoded["features"], encoded["transitions"], dives, strict=True)
         ]
         possible = [
-            dive if each is None else dive.among(self._bank, each.numbers, conformal=self._conformal)
+            dive
+            if each is None
+            else dive.among(self._bank, likely_numbers(each, self._num_compared), conformal=self._conformal)
             for dive, each in zip(dives, named, strict=True)
         ]
         dives = [
-            dive.nearest(tokens, self._num_compared) for dive, tokens in zip(possible, encoded["tokens"], strict=True)
+            dive.nearest(tokens, self._num_compared, self._num_compared)
+            for dive, tokens in zip(possible, encoded["tokens"], strict=True)
         ]
         counts = [len(dive.bank) for dive in dives]
         query = np.repeat(encoded["tokens"], counts, axis=0)  # (M, 3K, D)

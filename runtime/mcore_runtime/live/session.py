@@ -101,6 +101,7 @@ class LiveSession:
             self._load_clip,
             scorer.scorer.bundle.model.tokens_per_stage,
             enlarge=self._enlarge,
+            is_coming=lambda dive: dive.recording is not None and self.clip_path(dive.number) is None,
             on_failure=self._pictures_lost,
         )
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()

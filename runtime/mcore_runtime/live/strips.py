@@ -38,6 +38,7 @@ class Strips:
         load: returns the frames of a dive that was kept, or None.
         tokens_per_stage: K of the network.
         enlarge: returns the same frames at a size to look at, or None: there is no video of them.
+        is_coming: whether a dive's video is still to be written, so that narrow pictures are not the last word.
         on_failure: told once of each dive whose pictures cannot be drawn, and why; they are for show, so nothing is
             raised.
     """
@@ -48,18 +49,19 @@ class Strips:
         tokens_per_stage: int,
         *,
         enlarge: Callable[[LiveDive, SampledClip], SampledClip | None] = lambda dive, clip: None,
+        is_coming: Callable[[LiveDive], bool] = lambda dive: False,
         on_failure: Callable[[int, str], None] = lambda number, reason: None,
     ) -> None:
         self._load, self._tokens_per_stage = load, tokens_per_stage
-        self._enlarge, self._on_failure = enlarge, on_failure
+        self._enlarge, self._is_coming, self._on_failure = enlarge, is_coming, on_failure
         self._failed: set[tuple[int, tuple[int, ...]]] = set()
         self._clips: OrderedDict[int, SampledClip] = OrderedDict()
         self._drawn: OrderedDict[tuple[int, tuple[int, ...]], DivePictures] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._clips_lock = threading.Lock(), threading.Lock()
 
     def add(self, number: int, clip: SampledClip) -> None:
-        """Have the frames of a new dive at hand."""
-        with self._lock:
+        """Have the frames of a new dive at hand; does not wait for pictures that are being drawn."""
+        with self._clips_lock:
             _put(self._clips, number, clip, _MAX_CLIPS)
 
     def get(self, dive: LiveDive) -> DivePictures | None:
@@ -74,15 +76,20 @@ class Strips:
             if key in self._failed:
                 return None
             if drawn is None:
-                clip = self._clips.get(dive.number) or self._load(dive.number)
+                with self._clips_lock:
+                    clip = self._clips.get(dive.number)
+                clip = clip or self._load(dive.number)
                 if clip is None:
                     return None
+                is_coming = self._is_coming(dive)
                 try:
                     drawn = draw(self._enlarge(dive, clip) or clip, transitions, self._tokens_per_stage)
                 except Exception as error:
                     self._failed.add(key)
                     self._on_failure(dive.number, f"{type(error).__name__}: {error}")
                     return None
+                if is_coming:
+                    return drawn
             _put(self._drawn, key, drawn, _MAX_DRAWN)
             return drawn
 

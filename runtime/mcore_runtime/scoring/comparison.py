@@ -46,8 +46,8 @@ class Comparison:
     """Conformal interval of scores from them; None: it was not measured for just these."""
     difficulty: float | None = None
     """Degree of difficulty of the dive, where it is known."""
-    likely_number: str | None = None
-    """Dive number of the exemplars, where it is the one that a dive of unknown number looks like."""
+    possible: tuple[str, ...] = ()
+    """Dive numbers of the exemplars, where they are those that a dive of unknown number looks like."""
 
     @classmethod
     def choose(
@@ -88,18 +88,25 @@ class Comparison:
             conformal: as for ``choose``.
 
         Returns:
-            The comparison with exemplars of the most probable number that has any; this one where the number is known,
-            or none has.
+            The comparison with exemplars of these; this one where the number is known, or there are none.
         """
-        likely = next((number for number in possible if (bank.dive_numbers == number).any()), None)
-        if self.number is not None or likely is None:
+        there = tuple(number for number in possible if (bank.dive_numbers == number).any())
+        if self.number is not None or not there:
             return self
         measured = None if conformal is None else conformal.possible_numbers
-        return replace(self, bank=bank.of_numbers((likely,)), conformal=measured, likely_number=likely)
+        return replace(self, bank=bank.of_numbers(there), conformal=measured, possible=there)
 
-    def nearest(self, tokens: NDArray[np.float32], count: int | None) -> Comparison:
-        """Return the comparison with those exemplars that look most like a dive with these tokens (3K, D)."""
-        return replace(self, bank=self.bank.nearest(tokens, count))
+    def nearest(self, tokens: NDArray[np.float32], count: int | None, measured: int | None) -> Comparison:
+        """Return the comparison with those exemplars that look most like a dive.
+
+        Args:
+            tokens: (3K, D) of the dive.
+            count: how many; None: all.
+            measured: with how many the interval was measured; it does not hold for another number of them.
+        """
+        bank = self.bank.nearest(tokens, count)
+        holds = len(bank) == min(len(self.bank), measured or len(self.bank))
+        return replace(self, bank=bank, conformal=self.conformal if holds else None)
 
     @property
     def text(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcore.common.recognition import listed
 from mcore.diving.physics import HIGHEST_BOARD_M, LONGEST_FLIGHT_S, LOWEST_BOARD_M, SHORTEST_FLIGHT_S
 from mcore.video import SampledClip
 from mcore_runtime.scoring.comparison import Comparison
@@ -13,8 +14,8 @@ _MAX_ENTRY_DIFFERENCE_S = 0.5
 def comparison_notes(clip: SampledClip, comparison: Comparison, num_frames: int) -> tuple[str, ...]:
     """Say with what a dive was compared where that is unusual, and where its clip has fewer frames than are wanted."""
     notes = []
-    if comparison.likely_number is not None:
-        notes.append(f"compared with exemplars of what it looks like: {comparison.likely_number}")
+    if comparison.possible:
+        notes.append(f"compared with exemplars of what it looks like: {listed(comparison.possible)}")
     elif not comparison.same_dive_number:
         beyond = " than the exemplars' range says" if comparison.conformal is None else ""
         notes.append(f"compared with exemplars of other dive numbers: the score is less certain{beyond}")

@@ -13,6 +13,15 @@ def doubts(recognition: Recognition | None, announced: str | None) -> tuple[str,
     return (f"looks like {listed(recognition.numbers)}, not {announced} (p {recognition.announced_p_value:.2g})",)
 
 
+def likely_numbers(recognition: Recognition, num_compared: int | None) -> tuple[str, ...]:
+    """Return the dive numbers that a dive of unknown number is compared with, the most probable first.
+
+    It is the most probable one. In bundles of before, whose interval was measured so (``num_compared`` is None), it is
+    all that are possible.
+    """
+    return recognition.numbers if num_compared is None else recognition.numbers[:1]
+
+
 def describe_recogniser(record: RecogniserRecord | None) -> str:
     """Say what a bundle knows of dive numbers; None: nothing."""
     if record is None:

@@ -30,7 +30,7 @@ from mcore_runtime.scoring.comparison import NO_INTERVAL, Comparison
 from mcore_runtime.scoring.encoding import EncodedClip, encode_clip
 from mcore_runtime.scoring.likeness import judge, measure
 from mcore_runtime.scoring.notes import comparison_notes, entry_notes, flight_notes, limit_notes
-from mcore_runtime.scoring.recognition import doubts
+from mcore_runtime.scoring.recognition import doubts, likely_numbers
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, VideoFacts
 from mcore_runtime.scoring.streaming import EncodedPrefix, encode_prefix, encode_suffix
 
@@ -74,10 +74,9 @@ class Scorer:
         self.backend: Backend
         self.backend, self.precision = open_variant(self.bundle.variants, backend, precision, threads=threads)
         exemplars = self.bundle.manifest.variants[self.precision].exemplars
-        measured = None if exemplars is None else exemplars.num_compared
-        self.num_exemplars = measured if num_exemplars is None else num_exemplars
-        # An interval holds for scores that were made as those that it was measured on.
-        self.conformal = None if exemplars is None or self.num_exemplars != measured else exemplars.conformal
+        self._measured_with = None if exemplars is None else exemplars.num_compared
+        self.num_exemplars = self._measured_with if num_exemplars is None else num_exemplars
+        self.conformal = None if exemplars is None else exemplars.conformal
         self.known_dives = None if exemplars is None else exemplars.known_dives
         self.stage_shares = None if exemplars is None else exemplars.stage_shares
         self.recogniser_record = None if exemplars is None else exemplars.recogniser
@@ -226,9 +225,10 @@ class Scorer:
         encoded, used = self._encode(frames, prefix)
         recognition = self._recognise(encoded, comparison.text)
         if recognition is not None:
-            comparison = comparison.among(self.exemplars, recognition.numbers, conformal=self.conformal)
+            likely = likely_numbers(recognition, self._measured_with)
+            comparison = comparison.among(self.exemplars, likely, conformal=self.conformal)
         compare_began = time.perf_counter()
-        comparison = comparison.nearest(encoded.tokens, self.num_exemplars)
+        comparison = comparison.nearest(encoded.tokens, self.num_exemplars, self._measured_with)
         tokens = comparison.bank.tokens  # (E, 3K, D)
         delta, stage_deltas = self.backend.regressor(encoded.tokens[None], tokens)  # (E,), (E, 3)
         ended = time.perf_counter()

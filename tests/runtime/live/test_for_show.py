@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mcore.common.errors import UserError
+from mcore.config import ClipConfig
+from mcore.video import sample_clip
 from mcore_runtime.live import strips
 from mcore_runtime.live.broadcast import ProblemNews
 from mcore_runtime.live.pipeline import LiveSettings
@@ -18,6 +20,7 @@ from mcore_runtime.session import read_session
 from mcore_runtime.sources.frame import Frame
 from tests.numbered_video import numbered_frame
 from tests.runtime.live.conftest import THREE, begin, dive_of, rows
+from tests.runtime.session.made import record
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -80,6 +83,24 @@ def test_pictures_that_cannot_be_drawn_are_a_note_once(
         session.drain()
         assert dive_of(session, 1).notes == ("its pictures cannot be drawn: ZeroDivisionError: no width",)
         assert rows(session, "status") == [("scored",)]
+
+
+def test_narrow_pictures_are_drawn_again_once_the_video_is_there(video: Path) -> None:
+    narrow, wide = (sample_clip(video, ClipConfig(8, height, width, 1)) for height, width in ((20, 12), (180, 320)))
+    is_there = False
+    pictures = strips.Strips(
+        lambda number: narrow,
+        1,
+        enlarge=lambda dive, clip: wide if is_there else None,
+        is_coming=lambda dive: not is_there,
+    )
+    first = pictures.get(record(1))
+    is_there = True
+    second, third = pictures.get(record(1)), pictures.get(record(1))
+    assert first is not None
+    assert second is not None
+    assert second.strip != first.strip
+    assert third is second
 
 
 def test_a_video_that_cannot_be_written_for_any_reason_is_a_note(

@@ -19,6 +19,7 @@ from PIL import Image
 
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
+from mcore.common.recognition import PossibleNumber, Recognition
 from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
@@ -27,6 +28,7 @@ from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
 from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.comparison import Comparison
+from mcore_runtime.scoring.recognition import likely_numbers
 from mcore_runtime.scoring.result import DiveScore
 from tests.runtime.conftest import BANK, FPS, MODEL, POINTS_PER_BRIGHTNESS
 
@@ -378,3 +380,14 @@ def test_what_the_reader_knows_is_noted(tiny_bundle: Path, dive_video: Path) -> 
             sample_clip(dive_video, scorer.clip_config), notes=("the file states no frame rate",)
         )
         assert "the file states no frame rate" in scorer.score_clip(clip, scorer.select("407C")).notes
+
+
+def test_a_dive_of_unknown_number_is_compared_as_its_interval_was_measured(tiny_bundle: Path) -> None:
+    possible = Recognition((PossibleNumber("407C", 0.6), PossibleNumber("5253B", 0.3)), 0.9)
+    with Scorer(tiny_bundle) as scorer:
+        for num_compared, numbers in ((10, ("407C",)), (None, ("407C", "5253B"))):  # None: a bundle of before
+            unknown = scorer.select(None, any_exemplar=True)
+            chosen = unknown.among(scorer.exemplars, likely_numbers(possible, num_compared), conformal=INTERVALS)
+            assert chosen.possible == numbers
+            assert set(chosen.bank.dive_numbers) == set(numbers)
+            assert scorer.select("407C").among(scorer.exemplars, numbers).possible == ()  # a known number stays

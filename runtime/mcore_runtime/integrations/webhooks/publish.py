@@ -29,12 +29,12 @@ def publish(target: WebhookTarget, body: bytes, headers: Mapping[str, str], time
     from paho.mqtt.properties import Properties
 
     deadline_s = time.monotonic() + timeout_s
-    said: queue.Queue[Any] = queue.Queue()  # the broker's reason codes: of the connection, then of the message
+    said: queue.Queue[Any] = queue.Queue()  # the broker's reason codes: of the connection, then of the message; or None
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
     client.connect_timeout = timeout_s
     client.on_connect = lambda client, data, flags, reason, properties: said.put(reason)
     client.on_publish = lambda client, data, number, reason, properties: said.put(reason)
-    client.on_disconnect = lambda client, data, flags, reason, properties: said.put(reason)
+    client.on_disconnect = lambda client, data, flags, reason, properties: said.put(None)
     if target.credentials is not None:
         client.username_pw_set(*target.credentials)
     if target.is_secure:
@@ -44,7 +44,9 @@ def publish(target: WebhookTarget, body: bytes, headers: Mapping[str, str], time
     properties.UserProperty = list(headers.items())
 
     def answer() -> Any:
-        return said.get(timeout=max(0.0, deadline_s - time.monotonic()))
+        if (reason := said.get(timeout=max(0.0, deadline_s - time.monotonic()))) is None:
+            raise ConnectionError  # what it said before is answered by then
+        return reason
 
     try:
         client.connect(target.host, target.port, keepalive=max(1, round(timeout_s)))

@@ -11,6 +11,7 @@ from mcore.common.errors import UserError
 from mcore.common.optional import require
 
 _PORTS = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}
+_MAX_TOPIC_BYTES = 65_535
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _EXAMPLE = "give --webhook an address such as https://scores.example/dives, or mqtt://broker.example/pool/dives"
 
@@ -79,8 +80,8 @@ def _split(url: str) -> tuple[SplitResult, int]:
 
 def _check_topic(parts: SplitResult) -> None:
     topic = unquote(parts.path).strip("/")
-    if not topic or parts.query or set(topic) & set("+#\0"):
-        raise UserError(f"a webhook's address of MQTT ends in a topic, without + # or ?; {_EXAMPLE}")
+    if not topic or parts.query or set(topic) & set("+#\0") or len(topic.encode()) > _MAX_TOPIC_BYTES:
+        raise UserError(f"a webhook's address of MQTT ends in a topic of MQTT, without + # or ?; {_EXAMPLE}")
 
 
 def _credentials(parts: SplitResult) -> tuple[str, str] | None:

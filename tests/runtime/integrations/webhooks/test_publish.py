@@ -6,6 +6,7 @@ import queue
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,3 +148,23 @@ def test_what_is_no_broker_is_unreachable() -> None:
         target = parse_target(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/x")
         assert publish(target, b"{}", {}, 0.3).reason == "no answer for 0.3 s"
     assert publish(target, b"{}", {}, PATIENCE_S).reason == "Connection refused"
+
+
+def test_a_connection_that_is_lost_is_no_answer_to_the_message() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK of MQTT 5: success
+                connection.recv(1000)
+                connection.sendall(b"\xe0\x01\x00")  # DISCONNECT, without having taken the message
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        target = parse_target(f"mqtt://127.0.0.1:{server.getsockname()[1]}/x")
+        answer = publish(target, b"{}", {}, PATIENCE_S)
+        thread.join()
+    assert answer.result is Result.UNREACHABLE
+    assert answer.reason == "it closed the connection"
