@@ -28,7 +28,7 @@ the most probable pair of the whole clip."""
 Decoding = Literal[GraphDecoding, "thirds"]
 """The same, or thirds: they are not looked for."""
 DEFAULT_DECODING: GraphDecoding = "ordered"
-"""It halves the errors of the boundaries (docs/results/accuracy.md)."""
+"""It takes two thirds of the boundaries' errors away (docs/results/accuracy.md)."""
 
 
 @dataclass(frozen=True)
