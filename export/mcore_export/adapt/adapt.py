@@ -152,23 +152,21 @@ def _train(arguments: Arguments, checkpoint: Checkpoint, chosen: TrainingConfig,
 
 def _score(arguments: Arguments, own: OwnDives, adapted: Path, delivered: Path | None) -> dict[str, Scored]:
     """Score validation and test dives in each way."""
-    cache_dir = cache_folder(arguments.data, None, no_cache=False)
-    assert cache_dir is not None
     old_pool: list[DiveRecord] = [] if delivered is None else select_split(read_manifest(delivered), "train")
     queries = [*own.val, *own.test]
     if not {record.dive_number for record in old_pool} & {record.dive_number for record in queries}:
-        old_pool = []  # it knows none of these numbers
+        delivered, old_pool = None, []  # it knows none of these numbers
     ways = {
-        DELIVERED: (arguments.checkpoint, old_pool or own.train),
-        GIVEN: (arguments.checkpoint, own.train),
-        ADAPTED: (adapted, own.train),
+        DELIVERED: (arguments.checkpoint, old_pool or own.train, delivered or arguments.data),
+        GIVEN: (arguments.checkpoint, own.train, arguments.data),
+        ADAPTED: (adapted, own.train, arguments.data),
     }
     return {
         name: score_dives(
-            network, queries, pool, cache_dir,
+            network, queries, pool, cache_folder(listing, None, no_cache=False),
             device=arguments.device, workers=arguments.workers, seed=arguments.seed,
         )
-        for name, (network, pool) in ways.items()
+        for name, (network, pool, listing) in ways.items()
     }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def score_dives(
     checkpoint_path: Path,
     queries: Sequence[DiveRecord],
     pool: Sequence[DiveRecord],
-    cache_dir: Path,
+    cache_dir: Path | None,
     *,
     device: str,
     workers: int,
@@ -78,7 +78,8 @@ def score_dives(
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path).to(choose_device(device))
     plan = plan_scoring(queries, pool, num_exemplars=None, seed=seed)
-    decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, workers)
+    if cache_dir is not None:
+        decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, workers)
     found = predict(
         model, plan, cache_dir=cache_dir, workers=workers, decoding=trained_decoding(checkpoint),
         num_nearest=EXEMPLARS_PER_NUMBER,
