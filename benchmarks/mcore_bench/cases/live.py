@@ -32,7 +32,7 @@ _SETTLED_SHARE = 0.25
 """Share of the session, after which nothing should be filled any more: caches, pools of the backend."""
 _MIN_SAMPLES = 8
 """Samples of the later part: fewer say nothing of growth."""
-_SAMPLE_S = 0.5
+_SAMPLE_S = 0.1
 """Seconds between two looks at the memory."""
 
 
