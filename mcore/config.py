@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
-
-import tyro
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from mcore.common.errors import UserError
 
@@ -131,8 +129,9 @@ class ModelConfig:
     """Hidden width of the decoder's MLP over the feature dimension."""
     regressor_hidden: tuple[int, int] = (256, 64)
     """Hidden widths of the MLP that turns a token into points."""
-    faults: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
-    """Names of faults that the tokens also have to tell in training, from its list of dives; no score needs them."""
+    faults: tuple[str, ...] = ()
+    """Faults that training also asks the tokens for, by the names that its list has; none given: all of the list. No
+    score needs them."""
 
     def __post_init__(self) -> None:
         if self.backbone.feature_dim % self.decoder_heads:

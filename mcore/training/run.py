@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -18,11 +16,8 @@ from mcore.common.errors import CheckpointError, UserError
 from mcore.common.files import write_text
 from mcore.common.signals import stop_on_signal
 from mcore.config import to_dict
-from mcore.data.cache_folder import cache_folder, check_folder, decode_missing
+from mcore.data.cache_folder import check_folder, decode_missing
 from mcore.data.label_fit import check_labels_fit
-from mcore.data.leaks import unseen
-from mcore.data.manifest import DiveRecord, list_folder, read_manifest, select_split
-from mcore.data.trained_dives import TrainedDives, check_new, recorded_dives
 from mcore.data.trained_on import caution, describe_training
 from mcore.devices.cpu import turn_malloc_trimming_off
 from mcore.devices.device import choose_device
@@ -35,11 +30,10 @@ from mcore.network.model import MCoRe
 from mcore.network.pretrained import load_pretrained
 from mcore.network.start_weights import StartWeights, load_start_weights
 from mcore.training.compute import prepare_network
-from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
+from mcore.training.config import TrainingOptions, training_from_dict
+from mcore.training.lists import check_same_data, check_targets, faults_asked, find_trained_dives, load_data
 from mcore.training.log import TrainLog
-from mcore.training.losses import LOSSES
-from mcore.training.pairs import Mix
-from mcore.training.trainer import BEST, LAST, Stopped, Trainer, TrainingData
+from mcore.training.trainer import BEST, LAST, Stopped, Trainer
 
 CURVES = "losses.png"
 RANDOM_WEIGHTS = "random weights"
@@ -206,15 +200,15 @@ def _make_trainer(
     device = device or choose_device(options.device)
     check_folder(options.out, "--out", "choose another --out DIR")
     _check_kept_runs(options)
-    data = _load_data(options)
-    options = replace(options, model=replace(options.model, faults=_faults(options, data)))
+    data = load_data(options)
+    options = replace(options, model=replace(options.model, faults=faults_asked(options, data)))
     if checkpoint is not None and processes.is_first:
-        _check_same_data(options, data, checkpoint)
+        check_same_data(options, data, checkpoint)
     if checkpoint is not None:
         _check_same_recipe(options, checkpoint)
     if processes.is_first:
-        _check_targets(options, data)
-        data = replace(data, trained=_trained_dives(options, data, checkpoint))
+        check_targets(options, data)
+        data = replace(data, trained=find_trained_dives(options, data, checkpoint))
     options.compute.check(options.training, processes.world_size, device.type)
     torch.manual_seed(options.training.seed)
     model = MCoRe(options.model)
@@ -233,75 +227,6 @@ def _make_trainer(
     if processes.is_first:
         _announce(trainer, weights)
     return trainer, start_weights
-
-
-def _faults(options: TrainingOptions, data: TrainingData) -> tuple[str, ...]:
-    """Names of the faults that the network is asked for: those of the training dives, if their loss has a weight."""
-    if not options.training.loss_weights.get("fault_targets"):
-        return ()
-    return tuple(sorted({name for record in data.all_train for name in record.faults or {}}))
-
-
-def _check_targets(options: TrainingOptions, data: TrainingData) -> None:
-    """Refuse targets that were asked for where no dive has any; mention those that a preset would use."""
-    for name, loss in LOSSES.items():
-        weight, column = options.training.loss_weights.get(name, 0.0), loss.column
-        if weight == 0 or column is None or any(getattr(record, column) is not None for record in data.all_train):
-            continue
-        why = f"no training dive of {options.data} has {column}, which the loss {name} needs"
-        if not options.resume and weight != PRESETS[options.preset].training.loss_weights[name]:
-            raise UserError(
-                f"{why}; its weight is {weight:g}. Set it to 0, or add them to the list: mcore-data render writes them"
-            )
-        print(f"note: {why}: it is 0, and less is learnt than could be", file=sys.stderr)
-
-
-def _load_data(options: TrainingOptions) -> TrainingData:
-    records = read_manifest(options.data)
-    manifest = options.data.resolve()
-    train = select_split(records, "train")
-    mix = None
-    if options.mix is not None:
-        mixed = select_split(read_manifest(options.mix), "train")
-        if len(measured := [record for record in records if record.split != "train"]) > len(unseen(measured, mixed)):
-            raise UserError(
-                f"training dives of --mix {options.mix} are validation or test dives of {options.data}, which would no "
-                "longer measure anything; take them out of one of the lists"
-            )
-        mix = Mix(mixed, options.training.mix_share, cache_folder(options.mix, options.cache, options.no_cache))
-    return TrainingData(
-        train=train,
-        val=select_split(records, "val"),
-        source={
-            "manifest": str(manifest),
-            "manifest_relative": os.path.relpath(manifest, options.out.resolve()),
-            "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
-            "train_sha256": _digest(train, list_folder(options.data), options.training),
-            **({} if options.mix is None or mix is None else _describe_mix(options, options.mix, mix)),
-        },
-        cache_dir=cache_folder(options.data, options.cache, options.no_cache),
-        mix=mix,
-    )
-
-
-def _describe_mix(options: TrainingOptions, listing: Path, mix: Mix) -> dict[str, str]:
-    digest = _digest(mix.records, list_folder(listing), options.training)
-    return {"mix": str(listing.resolve()), "mix_train_sha256": digest}
-
-
-def _trained_dives(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint | None) -> TrainedDives:
-    """What a network will have been trained on; refuses to measure it by dives of the training that it starts from."""
-    before = None
-    if checkpoint is not None:
-        recorded = recorded_dives(checkpoint.extra, options.out / LAST)
-        # Of checkpoints of before, the list alone is known, and that its training dives are these.
-        before = recorded if recorded.dives or not recorded.list_sha256 else None
-    elif options.start_from is not None:
-        before = recorded_dives(read_checkpoint(options.start_from).extra, options.start_from)
-        others = [record for record in read_manifest(options.data) if record.split in ("val", "test")]
-        if (remark := check_new(before, others, options.data, options.start_from)) is not None:
-            print(f"note: {remark}", file=sys.stderr)
-    return TrainedDives.of(data.all_train, options.data, before)
 
 
 def _check_kept_runs(options: TrainingOptions) -> None:
@@ -329,47 +254,6 @@ def _check_same_recipe(options: TrainingOptions, checkpoint: Checkpoint) -> None
                 f"--resume keeps the run's own {name} settings, but {', '.join(changed)} would change; "
                 "leave the flags out, or start a new run in another --out"
             )
-
-
-def _digest(records: Sequence[DiveRecord], folder: Path, recipe: TrainingConfig) -> str:
-    """Fingerprint of all that training takes from its dives, in their order; the same wherever the folder lies."""
-    rows = [
-        (
-            os.path.relpath(record.path, folder),
-            record.dive_number,
-            record.score,
-            record.transition_frames,
-            record.start_s,
-            record.end_s,
-            *((record.stage_points or ()) if recipe.loss_weights.get("stage_targets") else ()),
-            *(sorted((record.faults or {}).items()) if recipe.loss_weights.get("fault_targets") else ()),
-        )
-        for record in records
-    ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def _check_same_data(options: TrainingOptions, data: TrainingData, checkpoint: Checkpoint) -> None:
-    """A run goes on with the dives that it began with; what else the list holds may be mended."""
-    kept = checkpoint.extra.get("data", {})
-    if kept.get("mix_train_sha256") != data.source.get("mix_train_sha256"):
-        raise UserError(
-            f"--mix is {options.mix}, and its training dives are not those that this run began with "
-            f"({kept.get('mix', 'no list was mixed in')}); give that list back, or start a new run in another --out"
-        )
-    if kept.get("sha256") == data.source["sha256"]:
-        return
-    if kept.get("train_sha256") != data.source["train_sha256"]:  # checkpoints of before have none
-        raise UserError(
-            f"{options.data} is not the list of dives this run began with, and its training dives are not shown to be "
-            f"the same ({kept.get('manifest')}, sha256 {str(kept.get('sha256'))[:12]}; given "
-            f"{data.source['sha256'][:12]}); give that list back, or start a new run in another --out"
-        )
-    print(
-        f"{options.data} has changed since this run began; its training dives are the same, so the run goes on. "
-        "Where validation dives changed, earlier epochs were measured on the old ones",
-        file=sys.stderr,
-    )
 
 
 def _clear(run_dir: Path) -> None:

@@ -145,6 +145,10 @@ def test_faults_of_a_list_are_learnt_from(manifest: Path, tmp_path: Path, capsys
     assert last.config.faults == ("knees", "splash")
     assert last.extra["metrics"]["loss_fault_targets"] > 0
     assert load_checkpoint(tmp_path / "run" / "best.pt").fault_reader is not None
+    assert main([*asked, "--overwrite", "--model.faults", "splash"]) == 0
+    assert read_checkpoint(tmp_path / "run" / "last.pt").config.faults == ("splash",)
+    assert main([*asked, "--overwrite", "--model.faults", "splsh"]) == 2
+    assert "--model.faults names splsh; the training dives have: knees, splash" in capsys.readouterr().err
     mend(manifest, lambda rows: first(rows, "train").update(faults={"knees": 1}))
     assert main([*asked, "--resume"]) == 2
     assert "not the list of dives this run began with" in capsys.readouterr().err
