@@ -42,7 +42,6 @@ from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
 from mcore_runtime.session.overview import MEET_KEY
-from mcore_runtime.session.pictures import from_video
 from mcore_runtime.session.summary import RunSummary, summarise
 from mcore_runtime.sources import Source, SourceState, SourceStatus
 
@@ -97,13 +96,8 @@ class LiveSession:
         self._writer = SessionWriter(state, store, self._news)
         self._view: tuple[SessionState, dict[str, Any]] = (state, state_part(state))
         self._health = Health(self._folder, read_health)
-        self._strips = Strips(
-            self._load_clip,
-            scorer.scorer.bundle.model.tokens_per_stage,
-            enlarge=self._enlarge,
-            is_coming=lambda dive: dive.recording is not None and self.clip_path(dive.number) is None,
-            on_failure=self._pictures_lost,
-        )
+        tokens_per_stage = scorer.scorer.bundle.model.tokens_per_stage
+        self._strips = Strips(self._load_clip, tokens_per_stage, self._folder, self._pictures_lost)
         self._exemplars = scorer.scorer.bundle.exemplar_pictures()
         streaming = scorer.scorer.streaming_backbone
         self._pipeline = LivePipeline(
@@ -331,9 +325,6 @@ class LiveSession:
             return self._store.load_clip(number)
         except UserError:
             return None
-
-    def _enlarge(self, dive: LiveDive, clip: SampledClip) -> SampledClip | None:
-        return None if self._folder is None else from_video(self._folder, dive, clip)
 
     def _pictures_lost(self, number: int, reason: str) -> None:
         self._writer.submit(PicturesLost(number, reason))

@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from mcore.video import SampledClip
 from mcore_runtime.bundle.moments import Moment, draw_moments, to_jpeg
 from mcore_runtime.report.filmstrip import NUM_PICTURES, choose_frames, strip_size
 from mcore_runtime.session.dive import LiveDive
+from mcore_runtime.session.pictures import from_video
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -37,8 +39,7 @@ class Strips:
     Args:
         load: returns the frames of a dive that was kept, or None.
         tokens_per_stage: K of the network.
-        enlarge: returns the same frames at a size to look at, or None: there is no video of them.
-        is_coming: whether a dive's video is still to be written, so that narrow pictures are not the last word.
+        folder: of the session, with videos of the dives; None: there are none.
         on_failure: told once of each dive whose pictures cannot be drawn, and why; they are for show, so nothing is
             raised.
     """
@@ -47,13 +48,11 @@ class Strips:
         self,
         load: Callable[[int], SampledClip | None],
         tokens_per_stage: int,
-        *,
-        enlarge: Callable[[LiveDive, SampledClip], SampledClip | None] = lambda dive, clip: None,
-        is_coming: Callable[[LiveDive], bool] = lambda dive: False,
+        folder: Path | None,
         on_failure: Callable[[int, str], None] = lambda number, reason: None,
     ) -> None:
         self._load, self._tokens_per_stage = load, tokens_per_stage
-        self._enlarge, self._is_coming, self._on_failure = enlarge, is_coming, on_failure
+        self._folder, self._on_failure = folder, on_failure
         self._failed: set[tuple[int, tuple[int, ...]]] = set()
         self._clips: OrderedDict[int, SampledClip] = OrderedDict()
         self._drawn: OrderedDict[tuple[int, tuple[int, ...]], DivePictures] = OrderedDict()
@@ -81,14 +80,17 @@ class Strips:
                 clip = clip or self._load(dive.number)
                 if clip is None:
                     return None
-                is_coming = self._is_coming(dive)
+                is_coming, sharp = False, None
                 try:
-                    drawn = draw(self._enlarge(dive, clip) or clip, transitions, self._tokens_per_stage)
+                    if self._folder is not None and dive.recording is not None:
+                        is_coming = not (self._folder / dive.recording).exists()
+                        sharp = from_video(self._folder, dive, clip)
+                    drawn = draw(sharp or clip, transitions, self._tokens_per_stage)
                 except Exception as error:
                     self._failed.add(key)
                     self._on_failure(dive.number, f"{type(error).__name__}: {error}")
                     return None
-                if is_coming:
+                if is_coming:  # the video is still being written, and its pictures are better
                     return drawn
             _put(self._drawn, key, drawn, _MAX_DRAWN)
             return drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +86,16 @@ def test_pictures_that_cannot_be_drawn_are_a_note_once(
         assert rows(session, "status") == [("scored",)]
 
 
-def test_narrow_pictures_are_drawn_again_once_the_video_is_there(video: Path) -> None:
+def test_narrow_pictures_are_drawn_again_once_the_video_is_there(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     narrow, wide = (sample_clip(video, ClipConfig(8, height, width, 1)) for height, width in ((20, 12), (180, 320)))
-    is_there = False
-    pictures = strips.Strips(
-        lambda number: narrow,
-        1,
-        enlarge=lambda dive, clip: wide if is_there else None,
-        is_coming=lambda dive: not is_there,
-    )
-    first = pictures.get(record(1))
-    is_there = True
-    second, third = pictures.get(record(1)), pictures.get(record(1))
+    recorded = tmp_path / "1.mp4"
+    monkeypatch.setattr(strips, "from_video", lambda folder, dive, clip: wide if recorded.exists() else None)
+    pictures, dive = strips.Strips(lambda number: narrow, 1, tmp_path), replace(record(1), recording=recorded.name)
+    first = pictures.get(dive)
+    recorded.touch()
+    second, third = pictures.get(dive), pictures.get(dive)
     assert first is not None
     assert second is not None
     assert second.strip != first.strip
