@@ -70,7 +70,7 @@ def train(way: str, listing: Path, args: argparse.Namespace, out: Path) -> None:
         cache=args.cache,
         device="cpu",
         training=chosen,
-        model=checkpoint.config,
+        model=replace(checkpoint.config, faults=()),
         overwrite=True,
     )
     run(prepare(options), options)
@@ -92,7 +92,7 @@ def main() -> None:
 
     def score(network: Path, exemplars: Path) -> Scored:
         pool = select_split(read_manifest(exemplars), "train")
-        return score_dives(network, test, pool, cache, device="cpu", workers=0, seed=0)
+        return score_dives(network, test, pool, cache, device="cpu", workers=0)
 
     scored = {"as delivered": score(args.checkpoint, args.old)}
     for step in ("given:100", *args.steps):

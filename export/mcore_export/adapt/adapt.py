@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from mcore.common.errors import UserError
 from mcore.common.files import write_text
 from mcore.data.cache_folder import cache_folder
-from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.data.manifest import read_manifest, select_split
 from mcore.evaluation.tables import rich_table, with_interval
 from mcore.network.checkpoint import Checkpoint, read_checkpoint
 from mcore.training.config import PRESETS, TrainingConfig, TrainingOptions, training_from_dict
@@ -85,7 +85,7 @@ def adapt(arguments: Arguments) -> int:
     )  # fmt: skip
     best_epoch = _train(arguments, checkpoint, chosen, run_dir)
     adapted = adapted_checkpoint(run_dir, len(own.val))
-    delivered = arguments.mix or training_dives(given)
+    delivered = _delivered_with(arguments, own)
     scored = _score(arguments, own, adapted, delivered)
     validation = compare(own.val, scored[ADAPTED], scored[GIVEN])
     if validation is None:
@@ -96,7 +96,7 @@ def adapt(arguments: Arguments) -> int:
         data=listing.name,
         data_sha256=hash_file(listing).sha256,
         mix=None if arguments.mix is None else arguments.mix.name,
-        delivered_with=(delivered or listing).name,
+        delivered_with=delivered.name,
         dives={split: len(dives) for split, dives in vars(own).items()},
         training=chosen,
         epoch=best_epoch if adapted.name == BEST else chosen.epochs,
@@ -141,7 +141,7 @@ def _train(arguments: Arguments, checkpoint: Checkpoint, chosen: TrainingConfig,
         device=arguments.device,
         workers=arguments.workers,
         training=chosen,
-        model=checkpoint.config,
+        model=replace(checkpoint.config, faults=()),  # those of these lists
     )
     trainer = prepare(options)
     run(trainer, options)
@@ -150,24 +150,34 @@ def _train(arguments: Arguments, checkpoint: Checkpoint, chosen: TrainingConfig,
     return trainer.progress.best_epoch
 
 
-def _score(arguments: Arguments, own: OwnDives, adapted: Path, delivered: Path | None) -> dict[str, Scored]:
+def _delivered_with(arguments: Arguments, own: OwnDives) -> Path:
+    """List of the given network's exemplars; one's own where there is none, or it has no exemplar of these dives."""
+    listing = arguments.mix or training_dives(arguments.checkpoint)
+    if listing is None:
+        return arguments.data
+    known = {record.dive_number for record in select_split(read_manifest(listing), "train")}
+    return listing if any(record.dive_number in known for record in (*own.val, *own.test)) else arguments.data
+
+
+def _score(arguments: Arguments, own: OwnDives, adapted: Path, delivered: Path) -> dict[str, Scored]:
     """Score validation and test dives in each way."""
-    old_pool: list[DiveRecord] = [] if delivered is None else select_split(read_manifest(delivered), "train")
-    queries = [*own.val, *own.test]
-    if not {record.dive_number for record in old_pool} & {record.dive_number for record in queries}:
-        delivered, old_pool = None, []  # it knows none of these numbers
     ways = {
-        DELIVERED: (arguments.checkpoint, old_pool or own.train, delivered or arguments.data),
-        GIVEN: (arguments.checkpoint, own.train, arguments.data),
-        ADAPTED: (adapted, own.train, arguments.data),
+        DELIVERED: (arguments.checkpoint, delivered),
+        GIVEN: (arguments.checkpoint, arguments.data),
+        ADAPTED: (adapted, arguments.data),
     }
+    pools = {arguments.data: own.train}
     return {
         name: score_dives(
-            network, queries, pool, cache_folder(listing, None, no_cache=False),
-            device=arguments.device, workers=arguments.workers, seed=arguments.seed,
+            network,
+            [*own.val, *own.test],
+            pools.get(listing) or select_split(read_manifest(listing), "train"),
+            cache_folder(listing, None, no_cache=False),
+            device=arguments.device,
+            workers=arguments.workers,
         )
-        for name, (network, pool, listing) in ways.items()
-    }  # fmt: skip
+        for name, (network, listing) in ways.items()
+    }
 
 
 def _print(found: Adaptation, own: OwnDives) -> None:

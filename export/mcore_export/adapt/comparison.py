@@ -68,7 +68,6 @@ def score_dives(
     *,
     device: str,
     workers: int,
-    seed: int,
 ) -> Scored:
     """Score dives as a bundle of this checkpoint would, with exemplars from a pool.
 
@@ -77,7 +76,7 @@ def score_dives(
     """
     checkpoint = read_checkpoint(checkpoint_path)
     model = build_model(checkpoint, checkpoint_path).to(choose_device(device))
-    plan = plan_scoring(queries, pool, num_exemplars=None, seed=seed)
+    plan = plan_scoring(queries, pool, num_exemplars=None, seed=0)
     if cache_dir is not None:
         decode_missing([*plan.queries, *plan.pool], model.config.clip, cache_dir, workers)
     found = predict(
