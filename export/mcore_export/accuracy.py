@@ -11,43 +11,29 @@ intervals hold, and how far other precisions are from fp32. Needs no torch.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Annotated
 
 import numpy as np
-import tyro
-from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from mcore import metrics
 from mcore.common.conformal import ConformalInterval
 from mcore.common.errors import UserError
-from mcore.common.files import write_text
-from mcore.data.cache_folder import check_folder
-from mcore.data.manifest import DiveRecord, Split, dive_names, read_manifest, select_split
-from mcore.data.trained_dives import check_new
-from mcore.data.trained_on import TrainedOn, caution, describe_training
-from mcore.evaluation.assessment import Figure, bootstrap_figure
+from mcore.data.trained_on import TrainedOn
+from mcore.evaluation.assessment import Figure, bootstrap_share, score_figures
 from mcore.evaluation.tables import with_interval
 from mcore_export.exemplars.dive_scores import Comparer, Scores, possible_scores, score_same_and_other_numbers
 from mcore_export.interval_widths import WidthRow, width_rows, width_table
-from mcore_runtime.backends import BFLOAT16, Backend, BackendName, open_backend
+from mcore_export.measuring import MIN_DIVES, MeasuringOptions, dives_to_measure, show_figures
+from mcore_runtime.backends import BFLOAT16, Backend, open_backend
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import hash_file
 
-MIN_DIVES = 2
 _BF16 = "bf16"
-WIDTH = 150
-"""Columns of the table, also where the output is a file."""
 
 
 @dataclass(frozen=True)
@@ -103,48 +89,25 @@ class BundleAccuracy:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(MeasuringOptions):
     """Measure a bundle's accuracy on labelled dives, in every precision that it holds."""
 
-    bundle: Annotated[Path, tyro.conf.Positional]
-    """Folder made by mcore-export, with exemplars."""
-    data: Path
-    """List of labelled dives (.jsonl or .csv), none of them an exemplar."""
-    split: Split = "test"
-    """Part of the list."""
-    backend: BackendName = "auto"
-    """Backend; auto: the best that the bundle and this machine have."""
     bf16: bool = False
     """Also score with the fp32 backbone computed in bfloat16 (--backend openvino-bf16 of the other commands)."""
-    num_resamples: int = 1000
-    """Bootstrap resamples of each interval."""
-    json: Path | None = None
-    """Write all figures to this .json file."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.backend == BFLOAT16:
             raise UserError(
                 f"--backend {BFLOAT16} would have nothing to be compared with; add --bf16 to another backend"
             )
-        if self.num_resamples < 1:
-            raise UserError(f"{self.num_resamples} resamples; at least 1")
-        if self.json is not None and self.json.suffix != ".json":
-            raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
 
 
 def run(options: Options) -> int:
-    """Measure, print a table, and write the figures where that is asked for; returns 0."""
-    if options.json is not None:
-        check_folder(options.json.parent, "the folder of --json", "choose another place")
+    """Measure, print tables, and write the figures where that is asked for; returns 0."""
     found = measure(options)
-    console = Console(width=max(Console().width, WIDTH), soft_wrap=True)
-    console.print(table(found))
-    if found.widths:
-        console.print(width_table(found.widths))
-    print(caution(found.trained_on) or describe_training(found.trained_on))
-    if options.json is not None:
-        write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
-    return 0
+    tables = [table(found), *([width_table(found.widths)] if found.widths else [])]
+    return show_figures(tables, found, options.json)
 
 
 def measure(options: Options) -> BundleAccuracy:
@@ -155,15 +118,11 @@ def measure(options: Options) -> BundleAccuracy:
             intervals, or were trained on.
     """
     bundle = Bundle.open(options.bundle)
-    records = select_split(read_manifest(options.data), options.split)
-    if len(records) < MIN_DIVES:
-        raise UserError(f"{options.data} has {len(records)} {options.split} dives; at least {MIN_DIVES}")
     banks: dict[str, ExemplarBank] = {name: bundle.load_exemplars(name) for name in bundle.variants}
-    refuse_known(bundle, banks["fp32"], records, options.data, options.split)
-    if options.split != "train" and (
-        remark := check_new(bundle.trained_dives(), records, options.data, options.bundle)
-    ):
-        print(f"note: {remark}", file=sys.stderr)
+    records = dives_to_measure(bundle, banks["fp32"], options)
+    bank_record = bundle.manifest.variants["fp32"].exemplars
+    assert bank_record is not None  # load_exemplars would have refused
+    compared, intervals = bank_record.num_compared, bank_record.conformal
     with ExitStack() as stack:
         backends: dict[str, Backend] = {
             name: stack.enter_context(closing(open_backend(graphs, options.backend)))
@@ -173,9 +132,6 @@ def measure(options: Options) -> BundleAccuracy:
             backends[_BF16] = stack.enter_context(closing(open_backend(bundle.graphs("fp32"), BFLOAT16)))
             banks[_BF16] = banks["fp32"]
         left_out: list[str] = []
-        bank_record = bundle.manifest.variants["fp32"].exemplars
-        assert bank_record is not None  # load_exemplars would have refused
-        compared = bank_record.num_compared
         comparers = {name: Comparer(backend, banks[name], compared) for name, backend in backends.items()}
         scores = score_same_and_other_numbers(comparers, bundle.model.clip, records, "scoring", left_out.append)
         engines = {name: f"{b.name}, {b.provider}, {b.precision['backbone']}" for name, b in backends.items()}
@@ -192,9 +148,9 @@ def measure(options: Options) -> BundleAccuracy:
             interval = None if known is None else known.same_number if same else known.other_numbers
             if len(mine.true) >= MIN_DIVES:
                 rows.append(_row(name, same, mine, exact, interval, options.num_resamples))
-    exemplars, scored = bundle.manifest.variants["fp32"].exemplars, scores["fp32"].same_number
-    conformal = None if exemplars is None or exemplars.conformal is None else exemplars.conformal.same_number
-    levels = [known.level for known in _intervals(bundle)]
+    scored, conformal = scores["fp32"].same_number, None if intervals is None else intervals.same_number
+    widths = () if conformal is None else width_rows(possible_scores(scored), scored, conformal, options.num_resamples)
+    known_intervals = () if intervals is None else (intervals.same_number, intervals.other_numbers)
     return BundleAccuracy(
         bundle_sha256=bundle.sha256,
         checkpoint=bundle.manifest.checkpoint.name,
@@ -206,11 +162,9 @@ def measure(options: Options) -> BundleAccuracy:
         split=options.split,
         left_out=len(left_out),
         num_resamples=options.num_resamples,
-        level=levels[0] if levels else None,
+        level=next((each.level for each in known_intervals if each is not None), None),
         rows=tuple(rows),
-        widths=()
-        if conformal is None
-        else width_rows(possible_scores(scored), scored, conformal, options.num_resamples),
+        widths=widths,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         trained_on=bundle.manifest.trained_on,
     )
@@ -242,62 +196,25 @@ def table(found: BundleAccuracy) -> Table:
     return shown
 
 
-def refuse_known(bundle: Bundle, bank: ExemplarBank, records: Sequence[DiveRecord], data: Path, split: Split) -> None:
-    """Refuse dives that the bundle knows: exemplars, by file, number and score, and those of its intervals.
-
-    Raises:
-        UserError: there are such dives among them.
-    """
-
-    def key(name: str, number: str, score: float) -> tuple[str, str, float]:
-        return PurePosixPath(name).name, number, score
-
-    exemplars = set(map(key, bank.names.tolist(), bank.dive_numbers.tolist(), bank.scores.tolist()))
-    names = dive_names(records, data)
-    dives = ((n, key(n, r.dive_number, r.score)) for n, r in zip(names, records, strict=True))
-    if shared := sorted(name for name, dive in dives if dive in exemplars):
-        raise UserError(
-            f"{len(shared)} of these dives are exemplars of the bundle, such as {shared[0]}: that would flatter it. "
-            "Give dives that it does not hold"
-        )
-    for variant in bundle.manifest.variants.values():
-        known = None if variant.exemplars is None else variant.exemplars.conformal
-        if known is not None and (known.source, known.split) == (data.name, split):
-            raise UserError(
-                f"the bundle's intervals come from the {known.split} dives of {known.source}: that would "
-                "flatter them. Give another --split or list"
-            )
-
-
-def _intervals(bundle: Bundle) -> list[ConformalInterval]:
-    records = (variant.exemplars for variant in bundle.manifest.variants.values())
-    known = [record.conformal for record in records if record is not None and record.conformal is not None]
-    return [each for pair in known for each in (pair.same_number, pair.other_numbers) if each is not None]
-
-
 def _row(
     precision: str, same: bool, scores: Scores, exact: Scores, interval: ConformalInterval | None, resamples: int
 ) -> Row:
     predicted, true = possible_scores(scores), np.array(scores.true)
-    span = float(np.ptp(true)) or float("nan")
-
-    def of(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Figure:
-        return bootstrap_figure(metric, columns, resamples, 0)
-
     coverage, half_width = None, None
     if interval is not None:
         half_widths = interval.half_widths(np.array(scores.difficulties))
         half_width = float(half_widths.mean())
-        coverage = of(lambda held: float(np.mean(held)), np.abs(predicted - true) <= half_widths)
+        coverage = bootstrap_share(np.abs(predicted - true) <= half_widths, resamples)
     apart = np.abs(predicted - possible_scores(exact))
     same_cut = np.array([a == b for a, b in zip(scores.transitions, exact.transitions, strict=True)])
+    srcc, relative_l2, error = score_figures(predicted, true, resamples)
     return Row(
         precision=precision,
         same_number=same,
         dives=len(true),
-        srcc=of(metrics.srcc, predicted, true),
-        relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
-        mae_points=of(metrics.mean_absolute_error, predicted, true),
+        srcc=srcc,
+        relative_l2_x100=relative_l2,
+        mae_points=error,
         half_width_points=half_width,
         coverage=coverage,
         from_fp32_mean_points=float(apart.mean()),

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from mcore.common.conformal import ConformalInterval
-from mcore.evaluation.assessment import Figure, bootstrap_figure
-from mcore.evaluation.tables import with_interval
+from mcore.evaluation.assessment import Figure, bootstrap_share
+from mcore.evaluation.tables import rich_table, with_interval
 from mcore_export.exemplars.dive_scores import Scores
 
 PARTS = 3
@@ -63,8 +63,8 @@ def width_rows(
             follows=follows,
             dives=len(known),
             mean_half_width_points=float(half_widths[known].mean()),
-            coverage=_share(held[known], num_resamples),
-            coverage_by_difficulty=tuple(_share(held[part], num_resamples) for part in parts),
+            coverage=bootstrap_share(held[known], num_resamples),
+            coverage_by_difficulty=tuple(bootstrap_share(held[part], num_resamples) for part in parts),
             difficulties=tuple((float(difficulties[part[0]]), float(difficulties[part[-1]])) for part in parts),
         )
         rows.append(row)
@@ -73,21 +73,10 @@ def width_rows(
 
 def width_table(rows: tuple[WidthRow, ...]) -> Table:
     """The figures with their 95 % bootstrap intervals."""
-    shown = Table(title="Intervals, fp32, exemplars of the number", title_justify="left")
-    for heading in ("width follows", "dives", "mean half width, points", "in the interval"):
-        shown.add_column(heading, justify="left" if heading == "width follows" else "right")
-    for low, high in rows[0].difficulties:
-        shown.add_column(f"difficulty {low:.1f} to {high:.1f}", justify="right")
+    parts = [f"difficulty {low:.1f} to {high:.1f}" for low, high in rows[0].difficulties]
+    head = ["width follows", "dives", "mean half width, points", "in the interval", *parts]
+    cells = []
     for row in rows:
-        figures = (row.coverage, *row.coverage_by_difficulty)
-        shown.add_row(
-            row.follows,
-            str(row.dives),
-            f"{row.mean_half_width_points:.2f}",
-            *(with_interval(each) for each in figures),
-        )
-    return shown
-
-
-def _share(held: NDArray[np.bool_], num_resamples: int) -> Figure:
-    return bootstrap_figure(lambda values: float(np.mean(values)), (held,), num_resamples, 0)
+        figures = map(with_interval, (row.coverage, *row.coverage_by_difficulty))
+        cells.append([row.follows, str(row.dives), f"{row.mean_half_width_points:.2f}", *figures])
+    return rich_table("Intervals, fp32, exemplars of the number", head, cells)

@@ -212,7 +212,8 @@ def assess(
         ends = [interval_ends(intervals.model, scores, outcome.difficulties)]
         ends.append(interval_ends(intervals.baseline, mean, outcome.difficulties))
         held = [(low <= true) & (true <= high) for low, high in ends]
-        rows += [row(_coverage_metric(intervals.model.level), *held), row(_HALF_WIDTH_METRIC, *widths)]
+        title = f"in the {100 * intervals.model.level:.0f} % interval"
+        rows += [row(Metric("interval_coverage", title, True, _mean), *held), row(_HALF_WIDTH_METRIC, *widths)]
     return rows
 
 
@@ -237,15 +238,26 @@ def _mean(values: ArrayLike) -> float:
 _HALF_WIDTH_METRIC = Metric("interval_half_width_points", "its mean half width, points", False, _mean)
 
 
-def _coverage_metric(level: float) -> Metric:
-    return Metric("interval_coverage", f"in the {100 * level:.0f} % interval", True, _mean)
-
-
 def _value(metric: Callable[..., float], *columns: ArrayLike) -> float | None:
     try:
         return metric(*columns)
     except MetricError:
         return None
+
+
+def bootstrap_share(held: ArrayLike, num_resamples: int) -> Figure:
+    """Return the share of dives (N,) of which something holds, with its 95 % interval over dives."""
+    return bootstrap_figure(_mean, (held,), num_resamples, 0)
+
+
+def score_figures(
+    predicted: NDArray[np.float64], true: NDArray[np.float64], num_resamples: int
+) -> tuple[Figure, Figure, Figure]:
+    """Return SRCC, R-l2 x100 and mean absolute error of scores (N,), points, with their 95 % intervals over dives."""
+    span = float(np.ptp(true)) or float("nan")  # of all dives, not of the resample's
+    functions = (metrics.srcc, partial(metrics.relative_l2, score_range=span), metrics.mean_absolute_error)
+    srcc, relative_l2, error = (bootstrap_figure(each, (predicted, true), num_resamples, 0) for each in functions)
+    return srcc, relative_l2, error
 
 
 def bootstrap_figure(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from onnxscript import ir
 from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from mcore.config import DEFAULT_DECODING, GraphDecoding
 from mcore.network.decoding import decode_with
 from mcore.network.model import MCoRe, stage_deltas
 from mcore.network.stages import stage_tokens
-from mcore_export.graphs.biases import own_biases
 from mcore_export.graphs.cpu_layout import CpuBackbone
 from mcore_export.graphs.folded import folded_backbone
 from mcore_export.graphs.half import HalfRegressorGraph, HalfSegmenterGraph, half_backbone
@@ -146,10 +146,29 @@ def write_onnx(
         assert program is not None
         # The exporter itself leaves large constants uncomputed, such as the GRU's weights in ONNX's order of gates.
         optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
-        own_biases(program.model)
+        _own_biases(program.model)
         if opset < OLDEST_TRACED:
             to_opset_17(program.model)
         program.save(path, external_data=False)
+
+
+def _own_biases(model: Any) -> None:
+    """Give every convolution of an ``onnx_ir.Model`` a bias of its own, in place; weights stay shared.
+
+    OpenVINO fuses only biases that no other node reads.
+    """
+    seen: set[str] = set()
+    for node in model.graph:
+        if node.op_type != "Conv" or len(node.inputs) < 3 or node.inputs[2].const_value is None:
+            continue
+        bias = node.inputs[2]
+        if bias.name in seen:
+            name = f"{bias.name}.{len(seen)}"
+            own = ir.Value(name=name, shape=bias.shape, type=bias.type, const_value=bias.const_value)
+            model.graph.initializers[name] = own
+            node.replace_input_with(2, own)
+            bias = own
+        seen.add(bias.name)
 
 
 def _dynamic_shapes(record: GraphRecord) -> tuple[dict[int, Any], ...] | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcore import metrics
 from mcore.common.recognition import Recogniser, describe
 from mcore.diving import DiveNumber
 from mcore.diving.judging import possible_points
-from mcore.evaluation.assessment import Figure, bootstrap_figure
+from mcore.evaluation.assessment import Figure, bootstrap_figure, bootstrap_share, score_figures
 from mcore_export.exemplars.dive_scores import ComparedDive, Comparer, Scores, possible_scores
 
 _ANNOUNCEMENT_SEED = 0
@@ -111,7 +109,7 @@ def name_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, 
         f"number among the first {_TOP}": [dive.number in dive.ranked[:_TOP] for dive in named],
         **{name: [part(a) == part(b) for a, b in zip(right, found, strict=True)] for name, part in PARTS.items()},
     }
-    return tuple(Share(what, len(named), _share(hits, num_resamples)) for what, hits in rows.items())
+    return tuple(Share(what, len(named), bootstrap_share(hits, num_resamples)) for what, hits in rows.items())
 
 
 def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, ...]:
@@ -120,7 +118,7 @@ def set_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share, .
     held = np.array([dive.number in dive.possible for dive in named])
     rows = {"all sets": sizes > 0, "sets of 1": sizes == 1, "of 2": sizes == 2, "of 3": sizes == 3, "larger": sizes > 3}
     return tuple(
-        Share(what, int(those.sum()), _share(held[those].tolist(), num_resamples))
+        Share(what, int(those.sum()), bootstrap_share(held[those], num_resamples))
         for what, those in rows.items()
         if those.any()
     )
@@ -142,7 +140,7 @@ def doubt_shares(named: Sequence[NamedDive], num_resamples: int) -> tuple[Share,
             if (kind := _near_kind(dive.number, number)) is not None:
                 announced[kind].append((dive, number))
     return tuple(
-        Share(what, len(pairs), _share([number in dive.doubted for dive, number in pairs], num_resamples))
+        Share(what, len(pairs), bootstrap_share([number in dive.doubted for dive, number in pairs], num_resamples))
         for what, pairs in announced.items()
         if pairs
     )
@@ -173,12 +171,16 @@ def score_rows(named: Sequence[NamedDive], comparer: Comparer, num_resamples: in
             assert found is not None
             counts.append(len(found.exemplars))
             scores.add(float(found.predicted.mean()), dive.compared.record, dive.compared.transitions)
-        is_known = exemplars == "of the right number"  # only then the difficulty, and with it the limit, is known
-        predicted = possible_scores(scores) if is_known else _above_nothing(scores)
-        first = predicted if first is None else first
-        rows.append(
-            _score_row(exemplars, predicted, first, np.array(scores.true), float(np.mean(counts)), num_resamples)
-        )
+        if exemplars == "of the right number":
+            predicted = possible_scores(scores)
+        else:  # the difficulty is not known, and with it the limit
+            predicted = np.array([possible_points(score, None) for score in scores.predicted])
+        true = np.array(scores.true)
+        errors = np.abs(predicted - true)
+        first = errors if first is None else first
+        less_first = bootstrap_figure(lambda each: float(np.mean(each)), (errors - first,), num_resamples, 0)
+        figures = score_figures(predicted, true, num_resamples)
+        rows.append(ScoreRow(exemplars, len(true), float(np.mean(counts)), *figures, less_first))
     return tuple(rows)
 
 
@@ -207,35 +209,3 @@ def _near_kind(right: str, other: str) -> str | None:
     a, b = DiveNumber.parse(right), DiveNumber.parse(other)
     apart = {name for name, part in PARTS.items() if part(a) != part(b)}
     return next((kind for kind, parts in _NEAR.items() if apart and apart <= parts), None)
-
-
-def _share(hits: Sequence[bool], num_resamples: int) -> Figure:
-    return bootstrap_figure(lambda values: float(np.mean(values)), (np.array(hits, float),), num_resamples, 0)
-
-
-def _above_nothing(scores: Scores) -> NDArray[np.float64]:
-    return np.array([possible_points(score, None) for score in scores.predicted])
-
-
-def _score_row(
-    exemplars: str,
-    predicted: NDArray[np.float64],
-    first: NDArray[np.float64],
-    true: NDArray[np.float64],
-    mean_exemplars: float,
-    num_resamples: int,
-) -> ScoreRow:
-    span = float(np.ptp(true)) or float("nan")
-
-    def of(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Figure:
-        return bootstrap_figure(metric, columns, num_resamples, 0)
-
-    return ScoreRow(
-        exemplars=exemplars,
-        dives=len(true),
-        mean_exemplars=mean_exemplars,
-        srcc=of(metrics.srcc, predicted, true),
-        relative_l2_x100=of(partial(metrics.relative_l2, score_range=span), predicted, true),
-        mae_points=of(metrics.mean_absolute_error, predicted, true),
-        mae_difference=of(lambda each: float(np.mean(each)), np.abs(predicted - true) - np.abs(first - true)),
-    )

@@ -8,28 +8,19 @@ numbers and with those of its number. Needs no torch.
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
-from rich.console import Console
 from rich.table import Table
 
 from mcore.common.errors import UserError
-from mcore.common.files import write_text
 from mcore.common.recognition import LEVEL
-from mcore.data.cache_folder import check_folder
-from mcore.data.manifest import Split, read_manifest, select_split
-from mcore.data.trained_dives import check_new
-from mcore.data.trained_on import TrainedOn, caution, describe_training
+from mcore.data.trained_on import TrainedOn
 from mcore.evaluation.tables import rich_table, with_interval
-from mcore_export.accuracy import MIN_DIVES, refuse_known
 from mcore_export.exemplars.dive_scores import Comparer, score_same_and_other_numbers
+from mcore_export.measuring import MIN_DIVES, MeasuringOptions, dives_to_measure, show_figures
 from mcore_export.numbers.figures import (
     NumberRow,
     ScoreRow,
@@ -41,13 +32,9 @@ from mcore_export.numbers.figures import (
     score_rows,
     set_shares,
 )
-from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.records import Precision, RecogniserRecord, hash_file
 from mcore_runtime.scoring.recognition import describe_recogniser
 from mcore_runtime.scoring.scorer import Scorer
-
-WIDTH = 150
-"""Columns of the tables, also where the output is a file."""
 
 
 @dataclass(frozen=True)
@@ -83,45 +70,19 @@ class NumberFigures:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(MeasuringOptions):
     """Measure how well a bundle names the dive number of clips, and scores of dives whose number is unknown."""
 
-    bundle: Annotated[Path, tyro.conf.Positional]
-    """Folder made by mcore-export, which has learned dive numbers."""
-    data: Path
-    """List of labelled dives (.jsonl or .csv), with dives that the bundle does not know."""
-    split: Split = "test"
-    """Part of the list."""
-    backend: BackendName = "auto"
-    """Backend; auto: the best that the bundle and this machine have."""
     precision: Precision | None = None
     """Precision of the graphs; default: the backend's, else fp32."""
     threads: int | None = None
     """CPU threads; default: the backend's choice."""
-    num_resamples: int = 1000
-    """Bootstrap resamples of each interval."""
-    json: Path | None = None
-    """Write all figures to this .json file."""
-
-    def __post_init__(self) -> None:
-        if self.num_resamples < 1:
-            raise UserError(f"{self.num_resamples} resamples; at least 1")
-        if self.json is not None and self.json.suffix != ".json":
-            raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
 
 
 def run(options: Options) -> int:
     """Measure, print tables, and write the figures where that is asked for; returns 0."""
-    if options.json is not None:
-        check_folder(options.json.parent, "the folder of --json", "choose another place")
     found = measure(options)
-    console = Console(width=max(Console().width, WIDTH), soft_wrap=True)
-    for table in tables(found):
-        console.print(table)
-    print(caution(found.trained_on) or describe_training(found.trained_on))
-    if options.json is not None:
-        write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
-    return 0
+    return show_figures(tables(found), found, options.json)
 
 
 def measure(options: Options) -> NumberFigures:
@@ -134,12 +95,7 @@ def measure(options: Options) -> NumberFigures:
         bundle, recogniser, record = scorer.bundle, scorer.recogniser, scorer.recogniser_record
         if recogniser is None or record is None:
             raise UserError(describe_recogniser(None))
-        records = select_split(read_manifest(options.data), options.split)
-        refuse_known(bundle, scorer.exemplars, records, options.data, options.split)
-        if options.split != "train" and (
-            remark := check_new(bundle.trained_dives(), records, options.data, options.bundle)
-        ):
-            print(f"note: {remark}", file=sys.stderr)
+        records = dives_to_measure(bundle, scorer.exemplars, options)
         left_out: list[str] = []
         comparer = Comparer(scorer.backend, scorer.exemplars, scorer.num_exemplars)
         compared = score_same_and_other_numbers(
