@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mcore.data.labels import LabelledDive
+from mcore.data.manifest import DiveRecord
+
 EVENT = "FINADivingWorldCup2021_Men3m_final_r1"
 STEPS_407C = (("Inward", 10), ("3.5 Soms.Tuck", 12), ("Entry", 8))
 STEPS_5253B = (("Back", 6), ("1.5 Twists", 7), ("2.5 Soms.Pike", 9), ("Entry", 8))
@@ -40,6 +43,12 @@ def dives() -> dict[Key, list[Any]]:
         annotations[EVENT, index] = fields("407C", 51.0 + 1.7 * index, 3.4, STEPS_407C)
         annotations["01", index + 1] = fields("5253B", 64.0 + 1.6 * index, 3.2, STEPS_5253B)
     return annotations
+
+
+def record_of(dive: LabelledDive) -> DiveRecord:
+    """The record of a dive whose labels can be read."""
+    assert dive.record is not None, dive.problem
+    return dive.record
 
 
 def write_images(folder: Path, count: int, first: int = 489) -> None:

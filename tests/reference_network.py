@@ -1,18 +1,14 @@
-"""A second implementation of the backbone's gated shift and of the comparison, written literally from the paper.
+"""A trained-like network, and a second implementation of the comparison, written literally from the paper.
 
-Five-dimensional tensors, a real 3-D convolution, in-place shifts, loops over stages: slow and plain, for
-parity tests only.
+Loops over stages, layers and heads: slow and plain, for parity tests only. That of the backbone is
+``mcore_bench.published``.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mcore.config import BackboneConfig
-from mcore.network.backbone import Block, RegNetY
-from mcore.network.gated_shift import GatedShift
 from mcore.network.model import MCoRe
 from mcore.network.regressor import DecoderLayer
 
@@ -36,54 +32,6 @@ def random_model(model: MCoRe, seed: int = 0) -> MCoRe:
             else:
                 value.normal_(0.0, (2.0 / value[0].numel()) ** 0.5, generator=generator)
     return model.eval()
-
-
-def gated_shift(shift: GatedShift, x: Tensor) -> Tensor:
-    """GSM on x (B, C, T, H, W), output channels in the published, interleaved order."""
-    s = shift.shifted
-    weight = shift.gate.weight.unflatten(0, (2, 3)).transpose(1, 2)  # (2, S/2, 3, 3, 3)
-    bn = shift.bn
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    normed = F.batch_norm(x[:, :s], bn.running_mean, bn.running_var, bn.weight, bn.bias)
-    gates = torch.tanh(F.conv3d(F.relu(normed), weight, shift.gate_bias, padding=1, groups=2))
-    out = x.clone()
-    for half, step in ((0, -1), (1, +1)):
-        channels = slice(half * s // 2, (half + 1) * s // 2)
-        y = gates[:, half : half + 1] * x[:, channels]
-        moved = torch.zeros_like(y)
-        if step < 0:
-            moved[:, :, :-1] = y[:, :, 1:]
-        else:
-            moved[:, :, 1:] = y[:, :, :-1]
-        result = (x[:, channels] - y) + moved
-        b, c, t, h, w = result.shape
-        out[:, channels] = result.view(b, 2, c // 2, t, h, w).transpose(1, 2).reshape(b, c, t, h, w)
-    return out
-
-
-def backbone(model: RegNetY, config: BackboneConfig, clips: Tensor) -> Tensor:
-    """Backbone features (B, T, D) of clips (B, 3, T, H, W), block by block in five dimensions."""
-    b, _, t, _, _ = clips.shape
-
-    def per_frame(function: object, x: Tensor) -> Tensor:
-        assert callable(function)
-        frames = x.transpose(1, 2).reshape(b * t, *x.shape[1:2], *x.shape[3:])
-        y: Tensor = function(frames)
-        return y.reshape(b, t, *y.shape[1:]).transpose(1, 2)
-
-    x = per_frame(model.stem, clips)
-    for stage in range(1, len(config.widths) + 1):
-        for block in model.get_submodule(f"s{stage}").children():
-            assert isinstance(block, Block)
-            shortcut = per_frame(block.downsample, x) if block.downsample is not None else x
-            y = gated_shift(block.shift, x) if isinstance(block.shift, GatedShift) else x
-            y = per_frame(block.conv1, y)
-            y = per_frame(block.conv2, y)
-            y = per_frame(block.se, y)
-            y = per_frame(block.conv3, y)
-            x = F.relu(y + shortcut)
-    return x.mean((3, 4)).transpose(1, 2)
 
 
 def compare(model: MCoRe, query: Tensor, exemplar: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ def scripts() -> dict[str, str]:
     return dict(_SCRIPT.findall(following.partition("\n[")[0]))
 
 
+@functools.cache
 def help_of(command: str, subcommand: str | None = None) -> str:
     """Return what a command prints for ``--help``.
 
@@ -64,17 +65,6 @@ def help_of(command: str, subcommand: str | None = None) -> str:
         KeyError: there is no such script.
         ModuleNotFoundError: there is no such module.
     """
-    return _help(command, subcommand)
-
-
-def subcommands(command: str) -> list[str]:
-    """Return the words that a command takes as its first one; empty for a command with one job."""
-    text = help_of(command)
-    return _LISTED.findall(text, found.end()) if (found := _LIST.search(text)) else []
-
-
-@functools.cache
-def _help(command: str, subcommand: str | None) -> str:
     printed = io.StringIO()
     words = [*([subcommand] if subcommand else []), "--help"]
     with (
@@ -84,6 +74,12 @@ def _help(command: str, subcommand: str | None) -> str:
     ):
         _main_of(command)(words)
     return printed.getvalue().strip()
+
+
+def subcommands(command: str) -> list[str]:
+    """Return the words that a command takes as its first one; empty for a command with one job."""
+    text = help_of(command)
+    return _LISTED.findall(text, found.end()) if (found := _LIST.search(text)) else []
 
 
 def _main_of(command: str) -> Callable[[list[str]], int]:

@@ -11,7 +11,6 @@ Needs the extra web, Python's playwright, and Chromium.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,13 +22,11 @@ import numpy as np
 import tyro
 
 from mcore.common.command_line import run_command_line
-from mcore.common.errors import UserError
-from mcore.common.optional import require
 from mcore_runtime.labelling.app import make_app
 from mcore_runtime.labelling.clips import read_sessions
 from mcore_runtime.labelling.store import LabelStore
 from mcore_runtime.web import serve_app
-from tools.live_screenshots import save_jpeg
+from tools.live_screenshots import running_browser, save_jpeg
 
 _KEYS = (*("ArrowRight",) * 2, "t", *("Shift+ArrowRight",) * 4, *("ArrowLeft",) * 2, "e", "Enter")
 _KEYS_OF_NO_DIVE = ("x",)
@@ -58,17 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    chromium = shutil.which(arguments.chromium)
-    if chromium is None:
-        raise UserError(f"there is no browser {arguments.chromium!r}; install Chromium or name it with --chromium")
-    playwright = require("playwright.sync_api", "test", "Driving the page")
     sessions = read_sessions(arguments.folder)
     count = sum(len(session.clips) for session in sessions)
-    with tempfile.TemporaryDirectory() as temporary, playwright.sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as temporary, running_browser(arguments.chromium) as browser:
         store = LabelStore(Path(temporary) / "dives.jsonl")
         for session in sessions:
             store.add_session(session.name, session.started, len(session.clips))
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with serve_app(make_app(store, sessions), "127.0.0.1:0") as page:
             tab = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT}, color_scheme="dark")
             tab.goto(page.url)
@@ -78,7 +70,6 @@ def _run(arguments: Arguments) -> int:
                 tab.wait_for_timeout(1000)  # until its frames are drawn
                 save_jpeg(tab.screenshot(), arguments.picture, _MAX_BYTES)
         splits = store.write_list()
-        browser.close()
     print(
         f"{len(times_s)} clips, {keys} keys, {sum(times_s):.1f} s; of a clip {np.median(times_s):.2f} s (median), "
         f"{np.percentile(times_s, 95):.2f} s (p95), {max(times_s):.2f} s (max); {splits.total()} dives in the list"

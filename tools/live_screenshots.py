@@ -97,13 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    chromium = shutil.which(arguments.chromium)
-    if chromium is None:
-        raise UserError(f"there is no browser {arguments.chromium!r}; install Chromium or name it with --chromium")
-    playwright = require("playwright.sync_api", "test", "Taking pictures of the page")
-    with tempfile.TemporaryDirectory() as temporary, playwright.sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as temporary, running_browser(arguments.chromium) as browser:
         folder = Path(temporary)
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with _running_meet(arguments, folder) as url:
             tabs = [_open(browser, url, shot, arguments.light) for shot in PAGE_SHOTS]
             _wait_for_dive(tabs[0], arguments.dives)
@@ -113,8 +108,20 @@ def _run(arguments: Arguments) -> int:
         write_session_report(folder / "report.html", overview(read_session(folder / "autumn-cup")))
         tab = _open(browser, (folder / "report.html").as_uri(), REPORT_SHOT, light=True)
         save_jpeg(tab.screenshot(), arguments.out / REPORT_SHOT.file)
-        browser.close()
     return 0
+
+
+@contextmanager
+def running_browser(command: str) -> Iterator[Any]:
+    """Run Chromium without a window; yields playwright's browser."""
+    chromium = shutil.which(command)
+    if chromium is None:
+        raise UserError(f"there is no browser {command!r}; install Chromium or name it with --chromium")
+    playwright = require("playwright.sync_api", "test", "Driving the page")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def _save_meet(arguments: Arguments, browser: Any, folder: Path) -> None:

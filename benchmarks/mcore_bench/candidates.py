@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from mcore.common.errors import UserError, first_line
-from mcore_runtime.backends import BFLOAT16, Backend
+from mcore_runtime.backends import BFLOAT16
 from mcore_runtime.backends.select import BACKENDS, BackendName
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.bundle.records import Precision
@@ -85,7 +85,8 @@ def open_candidates(
                     absent.append(f"{name}: {first_line(error)}")
                     continue
                 stack.enter_context(scorer)
-                opened.append(Candidate(name, format_backend(scorer.backend), scorer, backend))
+                parts = ", ".join(f"{part} {kind}" for part, kind in scorer.backend.precision.items())
+                opened.append(Candidate(name, f"{scorer.backend.provider}: {parts}", scorer, backend))
         if not opened:
             raise UserError(f"no backend runs {bundle.path} here: {'; '.join(absent)}")
         yield Candidates(tuple(opened), tuple(absent))
@@ -94,9 +95,3 @@ def open_candidates(
 def candidate_name(backend: str, precision: str) -> str:
     """Name a backend with the precision of its graphs, or with bfloat16."""
     return "openvino bf16" if backend == BFLOAT16 else f"{backend} {precision}"
-
-
-def format_backend(backend: Backend) -> str:
-    """Describe what really runs, and what each part is computed in."""
-    parts = ", ".join(f"{part} {kind}" for part, kind in backend.precision.items())
-    return f"{backend.provider}: {parts}"

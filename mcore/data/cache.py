@@ -110,7 +110,7 @@ def fill_cache(
     unreadable: list[tuple[Path, str]] = []
     for record in records:
         try:
-            if not _is_cached(record, config, cache_dir):
+            if _read_cached(record, config, cache_dir) is None:
                 missing.append(record)
                 continue
         except ClipError as error:
@@ -171,16 +171,8 @@ def _check_space(num_clips: int, config: ClipConfig, cache_dir: Path, advice: st
         )
 
 
-def _is_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> bool:
-    """Return whether a dive's frames lie in the cache, whole.
-
-    Raises:
-        ClipError: there is no such video.
-    """
-    return _read_cached(record, config, cache_dir) is not None
-
-
 def _read_cached(record: DiveRecord, config: ClipConfig, cache_dir: Path) -> LoadedClip | None:
+    """Return a clip that lies in the cache, whole; a ClipError says that there is no such video."""
     frames_path, indices_path = _cache_files(record, config, cache_dir)
     with suppress(Exception):  # absent, cut short by a full disk, or no array at all: then it is decoded anew
         frames = np.load(frames_path, mmap_mode="r")

@@ -10,9 +10,8 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from mcore.common.errors import UserError
-from mcore.diving.dive_number import DiveNumber, Position
+from mcore.diving.dive_number import POSITIONS, DiveNumber, Position
 from mcore.diving.editions import NEWEST, Edition
-from mcore.diving.positions import position_fault
 
 HeightM = float
 """Height of a board in metres, one of ``HEIGHTS_M``."""
@@ -139,7 +138,7 @@ def why_no_difficulty(dive: DiveNumber | str, height_m: HeightM, edition: Editio
     if height_m not in HEIGHTS_M:
         heights = ", ".join(f"{height:g}" for height in HEIGHTS_M)
         raise UserError(f"a board of {height_m} m; the rules have difficulties from {heights} m")
-    if fault := position_fault(dive):
+    if fault := _position_fault(dive):
         return fault
     if dive.armstand and height_m in SPRINGBOARDS_M:
         return f"armstand dives are made from a platform, not from the springboard of {height_m:g} m"
@@ -222,3 +221,26 @@ def _unnatural_entry(dive: DiveNumber, height_m: HeightM) -> float:
     else:
         table = _BLIND_BACKWARD
     return table.get(dive.half_somersaults, 0.0)
+
+
+def _allowed_positions(dive: DiveNumber) -> str:
+    """Letters of the positions that rule 1.6.4 allows for so many somersaults and twists; empty: none."""
+    somersaults, twists = dive.half_somersaults, dive.half_twists
+    if twists == 0:
+        return "ABC"
+    if dive.armstand:
+        if twists == 1:
+            return "BCD"
+        return "" if somersaults < 2 else "D" if somersaults <= 4 else "BC"
+    return "ABC" if somersaults == 1 else "D" if somersaults <= 3 else "BC"
+
+
+def _position_fault(dive: DiveNumber) -> str | None:
+    """Say that the rules do not allow the dive's position; None: they do."""
+    allowed = _allowed_positions(dive)
+    if dive.position in allowed:
+        return None
+    if not allowed:
+        return "rule 1.6.4 has no position for this armstand dive with twists; it takes one somersault or more"
+    words = " or ".join(f"{letter} ({POSITIONS[letter]})" for letter in allowed)  # type: ignore[index]
+    return f"rule 1.6.4 does not allow {dive.position} ({POSITIONS[dive.position]}) for this dive; allowed: {words}"

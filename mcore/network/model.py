@@ -16,8 +16,7 @@ from mcore.common.errors import UserError
 from mcore.config import DEFAULT_DECODING, STAGES, Decoding, ModelConfig
 from mcore.network.backbone import RegNetY
 from mcore.network.decoding import decode_with
-from mcore.network.fault_reader import FaultReader
-from mcore.network.regressor import Decoder, Regressor
+from mcore.network.regressor import Decoder, FaultReader, Regressor
 from mcore.network.segmenter import Segmenter
 from mcore.network.stages import stage_tokens
 

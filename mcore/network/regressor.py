@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Shapes: N pairs of stages, K tokens, D features, H heads.
+FAULT_READER_WIDTH = 64
+"""Width of the hidden layer that reads faults."""
+
+# Shapes: N pairs of stages, K tokens, D features, H heads, F faults.
 
 
 class CrossAttention(nn.Module):
@@ -97,4 +100,27 @@ class Regressor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (...) points."""
         out: Tensor = self.layer3(F.relu(self.layer2(F.relu(self.layer1(x))))).squeeze(-1)
+        return out
+
+
+class FaultReader(nn.Module):
+    """MLP from all tokens of a dive to the severity of each fault, ReLU between.
+
+    A task beside the scores, for training only; not part of the published network.
+    """
+
+    def __init__(self, num_inputs: int, num_faults: int) -> None:
+        """Make the layers.
+
+        Args:
+            num_inputs: tokens of a dive x features.
+            num_faults: severities to tell.
+        """
+        super().__init__()
+        self.layer1 = nn.Linear(num_inputs, FAULT_READER_WIDTH)
+        self.layer2 = nn.Linear(FAULT_READER_WIDTH, num_faults)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (N, 3K, D) to severities (N, F), 0 none to 1 gross."""
+        out: Tensor = self.layer2(F.relu(self.layer1(tokens.flatten(1))))
         return out

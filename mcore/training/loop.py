@@ -68,6 +68,24 @@ def make_optimizer(model: MCoRe, config: TrainingConfig) -> torch.optim.Adam:
     return torch.optim.Adam([{"params": p, "lr": rate, "base_lr": rate} for p, rate in groups])
 
 
+def learning_rate_factor(config: TrainingConfig, step: int, total_steps: int) -> float:
+    """Learning rate at a step, as a share of its highest value.
+
+    A warm-up, then constant as published, or a half cosine to zero.
+
+    Args:
+        config: ``schedule`` and ``warmup_steps``.
+        step: optimiser steps made so far, 0..total_steps - 1.
+        total_steps: steps of the whole training.
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    if config.schedule == "constant":
+        return 1.0
+    progress = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
 def scale_last_layer(model: MCoRe, config: TrainingConfig) -> None:
     """Scale the untrained last layer to points, once (see ``TrainingConfig.score_scale_points``)."""
     with torch.no_grad():

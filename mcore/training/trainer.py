@@ -40,12 +40,12 @@ from mcore.training.loop import (
     LossMeter,
     TrainingStep,
     estimate_batch_norm,
+    learning_rate_factor,
     make_optimizer,
     scale_last_layer,
     train_one_epoch,
 )
 from mcore.training.pairs import EpochBatches, Mix, PairDataset, pair_loader
-from mcore.training.schedule import learning_rate_factor
 
 LAST, BEST = "last.pt", "best.pt"
 ESTIMATION_STEPS = 16

@@ -11,10 +11,10 @@ import pytest
 from mcore.common.errors import UserError
 from mcore.config import ModelConfig, to_dict
 from mcore.evaluation.assessment import Figure, MetricRow
-from mcore.evaluation.report import EvaluationSummary
 from mcore_bench.cases.pareto import pareto_table
 from mcore_bench.command import main
 from mcore_bench.result import read_result
+from tests.evaluated import evaluation_summary
 
 pytest.importorskip("fvcore", reason="needs fvcore: pip install '.[bench]'")
 
@@ -29,25 +29,8 @@ def write_run(folder: Path, config: ModelConfig, srcc: float | None, **changes: 
         "srcc": Figure(srcc, srcc and srcc - 0.1, srcc and srcc + 0.1),
         "mae_points": Figure(5.0, 4.9, 5.1),
     }
-    summary = EvaluationSummary(
-        checkpoint="best.pt",
-        checkpoint_sha256="c" * 64,
-        data="manifest.jsonl",
-        data_sha256="a" * 64,
-        split="test",
-        num_exemplars=10,
-        exemplars="random",
-        decoding="published",
-        seed=0,
-        num_resamples=100,
-        interval_level=0.95,
-        checkpoint_epoch=3,
-        num_dives=9,
-        num_skipped=0,
-        conformal_interval=None,
-        metrics={name: MetricRow(name, name, False, figure, figure, figure) for name, figure in figures.items()},
-    )
-    values = dataclasses.asdict(summary) | changes
+    rows = {name: MetricRow(name, name, False, figure, figure, figure) for name, figure in figures.items()}
+    values = dataclasses.asdict(evaluation_summary(metrics=rows)) | changes
     (folder / "test" / "metrics.json").write_text(json.dumps(values), encoding="utf-8")
     return folder
 

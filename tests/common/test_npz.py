@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tracemalloc
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,16 @@ def array_bytes(shape: tuple[int, ...], data: bytes, descr: str = "<f4") -> byte
     return head.getvalue() + data
 
 
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Fail where more than 10 MB are taken within."""
+    tracemalloc.start()
+    yield
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -63,20 +75,12 @@ def array_bytes(shape: tuple[int, ...], data: bytes, descr: str = "<f4") -> byte
     ],
 )
 def test_headers_that_lie(content: io.BytesIO) -> None:
-    tracemalloc.start()
-    with pytest.raises(ValueError):
+    with little_memory(), pytest.raises(ValueError):
         read_arrays(content)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 10_000_000
 
 
 def test_a_small_file_that_inflates_to_much_is_refused_before(tmp_path: Path) -> None:
     bomb = archive(array_bytes((25_000_000,), bytes(100_000_000)))
     assert len(bomb.getvalue()) < 200_000
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=r"100,000,\d{3} bytes, at most 50,000,000 are read"):
+    with little_memory(), pytest.raises(ValueError, match=r"100,000,\d{3} bytes, at most 50,000,000 are read"):
         read_arrays(bomb, max_bytes=50_000_000)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 10_000_000

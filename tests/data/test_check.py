@@ -217,35 +217,6 @@ def test_a_list_of_dives(tmp_path: Path) -> None:
     assert run(tmp_path, path)[0] == 1
 
 
-@pytest.mark.parametrize(
-    ("files", "gaps"),
-    [
-        ([f"img_{k:05d}.jpg" for k in (1, 2, 5, 6)], 2),
-        ([f"take 2, {k}.png" for k in (9, 10, 12)], 1),
-        ([f"{k / 25:.2f}.png" for k in (0, 1, 2, 4)], 1),
-        ([f"frame{k}.png" for k in range(0, 20, 5)], 0),  # every fifth frame of a film
-        ([f"img_{k}.webp" for k in range(12)], 0),
-    ],
-)
-def test_gaps_in_any_numbering(tmp_path: Path, files: list[str], gaps: int) -> None:
-    for name in files:
-        (tmp_path / "clip").mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / "clip" / name)
-    write_manifest(tmp_path / "m.jsonl", [DiveRecord(tmp_path / "clip", "407C", 60.0, 3.2, "train")])
-    findings = check_source(read_source(tmp_path / "m.jsonl")).findings
-    messages = [finding.message for finding in findings if finding.check == "frame-gap"]
-    assert [message.split(", first")[0] for message in messages] == ([f"{gaps} image(s) missing"] if gaps else [])
-
-
-def test_a_second_series_is_found(tmp_path: Path) -> None:
-    (tmp_path / "clip").mkdir()
-    for name in [f"{kind}_{k}.jpg" for kind in ("img", "flow_x") for k in range(3)]:
-        Image.new("RGB", (8, 8)).save(tmp_path / "clip" / name)
-    write_manifest(tmp_path / "m.jsonl", [DiveRecord(tmp_path / "clip", "407C", 60.0, 3.2, "train")])
-    messages = [finding.message for finding in check_source(read_source(tmp_path / "m.jsonl")).findings]
-    assert any("flow_x_#.jpg (3), img_#.jpg (3)" in message for message in messages)
-
-
 def test_an_unexpected_failure_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("decoder bug")

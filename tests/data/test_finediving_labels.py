@@ -14,11 +14,9 @@ import pytest
 from mcore.data.commands.main import main
 from mcore.data.finediving import read_finediving
 from mcore.data.finediving_labels import read_finediving_labels, write_finediving_labels
-from mcore.data.labels import LabelledDive
-from mcore.data.manifest import DiveRecord
 from mcore.data.sources import read_source, usable_records
 from mcore.video.sampling import sample_indices, sampled_transitions
-from tests.mini_finediving import EVENT, dives, step_table, write_finediving
+from tests.mini_finediving import EVENT, dives, record_of, step_table, write_finediving
 
 LINE: dict[str, Any] = {
     "clip": "01/1",
@@ -29,11 +27,6 @@ LINE: dict[str, Any] = {
     "frames": 85,
     "events": [[2, "Inward -> 3.5 Soms.Tuck"], [34, "3.5 Soms.Tuck -> Entry"]],
 }
-
-
-def record_of(dive: LabelledDive) -> DiveRecord:
-    assert dive.record is not None, dive.problem
-    return dive.record
 
 
 def entry(video: str, **changes: Any) -> dict[str, Any]:
@@ -145,16 +138,11 @@ def test_steps_without_names(tmp_path: Path, table: object) -> None:
 
 
 def test_the_table_of_names_is_read_safely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[object, ...]:
-            return os.system, (f"touch {tmp_path / 'OWNED'}",)
-
     root = write_finediving(tmp_path / "set", dives(), frames=None)
-    for content, said in ((Evil(), "system, which is not data"), (["Forward"], "expected {step: name}")):
+    for content, said in ((os.system, "system, which is not data"), (["Forward"], "expected {step: name}")):
         (root / "Annotations" / "Sub_action_Types_Table.pkl").write_bytes(pickle.dumps(content))
         assert main(["labels", str(root), "--out", str(tmp_path / "labels.jsonl")]) == 2
         assert said in capsys.readouterr().err
-    assert not (tmp_path / "OWNED").exists()
     assert not (tmp_path / "labels.jsonl").exists()
 
 

@@ -46,27 +46,6 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("a.mp4,407C,61.2,train,30,", "both or neither"),
-        ("a.mp4,407C,61.2,train,,60", "both or neither"),
-        ("a.mp4,407C,61.2,train,,,-1,,-2", "take_off_points is -1.0, flight_points is None, .*; give all or none"),
-        ("a.mp4,407C,61.2,train,,,-1,2,-2", "stage_points hold 2.0; .*at most 0"),
-        ("a.mp4,407C,nan,train,,", "score is 'nan'"),
-        ("a.mp4,407C,,train,,", "missing required field `score`"),
-        ("a.mp4,407C,good,train,,", "score is 'good'"),
-        ("a.mp4,407C,61.2,training,,", "`split`.*train, val, test"),
-    ],
-)
-def test_bad_lines_are_named(tmp_path: Path, row: str, reason: str) -> None:
-    path = tmp_path / "dives.csv"
-    header = "path,dive_number,score,split,flight_frame,entry_frame,take_off_points,flight_points,entry_points"
-    path.write_text(f"{header}\nb.mp4,107B,50,,,,,,\n{row}{',' * (8 - row.count(','))}\n")
-    with pytest.raises(UserError, match=rf"line 3: .*{reason}"):
-        read_manifest(path)
-
-
 def test_a_folder_is_not_a_list_and_the_list_in_it_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder; give the list of dives in it, such as .*manifest.jsonl"):
         read_manifest(tmp_path)

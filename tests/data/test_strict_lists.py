@@ -20,6 +20,7 @@ from mcore.data.sources import read_source
 GOOD = DiveRecord(Path("a.mp4"), "107B", 83.7, 3.1, "train", 96, (17, 52), 1.5, 4.5)
 HEADER = "path,dive_number,score,difficulty,split,num_frames,flight_frame,entry_frame,start_s,end_s"
 ROW = "a.mp4,107B,83.7,3.1,train,96,17,52,1.5,4.5"
+STAGES = "path,dive_number,score,take_off_points,flight_points,entry_points"
 PLAIN = f"{HEADER}\n{ROW}\n"
 SEMICOLONS = PLAIN.replace(",", ";").replace(".", ",").replace("a,mp4", "a.mp4")
 CSV_FORMS = {
@@ -88,7 +89,14 @@ def test_json_lines_are_read_in_any_form(form: str, tmp_path: Path) -> None:
         ("path,dive_number,split\na.mp4,107B,train\n", "no column score; got 'path', 'dive_number', 'split'"),
         ("a.mp4,107B,83\n", "no column path"),
         ("", "lists no dives"),
+        # columns that go together
+        ("path,dive_number,score,flight_frame,entry_frame\na.mp4,107B,83,30,\n", "line 2: .*both or neither"),
+        ("path,dive_number,score,flight_frame,entry_frame\na.mp4,107B,83,,60\n", "line 2: .*both or neither"),
+        (f"{STAGES}\na.mp4,107B,83,-1,,-2\n", "take_off_points is -1.0, flight_points is None, .*; give all or none"),
+        (f"{STAGES}\na.mp4,107B,83,-1,2,-2\n", "line 2: stage_points hold 2.0; .*at most 0"),
         # values
+        ("path,dive_number,score\na.mp4,107B,\n", "line 2: .*missing required field `score`"),
+        ("path,dive_number,score\na.mp4,107B,nan\n", "score is 'nan'"),
         ("path,dive_number,score,num_frames\na.mp4,107B,83,17.5\n", "num_frames is '17.5'; give a whole number"),
         ("path,dive_number,score\na.mp4,107B,1e400\n", "score is '1e400'"),
         (f"path,dive_number,score\na.mp4,107B,{'9' * 5000}\n", "score is '999"),

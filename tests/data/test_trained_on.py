@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mcore.common.typed_json import decode, encode
 from mcore.data.trained_on import TrainedOn, caution, describe_training
 
 SHOWS_NOTHING = ": nothing shows that scores mean anything for real dives"
@@ -48,8 +47,3 @@ def test_a_network_that_saw_real_dives_says_which(trained_on: TrainedOn, text: s
 def test_a_network_without_known_real_dives_has_a_caution(trained_on: TrainedOn | None, text: str) -> None:
     assert caution(trained_on) == text
     assert text.startswith(describe_training(trained_on))
-
-
-def test_the_summary_is_read_as_it_was_written() -> None:
-    summary = TrainedOn(3, 240, 1, ("World Cup 2021",), is_whole=False)
-    assert decode(TrainedOn, encode(summary), "it") == summary

@@ -21,8 +21,9 @@ from mcore.data.manifest import DiveRecord, dive_names
 from mcore.diving.label_difficulty import fits_score
 from mcore.evaluation.assessment import ConformalIntervals, Outcome, assess
 from mcore.evaluation.comparison import compare_runs
-from mcore.evaluation.report import EvaluationSummary, Report, write_evaluation
+from mcore.evaluation.report import Report, write_evaluation
 from mcore.evaluation.run_folders import read_runs
+from tests.evaluated import evaluation_summary
 
 NUM_DIVES = 60
 RNG = np.random.default_rng(0)
@@ -51,21 +52,9 @@ def write_run(folder: Path, scores: NDArray[np.float64], *, epochs: int, half_wi
         DiveRecord(Path("/dives/meet.mp4"), "407C" if i % 2 else "107B", TRUE[i], 3.0, start_s=i, end_s=i + 1)
         for i in range(NUM_DIVES)
     ]
-    summary = EvaluationSummary(
-        checkpoint="best.pt",
-        checkpoint_sha256="a",
-        data="list.jsonl",
-        data_sha256="b",
-        split="test",
-        num_exemplars=10,
-        exemplars="random",
-        decoding="published",
-        seed=0,
-        num_resamples=2,
-        interval_level=0.95,
+    summary = evaluation_summary(
         checkpoint_epoch=epochs,
         num_dives=NUM_DIVES,
-        num_skipped=0,
         conformal_interval=intervals.model,
         metrics={row.name: row for row in assess(outcome, intervals=intervals, num_resamples=2)},
     )

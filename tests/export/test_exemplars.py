@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 import mcore
+from mcore.data.manifest import read_manifest, write_manifest
 from mcore.video import crop, normalise, sample_clip
 from mcore_export.bundle_command import main
 from mcore_export.cli import main as export
@@ -26,9 +27,12 @@ def test_graphs_alone_until_exemplars_are_added(
 ) -> None:
     bare, full = tmp_path / "bare", tmp_path / "full"
     model = mcore.load_checkpoint(checkpoint)
-    mcore.network.checkpoint.save_checkpoint(tmp_path / "nameless.pt", model, extra={"data": {}})
-    assert export([str(tmp_path / "nameless.pt"), "--out", str(bare)]) == 0
-    assert "no exemplars yet" in capsys.readouterr().out
+    moved = {"data": {"manifest": "/moved/manifest.jsonl"}}
+    mcore.network.checkpoint.save_checkpoint(tmp_path / "best.pt", model, extra=moved)
+    assert export([str(tmp_path / "best.pt"), "--out", str(bare)]) == 0
+    printed = capsys.readouterr().out
+    assert "the dives this checkpoint was trained on are no longer at /moved/manifest.jsonl" in printed
+    assert "no exemplars yet" in printed
     assert Bundle.open(bare).manifest.variants["fp32"].exemplars is None
     assert main(["exemplars", str(bare), "--out", str(full), "--dives", str(dives)]) == 0
     record = Bundle.open(full).manifest.variants["fp32"].exemplars
@@ -71,18 +75,12 @@ def test_pictures_of_exemplars_are_left_out_on_request(
 
 
 def test_dives_of_one_file_have_names_of_their_own(bundle: Path, dives: Path, tmp_path: Path) -> None:
-    row = json.loads(dives.read_text().splitlines()[1])
-    row["path"] = str(dives.parent / row["path"])
-    rows = [row | {"start_s": 0.0, "end_s": 1.5}, row | {"start_s": 1.5}]
-    for one in rows:
-        one.pop("transition_frames", None)
-    (tmp_path / "list.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
-    assert (
-        main(["exemplars", str(bundle), "--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")])
-        == 0
-    )
+    dive = replace(read_manifest(dives)[1], transition_frames=None)
+    write_manifest(tmp_path / "list.jsonl", [replace(dive, start_s=0.0, end_s=1.5), replace(dive, start_s=1.5)])
+    given = ["--dives", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "bundle")]
+    assert main(["exemplars", str(bundle), *given]) == 0
     opened = Bundle.open(tmp_path / "bundle")
-    file = Path(row["path"]).name
+    file = dive.path.name
     assert opened.load_exemplars().names.tolist() == [f"{file} 0-1.5 s", f"{file} 1.5- s"]
     pictures = opened.exemplar_pictures()
     assert pictures is not None
@@ -93,11 +91,8 @@ def test_unreadable_training_dives_are_named_and_left_out(
     bundle: Path, dives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listing = tmp_path / "dives.jsonl"
-    rows = [json.loads(line) for line in dives.read_text().splitlines()]
-    for row in rows:
-        row["path"] = str(dives.parent / row["path"])
-    rows[1]["path"] = "gone.mp4"
-    listing.write_text("\n".join(json.dumps(row) for row in rows))
+    records = read_manifest(dives)
+    write_manifest(listing, [records[0], replace(records[1], path=tmp_path / "gone.mp4"), *records[2:]])
     assert main(["exemplars", str(bundle), "--out", str(tmp_path / "bundle"), "--dives", str(listing)]) == 0
     assert "left out:" in (out := capsys.readouterr().out)
     assert "gone.mp4" in out
@@ -142,11 +137,3 @@ def test_a_bad_line_is_named_and_does_not_block_the_others(
     assert main(arguments) == 0
     assert f"left out: {tmp_path / 'list.jsonl'}, line 2: 'banana' is not a dive number" in capsys.readouterr().out
     assert Bundle.open(tmp_path / "new").load_exemplars().counts() == {row["dive_number"]: 1}
-
-
-def test_a_checkpoint_whose_dives_have_moved_is_exported_without_exemplars(checkpoint: Path, tmp_path: Path) -> None:
-    values = torch.load(checkpoint, weights_only=True)
-    values["extra"]["data"] = {"manifest": "/moved/manifest.jsonl"}
-    torch.save(values, tmp_path / "best.pt")
-    assert export([str(tmp_path / "best.pt"), "--out", str(tmp_path / "bundle")]) == 0
-    assert Bundle.open(tmp_path / "bundle").manifest.variants["fp32"].exemplars is None

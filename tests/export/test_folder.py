@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,33 +62,20 @@ def test_a_copy_below_the_bundle_holds_what_the_manifest_lists(bundle: Path, div
     assert not (out / "notes.txt").exists()
 
 
-def test_an_interrupted_export_leaves_the_old_bundle(tmp_path: Path) -> None:
+def interrupted(folder: Path) -> None:
+    (folder / "manifest.json").write_text("half")
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("fill", "error"), [(interrupted, KeyboardInterrupt), (Path.rmdir, FileNotFoundError)])
+def test_an_export_or_a_move_that_fails_leaves_the_old_bundle(
+    tmp_path: Path, fill: Callable[[Path], None], error: type[BaseException]
+) -> None:
     out = tmp_path / "bundle"
     out.mkdir()
     (out / "manifest.json").write_text("old")
-
-    def interrupted() -> None:
-        with appearing_folder(out) as folder:
-            (folder / "manifest.json").write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert (out / "manifest.json").read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
-
-
-def test_a_move_that_fails_brings_the_old_bundle_back(tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    out.mkdir()
-    (out / "manifest.json").write_text("old")
-
-    def lose_the_new_one() -> None:
-        with appearing_folder(out) as folder:
-            folder.rmdir()
-
-    with pytest.raises(FileNotFoundError):
-        lose_the_new_one()
+    with pytest.raises(error), appearing_folder(out) as folder:
+        fill(folder)
     assert (out / "manifest.json").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
@@ -95,12 +83,7 @@ def test_a_move_that_fails_brings_the_old_bundle_back(tmp_path: Path) -> None:
 def test_what_another_made_meanwhile_stays(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
 
-    def make_both() -> None:
-        with appearing_folder(out):
-            out.mkdir()
-            (out / "manifest.json").write_text("the other's")
-
-    with pytest.raises(UserError, match="made by someone else meanwhile"):
-        make_both()
-    assert (out / "manifest.json").read_text() == "the other's"
+    with pytest.raises(UserError, match="made by someone else meanwhile"), appearing_folder(out):
+        out.mkdir()
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+    assert list(out.iterdir()) == []

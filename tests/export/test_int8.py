@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import onnxruntime.quantization.qdq_quantizer as ort_quantiser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -101,14 +102,8 @@ def never(_: GraphSet) -> ParityVerdict:
 
 
 def features(path: Path, clip: Any) -> Any:
-    session = ort_session(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(["features"], {"clip": clip[None]})[0]
-
-
-def ort_session(path: Path) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def relative(actual: Any, expected: Any) -> float:

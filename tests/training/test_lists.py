@@ -16,8 +16,7 @@ from mcore.data.trained_on import TrainedOn
 from mcore.evaluate import main as evaluate
 from mcore.network.checkpoint import load_checkpoint, read_checkpoint
 from mcore.train import main
-from mcore.training.pairs import PairDataset
-from tests.fake_dives import CLIP, MODEL_FLAGS, write_fake_dives
+from tests.fake_dives import MODEL_FLAGS, write_fake_dives
 
 RECIPE = ["--batch-size", "3", "--batch-norm", "trained", "--device", "cpu", *MODEL_FLAGS]
 Rows = list[dict[str, Any]]
@@ -167,32 +166,6 @@ def test_a_mixed_list_teaches_nothing_that_measures(
     argv = ["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE, "--epochs", "1", "--mix", str(mixed)]
     assert main(argv) == 2
     assert "would no longer measure anything" in capsys.readouterr().err
-
-
-def test_spellings_of_a_number_are_partners(manifest: Path) -> None:
-    def respell(rows: Rows) -> None:
-        for index, row in enumerate(row for row in rows if row["dive_number"] == "101A"):
-            row["dive_number"] = ("101A", "101a", " 101A", "101 a\u00a0")[index % 4]
-
-    mend(manifest, respell)
-    training = select_split(read_manifest(manifest), "train")
-    pairs = PairDataset(training, CLIP, seed=0, flip_probability=0.0)
-    assert pairs.single_numbers == []
-    assert {record.dive_number for record in pairs.records} == {"101A", "205B"}
-
-
-def test_every_bad_line_is_named_before_anything_is_made(
-    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def spoil(rows: Rows) -> None:
-        rows[1]["dive_number"], rows[9]["transition_frames"] = "101X", [1.36, 2.92]
-
-    mend(manifest, spoil)
-    assert main(["--data", str(manifest), "--out", str(tmp_path / "run"), *RECIPE]) == 2
-    errors = capsys.readouterr().err
-    assert f"{manifest}, line 2: '101X' is not a dive number" in errors
-    assert f"{manifest}, line 10: Expected `int`, got `float`" in errors
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from mcore.training.loop import (
     LossMeter,
     TrainingStep,
     estimate_batch_norm,
+    learning_rate_factor,
     make_optimizer,
     pair_losses,
     scale_last_layer,
@@ -27,7 +28,6 @@ from mcore.training.loop import (
 )
 from mcore.training.losses import default_weights, loss_names
 from mcore.training.pairs import EpochBatches, PairBatch, PairDataset, pair_loader
-from mcore.training.schedule import learning_rate_factor
 from mcore.video import read_clip
 from tests.fake_dives import CLIP, MODEL
 

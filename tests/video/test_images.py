@@ -51,15 +51,23 @@ def test_other_files_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "note"),
+    ("pattern", "numbers", "note"),
     [
-        ([*range(20), *range(900, 920)], ("880 image(s) missing, first between img_19.png and img_900.png",)),
-        ([0, 2, 4, 6, 10, 12], ("1 image(s) missing, first between img_6.png and img_10.png",)),
-        ([0, 5, 10, 15], ()),
+        (
+            "img_{}.png",
+            [*range(20), *range(900, 920)],
+            ("880 image(s) missing, first between img_19.png and img_900.png",),
+        ),
+        ("img_{}.png", [0, 2, 4, 6, 10, 12], ("1 image(s) missing, first between img_6.png and img_10.png",)),
+        ("take 2, {}.png", [9, 10, 12], ("1 image(s) missing, first between take 2, 10.png and take 2, 12.png",)),
+        ("{:.2f}.png", [0.0, 0.04, 0.08, 0.16], ("1 image(s) missing, first between 0.08.png and 0.16.png",)),
+        ("img_{}.png", [0, 5, 10, 15], ()),  # every fifth frame of a film
     ],
 )
-def test_images_that_are_missing_are_said(tmp_path: Path, numbers: list[int], note: tuple[str, ...]) -> None:
-    sampled = sample_clip(write_images(tmp_path, [f"img_{number}.png" for number in numbers]), CONFIG)
+def test_images_that_are_missing_are_said(
+    tmp_path: Path, pattern: str, numbers: list[float], note: tuple[str, ...]
+) -> None:
+    sampled = sample_clip(write_images(tmp_path, [pattern.format(number) for number in numbers]), CONFIG)
     assert sampled.notes[: len(note)] == note
     assert len([text for text in sampled.notes if "missing" in text]) == len(note)
 

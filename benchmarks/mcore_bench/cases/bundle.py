@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,13 +28,13 @@ from mcore_bench.machine import Watch, cores
 from mcore_bench.report import finish_result
 from mcore_bench.result import JsonFile, MeasuredBundle, Table, begin_result
 from mcore_bench.timing import Call, TimingGroup, TimingSettings, compare
+from mcore_export.log import Log
 from mcore_runtime.backends.select import BACKENDS
 from mcore_runtime.bundle.folder import Bundle
 
 if TYPE_CHECKING:
     from mcore.network.model import MCoRe
 
-Log = Callable[[str], None]
 _MIN_DIVES = 4
 DIVE_SIZE, CAMERA_SIZE = (640, 360), (1920, 1080)
 """Width and height of the rendered videos, pixels: of the dive that is scored, and as cameras send them."""

@@ -36,18 +36,15 @@ DETECTORS: Mapping[DetectorName, Callable[[float], Detector]] = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """Dives found, missed and invented by a detector in one rendered meet."""
+    """Dives found and invented by a detector in one rendered meet."""
 
     camera: CameraKind
     height_m: DrawnHeightM
     seed: int
-    rate: int
     dives: int
     found: int
     false_alarms: tuple[float, ...]
     """Entry times of detections that are no dives, seconds."""
-    missed: tuple[float, ...]
-    """Entry times of dives that were not found, seconds."""
     takeoff_errors_s: tuple[float, ...]
     """Detected minus true, for the dives found."""
     entry_errors_s: tuple[float, ...]
@@ -131,16 +128,13 @@ def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measur
     shown = track(frames, label, meet.num_frames, console=Console(stderr=True), disable=not progress)
     seen = watch(((resize_frame(rgb, config), index / settings.rate) for index, rgb in shown), detector)
     pairs, alarms = seen.match(meet.truth)
-    found = {true.index for true, _ in pairs}
     return Measurement(
         camera=settings.camera,
         height_m=settings.height_m,
         seed=settings.seed,
-        rate=settings.rate,
         dives=len(meet.truth),
         found=len(pairs),
         false_alarms=tuple(dive.entry_s for dive in alarms),
-        missed=tuple(true.entry_s for true in meet.truth if true.index not in found),
         takeoff_errors_s=tuple(dive.takeoff_s - true.takeoff_s for true, dive in pairs),
         entry_errors_s=tuple(dive.entry_s - true.entry_s for true, dive in pairs),
         delays_s=tuple(seen.certain_s(dive) - true.entry_s for true, dive in pairs),

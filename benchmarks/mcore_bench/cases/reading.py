@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +94,7 @@ def measure_reading(arguments: ReadingArguments) -> int:
 def measure_size(video: Path, size: str, settings: TimingSettings) -> list[TimingGroup]:
     """Time a video: read to the network's size, and its decoded frames to that size and to RGB."""
     small: NDArray[np.uint8] = np.empty((CONFIG.resize_height, CONFIG.resize_width, 3), np.uint8)
-    with_swscale = _Swscale()
+    with_swscale = partial(_by_swscale, VideoReformatter())
     kept = [frame for frame, _ in zip(decode(video), range(_KEPT), strict=False)]
     to_size: dict[str, Callable[[av.VideoFrame], object]] = {
         BASELINE: lambda frame: resize_frame(with_swscale(frame), CONFIG, small),
@@ -151,12 +152,6 @@ def _encode(path: Path, frames: Iterable[NDArray[np.uint8]], rate: int, codec: s
             container.mux(stream.encode())
 
 
-class _Swscale:
-    """The conversion that readers used before."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        return np.ascontiguousarray(converted.to_ndarray(), np.uint8)
+def _by_swscale(reformatter: VideoReformatter, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Convert a frame as readers did before."""
+    return np.ascontiguousarray(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)

@@ -290,7 +290,7 @@ def test_the_bound_of_rare_events_is_poissons(seen: int, most: float) -> None:
 
 
 def test_the_summary_counts_by_dive_and_by_hour() -> None:
-    result = Measurement("fixed", 3, 1, 25, 50, 49, (3.0,), (9.0,), (0.1,), (0.1,), (0.5,), 1800.0, 1.0)
+    result = Measurement("fixed", 3, 1, 50, 49, (3.0,), (0.1,), (0.1,), (0.5,), 1800.0, 1.0)
     text = summary([result, result])
     assert "98 of 100" in text
     assert "2.00 for 100 dives (95 %: at most 6.30)" in text
