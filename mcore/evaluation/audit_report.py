@@ -14,12 +14,9 @@ from mcore.evaluation.assessment import Figure
 from mcore.evaluation.audit import LEAST_COST, Hiding, Ranking
 from mcore.evaluation.audit_run import Audit
 from mcore.evaluation.config import AuditOptions
-from mcore.evaluation.tables import markdown_table, number, rich_table, with_interval
+from mcore.evaluation.tables import TitledTable, markdown_sections, number, rich_table, with_interval
 
 JSON, MARKDOWN = "audit.json", "audit.md"
-
-_Table = tuple[str, list[str], list[list[str]]]
-"""Title, head and rows."""
 
 
 def report_audit(audit: Audit, options: AuditOptions) -> None:
@@ -28,8 +25,8 @@ def report_audit(audit: Audit, options: AuditOptions) -> None:
     console = Console()
     for table in tables:
         console.print(rich_table(*table))
-    sections = ["\n".join([f"**{title}**", "", *markdown_table(head, rows), ""]) for title, head, rows in tables]
-    write_text(options.folder / MARKDOWN, "\n".join([*sections, *(f"* {remark}" for remark in remarks), ""]))
+    lines = [*markdown_sections(tables), *(f"* {remark}" for remark in remarks), ""]
+    write_text(options.folder / MARKDOWN, "\n".join(lines))
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     content = settings | {"failures": audit.failures} | asdict(audit)
     write_text(options.folder / JSON, encode(content, indent=2) + "\n")
@@ -37,9 +34,9 @@ def report_audit(audit: Audit, options: AuditOptions) -> None:
         console.print(str(line), soft_wrap=True, highlight=False, markup=False)
 
 
-def _tables(audit: Audit) -> list[_Table]:
+def _tables(audit: Audit) -> list[TitledTable]:
     whole = ["nothing", with_interval(audit.whole), "", ""]
-    tables: list[_Table] = [
+    tables: list[TitledTable] = [
         (
             f"Ranking of {audit.num_dives} dives with a part hidden [95 %]",
             ["hidden", "SRCC", "cost", f"at least {LEAST_COST}?"],

@@ -14,12 +14,9 @@ from mcore.common.typed_json import encode
 from mcore.evaluation.assessment import TRANSITION_METRICS, Figure
 from mcore.evaluation.comparison import RunComparison
 from mcore.evaluation.plots import comparison_plot
-from mcore.evaluation.tables import markdown_table, rich_table, with_arrow, with_interval
+from mcore.evaluation.tables import TitledTable, markdown_sections, rich_table, with_arrow, with_interval
 
 JSON, MARKDOWN, PICTURE = "comparison.json", "comparison.md", "comparison.png"
-
-_Table = tuple[str, list[str], list[list[str]]]
-"""Title, head and rows."""
 
 
 def report_comparison(comparison: RunComparison, out: Path, settings: dict[str, Any]) -> None:
@@ -37,8 +34,7 @@ def report_comparison(comparison: RunComparison, out: Path, settings: dict[str, 
     if TRANSITION_METRICS[0].name not in comparison.metrics:
         print("transitions are not compared: they are not labelled, or the runs sample other frames")
     write_text(out / JSON, encode(_as_json(comparison, settings), indent=2) + "\n")
-    sections = ["\n".join([f"**{title}**", "", *markdown_table(head, rows), ""]) for title, head, rows in tables]
-    write_text(out / MARKDOWN, "\n".join(sections))
+    write_text(out / MARKDOWN, "\n".join(markdown_sections(tables)))
     metrics = [each for each in comparison.metrics.values() if all(f.value is not None for f in each.figures)]
     panels = [(with_arrow(each.title, each.higher_is_better), each.figures) for each in metrics]
     comparison_plot(out / PICTURE, [run.name for run in comparison.runs], panels)
@@ -46,7 +42,7 @@ def report_comparison(comparison: RunComparison, out: Path, settings: dict[str, 
         print(out / name)
 
 
-def _tables(comparison: RunComparison, split: str) -> list[_Table]:
+def _tables(comparison: RunComparison, split: str) -> list[TitledTable]:
     names = [run.name for run in comparison.runs]
     dives = f"{comparison.num_dives} {split} dives that all runs scored"
     if any(len(run.dives) > comparison.num_dives for run in comparison.runs):

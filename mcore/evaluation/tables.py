@@ -8,6 +8,9 @@ from rich.table import Table
 
 from mcore.evaluation.assessment import Figure
 
+TitledTable = tuple[str, list[str], list[list[str]]]
+"""Title, head and rows."""
+
 
 def number(value: float | None) -> str:
     """Three digits after the point for shares, fewer for points."""
@@ -32,6 +35,11 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     """Lines of a Markdown table: the first column left, the others right."""
     body = [f"| {' | '.join(row)} |" for row in rows]
     return [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}", *body]
+
+
+def markdown_sections(tables: Sequence[TitledTable]) -> list[str]:
+    """Tables in Markdown, each below its title."""
+    return ["\n".join([f"**{title}**", "", *markdown_table(head, rows), ""]) for title, head, rows in tables]
 
 
 def rich_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
