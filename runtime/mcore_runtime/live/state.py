@@ -26,6 +26,7 @@ from mcore_runtime.live.commands import (
     Reveal,
     SetDive,
     Skip,
+    StateCommand,
     TrustSender,
     Void,
 )
@@ -42,7 +43,6 @@ from mcore_runtime.live.events import (
     PicturesLost,
     RescoreBegun,
     RescoreFailed,
-    StateCommand,
     VideoLost,
 )
 from mcore_runtime.live.meeting import heard, led_by_hand, trust_sender, with_judges

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 
 from mcore_runtime.sources.frame import Frame
 
@@ -86,4 +87,4 @@ class FrameQueue:
 
 def _with_gap(frame: Frame, gap: str) -> Frame:
     both = gap if frame.gap is None else f"{gap}; {frame.gap}"
-    return Frame(frame.rgb, frame.time_s, frame.sequence, frame.captured_s, both)
+    return replace(frame, gap=both)

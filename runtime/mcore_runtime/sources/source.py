@@ -16,11 +16,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 
 import numpy as np
 
-from mcore.common.errors import UserError
 from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
@@ -107,7 +105,7 @@ class Source:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._state = SourceState.CONNECTING
-        self._error: UserError | Exception | None = None
+        self._error: Exception | None = None
         self._reason: str | None = None
         self._reader: str | None = None
         self._decoder_note: str | None = None
@@ -127,9 +125,7 @@ class Source:
     def __enter__(self) -> Source:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -206,11 +202,13 @@ class Source:
     def _run(self) -> None:
         try:
             self._stream_until_over()
-            self._set_state(SourceState.ENDED)
-        except UserError as error:
-            self._fail(error)
-        except Exception as error:  # an error of this program: the consumer must hear of it, not wait for ever
-            self._fail(error)
+            with self._lock:
+                if self._state is not SourceState.CLOSED:
+                    self._state = SourceState.ENDED
+        except Exception as error:  # also one of this program: the consumer must hear of it, not wait for ever
+            with self._lock:
+                self._error, self._reason = error, str(error)
+                self._state = SourceState.FAILED
         finally:
             self._queue.end()
 
@@ -309,17 +307,6 @@ class Source:
             self._state = SourceState.RETRYING
             if self._lost_s is None:
                 self._lost_s = time.monotonic() if self._received_s is None else self._received_s
-
-    def _fail(self, error: Exception) -> None:
-        with self._lock:
-            self._error = error
-            self._reason = str(error)
-            self._state = SourceState.FAILED
-
-    def _set_state(self, state: SourceState) -> None:
-        with self._lock:
-            if self._state is not SourceState.CLOSED:
-                self._state = state
 
 
 def open_source(address: str | SourceURI, *, first_delay_s: float = _FIRST_DELAY_S) -> Source:
