@@ -127,11 +127,6 @@ def test_a_session_is_reported_while_it_goes_on(tmp_path: Path, capsys: pytest.C
     assert "report.html: 1 dives" in capsys.readouterr().out
 
 
-def test_what_is_no_session_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 2
-    assert "it is no session" in capsys.readouterr().err
-
-
 def test_difficulties_are_said_by_the_edition_of_the_session_unless_another_is_asked_for(session: Path) -> None:
     data = read_session(session)
     for settings, asked, named in (

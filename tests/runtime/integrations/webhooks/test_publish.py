@@ -57,12 +57,6 @@ def is_open(port: int) -> bool:
         return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def subscribed(port: int, topic: str) -> Iterator[queue.Queue[MQTTMessage]]:
     """What comes for a topic."""
