@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from dataclasses import replace
 
@@ -36,8 +35,8 @@ class FrameQueue:
             False if the queue was ended; the frame is not in it then.
         """
         with self._changed:
-            while wait and len(self._frames) >= self._capacity and not self._ended:
-                self._changed.wait()
+            if wait:
+                self._changed.wait_for(lambda: len(self._frames) < self._capacity or self._ended)
             if self._ended:
                 return False
             if len(self._frames) >= self._capacity:
@@ -53,13 +52,8 @@ class FrameQueue:
 
     def get(self, timeout_s: float | None) -> Frame | None:
         """Take the oldest frame; None after the time-out, or when the queue has ended and is empty."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._frames and not self._ended:
-                left_s = None if deadline is None else deadline - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    return None
-                self._changed.wait(left_s)
+            self._changed.wait_for(lambda: self._frames or self._ended, timeout_s)
             if not self._frames:
                 return None
             frame = self._frames.popleft()

@@ -10,6 +10,7 @@ import numpy as np
 from mcore_runtime.sources import Frame, Source, SourceState
 from mcore_runtime.sources.frame import Picture
 from tests.numbered_video import frame_numbers
+from tests.runtime.waiting import wait_until
 
 TIMEOUT_S = 10.0
 """A test fails when nothing has come for so long."""
@@ -28,10 +29,7 @@ def take(source: Source, count: int) -> list[Frame]:
 
 
 def wait_for(source: Source, state: SourceState) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while source.status().state is not state:
-        assert time.monotonic() < deadline, source.status()
-        time.sleep(0.01)
+    wait_until(lambda: source.state is state, source.status)
 
 
 def numbers_of(frames: Sequence[Frame | Picture]) -> list[int]:

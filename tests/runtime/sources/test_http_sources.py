@@ -23,6 +23,7 @@ from tests.numbered_video import INTRA_REFRESH, write_numbered
 from tests.runtime.sources.file_server import FileServer, write_pieces
 from tests.runtime.sources.mjpeg_server import MjpegServer, jpeg, whole_part
 from tests.runtime.sources.reading import numbers_of, take
+from tests.runtime.waiting import wait_until
 from tests.video.test_files_as_shown import write_tracks
 
 WHOLE = [("", suffix) for suffix in (".ts", ".mpg", ".mp4", ".mkv", ".avi", ".flv")]
@@ -244,8 +245,7 @@ def test_a_proxy_is_not_asked_for_a_camera_nearby(monkeypatch: pytest.MonkeyPatc
             take(source, 3)
         assert proxy.requests == []
         with open_source("http://camera.example.org/video", first_delay_s=0.05) as source:
-            while not source.status().failures:
-                time.sleep(0.01)
+            wait_until(lambda: source.status().failures > 0)
             assert "proxy in http_proxy" in (source.status().error or "")
         assert proxy.requests
 
