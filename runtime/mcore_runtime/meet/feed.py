@@ -13,8 +13,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from mcore.common.errors import UserError
 from mcore_runtime.meet.address import MeetAddress, listening_socket
 from mcore_runtime.meet.layout import MAX_BYTES
@@ -49,11 +47,6 @@ class FeedStatus:
     """Why the last packet that could not be read was refused."""
     problem: str | None = None
     """Why packets are not kept, or nothing is heard any more; None: all is well."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
 
 
 class MeetFeed:

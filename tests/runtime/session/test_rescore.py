@@ -19,12 +19,7 @@ from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, read_sessi
 from mcore_runtime.session.rescore_command import main
 from mcore_runtime.session.rescoring import rescore
 from tests.numbered_video import write_numbered
-from tests.runtime.session.made import FACTS, make_session, noise, record
-
-
-@pytest.fixture
-def session(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return make_session(tmp_path / "session", tiny_bundle)
+from tests.runtime.session.made import FACTS, noise, record
 
 
 def essence(dive: LiveDive) -> DiveScore:

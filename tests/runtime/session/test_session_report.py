@@ -27,11 +27,6 @@ from tests.runtime.session.made import FACTS, make_session, noise, record, score
 EVIL = '"><script>alert(1)</script>$name&'
 
 
-@pytest.fixture
-def session(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return make_session(tmp_path / "session", tiny_bundle)
-
-
 def section(page: str, number: int) -> str:
     found = re.search(rf'<section id="dive-{number}">.*?</section>', page, re.DOTALL)
     assert found is not None
