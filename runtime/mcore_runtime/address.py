@@ -100,7 +100,7 @@ def url_of(taken: socket.socket, address: Address) -> str:
     """Return the address for a browser; for a socket on all addresses, the one by which others reach this machine."""
     host, port = taken.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
-        return f"http://{bracketed(_outward(taken.family) or socket.gethostname())}:{port}/"
+        return f"http://{bracketed(_outward() or socket.gethostname())}:{port}/"
     return f"http://{bracketed(address.host)}:{port}/"
 
 
@@ -109,9 +109,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _outward(family: int) -> str | None:
-    """This machine's address on the network; None: it has none."""
-    del family  # a socket on all IPv6 addresses takes IPv4 too, and IPv4 is what people type
+def _outward() -> str | None:
+    """This machine's IPv4 address on the network, which people type; None: it has none.
+
+    A socket on all IPv6 addresses takes IPv4 too.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((_ELSEWHERE, 9))

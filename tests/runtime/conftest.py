@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,13 @@ def _save_streaming(folder: Path) -> StreamingRecord:
     ):
         _save(folder / f"{part}.onnx", part, nodes, mean | shape, records[part])
     return StreamingRecord(PREFIX_FRAMES, records)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port on loopback at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 @pytest.fixture

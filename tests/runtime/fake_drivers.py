@@ -36,11 +36,8 @@ class _CaptureMode(enum.Enum):
 _OK = _Result.CUDA_SUCCESS
 
 
-class FakeCudaPython:
-    """``cuda.bindings.driver`` on a fake GPU: every call returns (error, value) or (error,)."""
-
-    CUresult, CUdevice_attribute = _Result, _Attribute
-    CUstream_flags, CUstreamCaptureMode = _StreamFlags, _CaptureMode
+class _Driver:
+    """A driver of a machine with a GPU, or without one."""
 
     def __init__(self, gpu: FakeGpu | None) -> None:
         self._gpu_or_none = gpu
@@ -49,6 +46,13 @@ class FakeCudaPython:
     def _gpu(self) -> FakeGpu:
         assert self._gpu_or_none is not None
         return self._gpu_or_none
+
+
+class FakeCudaPython(_Driver):
+    """``cuda.bindings.driver`` on a fake GPU: every call returns (error, value) or (error,)."""
+
+    CUresult, CUdevice_attribute = _Result, _Attribute
+    CUstream_flags, CUstreamCaptureMode = _StreamFlags, _CaptureMode
 
     def cuInit(self, flags: int) -> tuple[_Result]:
         return (_OK if self._gpu_or_none else _Result.CUDA_ERROR_NO_DEVICE,)
@@ -159,20 +163,15 @@ class FakeCudaPython:
         return (_OK,)
 
 
-class FakePyCuda:
+class FakePyCuda(_Driver):
     """``pycuda.driver`` on a fake GPU: objects that own things, and exceptions."""
 
     class Error(Exception):
         pass
 
     def __init__(self, gpu: FakeGpu | None) -> None:
-        self._gpu_or_none = gpu
+        super().__init__(gpu)
         self.Context = SimpleNamespace(pop=lambda: self._gpu.pop())
-
-    @property
-    def _gpu(self) -> FakeGpu:
-        assert self._gpu_or_none is not None
-        return self._gpu_or_none
 
     def init(self) -> None:
         if self._gpu_or_none is None:

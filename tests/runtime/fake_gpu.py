@@ -88,10 +88,7 @@ class FakeGpu:
 
     def device_bytes(self, address: int, num_bytes: int) -> NDArray[np.uint8]:
         """Memory on the GPU; an AssertionError where it is not allocated."""
-        for start, memory in self.memory.items():
-            if start <= address and address + num_bytes <= start + len(memory):
-                return memory[address - start : address - start + num_bytes]
-        raise AssertionError(f"illegal memory access: {num_bytes} bytes at {address:#x}")
+        return _part(self.memory, address, num_bytes, f"illegal memory access: {num_bytes} bytes at {address:#x}")
 
     def allocate_pinned(self, num_bytes: int) -> NDArray[np.uint8]:
         self.require_context()
@@ -104,21 +101,26 @@ class FakeGpu:
         self.require_context()
         del self.pinned[address]
 
-    def pinned_bytes(self, address: int, num_bytes: int) -> NDArray[np.uint8]:
-        for start, memory in self.pinned.items():
-            if start <= address and address + num_bytes <= start + len(memory):
-                return memory[address - start : address - start + num_bytes]
-        raise AssertionError("an asynchronous copy needs page-locked memory")
-
     def upload(self, address: int, host: int, num_bytes: int, stream: int) -> None:
-        self.require_context()
-        source, target = self.pinned_bytes(host, num_bytes), self.device_bytes(address, num_bytes)
+        source, target = self._ends(host, address, num_bytes)
         self.streams[stream].put(lambda: np.copyto(target, source))
 
     def download(self, host: int, address: int, num_bytes: int, stream: int) -> None:
-        self.require_context()
-        source, target = self.device_bytes(address, num_bytes), self.pinned_bytes(host, num_bytes)
+        target, source = self._ends(host, address, num_bytes)
         self.streams[stream].put(lambda: np.copyto(target, source))
+
+    def _ends(self, host: int, address: int, num_bytes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Both ends of a copy: page-locked memory, and memory on the GPU."""
+        self.require_context()
+        pinned = _part(self.pinned, host, num_bytes, "an asynchronous copy needs page-locked memory")
+        return pinned, self.device_bytes(address, num_bytes)
+
+
+def _part(memories: dict[int, NDArray[np.uint8]], address: int, num_bytes: int, fault: str) -> NDArray[np.uint8]:
+    for start, memory in memories.items():
+        if start <= address and address + num_bytes <= start + len(memory):
+            return memory[address - start : address - start + num_bytes]
+    raise AssertionError(fault)
 
 
 class FakeStream:

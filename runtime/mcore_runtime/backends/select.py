@@ -130,7 +130,7 @@ def _open_engine(
 ) -> Backend | None:
     """Open the engine of one precision that fits this machine; where none does, add why to notes and errors."""
     for kind in kinds:
-        if kind in _kinds(graphs):
+        if any(engine.kind == kind for engine in graphs.engines):
             try:
                 return open_backend(graphs, kind, threads=threads, notes=tuple(notes))
             except UserError as error:  # not installed, no GPU, or built for another machine
@@ -152,10 +152,6 @@ def _engines_to_build(graphs: GraphSet) -> list[str]:
             continue
         return [f"{flavour.title} and {device} are here, but the bundle has no engine. {build_command(graphs, kind)}"]
     return []
-
-
-def _kinds(graphs: GraphSet) -> set[str]:
-    return {engine.kind for engine in graphs.engines}
 
 
 def _for_engines(variants: Mapping[Precision, GraphSet]) -> Precision:

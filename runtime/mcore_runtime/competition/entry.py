@@ -7,9 +7,6 @@ import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
-
-import msgspec
 
 from mcore.common.errors import UserError
 from mcore.common.tables import read_number
@@ -53,11 +50,6 @@ class Entry:
     """Number of the latest dive that counts for it; None: none yet."""
     height_m: float | None = None
     """Height of the board, metres; None: not given."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
 
 
 def clean_text(text: str, name: str, *, required: bool = False) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mcore_runtime.competition.entry import Entry
 
@@ -21,10 +20,6 @@ class RankRow:
     """Sum of the scores, points, to the hundredth, as results are announced."""
     dives: int
     """Number of dives whose scores are in the total."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers."""
-        return asdict(self)
 
 
 def rank(entries: Iterable[Entry], dives_of: Mapping[int, Iterable[int]], scores: Mapping[int, float]) -> list[RankRow]:

@@ -28,12 +28,7 @@ class BallisticDetector:
 
     def __init__(self, aspect: float | None = None, config: DetectorConfig | None = None) -> None:
         self._aspect = aspect
-        self._config = config or DetectorConfig()
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        config = self._config
+        self._config = config = config or DetectorConfig()
         self._foreground = Foreground(config.foreground)
         self._motion, self._followed = VerticalMotion(config.camera), FollowedFall(config.camera)
         self._history: EvidenceHistory | None = None

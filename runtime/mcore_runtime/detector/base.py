@@ -101,7 +101,3 @@ class Detector(Protocol):
             four. A flight comes once, or again where it turns out to be slow motion: see ``DetectedDive.instead_of``.
         """
         ...
-
-    def reset(self) -> None:
-        """Forget everything: another stream, or another camera position."""
-        ...

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore_runtime.detector.base import DetectedDive
-from mcore_runtime.detector.config import CameraConfig, Range
+from mcore_runtime.detector.config import CameraConfig, within
 
 
 class VerticalMotion:
@@ -139,10 +139,10 @@ def _fall(
     takeoff_s = float(times[before[-1] + 1] if len(before) else times[0]) - config.operator_lag_s
     fits = (
         times[at] - apex_s > config.min_fall_to_braking * (entry_s - times[at])
-        and _within(fall_s, config.fall_s)
-        and _within(GRAVITY_M_S2 * fall_s**2 / 2, config.fall_m)
-        and _within(view_m, config.view_m)
-        and _within(apex_s - takeoff_s, config.rise_s)
+        and within(fall_s, config.fall_s)
+        and within(GRAVITY_M_S2 * fall_s**2 / 2, config.fall_m)
+        and within(view_m, config.view_m)
+        and within(apex_s - takeoff_s, config.rise_s)
     )
     if not fits:
         return None
@@ -177,7 +177,3 @@ def _running_median(values: NDArray[np.float64], width: int) -> NDArray[np.float
     """Remove outliers: where a picture shows nothing but wall, single measurements can be wrong."""
     padded = np.pad(values, width // 2, mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
-
-
-def _within(value: float, limits: Range) -> bool:
-    return limits[0] <= value <= limits[1]

@@ -16,6 +16,11 @@ Range = tuple[float, float]
 """Smallest and largest value that is allowed; or, where the name says so, begin and end."""
 
 
+def within(value: float, limits: Range) -> bool:
+    """Return whether a value is allowed."""
+    return limits[0] <= value <= limits[1]
+
+
 @dataclass(frozen=True)
 class ForegroundConfig:
     """Separation of what moves from the background, and evidence of a body in it."""

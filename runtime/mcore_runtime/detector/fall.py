@@ -52,12 +52,14 @@ class FallSearch:
     def best(self, history: EvidenceHistory, now_s: float) -> PathMatch | None:
         """Find the path with most evidence among those that end now; None where none has much."""
         slots = history.slots(now_s - self._since_s)[self._kind]  # (paths, samples)
-        bands = np.arange(history.evidence.shape[2])
-        coarse = self._gather(history, slots, np.arange(len(slots)), list(self._config.coarse_samples))
+        samples = list(self._config.coarse_samples)
+        coarse = history.evidence[
+            slots[:, samples], self._scale_index[:, None], :, self._rows[:, samples]
+        ]  # (paths, samples, bands)
         likely = np.argwhere(coarse.min(axis=1) > self._config.min_coarse_evidence)
         if not len(likely):
             return None
-        paths, band = likely[:, 0], bands[likely[:, 1]]
+        paths, band = likely[:, 0], likely[:, 1]
         evidence = history.evidence[
             slots[paths], self._scale_index[paths, None], band[:, None], self._rows[paths]
         ]  # (likely, samples)
@@ -72,13 +74,6 @@ class FallSearch:
             rows_per_m=float(scale),
             band=int(band[k]),
         )
-
-    def _gather(
-        self, history: EvidenceHistory, slots: NDArray[np.int64], paths: NDArray[np.int64], samples: list[int]
-    ) -> NDArray[np.float32]:
-        """Evidence at some samples of all paths, in all bands: (paths, samples, bands)."""
-        scale = self._scale_index[paths][:, None]
-        return history.evidence[slots[:, samples], scale, :, self._rows[:, samples]]
 
 
 def nearest_scale(rows_per_m: NDArray[np.float64], scales: tuple[float, ...]) -> NDArray[np.int64]:

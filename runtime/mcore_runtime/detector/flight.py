@@ -10,7 +10,7 @@ import numpy as np
 from mcore.diving.physics import GRAVITY_M_S2
 from mcore_runtime.detector.base import DetectedDive
 from mcore_runtime.detector.body import is_one_body
-from mcore_runtime.detector.config import DetectorConfig, FallConfig, Range
+from mcore_runtime.detector.config import DetectorConfig, FallConfig, Range, within
 from mcore_runtime.detector.fall import nearest_scale
 from mcore_runtime.detector.history import EvidenceHistory, PathMatch
 
@@ -96,11 +96,11 @@ def _judge_one(
         return None
     fall_s = stretch.end_s - path.apex_s
     as_expected = (
-        _within(path.rows_per_m / match.rows_per_m, (1 / config.max_scale_ratio, config.max_scale_ratio))
+        within(path.rows_per_m / match.rows_per_m, (1 / config.max_scale_ratio, config.max_scale_ratio))
         and track.error_m <= config.max_track_error_m
-        and _within(track.mass_px / (path.rows_per_m**2 * columns_per_row), config.area_m2)
-        and _within(fall_s, config.fall_s)
-        and _within(path.apex_s - stretch.begin_s, config.rise_limits_s)
+        and within(track.mass_px / (path.rows_per_m**2 * columns_per_row), config.area_m2)
+        and within(fall_s, config.fall_s)
+        and within(path.apex_s - stretch.begin_s, config.rise_limits_s)
         and stretch.mean_evidence >= config.min_mean_evidence
     )
     if not as_expected:
@@ -167,7 +167,3 @@ def _evident_stretch(history: EvidenceHistory, path: PathMatch, now_s: float, co
         return None
     mean_evidence = float(gain[first : last + 1].mean()) + config.present_evidence
     return _Stretch(float(times[first]), float(times[last]), mean_evidence)
-
-
-def _within(value: float, limits: Range) -> bool:
-    return limits[0] <= value <= limits[1]

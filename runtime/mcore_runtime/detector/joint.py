@@ -30,12 +30,6 @@ class JointDetector:
         seen = [*self._ballistic.update(picture, time_s, gap=gap), *self._spotter.update(picture, time_s, gap=gap)]
         return [settled for dive in seen if (settled := self._settle(dive)) is not None]
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._ballistic.reset()
-        self._spotter.reset()
-        self._known = []
-
     def _settle(self, dive: DetectedDive) -> DetectedDive | None:
         """Return a dive with the reports that it overrules; None: it says nothing new, or is not to be believed."""
         same = tuple(other for other in self._known if self._are_same(dive, other))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from mcore_runtime.session.dive import LiveDive
 from mcore_runtime.sources import SourceStatus
@@ -70,9 +68,7 @@ class Subscription:
     def __enter__(self) -> Subscription:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -87,13 +83,8 @@ class Subscription:
         Args:
             timeout_s: longest wait, seconds; None: until there is some, or there will be none.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._news and not self._closed:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self._changed.wait(left)
+            self._changed.wait_for(lambda: self._news or self._closed, timeout_s)
             return self._news.popleft() if self._news else None
 
     def close(self) -> None:

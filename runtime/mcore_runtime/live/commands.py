@@ -137,22 +137,9 @@ class Stop:
     """End the session after the last score."""
 
 
-Command = (
-    Trigger
-    | Skip
-    | Back
-    | GoTo
-    | Edit
-    | Assign
-    | SetDive
-    | Void
-    | Restore
-    | Accept
-    | Reveal
-    | TrustSender
-    | Rescore
-    | Stop
-)
+StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept | Reveal | TrustSender
+"""Commands that change the state; the others are for the session."""
+Command = StateCommand | Trigger | Rescore | Stop
 _KINDS: Mapping[str, type[Command]] = {
     "trigger": Trigger,
     "skip": Skip,

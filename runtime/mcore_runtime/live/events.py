@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcore_runtime.live.commands import (
-    Accept,
-    Assign,
-    Back,
-    Edit,
-    GoTo,
-    Restore,
-    Reveal,
-    SetDive,
-    Skip,
-    TrustSender,
-    Void,
-)
+from mcore_runtime.live.commands import StateCommand
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.meet.message import Message
 from mcore_runtime.scoring.result import DiveScore
@@ -120,8 +108,6 @@ class Logged:
     text: str
 
 
-StateCommand = Skip | Back | GoTo | Edit | Assign | SetDive | Void | Restore | Accept | Reveal | TrustSender
-"""Commands that change the state; the others are for the session."""
 Event = (
     DiveOpened
     | DiveScored

@@ -114,7 +114,9 @@ class LivePipeline:
         self._on_slow_motion = on_slow_motion
         self._detector, self._prefixes = detector, prefixes
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
-        self._small = ClipConfig() if _detector_size(config) is None else None
+        wanted = ClipConfig()
+        fits = (config.resize_height, config.resize_width) == (wanted.resize_height, wanted.resize_width)
+        self._small = None if fits else wanted
         self._pending: tuple[_Pending, ...] = ()
         self._asked = threading.Semaphore(0)
         self._asked_s = self._entry_s = float("-inf")
@@ -318,10 +320,3 @@ class LivePipeline:
         except UserError as error:
             return None, None, (f"no video was kept: {error}",)
         return video, first_s, ()
-
-
-def _detector_size(config: ClipConfig) -> tuple[int, int] | None:
-    """Return the size if the scorer's pictures are large enough for the detector."""
-    wanted = ClipConfig()
-    same = (config.resize_height, config.resize_width) == (wanted.resize_height, wanted.resize_width)
-    return (wanted.resize_height, wanted.resize_width) if same else None

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import TracebackType
 from typing import Protocol
 
 from mcore_runtime.live.events import Event, Logged
@@ -96,9 +95,7 @@ class ScorerThread:
     def __enter__(self) -> ScorerThread:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or issubclass(kind, Exception):  # after a second Ctrl-C nobody waits for a device that hangs
             self.close()
 

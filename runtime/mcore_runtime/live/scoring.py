@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 from mcore.video import SampledClip
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.events import DiveFailed, DiveRescored, DiveScored, RescoreFailed
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer, video_facts
-from mcore_runtime.session.dive import LiveDive
+from mcore_runtime.session.dive import LiveDive, utc_now
 from mcore_runtime.session.rescoring import rescore
 
 
@@ -65,11 +64,6 @@ def score_cut(scorer: Scorer, cut: CutDive, dive_number: str | None, difficulty:
     if dive_number is None or comparison.same_dive_number:
         return result
     return replace(result, notes=(f"the bundle has no exemplars of {dive_number}", *result.notes))
-
-
-def utc_now() -> str:
-    """The time, ISO 8601, UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _reason(error: Exception) -> str:

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,9 +30,9 @@ from mcore_runtime.live.meeting import restored_meet
 from mcore_runtime.live.pipeline import LivePipeline, LiveSettings
 from mcore_runtime.live.prefix import PrefixScheduler
 from mcore_runtime.live.scorer_thread import ScorerThread
-from mcore_runtime.live.scoring import RescoreJob, ScoreJob, utc_now
+from mcore_runtime.live.scoring import RescoreJob, ScoreJob
 from mcore_runtime.live.session_state import Change, SessionState
-from mcore_runtime.live.snapshot import Health, meet_feed_part, source_part, state_part
+from mcore_runtime.live.snapshot import Health, source_part, state_part
 from mcore_runtime.live.state import check_rescorable, parse_dive_number, restored_session
 from mcore_runtime.live.strips import Strips
 from mcore_runtime.live.writer import STATE_KEY, SessionWriter, Submitted
@@ -41,6 +41,7 @@ from mcore_runtime.meet.message import Message
 from mcore_runtime.meet.record import MeetProgress
 from mcore_runtime.report.exemplar_comparison import ComparedMoments, compare_with_exemplar
 from mcore_runtime.session import DiveStatus, LiveDive, SessionStore
+from mcore_runtime.session.dive import utc_now
 from mcore_runtime.session.overview import MEET_KEY
 from mcore_runtime.session.summary import RunSummary, summarise
 from mcore_runtime.sources import Source, SourceState, SourceStatus
@@ -119,9 +120,7 @@ class LiveSession:
     def __enter__(self) -> LiveSession:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or issubclass(kind, Exception):
             self.close()
         self._news.close()  # after a second Ctrl-C nobody waits for anything
@@ -197,7 +196,7 @@ class LiveSession:
             "source": source_part(self._source.status()),
             "detector": {"state": self._detector_state()},
             **view[1],
-            "meet_feed": meet_feed_part(self._meet),
+            "meet_feed": None if self._meet is None else msgspec.to_builtins(self._meet.status),
             "health": self._health.read(shown.dives.values(), self._scorer.waiting),
         }
 

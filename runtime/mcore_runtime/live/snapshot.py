@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mcore_runtime.live.session_state import SessionState
-from mcore_runtime.meet.feed import MeetFeed
 from mcore_runtime.meet.follow import open_questions
 from mcore_runtime.meet.record import agreement
 from mcore_runtime.session.dive import ENTRY_FIELDS, DiveStatus, LiveDive, shown_status
@@ -25,13 +26,13 @@ def state_part(state: SessionState) -> dict[str, Any]:
     """Return the parts that come from dives and competition."""
     current = state.competition.current_entry
     return {
-        "current": None if current is None else current.to_json(),
+        "current": msgspec.to_builtins(current),
         "default_dive_number": state.default_dive_number,
-        "start_list": [entry.to_json() for entry in state.competition.entries],
+        "start_list": list(msgspec.to_builtins(state.competition.entries)),
         "dives": [
             _dive_row(dive, is_scoring=number in state.with_scorer) for number, dive in sorted(state.dives.items())
         ],
-        "ranking": [row.to_json() for row in state.competition.ranking(state.scores)],
+        "ranking": msgspec.to_builtins(state.competition.ranking(state.scores)),
         "meet": _meet_part(state),
     }
 
@@ -86,33 +87,15 @@ def _meet_part(state: SessionState) -> dict[str, Any] | None:
         "other_senders": list(meet.others),
         "announced": None if current is None else current.to_json(),
         "open_questions": open_questions(meet, state.competition),
-        "agreement": agreement(compared).to_json(),
+        "agreement": msgspec.to_builtins(agreement(compared)),
         "hold_back": state.hold_back,
     }
 
 
-def meet_feed_part(feed: MeetFeed | None) -> dict[str, Any] | None:
-    """How listening to the meet's software goes; None: nobody listens."""
-    return None if feed is None else feed.status.to_json()
-
-
 def source_part(status: SourceStatus) -> dict[str, Any]:
     """Return the part that says how the stream is."""
-    return {
-        "name": status.name,
-        "state": status.state.value,
-        "error": status.error,
-        "reader": status.reader,
-        "decoder_note": status.decoder_note,
-        "size": None if status.size is None else list(status.size),
-        "is_live": status.is_live,
-        "frames": status.frames,
-        "dropped": status.dropped,
-        "connections": status.connections,
-        "failures": status.failures,
-        "frames_per_second": status.frames_per_second,
-        "silent_s": status.silent_s,
-    }
+    plain: dict[str, Any] = msgspec.to_builtins(status)
+    return plain | {"size": None if status.size is None else list(status.size)}
 
 
 class Health:

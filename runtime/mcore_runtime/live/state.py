@@ -9,7 +9,7 @@ scored again at any time, also while it is with the scorer. What the operator ha
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from mcore_runtime.live.commands import (
     Reveal,
     SetDive,
     Skip,
+    StateCommand,
     TrustSender,
     Void,
 )
@@ -42,7 +43,6 @@ from mcore_runtime.live.events import (
     PicturesLost,
     RescoreBegun,
     RescoreFailed,
-    StateCommand,
     VideoLost,
 )
 from mcore_runtime.live.meeting import heard, led_by_hand, trust_sender, with_judges
@@ -311,12 +311,9 @@ def _accept(state: SessionState, number: int) -> Change:
     dive = _find(state, number)
     if dive.status is not DiveStatus.UNLIKE:
         raise UserError(f"dive {number} is {dive.status.value}, not unlike the known dives: there is nothing to accept")
-    accepted = replace(dive, status=DiveStatus.SCORED, reasons=(), notes=(*dive.notes, _accepted_note(dive.reasons)))
+    note = f"accepted by the operator, although unlike the known dives: {'; '.join(dive.reasons)}"
+    accepted = replace(dive, status=DiveStatus.SCORED, reasons=(), notes=(*dive.notes, note))
     return replace(_changed(state, accepted), log=Logged("operator", f"accepted dive {number}"))
-
-
-def _accepted_note(reasons: Sequence[str]) -> str:
-    return f"accepted by the operator, although unlike the known dives: {'; '.join(reasons)}"
 
 
 def _compete(state: SessionState, competition: Competition, text: str) -> Change:

@@ -11,10 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-import msgspec
 
 from mcore.common.errors import UserError
 from mcore_runtime.meet.address import MeetAddress, listening_socket
@@ -51,11 +48,6 @@ class FeedStatus:
     problem: str | None = None
     """Why packets are not kept, or nothing is heard any more; None: all is well."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
-
 
 class MeetFeed:
     """Listens to a meet's software; a context manager.
@@ -91,9 +83,7 @@ class MeetFeed:
     def __enter__(self) -> MeetFeed:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

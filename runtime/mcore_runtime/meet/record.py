@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -182,10 +182,6 @@ class Agreement:
     """SRCC; None: fewer than three dives, or all alike."""
     left_out: int = 0
     """Dives with a penalty, whose points say what no picture shows."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain containers."""
-        return asdict(self)
 
 
 def agreement(pairs: Iterable[tuple[float, JudgesResult]]) -> Agreement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
@@ -198,3 +199,8 @@ def shown_status(dive: LiveDive) -> str:
     """Return a dive's status as it may be shown: ``held`` for one whose score is kept back."""
     has_score = dive.status in (DiveStatus.SCORED, DiveStatus.UNLIKE)
     return HELD if has_score and dive.hides_score else dive.status.value
+
+
+def utc_now() -> str:
+    """The time as records hold it: ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mcore.common.files import write_text
 from mcore.config import STAGES
 from mcore_runtime.session.overview import DiveView, Overview
@@ -87,9 +89,9 @@ def session_document(session: Overview) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "started": data.started,
         "facts": dict(data.facts),
-        "ranking": [row.to_json() for row in session.ranking],
+        "ranking": msgspec.to_builtins(session.ranking),
         "time_to_score_ms": dict(session.time_to_score_ms),
-        "agreement": {name: found.to_json() for name, found in session.agreements.items()},
+        "agreement": msgspec.to_builtins(session.agreements),
         "dives": [{**dive.dive.to_json(), "history": _history(dive)} for dive in session.dives],
         "state": dict(data.state),
         "events": [{"time": event.time, "kind": event.kind, "text": event.text} for event in data.events],

@@ -13,9 +13,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mcore.common.errors import UserError
@@ -24,7 +22,7 @@ from mcore.common.typed_json import encode
 from mcore.video import SampledClip
 from mcore_runtime.session.data import load
 from mcore_runtime.session.database import create_database, lock_folder, open_database, reconnect, session_file
-from mcore_runtime.session.dive import LiveDive
+from mcore_runtime.session.dive import LiveDive, utc_now
 from mcore_runtime.session.inputs import InputRow, pack_clip, read_input, tidy, unpack_clip, write_input
 
 _MAX_INPUTS = 32
@@ -82,7 +80,7 @@ class SessionStore:
             raise UserError(f"cannot make {folder}: {error.strerror or error}; choose another place") from error
         lock = lock_folder(folder)
         try:
-            connection = create_database(folder, {"facts": described, "started": encode(_now())})
+            connection = create_database(folder, {"facts": described, "started": encode(utc_now())})
             sync_folder(folder)
             return cls(folder, lock, connection)
         except BaseException:
@@ -110,9 +108,7 @@ class SessionStore:
     def __enter__(self) -> SessionStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def save(
@@ -145,7 +141,7 @@ class SessionStore:
                 self._add_state(key, encode(value))
         for kind, text in events:
             self._note(kind, text)
-        return self._flush()
+        return self.flush()
 
     def save_dive(self, dive: LiveDive, clip: SampledClip | None = None) -> str | None:
         """Save one dive, and then its frames if they are given; returns as ``save``."""
@@ -156,7 +152,7 @@ class SessionStore:
     def save_frames(self, number: int, clip: SampledClip) -> str | None:
         """Save the frames of a dive as the network takes them, to score it again; returns as ``save``."""
         self._keep_input(number, pack_clip(clip))
-        return self._flush()
+        return self.flush()
 
     def save_state(self, key: str, value: Any) -> str | None:
         """Save one value under a name; returns as ``save``."""
@@ -189,7 +185,7 @@ class SessionStore:
     def log(self, kind: str, text: str) -> None:
         """Keep something that happened; never fails, and gives way to results where there is no room."""
         self._note(kind, text)
-        self._flush()
+        self.flush()
 
     def load_clip(self, number: int) -> SampledClip:
         """Return the frames of a dive, bit for bit as they were saved.
@@ -206,7 +202,7 @@ class SessionStore:
         with self._memory:
             if self._closed:
                 return None
-        problem = self._flush()
+        problem = self.flush()
         with self._disk, self._memory:
             self._closed = True
             self._connection.close()  # moves the log into the database
@@ -221,14 +217,14 @@ class SessionStore:
         # Numbered here and not by the database: a transaction that seemed to fail can be repeated without harm.
         self._statements += [
             ("INSERT OR IGNORE INTO dives VALUES (?)", (number,)),
-            ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, _now(), dive.to_text())),
+            ("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", (number, revision, utc_now(), dive.to_text())),
         ]
 
     def _add_state(self, key: str, text: str) -> None:
         """Needs ``_memory``."""
         if self._state.get(key) != text:
             self._state[key] = text
-            self._statements.append(("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (key, _now(), text)))
+            self._statements.append(("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (key, utc_now(), text)))
 
     def _keep_input(self, number: int, content: bytes) -> None:
         with self._memory:
@@ -246,12 +242,8 @@ class SessionStore:
                 return
             self._last_event += 1
             readable = text.encode("utf-8", errors="replace").decode()  # a name of a file may be no text
-            values = (self._last_event, _now(), kind, readable)
+            values = (self._last_event, utc_now(), kind, readable)
             self._statements.append(("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", values))
-
-    def flush(self) -> str | None:
-        """Write what waits, if anything does, and look whether the folder is where it was; returns as ``save``."""
-        return self._flush()
 
     def _check_place(self) -> None:
         """SQLite would go on writing to a file that was moved away or deleted, and clips would go elsewhere.
@@ -272,8 +264,8 @@ class SessionStore:
         self._connection.close()
         self._connection, self._where = connection, place  # it came back as a copy
 
-    def _flush(self) -> str | None:
-        """Write all that waits; returns why something still does."""
+    def flush(self) -> str | None:
+        """Write what waits, if anything does, and look whether the folder is where it was; returns as ``save``."""
         with self._disk:
             if self._closed:
                 return f"{self.folder}: the session is closed" if self._statements or self._inputs else None
@@ -333,7 +325,7 @@ class SessionStore:
         with self._memory:
             for number, row in found.items():
                 self._add_input_row(number, row)
-        self._flush()
+        self.flush()
 
     def _add_input_row(self, number: int, row: InputRow) -> None:
         """Needs ``_memory``."""
@@ -359,10 +351,6 @@ def _place(folder: Path) -> tuple[int, int]:
             f"there is no folder {folder} with this session any more: it was moved away or deleted; put it back"
         ) from error
     return found.st_dev, found.st_ino
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _reason(folder: Path, error: Exception) -> str:

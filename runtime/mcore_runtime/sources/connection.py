@@ -55,7 +55,9 @@ def connect(uri: SourceURI, *, first: bool, history: StreamHistory) -> Connectio
         SourceError: it cannot be opened as it was given.
         ClipError: a file that is not a video.
     """
-    if uri.kind in ("csi", "gst") or (uri.options.decoder in ("nvv4l2", "hardware") and _jetson_decodes(uri)):
+    from mcore_runtime.sources.nvv4l2 import is_wanted
+
+    if uri.kind in ("csi", "gst") or is_wanted(uri):
         from mcore_runtime.sources.gstreamer import GStreamerConnection
 
         return GStreamerConnection(uri)
@@ -70,9 +72,3 @@ def connect(uri: SourceURI, *, first: bool, history: StreamHistory) -> Connectio
     from mcore_runtime.sources.network import open_stream
 
     return open_stream(uri, first=first, history=history)
-
-
-def _jetson_decodes(uri: SourceURI) -> bool:
-    from mcore_runtime.sources.nvv4l2 import is_wanted
-
-    return is_wanted(uri)

@@ -115,11 +115,10 @@ class GStreamerConnection:
             self._colorimetry = nvv4l2.tagged_colorimetry(self._pipeline)
 
     def _build(self, uri: SourceURI) -> Any:
-        text = {"gst": uri.target, "csi": ""}.get(uri.kind)
-        if text is None:
-            text = nvv4l2.decoding_pipeline(uri)
-        elif uri.kind == "csi":
-            text = csi_pipeline(uri)
+        if uri.kind == "gst":
+            text = uri.target
+        else:
+            text = csi_pipeline(uri) if uri.kind == "csi" else nvv4l2.decoding_pipeline(uri)
         glib = importlib.import_module("gi.repository.GLib")
         reason = "it cannot be built"
         try:

@@ -25,15 +25,13 @@ def is_local(host: str) -> bool:
         return "." not in host or host.lower().endswith((*_LOCAL_ENDINGS, ".localhost"))
 
 
-def proxy_of(uri: SourceURI) -> str | None:
-    """Return the name of the environment's variable by which FFmpeg would ask a proxy; None: it asks the camera itself.
+def asks_proxy(uri: SourceURI) -> bool:
+    """Return whether FFmpeg is to ask the proxy that ``http_proxy`` names, and not the camera itself.
 
-    FFmpeg reads ``http_proxy`` for HTTPS too, and passes local cameras to it like all others.
+    FFmpeg reads this variable for HTTPS too, and passes local cameras to it like all others.
     """
     host = _split(uri).hostname or ""
-    if not os.environ.get("http_proxy") or is_local(host) or urllib.request.proxy_bypass(host):
-        return None
-    return "http_proxy"
+    return bool(os.environ.get("http_proxy")) and not is_local(host) and not urllib.request.proxy_bypass(host)
 
 
 def redirected(uri: SourceURI) -> SourceURI | None:

@@ -22,7 +22,7 @@ from mcore.video.picture import to_rgb
 from mcore.video.speed import check_stated_rate
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Picture
-from mcore_runtime.sources.http import proxy_of, redirected
+from mcore_runtime.sources.http import asks_proxy, redirected
 from mcore_runtime.sources.stream_history import StreamHistory
 from mcore_runtime.sources.timeline import paced
 from mcore_runtime.sources.uri import SourceURI
@@ -335,8 +335,8 @@ def _try_open(
             reason += "; see v4l2-ctl --list-devices, and whether you may read it (group video)" if final else ""
         elif uri.kind == "http" and isinstance(error, av.InvalidDataError):
             reason = _NO_PICTURES
-        if uri.kind == "http" and (proxy := proxy_of(uri)) is not None:
-            reason += f" (asked through the proxy in {proxy}; no_proxy=HOST asks the camera itself)"
+        if uri.kind == "http" and asks_proxy(uri):
+            reason += " (asked through the proxy in http_proxy; no_proxy=HOST asks the camera itself)"
         return None, reason, final
 
 
@@ -356,7 +356,7 @@ def _ffmpeg_input(uri: SourceURI, probe: Mapping[str, str]) -> tuple[str, str | 
     options = dict(probe)
     if uri.kind == "http":
         options["max_redirects"] = "0"  # it would go anywhere, and take the password along
-        if proxy_of(uri) is None:
+        if not asks_proxy(uri):
             options["http_proxy"] = ""
     if uri.kind == "rtsp":
         options["rtsp_transport"] = chosen.transport

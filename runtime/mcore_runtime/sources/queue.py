@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
+from dataclasses import replace
 
 from mcore_runtime.sources.frame import Frame
 
@@ -35,8 +35,8 @@ class FrameQueue:
             False if the queue was ended; the frame is not in it then.
         """
         with self._changed:
-            while wait and len(self._frames) >= self._capacity and not self._ended:
-                self._changed.wait()
+            if wait:
+                self._changed.wait_for(lambda: len(self._frames) < self._capacity or self._ended)
             if self._ended:
                 return False
             if len(self._frames) >= self._capacity:
@@ -52,13 +52,8 @@ class FrameQueue:
 
     def get(self, timeout_s: float | None) -> Frame | None:
         """Take the oldest frame; None after the time-out, or when the queue has ended and is empty."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._frames and not self._ended:
-                left_s = None if deadline is None else deadline - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    return None
-                self._changed.wait(left_s)
+            self._changed.wait_for(lambda: self._frames or self._ended, timeout_s)
             if not self._frames:
                 return None
             frame = self._frames.popleft()
@@ -86,4 +81,4 @@ class FrameQueue:
 
 def _with_gap(frame: Frame, gap: str) -> Frame:
     both = gap if frame.gap is None else f"{gap}; {frame.gap}"
-    return Frame(frame.rgb, frame.time_s, frame.sequence, frame.captured_s, both)
+    return replace(frame, gap=both)

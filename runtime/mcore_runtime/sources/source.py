@@ -14,13 +14,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from types import TracebackType
+from typing import Any
 
 import numpy as np
 
-from mcore.common.errors import UserError
 from mcore_runtime.sources.connection import Connection, connect
 from mcore_runtime.sources.errors import SourceError, StreamLost
 from mcore_runtime.sources.frame import Frame, Picture
@@ -67,27 +66,28 @@ class SourceStatus:
     name: str
     """The public form of its address."""
     state: SourceState
-    reader: str | None
+    is_live: bool
+    """Whether a camera is behind it; a recording, also one from a server, has an end."""
+    reader: str | None = None
     """What decodes: pyav, gstreamer or rendered, with the device in brackets where it is hardware; None before the
     first connection."""
-    decoder_note: str | None
+    decoder_note: str | None = None
     """Why another decoder is used than was asked for, and which of several tracks is read; None: nothing to say."""
-    is_live: bool
-    frames: int
+    frames: int = 0
     """Frames received."""
-    dropped: int
+    dropped: int = 0
     """Frames that nobody took in time."""
-    connections: int
+    connections: int = 0
     """Connections made; one less is the number of reconnections."""
-    failures: int
+    failures: int = 0
     """Attempts that failed, and connections that were lost."""
-    error: str | None
+    error: str | None = None
     """Reason why the last attempt or connection failed."""
-    size: tuple[int, int] | None
+    size: tuple[int, int] | None = None
     """Width and height of the last frame."""
-    frames_per_second: float | None
+    frames_per_second: float | None = None
     """Measured over the last frames, in the stream's own time: a file is not faster for being read fast."""
-    silent_s: float | None
+    silent_s: float | None = None
     """Since the last frame was received, seconds."""
 
 
@@ -105,17 +105,13 @@ class Source:
         self._queue = FrameQueue(uri.options.queue)
         self._timeline: LiveTimeline | FileTimeline | None = None
         self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._state = SourceState.CONNECTING
-        self._error: UserError | Exception | None = None
-        self._reason: str | None = None
-        self._reader: str | None = None
-        self._decoder_note: str | None = None
-        self._connections = self._failures = self._sequence = 0
-        self._size: tuple[int, int] | None = None
+        self._lock = threading.RLock()
+        self._status = SourceStatus(uri.public, SourceState.CONNECTING, uri.is_live)
+        """All but the figures that ``status`` works out."""
+        self._error: Exception | None = None
         self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
         self._received_s: float | None = None
-        self._is_live, self._keeps_all = uri.is_live, not uri.is_live
+        self._keeps_all = not uri.is_live
         self._odd: str | None = None
         self._num_odd = 0
         self._lost_s: float | None = None
@@ -127,9 +123,7 @@ class Source:
     def __enter__(self) -> Source:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -138,8 +132,8 @@ class Source:
         self._queue.end(discard=True)
         self._thread.join(_JOIN_TIMEOUT_S)
         with self._lock:
-            if self._state not in (SourceState.ENDED, SourceState.FAILED):
-                self._state = SourceState.CLOSED
+            if self.state not in (SourceState.ENDED, SourceState.FAILED):
+                self._note(state=SourceState.CLOSED)
 
     def read(self, timeout_s: float | None = None) -> Frame | None:
         """Take the next frame.
@@ -166,12 +160,12 @@ class Source:
     @property
     def state(self) -> SourceState:
         """State of the source; cheaper than ``status``."""
-        return self._state
+        return self._status.state
 
     @property
     def is_live(self) -> bool:
         """Whether a camera is behind it; a recording, also one from a server, has an end."""
-        return self._is_live
+        return self._status.is_live
 
     @property
     def keeps_all(self) -> bool:
@@ -187,30 +181,27 @@ class Source:
         with self._lock:
             recent = self._recent
             span_s = recent[-1] - recent[0] if len(recent) > 1 else 0.0
-            return SourceStatus(
-                name=self.uri.public,
-                state=self._state,
-                reader=self._reader,
-                decoder_note=self._decoder_note,
-                is_live=self._is_live,
-                frames=self._sequence,
+            return replace(
+                self._status,
                 dropped=self._queue.dropped,
-                connections=self._connections,
-                failures=self._failures,
-                error=self._reason,
-                size=self._size,
                 frames_per_second=(len(recent) - 1) / span_s if span_s > 0 else None,
                 silent_s=None if self._received_s is None else time.monotonic() - self._received_s,
             )
 
+    def _note(self, **changes: Any) -> None:
+        """Change what ``status`` tells."""
+        with self._lock:
+            self._status = replace(self._status, **changes)
+
     def _run(self) -> None:
         try:
             self._stream_until_over()
-            self._set_state(SourceState.ENDED)
-        except UserError as error:
-            self._fail(error)
-        except Exception as error:  # an error of this program: the consumer must hear of it, not wait for ever
-            self._fail(error)
+            with self._lock:
+                if self.state is not SourceState.CLOSED:
+                    self._note(state=SourceState.ENDED)
+        except Exception as error:  # also one of this program: the consumer must hear of it, not wait for ever
+            self._error = error
+            self._note(state=SourceState.FAILED, error=str(error))
         finally:
             self._queue.end()
 
@@ -231,17 +222,15 @@ class Source:
 
     def _stream_once(self) -> bool:
         """Connect and deliver frames; True when the source is over."""
-        connection = connect(self.uri, first=self._connections == 0, history=self._history)
+        connection = connect(self.uri, first=self._status.connections == 0, history=self._history)
         with closing(connection):
-            with self._lock:
-                self._connections += 1
-                self._reader, self._decoder_note = connection.reader, connection.decoder_note
-                self._is_live, self._keeps_all = connection.is_live, connection.keeps_all
+            self._keeps_all = connection.keeps_all
+            self._note(connections=self._status.connections + 1, is_live=connection.is_live, **_decoding(connection))
             timeline = self._timeline = self._timeline_for(connection)
             try:
                 for picture in connection.pictures():
                     # Known with the first picture: a stream may be one that the hardware does not take.
-                    self._reader, self._decoder_note = connection.reader, connection.decoder_note
+                    self._note(**_decoding(connection))
                     if self._stop.is_set() or not self._deliver(picture, timeline):
                         return True
             except StreamLost as lost:
@@ -249,9 +238,9 @@ class Source:
                     raise
                 # Asked again, a server would send the file from its beginning.
                 raise SourceError(f"{self.uri.public}: {lost}, before the end of the file. Download it first") from lost
-            if self._odd is not None and not self._sequence:
+            if self._odd is not None and not self._status.frames:
                 raise SourceError(f"{self.uri.public}: {self._odd}")
-            self._is_live = connection.is_live
+            self._note(is_live=connection.is_live)
         return True
 
     def _timeline_for(self, connection: Connection) -> LiveTimeline | FileTimeline:
@@ -272,15 +261,13 @@ class Source:
         time_s, jumped = timeline.place(picture)
         reasons = (self._interruption(rgb.shape), picture.gap, self._odd, jumped)
         gap = "; ".join(reason for reason in reasons if reason) or None
-        frame = Frame(rgb, time_s, self._sequence, picture.received_s, gap)
+        frame = Frame(rgb, time_s, self._status.frames, picture.received_s, gap)
         with self._lock:
-            self._state = SourceState.STREAMING
-            self._sequence += 1
-            self._size = (rgb.shape[1], rgb.shape[0])
             self._recent.append(time_s)
             self._received_s = picture.received_s
-            self._lost_s = self._odd = None
-            self._num_odd = 0
+            self._note(state=SourceState.STREAMING, frames=self._status.frames + 1, size=(rgb.shape[1], rgb.shape[0]))
+        self._lost_s = self._odd = None
+        self._num_odd = 0
         return self._queue.put(frame, wait=self._keeps_all)
 
     def _skip_picture(self, shape: tuple[int, ...]) -> None:
@@ -290,36 +277,26 @@ class Source:
         self._num_odd += 1
         if self._num_odd >= _MAX_ODD:
             reason, self._num_odd = self._odd, 0
-            is_asked_again = self._is_live and self.uri.kind not in ("file", "synthetic")
+            is_asked_again = self.is_live and self.uri.kind not in ("file", "synthetic")
             raise StreamLost(reason) if is_asked_again else SourceError(f"{self.uri.public}: {reason}")
 
     def _interruption(self, shape: tuple[int, ...]) -> str | None:
         """Interruption of the stream since the frame before; None: there was none."""
-        size = (shape[1], shape[0])
-        if self._lost_s is not None and self._sequence:
+        before, size = self._status.size, (shape[1], shape[0])
+        if self._lost_s is not None and self._status.frames:
             return f"the connection was lost for {time.monotonic() - self._lost_s:.1f} s"
-        if self._size is not None and size != self._size:
-            return "the picture changed from {}x{} to {}x{}".format(*self._size, *size)
+        if before not in (None, size):
+            return "the picture changed from {}x{} to {}x{}".format(*before, *size)
         return None
 
     def _report(self, reason: str) -> None:
-        with self._lock:
-            self._failures += 1
-            self._reason = reason
-            self._state = SourceState.RETRYING
-            if self._lost_s is None:
-                self._lost_s = time.monotonic() if self._received_s is None else self._received_s
+        self._note(state=SourceState.RETRYING, failures=self._status.failures + 1, error=reason)
+        if self._lost_s is None:
+            self._lost_s = time.monotonic() if self._received_s is None else self._received_s
 
-    def _fail(self, error: Exception) -> None:
-        with self._lock:
-            self._error = error
-            self._reason = str(error)
-            self._state = SourceState.FAILED
 
-    def _set_state(self, state: SourceState) -> None:
-        with self._lock:
-            if self._state is not SourceState.CLOSED:
-                self._state = state
+def _decoding(connection: Connection) -> dict[str, str | None]:
+    return {"reader": connection.reader, "decoder_note": connection.decoder_note}
 
 
 def open_source(address: str | SourceURI, *, first_delay_s: float = _FIRST_DELAY_S) -> Source:

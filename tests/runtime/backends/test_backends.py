@@ -45,6 +45,12 @@ def test_auto_says_that_listed_cuda_cannot_be_used(
     assert result.notes[0].startswith("runs on the CPU: asked ONNX Runtime for CUDAExecutionProvider")
 
 
+def test_a_silent_fallback_is_an_error(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "_import", lambda name: cuda_without_a_gpu())
+    with pytest.raises(BackendError, match=r"asked ONNX Runtime for CUDAExecutionProvider, got CPUExecutionProvider"):
+        Scorer(tiny_bundle, backend="onnxruntime-cuda")
+
+
 def test_cuda_is_refused_where_it_was_not_built_in(tiny_bundle: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,9 +34,13 @@ BOUNDARY_S = 0.35
 Frames = Iterator[tuple[NDArray[np.uint8], float]]
 
 
-def watch(frames: Frames, **gaps: bool) -> list[DetectedDive]:
-    detector = BallisticDetector(aspect=COLUMNS / ROWS)
-    return [dive for picture, time_s in frames for dive in detector.update(picture, time_s, **gaps)]
+def watch(
+    frames: Iterable[tuple[NDArray[np.uint8], float]],
+    aspect: float = COLUMNS / ROWS,
+    config: DetectorConfig | None = None,
+) -> list[DetectedDive]:
+    detector = BallisticDetector(aspect, config)
+    return [dive for picture, time_s in frames for dive in detector.update(picture, time_s)]
 
 
 def still_scene(
@@ -96,10 +100,9 @@ def test_a_dive_is_found_where_frames_come_irregularly() -> None:
 
 
 def test_the_configuration_decides() -> None:
-    later = BallisticDetector(aspect=COLUMNS / ROWS, config=DetectorConfig(fall=FallConfig(entry_bias_s=0.3)))
     frames = list(still_scene(dive_of(2.5, 4.8, 3.2)))
-    (usual,) = watch(iter(frames))
-    (dive,) = (dive for picture, time_s in frames for dive in later.update(picture, time_s))
+    (usual,) = watch(frames)
+    (dive,) = watch(frames, config=DetectorConfig(fall=FallConfig(entry_bias_s=0.3)))
     assert dive.entry_s - usual.entry_s == pytest.approx(0.3 - FallConfig().entry_bias_s)
 
 
@@ -177,17 +180,14 @@ def test_a_jump_from_the_edge_below_a_diver_who_waits_is_no_dive(
     waits = Person(lambda s: 3.9, lambda s: board_x)
     walks = Person(lambda s: 2.2, lambda s: walker_x - 1.2 * (s - 3.0), color=(60, 60, 190))
     jumps = Person(edge_jump(3.0, up), lambda s: jump_x + 0.8 * (s - 3.0), color=(200, 60, 60))
-    detector = BallisticDetector(aspect=16 / 9)
-    frames = crowded_scene(waits, walks, jumps, seconds=4.6)
-    assert [dive for picture, time_s in frames for dive in detector.update(picture, time_s)] == []
+    assert watch(crowded_scene(waits, walks, jumps, seconds=4.6), aspect=16 / 9) == []
 
 
 def test_a_dive_past_people_who_walk_and_jump_is_found() -> None:
     dives = Person(dive_of(2.5, 4.8, 3.9), lambda s: 1.5 * max(0.0, s - 2.5), body_m=(1.2, 0.5))
     walks = Person(lambda s: 2.2, lambda s: 2.0 - 1.2 * (s - 3.0), color=(60, 60, 190))
     jumps = Person(edge_jump(3.0, 1.2), lambda s: -1.5 + 0.8 * (s - 3.0), color=(200, 60, 60))
-    detector = BallisticDetector(aspect=16 / 9)
-    (found,) = [d for picture, s in crowded_scene(dives, walks, jumps) for d in detector.update(picture, s)]
+    (found,) = watch(crowded_scene(dives, walks, jumps), aspect=16 / 9)
     assert found.entry_s == pytest.approx(entry_of(2.5, 4.8, 3.9), abs=BOUNDARY_S)
 
 
@@ -244,15 +244,6 @@ def test_after_a_gap_the_next_dive_is_found() -> None:
     for index, (picture, time_s) in enumerate(still_scene(dive_of(3.5, 4.8, 3.2), seconds=7.0)):
         found += detector.update(picture, time_s, gap=index == 10)
     assert len(found) == 1
-
-
-def test_reset_forgets() -> None:
-    detector = BallisticDetector(aspect=COLUMNS / ROWS)
-    frames = list(still_scene(dive_of(2.5, 4.8, 3.2)))
-    first = [dive for picture, time_s in frames for dive in detector.update(picture, time_s)]
-    detector.reset()
-    again = [dive for picture, time_s in frames for dive in detector.update(picture, time_s)]
-    assert first == again
 
 
 @pytest.mark.parametrize(("camera", "height_m"), [("follow", 3), ("fixed", 10)])

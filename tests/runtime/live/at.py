@@ -21,7 +21,3 @@ class At:
         seen = [dive for dive in self._left if dive.entry_s + 0.3 <= time_s]
         self._left = [dive for dive in self._left if dive not in seen]
         return seen
-
-    def reset(self) -> None:
-        """Nobody should."""
-        raise AssertionError("nobody resets it")

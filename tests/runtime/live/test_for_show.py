@@ -13,7 +13,7 @@ import pytest
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.video import sample_clip
-from mcore_runtime.live import strips
+from mcore_runtime.live import strips, writer
 from mcore_runtime.live.broadcast import ProblemNews
 from mcore_runtime.live.pipeline import LiveSettings
 from mcore_runtime.live.recording import Recording
@@ -31,14 +31,21 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("part", ["_encode", "_begin", "_mux", "_between"])
-@pytest.mark.parametrize("error", [ValueError("equal times"), MemoryError(), OSError(22, "Invalid argument")])
-def test_a_recording_that_fails_is_a_note_of_the_dive(
-    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, error: Exception
+FAULTS = (ValueError("equal times"), MemoryError(), OSError(22, "Invalid argument"))
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        *((f"recording.Recording.{part}", error) for part in ("_encode", "_begin", "_mux") for error in FAULTS),
+        ("recording.Recording._between", UserError("nothing is kept")),
+        ("writer.replacing", ValueError("embedded null byte")),
+    ],
+)
+def test_a_video_that_fails_is_a_note_of_the_dive(
+    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
 ) -> None:
-    if part == "_between":
-        error = UserError("nothing is kept")
-    monkeypatch.setattr(Recording, part, raising(error))
+    monkeypatch.setattr(f"mcore_runtime.live.{place}", raising(error))
     with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:2], settings=LiveSettings()) as session:
         session.run()
         assert rows(session, "status", "has_clip") == [("scored", False)] * 2
@@ -102,22 +109,9 @@ def test_narrow_pictures_are_drawn_again_once_the_video_is_there(
     assert third is second
 
 
-def test_a_video_that_cannot_be_written_for_any_reason_is_a_note(
-    video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mcore_runtime.live import writer
-
-    monkeypatch.setattr(writer, "replacing", raising(ValueError("embedded null byte")))
-    with begin(video, tiny_bundle, tmp_path / "s", dives=((2.0, 3.5),), settings=LiveSettings()) as session:
-        session.run()
-        assert "ValueError: embedded null byte" in dive_of(session, 1).notes[0]
-
-
 def test_a_folder_that_was_moved_away_is_noticed_before_the_next_dive(
     video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcore_runtime.live import writer
-
     monkeypatch.setattr(writer, "_CHECK_S", 0.02)
     with begin(video, tiny_bundle, tmp_path / "s") as session, session.subscribe(1000) as news:
         (tmp_path / "s").rename(tmp_path / "elsewhere")

@@ -19,6 +19,7 @@ import pytest
 from mcore.common.optional import install_command
 from mcore_runtime.session import SessionStore, read_session
 from tests.numbered_video import write_numbered
+from tests.runtime.waiting import wait_until
 
 START_LIST = "athlete,dive_number\nAda,407C\nBo,5253B\nCy,107B\nDi,407C\n"
 PATIENCE_S = 60.0
@@ -47,26 +48,38 @@ def read_lines(process: subprocess.Popen[str], count: int) -> list[dict[str, Any
     return [json.loads(process.stdout.readline()) for _ in range(count)]
 
 
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What a process prints up to a line with these words."""
+    assert process.stdout is not None
+    printed = ""
+    while words not in printed:
+        printed += (line := process.stdout.readline())
+        assert line, printed
+    return printed
+
+
+def in_terminal(terminal: int, bundle: Path, *arguments: object) -> subprocess.Popen[bytes]:
+    """A run over a rendered meet whose terminal is this one; closes our copy of it."""
+    meet = ("synthetic://meet?dives=3&distractors=none", "--bundle", bundle, "--session", "s", "--mode", "manual")
+    takes_it = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    process = subprocess.Popen(
+        command(*meet, *arguments, prelude=takes_it),
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    return process
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own: no openpty here")
 def test_a_closed_terminal_does_not_end_a_run(tiny_bundle: Path, here: Path) -> None:
     ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        command(
-            "synthetic://meet?dives=3&distractors=none", "--bundle", tiny_bundle, "--session", "s", "--mode", "manual",
-            prelude="import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)",
-        ),
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
+    process = in_terminal(theirs, tiny_bundle)
     screen = ""
     while ": streaming " not in screen:
         screen += os.read(ours, 4096).decode()
     os.close(ours)  # the system sends SIGHUP
-    deadline = time.monotonic() + PATIENCE_S
-    while ("terminal", "was closed; the run goes on") not in [(e.kind, e.text) for e in read_session(Path("s")).events]:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    closed = ("terminal", "was closed; the run goes on")
+    wait_until(lambda: closed in [(event.kind, event.text) for event in read_session(Path("s")).events])
     time.sleep(1.0)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -79,11 +92,7 @@ def test_passwords_are_not_kept(tiny_bundle: Path, here: Path, capsys: pytest.Ca
         command("rtsp://u:hush@127.0.0.1:1/x", "--bundle", tiny_bundle, "--session", "s"),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    printed = ""
-    while "retrying" not in printed:
-        printed += (line := process.stdout.readline())
-        assert line, printed
+    printed = read_until(process, "retrying")
     kept = b"".join(path.read_bytes() for path in (here / "s").rglob("*") if path.is_file())
     process.send_signal(signal.SIGINT)
     printed += process.communicate(timeout=PATIENCE_S)[0]
@@ -150,11 +159,7 @@ def test_the_page_stays_when_the_source_has_ended(meet: Path, tiny_bundle: Path,
         ),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    printed = ""
-    while "the page stays" not in printed:
-        printed += (line := process.stdout.readline())
-        assert line, printed
+    printed = read_until(process, "the page stays")
     (address,) = re.findall(r"^page: (http://127.0.0.1:\d+/?)$", printed, re.M)
     with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
         assert answer.status == 200
@@ -213,15 +218,7 @@ def test_keys_in_a_terminal(tiny_bundle: Path, here: Path) -> None:
     Path("list.csv").write_text(START_LIST)
     ours, theirs = os.openpty()
     before = termios.tcgetattr(ours)
-    process = subprocess.Popen(
-        command(
-            "synthetic://meet?dives=3&distractors=none", "--bundle", tiny_bundle, "--session", "s", "--mode", "manual",
-            "--start-list", "list.csv", "--no-clips",
-            prelude="import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)",
-        ),
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
+    process = in_terminal(theirs, tiny_bundle, "--start-list", "list.csv", "--no-clips")
     screen = ""
 
     def until(words: str) -> None:

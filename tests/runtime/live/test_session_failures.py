@@ -81,8 +81,8 @@ def test_a_folder_that_cannot_be_written_costs_the_video_and_not_the_score(
 def test_a_full_disk_is_shown_and_forgotten_once_there_is_room(
     video: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flush, full = SessionStore._flush, [True]
-    monkeypatch.setattr(SessionStore, "_flush", lambda store: "the disk is full" if full[0] else flush(store))
+    flush, full = SessionStore.flush, [True]
+    monkeypatch.setattr(SessionStore, "flush", lambda store: "the disk is full" if full[0] else flush(store))
     with begin(video, tiny_bundle, tmp_path / "s", dives=THREE[:1]) as session:
         session.run()
         assert rows(session, "status") == [("scored",)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,8 @@ from mcore_runtime.meet.feed import MeetFeed
 from mcore_runtime.meet.message import EventEnd, Message, compose
 from mcore_runtime.meet.packets import PACKETS_FILE, read_packets
 from tests.runtime.meet.made import announced, judged, raw
+from tests.runtime.waiting import wait_until
 
-PATIENCE_S = 60.0
-"""Longest wait for a packet on loopback; passing tests take far less."""
 LOOPBACK = MeetAddress("127.0.0.1", 0)
 PACKETS = [
     compose(replace(announced(), event="B")),
@@ -43,10 +41,7 @@ def heard(folder: Path, address: MeetAddress = LOOPBACK) -> Iterator[tuple[MeetF
 
 
 def wait_for(feed: MeetFeed, packets: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while feed.status.packets < packets:
-        assert time.monotonic() < deadline, feed.status
-        time.sleep(0.01)
+    wait_until(lambda: feed.status.packets >= packets, lambda: feed.status)
 
 
 def send(feed: MeetFeed, packets: list[bytes]) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mcore.common.errors import UserError
 from mcore_runtime.integrations.webhooks.outbox import Outbox
 from mcore_runtime.integrations.webhooks.target import parse_target
 from mcore_runtime.live.terminal import dive_line
 from mcore_runtime.meet.address import MeetAddress
 from mcore_runtime.meet.feed import MeetFeed
-from mcore_runtime.run import RunArguments
 from mcore_runtime.session import SessionStore, read_session
 from mcore_runtime.session.export import write_csv
 from mcore_runtime.session.overview import overview
@@ -117,15 +115,3 @@ def test_a_session_of_the_former_schema_gets_the_judges_in_its_view(tmp_path: Pa
     with SessionStore.open(tmp_path) as store:
         assert store.dives() == [record(1)]
         assert store._connection.execute("SELECT number, judges_points FROM scores").fetchall() == [(1, None)]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"meet": "udp://x"}, "no address of meet software"),
-        ({"show_at_once": True}, "--meet"),
-    ],
-)
-def test_mistakes_in_the_command(arguments: dict[str, object], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        RunArguments("v.mp4", Path("bundle"), **arguments)  # type: ignore[arg-type]

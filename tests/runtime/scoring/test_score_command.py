@@ -85,12 +85,10 @@ def test_the_award_is_that_of_the_difficulty(
 def test_json_holds_what_the_result_holds(
     tiny_bundle: Path, dive_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json"]) == 0
+    command = [str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json"]
+    assert main(command) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert (
-        main([str(tiny_bundle), str(dive_video), "--whole-clip", "--dive", "407C", "--json", str(tmp_path / "s.json")])
-        == 0
-    )
+    assert main([*command, str(tmp_path / "s.json")]) == 0
     written = json.loads((tmp_path / "s.json").read_text())
     for document in (printed, written):
         assert (document["format"], document["format_version"]) == ("mcore-scores", 1)

@@ -8,9 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,14 +16,15 @@ import pytest
 from PIL import Image
 
 from mcore.common.conformal import ConformalInterval
-from mcore.common.errors import BundleError, ClipError, DiveNumberError, UserError
+from mcore.common.errors import BundleError, DiveNumberError, UserError
 from mcore.common.recognition import PossibleNumber, Recognition
 from mcore.diving.physics import GRAVITY_M_S2, LONGEST_FLIGHT_S, SHORTEST_FLIGHT_S
 from mcore.video import sample_clip
 from mcore_runtime import Scorer
-from mcore_runtime.backends import BackendError, ort
+from mcore_runtime.backends import BackendError
 from mcore_runtime.bundle.exemplars import ExemplarBank
-from mcore_runtime.bundle.folder import EXEMPLARS_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.folder import EXEMPLARS_FILE, MANIFEST_FILE, Bundle, write_manifest
+from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import ConformalIntervals
 from mcore_runtime.scoring.comparison import Comparison
 from mcore_runtime.scoring.recognition import likely_numbers
@@ -140,7 +139,7 @@ def test_scores_and_intervals_stay_within_what_a_dive_can_get(
 
 
 def with_intervals(bundle: Path, folder: Path, conformal: ConformalIntervals) -> Path:
-    """A copy of a bundle with a conformal."""
+    """A copy of a bundle with conformal intervals."""
     shutil.copytree(bundle, folder)
     manifest = Bundle.open(folder).manifest
     fp32 = manifest.variants["fp32"]
@@ -159,19 +158,6 @@ def test_an_entry_that_a_detector_saw_elsewhere_is_told(
     with Scorer(tiny_bundle) as scorer:
         notes = scorer.score(dive_video, "407C", detected_entry_s=detected_s).notes  # the network's: 0.64 s
         assert [words in note for note in notes if "detector" in note] == [True] * bool(words)
-
-
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_threads_may_share_a_scorer(tiny_bundle: Path, backend: str) -> None:
-    """Each thread gets the results of its own clip; on OpenVINO without a lock it got another's."""
-    if backend == "openvino":
-        pytest.importorskip("openvino", reason="needs OpenVINO: pip install '.[openvino]'")
-    clips = np.random.default_rng(0).standard_normal((4, 3, 8, 12, 12), np.float32)
-    with Scorer(tiny_bundle, backend) as scorer, ThreadPoolExecutor(len(clips)) as pool:
-        expected = [scorer.encode(clip).tokens for clip in clips]
-        for _ in range(100):
-            for encoded, tokens in zip(pool.map(scorer.encode, clips), expected, strict=True):
-                np.testing.assert_array_equal(encoded.tokens, tokens)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +234,7 @@ def test_a_score_that_is_not_a_number_is_an_error(
             scorer.score(dive_video, "407C")
 
 
-def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_video: Path) -> None:
+def test_a_bundle_without_exemplars_encodes_and_does_not_score(bundle_copy: Path, dive_video: Path) -> None:
     manifest = Bundle.open(bundle_copy).manifest
     bare = {name: dataclasses.replace(variant, exemplars=None) for name, variant in manifest.variants.items()}
     manifest = dataclasses.replace(manifest, variants=bare)
@@ -260,58 +246,17 @@ def test_missing_videos_and_bundles_without_exemplars(bundle_copy: Path, dive_vi
             scorer.score(dive_video, "407C")
 
 
-def test_missing_video(tiny_bundle: Path) -> None:
-    with Scorer(tiny_bundle) as scorer, pytest.raises(ClipError):
-        scorer.score("nowhere.mp4", "407C")
-
-
-def test_backends_that_are_not_here_are_errors(tiny_bundle: Path) -> None:
+def test_backends_that_do_not_exist_are_errors(tiny_bundle: Path) -> None:
     with pytest.raises(UserError, match=r"no backend 'tpu'; allowed: auto, onnxruntime"):
         Scorer(tiny_bundle, backend="tpu")
-    with pytest.raises(UserError, match="threads is 0"):
-        Scorer(tiny_bundle, threads=0)
-
-
-class FallenBack:
-    """A session of an engine that quietly took the CPU."""
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def disable_fallback(self) -> None: ...
-
-    def get_providers(self) -> list[str]:
-        return ["CPUExecutionProvider"]
-
-
-def fake_engine(session: type) -> Any:
-    return SimpleNamespace(
-        __version__="9.9",
-        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda key, value: None),
-        InferenceSession=session,
-    )
-
-
-def test_a_silent_fallback_is_an_error(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "_import", lambda name: fake_engine(FallenBack))
-    with pytest.raises(BackendError, match=r"asked ONNX Runtime for CUDAExecutionProvider, got CPUExecutionProvider"):
-        Scorer(tiny_bundle, backend="onnxruntime-cuda")
 
 
 def test_graphs_of_another_signature_are_refused(bundle_copy: Path) -> None:
     shutil.copy(bundle_copy / "segmenter.onnx", bundle_copy / "backbone.onnx")
-    write_manifest(bundle_copy, Bundle.open(_rehash(bundle_copy)).manifest)
+    # Consistent again, as a careless exporter would make it.
+    write_manifest(bundle_copy, BundleManifest.from_json((bundle_copy / MANIFEST_FILE).read_bytes()))
     with pytest.raises(BackendError, match=r"backbone.onnx has the inputs features"):
         Scorer(bundle_copy)
-
-
-def _rehash(bundle: Path) -> Path:
-    """Make a changed bundle consistent again, as a careless exporter would."""
-
-    from mcore_runtime.bundle.manifest import BundleManifest
-
-    write_manifest(bundle, BundleManifest.from_json((bundle / "manifest.json").read_bytes()))
-    return bundle
 
 
 def test_scoring_never_imports_torch(tiny_bundle: Path, dive_video: Path) -> None:

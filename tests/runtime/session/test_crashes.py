@@ -17,6 +17,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore_runtime.session import SessionStore, read_session
+from mcore_runtime.session.database import is_begun
 from tests.runtime.session.made import FACTS, assert_same, noise, record
 
 WRITER = """
@@ -50,13 +51,6 @@ def integrity(folder: Path) -> list[str]:
     return found
 
 
-def was_begun(folder: Path) -> bool:
-    with sqlite3.connect(folder / "session.sqlite") as connection:
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.close()
-    return bool(tables)
-
-
 def run_python(code: str, *arguments: str | Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     command = [*prefix, sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -80,7 +74,7 @@ def test_a_process_that_is_killed_at_any_moment_loses_no_finished_dive(tmp_path:
         if not (tmp_path / "session.sqlite").exists():
             continue
         assert integrity(tmp_path) == ["ok"]
-        if not promised and not was_begun(tmp_path):
+        if not promised and not is_begun(tmp_path):
             continue
         data = read_session(tmp_path)
         numbers = [dive.number for dive in data.dives]

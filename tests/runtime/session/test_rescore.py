@@ -19,12 +19,7 @@ from mcore_runtime.session import DiveStatus, LiveDive, SessionStore, read_sessi
 from mcore_runtime.session.rescore_command import main
 from mcore_runtime.session.rescoring import rescore
 from tests.numbered_video import write_numbered
-from tests.runtime.session.made import FACTS, make_session, noise, record
-
-
-@pytest.fixture
-def session(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return make_session(tmp_path / "session", tiny_bundle)
+from tests.runtime.session.made import FACTS, noise, record
 
 
 def essence(dive: LiveDive) -> DiveScore:
@@ -46,13 +41,17 @@ def test_what_ran_live_gives_the_same_result_bit_for_bit(tmp_path: Path, tiny_bu
     assert f"before: {essence(live).score:.1f}" in again.notes[-1]
 
 
-def test_by_default_what_has_no_score_gets_one(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_by_default_what_has_no_score_gets_one(
+    session: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = read_session(session)
     assert main([str(session)]) == 0
     after = read_session(session)
     assert [dive.status for dive in after.dives] == ["scored", "scored", "invalid", "void", "scored"]
     assert [len(after.revisions[n]) - len(before.revisions[n]) for n in range(1, 6)] == [0, 1, 0, 0, 1]
     failed, unfinished = after.dives[1], after.dives[4]
+    with Scorer(tiny_bundle, "onnxruntime", threads=1) as scorer:
+        assert failed.score == scorer.score_clip(noise(2), scorer.select("407C")).score
     assert failed.reasons == ()
     assert failed.notes[-1].endswith("before: failed")
     assert essence(failed).video.start_s == 10.0
@@ -61,13 +60,6 @@ def test_by_default_what_has_no_score_gets_one(session: Path, capsys: pytest.Cap
     assert after.events[-1].kind == "rescore"
     assert main([str(session)]) == 0
     assert "every dive has a score" in capsys.readouterr().out
-
-
-def test_the_score_is_that_of_the_frames(session: Path, tiny_bundle: Path) -> None:
-    main([str(session), "--dives", "2"])
-    with Scorer(tiny_bundle, "onnxruntime", threads=1) as scorer:
-        expected = scorer.score_clip(noise(2), scorer.select("407C"))
-    assert read_session(session).dives[1].score == expected.score
 
 
 def test_a_corrected_number_changes_the_exemplars(session: Path) -> None:

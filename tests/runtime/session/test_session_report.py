@@ -27,11 +27,6 @@ from tests.runtime.session.made import FACTS, make_session, noise, record, score
 EVIL = '"><script>alert(1)</script>$name&'
 
 
-@pytest.fixture
-def session(tmp_path: Path, tiny_bundle: Path) -> Path:
-    return make_session(tmp_path / "session", tiny_bundle)
-
-
 def section(page: str, number: int) -> str:
     found = re.search(rf'<section id="dive-{number}">.*?</section>', page, re.DOTALL)
     assert found is not None
@@ -125,11 +120,6 @@ def test_a_session_is_reported_while_it_goes_on(tmp_path: Path, capsys: pytest.C
         assert main([str(tmp_path / "s")]) == 0
     assert "1 dive, 0 scored" in (tmp_path / "s" / "report.html").read_text()
     assert "report.html: 1 dives" in capsys.readouterr().out
-
-
-def test_what_is_no_session_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 2
-    assert "it is no session" in capsys.readouterr().err
 
 
 def test_difficulties_are_said_by_the_edition_of_the_session_unless_another_is_asked_for(session: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
@@ -25,13 +24,6 @@ def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             (folder / "gi").symlink_to(system)
             patch.syspath_prepend(str(folder))
         yield
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +27,9 @@ def python_with_rtsp() -> str | None:
     return None
 
 
-def start_server(port: int, *arguments: object) -> subprocess.Popen[str]:
+@contextmanager
+def rtsp_server(port: int, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A running server; killed at the end."""
     python = python_with_rtsp()
     if python is None:
         pytest.skip("no GStreamer RTSP server here (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
@@ -33,4 +37,6 @@ def start_server(port: int, *arguments: object) -> subprocess.Popen[str]:
     process = subprocess.Popen([python, str(script), *map(str, (port, *arguments))], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    return process
+    yield process
+    process.kill()
+    process.wait()

@@ -21,9 +21,10 @@ from mcore_runtime.live.terminal import source_line
 from mcore_runtime.sources import Frame, SourceError, SourceState, SourceStatus, nvv4l2, open_source, parse_source
 from mcore_runtime.sources import file as file_source
 from mcore_runtime.sources.gstreamer_library import load_gstreamer
-from tests.numbered_video import frame_numbers, write_numbered
+from tests.numbered_video import write_numbered
 from tests.runtime.sources.file_server import FileServer
-from tests.runtime.sources.rtsp import start_server
+from tests.runtime.sources.reading import numbers_of, take
+from tests.runtime.sources.rtsp import rtsp_server
 from tests.video.test_hardware import _MAX_DIFFERENCE, downloaded
 
 BASELINE = "bframes=0:cabac=0:8x8dct=0:keyint=24:weightp=0"
@@ -107,7 +108,7 @@ def test_a_jetsons_pipeline_reads_a_file_once_whole_and_alike(
     path = write_numbered(tmp_path / name, 45, params=BASELINE, audio_s=audio_s)
     expected, _ = read(str(path))
     frames, status = read(f"file:{path}?decoder={decoder}")
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(45))
+    assert numbers_of(frames) == list(range(45))
     assert_equal_pictures(frames, expected)
     np.testing.assert_allclose(
         [frame.time_s for frame in frames], [frame.time_s for frame in expected], atol=1e-3
@@ -120,17 +121,11 @@ def test_a_jetsons_pipeline_reads_a_file_once_whole_and_alike(
 def test_a_jetsons_pipeline_reads_rtsp(tmp_path: Path, port: int) -> None:
     path = write_numbered(tmp_path / "v.mp4", 60, params=BASELINE)
     expected, _ = read(str(path))
-    server = start_server(port, 0, 0, path)
-    try:
-        with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test#decoder=nvv4l2") as source:
-            first = source.read(20.0)
-            status = source.status()
-    finally:
-        server.kill()
-        server.wait()
-    assert first is not None
-    number = int(frame_numbers(first.rgb[None])[0])
-    assert np.abs(first.rgb.astype(int) - expected[number].rgb).max() <= _MAX_DIFFERENCE
+    address = f"rtsp://coach:hush@127.0.0.1:{port}/test#decoder=nvv4l2"
+    with rtsp_server(port, 0, 0, path), open_source(address) as source:
+        first = take(source, 1)
+        status = source.status()
+    assert_equal_pictures(first, [expected[number] for number in numbers_of(first)])
     assert (status.reader, status.is_live) == ("gstreamer (openh264dec)", True)
     assert "hush" not in str(status)
 

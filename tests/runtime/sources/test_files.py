@@ -9,7 +9,8 @@ import pytest
 
 from mcore.common.errors import ClipError
 from mcore_runtime.sources.source import SourceState, open_source
-from tests.numbered_video import FPS, HEVC, frame_numbers, write_numbered
+from tests.numbered_video import FPS, HEVC, write_numbered
+from tests.runtime.sources.reading import numbers_of
 
 NUM_FRAMES = 40
 
@@ -43,7 +44,7 @@ def test_joined_transport_streams_end_well(tmp_path: Path, audio_s: float) -> No
     with open_source(str(path)) as source:
         frames = list(source)
     assert source.status().state is SourceState.ENDED
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == [*range(NUM_FRAMES)] * 2
+    assert numbers_of(frames) == [*range(NUM_FRAMES)] * 2
     np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(2 * NUM_FRAMES) / FPS, atol=1e-4)
     assert [frame.sequence for frame in frames if frame.gap] == [NUM_FRAMES]
 

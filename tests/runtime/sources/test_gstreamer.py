@@ -16,17 +16,15 @@ import pytest
 from mcore.common.errors import MissingDependencyError
 from mcore_runtime.sources import SourceError, SourceState, open_source, parse_source
 from mcore_runtime.sources.gstreamer import csi_pipeline
-from tests.numbered_video import frame_numbers, write_numbered
-from tests.runtime.sources.rtsp import start_server
-from tests.runtime.sources.test_sources import take, wait_for
+from tests.numbered_video import write_numbered
+from tests.runtime.sources.reading import numbers_of, take, wait_for
+from tests.runtime.sources.rtsp import rtsp_server
 
 
 @pytest.fixture
 def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
-    process = start_server(port)
-    yield process
-    process.kill()
-    process.wait()
+    with rtsp_server(port) as process:
+        yield process
 
 
 def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subprocess.Popen[str], port: int) -> None:
@@ -38,32 +36,26 @@ def test_rtsp_is_read_frozen_killed_and_found_again_at_another_size(rtsp: subpro
         os.kill(rtsp.pid, signal.SIGSTOP)
         wait_for(source, SourceState.RETRYING)
         assert "hush" not in str(source.status())
+        while source.read(0) is not None:
+            pass  # what came before it was stopped
         rtsp.kill()
         rtsp.wait()
         time.sleep(0.2)
-        again = start_server(port, 192, 128)
-        try:
+        with rtsp_server(port, 192, 128):
             wait_for(source, SourceState.STREAMING)
             frames = take(source, 3)
             assert any("connection was lost" in (frame.gap or "") for frame in frames)
             assert frames[-1].rgb.shape == (128, 192, 3)  # another camera in its place
             assert source.status().connections >= 2
-        finally:
-            again.kill()
-            again.wait()
 
 
 def test_a_recording_over_rtsp_has_an_end(tmp_path: Path, port: int) -> None:
     path = write_numbered(tmp_path / "v.mp4", 45)
-    server = start_server(port, 0, 0, path)
-    try:
-        with open_source(f"rtsp://coach:hush@127.0.0.1:{port}/test", first_delay_s=0.1) as source:
-            frames = list(source)
-            status = source.status()
-    finally:
-        server.kill()
-        server.wait()
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(45))
+    address = f"rtsp://coach:hush@127.0.0.1:{port}/test"
+    with rtsp_server(port, 0, 0, path), open_source(address, first_delay_s=0.1) as source:
+        frames = list(source)
+        status = source.status()
+    assert numbers_of(frames) == list(range(45))
     assert (status.state, status.connections, status.is_live) == (SourceState.ENDED, 1, False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -11,30 +12,37 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from mcore.common.errors import ClipError
 from mcore_runtime.sources import SourceError, SourceState, StreamLost, network, open_source, parse_source
 from mcore_runtime.sources.frame import Picture
-from mcore_runtime.sources.http import is_local, proxy_of
+from mcore_runtime.sources.http import asks_proxy, is_local
 from mcore_runtime.sources.stream_history import StreamHistory
-from tests.numbered_video import INTRA_REFRESH, frame_numbers, write_numbered
+from tests.numbered_video import INTRA_REFRESH, write_numbered
 from tests.runtime.sources.file_server import FileServer, write_pieces
-from tests.runtime.sources.mjpeg_server import MjpegServer, whole_part
-from tests.runtime.sources.test_sources import take
+from tests.runtime.sources.mjpeg_server import MjpegServer, jpeg, whole_part
+from tests.runtime.sources.reading import numbers_of, take
+from tests.runtime.waiting import wait_until
 from tests.video.test_files_as_shown import write_tracks
 
+WHOLE = [("", suffix) for suffix in (".ts", ".mpg", ".mp4", ".mkv", ".avi", ".flv")]
+OF_UNSAID_LENGTH = [(how, suffix) for how in ("chunked/", "unsaid/") for suffix in (".ts", ".mpg", ".mp4", ".mkv")]
 
-@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mp4", ".mkv", ".avi", ".flv"])
-def test_a_recording_from_a_server_is_read_once_and_whole(tmp_path: Path, suffix: str) -> None:
+
+@pytest.mark.parametrize(("how", "suffix"), [*WHOLE, *OF_UNSAID_LENGTH])
+def test_a_recording_from_a_server_is_read_once_and_whole(tmp_path: Path, how: str, suffix: str) -> None:
     write_numbered(tmp_path / f"v{suffix}", 90)
-    with FileServer(tmp_path) as server, open_source(f"{server.url}/v{suffix}", first_delay_s=0.01) as source:
+    with FileServer(tmp_path) as server, open_source(f"{server.url}/{how}v{suffix}", first_delay_s=0.01) as source:
         frames = []
         for frame in source:
             frames.append(frame)
             time.sleep(0.001)  # a slow consumer loses nothing
         status = source.status()
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(90))
-    assert (status.state, status.connections, status.dropped, status.is_live) == (SourceState.ENDED, 1, 0, False)
+    assert numbers_of(frames) == list(range(90))
+    assert [frame.gap for frame in frames] == [None] * 90, status
+    assert (status.state, status.dropped, status.is_live) == (SourceState.ENDED, 0, False)
+    assert how or status.connections == 1
     assert frames[0].time_s == 0.0
     np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
     assert status.frames_per_second == pytest.approx(30, abs=0.5)
@@ -61,31 +69,13 @@ def test_a_recording_from_a_server_is_shown_as_a_file_is(tmp_path: Path) -> None
             source.read()
 
 
-@pytest.mark.parametrize("how", ["chunked", "unsaid"])
-@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mp4", ".mkv"])
-def test_a_recording_of_unsaid_length_is_read_once_and_whole(tmp_path: Path, suffix: str, how: str) -> None:
-    write_numbered(tmp_path / f"v{suffix}", 90)
-    with FileServer(tmp_path) as server, open_source(f"{server.url}/{how}/v{suffix}", first_delay_s=0.01) as source:
-        frames = []
-        for frame in source:
-            frames.append(frame)
-            time.sleep(0.001)
-        status = source.status()
-    numbers = frame_numbers(np.stack([frame.rgb for frame in frames])).tolist()
-    assert numbers == list(range(90))
-    assert [frame.gap for frame in frames] == [None] * 90, status
-    np.testing.assert_allclose(np.diff([frame.time_s for frame in frames]), 1 / 30, atol=2e-3)
-    assert (status.state, status.dropped, status.is_live) == (SourceState.ENDED, 0, False)
-
-
 def connect_once(address: str, history: StreamHistory) -> tuple[list[int], bool]:
     """One connection, read to its end: the numbers of its frames, and whether it is asked for again."""
     with closing(network.open_stream(parse_source(address), first=True, history=history)) as connection:
         pictures: list[Picture] = []
         with suppress(StreamLost):
             pictures.extend(connection.pictures())
-        numbers = frame_numbers(np.stack([picture.rgb for picture in pictures])).tolist() if pictures else []
-        return numbers, connection.is_live
+        return numbers_of(pictures), connection.is_live
 
 
 @pytest.mark.parametrize("how", ["chunked", "unsaid"])
@@ -121,7 +111,7 @@ def test_a_whole_playlist_has_an_end(tmp_path: Path) -> None:
     with FileServer(tmp_path) as server, open_source(f"{server.url}/whole.m3u8") as source:
         frames = list(source)
         status = source.status()
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(120))
+    assert numbers_of(frames) == list(range(120))
     assert (status.state, status.connections, status.is_live) == (SourceState.ENDED, 1, False)
 
 
@@ -137,7 +127,7 @@ def test_a_live_playlist_comes_in_its_own_time_without_loss_and_ends(tmp_path: P
                 time.sleep(0.5)  # what comes meanwhile waits
                 rate = source.status().frames_per_second
         status = source.status()
-    assert frame_numbers(np.stack([frame.rgb for frame in frames])).tolist() == list(range(180))
+    assert numbers_of(frames) == list(range(180))
     assert time.monotonic() - began_s > 5.0
     assert rate == pytest.approx(30, abs=1.0)
     assert (status.state, status.dropped) == (SourceState.ENDED, 0)
@@ -158,8 +148,6 @@ def test_a_recording_that_breaks_off_is_not_asked_for_again(tmp_path: Path, suff
 def test_a_recording_without_times_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write_numbered(tmp_path / "v.h264", 30)
     if suffix == ".mjpeg":
-        from tests.runtime.sources.mjpeg_server import jpeg
-
         path = tmp_path / "v.mjpeg"
         path.write_bytes(b"".join(jpeg(number) for number in range(30)))
     with FileServer(tmp_path) as server:
@@ -190,8 +178,7 @@ def test_mjpeg_however_its_pictures_are_parted(kind: str) -> None:
     with MjpegServer(part=PARTS[kind]) as server, open_source(f"{server.url}#queue=100") as source:
         frames = take(source, 20)
         status = source.status()
-    numbers = frame_numbers(np.stack([frame.rgb for frame in frames]))
-    assert (np.diff(numbers) == 1).all()
+    assert (np.diff(numbers_of(frames)) == 1).all()
     assert (status.connections, status.is_live) == (1, True)
 
 
@@ -207,12 +194,6 @@ def test_a_page_instead_of_pictures_is_said(tmp_path: Path) -> None:
     ("size", "words"), [((1, 1), "1x1"), ((40_000, 16), "40000x16"), ((16, 9000), "16x9000"), ((96, 15), "96x15")]
 )
 def test_one_picture_of_an_impossible_size_is_passed_over(size: tuple[int, int], words: str) -> None:
-    import io
-
-    from PIL import Image
-
-    from tests.runtime.sources.mjpeg_server import jpeg
-
     buffer = io.BytesIO()
     Image.new("RGB", size).save(buffer, "JPEG")
     odd = MjpegServer(body=lambda number: buffer.getvalue() if number == 10 else jpeg(number))
@@ -226,8 +207,6 @@ def test_one_picture_of_an_impossible_size_is_passed_over(size: tuple[int, int],
 
 
 def test_a_file_of_impossible_pictures_says_so(tmp_path: Path) -> None:
-    import av
-
     path = tmp_path / "v.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=30)
@@ -266,8 +245,7 @@ def test_a_proxy_is_not_asked_for_a_camera_nearby(monkeypatch: pytest.MonkeyPatc
             take(source, 3)
         assert proxy.requests == []
         with open_source("http://camera.example.org/video", first_delay_s=0.05) as source:
-            while not source.status().failures:
-                time.sleep(0.01)
+            wait_until(lambda: source.status().failures > 0)
             assert "proxy in http_proxy" in (source.status().error or "")
         assert proxy.requests
 
@@ -285,9 +263,9 @@ def test_which_hosts_are_nearby(monkeypatch: pytest.MonkeyPatch, host: str, loca
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
     bracketed = f"[{host}]" if ":" in host else host
     uri = parse_source(f"http://{bracketed}/video")
-    assert proxy_of(uri) == (None if local else "http_proxy")
+    assert asks_proxy(uri) is not local
     monkeypatch.setenv("no_proxy", host)
-    assert proxy_of(uri) is None
+    assert not asks_proxy(uri)
 
 
 @pytest.mark.parametrize(("later_s", "ends"), [(1.0, False), (10.0, True)])
@@ -307,6 +285,4 @@ def test_pieces_that_a_server_sends_again_are_passed_over(
         with closing(network.open_stream(uri, first=False, history=history)) as after:
             rest = list(islice(after.pictures(), None if ends else 45))
             assert after.is_live is not ends
-    assert frame_numbers(np.stack([picture.rgb for picture in first + rest])).tolist() == list(
-        range(150 if ends else 120)
-    )
+    assert numbers_of(first + rest) == list(range(150 if ends else 120))

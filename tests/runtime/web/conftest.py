@@ -37,6 +37,12 @@ class Answer:
         return json.loads(self.body)
 
 
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
 @dataclass(frozen=True)
 class Served:
     """A page and the session behind it."""
@@ -80,7 +86,7 @@ def begin(folder: Path, address: str = "127.0.0.1:0", token: str | None = None) 
     session = FakeSession(folder)
     said: list[str] = []
     with serve(session, address, token=token, log=said.append) as page:
-        yield Served(session, page, int(page.url.rstrip("/").rpartition(":")[2]), said)
+        yield Served(session, page, port_of(page.url), said)
 
 
 @pytest.fixture

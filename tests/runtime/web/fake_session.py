@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -97,7 +98,7 @@ class FakeSession:
                 },
                 "detector": {"state": self.state["detector"]},
                 **state_part(self._session_state()),
-                "meet_feed": None if self.meet_feed is None else self.meet_feed.to_json(),
+                "meet_feed": msgspec.to_builtins(self.meet_feed),
                 "health": {
                     "time_to_score_ms": {"p50": 131.0, "p90": 140.0, "p99": 151.0, "max": 151.0},
                     "queue": 0,

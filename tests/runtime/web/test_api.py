@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from mcore_runtime.live.commands import Assign, Command, Edit, GoTo, SetDive, Stop, Trigger, Void
+from tests.runtime.waiting import wait_until
 from tests.runtime.web.conftest import TIMEOUT_S, Served, begin
 from tests.runtime.web.fake_session import write_video
 
@@ -50,13 +51,6 @@ def farewell(there: ClientConnection) -> tuple[int, str]:
             there.recv(TIMEOUT_S)
     except ConnectionClosed as closed:
         return (0, "no farewell") if closed.rcvd is None else (closed.rcvd.code, closed.rcvd.reason)
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_snapshot_is_the_sessions_with_dives_in_words(served: Served) -> None:
@@ -274,11 +268,9 @@ def test_a_fault_in_one_message_does_not_silence_the_page(served: Served) -> Non
     with listen(served) as there:
         hear(there, "snapshot")
         served.session.health["memory_mb"] = object()  # no JSON
-        taken, end_s = served.session.snapshots_taken, time.monotonic() + TIMEOUT_S
+        taken = served.session.snapshots_taken
         served.session.changed()
-        while served.session.snapshots_taken == taken:
-            assert time.monotonic() < end_s
-            time.sleep(0.01)
+        wait_until(lambda: served.session.snapshots_taken > taken)
         served.session.health["memory_mb"] = float("nan")
         served.session.changed()
         revision = served.session.snapshot()["revision"]
@@ -345,11 +337,11 @@ def test_the_live_picture_is_the_newest_and_not_too_often(served: Served) -> Non
 
 
 def test_one_encoder_serves_all_and_rests_when_nobody_looks(served: Served) -> None:
-    wait_for(lambda: served.session.pictures_taken == 0)
+    wait_until(lambda: served.session.pictures_taken == 0)
     threads = [threading.Thread(target=parts, args=(served, 2)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: served.session.pictures_taken > 3)
+    wait_until(lambda: served.session.pictures_taken > 3)
     served.session.show_frame(1)
     for thread in threads:
         thread.join()
@@ -359,7 +351,7 @@ def test_one_encoder_serves_all_and_rests_when_nobody_looks(served: Served) -> N
         time.sleep(0.4)
         return taken == served.session.pictures_taken
 
-    wait_for(rests)
+    wait_until(rests)
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ pytest.importorskip("starlette", reason="the page's packages are not installed (
 from mcore_runtime import limited_listener
 from mcore_runtime.integrations.prometheus import serve_metrics
 from mcore_runtime.web import server as web_server
-from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Served
+from tests.runtime.waiting import wait_until
+from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Served, port_of
 from tests.runtime.web.fake_session import FakeSession
-from tests.runtime.web.test_api import hear, listen, wait_for
+from tests.runtime.web.test_api import hear, listen
 
 _SHORT_S = 0.5
 _MORE_THAN_BUFFERS = 50_000_000
@@ -66,7 +67,7 @@ def test_who_says_nothing_keeps_nobody_out(locked: Served, sources: int) -> None
 
 def test_the_metrics_have_the_same_limits(tmp_path: Path) -> None:
     with serve_metrics(FakeSession(tmp_path).snapshot, "127.0.0.1:0") as url:
-        port = int(url.split(":")[2].partition("/")[0])
+        port = port_of(url)
         with crowd(port, 40, 3):
             assert status(port, "/metrics", "127.0.0.2") == 200
             assert status(port, "/metrics", "127.0.0.10") == 200
@@ -102,7 +103,7 @@ def test_a_request_comes_in_seconds_or_never(served: Served, begin: bytes) -> No
 def test_a_request_for_metrics_too(tmp_path: Path, begin: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     with (
         serve_metrics(FakeSession(tmp_path).snapshot, "127.0.0.1:0") as url,
-        connect(int(url.split(":")[2].partition("/")[0])) as dripping,
+        connect(port_of(url)) as dripping,
     ):
         dripping.sendall(begin)
         assert drips_until_closed(dripping)
@@ -162,7 +163,7 @@ def test_the_live_picture_has_24_places_however_many_come_at_once(served: Served
             line.sendall(STREAM)
             return line.recv(12) == b"HTTP/1.1 200"
 
-    wait_for(is_free)
+    wait_until(is_free)
 
 
 SERVER = """
@@ -199,7 +200,7 @@ def test_files_are_left_for_clips(tmp_path: Path) -> None:
         ) as server:
             assert server.stdin is not None
             assert server.stdout is not None
-            port = int(server.stdout.readline().split(":")[2].rstrip("/\n"))
+            port = port_of(server.stdout.readline().strip())
             with crowd(port, 1100, 30):
                 assert status(port, "/api/snapshot", "127.0.0.2") == 200
                 server.stdin.write("\n")

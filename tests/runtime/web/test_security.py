@@ -22,7 +22,7 @@ from mcore_runtime.access_token import AccessToken
 from mcore_runtime.live.commands import Skip
 from mcore_runtime.web import serve
 from mcore_runtime.web.access_control import HEADERS, AccessControl
-from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Answer, Served, begin
+from tests.runtime.web.conftest import TIMEOUT_S, TOKEN, Answer, Served, begin, port_of
 from tests.runtime.web.fake_session import FakeSession
 
 JSON = {"Content-Type": "application/json"}
@@ -217,8 +217,7 @@ def test_other_addresses_get_a_token_that_is_told_once(tmp_path: Path, capfd: py
     session = FakeSession(tmp_path)
     with serve(session, "0.0.0.0:0") as page:
         assert page.token is not None
-        port = int(page.url.rstrip("/").rpartition(":")[2])
-        served = Served(session, page, port, [])
+        served = Served(session, page, port_of(page.url), [])
         assert served.ask("/api/snapshot").status == 401
         assert served.ask(f"/?token={page.token}").status == 303
         assert log_in(served, page.token).status == 303

@@ -54,7 +54,8 @@ def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout
     sent = {"Content-Type": "application/json", "User-Agent": f"mcore-edge/{mcore.__version__}", **headers}
     if target.credentials is not None:
         sent["Authorization"] = f"Basic {base64.b64encode(':'.join(target.credentials).encode()).decode()}"
-    connection = _connection(target, timeout_s)
+    kind = http.client.HTTPSConnection if target.is_secure else http.client.HTTPConnection
+    connection = kind(target.host, target.port, timeout=timeout_s)
     with _ended_after(connection, timeout_s) as is_late:
         try:
             connection.request("POST", target.path, body, sent)
@@ -67,12 +68,6 @@ def post(target: WebhookTarget, body: bytes, headers: Mapping[str, str], timeout
             return Answer(Result.UNREACHABLE, f"no answer for {timeout_s:g} s") if late else failure(error)
         finally:
             connection.close()
-
-
-def _connection(target: WebhookTarget, timeout_s: float) -> http.client.HTTPConnection:
-    if target.is_secure:
-        return http.client.HTTPSConnection(target.host, target.port, timeout=timeout_s)
-    return http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from mcore_runtime.integrations.webhooks.backoff import FIRST_PAUSE_S, MAX_PAUSE_S, Backoff
 from mcore_runtime.integrations.webhooks.outbox import Outbox
@@ -146,9 +145,7 @@ class Webhooks:
     def __enter__(self) -> Webhooks:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._threads or (kind is not None and not issubclass(kind, Exception)):
             return  # a second Ctrl-C: the threads end with the process, and the next run sends what is left
         self._deadline_s = time.monotonic() + self._end_timeout_s

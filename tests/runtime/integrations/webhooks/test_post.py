@@ -140,9 +140,7 @@ def test_what_does_not_speak_http_is_unreachable(said: bytes, reason: str) -> No
     assert reason in answer.reason
 
 
-def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_nobody_there(port: int) -> None:
     assert send(f"http://127.0.0.1:{port}/{PRIVATE}").reason == "Connection refused"
     assert send(f"http://no-such-host.invalid/{PRIVATE}").reason == "its name is not known"
     assert send(f"http://{'a' * 70}.example/{PRIVATE}").result is Result.UNREACHABLE  # no name can be so long

@@ -7,8 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from mcore_runtime.integrations.webhooks.publish import publish
 from mcore_runtime.integrations.webhooks.sender import Delivery
 from mcore_runtime.session import SessionStore
 from tests.runtime.session.made import FACTS, record
+from tests.runtime.waiting import wait_until
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -38,29 +38,16 @@ def broker(folder: Path, port: int, *lines: str) -> Iterator[None]:
     config.chmod(0o644)
     process = subprocess.Popen([str(MOSQUITTO), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: is_open(port))
+        wait_until(lambda: is_open(port))
         yield
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
 
 
-def wait_for(done: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-
-
 def is_open(port: int) -> bool:
     with socket.socket() as trial:
         return trial.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @contextmanager
@@ -105,7 +92,7 @@ def test_dives_wait_for_a_broker_that_is_away(tmp_path: Path, port: int) -> None
         sent.send_due()
         assert sent.left == 2
         with broker(tmp_path, port, "allow_anonymous true"), subscribed(port, "dives") as heard:
-            wait_for(lambda: sent.send_due() >= 0 and not sent.left)
+            wait_until(lambda: sent.send_due() >= 0 and not sent.left)
             assert {b'"number":1' in heard.get(timeout=PATIENCE_S).payload.replace(b" ", b"") for _ in range(2)} == {
                 True, False
             }  # fmt: skip

@@ -193,9 +193,7 @@ def test_a_receiver_that_hangs_holds_up_neither_dives_nor_other_receivers_nor_th
     assert {r.data["dive"]["number"] for r in receiver.requests} == set(range(1, 21))
 
 
-def test_a_receiver_that_comes_back_during_the_session_gets_everything(store: SessionStore) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_receiver_that_comes_back_during_the_session_gets_everything(store: SessionStore, port: int) -> None:
     target = parse_target(f"http://127.0.0.1:{port}/dives?key=letmein")
     with Webhooks(store, [target], None, print, end_timeout_s=5.0) as webhooks, Session(store) as session:
         webhooks.listen(session.news.subscribe)
@@ -207,10 +205,8 @@ def test_a_receiver_that_comes_back_during_the_session_gets_everything(store: Se
     assert {r.data["dive"]["number"] for r in receiver.requests} == {1, 2}
 
 
-def test_nothing_private_is_said_or_kept(tmp_path: Path) -> None:
+def test_nothing_private_is_said_or_kept(tmp_path: Path, port: int) -> None:
     said: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     target = parse_target(f"http://user:hunter2@127.0.0.1:{port}/secret-path?key=letmein")
     with SessionStore.create(tmp_path / "final", FACTS) as store:
         store.save_dive(record(1))
