@@ -17,7 +17,7 @@ from mcore.synthetic.untrimmed.kept import keep_clip, read_kept
 from mcore.synthetic.untrimmed.operator import CameraKind, Position, film, shows
 from mcore.synthetic.untrimmed.operator import Path as CameraPath
 from mcore.synthetic.untrimmed.shot import Shot
-from mcore.video.spotting import BINS, CHANNELS, COLUMNS, ROWS, SAMPLES_PER_S
+from mcore.video.spotting import COLUMNS, ROWS, SAMPLES_PER_S
 
 RATE = 30.0
 TOUCH_M = 0.45
@@ -152,8 +152,7 @@ def test_a_kept_clip_is_the_drawn_one_and_is_drawn_once(tmp_path: Path) -> None:
     path = keep_clip(tmp_path, 28)
     drawn, kept = render_clip(28), read_kept(path)
     assert kept.times_s.tolist() == drawn.times_s.tolist()
-    assert kept.profiles.shape == (len(drawn.pictures), CHANNELS, BINS)
-    assert np.abs(np.diff(drawn.pictures.astype(int), axis=0)).max() > 20
-    assert kept.profiles[1:, 0].max() > 0.2
+    assert np.array_equal(kept.pictures, drawn.pictures)
+    assert kept.shifts.shape == (len(drawn.pictures), 2)
     written = path.stat().st_mtime_ns
     assert keep_clip(tmp_path, 28).stat().st_mtime_ns == written
