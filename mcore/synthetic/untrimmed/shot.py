@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw
 from mcore.synthetic.camera import View
 from mcore.synthetic.diver import paste_diver
 from mcore.synthetic.meet.actors import Actor, Jumper, Swimmer, Towel, Walker
+from mcore.synthetic.pool import SIDE_M, Ground, draw_pool, random_color, random_look
 from mcore.synthetic.scene import Color, Look
 from mcore.synthetic.splash import Splash, draw_splash_parameters, paste_splash
 from mcore.synthetic.untrimmed.action import Action
 from mcore.synthetic.untrimmed.operator import CameraKind, Path, draw_position, film, shows
-from mcore.synthetic.untrimmed.pool import SIDE_M, Ground, draw_pool, random_color, random_look
 
 Array = NDArray[np.float64]
 _MOST_PIXELS_PER_M = 30.0
