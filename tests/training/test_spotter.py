@@ -64,6 +64,11 @@ def test_the_runtime_says_what_the_network_says(tmp_path: Path) -> None:
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
+    arrays = Spotter().arrays()
+    arrays["tell.weight"] = arrays["tell.weight"][:, 1:]
+    np.savez(tmp_path / "another.npz", allow_pickle=False, **arrays)
+    with pytest.raises(UserError, match="cannot read the spotter's weights"):
+        SpotterNetwork(tmp_path / "another.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(UserError, match="cannot read the spotter's weights"):
         SpotterNetwork(tmp_path / "other.npz")
