@@ -13,7 +13,7 @@ from mcore.synthetic.plan import DEMO_NUMBERS, plan_dive
 from mcore.synthetic.render import check_size, render_plan
 from mcore.synthetic.video import write_video
 from mcore.synthetic.workers import render_all
-from mcore.synthetic.worlds import FIRST_SEED, World
+from mcore.synthetic.worlds import FIRST_SEED, JUDGES, World
 
 _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _SEED_STRIDE = 1_000_003
@@ -35,8 +35,8 @@ class RenderSettings:
     height: int = 180
     """Height of a frame, pixels."""
     world: World = "standard"
-    """Where the dives are dived: other is another pool, with a camera, people and judges of its own, to see what a
-    network makes of a place that it does not know."""
+    """Where the dives are dived: pools are random ones, of any looks, to learn from for real footage; other is another
+    pool, with a camera, people and judges of its own, to see what a network makes of a place that it does not know."""
 
     def __post_init__(self) -> None:
         check_size(self.width, self.height)
@@ -129,7 +129,7 @@ def _record(job: DiveJob) -> DiveRecord:
         num_frames=plan.num_frames,
         transition_frames=plan.transition_frames,
         # What a fault costs is known of fair judges only.
-        stage_points=plan.stage_points if job.world == "standard" else None,
-        faults=plan.faults.severities if job.world == "standard" else None,
+        stage_points=None if JUDGES[job.world] else plan.stage_points,
+        faults=None if JUDGES[job.world] else plan.faults.severities,
         origin="rendered",
     )

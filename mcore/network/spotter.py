@@ -1,7 +1,8 @@
 """The spotter: a small network that tells, picture by picture, when a diver leaves a board and meets the water.
 
-It sees how much moves at each height. Convolutions over heights and the last pictures see a body rise and fall; a GRU
-remembers what came before. What it says of a picture it says ``SPOTTER_DELAY`` pictures later.
+It sees what changes in the picture. Convolutions see a body in it, and how it moves since the picture before; a
+convolution over the last pictures and a GRU see it rise and fall. What it says of a picture it says ``SPOTTER_DELAY``
+pictures later.
 """
 
 from __future__ import annotations
@@ -12,72 +13,82 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcore.video.spotting import CHANNELS, SPOTTER_SPAN
+from mcore.video.spotting import LOOKS_BACK, SPOTTER_SPAN
 
 OUTPUTS = ("takeoff", "entry", "flight")
-_WIDTHS = (24, 32, 32)
-_BINS_LEFT = 7
-"""Heights after three convolutions of stride 2, of 50."""
-_MEMORY = 64
+_WIDTHS = (12, 24, 32, 48)
+_KERNELS = (5, 3, 3, 3)
+SHIFTED = (2, 3)
+"""Convolutions that see a quarter of their channels as they were one picture before (Lin et al., TSM, ICCV 2019)."""
+_ROWS_LEFT = 7
+"""Rows after four convolutions of stride 2, of 100."""
+_MOTIONS, _MEMORY = 96, 64
 
 
 class Spotter(nn.Module):
-    """Convolutions over heights and the last pictures, a GRU over all."""
-
-    memory = _MEMORY
+    """Convolutions over the changes in a picture, one over the last pictures, a GRU over all."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (CHANNELS, *_WIDTHS)
-        self.scale = nn.BatchNorm2d(CHANNELS)
-        # Three pictures each, so that together they see SPOTTER_SPAN.
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, width, (3, 5), (1, 2), (0, 2), bias=False)
-            for before, width in zip(widths, _WIDTHS, strict=False)
+            nn.Conv2d(before, width, kernel, stride=2, padding=kernel // 2, bias=False)
+            for before, width, kernel in zip((len(LOOKS_BACK), *_WIDTHS), _WIDTHS, _KERNELS, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in _WIDTHS)
-        self.embed = nn.Linear(_WIDTHS[-1] * _BINS_LEFT + 2, _MEMORY)
+        # Over all heights at once, so that a body that falls is one motion.
+        self.over_time = nn.Conv1d(2 * _WIDTHS[-1] * _ROWS_LEFT, _MOTIONS, SPOTTER_SPAN, bias=False)
+        self.over_time_norm = nn.BatchNorm1d(_MOTIONS)
         self.dropout = nn.Dropout(0.2)
-        self.remember = nn.GRU(_MEMORY, _MEMORY, batch_first=True)
+        self.remember = nn.GRU(_MOTIONS + 2, _MEMORY, batch_first=True)
         self.tell = nn.Linear(_MEMORY, len(OUTPUTS))
 
-    def forward(self, profiles: Tensor, shifts: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at pictures in order.
+    def forward(self, changes: Tensor, shifts: Tensor) -> Tensor:
+        """Look at pictures in order, the first ones of a stream.
 
         Args:
-            profiles: (B, T, CHANNELS, BINS) from ``profile``.
+            changes: (B, T, looks back, ROWS, COLUMNS) from ``mcore.video.spotting.changes``.
             shifts: (B, T, 2) from ``scaled_shift``.
-            state: (1, B, memory); zeros before the first picture.
 
         Returns:
-            (B, T, outputs) logits of the picture ``SPOTTER_DELAY`` before, and the new state.
+            (B, T, outputs) logits of the picture ``SPOTTER_DELAY`` before.
         """
-        x = self.scale(profiles.transpose(1, 2))  # (B, C, T, BINS)
-        x = functional.pad(x, (0, 0, SPOTTER_SPAN - 1, 0))
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+        batch, pictures = changes.shape[:2]
+        x = changes.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            if index in SHIFTED:
+                x = _see_last(x.unflatten(0, (batch, pictures))).flatten(0, 1)
             x = torch.relu(norm(convolution(x)))
-        x = x.transpose(1, 2).flatten(2)  # (B, T, C * bins left)
-        x = self.dropout(torch.relu(self.embed(torch.cat([x, shifts], 2))))
-        x, state = self.remember(x, state)
-        return self.tell(x), state
+        # Where in the width a body falls does not matter: (B * T, 2 * C * rows left).
+        x = torch.cat([x.amax(3), x.mean(3)], 1).flatten(1).unflatten(0, (batch, pictures)).transpose(1, 2)
+        x = self.over_time(functional.pad(x, (SPOTTER_SPAN - 1, 0)))
+        x = self.dropout(torch.relu(self.over_time_norm(x))).transpose(1, 2)
+        x, _ = self.remember(torch.cat([x, shifts.to(x.dtype)], 2))
+        logits: Tensor = self.tell(x)
+        return logits
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
         """Return the weights by name, in half precision, as the runtime takes them: normalisation is in the kernels."""
-        kept = {
-            name: value for name, value in self.state_dict().items() if name.startswith(("embed", "remember", "tell"))
-        }
-        kept["scale.weight"], kept["scale.bias"] = _affine(self.scale)
-        for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            assert isinstance(convolution, nn.Conv2d)
-            gain, bias = _affine(norm)
-            kept[f"convolutions.{index}.weight"] = convolution.weight * gain[:, None, None, None]
-            kept[f"convolutions.{index}.bias"] = bias
+        kept = {name: value for name, value in self.state_dict().items() if name.startswith(("remember", "tell"))}
+        names = [f"convolutions.{index}" for index in range(len(_WIDTHS))]
+        parts = zip([*names, "over_time"], [*self.convolutions, self.over_time], [*self.norms, self.over_time_norm],
+                    strict=True)  # fmt: skip
+        for name, convolution, norm in parts:
+            gain, kept[f"{name}.bias"] = _affine(norm)
+            assert isinstance(convolution, nn.Conv1d | nn.Conv2d)
+            kept[f"{name}.weight"] = convolution.weight * gain.reshape(-1, *[1] * (convolution.weight.ndim - 1))
         return {name: value.detach().numpy().astype(np.float16) for name, value in kept.items()}
+
+
+def _see_last(x: Tensor) -> Tensor:
+    """Replace the first quarter of the channels (B, T, C, H, W) by those of the picture before."""
+    quarter = x.shape[2] // 4
+    before = functional.pad(x[:, :-1, :quarter], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([before, x[:, :, quarter:]], 2)
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """What a trained normalisation multiplies each channel by, and adds to it."""
-    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)

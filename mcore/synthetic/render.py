@@ -7,12 +7,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from mcore.common.errors import UserError
 from mcore.diving import DiveNumber
 from mcore.synthetic.camera import Array, Sensor, View, seen_from, smooth_path, unit_drift
 from mcore.synthetic.diver import draw_springboard, paste_diver
 from mcore.synthetic.plan import DivePlan, plan_dive, random_stream
+from mcore.synthetic.pool import SIDE_M, Ground, draw_pool
 from mcore.synthetic.scene import BOTTOM_M, TOP_M, Look, draw_venue
 from mcore.synthetic.splash import draw_splash_parameters, paste_splash
 from mcore.synthetic.worlds import draw_world_look
@@ -115,7 +117,7 @@ def render_look(
     """
     # Pixels per metre. What lies behind the diver is out of focus, so that it need not be drawn any finer.
     venue_scale = min(_VENUE_DETAIL * height, height / look.view_height_m * max(1.0, look.zoom_in))
-    venue = draw_venue(plan.height_m, look, venue_scale, venue_rng)
+    venue, pad_m = _draw_surroundings(plan, look, venue_scale, venue_rng)
     splash = draw_splash_parameters(plan.faults.splash, splash_rng)
     sensor = Sensor(look, width, height, _NOISE_PATTERNS, rng)
     joints = seen_from(plan.motion.joints_m, look.camera_yaw_deg)  # (N, joints, 3)
@@ -127,17 +129,29 @@ def render_look(
     frames = np.empty((plan.num_frames, height, width, 3), np.uint8)
     for i, (center, scale) in enumerate(zip(centers, scales.tolist(), strict=True)):
         view = View(center, scale, width, height)
-        image = view.crop(venue, venue_scale)
+        image = view.crop(venue, venue_scale, pad_m)
         if plan.height_m == 3:
             draw_springboard(image, view, float(plan.motion.board_tip_m[i]), look)
         if hidden != "diver":
             paste_diver(image, view, joints[i], look)
         if hidden != "splash":
             paste_splash(image, view, splash, (i - entry_frame + 0.5) / plan.frames_per_second, entry_x)
+        if look.blur > 0:
+            image = image.filter(ImageFilter.GaussianBlur(look.blur * height))
         frames[i] = sensor.record(sensor.expose(image), rng)
     if look.mirrored:
         frames = np.ascontiguousarray(frames[:, :, ::-1])
     return RenderedDive(plan, frames)
+
+
+def _draw_surroundings(
+    plan: DivePlan, look: Look, pixels_per_m: float, rng: np.random.Generator
+) -> tuple[Image.Image, float]:
+    """Draw what stands still, and say how far it goes on to either side of ``LEFT_M`` and ``RIGHT_M``, metres."""
+    if not look.random_pool:
+        return draw_venue(plan.height_m, look, pixels_per_m, rng), 0.0
+    ground = Ground(far_edge_m=float(rng.uniform(0.1, 2.5)), near_edge_m=float(-rng.uniform(0.8, 5.0)))
+    return draw_pool(ground, look.wall, plan.height_m, pixels_per_m, rng), SIDE_M
 
 
 def _follow(plan: DivePlan, look: Look, rng: np.random.Generator) -> Array:

@@ -64,6 +64,10 @@ class Look:
     """Standard deviation of the operator's unsteadiness."""
     zoom_in: float = 1.0
     """How much larger the picture is at the end of the clip than at its start."""
+    blur: float = 0.0
+    """Standard deviation of the lens's blur, as a share of the picture's height."""
+    random_pool: bool = False
+    """Stands in a random pool instead of a venue: walls, water and boards of any colour and texture."""
 
 
 def draw_look(rng: np.random.Generator) -> Look:

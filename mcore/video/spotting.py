@@ -14,15 +14,10 @@ ROWS, COLUMNS = 100, 56
 """Size of its pictures: half of that which networks see, in both directions."""
 SPOTTER_DELAY = 5
 """Pictures that the network looks ahead, 0.42 s: only then can a take-off be told from a hurdle."""
-SPOTTER_SPAN = 7
-"""Pictures that its convolutions see at once: 0.58 s."""
+SPOTTER_SPAN = 5
+"""Pictures that its convolution over time sees at once: 0.42 s."""
 LOOKS_BACK = (1, 3)
-"""Samples back to the pictures that differences are taken to."""
-BINS = 50
-"""Bands of rows, from top to bottom, that the network sees: two rows each."""
-CHANNELS = 6
-_BLOCK = 4
-"""Columns that are averaged before the strongest place of a band is looked for."""
+"""Samples back to the pictures that changes are taken to."""
 _LEAST_CONTRAST = 8.0
 """Grey levels that are added to a picture's standard deviation before it is divided by it."""
 _MOST_ROWS, _MOST_COLUMNS = 40, 24
@@ -91,36 +86,27 @@ class MotionOfPicture:
         return (down, right) if abs(down) <= _MOST_ROWS and abs(right) <= _MOST_COLUMNS else (0, 0)
 
 
-def profile(pictures: Sequence[NDArray[np.uint8]], shifts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Reduce the newest picture to what moves at each height, when the camera's movement is undone.
+def changes(pictures: Sequence[NDArray[np.uint8]], shifts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """Return what changed in the newest picture, when the camera's movement is undone.
 
-    Where in the width something moves, and what it looks like, is left out: drawings and films differ most in that,
-    and a falling body in neither.
+    What things look like is left out: drawings and films differ most in that, and a falling body in neither.
 
     Args:
         pictures: the last ones, (ROWS, COLUMNS) uint8 each, the newest last; ``max(LOOKS_BACK) + 1`` are looked at.
         shifts: of each, from ``MotionOfPicture``.
 
     Returns:
-        (CHANNELS, BINS) float32, about 0 to 2: strongest and mean change since the last picture and since an earlier
-        one, the strongest that is brighter than before, and the grey level.
+        (looks back, ROWS, COLUMNS) float32, about -2 to 2: the change since each earlier picture, in standard
+        deviations of the newest one's grey levels; its root with its sign, so that faint changes count.
     """
     now = pictures[-1].astype(np.float32)
-    contrast = 1 / (now.std() + _LEAST_CONTRAST)
-    rows = np.zeros((CHANNELS, BINS), np.float32)
+    change = np.zeros((len(LOOKS_BACK), ROWS, COLUMNS), np.float32)
     for place, back in enumerate(LOOKS_BACK):
-        change = np.zeros((ROWS, COLUMNS), np.float32)
         if len(pictures) > back:
             down, right = np.sum(shifts[-back:], axis=0).tolist()
-            _subtract_moved(change, now, pictures[-1 - back], down, right)
-        blocks = change.reshape(BINS, ROWS // BINS, COLUMNS // _BLOCK, _BLOCK)
-        size = np.abs(blocks).mean(axis=(1, 3)) * contrast
-        rows[2 * place], rows[2 * place + 1] = size.max(axis=1), size.mean(axis=1)
-        if place == 0:
-            rows[4] = np.maximum(blocks.mean(axis=(1, 3)) * contrast, 0).max(axis=1)
-    rows[:5] = np.sqrt(rows[:5])
-    rows[5] = (now.reshape(BINS, -1).mean(axis=1) - now.mean()) * contrast
-    return rows
+            _subtract_moved(change[place], now, pictures[-1 - back], down, right)
+    change /= now.std() + _LEAST_CONTRAST
+    return np.asarray(np.copysign(np.sqrt(np.abs(change)), change))
 
 
 def scaled_shift(shift: tuple[int, int]) -> NDArray[np.float32]:

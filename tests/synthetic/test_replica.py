@@ -242,8 +242,9 @@ def facts(labels: list[ReplicaLabel]) -> dict[str, np.ndarray]:
         "angle": [verdict.faults.angle for verdict in verdicts],
         "splash": [verdict.faults.splash for verdict in verdicts],
     }
+    nuisance = np.array([figures(replica_nuisance(label, 0)) for label in labels])
     return {
-        "nuisance": np.array([figures(replica_nuisance(label, 0)) for label in labels]),
+        "nuisance": nuisance[:, np.ptp(nuisance, axis=0) > 0],  # what replicas have at all
         "quality": np.array(list(quality.values())).T,
         "split": np.array([label.split for label in labels]),
     }

@@ -9,7 +9,7 @@ import pytest
 
 from mcore.common.errors import UserError
 from mcore.synthetic.untrimmed.kept import KeptClip
-from mcore.video.spotting import BINS, CHANNELS
+from mcore.video.spotting import COLUMNS, LOOKS_BACK, ROWS
 from mcore_runtime.detector.network import SpotterNetwork
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
@@ -31,14 +31,14 @@ def test_targets_are_highest_at_the_events() -> None:
 
 
 def falling(seed: int) -> KeptClip:
-    """A bright band that falls from top to bottom, and is still before and after."""
+    """A bright block that falls from top to bottom, and is out of the picture before and after."""
     rng = np.random.default_rng(seed)
-    first = int(rng.integers(25, 60))
-    profiles = rng.normal(0, 0.05, (110, CHANNELS, BINS)).astype(np.float32)
+    first, column = int(rng.integers(25, 60)), int(rng.integers(5, 40))
+    pictures = rng.normal(100, 3, (110, ROWS, COLUMNS)).clip(0, 255).astype(np.uint8)
     for step in range(16):
-        profiles[first + step, :5, 3 * step : 3 * step + 4] += 1.5
+        pictures[first + step, 6 * step : 6 * step + 8, column : column + 8] = 240
     times = np.arange(110) / 12
-    return KeptClip(profiles.astype(np.float16), np.zeros((110, 2), np.int64), times, times[[[first, first + 16]]])
+    return KeptClip(pictures, np.zeros((110, 2), np.int64), times, times[[[first, first + 16]]])
 
 
 def test_a_few_steps_teach_it_to_see_a_fall() -> None:
@@ -52,18 +52,23 @@ def test_a_few_steps_teach_it_to_see_a_fall() -> None:
 def test_the_runtime_says_what_the_network_says(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = Spotter()
-    profiles, shifts = torch.rand(2, 30, CHANNELS, BINS), torch.randn(2, 30, 2)
-    network.train()(profiles, shifts, torch.zeros(1, 2, network.memory))  # so that the normalisation does something
-    logits, _ = network.eval()(profiles[:1], shifts[:1], torch.zeros(1, 1, network.memory))
+    changes, shifts = torch.randn(2, 20, len(LOOKS_BACK), ROWS, COLUMNS), torch.randn(2, 20, 2)
+    network.train()(changes, shifts)  # so that the normalisation does something
+    logits = network.eval()(changes[:1], shifts[:1])
     np.savez(tmp_path / "weights.npz", allow_pickle=False, **network.arrays())
     running = SpotterNetwork(tmp_path / "weights.npz")
     for _ in range(2):
-        said = [running(p, s) for p, s in zip(profiles[0].numpy(), shifts[0].numpy(), strict=True)]
+        said = [running(c, s) for c, s in zip(changes[0].numpy(), shifts[0].numpy(), strict=True)]
         np.testing.assert_allclose(said, torch.sigmoid(logits[0]).detach(), atol=HALF_PRECISION)
         running.reset()
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
+    arrays = Spotter().arrays()
+    arrays["tell.weight"] = arrays["tell.weight"][:, 1:]
+    np.savez(tmp_path / "another.npz", allow_pickle=False, **arrays)
+    with pytest.raises(UserError, match="cannot read the spotter's weights"):
+        SpotterNetwork(tmp_path / "another.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(UserError, match="cannot read the spotter's weights"):
         SpotterNetwork(tmp_path / "other.npz")

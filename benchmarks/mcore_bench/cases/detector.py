@@ -21,7 +21,7 @@ from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import CameraKind, MeetSettings
 from mcore.video import resize_frame
 from mcore_bench.cases.random_pools import random_pools_tables
-from mcore_bench.cases.real_clips import MARKS, real_clips_table
+from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
 from mcore_bench.cases.watching import watch
 from mcore_bench.report import finish_result
 from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
@@ -78,6 +78,8 @@ class DetectorArguments(JsonFile):
     """Folder of films whose marks are known."""
     marks: Path = MARKS
     """What happens in these films: a .json file."""
+    bundle: Path | None = None
+    """With --real-clips: also where this bundle's network places take-off and entry."""
     seed: int = 100
     """Seed of the first meet; each further one has the next."""
     cameras: tuple[CameraKind, ...] = ("follow", "fixed")
@@ -99,6 +101,8 @@ def measure_detector(arguments: DetectorArguments) -> int:
         tables += random_pools_tables(arguments.clips, arguments.seed, makers)
     if (folder := arguments.real_clips) is not None:
         tables += [real_clips_table(folder, arguments.marks, name, make) for name, make in makers.items()]
+        if arguments.bundle is not None:
+            tables.append(boundaries_table(folder, arguments.marks, arguments.bundle))
     finish_result(replace(result, tables=tuple(tables)), arguments.json)
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -15,15 +15,25 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
-from mcore.video import resize_frame
+from mcore.video import look_through, resize_frame
 from mcore_bench.cases.watching import Watched, watch
 from mcore_bench.result import Row, Table, make_table
 from mcore_runtime.detector import Detector, stay
+from mcore_runtime.scoring.batch import DiveRequest, score_all, search
+from mcore_runtime.scoring.result import DiveScore
+from mcore_runtime.scoring.scorer import Scorer
 from mcore_runtime.sources.file import FileConnection
 from mcore_runtime.sources.uri import parse_source
 
 MARKS = Path(__file__).parents[2] / "real_clips.json"
 """Marks of the clips that this project is measured on; the clips themselves are not part of it."""
+
+
+class TrueDive(NamedTuple):
+    """When a dive begins and ends, seconds of its film."""
+
+    takeoff_s: float
+    entry_s: float
 
 
 @dataclass(frozen=True)
@@ -41,10 +51,11 @@ class MarkedClip:
         if (self.takeoff_frame is None) != (self.entry_frame is None):
             raise UserError(f"{self.file}: give both takeoff_frame and entry_frame, or neither")
 
-
-class _TrueDive(NamedTuple):
-    takeoff_s: float
-    entry_s: float
+    def dive(self, times_s: Sequence[float]) -> TrueDive:
+        """Return the marked dive of a film whose frames have these times."""
+        assert self.takeoff_frame is not None
+        assert self.entry_frame is not None
+        return TrueDive(times_s[self.takeoff_frame], times_s[self.entry_frame])
 
 
 def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float], Detector]) -> Table:
@@ -59,11 +70,7 @@ def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float
     Raises:
         UserError: a film or the marks are missing or cannot be read.
     """
-    try:
-        text = marks.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read marks of films from {marks}: {error}") from error
-    clips = decode(list[MarkedClip], text, f"{marks} has no marks of films")
+    clips = _read_marks(marks)
     rows = [_row(clip, *_watch(folder / clip.file, make)) for clip in clips]
     live, others = ([row for row in rows if (row[1] == "dive") is is_live] for is_live in (True, False))
     alarms, alarms_of_others = (sum(int(row[3] or 0) for row in part) for part in (rows, others))
@@ -74,6 +81,47 @@ def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float
     columns = {"film": "", "shows": "", "dive": "", "false alarms": "d", "take-off, s": "+.2f", "entry, s": "+.2f",
                "known after the entry, s": "+.2f", "CPU ms a frame": ".2f"}  # fmt: skip
     return make_table(f"real clips: {name} detector", columns, rows, note)
+
+
+def boundaries_table(folder: Path, marks: Path, bundle: Path) -> Table:
+    """Score every marked dive in real time, as ``mcore-score`` does, and compare its boundaries with the marks.
+
+    Args:
+        folder: of the films.
+        marks: a JSON list of ``MarkedClip``.
+        bundle: whose network places take-off and entry.
+
+    Raises:
+        UserError: a film, the marks or the bundle are missing or cannot be read.
+    """
+    rows: list[Row] = []
+    with Scorer(bundle) as scorer:
+        for clip in _read_marks(marks):
+            if clip.takeoff_frame is None or clip.slow_motion:
+                continue
+            video = folder / clip.file
+            true = clip.dive(look_through(video, lambda _: lambda picture, time_s: None).tolist())
+            found = score_all(scorer, search(DiveRequest(video)), any_exemplar=True, accept_unlike=True)
+            errors = [_boundary_errors_s(each.result, true) for each in found if each.result is not None]
+            rows.append((clip.file, *min(errors, key=lambda pair: abs(pair[1]), default=(None, None))))
+    return make_table(
+        f"real clips: boundaries of {bundle.name}", {"film": "", "take-off, s": "+.2f", "entry, s": "+.2f"}, rows,
+        "as the scoring network places them in the clip that the detector cuts; found less marked"
+    )  # fmt: skip
+
+
+def _boundary_errors_s(result: DiveScore, true: TrueDive) -> tuple[float, float]:
+    start_s = result.video.start_s or 0.0
+    takeoff_s, entry_s = result.transitions_s
+    return start_s + takeoff_s - true.takeoff_s, start_s + entry_s - true.entry_s
+
+
+def _read_marks(marks: Path) -> list[MarkedClip]:
+    try:
+        text = marks.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read marks of films from {marks}: {error}") from error
+    return decode(list[MarkedClip], text, f"{marks} has no marks of films")
 
 
 def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:
@@ -100,7 +148,7 @@ def _row(clip: MarkedClip, seen: Watched, times_s: list[float]) -> Row:
     if clip.takeoff_frame is None or clip.entry_frame is None:
         _, alarms = seen.match([])
         return (clip.file, "no dive", None, len(alarms), None, None, None, seen.cpu_ms)
-    true = _TrueDive(times_s[clip.takeoff_frame], times_s[clip.entry_frame])
+    true = clip.dive(times_s)
     pairs, alarms = seen.match([true], slow_motion=clip.slow_motion)
     shows, found = ("slow motion", "named") if clip.slow_motion else ("dive", "found")
     if clip.slow_motion:  # only what is taken for a dive in real time is an alarm

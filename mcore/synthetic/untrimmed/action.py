@@ -22,6 +22,13 @@ ActionKind = Literal["dive", "breaks off", "on land", "nothing"]
 _BOARD_SHARES = (0.25, 0.4, 0.1, 0.07, 0.18)
 _SPEEDS = {1.0: (3.3, 5.8), 3.0: (3.3, 6.2), 5.0: (0.8, 3.6), 7.5: (0.8, 3.6), 10.0: (0.6, 3.6)}
 """Upward at take-off, metres a second, by the height of the board."""
+_PAIR_SHARE = 0.1
+"""Of dives from the boards that synchronised events have."""
+_PAIR_BOARDS_M = (3.0, 10.0)
+_PAIR_APART_M = (0.9, 3.2)
+"""From the middle of a platform's halves to two springboards with a gap between them."""
+_PAIR_LATE_S = 0.04
+"""Standard deviation of how much later the other diver is, seconds."""
 _ARMSTAND_SPEED = (0.1, 1.4)
 _NUMBERS = (
     "101B", "101C", "103B", "103C", "104C", "105B", "105C", "107B", "107C", "109C", "201A", "201B", "202C",
@@ -48,11 +55,18 @@ class Action:
     entry_s: float | None
     splash: float
     """Severity of the splash, 0 to 1."""
+    partner: Partner | None = None
+    """The other diver of a synchronised pair."""
 
-    @property
-    def center_m(self) -> Array:
-        """(N, 3) middle of the body."""
-        return np.asarray(self.joints_m.mean(axis=1))
+
+@dataclass(frozen=True)
+class Partner:
+    """The other diver of a synchronised pair: does the same, beside the first."""
+
+    aside_m: float
+    """How far to the camera's side of the first diver; negative: behind."""
+    late_s: float
+    """How much later; negative: earlier."""
 
 
 def draw_dive(num_frames: int, rate: float, before_s: float, rng: np.random.Generator) -> Action:
@@ -81,7 +95,13 @@ def draw_dive(num_frames: int, rate: float, before_s: float, rng: np.random.Gene
     since = np.asarray((np.arange(first) - first + 0.5) / rate, np.float64)
     approach = draw_approach(dive, springboard, rng)
     joints[:first], tip[:first] = before_takeoff(approach, dive, height, flight.lean_deg, since)
-    return Action(joints, tip, height, first / rate, first / rate + seconds, faults.splash)
+    partner = _draw_partner(rng) if height in _PAIR_BOARDS_M and rng.random() < _PAIR_SHARE else None
+    return Action(joints, tip, height, first / rate, first / rate + seconds, faults.splash, partner)
+
+
+def _draw_partner(rng: np.random.Generator) -> Partner:
+    aside = float(rng.choice([-1, 1]) * rng.uniform(*_PAIR_APART_M))
+    return Partner(aside, float(rng.normal(0, _PAIR_LATE_S)))
 
 
 def draw_broken_off(num_frames: int, rate: float, rng: np.random.Generator) -> Action:

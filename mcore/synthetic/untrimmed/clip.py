@@ -19,9 +19,9 @@ from mcore.diving.physics import LONGEST_FLIGHT_S
 from mcore.synthetic.meet.course import plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import DEFAULT_RATE, MeetSettings
+from mcore.synthetic.pool import random_color
 from mcore.synthetic.untrimmed.action import Action, draw_broken_off, draw_dive, draw_on_land, nobody
 from mcore.synthetic.untrimmed.operator import CameraKind
-from mcore.synthetic.untrimmed.pool import random_color
 from mcore.synthetic.untrimmed.shot import Shot
 from mcore.video.spotting import COLUMNS, ROWS, SAMPLES_PER_S, Pace
 

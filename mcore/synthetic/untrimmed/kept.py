@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from mcore.common.files import replacing
 from mcore.synthetic.untrimmed.clip import render_clip
-from mcore.video.spotting import LOOKS_BACK, MotionOfPicture, profile
+from mcore.video.spotting import MotionOfPicture
 
 
 @dataclass(frozen=True, eq=False)
 class KeptClip:
     """What is learned from one clip."""
 
-    profiles: NDArray[np.float16]
-    """(T, CHANNELS, BINS) from ``profile``."""
+    pictures: NDArray[np.uint8]
+    """(T, ROWS, COLUMNS)."""
     shifts: NDArray[np.int64]
     """(T, 2) from ``MotionOfPicture``, rows down and columns right."""
     times_s: NDArray[np.float64]
@@ -34,18 +34,14 @@ def keep_clip(folder: Path, seed: int) -> Path:
         return path
     clip = render_clip(seed)
     motion = MotionOfPicture()
-    shifts = [motion.update(picture) for picture in clip.pictures]
-    parts = [slice(max(0, last - max(LOOKS_BACK)), last + 1) for last in range(len(shifts))]
-    profiles = np.stack([profile(list(clip.pictures[part]), shifts[part]) for part in parts])
+    shifts = np.array([motion.update(picture) for picture in clip.pictures])
     dives = np.array([(dive.takeoff_s, dive.entry_s) for dive in clip.dives]).reshape(-1, 2)
     with replacing(path) as part_written:
-        np.savez(
-            part_written, profiles=profiles.astype(np.float16), shifts=np.array(shifts), times=clip.times_s, dives=dives
-        )
+        np.savez(part_written, pictures=clip.pictures, shifts=shifts, times=clip.times_s, dives=dives)
     return path
 
 
 def read_kept(path: Path) -> KeptClip:
     """Read what ``keep_clip`` wrote."""
     with np.load(path) as kept:
-        return KeptClip(kept["profiles"], kept["shifts"], kept["times"], kept["dives"])
+        return KeptClip(kept["pictures"], kept["shifts"], kept["times"], kept["dives"])

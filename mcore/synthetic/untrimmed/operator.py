@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 CameraKind = Literal["fixed", "hand-held", "broadcast"]
 _CLIMB_M = 1.6
 """How high above the board a body is when a view of the whole dive is chosen."""
+_LEAST_SHOWN = 0.7
+"""Share of a flight that a camera shows at least."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,31 @@ def film(kind: CameraKind, action: Action, focus_m: Array, rate: float, rng: np.
                          rng.uniform(0.35, 1.1) if hand else rng.uniform(0.8, 1.2))  # fmt: skip
         center += _arrives(num_frames, rate, view, rng) if rng.random() < 0.3 else 0.0
         shake = rng.uniform(0.0, 0.025) if hand else rng.uniform(0.0, 0.006)
-        zoom = np.exp(rng.choice([0.0, 0.05, 0.2]) * unit_drift(rng, num_frames, rng.uniform(0.5, 2.0) * rate)[:, 0])
-    center = center + shake * view * unit_drift(rng, num_frames, max(1.0, rng.uniform(0.05, 0.4) * rate))
+        zoom = np.exp(rng.choice([0.0, 0.05, 0.2]) * _drift(rng, num_frames, rng.uniform(0.5, 2.0) * rate)[:, 0])
+    center = center + shake * view * _drift(rng, num_frames, max(1.0, rng.uniform(0.05, 0.4) * rate))
     half = view / 2
     center[:, 1] = np.clip(center[:, 1], min(BOTTOM_M + half, 0.0), max(TOP_M - half, 0.0))
     return Path(center, view * zoom)
+
+
+def shows(path: Path, focus_m: Array, flight: slice, aspect: float) -> bool:
+    """Return whether a path shows a dive: the body's middle for most of the flight, and at the entry.
+
+    Args:
+        path: of the camera.
+        focus_m: (N, 2) middle of the body in the picture plane.
+        flight: its frames, from the take-off to the entry.
+        aspect: width of a picture over its height.
+    """
+    away = np.abs(focus_m - path.center_m)[flight] / (path.view_m[flight, None] * [aspect, 1.0])
+    inside: NDArray[np.bool_] = away.max(axis=1) < 0.5
+    return bool(inside[-1] and inside.mean() >= _LEAST_SHOWN)
+
+
+def _drift(rng: np.random.Generator, num_frames: int, lag_frames: float) -> Array:
+    """Slow random movement (N, 2) of standard deviation 1: the middle of a longer one, whose ends are wilder."""
+    ends = int(4 * lag_frames)
+    return unit_drift(rng, num_frames + 2 * ends, lag_frames)[ends : ends + num_frames]
 
 
 def _wander(num_frames: int, rate: float, high: float, rng: np.random.Generator) -> Array:

@@ -12,15 +12,17 @@ from PIL import Image, ImageDraw
 from mcore.synthetic.camera import View
 from mcore.synthetic.diver import paste_diver
 from mcore.synthetic.meet.actors import Actor, Jumper, Swimmer, Towel, Walker
+from mcore.synthetic.pool import SIDE_M, Ground, draw_pool, random_color, random_look
 from mcore.synthetic.scene import Color, Look
 from mcore.synthetic.splash import Splash, draw_splash_parameters, paste_splash
 from mcore.synthetic.untrimmed.action import Action
-from mcore.synthetic.untrimmed.operator import CameraKind, Path, draw_position, film
-from mcore.synthetic.untrimmed.pool import SIDE_M, Ground, draw_pool, random_color, random_look
+from mcore.synthetic.untrimmed.operator import CameraKind, Path, draw_position, film, shows
 
 Array = NDArray[np.float64]
 _MOST_PIXELS_PER_M = 30.0
 """Scale of a pool's picture at most: larger views are enlarged from it."""
+_TAKES = 12
+"""A dive is filmed again this often, where the camera does not show it."""
 _LEAST_PIXELS_PER_M = 0.5
 """Where a camera zooms out further, splashes and people are smaller than a pixel."""
 
@@ -33,6 +35,24 @@ class _Bystander:
     first_s: float
     nearer: float
     """How much larger than a diver; above 1 for people who walk before the lens."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Diver:
+    """One who dives, alone or in a pair."""
+
+    joints: Array
+    """(N, joints, 3) in the picture plane, metres; water at 0."""
+    look: Look
+    splash: Splash
+    aside_m: float
+    """How far to the camera's side of the board."""
+    late: int
+    """Frames behind the action."""
+
+    def frame(self, index: int) -> int:
+        """Frame of the action that a frame of the video shows."""
+        return min(max(0, index - self.late), len(self.joints) - 1)
 
 
 class Shot:
@@ -54,13 +74,10 @@ class Shot:
         self._action, self._rate, self._size, self._speed = action, rate, size, speed
         self._position = draw_position(rng)
         # What the camera looks down on: where the diver enters is level 0 of the picture plane.
-        points = self._position.project(action.joints_m)
-        water = self._position.project(np.array([1.5, 0.0, 0.0]))[1]
-        points[..., 1] -= water
-        self._joints, self._water_m = points, float(water)
-        self._path: Path = film(camera, action, points[..., :2].mean(axis=1), rate, rng)
+        self._water_m = float(self._position.project(np.array([1.5, 0.0, 0.0]))[1])
         wall = random_color(rng, 10, 235)
-        self._look: Look = random_look(rng, wall)
+        self._divers = self._draw_divers(wall, rng)
+        self._path: Path = self._film(camera, rng)
         self._board: tuple[Color, Color] = (random_color(rng), random_color(rng, 60, 255))
         self._wide_m = float(rng.uniform(0.2, 0.4) if action.height_m <= 3 else rng.uniform(0.6, 1.8))
         self._thick_m = float(rng.uniform(0.04, 0.12) if action.height_m <= 3 else rng.uniform(0.1, 0.4))
@@ -68,9 +85,9 @@ class Shot:
         ground = Ground(float(rng.uniform(0.1, 1.5) + 12 * np.sin(down)), float(-rng.uniform(0.8, 5.0)))
         self._far_edge_m = ground.far_edge_m
         self._scale = min(_MOST_PIXELS_PER_M, size[1] / float(np.median(self._path.view_m)))
-        self._pool = draw_pool(ground, wall, action.height_m, self._scale, rng)
-        self._splash: Splash = draw_splash_parameters(action.splash, rng)
-        self._bystanders = _draw_bystanders(action, ground, len(points) / rate, rng)
+        # A pool's picture takes as many random numbers as it has pixels; what happens must not depend on its size.
+        self._pool = draw_pool(ground, wall, action.height_m, self._scale, rng.spawn(1)[0])
+        self._bystanders = _draw_bystanders(action, ground, len(action.joints_m) / rate, rng)
 
     def draw(self, index: int) -> Image.Image:
         """Draw a frame."""
@@ -78,26 +95,58 @@ class Shot:
         image = view.crop(self._pool, self._scale, pad_m=SIDE_M)
         now_s = (index + 0.5) / self._rate
         self._draw_bystanders(image, view, now_s, before_lens=False)
-        self._draw_board(image, view, float(self._action.tip_m[index]))
-        joints = self._joints[index]
-        if not np.isnan(joints[0, 0]) and _is_near(view, joints):
-            paste_diver(image, view, joints, self._look)
-        if self._action.entry_s is not None:
-            since_s = now_s * self._speed - self._action.entry_s
-            if 0 <= since_s < 6 and view.scale > _LEAST_PIXELS_PER_M:
-                touched = self._joints[
-                    min(len(self._joints) - 1, round(self._action.entry_s / self._speed * self._rate))
-                ]
-                paste_splash(image, view, self._splash, since_s, float(touched[:, 0].mean()))
+        for diver in self._divers:
+            self._draw_board(image, view, float(self._action.tip_m[diver.frame(index)]), diver.aside_m)
+        for diver in self._divers:
+            joints = diver.joints[diver.frame(index)]
+            if not np.isnan(joints[0, 0]) and _is_near(view, joints):
+                paste_diver(image, view, joints, diver.look)
+        if self._action.entry_s is not None and view.scale > _LEAST_PIXELS_PER_M:
+            for diver in self._divers:
+                since_s = (now_s - diver.late / self._rate) * self._speed - self._action.entry_s
+                if 0 <= since_s < 6:
+                    touched = diver.joints[self._frame(self._action.entry_s)]
+                    paste_splash(image, view, diver.splash, since_s, float(touched[:, 0].mean()))
         self._draw_bystanders(image, view, now_s, before_lens=True)
         return image
+
+    def _draw_divers(self, wall: Color, rng: np.random.Generator) -> list[_Diver]:
+        """Draw who dives: one, or a pair, the one further away first."""
+        action, divers = self._action, []
+        partner = action.partner
+        both = [(0.0, 0.0)] if partner is None else [(0.0, 0.0), (partner.aside_m, partner.late_s)]
+        for aside_m, late_s in sorted(both):
+            joints = self._position.project(action.joints_m + np.array([0.0, 0.0, aside_m]))
+            joints[..., 1] -= self._water_m
+            late = round(late_s / self._speed * self._rate)
+            splash = draw_splash_parameters(action.splash, rng)
+            divers.append(_Diver(joints, random_look(rng, wall), splash, aside_m, late))
+        return divers
+
+    def _film(self, camera: CameraKind, rng: np.random.Generator) -> Path:
+        """Decide what the camera shows; a dive is filmed again until it is to be seen."""
+        action, rate = self._action, self._rate
+        focus = np.mean([diver.joints[..., :2].mean(axis=1) for diver in self._divers], axis=0)
+        path = film(camera, action, focus, rate, rng)
+        if action.takeoff_s is not None and action.entry_s is not None:
+            flight = slice(self._frame(action.takeoff_s), self._frame(action.entry_s) + 1)
+            aspect = round(self._size[0] / self._size[1], 1)  # the same for pictures of other sizes
+            for _ in range(_TAKES):
+                if shows(path, focus, flight, aspect):
+                    break
+                path = film(camera, action, focus, rate, rng)
+        return path
+
+    def _frame(self, time_s: float) -> int:
+        """Frame of a time of the action."""
+        return min(round(time_s / self._speed * self._rate), len(self._action.joints_m) - 1)
 
     def water_row(self, index: int) -> float:
         """Where the water begins in a frame, as a share of its height from the top; may be outside."""
         center, view_m = self._path.center_m[index, 1], self._path.view_m[index]
         return float(0.5 - (self._far_edge_m - center) / view_m)
 
-    def _draw_board(self, image: Image.Image, view: View, tip_m: float) -> None:
+    def _draw_board(self, image: Image.Image, view: View, tip_m: float, aside_m: float) -> None:
         if tip_m < -10:
             return
         draw = ImageDraw.Draw(image)
@@ -106,7 +155,7 @@ class Shot:
         ys = rest + (tip_m - rest) * np.array([0.0, 0.22, 1.0]) - 0.02
         near = np.stack([xs, ys, np.full(3, half)], -1)
         far = near * [1, 1, -1]
-        outline = self._position.project(np.concatenate([near, far[::-1]]))
+        outline = self._position.project(np.concatenate([near, far[::-1]]) + np.array([0.0, 0.0, aside_m]))
         outline[:, 1] -= self._water_m
         x, y = view.pixel(outline[:, 0], outline[:, 1])
         thick = self._thick_m * view.scale

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.npz import read_arrays
-from mcore.video.spotting import BINS, CHANNELS, SPOTTER_SPAN
+from mcore.video.spotting import COLUMNS, LOOKS_BACK, ROWS, SPOTTER_SPAN
 
 Array = NDArray[np.float32]
-_CONVOLUTIONS = 3
+_CONVOLUTIONS = 4
+_SHIFTED = (2, 3)
+"""As in ``mcore.network.spotter``."""
 
 
 class SpotterNetwork:
-    """Convolutions over heights and the last pictures, a GRU over all; see ``mcore.network.spotter``.
+    """Convolutions over a picture's changes, one over the last pictures, a GRU over all; see ``mcore.network.spotter``.
 
     Args:
         weights: a file that ``mcore.train_spotter`` wrote.
@@ -30,35 +32,45 @@ class SpotterNetwork:
         try:
             self._kept = {name: array.astype(np.float32) for name, array in read_arrays(weights).items()}
             self._memory = self._kept["remember.weight_hh_l0"].shape[1]
-        except (ValueError, KeyError) as error:
+            self._features = self._kept["over_time.weight"].shape[1]
+            self.reset()
+            self(np.zeros((len(LOOKS_BACK), ROWS, COLUMNS), np.float32), np.zeros(2, np.float32))
+        except (ValueError, LookupError) as error:
             raise UserError(f"cannot read the spotter's weights from {weights}: {error}") from error
         self.reset()
 
     def reset(self) -> None:
         """Forget what was seen."""
         self._state = np.zeros(self._memory, np.float32)
-        nothing = np.zeros((CHANNELS, BINS), np.float32)
-        self._last = deque([nothing] * SPOTTER_SPAN, SPOTTER_SPAN)
+        self._last = deque([np.zeros(self._features, np.float32)] * SPOTTER_SPAN, SPOTTER_SPAN)
+        self._seen: dict[int, Array] = {}
 
-    def __call__(self, profile: Array, shift: Array) -> Array:
+    def __call__(self, changes: Array, shift: Array) -> Array:
         """Look at the next picture.
 
         Args:
-            profile: (CHANNELS, BINS) from ``mcore.video.spotting.profile``.
+            changes: (looks back, ROWS, COLUMNS) from ``mcore.video.spotting.changes``.
             shift: (2,) from ``scaled_shift``.
 
         Returns:
             (3,) probabilities of a take-off, an entry and a flight in the picture ``SPOTTER_DELAY`` before.
         """
-        kept = self._kept
-        self._last.append(profile * kept["scale.weight"][:, None] + kept["scale.bias"][:, None])
-        x = np.stack(self._last, axis=1)  # (C, T, bins)
+        kept, x = self._kept, changes
         for index in range(_CONVOLUTIONS):
+            if index in _SHIFTED:
+                x = self._see_last(index, x)
             x = _convolve(x, kept[f"convolutions.{index}.weight"], kept[f"convolutions.{index}.bias"])
-        x = np.concatenate([x.ravel(), shift])
-        x = np.maximum(kept["embed.weight"] @ x + kept["embed.bias"], 0)
-        self._state = self._remember(x)
+        self._last.append(np.concatenate([x.max(axis=2), x.mean(axis=2)]).ravel())
+        x = np.tensordot(kept["over_time.weight"], np.stack(self._last, axis=1), axes=2) + kept["over_time.bias"]
+        self._state = self._remember(np.concatenate([np.maximum(x, 0), shift]))
         return _sigmoid(kept["tell.weight"] @ self._state + kept["tell.bias"])
+
+    def _see_last(self, index: int, x: Array) -> Array:
+        """Replace the first quarter of the channels by those of the picture before."""
+        quarter = len(x) // 4
+        before = self._seen.get(index, np.zeros_like(x[:quarter]))
+        self._seen[index] = x[:quarter]
+        return np.concatenate([before, x[quarter:]])
 
     def _remember(self, x: Array) -> Array:
         """One step of a GRU, with PyTorch's order of gates: reset, update, new."""
@@ -71,10 +83,11 @@ class SpotterNetwork:
 
 
 def _convolve(x: Array, weight: Array, bias: Array) -> Array:
-    """Convolution over pictures and bands, stride 2 over bands with a border, and ReLU: (C, T, B) to (W, T', B')."""
-    pictures, bands = weight.shape[2:]
-    padded = np.pad(x, ((0, 0), (0, 0), (bands // 2, bands // 2)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (pictures, bands), axis=(1, 2))[:, :, ::2]
+    """Convolution of stride 2 with a border, and ReLU: (C, H, W) to (D, H / 2, W / 2)."""
+    size = weight.shape[2]
+    border = size // 2
+    padded = np.pad(x, ((0, 0), (border, border), (border, border)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::2, ::2]
     out = np.tensordot(weight, windows, axes=([1, 2, 3], [0, 3, 4])) + bias[:, None, None]
     return np.asarray(np.maximum(out, 0))
 

@@ -17,7 +17,7 @@ from mcore.video.spotting import (
     SPOTTER_DELAY,
     MotionOfPicture,
     Pace,
-    profile,
+    changes,
     scaled_shift,
     shrink,
 )
@@ -99,8 +99,8 @@ class _Watch:
         self._pictures = [*self._pictures[-kept:], small]
         self._shifts = [*self._shifts[-kept:], self._motion.update(small)]
         self._times.append(time_s)
-        heights = profile(self._pictures, self._shifts)
-        takeoff, entry, flight = self._network(heights, scaled_shift(self._shifts[-1])).tolist()
+        changed = changes(self._pictures, self._shifts)
+        takeoff, entry, flight = self._network(changed, scaled_shift(self._shifts[-1])).tolist()
         if len(self._times) <= SPOTTER_DELAY:
             return None
         found = self._peaks.add(self._times[0] / self.slower, takeoff, entry, flight)

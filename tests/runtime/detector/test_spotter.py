@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from mcore.synthetic.untrimmed import UntrimmedClip, render_clip
 from mcore.video.spotting import (
-    BINS,
-    CHANNELS,
     COLUMNS,
+    LOOKS_BACK,
     ROWS,
     SAMPLES_PER_S,
     SPOTTER_DELAY,
     MotionOfPicture,
     Pace,
-    profile,
+    changes,
     shrink,
 )
 from mcore_runtime.detector import DetectedDive, Detector, SpotterDetector, stay
@@ -67,7 +66,7 @@ class Knows:
     def reset(self) -> None:
         self.at_s = -SPOTTER_DELAY * self.slower / SAMPLES_PER_S
 
-    def __call__(self, heights: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float64]:
+    def __call__(self, changed: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float64]:
         away = SAMPLES_PER_S / self.slower * (self.at_s - np.array([self.takeoff_s, self.entry_s]))
         is_flight = self.takeoff_s <= self.at_s < self.entry_s
         self.at_s += self.slower / SAMPLES_PER_S
@@ -116,10 +115,20 @@ def test_a_moved_picture_is_a_movement_and_no_change() -> None:
     motion = MotionOfPicture()
     shifts = [motion.update(view) for view in views]
     assert shifts == [(0, 0), (2, -2), (2, -2), (2, -2)]
-    heights = profile(views, shifts)
-    assert heights.shape == (CHANNELS, BINS)
-    assert heights[:5].max() == 0
-    assert profile(views, [(0, 0)] * 4)[:4].min() > 0.5
+    followed = changes(views, shifts)
+    assert followed.shape == (len(LOOKS_BACK), ROWS, COLUMNS)
+    assert np.abs(followed).max() == 0
+    assert np.abs(changes(views, [(0, 0)] * 4)).mean() > 0.5
+
+
+def test_what_grows_lighter_is_above_zero() -> None:
+    before = np.full((ROWS, COLUMNS), 90, np.uint8)
+    now = before.copy()
+    now[10, 20], now[30, 20] = 140, 40
+    (change, earlier) = changes([before, now], [(0, 0)] * 2)
+    assert change[10, 20] == -change[30, 20] > 1
+    assert np.count_nonzero(change) == 2
+    assert np.all(earlier == 0)  # there is none yet
 
 
 def test_pictures_of_another_size_are_taken() -> None:
