@@ -140,3 +140,10 @@ def test_boundary_error_is_over_both_transitions() -> None:
         metrics.boundary_error(predicted, true[:1])
     with pytest.raises(metrics.MetricError, match="the first must come first"):
         metrics.boundary_error(predicted, [[20, 12], [10, 21]])
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"), [(100, 100, 0.963, 1.0), (0, 60, 0.0, 0.060), (8, 24, 0.180, 0.533)]
+)
+def test_the_interval_of_a_share_is_wilsons(count: int, total: int, low: float, high: float) -> None:
+    assert metrics.share_interval(count, total) == pytest.approx((low, high), abs=1e-3)
