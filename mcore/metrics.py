@@ -243,7 +243,8 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of the share ``count / total``."""
     z, share = 1.96, count / total
     middle, half = share + z**2 / (2 * total), z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return (middle - half) / (1 + z**2 / total), (middle + half) / (1 + z**2 / total)
+    low, high = ((middle + side) / (1 + z**2 / total) for side in (-half, half))
+    return max(low, 0.0), min(high, 1.0)  # rounding leads beyond
 
 
 def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -129,7 +129,8 @@ class ExemplarBank:
     @cached_property
     def _squared_lengths(self) -> NDArray[np.float32]:
         """(N, 3), once for a bank: it takes longer than a dive's distances."""
-        return np.einsum("nsk,nsk->ns", self._by_stage, self._by_stage)
+        lengths: NDArray[np.float32] = np.einsum("nsk,nsk->ns", self._by_stage, self._by_stage)
+        return lengths
 
     def _part(self, positions: NDArray[np.int64]) -> ExemplarBank:
         return replace(self, **{name: getattr(self, name)[positions] for name in _DTYPES})
