@@ -155,7 +155,13 @@ def roc_curves(
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="good dives refused, of 100", ylabel="clips refused, of 100")
     axes.set_title(title, fontsize=10)
     axes.grid(color="0.93")
-    axes.legend(title="area under the curve", fontsize=8, title_fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(
+        title="area under the curve; dot: refused",
+        fontsize=8,
+        title_fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
     figure.savefig(path)
 
 
