@@ -6,6 +6,7 @@ belong together, is worse than none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -236,6 +237,14 @@ def bootstrap_interval(
         raise MetricError(f"the metric is defined on only {len(values)} of {num_resamples} resamples")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), level, len(values))
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of the share ``count / total``."""
+    z, share = 1.96, count / total
+    middle, half = share + z**2 / (2 * total), z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    low, high = ((middle + side) / (1 + z**2 / total) for side in (-half, half))
+    return max(low, 0.0), min(high, 1.0)  # rounding leads beyond
 
 
 def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

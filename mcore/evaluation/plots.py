@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mcore.common.optional import require
 from mcore.evaluation.assessment import Figure
@@ -124,6 +124,44 @@ def comparison_plot(path: Path, names: Sequence[str], panels: Sequence[tuple[str
         axes.set_visible(False)
     grid[0].set_yticks(places, names)
     grid[0].set_ylim(len(names) - 0.5, -0.5)
+    figure.savefig(path)
+
+
+def roc_curves(
+    path: Path, good: tuple[ArrayLike, int], others: Mapping[str, tuple[ArrayLike, int]], title: str
+) -> None:
+    """Draw which share of each kind of clip is refused against the share of good dives that is, for every limit.
+
+    A dot is what is really refused.
+
+    Args:
+        path: PNG file to write.
+        good: strangeness of good dives (N,), and how many of them are refused.
+        others: the same of other clips, by their kind.
+        title: above the picture.
+    """
+    figure = _figure(7.6, 4.2)
+    axes = figure.add_subplot()
+    axes.plot([0, 100], [0, 100], color="0.75", linewidth=1, zorder=0)
+    usual = np.asarray(good[0])
+    for number, (name, (values, refused)) in enumerate(others.items()):
+        strange = np.asarray(values)
+        limits = np.unique(np.concatenate([usual, strange]))[::-1]  # of equally strange ones all are refused or none
+        shares = [100 * np.mean(each >= limits[:, None], axis=1) for each in (usual, strange)]
+        colour, line = f"C{number % _COLOURS}", "-" if number < _COLOURS else "--"
+        axes.plot(*([0, *share] for share in shares), color=colour, linestyle=line, label=name, clip_on=False)
+        dot = 100 * good[1] / len(usual), 100 * refused / len(strange)
+        axes.plot(*dot, marker="o", markersize=4.5, color=colour, clip_on=False)
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="good dives refused, of 100", ylabel="clips refused, of 100")
+    axes.set_title(title, fontsize=10)
+    axes.grid(color="0.93")
+    axes.legend(
+        title="area under the curve; dot: refused",
+        fontsize=8,
+        title_fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
     figure.savefig(path)
 
 

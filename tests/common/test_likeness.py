@@ -66,6 +66,21 @@ def test_a_clip_is_strange_on_the_strange_side_only(changes: dict[str, float], r
         assert found.p_value > REFUSED
 
 
+def test_a_measure_with_far_dives_hides_no_other() -> None:
+    """In quartiles its far dives are farther than any other measure ever comes."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(400, 3))
+    rows[:, 2] = rng.standard_t(2, size=400)  # certainty
+    assert known(rows).compare({"motion": 0.0, "distance": 4.5, "certainty": 0.0}, SIDES).reasons == ("distance",)
+
+
+@pytest.mark.parametrize("count", [20, 30, 227])
+def test_no_clip_hides_itself_by_moving_the_unit(count: int) -> None:
+    rows = np.random.default_rng(5).normal(size=(count, 3))
+    far, farther = (compare(rows, np.array([0.0, distance, 0.0])).strangeness for distance in (50.0, 5000.0))
+    assert farther > 99 * far
+
+
 def test_a_measure_that_a_clip_lacks_refuses_nothing() -> None:
     rows = np.random.default_rng(2).normal(size=(120, 3))
     assert known(rows).compare({"motion": 50.0, "certainty": 0.0}, SIDES).reasons == ("motion",)

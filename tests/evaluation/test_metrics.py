@@ -136,3 +136,10 @@ def test_boundary_error_is_over_both_transitions() -> None:
     assert metrics.boundary_error(predicted, true) == 2.75
     assert metrics.boundary_error(predicted, true, statistic="median") == 1.0
     assert type(metrics.boundary_error(predicted, true)) is type(metrics.aiou(predicted, true)) is float
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"), [(100, 100, 0.963, 1.0), (0, 60, 0.0, 0.060), (8, 24, 0.180, 0.533)]
+)
+def test_the_interval_of_a_share_is_wilsons(count: int, total: int, low: float, high: float) -> None:
+    assert metrics.share_interval(count, total) == pytest.approx((low, high), abs=1e-3)

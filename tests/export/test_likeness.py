@@ -80,12 +80,17 @@ def test_the_command_measures_every_kind(
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "broken.mp4").write_bytes(b"no video")
     flags = ["--clips", str(tmp_path / "clips"), "--json", str(tmp_path / "u.json")]
+    flags += ["--plot", str(tmp_path / "new" / "roc.png")]
     assert main(["unlike", str(calibrated), "--data", str(many_dives), "--split", "test", *flags]) == 0
     found = json.loads((tmp_path / "u.json").read_text())
     rows = {row["kind"]: row for row in found["rows"]}
     assert list(rows) == ["good dives", *SPOILED]
     assert [rows[kind]["refused"] for kind in ("good dives", "black", "grey", "frozen", "noise")] == [0, 2, 2, 2, 2]
     assert rows["black"]["auc"] == 1.0
+    good, black = (rows[kind]["strangeness"] for kind in ("good dives", "black"))
+    assert (len(good), len(black)) == (rows["good dives"]["clips"], 2)
+    assert max(good) < min(black)
+    assert (tmp_path / "new" / "roc.png").read_bytes().startswith(b"\x89PNG")
     assert (found["known_dives"], found["left_out"]) == (20, 1)
     assert NOTHING_MOVES in capsys.readouterr().out
 
@@ -98,6 +103,7 @@ def test_the_command_refuses_what_would_measure_nothing(
         ([str(bundle), *data], "this bundle cannot say whether a clip is like the dives that it knows"),
         ([str(calibrated), *data, "--split", "val"], "the bundle knows the val dives of many.jsonl"),
         ([str(calibrated), *data, "--clips", str(tmp_path / "none")], "is no folder"),
+        ([str(calibrated), *data, "--plot", "roc.jpg"], "ends in .png"),
     ):
         assert main(["unlike", *argv]) == 2
         assert said in " ".join(capsys.readouterr().err.split())

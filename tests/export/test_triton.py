@@ -97,6 +97,10 @@ def check_scored(found: dict[str, NDArray[Any]], row: int, expected: Any) -> Non
         assert found[name][row, 0] == close(getattr(expected, name))
     level = expected.interval_level
     assert np.array_equal(found["interval_level"][row], [np.nan if level is None else level], equal_nan=True)
+    award = expected.award
+    ends = [None] * 3 if award is None else [award.value, award.low, award.high]
+    assert found["award"][row] == close(np.array(ends, np.float64), nan_ok=True)
+    assert found["caution"][row, 0].decode() == (expected.caution or "")
     likeness = expected.likeness
     p_value = np.nan if likeness is None else likeness.p_value
     assert np.array_equal(found["p_value"][row], [p_value], equal_nan=True)
@@ -135,6 +139,7 @@ def test_a_clip_that_is_no_dive_is_unlike(batched_bundle: Path, dives: Path, tmp
         found = server.infer("mcore", {"clip": pixels[None], "dive_number": text("107B")})
         assert bool(found["why_unlike"][0, 0]) == is_unlike
         assert np.isnan(found["low"][0, 0]) == is_unlike
+        assert np.isnan(found["award"][0, 0]) == is_unlike
         assert np.array_equal(denormalise(pixels, config), video.frames)
     assert found["why_unlike"][0, 0].decode().startswith("nothing moves in the clip")
     assert found["p_value"][0, 0] == 1 / (known.num_dives + 1)
@@ -214,8 +219,10 @@ def test_configurations_say_what_the_graphs_say(repository: Path) -> None:
                 assert list(spec.dims) == (extents or [1])
                 assert spec.HasField("reshape") == (not extents)
         assert [sample.batch_size for sample in config.model_warmup] == [1, config.max_batch_size]
-    said = read_config(repository / "mcore").parameters["trained_on"].string_value
-    assert said == "trained on 4 rendered dives, on no real one: scores mean nothing for real dives"
+    parameters = read_config(repository / "mcore").parameters
+    assert parameters["trained_on"].string_value == "trained on 4 rendered dives"
+    said = "trained on 4 rendered dives, on no real one: scores mean nothing for real dives"
+    assert parameters["caution"].string_value == said
 
 
 @pytest.mark.parametrize(
@@ -350,7 +357,7 @@ sys.modules["mcore_export"] = None
 sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")
 model = runpy.run_path({str(tmp_path / "models" / "mcore" / "1" / "model.py")!r})["TritonPythonModel"]()
 exemplars = json.dumps({{"count": 4, "per_dive_number": {{}}, "source": ""}})
-values = {{"max_pairs": "8", "exemplars": exemplars, "clip": {encode(ClipConfig())!r}}}
+values = {{"max_pairs": "8", "exemplars": exemplars, "caution": "", "clip": {encode(ClipConfig())!r}}}
 parameters = {{name: {{"string_value": value}} for name, value in values.items()}}
 model.initialize({{"model_config": json.dumps({{"parameters": parameters}})}})
 print(len(model._bank), "exemplars served")

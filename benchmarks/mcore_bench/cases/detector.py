@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcore.config import ClipConfig
+from mcore.metrics import share_interval
 from mcore.synthetic.heights import DrawnHeightM
 from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore.synthetic.meet.scene import Scene
@@ -147,13 +148,6 @@ def measure(meet: Meet, detector: Detector, *, progress: bool = False) -> Measur
     )
 
 
-def recall_interval(found: int, dives: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
-    z, n, p = 1.96, dives, found / dives
-    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-
-
 def most_events(seen: int) -> float:
     """Return the 95 % upper limit of the number of events to expect, by Poisson's law, where so many were seen."""
     low, high = 0.0, 10.0 + 3.0 * seen
@@ -181,7 +175,7 @@ def summary(measurements: Sequence[Measurement]) -> str:
     """Return recall with its interval, and false alarms, over all meets."""
     dives, found = sum(m.dives for m in measurements), sum(m.found for m in measurements)
     alarms, hours = sum(len(m.false_alarms) for m in measurements), sum(m.duration_s for m in measurements) / 3600
-    low, high = recall_interval(found, dives)
+    low, high = share_interval(found, dives)
     return (
         f"recall {100 * found / dives:.1f} % (95 %: {100 * low:.1f} to {100 * high:.1f}), {found} of {dives} dives; "
         f"{alarms} false alarms in {hours:.2f} hours: {100 * alarms / dives:.2f} for 100 dives "

@@ -1,7 +1,7 @@
 """How many good dives a bundle refuses as unlike those it knows, and how many clips that are no dives.
 
     mcore-bundle unlike bundle --data dives.jsonl
-    mcore-bundle unlike bundle --data dives.jsonl --clips folder_of_other_videos --json unlike.json
+    mcore-bundle unlike bundle --data dives.jsonl --clips folder_of_other_videos --json unlike.json --plot roc.png
 
 Good are the dives of the list's test split. No dives are some of them spoiled (``SPOILED``), and the videos of a
 folder, each taken as a whole. Needs no torch.
@@ -27,9 +27,12 @@ from rich.table import Table
 from mcore.common.errors import ClipError, UserError
 from mcore.common.files import write_text
 from mcore.common.likeness import Likeness, describe_known_dives
+from mcore.common.optional import require
 from mcore.data.cache_folder import check_folder
 from mcore.data.manifest import Split, read_manifest, select_split
 from mcore.data.trained_dives import check_new
+from mcore.evaluation.plots import roc_curves
+from mcore.metrics import share_interval
 from mcore.video import SampledClip, sample_clip
 from mcore_export.likeness.spoiled import SPOILED
 from mcore_runtime.backends import BackendName
@@ -55,6 +58,8 @@ class Row:
     from them; None of the good dives themselves."""
     reason: str
     """What the refused ones are refused for first, most often; empty: none is."""
+    strangeness: tuple[float, ...]
+    """Of each clip, ascending: what the ROC curve is drawn from."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +100,33 @@ class Options:
     """CPU threads; default: the backend's choice."""
     json: Path | None = None
     """Write all figures to this .json file."""
+    plot: Path | None = None
+    """Draw the ROC curves to this .png file; needs matplotlib."""
 
     def __post_init__(self) -> None:
         if self.num_spoiled < 1:
             raise UserError(f"{self.num_spoiled} dives to spoil; at least 1")
         if self.json is not None and self.json.suffix != ".json":
             raise UserError(f"--json writes to a file that ends in .json, got {str(self.json)!r}")
+        if self.plot is not None and self.plot.suffix != ".png":
+            raise UserError(f"--plot draws to a file that ends in .png, got {str(self.plot)!r}")
         if self.clips is not None and not self.clips.is_dir():
             raise UserError(f"--clips {self.clips} is no folder; give one with videos, or leave it out")
 
 
 def run(options: Options) -> int:
-    """Measure, print a table, and write the figures where that is asked for; returns 0."""
-    if options.json is not None:
-        check_folder(options.json.parent, "the folder of --json", "choose another place")
+    """Measure, print a table, and write the figures and draw them where that is asked for; returns 0."""
+    for flag, path in (("--json", options.json), ("--plot", options.plot)):
+        if path is not None:
+            check_folder(path.parent, f"the folder of {flag}", "choose another place")
+    if options.plot is not None:
+        require("matplotlib.figure", "train", "--plot")  # before minutes of measuring
     found = measure(options)
     Console(width=max(Console().width, WIDTH), soft_wrap=True).print(table(found))
     if options.json is not None:
         write_text(options.json, json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
+    if options.plot is not None:
+        draw(options.plot, found)
     return 0
 
 
@@ -167,13 +181,30 @@ def table(found: LikenessFigures) -> Table:
         f"{1 / found.promised:.0f} is refused ({found.known_dives} known dives)"
     )
     shown = Table(title=title, title_justify="left")
-    for heading in ("clips", "number", "refused", "of 100", "AUC", "refused for, most often"):
+    for heading in ("clips", "number", "refused", "of 100", "95 %", "AUC", "refused for, most often"):
         shown.add_column(heading, justify="left" if heading in ("clips", "refused for, most often") else "right")
     for row in found.rows:
         auc = "" if row.auc is None else f"{row.auc:.3f}"
         share = f"{100 * row.refused / row.clips:.0f}"
-        shown.add_row(row.kind, str(row.clips), str(row.refused), share, auc, row.reason)
+        interval = " to ".join(f"{100 * end:.0f}" for end in share_interval(row.refused, row.clips))
+        shown.add_row(row.kind, str(row.clips), str(row.refused), share, interval, auc, row.reason)
     return shown
+
+
+def draw(path: Path, found: LikenessFigures) -> None:
+    """Draw the ROC curve of each kind of clip to a PNG file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    good, *others = found.rows
+    title = f"{found.checkpoint}: {good.clips} good dives and other clips, {found.known_dives} known dives"
+    curves = {f"{row.auc:.3f}  {row.kind}": (row.strangeness, row.refused) for row in others}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        roc_curves(path, (good.strangeness, good.refused), curves, title)
+    except OSError as error:
+        raise UserError(f"the curves cannot be written to {path}: {error}; choose another --plot") from error
 
 
 def area_under_roc(usual: Sequence[float], strange: Sequence[float]) -> float:
@@ -215,4 +246,6 @@ def _judge(scorer: Scorer, clip: SampledClip) -> Likeness:
 def _row(kind: str, found: Sequence[Likeness], good: Sequence[Likeness]) -> Row:
     reasons = Counter(likeness.reasons[0] for likeness in found if likeness.reasons)
     auc = None if kind == GOOD else area_under_roc([g.strangeness for g in good], [f.strangeness for f in found])
-    return Row(kind, len(found), reasons.total(), auc, reasons.most_common(1)[0][0] if reasons else "")
+    strangeness = tuple(sorted(float(f"{likeness.strangeness:.4g}") for likeness in found))
+    reason = reasons.most_common(1)[0][0] if reasons else ""
+    return Row(kind, len(found), reasons.total(), auc, reason, strangeness)

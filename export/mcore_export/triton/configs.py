@@ -43,6 +43,8 @@ def scorer_tensors(model: ModelConfig) -> tuple[list[TensorSpec], list[TensorSpe
         TensorSpec("low", "float64", (1,)),
         TensorSpec("high", "float64", (1,)),
         TensorSpec("interval_level", "float64", (1,)),
+        TensorSpec("award", "float64", (3,)),
+        TensorSpec("caution", "str", (1,)),
         TensorSpec("p_value", "float64", (1,)),
         TensorSpec("why_unlike", "str", (1,)),
         TensorSpec("looks_like", "str", ("C",)),

@@ -143,7 +143,8 @@ def _facts(bundle: Bundle, precision: str, plans: PlanBuilder | None) -> Mapping
         "mcore_edge": mcore.__version__,
         "bundle_sha256": bundle.sha256,
         "checkpoint": bundle.manifest.checkpoint.name,
-        "trained_on": bundle.caution or describe_training(bundle.manifest.trained_on),
+        "trained_on": describe_training(bundle.manifest.trained_on),
+        "caution": bundle.caution or "",
         "precision": precision,
         "built_by": "" if plans is None else plans.title,
     }

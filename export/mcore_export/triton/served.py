@@ -7,7 +7,9 @@ Inputs, b dives a request: ``clip`` (b, 3, T, c, c) as ``mcore.read_clip`` retur
 where unknown, and ``any_exemplar`` (b, 1), which may be left out. Outputs are the fields of
 ``mcore_runtime.DiveScore``. Dives of one request may have different numbers of exemplars: the shorter lists end in
 empty names and NaN. ``interval_level`` is NaN where ``low`` and ``high`` are the range of the exemplars; those are NaN
-too where there is a single exemplar. ``why_unlike`` says why a clip is unlike the dives that the bundle knows, and is
+too where there is a single exemplar. ``award`` is that of score, ``low`` and ``high``: NaN where there is none, or the
+difficulty is not known. ``caution`` must stand beside the score of a network that is not known to have seen a real
+dive; it is empty for others. ``why_unlike`` says why a clip is unlike the dives that the bundle knows, and is
 empty where it is like them: the score of one that is unlike has no interval, and should count for nothing. ``p_value``
 is NaN where the bundle cannot say. ``looks_like`` has the dive numbers that the clip may show, with their
 ``probabilities``, and ``announced_p_value`` says how little it looks like ``dive_number``: empty, and NaN, where the
@@ -32,6 +34,7 @@ from mcore.common.likeness import Likeness
 from mcore.common.recognition import Recognition, describe
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
+from mcore.diving.judging import mean_award
 from mcore.video import denormalise
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.folder import EXEMPLARS_FILE, RECOGNISER_FILE
@@ -78,6 +81,7 @@ class TritonPythonModel:
         exemplars = decode(ExemplarRecord, parameters["exemplars"]["string_value"], "the model's exemplars")
         self._conformal, self._known = exemplars.conformal, exemplars.known_dives
         self._num_compared = exemplars.num_compared
+        self._caution = parameters["caution"]["string_value"]
         self._config = decode(ClipConfig, parameters["clip"]["string_value"], "the model's clip")
         self._bank = ExemplarBank.load(Path(__file__).with_name(EXEMPLARS_FILE))
         learned = exemplars.recogniser is not None
@@ -102,7 +106,7 @@ class TritonPythonModel:
                 responses |= dict.fromkeys(comparisons, _failure(str(error), pb_utils.TritonError.INTERNAL))
             else:
                 for index, chosen in comparisons.items():
-                    responses[index] = _answer([next(found) for _ in chosen])
+                    responses[index] = _answer([next(found) for _ in chosen], self._caution)
         return [responses[index] for index in range(len(requests))]
 
     def _choose(self, request: Any) -> list[Comparison] | Any:
@@ -176,9 +180,9 @@ class TritonPythonModel:
         """Nothing to free."""
 
 
-def _answer(found: Sequence[Compared]) -> Any:
+def _answer(found: Sequence[Compared], caution: str) -> Any:
     """Respond to one request, by the same steps as ``mcore_runtime.Scorer.score_clip``."""
-    numbers, exemplars = [], []
+    numbers, awards, exemplars = [], [], []
     for each in found:
         dive = each.dive
         predicted = dive.predict(each.delta)  # (E,)
@@ -188,8 +192,10 @@ def _answer(found: Sequence[Compared]) -> Any:
         is_unlike = each.likeness is not None and bool(each.likeness.reasons)
         p_value = None if each.likeness is None else each.likeness.p_value
         announced = None if each.recognition is None else each.recognition.announced_p_value
-        interval = NO_INTERVAL if is_unlike else dive.interval(predicted)
-        numbers.append([dive.score(predicted), *interval, p_value, announced])
+        score, interval = dive.score(predicted), NO_INTERVAL if is_unlike else dive.interval(predicted)
+        award = None if is_unlike else mean_award(score, interval.low, interval.high, dive.difficulty)
+        awards.append([None] * 3 if award is None else [award.value, award.low, award.high])
+        numbers.append([score, *interval, p_value, announced])
         exemplars.append(dive.describe(each.delta))
     possible = [() if each.recognition is None else each.recognition.possible for each in found]
     columns = np.array(numbers, np.float64)  # (b, 6); None becomes NaN
@@ -197,6 +203,8 @@ def _answer(found: Sequence[Compared]) -> Any:
     why_unlike = ["; ".join(each.likeness.reasons) if each.likeness is not None else "" for each in found]
     outputs = {
         **{name: columns[:, i : i + 1] for i, name in enumerate(names)},
+        "award": np.array(awards, np.float64),
+        "caution": np.array([[caution.encode()]] * len(found), np.object_),
         "why_unlike": np.array([[text.encode()] for text in why_unlike], np.object_),
         "transitions": np.stack([each.transitions for each in found]),
         "stage_deltas": np.array([each.dive.stage_shares(each.stage_deltas) for each in found]),

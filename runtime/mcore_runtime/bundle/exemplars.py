@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ _DTYPES = {"tokens": "f", "scores": "f", "dive_numbers": "U", "difficulties": "f
 """Kind of each array in the file; N is their common length."""
 _NDIMS = {"tokens": 3, "stage_shares": 2}
 """Axes of those that have more than one."""
+_MEASURED = 8
+"""Exemplars among which the nearest one is looked for exactly."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
@@ -100,6 +103,34 @@ class ExemplarBank:
     def nearest(self, tokens: NDArray[np.float32], count: int | None) -> ExemplarBank:
         """Return the exemplars that look most like a dive with these tokens (3K, D); ``count`` of them, None: all."""
         return self._part(nearest(tokens, self.tokens, count))
+
+    def stage_distances(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how far each stage of a dive is from that of the nearest exemplar, which may be another for each.
+
+        Args:
+            tokens: (3K, D) of the dive.
+
+        Returns:
+            (3,) root mean square of the differences between tokens.
+        """
+        distances = np.empty(len(STAGES))
+        for stage, query in enumerate(tokens.reshape(len(STAGES), -1)):  # (K * D,)
+            pool = self._by_stage[:, stage]  # (N, K * D)
+            # |pool - query|^2 but for |query|^2. Products round more than differences, so the nearest few are measured.
+            rough = self._squared_lengths[:, stage] - 2 * (pool @ query)  # (N,)
+            near = pool[np.argsort(rough)[:_MEASURED]] - query  # (M, K * D)
+            distances[stage] = np.sqrt(np.square(near, dtype=np.float64).mean(axis=-1).min())
+        return distances
+
+    @property
+    def _by_stage(self) -> NDArray[np.float32]:
+        return self.tokens.reshape(len(self), len(STAGES), -1)  # (N, 3, K * D)
+
+    @cached_property
+    def _squared_lengths(self) -> NDArray[np.float32]:
+        """(N, 3), once for a bank: it takes longer than a dive's distances."""
+        lengths: NDArray[np.float32] = np.einsum("nsk,nsk->ns", self._by_stage, self._by_stage)
+        return lengths
 
     def _part(self, positions: NDArray[np.int64]) -> ExemplarBank:
         return replace(self, **{name: getattr(self, name)[positions] for name in _DTYPES})

@@ -49,7 +49,7 @@ from mcore_runtime.live.meeting import heard, led_by_hand, trust_sender, with_ju
 from mcore_runtime.live.session_state import Change, SessionState
 from mcore_runtime.meet.follow import take
 from mcore_runtime.scoring.result import DiveScore
-from mcore_runtime.session.dive import DiveStatus, LiveDive
+from mcore_runtime.session.dive import SCORED_AGAIN, DiveStatus, LiveDive
 from mcore_runtime.session.rescoring import check_scorable
 
 _FINAL = (DiveStatus.SCORED, DiveStatus.UNLIKE, DiveStatus.FAILED)
@@ -212,9 +212,13 @@ def _close(state: SessionState, dive: LiveDive, cut: CutDive) -> Change:
 def _rescored(state: SessionState, new: LiveDive) -> Change:
     old = state.dives[new.number]
     assert new.result is not None
-    # Whose dive it is, and whether it counts, may have been corrected meanwhile, which the new record does not know.
+    # Whose dive it is, and whether it counts, may have been corrected meanwhile, and remarks may have come: the new
+    # record knows nothing of that. All that it adds to the remarks is that the dive was scored again.
+    kept = (note for note in old.notes if not note.startswith(SCORED_AGAIN))
+    added = (note for note in new.notes if note.startswith(SCORED_AGAIN))
     dive = replace(
         new,
+        notes=(*kept, *added),
         order=old.order,
         athlete=old.athlete,
         club=old.club,

@@ -159,15 +159,15 @@ def dive_line(dive: LiveDive) -> str:
     if dive.hides_score:
         return f"{head}: scored; held back until the judges' awards are in"
     result = dive.result
+    caution = "" if result is None or result.caution is None else f"; {result.caution}"
     if result is not None and dive.status is DiveStatus.UNLIKE:
-        return f"{head}: unlike the known dives ({result.score:.1f} does not count): {'; '.join(dive.reasons)}"
+        return f"{head}: unlike the known dives ({result.score:.1f} does not count): {'; '.join(dive.reasons)}{caution}"
     if result is None or dive.status is not DiveStatus.SCORED:
         return f"{head}: {dive.status.value}" + (f": {'; '.join(dive.reasons)}" if dive.reasons else "")
     interval = "" if result.low is None else f" ({result.interval_text})"
     award = "" if result.award is None else f"; {result.award.text}"
     flight_s, entry_s = result.transitions_s
     waited = "" if dive.time_to_score_ms is None else f"; {dive.time_to_score_ms:.0f} ms after its last frame"
-    caution = "" if result.caution is None else f"; {result.caution}"
     notes = "".join(f"; note: {note}" for note in (*dive.notes, *result.notes))
     given = "" if dive.judges is None else f"; judges {dive.judges.points:.2f}"
     points = f"{result.score:.1f}{interval}{award}{given}"

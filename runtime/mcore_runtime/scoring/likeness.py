@@ -65,9 +65,7 @@ def measure(
     motion = float(np.abs(np.diff(small, axis=0)).mean())  # grey levels from frame to frame
     shifted = logits.astype(np.float64) - logits.max(axis=0)  # (T, 2)
     certainty = -np.log(np.exp(shifted).sum(axis=0))  # (2,) log of the largest share
-    by_stage = (len(STAGES), -1)
-    apart = bank.tokens.reshape(len(bank), *by_stage) - tokens.reshape(by_stage)  # (E, 3, K * D)
-    distance = np.sqrt(np.square(apart, dtype=np.float64).mean(axis=-1)).min(axis=0)  # (3,)
+    distance = bank.stage_distances(tokens)  # (3,)
     found = {
         "log_motion": float(np.log(motion + _LEAST_MOTION)),
         "take-off_certainty": float(certainty[0]),

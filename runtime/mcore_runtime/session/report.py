@@ -22,6 +22,8 @@ from mcore_runtime.session.pictures import dive_frames, exemplar_pictures
 
 Watch = Callable[[Sequence[DiveView]], Iterable[DiveView]]
 _MAX_EVENTS = 500
+_WITH_SCORE = (DiveStatus.SCORED, DiveStatus.UNLIKE)
+"""The report shows a score of these; that of the latter counts for nothing."""
 
 
 def write_session_report(
@@ -64,7 +66,7 @@ def render_session(session: Overview, watch: Watch = iter, edition: EditionYear 
         events=[_event_row(event) for event in data.events[-_MAX_EVENTS:]],
         earlier_events=max(0, len(data.events) - _MAX_EVENTS),
         facts=_facts(data),
-        cautions=cautions(d.result for d in session.dives if d.result is not None and d.status is DiveStatus.SCORED),
+        cautions=cautions(d.result for d in session.dives if d.result is not None and d.status in _WITH_SCORE),
     )
 
 
@@ -86,7 +88,7 @@ def _figures(session: Overview) -> list[tuple[str, str]]:
 def _section(data: SessionData, dive: DiveView, exemplars: ExemplarPictures | None, edition: Edition) -> DiveSection:
     """One dive, with its strip, whatever became of it."""
     result = None
-    if dive.result is not None and dive.status in (DiveStatus.SCORED, DiveStatus.UNLIKE):
+    if dive.result is not None and dive.status in _WITH_SCORE:
         result = dataclasses.replace(dive.result, notes=dive.notes)
     frames = dive_frames(data, dive.dive)
     pictures, why_none = strip_or_reason(frames, () if result is None else result.transitions)

@@ -256,6 +256,19 @@ def test_bank_round_trip_and_selection(tmp_path: Path) -> None:
     assert bank.nearest(bank.tokens[2], None).names.tolist() == bank.nearest(bank.tokens[0], 9).names.tolist()
 
 
+@pytest.mark.parametrize("count", [1, 5, 300])
+def test_distances_of_stages_are_those_to_the_nearest_exemplars(count: int) -> None:
+    rng = np.random.default_rng(count)
+    tokens = rng.normal(3.0, 1.0, (count, 6, 32)).astype(np.float32)
+    names = np.array([f"dive-{number}" for number in range(count)])
+    bank = ExemplarBank(tokens, np.zeros(count), np.array(["407C"] * count), np.full(count, np.nan), names)
+    other = rng.normal(3.0, 1.0, (6, 32)).astype(np.float32)
+    for dive in (other, tokens[-1], tokens[0] + np.float32(1e-4), np.zeros_like(other)):
+        apart = (tokens - dive).reshape(count, 3, -1).astype(np.float64)
+        expected = np.sqrt(np.square(apart).mean(axis=-1)).min(axis=0)
+        np.testing.assert_allclose(bank.stage_distances(dive), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -16,7 +16,7 @@ from mcore.synthetic.meet.course import TrueDive, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import MeetSettings
 from mcore.video import resize_frame
-from mcore_bench.cases.detector import Measurement, measure, most_events, recall_interval, summary
+from mcore_bench.cases.detector import Measurement, measure, most_events, summary
 from mcore_bench.cases.watching import match
 from mcore_bench.command import main
 from mcore_bench.result import read_result
@@ -267,12 +267,6 @@ def test_matching_pairs_each_dive_once_and_counts_the_rest() -> None:
     pairs, alarms = match(truth, detected)
     assert [(true.index, found.entry_s) for true, found in pairs] == [(0, 10.1), (1, 29.8)]
     assert [alarm.entry_s for alarm in alarms] == [10.3, 70.0]
-
-
-def test_the_interval_of_a_perfect_recall_is_honest() -> None:
-    low, high = recall_interval(100, 100)
-    assert low == pytest.approx(0.963, abs=1e-3)
-    assert high == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("seen", "most"), [(0, 2.996), (1, 4.744), (5, 10.513)])

@@ -28,6 +28,7 @@ from mcore_runtime.live.session_state import Change, SessionState
 from mcore_runtime.live.state import apply, restored_session, saved_state
 from mcore_runtime.scoring.result import BackendFacts, DiveScore, ExemplarComparison, VideoFacts
 from mcore_runtime.session import DiveStatus, FoundBy
+from mcore_runtime.session.dive import SCORED_AGAIN
 from tests.runtime.session.made import noise
 
 NOW = "2026-11-23T12:00:00.000+00:00"
@@ -165,6 +166,18 @@ def test_another_score_takes_the_place_of_the_first_whoever_the_dive_belongs_to_
     change = apply(first.state, DiveRescored(new))
     (dive,) = change.dives
     assert (dive.score, dive.athlete, dive.order, change.state.with_scorer) == (80.0, "Cy", 3, frozenset())
+
+
+def test_remarks_that_come_while_a_dive_is_scored_again_are_kept() -> None:
+    begun = (OPENED, scored(), DiveDoubted(1, "may be a replay"), RescoreBegun(1))
+    before = after(*begun).state.dives[1]
+    again = f"{SCORED_AGAIN} on 2026-12-01"
+    rescored = DiveRescored(replace(before, notes=(*before.notes, again)))
+    meanwhile = (DiveDoubted(1, "may be slow motion"), VideoLost(1, "the disk is full"))
+    (dive,) = after(*begun, *meanwhile, rescored).dives
+    assert dive.notes == ("may be a replay", "may be slow motion", "no video was kept: the disk is full", again)
+    (dive,) = after(*begun, *meanwhile, rescored, RescoreBegun(1), rescored).dives
+    assert dive.notes.count(again) == 1
 
 
 def test_a_lost_video_is_noted() -> None:

@@ -37,6 +37,7 @@ def test_the_overlay_says_what_may_be_shown(browser: Any, served: Served) -> Non
         session.alter(number, held=False, judges=result_of(judged(points=56.7), NOW))
         session.changed()
         tab.waits_for("#overlay .interval", "58.3 to 63.1")
+        tab.waits_for("#overlay .award", "award ")
         tab.waits_for("#overlay .scores", "56.7")
         tab.waits_for("#overlay .stage2", "+0.8")
         assert tab.page.locator("#overlay .stage1").count() == 0  # a share that is not to be trusted

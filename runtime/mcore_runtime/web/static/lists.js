@@ -15,7 +15,10 @@ export function showLists() {
   const caution = dives.findLast((row) => row.status === "scored" && row.caution)?.caution;
   rebuild($("ranking-body"), [ranking, caution], () => [cautionOf({ caution }), rankingTable(ranking)].filter(Boolean));
   const scores = new Map(dives.map((row) => [row.number, row]));
-  const rows = entries.map((entry) => [entry, scores.get(entry.dive)?.score ?? null, scores.get(entry.dive)?.status, scores.get(entry.dive)?.judges?.points ?? null]);
+  const rows = entries.map((entry) => {
+    const dive = scores.get(entry.dive);
+    return [entry, dive?.score ?? null, dive?.status, dive?.award?.value ?? null, dive?.judges?.points ?? null];
+  });
   const fresh = rebuild($("start-body"), [rows, current?.order], () => startRows(rows, current));
   if (fresh && current !== null) reveal($("start-body"), current.order);
 }
@@ -35,17 +38,17 @@ export function rankingTable(ranking, limit = Infinity) {
 function startRows(rows, current) {
   const list = el("ol", { class: "entries" });
   let round = null;
-  for (const [entry, score, status, judges] of rows) {
+  for (const [entry, score, status, award, judges] of rows) {
     if (entry.round !== null && entry.round !== round) {
       round = entry.round;
       list.append(el("li", { class: "round" }, `Round ${round}`));
     }
-    list.append(startRow(entry, score, status, judges, entry.order === current?.order));
+    list.append(startRow(entry, score, status, award, judges, entry.order === current?.order));
   }
   return list;
 }
 
-function startRow(entry, score, status, judges, isCurrent) {
+function startRow(entry, score, status, award, judges, isCurrent) {
   const result = score !== null && status !== "unlike" ? points(score) : status !== undefined ? status : MARKS[entry.state];
   const number = entry.dive_number ?? "dive unknown";
   return el("li", { class: isCurrent ? "current" : entry.state, "aria-current": isCurrent ? "true" : null, "data-order": entry.order },
@@ -53,6 +56,7 @@ function startRow(entry, score, status, judges, isCurrent) {
     el("span", { class: "who", title: entry.club }, el("b", {}, entry.athlete),
       el("small", {}, [number, entry.height_m && `${entry.height_m}\u00a0m`, entry.difficulty?.toFixed(1)].filter(Boolean).join(" · "))),
     el("span", { class: "result" }, isCurrent && status === undefined ? "next" : result,
+      award === null ? null : el("small", {}, `award ${points(award)}`),
       judges === null ? null : el("small", {}, `judges ${points(judges)}`)),
     el("span", { class: "row-tools" },
       isCurrent ? null : el("button", {

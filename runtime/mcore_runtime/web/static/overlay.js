@@ -47,6 +47,7 @@ function scored(row) {
       el("p", { class: "score" }, el("small", {}, "Network"), el("b", {}, points(row.score))),
       row.judges === null ? null : el("p", { class: "score" }, el("small", {}, "Judges"), el("b", {}, points(row.judges.points)))),
     el("p", { class: "interval" }, intervalWords(row)),
+    row.award ? el("p", { class: "interval award" }, row.award.text) : null,
     el("ol", {}, STAGES.map((stage, index) => (shares[stage] ?? null) === null ? null :
       el("li", { class: `stage${index}` }, capital(stage), el("b", {}, signed(shares[stage]))))),
     row.caution ? el("p", { class: "caution" }, row.caution) : null,
