@@ -34,9 +34,9 @@ class SpotterArguments:
     """Folder that drawn clips are kept in: 0.7 MB each."""
     num_clips: int = 3600
     """Clips that are drawn; their seeds count from 0."""
-    steps: int = 4000
+    steps: int = 4500
     """Steps of the training."""
-    clips_a_step: int = 12
+    clips_a_step: int = 16
     """Clips that each step looks at."""
     seed: int = 0
     """Decides the first weights, and the order of the clips."""

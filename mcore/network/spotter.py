@@ -16,13 +16,13 @@ from torch.nn import functional
 from mcore.video.spotting import LOOKS_BACK, SPOTTER_SPAN
 
 OUTPUTS = ("takeoff", "entry", "flight")
-_WIDTHS = (12, 24, 32, 48)
+_WIDTHS = (16, 24, 32, 48)
 _KERNELS = (5, 3, 3, 3)
 SHIFTED = (2, 3)
 """Convolutions that see a quarter of their channels as they were one picture before (Lin et al., TSM, ICCV 2019)."""
 _ROWS_LEFT = 7
 """Rows after four convolutions of stride 2, of 100."""
-_MOTIONS, _MEMORY = 96, 64
+_MEMORY = 64
 
 
 class Spotter(nn.Module):
@@ -35,11 +35,11 @@ class Spotter(nn.Module):
             for before, width, kernel in zip((len(LOOKS_BACK), *_WIDTHS), _WIDTHS, _KERNELS, strict=False)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in _WIDTHS)
-        # Over all heights at once, so that a body that falls is one motion.
-        self.over_time = nn.Conv1d(2 * _WIDTHS[-1] * _ROWS_LEFT, _MOTIONS, SPOTTER_SPAN, bias=False)
-        self.over_time_norm = nn.BatchNorm1d(_MOTIONS)
+        self.embed = nn.Linear(2 * _WIDTHS[-1] * _ROWS_LEFT, _MEMORY)
         self.dropout = nn.Dropout(0.2)
-        self.remember = nn.GRU(_MOTIONS + 2, _MEMORY, batch_first=True)
+        self.over_time = nn.Conv1d(_MEMORY, _MEMORY, SPOTTER_SPAN, bias=False)
+        self.over_time_norm = nn.BatchNorm1d(_MEMORY)
+        self.remember = nn.GRU(_MEMORY + 2, _MEMORY, batch_first=True)
         self.tell = nn.Linear(_MEMORY, len(OUTPUTS))
 
     def forward(self, changes: Tensor, shifts: Tensor) -> Tensor:
@@ -59,16 +59,19 @@ class Spotter(nn.Module):
                 x = _see_last(x.unflatten(0, (batch, pictures))).flatten(0, 1)
             x = torch.relu(norm(convolution(x)))
         # Where in the width a body falls does not matter: (B * T, 2 * C * rows left).
-        x = torch.cat([x.amax(3), x.mean(3)], 1).flatten(1).unflatten(0, (batch, pictures)).transpose(1, 2)
+        x = torch.cat([x.amax(3), x.mean(3)], 1).flatten(1)
+        x = self.dropout(torch.relu(self.embed(x))).unflatten(0, (batch, pictures)).transpose(1, 2)
         x = self.over_time(functional.pad(x, (SPOTTER_SPAN - 1, 0)))
-        x = self.dropout(torch.relu(self.over_time_norm(x))).transpose(1, 2)
+        x = torch.relu(self.over_time_norm(x)).transpose(1, 2)
         x, _ = self.remember(torch.cat([x, shifts.to(x.dtype)], 2))
         logits: Tensor = self.tell(x)
         return logits
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
         """Return the weights by name, in half precision, as the runtime takes them: normalisation is in the kernels."""
-        kept = {name: value for name, value in self.state_dict().items() if name.startswith(("remember", "tell"))}
+        kept = {
+            name: value for name, value in self.state_dict().items() if name.startswith(("embed", "remember", "tell"))
+        }
         names = [f"convolutions.{index}" for index in range(len(_WIDTHS))]
         parts = zip([*names, "over_time"], [*self.convolutions, self.over_time], [*self.norms, self.over_time_norm],
                     strict=True)  # fmt: skip

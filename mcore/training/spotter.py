@@ -27,8 +27,8 @@ _FASTER_SHARE_SLOW = 0.7
 class SpotterRecipe:
     """How the spotter is trained."""
 
-    steps: int = 4000
-    clips_a_step: int = 12
+    steps: int = 4500
+    clips_a_step: int = 16
     samples: int = 72
     """Pictures of each clip that one step looks at."""
     learning_rate: float = 2e-3

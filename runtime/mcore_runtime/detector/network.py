@@ -32,7 +32,7 @@ class SpotterNetwork:
         try:
             self._kept = {name: array.astype(np.float32) for name, array in read_arrays(weights).items()}
             self._memory = self._kept["remember.weight_hh_l0"].shape[1]
-            self._features = self._kept["over_time.weight"].shape[1]
+            self._embedded = self._kept["over_time.weight"].shape[1]
             self.reset()
             self(np.zeros((len(LOOKS_BACK), ROWS, COLUMNS), np.float32), np.zeros(2, np.float32))
         except (ValueError, LookupError) as error:
@@ -42,7 +42,7 @@ class SpotterNetwork:
     def reset(self) -> None:
         """Forget what was seen."""
         self._state = np.zeros(self._memory, np.float32)
-        self._last = deque([np.zeros(self._features, np.float32)] * SPOTTER_SPAN, SPOTTER_SPAN)
+        self._last = deque([np.zeros(self._embedded, np.float32)] * SPOTTER_SPAN, SPOTTER_SPAN)
         self._seen: dict[int, Array] = {}
 
     def __call__(self, changes: Array, shift: Array) -> Array:
@@ -60,7 +60,8 @@ class SpotterNetwork:
             if index in _SHIFTED:
                 x = self._see_last(index, x)
             x = _convolve(x, kept[f"convolutions.{index}.weight"], kept[f"convolutions.{index}.bias"])
-        self._last.append(np.concatenate([x.max(axis=2), x.mean(axis=2)]).ravel())
+        x = np.concatenate([x.max(axis=2), x.mean(axis=2)]).ravel()
+        self._last.append(np.maximum(kept["embed.weight"] @ x + kept["embed.bias"], 0))
         x = np.tensordot(kept["over_time.weight"], np.stack(self._last, axis=1), axes=2) + kept["over_time.bias"]
         self._state = self._remember(np.concatenate([np.maximum(x, 0), shift]))
         return _sigmoid(kept["tell.weight"] @ self._state + kept["tell.bias"])

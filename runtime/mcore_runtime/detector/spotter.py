@@ -26,7 +26,7 @@ from mcore_runtime.detector.network import SpotterNetwork
 from mcore_runtime.detector.peaks import FlightPeaks, PeakConfig
 
 WEIGHTS = Path(__file__).with_name("spotter.npz")
-"""Trained on clips of the renderer's version 1: python -m mcore.train_spotter, with its own defaults."""
+"""Trained by python -m mcore.train_spotter, with its own defaults."""
 
 
 SLOWER = (2, 4)
