@@ -30,6 +30,8 @@ _TAIL = 4
 """One dive in so many is in the tail of strangeness."""
 _LEAST_UNIT = 1e-3
 """Least unit of a measure, as a share of its median: where most dives are the same, rounding is not strange."""
+_TIE = 1e-6
+"""Relative difference of strangeness below which two dives are equally strange: measures are float32."""
 _ROUNDING = 1e-9
 
 Side = Literal["high", "low", "both"]
@@ -91,7 +93,7 @@ class KnownDives:
             [_strangeness(np.array([*self.measures[name], clip[name]]), sides[name]) for name in names], axis=1
         )  # (N + 1, M)
         strangest = each.max(axis=1)  # (N + 1,)
-        p_value = float(np.mean(strangest >= strangest[-1]))
+        p_value = float(np.mean(strangest >= (1 - _TIE) * strangest[-1]))
         if p_value > self.refused or strangest[-1] <= self._extrapolated(strangest[:-1]):
             return Likeness(p_value, self.refused, float(strangest[-1]))
         usual = np.sort(strangest)[::-1][int(self.refused * len(strangest) + _ROUNDING)]  # the strangest not refused
