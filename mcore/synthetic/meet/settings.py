@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from mcore.common.errors import UserError
 from mcore.synthetic.heights import DrawnHeightM, check_drawn
 from mcore.synthetic.plan import DEMO_NUMBERS
+from mcore.synthetic.worlds import World
 
 CameraKind = Literal["follow", "fixed"]
 Distractor = Literal[
@@ -37,6 +38,8 @@ class MeetSettings:
     """Things that move besides the divers."""
     dive_numbers: tuple[str, ...] = DEMO_NUMBERS
     """Dive numbers to draw from."""
+    world: World = "standard"
+    """Where it takes place: other is another pool, with a camera, people and judges of its own."""
     width: int = DEFAULT_SIZE[0]
     """Width of a frame, pixels, even."""
     height: int = DEFAULT_SIZE[1]
