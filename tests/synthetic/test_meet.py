@@ -30,10 +30,10 @@ def digest(settings: MeetSettings, frames: int = 60) -> str:
 def test_options_make_the_settings() -> None:
     uri = parse_source(
         "synthetic://session?seed=5&dives=3&pause=2.5&height=10&camera=fixed&distractors=shake,towels&numbers=107B"
-        "&size=160x90&rate=30"
+        "&size=160x90&rate=30&world=other"
     )
     assert settings_of(uri) == MeetSettings(
-        5, 3, 2.5, 10, "fixed", frozenset({"shake", "towels"}), ("107B",), 160, 90, 30
+        5, 3, 2.5, 10, "fixed", frozenset({"shake", "towels"}), ("107B",), "other", 160, 90, 30
     )
     assert settings_of(parse_source("synthetic://x")).distractors == frozenset(DISTRACTORS)
     assert settings_of(parse_source("synthetic://x?distractors=none")).distractors == frozenset()
@@ -44,6 +44,7 @@ def test_options_make_the_settings() -> None:
     [
         ("sed=1", "no option 'sed'"),
         ("camera=drone", "follow, fixed"),
+        ("world=mine", "standard, other"),
         ("height=5", "a board of 5 m; the renderer draws only boards of 3, 10 m"),
         ("height=7.5", "3, 10"),
         ("height=high", "from 1 to 10"),

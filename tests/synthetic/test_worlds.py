@@ -12,6 +12,7 @@ from mcore.data.commands.main import main
 from mcore.data.manifest import read_manifest
 from mcore.data.redrawn import find_drawings
 from mcore.synthetic.faults import Faults
+from mcore.synthetic.meet import MeetSettings, Scene, plan_meet
 from mcore.synthetic.panel import judge
 from mcore.synthetic.plan import plan_dive
 from mcore.synthetic.render import look_of, render_look, render_plan
@@ -68,6 +69,15 @@ def test_a_blur_softens_the_picture() -> None:
         return float(np.abs(np.diff(frames, axis=2)).mean())
 
     assert sharpness(replace(look, blur=0.03)) < 0.7 * sharpness(look)
+
+
+def test_a_meet_of_the_other_world_has_its_looks_and_judges() -> None:
+    settings = MeetSettings(seed=3, dives=12, pause_s=0.0, distractors=frozenset(), width=64, height=64, rate=10)
+    here, there = plan_meet(settings), plan_meet(replace(settings, world="other"))
+    assert [dive.takeoff_s for dive in here.truth] == [dive.takeoff_s for dive in there.truth]
+    assert np.mean([dive.score for dive in there.truth]) < np.mean([dive.score for dive in here.truth]) - 2
+    pictures = [next(Scene(meet).frames()).astype(int) for meet in (here, there)]
+    assert np.abs(pictures[0] - pictures[1]).mean() > 20
 
 
 def test_the_command_draws_it_apart_from_the_standard_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,7 @@ def _followed(meet: Meet, look: Look) -> Array:
         late = round(rng.uniform(*_LATE_S) * rate)
         first, entry = dive.first_frame, dive.first_frame + dive.plan.transition_frames[1]
         center = dive.plan.motion.center_m[: entry - first].copy()
+        center[:, 0] *= np.cos(np.radians(look.camera_yaw_deg))  # the path as the turned camera sees it
         center[:, 0] += look.camera_lead_m
         center[:, 1] = np.maximum(center[:, 1] + look.camera_above_m, look.camera_low_m)
         path[first - round(WALK_S * rate) : first + late] = center[0]

@@ -99,7 +99,7 @@ def _draw_dive(settings: MeetSettings, rng: np.random.Generator) -> DivePlan:
         number = settings.dive_numbers[int(rng.integers(len(settings.dive_numbers)))]
         seed = int(rng.integers(2**31))
         if _height_of(number, seed) == settings.height_m:
-            return plan_dive(number, seed, before_s=before_s, after_s=_AFTER_S, fps=settings.rate)
+            return plan_dive(number, seed, before_s=before_s, after_s=_AFTER_S, fps=settings.rate, world=settings.world)
     raise UserError(
         f"none of {', '.join(settings.dive_numbers)} can be dived from {settings.height_m} m; choose other numbers"
     )

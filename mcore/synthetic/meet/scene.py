@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mcore.synthetic.camera import Array, Sensor, View
+from mcore.synthetic.camera import Array, Sensor, View, seen_from
 from mcore.synthetic.diver import draw_springboard, paste_diver
 from mcore.synthetic.meet.actors import Actor, cast_actors, dressed_like
 from mcore.synthetic.meet.camera import camera_path, view_height_m
 from mcore.synthetic.meet.course import Meet, MeetDive, event_frames, stream
-from mcore.synthetic.scene import FAR_EDGE_M, draw_look, draw_venue
+from mcore.synthetic.scene import FAR_EDGE_M, draw_venue
 from mcore.synthetic.splash import draw_splash_parameters, paste_splash
+from mcore.synthetic.worlds import draw_world_look
 
 _NOISE_PATTERNS = 8
 _BOARD = (3.6, 4.3, 6.4, 5.5)
@@ -36,7 +37,7 @@ class Scene:
         settings = meet.settings
         rng = stream(settings, "venue")
         self._meet = meet
-        self._look = draw_look(rng)
+        self._look = draw_world_look(settings.world, rng)
         self._scale = settings.height / view_height_m(meet, self._look)
         # The order of these draws decides the pixels: look, venue, noise.
         venue = draw_venue(settings.height_m, self._look, self._scale, rng)
@@ -47,7 +48,7 @@ class Scene:
         self._actors = cast_actors(meet)
         self._sensor = Sensor(self._look, settings.width, settings.height, _NOISE_PATTERNS, rng)
         people, splashes = stream(settings, "divers"), stream(settings, "splashes")
-        self._divers = [dressed_like(self._look, draw_look(people)) for _ in meet.dives]
+        self._divers = [dressed_like(self._look, draw_world_look(settings.world, people)) for _ in meet.dives]
         self._splashes = [draw_splash_parameters(dive.plan.faults.splash, splashes) for dive in meet.dives]
         self._light = _light(meet)
 
@@ -97,7 +98,8 @@ class Scene:
 
     def _draw_dive(self, image: Image.Image, view: View, dive: MeetDive, i: int) -> None:
         """Draw frame ``i`` of a dive."""
-        joints, entry = dive.plan.motion.joints_m, dive.plan.transition_frames[1]
+        joints = seen_from(dive.plan.motion.joints_m, self._look.camera_yaw_deg)
+        entry = dive.plan.transition_frames[1]
         if i < dive.plan.num_frames:
             paste_diver(image, view, joints[i], self._divers[dive.truth.index])
         entry_x = float(joints[entry, joints[entry, :, 1].argmin(), 0])

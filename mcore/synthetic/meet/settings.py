@@ -10,6 +10,8 @@ from mcore.synthetic.heights import DrawnHeightM, check_drawn
 from mcore.synthetic.plan import DEMO_NUMBERS
 
 CameraKind = Literal["follow", "fixed"]
+MeetWorld = Literal["standard", "other"]
+"""Of ``mcore.synthetic.worlds`` those with a venue of their own."""
 Distractor = Literal[
     "walkers", "swimmers", "ripples", "shake", "scoreboard", "light", "towels", "bounces", "jumpers", "pans"
 ]
@@ -37,6 +39,8 @@ class MeetSettings:
     """Things that move besides the divers."""
     dive_numbers: tuple[str, ...] = DEMO_NUMBERS
     """Dive numbers to draw from."""
+    world: MeetWorld = "standard"
+    """Where it takes place: other is another pool, with a camera, people and judges of its own."""
     width: int = DEFAULT_SIZE[0]
     """Width of a frame, pixels, even."""
     height: int = DEFAULT_SIZE[1]

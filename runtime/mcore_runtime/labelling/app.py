@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,21 @@ class _Change:
     label: Label
 
 
-def make_app(store: LabelStore, sessions: Sequence[LabelSession]) -> Starlette:
-    """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``."""
-    clips = [clip for session in sessions for clip in session.clips]
+def make_app(
+    store: LabelStore, sessions: Sequence[LabelSession], second_views: Mapping[str, SessionClip] | None = None
+) -> Starlette:
+    """Return the application; it checks no rights, see ``mcore_runtime.web.access_control``.
+
+    Args:
+        store: labels of the list.
+        sessions: whose clips are labelled.
+        second_views: clips of the sessions that are shown beside another one, by that one's name.
+    """
+    beside = second_views or {}
+    every = [clip for session in sessions for clip in session.clips]
+    shown = [clip for clip in every if clip not in beside.values()]
+    clips = [*shown, *beside.values()]
+    places = {clip.name: index for index, clip in enumerate(clips)}
 
     def of(request: Request) -> SessionClip:
         index: int = request.path_params["index"]
@@ -45,20 +57,24 @@ def make_app(store: LabelStore, sessions: Sequence[LabelSession]) -> Starlette:
         return clips[index]
 
     def listed(_: Request) -> Response:
-        return json_answer({"list": str(store.listing), "clips": [c.name for c in clips], "verdicts": verdicts()})
+        return json_answer({"list": str(store.listing), "clips": [c.name for c in shown], "verdicts": verdicts()})
 
     def verdicts() -> list[str]:
         known = store.verdicts()
-        return [known.get(clip.name, "open") for clip in clips]
+        return [known.get(clip.name, "open") for clip in shown]
+
+    def described(clip: SessionClip, times_s: Sequence[float]) -> dict[str, Any]:
+        second = None if clip.name not in beside else places[beside[clip.name].name]
+        return _described(store, clip, times_s) | {"second": second}
 
     def record(request: Request) -> Response:
         clip = of(request)
         try:
             frames = clip.frames()
         except UserError as error:  # a person says then that it is a bad clip
-            return json_answer(_described(store, clip, ()) | {"times_s": [], "sizes": [], "unreadable": str(error)})
+            return json_answer(described(clip, ()) | {"times_s": [], "sizes": [], "unreadable": str(error)})
         sizes = [len(jpeg) for jpeg in frames.jpegs]
-        return json_answer(_described(store, clip, frames.times_s) | {"times_s": frames.times_s, "sizes": sizes})
+        return json_answer(described(clip, frames.times_s) | {"times_s": frames.times_s, "sizes": sizes})
 
     def frames(request: Request) -> Response:
         # All in one answer: whoever looks for the very frame cannot wait for each.
@@ -82,7 +98,7 @@ def make_app(store: LabelStore, sessions: Sequence[LabelSession]) -> Starlette:
             if checked.record is None:
                 raise HTTPException(422, "; ".join(checked.faults))
         store.save(clip.session, clip.name, change.seen, label, None if checked is None else checked.record)
-        return json_answer(_described(store, clip, times_s) | {"verdicts": verdicts()})
+        return json_answer(described(clip, times_s) | {"verdicts": verdicts()})
 
     async def save_body(request: Request) -> Response:
         return await run_in_threadpool(save, request, await request.body())

@@ -10,7 +10,7 @@ from mcore.diving.difficulty import HEIGHTS_M
 from mcore.synthetic.heights import check_drawn
 from mcore.synthetic.meet.course import plan_meet
 from mcore.synthetic.meet.scene import Scene
-from mcore.synthetic.meet.settings import DEFAULT_RATE, DEFAULT_SIZE, DISTRACTORS, CameraKind, MeetSettings
+from mcore.synthetic.meet.settings import DEFAULT_RATE, DEFAULT_SIZE, DISTRACTORS, CameraKind, MeetSettings, MeetWorld
 from mcore_runtime.sources.errors import SourceError
 from mcore_runtime.sources.frame import Picture
 from mcore_runtime.sources.options import read_choice, read_integer, read_number
@@ -92,4 +92,5 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "camera": lambda key, text: read_choice(key, text, get_args(CameraKind)),
     "distractors": _read_distractors,
     "numbers": lambda key, text: tuple(text.split(",")),
+    "world": lambda key, text: read_choice(key, text, get_args(MeetWorld)),
 }

@@ -24,6 +24,7 @@ from mcore_runtime.labelling import store as store_module
 from mcore_runtime.labelling.clips import LabelSession, propose, read_sessions
 from mcore_runtime.labelling.command import main
 from mcore_runtime.labelling.label import ClipFacts, Label, check, score_of
+from mcore_runtime.labelling.pairs import pair_views
 from mcore_runtime.labelling.store import SHARES, ConflictError, LabelStore
 from mcore_runtime.session import DiveStatus
 from tests.numbered_video import frame_numbers
@@ -242,6 +243,29 @@ def test_what_is_not_trusted(
     assert main([str(tmp_path / "s"), "--no-page"]) == 1
     assert f"1 ({reason}" in capsys.readouterr().out
     assert not (tmp_path / "s/dives.jsonl").exists()
+
+
+def test_two_views_of_a_dive_are_paired_by_what_was_announced(tmp_path: Path) -> None:
+    again = dive(3, order=2)  # dived by another diver in the start list, and repeated
+    names = {2: "DIVER 2", 4: "2 Díver"}
+    others = [replace(dive(number + 1), athlete=names.get(number, f"Diver {number}")) for number in (2, 1, 5)]
+    make_session(tmp_path / "front", dive(1), dive(2), again, dive(4))
+    make_session(tmp_path / "side", replace(dive(1), athlete="Somebody"), *others)
+    (front,), (side,) = (read_sessions(tmp_path / name) for name in ("front", "side"))
+    assert {name: clip.name for name, clip in pair_views(front, side).items()} == {
+        "front/1": "side/2", "front/2": "side/3",
+    }  # fmt: skip
+
+
+def test_both_views_are_in_one_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("front", "side"):
+        make_session(tmp_path / name, dive(1), dive(2))
+    command = [str(tmp_path / "front"), "--second-view", str(tmp_path / "side"), "--no-page"]
+    assert main(command) == 0
+    assert "2 dives are seen by both cameras" in capsys.readouterr().out
+    assert [each.split for each in read_manifest(tmp_path / "front/dives.jsonl")] == ["train"] * 4
+    assert main([str(tmp_path), "--second-view", str(tmp_path / "side"), "--no-page"]) == 2
+    assert "one session of each camera, got front, side, side" in capsys.readouterr().err
 
 
 def test_a_drawn_meet_is_rendered(tmp_path: Path) -> None:

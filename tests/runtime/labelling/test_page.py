@@ -21,6 +21,7 @@ from mcore.data.manifest import read_manifest
 from mcore_runtime.labelling.app import make_app
 from mcore_runtime.labelling.clips import read_sessions
 from mcore_runtime.labelling.label import Label
+from mcore_runtime.labelling.pairs import pair_views
 from mcore_runtime.labelling.store import LabelStore
 from mcore_runtime.web import Page, serve_app
 from tests.runtime.labelling.made import ENTRY, NUM_FRAMES, POINTS, TAKEOFF, dive, make_session
@@ -168,6 +169,62 @@ def test_a_session_is_labelled_on_a_phone(browser: Any, labelling: Labelling) ->
         ((TAKEOFF, ENTRY), 65.1), ((TAKEOFF + 2, ENTRY), POINTS), ((TAKEOFF, ENTRY), 75.95),
     ]  # fmt: skip
     assert labelling.store.newest("final/4").label == Label("bad-clip")
+
+
+def test_two_cameras_are_labelled_side_by_side(browser: Any, tmp_path: Path) -> None:
+    sessions = [
+        *read_sessions(make_session(tmp_path / "front", dive(1), dive(2))),
+        # This camera's clips begin three frames later; its second one is broken.
+        *read_sessions(make_session(tmp_path / "side", dive(1, takeoff_s=100.5), dive(2), dive(3))),
+    ]
+    (tmp_path / "side/clips/dive-0002.mp4").write_bytes(b"no video")
+    store = LabelStore(tmp_path / "dives.jsonl")
+    for session in sessions:
+        store.add_session(session.name, session.started, len(session.clips), "train")
+    app = make_app(store, sessions, pair_views(*sessions))
+    with serve_app(app, "127.0.0.1:0", log=lambda _: None) as page, opened(browser, page.url) as tab:
+        keyboard = tab.page.keyboard
+        tab.waits_for("#progress", "0 of 3 labelled")  # a pair is one
+        tab.waits_for("#frame", f"Frame {TAKEOFF} of")
+        tab.waits_for("#second-frame", f"side/1: frame {TAKEOFF - 3} · take-off at 15, entry at 75")
+        tab.until("document.getElementById('second-picture').width === 96")
+        keyboard.press("Shift+ArrowRight")
+        tab.waits_for("#second-frame", f"frame {TAKEOFF + 7} ")
+        keyboard.press("ArrowLeft")
+        keyboard.press(".")  # this one alone
+        tab.waits_for("#frame", f"Frame {TAKEOFF + 9} of")
+        tab.waits_for("#second-frame", f"frame {TAKEOFF + 7} ")
+        keyboard.press("t")
+        tab.waits_for("#second-frame", f"take-off at {TAKEOFF + 7}, entry at 75")
+        keyboard.press("u")
+        tab.waits_for("#second-frame", "take-off at 15, entry at 75")
+        tab.waits_for("#frame", f"Frame {TAKEOFF} of")  # it is over
+        keyboard.press("a")
+        keyboard.type("8 8 8")
+        keyboard.press("Enter")
+        tab.waits_for("#name", "front/2")
+        tab.waits_for("#second-frame", "side/2: ")
+        keyboard.press("Enter")
+        tab.waits_for("#name", "side/3")  # which one camera saw
+        tab.until("document.getElementById('second').hidden")
+        keyboard.press("j")
+        tab.waits_for("#name", "front/2")
+        keyboard.press("j")
+        tab.waits_for("#name", "front/1")
+        keyboard.press("v")
+        tab.waits_for("#second-frame", "side/1: bad clip")
+        keyboard.press("t")
+        tab.waits_for("#who", "begun")
+        keyboard.press("u")
+        tab.waits_for("#who", "dive")
+        keyboard.press("u")
+        tab.waits_for("#second-frame", "side/1: frame")
+    found = [
+        (each.path.parent.parent.name, each.transition_frames, each.score) for each in read_manifest(store.listing)
+    ]
+    assert found == [
+        ("front", (TAKEOFF, ENTRY), 74.4), ("front", (TAKEOFF, ENTRY), POINTS), ("side", (15, 75), 74.4),
+    ]  # fmt: skip
 
 
 def test_ctrl_c_ends_the_command_and_loses_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import { $, capital, el, inWords, plural, points, sentence, setText } from "/static/dom.js";
 import { toast } from "/static/toast.js";
 
-const KEPT = 3; // clips whose frames stay here: the one before, this one, the next
+const KEPT = 6; // clips whose frames stay here: the one before, this one, the next, each with a second view
 const STEP = 10;
 
 let names = [], verdicts = [], at = 0, clip = null, frame = 0, sending = Promise.resolve();
@@ -50,21 +50,59 @@ async function open(index) {
   isBusy = true;
   try {
     await sending;
-    const found = await fetchClip(index);
-    const blobs = await fetchPictures(index, found.sizes);
+    const found = await fetchWhole(index);
+    const beside = found.second === null ? null : await fetchWhole(found.second);
     at = index;
-    clip = { ...found, blobs, index };
+    clip = { ...found, beside, shift_s: beside === null ? 0 : between(found, beside) };
     history.replaceState(null, "", `#${encodeURIComponent(clip.name)}`);
     showLabel(true);
     showFrame(clip.label.takeoff_frame ?? 0);
     $("viewer").focus({ preventScroll: true });
     const ahead = nextOpen();
-    if (ahead !== null) fetchClip(ahead).then((next) => fetchPictures(ahead, next.sizes)).catch(() => pictures.delete(ahead));
+    if (ahead !== null) fetchWhole(ahead).then(({ second }) => second !== null && fetchWhole(second)).catch(() => pictures.delete(ahead));
   } catch (error) {
     pictures.delete(index);
     toast(error.message, true);
   }
   isBusy = false;
+}
+
+/** A clip with its frames. */
+async function fetchWhole(index) {
+  const found = await fetchClip(index);
+  return { ...found, blobs: await fetchPictures(index, found.sizes), index };
+}
+
+/** What the second view's clock shows more than the first one's, seconds: both show the entry at once. */
+const between = (first, second) => timeOf(second, second.label.entry_frame) - timeOf(first, first.label.entry_frame);
+const timeOf = ({ times_s }, number) => times_s[number ?? 0] ?? 0;
+
+/** Frame of the second view that is nearest in time to the one that is shown. */
+function secondFrame() {
+  const { times_s } = clip.beside, wanted = timeOf(clip, frame) + clip.shift_s;
+  const after = times_s.findIndex((time) => time >= wanted);
+  if (after < 0) return Math.max(0, times_s.length - 1);
+  return after > 0 && wanted - times_s[after - 1] < times_s[after] - wanted ? after - 1 : after;
+}
+
+/** Move the second view alone. */
+function shiftSecond(step) {
+  if (clip.beside === null) return;
+  const { times_s } = clip.beside, number = Math.min(Math.max(secondFrame() + step, 0), times_s.length - 1);
+  clip.shift_s = timeOf(clip.beside, number) - timeOf(clip, frame);
+  showSecond();
+}
+
+function showSecond() {
+  const { beside } = clip, isThere = beside !== null;
+  for (const id of ["second", "second-picture"]) $(id).hidden = !isThere;
+  if (!isThere) return;
+  const number = secondFrame(), isBad = beside.label.verdict === "bad-clip";
+  const { takeoff_frame: first, entry_frame: second } = beside.label;
+  const marks = [["take-off", first], ["entry", second]].map(([words, at]) => `${words} ${at === null ? "not marked" : `at ${at}`}`).join(", ");
+  setText($("second-frame"), `${beside.name}: ${isBad ? "bad clip" : beside.unreadable ? sentence(beside.unreadable) : `frame ${number} · ${marks}`}`);
+  $("second-bad").setAttribute("aria-pressed", isBad);
+  draw($("second-picture"), beside.blobs[number]);
 }
 
 function nextOpen() {
@@ -92,6 +130,7 @@ function showFrame(number) {
   setText($("frame"), capital(words));
   $("picture").setAttribute("aria-label", capital(words));
   draw($("picture"), clip.blobs[frame]);
+  showSecond();
 }
 
 function showMoment(id, words, number) {
@@ -135,6 +174,7 @@ function showLabel(isOther = false) {
   document.querySelectorAll(".stages-bar i").forEach((bar, i) => { bar.style.flexGrow = Math.max(0, stages[i]); });
   showMoment("takeoff", "Take-off", first);
   showMoment("entry", "Entry", second);
+  showSecond();
 }
 
 /** Save a label in place of the version that is shown; resolves to whether it was saved. */
@@ -144,30 +184,58 @@ async function post(shown, label) {
     verdicts = answer.verdicts;
     Object.assign(shown, answer);
     if (clip === shown) showLabel();
+    if (clip.beside === shown) showSecond();
     return true;
   } catch (error) {
-    toast(error.message, true);
+    toast(shown === clip.beside ? `Second view: ${error.message}` : error.message, true);
     if (error.status === 409) {
       const theirs = await fetchClip(shown.index).catch(() => shown);
       const isOther = theirs.version !== shown.version;
       Object.assign(shown, theirs);
       if (clip === shown) showLabel(isOther);
+      if (clip.beside === shown) showSecond();
     }
     return false;
   }
 }
 
-/** Change the label; it is saved after what is being saved already. */
-function change(changes, isUndone = true) {
-  const shown = clip;
+/** Put a label in the place of a clip's; resolves to what takes it back, or to null: it was not saved. */
+async function put(shown, label) {
+  const before = { ...shown.label, by_rule: false }, seen = shown.version;
+  return (await post(shown, label)) ? { before, seen, after: shown.version } : null;
+}
+
+const isLabelledToo = (beside) => beside !== null && !beside.unreadable && beside.label.verdict !== "bad-clip";
+
+/**
+ * Change the label, and the second view's; they are saved after what is being saved already.
+ * `ofSecond`: what is changed of the second view besides all that is one for both; null: leave it as it is.
+ */
+function change(changes, { isUndone = true, ofSecond = {} } = {}) {
+  const shown = clip, { beside } = shown;
   sending = sending.then(async () => {
-    const before = shown.label, seen = shown.version;
-    const label = { ...before, ...typed(shown), verdict: "open", ...changes };
-    const isSaved = await post(shown, label);
-    if (isSaved && isUndone) undos.push({ index: shown.index, before: { ...before, by_rule: false }, seen, after: shown.version });
-    return isSaved;
+    const label = { ...shown.label, ...typed(shown), verdict: "open", ...changes };
+    const { verdict, dive_number, difficulty, judged } = label;
+    let second = null;
+    if (ofSecond !== null && isLabelledToo(beside)) { // first: what is refused of it must not leave half a pair behind
+      second = await put(beside, { ...beside.label, verdict, dive_number, difficulty, judged, ...ofSecond });
+      if (second === null) return false;
+    }
+    const first = await put(shown, label);
+    if (first !== null && isUndone) undos.push({ index: shown.index, first, second });
+    return first !== null;
   });
   return sending;
+}
+
+/** Say that the second view is a bad clip, which is not labelled with the first one; or that it is none. */
+function toggleSecond() {
+  const { beside, index } = clip;
+  if (beside === null) return;
+  sending = sending.then(async () => {
+    const second = await put(beside, { ...beside.label, verdict: beside.label.verdict === "bad-clip" ? "open" : "bad-clip" });
+    if (second !== null) undos.push({ index, first: null, second });
+  });
 }
 
 /** What stands in the fields and is not saved yet; another dive number has another difficulty. */
@@ -182,7 +250,7 @@ function typed(shown) {
 
 async function finish(verdict) {
   isBusy = true;
-  const isSaved = await change({ verdict });
+  const isSaved = await change({ verdict }, verdict === "bad-clip" ? { ofSecond: null } : {}); // the other camera may be good
   const next = nextOpen();
   if (isSaved && next !== null) {
     await open(next);
@@ -190,7 +258,7 @@ async function finish(verdict) {
   }
   isBusy = false;
   if (isSaved) toast("All clips are labelled.");
-  else if (clip.label.verdict === "open") await change({}, false); // what was typed is kept all the same
+  else if (clip.label.verdict === "open") await change({}, { isUndone: false, ofSecond: null }); // what was typed is kept all the same
 }
 
 async function undo() {
@@ -202,15 +270,21 @@ async function undo() {
   }
   if (last.index !== at) await open(last.index);
   isBusy = true;
-  const shown = clip;
-  if (shown.version !== last.after) {
-    toast(`Somebody else has labelled ${shown.name} meanwhile; this is how they left it.`, true);
-  } else if (await post(shown, last.before)) {
-    for (const each of undos) if (each.index === last.index && each.after === last.seen) each.after = shown.version;
-    showFrame(shown.label.takeoff_frame ?? 0);
+  const views = [["second", clip.beside], ["first", clip]].filter(([view]) => last[view] !== null);
+  const changed = views.find(([view, shown]) => shown.version !== last[view].after);
+  if (changed !== undefined) {
+    toast(`Somebody else has labelled ${changed[1].name} meanwhile; this is how they left it.`, true);
+  } else {
+    for (const [view, shown] of views) {
+      if (!(await post(shown, last[view].before))) break;
+      for (const { index, [view]: each } of undos) if (index === last.index && each?.after === last[view].seen) each.after = shown.version;
+    }
+    showFrame(clip.label.takeoff_frame ?? 0);
   }
   isBusy = false;
 }
+
+const mark = (moment) => change({ [moment]: frame }, { ofSecond: clip.beside && { [moment]: secondFrame() } });
 
 const keys = {
   ArrowLeft: (event) => showFrame(frame - (event.shiftKey ? STEP : 1)),
@@ -218,8 +292,11 @@ const keys = {
   Home: () => showFrame(0),
   End: () => showFrame(clip.times_s.length - 1),
   Enter: () => finish("dive"),
-  t: () => change({ takeoff_frame: frame }),
-  e: () => change({ entry_frame: frame }),
+  t: () => mark("takeoff_frame"),
+  e: () => mark("entry_frame"),
+  ",": () => shiftSecond(-1),
+  ".": () => shiftSecond(1),
+  v: toggleSecond,
   x: () => finish("no-dive"),
   b: () => finish("bad-clip"),
   u: undo,
@@ -239,7 +316,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[key](event);
 });
-const pressed = { less: "ArrowLeft", more: "ArrowRight", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k" };
+const pressed = { less: "ArrowLeft", more: "ArrowRight", "mark-takeoff": "t", "mark-entry": "e", accept: "Enter", "no-dive": "x", "bad-clip": "b", undo: "u", previous: "j", next: "k", "second-less": ",", "second-more": ".", "second-bad": "v" };
 for (const [id, key] of Object.entries(pressed)) {
   $(id).addEventListener("click", (event) => {
     if (clip !== null && !isBusy) keys[key](event);
