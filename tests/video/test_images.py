@@ -152,6 +152,7 @@ def test_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
     np.testing.assert_array_equal(read_image(path), TURNS[orientation](stored))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_orientation_is_refused_or_ignored_by_name(tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     Image.fromarray(numbered_frame(5)).save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12\0\3\0\0\xff\xff\0\6")
