@@ -96,6 +96,11 @@ class SessionClip:
             return False
         return all(abs(one - other) <= SAME_MOMENT_S for one, other in zip(network, detector, strict=True))
 
+    @property
+    def is_unlike(self) -> bool:
+        """Return whether the clip is unlike the dives that the network's bundle knows."""
+        return self.view.result is not None and bool(self.view.result.why_unlike)
+
     def facts(self, num_frames: int) -> ClipFacts:
         """What its line of the list says besides its label; the competition of a real dive is the session."""
         event = self.session if self.origin == "real" else None
@@ -149,7 +154,9 @@ def propose(clip: SessionClip, times_s: tuple[float, ...]) -> Label:
         clip: of a session.
         times_s: of its frames.
     """
-    moments = clip.network_moments_s if clip.moments_agree else clip.detector_moments_s or clip.network_moments_s
+    network, detector = clip.network_moments_s, clip.detector_moments_s
+    # The network is finer where it knows such dives; where it does not, the detector is.
+    moments = network if clip.moments_agree and not clip.is_unlike else detector or network
     frames = (None, None) if moments is None else tuple(_frame_at(times_s, moment) for moment in moments)
     number = clip.view.dive_number or next(iter(clip.possible_numbers), "")
     known = clip.view.difficulty if number == clip.view.dive_number else None

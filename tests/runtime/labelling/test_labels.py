@@ -82,6 +82,16 @@ def test_proposals_of_doubtful_dives(changes: dict[str, Any], expected: dict[str
     assert {name: getattr(proposed, name) for name in expected} == expected
 
 
+def test_in_a_strange_pool_the_detectors_moments_are_proposed(tmp_path: Path) -> None:
+    known = dive(1, takeoff_s=100.9)  # a little before the network's
+    assert known.result is not None
+    unlike = replace(known, result=replace(known.result, likeness=Likeness(0.04, 0.04, 50.0, ("no entry found",))))
+    for name, made, expected in (("known", known, TAKEOFF), ("unlike", unlike, 27)):
+        clip = only(make_session(tmp_path / name, made))
+        assert clip.moments_agree
+        assert propose(clip, clip.frames().times_s).takeoff_frame == expected
+
+
 def test_dives_without_a_clip_are_counted(tmp_path: Path) -> None:
     void = replace(dive(2), status=DiveStatus.VOID, status_before=DiveStatus.SCORED)
     make_session(tmp_path / "s", dive(1, has_video=False), void)
