@@ -32,7 +32,7 @@ WEIGHTS = Path(__file__).with_name("spotter.npz")
 SLOWER = (2, 4)
 """The spotter also looks at the stream as if it ran this many times as fast: there slow motion looks like a dive."""
 _SLACK_S = 0.15
-"""Errors of both ends, added to what physics allows."""
+"""Errors of both ends, added to the longest flight. Of flights shorter than the shortest, most are false alarms."""
 _SHORTEST_SLOW_S = 3.5
 """A hurdle and the dive that follows it may look like one flight of up to 3.4 s: what lasts longer is slow motion."""
 
@@ -113,7 +113,7 @@ class _Watch:
 def _limits_s(slower: int) -> tuple[float, float]:
     """Return how long a flight lasts at least and at most, seconds of a watch's own time."""
     if slower == 1:
-        return SHORTEST_FLIGHT_S - _SLACK_S, LONGEST_FLIGHT_S + _SLACK_S
+        return SHORTEST_FLIGHT_S, LONGEST_FLIGHT_S + _SLACK_S
     # What is twice as slow as a watch is seen by the next one.
     return max(_SHORTEST_SLOW_S / slower, USUAL_FLIGHT_S), 2 * LONGEST_FLIGHT_S
 
