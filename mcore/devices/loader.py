@@ -31,6 +31,10 @@ _PREFETCHED = 2
 """Batches that each worker reads ahead; PyTorch's default."""
 _TIMED_OUT = "DataLoader timed out"
 _NO_WORKERS = "read in this process with --workers 0"
+_BROKEN_OFF = (EOFError, ConnectionError, FileNotFoundError)
+"""Errors of a batch whose process died before it was fetched."""
+_IN_WORKER = "in DataLoader worker process"
+"""PyTorch writes this into errors that a worker raised."""
 
 Batch = TypeVar("Batch")
 
@@ -97,7 +101,7 @@ class ClipLoader(DataLoader[Batch], Generic[Batch]):
                 if not self.num_workers:
                     raise
                 raise type(error)(_original_message(error)) from None
-            except RuntimeError as error:
+            except (RuntimeError, *_BROKEN_OFF) as error:
                 if not self.num_workers:
                     raise
                 raise _explained(error, self.num_workers, time.monotonic() - began_s) from error
@@ -195,7 +199,7 @@ def _explained(error: Exception, workers: int, waited_s: float) -> LoaderError:
         why = f"there is no shared memory left ({SHARED_MEMORY}); {_advice(2)}"
     elif _TIMED_OUT in text:
         why = f"nothing came from them for {waited_s:.0f} s; look whether the videos' disk answers, or {_NO_WORKERS}"
-    elif "exited unexpectedly" in text:
+    elif "exited unexpectedly" in text or (isinstance(error, _BROKEN_OFF) and _IN_WORKER not in text):
         why = f"one of these processes died, as where the memory is used up; use fewer --workers, or {_NO_WORKERS}"
     else:
         last = text.strip().rpartition("\n")[2] or type(error).__name__

@@ -106,6 +106,15 @@ def test_what_ends_a_worker_is_said(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "reset"), FileNotFoundError(2, "no socket")])
+def test_a_worker_that_dies_while_its_batch_is_fetched_is_said_to_be_dead(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_next_or_none", lambda *_: fail(error)())
+    with pytest.raises(LoaderError, match="--workers 2: one of these processes died"):
+        read(Numbers())
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", [ClipError, UserError])
 def test_a_dive_that_cannot_be_read_is_named_alike(kind: type[UserError], workers: int) -> None:
