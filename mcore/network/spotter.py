@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcore.video.spotting import LOOKS_BACK, SPOTTER_SPAN
+from mcore.video.spotting import LOOKS_BACK, SPOTTER_SHIFTED, SPOTTER_SPAN
 
 OUTPUTS = ("takeoff", "entry", "flight")
 _WIDTHS = (16, 24, 32, 48)
 _KERNELS = (5, 3, 3, 3)
-SHIFTED = (2, 3)
-"""Convolutions that see a quarter of their channels as they were one picture before (Lin et al., TSM, ICCV 2019)."""
 _ROWS_LEFT = 7
 """Rows after four convolutions of stride 2, of 100."""
 _MEMORY = 64
@@ -55,7 +53,7 @@ class Spotter(nn.Module):
         batch, pictures = changes.shape[:2]
         x = changes.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            if index in SHIFTED:
+            if index in SPOTTER_SHIFTED:
                 x = _see_last(x.unflatten(0, (batch, pictures))).flatten(0, 1)
             x = torch.relu(norm(convolution(x)))
         # Where in the width a body falls does not matter: (B * T, 2 * C * rows left).

@@ -103,7 +103,7 @@ def smooth_path(path: Array, lag_frames: float) -> Array:
 
 
 def unit_drift(rng: np.random.Generator, num_frames: int, lag_frames: float) -> Array:
-    """Draw slow random movement (N, 2) of standard deviation 1."""
+    """Draw slow random movement (N, 2) of standard deviation 1; its ends are wilder, the more so the slower it is."""
     white = rng.normal(0.0, 1.0, (num_frames, 2))
     # A Gaussian of standard deviation s leaves white noise 1 / (2 s sqrt(pi)) of its variance.
     return np.asarray(smooth_path(white, lag_frames) * np.sqrt(2 * lag_frames * np.sqrt(np.pi)))

@@ -16,6 +16,9 @@ SPOTTER_DELAY = 5
 """Pictures that the network looks ahead, 0.42 s: only then can a take-off be told from a hurdle."""
 SPOTTER_SPAN = 5
 """Pictures that its convolution over time sees at once: 0.42 s."""
+SPOTTER_SHIFTED = (2, 3)
+"""Convolutions, from 0, that see a quarter of their channels as they were one picture before (Lin et al., TSM, ICCV
+2019)."""
 LOOKS_BACK = (1, 3)
 """Samples back to the pictures that changes are taken to."""
 _LEAST_CONTRAST = 8.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,13 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.synthetic import write_video
 from mcore.synthetic.untrimmed import render_clip
-from mcore_bench.cases import random_pools
+from mcore_bench.cases import random_pools, real_clips
+from mcore_bench.cases.detector import DetectorArguments
 from mcore_bench.cases.random_pools import random_pools_tables
-from mcore_bench.cases.real_clips import MARKS, real_clips_table
+from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
 from mcore_bench.result import Table
 from mcore_runtime.detector import DetectedDive
+from mcore_runtime.scoring.scorer import Scorer
 
 FPS = 25
 
@@ -36,9 +38,6 @@ class Says:
         due = [dive for dive in self.dives[self.said :] if dive.entry_s + 0.5 <= time_s]
         self.said += len(due)
         return due
-
-    def reset(self) -> None:
-        self.said = 0
 
 
 def row(table: Table, index: int) -> dict[str, object]:
@@ -85,6 +84,28 @@ def test_a_replay_is_named_and_is_no_alarm(films: Path) -> None:
     table = real_clips_table(films, films / "marks.json", "a", lambda aspect: Says(slow))
     assert [row(table, i)["dive"] for i in range(3)] == ["not found", None, "named"]
     assert [row(table, i)["false alarms"] for i in range(3)] == [0, 0, 0]
+
+
+def test_boundaries_of_a_network_are_compared_with_the_marks(
+    films: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_clips, "search", lambda request: [replace(request, start_s=0.2)])
+    with Scorer(bundle) as scorer:
+        takeoff_s, entry_s = scorer.score(films / "film.mp4", start_s=0.2, any_exemplar=True).transitions_s
+    table = boundaries_table(films, films / "marks.json", bundle)
+    assert len(table.rows) == 1  # neither what is no dive nor slow motion
+    assert row(table, 0)["take-off, s"] == pytest.approx(0.2 + takeoff_s - 1.0)
+    assert row(table, 0)["entry, s"] == pytest.approx(0.2 + entry_s - 2.4)
+
+
+def test_a_film_in_which_no_dive_is_found_has_no_boundaries(films: Path, bundle: Path) -> None:
+    table = boundaries_table(films, films / "marks.json", bundle)
+    assert (row(table, 0)["take-off, s"], row(table, 0)["entry, s"]) == (None, None)
+
+
+def test_a_bundle_is_measured_on_films_only(bundle: Path) -> None:
+    with pytest.raises(UserError, match="give their folder as --real-clips"):
+        DetectorArguments(bundle=bundle)
 
 
 def test_marks_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def compare(rows: NDArray[np.float64], clip: NDArray[np.float64]) -> Likeness:
     return known(rows).compare(dict(zip(SIDES, clip.tolist(), strict=True)), SIDES)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(arrays(np.float64, st.tuples(st.integers(2, 24), st.just(3)), elements=values))
 def test_no_more_dives_are_refused_than_promised(rows: NDArray[np.float64]) -> None:
     """Whichever of N + 1 dives is the new one: chance picks each as often, so this is the promise itself."""

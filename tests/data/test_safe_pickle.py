@@ -184,7 +184,7 @@ def test_sharing_does_not_multiply(tmp_path: Path) -> None:
     assert isinstance(load_pickle(write(tmp_path / "a.pkl", value)), list)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_changed_bytes_never_do_anything_else(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     raw = bytearray(pickle.dumps({("01", 1): ["407C", np.arange(5), {1}]}, data.draw(st.integers(0, 5))))

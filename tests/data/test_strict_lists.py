@@ -283,7 +283,7 @@ def test_labels_that_no_data_set_has_are_findings(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.sampled_from(["dives.csv", "dives.jsonl"]))
 def test_no_file_does_anything_but_load_or_explain(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str
@@ -306,7 +306,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*(name for name in vars(GOOD) if name != "listed_at"), "note"]), VALUES))
 def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "typed.jsonl"

@@ -60,7 +60,7 @@ class Geometry:
         return resized[self.top : self.top + self.crop_height, self.left : self.left + self.crop_width]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_equals_pillow_in_every_instruction_set(data: st.DataObject) -> None:
     geometry = Geometry(data)
@@ -80,7 +80,7 @@ def test_equals_pillow_in_every_instruction_set(data: st.DataObject) -> None:
     native.use_instruction_set(before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_yuv_is_converted_and_then_resized(data: st.DataObject) -> None:
     """Without a whole RGB picture in between: the same bytes as with one, wherever the crop begins."""

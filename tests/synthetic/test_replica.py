@@ -59,7 +59,7 @@ def labels(labels_file: Path) -> list[ReplicaLabel]:
 # --- The panel ---------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 60), st.sampled_from([1.6, 2.0, 3.0, 3.3, 4.1]), st.integers(0, 10_000))
 def test_awards_give_every_score_that_the_rules_can_give(halves: int, factor: float, seed: int) -> None:
     score = round(halves / 2 * factor, 2)

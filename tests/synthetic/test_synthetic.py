@@ -67,7 +67,7 @@ def test_another_seed_is_another_dive() -> None:
     assert a.awards != b.awards or a.motion.center_m.shape != b.motion.center_m.shape
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(numbers, seeds)
 def test_dives_follow_the_rules_and_physics(number: str, seed: int) -> None:
     plan = plan_dive(number, seed)
@@ -119,7 +119,7 @@ def test_faults_are_nearly_independent() -> None:
     assert 0.05 < together.mean() < 0.3
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(numbers, seeds)
 def test_each_fault_is_drawn_in_its_stage_and_none_changes_how_long_a_stage_lasts(number: str, seed: int) -> None:
     clean = plan_dive(number, seed, severities=dict.fromkeys(FAULT_STAGES, 0.0))

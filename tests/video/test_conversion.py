@@ -71,7 +71,7 @@ def plane(data: st.DataObject, height: int, width: int, kind: type[np.uint8] | t
     return values[::-1] if upside_down else values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_native_code_computes_the_definition(data: st.DataObject) -> None:
     """On any size, strides, halving, depth and range, and where samples are larger than they may be."""

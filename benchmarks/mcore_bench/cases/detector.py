@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.metrics import share_interval
 from mcore.synthetic.heights import DrawnHeightM
@@ -91,6 +92,11 @@ class DetectorArguments(JsonFile):
     """Pause between dives, seconds."""
     size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
     """Width and height of the frames, pixels; they show as much in height."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bundle is not None and self.real_clips is None:
+            raise UserError("--bundle is measured on films whose marks are known; give their folder as --real-clips")
 
 
 def measure_detector(arguments: DetectorArguments) -> int:

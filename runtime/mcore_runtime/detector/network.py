@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from mcore.common.errors import UserError
 from mcore.common.npz import read_arrays
-from mcore.video.spotting import COLUMNS, LOOKS_BACK, ROWS, SPOTTER_SPAN
+from mcore.video.spotting import COLUMNS, LOOKS_BACK, ROWS, SPOTTER_SHIFTED, SPOTTER_SPAN
 
 Array = NDArray[np.float32]
 _CONVOLUTIONS = 4
-_SHIFTED = (2, 3)
-"""As in ``mcore.network.spotter``."""
 
 
 class SpotterNetwork:
@@ -57,7 +55,7 @@ class SpotterNetwork:
         """
         kept, x = self._kept, changes
         for index in range(_CONVOLUTIONS):
-            if index in _SHIFTED:
+            if index in SPOTTER_SHIFTED:
                 x = self._see_last(index, x)
             x = _convolve(x, kept[f"convolutions.{index}.weight"], kept[f"convolutions.{index}.bias"])
         x = np.concatenate([x.max(axis=2), x.mean(axis=2)]).ravel()

@@ -164,7 +164,7 @@ def test_a_damaged_state_is_refused(spoil: Callable[[dict[str, object]], object]
 _ACTS = st.sampled_from(["dive", "skip", "back", "go_to", "make_void", "restore", "assign"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(_ACTS, st.integers(1, 6), st.integers(1, 12)), max_size=40))
 @example([*[("dive", 1, 1)] * 3, ("assign", 3, 1), ("back", 1, 1), ("make_void", 1, 1)])
 def test_whatever_is_done_the_books_agree_and_survive(acts: list[tuple[str, int, int]]) -> None:

@@ -246,7 +246,7 @@ def test_the_template_is_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "line 6" in capsys.readouterr().err
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=200))
 def test_no_text_does_anything_but_load_or_explain(text: str) -> None:
     try:

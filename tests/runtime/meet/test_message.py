@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcore.diving import Penalty
@@ -198,7 +198,7 @@ def messages(draw: st.DrawFn) -> RefereeMessage:
     )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(messages())
 def test_what_is_written_is_read_back(message: RefereeMessage) -> None:
     assert replace(cast_referee(parse(compose(message))), doubts=()) == message
@@ -212,7 +212,6 @@ def cast_referee(message: Any) -> RefereeMessage:
     return message
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=300)
     | st.lists(st.text(max_size=9), max_size=90).map(lambda f: ("|".join(["REFEREE", *f]) + "|^").encode())
@@ -222,7 +221,6 @@ def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
         parse(data)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 73), st.text(max_size=100), st.booleans())
 def test_any_field_may_hold_anything(place: int, text: str, is_judged: bool) -> None:
     fields = WRITTEN[is_judged].copy()
