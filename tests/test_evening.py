@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the page's packages are not installed (extra: web)")
 
+from mcore.common.errors import UserError
 from mcore.data.manifest import read_manifest
 from mcore.synthetic.meet import TrueDive, plan_meet
 from mcore_runtime.labelling.app import make_app
@@ -22,8 +23,8 @@ from tests.runtime.labelling.made import ENTRY, TAKEOFF, dive, make_session
 from tests.runtime.web.conftest import browser as browser
 from tests.runtime.web.conftest import opened
 from tools.evening import Options, film_of, main, true_frames
-from tools.evening_commands import StepFailedError, do, serving
 from tools.evening_pages import label_by_keys
+from tools.user_commands import StepFailedError, do, running_browser, serving
 
 OPTIONS = Options(Path("best.pt"), Path("bundle"), Path("out"), dives=(5, 3, 2))
 
@@ -34,16 +35,19 @@ OPTIONS = Options(Path("best.pt"), Path("bundle"), Path("out"), dives=(5, 3, 2))
         (["{tmp}/best.pt", "--out", "{tmp}/new"], "there is no checkpoint"),
         (["{tmp}/best.pt", "--out", "{tmp}"], "is there already"),
         (["{tmp}/best.pt", "--out", "{tmp}/new", "--dives", "20", "0", "5"], "at least one"),
-        (["{tmp}/best.pt", "--out", "{tmp}/new", "--chromium", "no-browser"], "no browser 'no-browser'"),
     ],
 )
 def test_mistakes_in_the_command(
     words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [word.replace("{tmp}", str(tmp_path)) for word in words]
-    chromium = [] if "--chromium" in words else ["--chromium", "true"]
-    assert main([*given, "--bundle", str(tmp_path), *chromium]) == 2
+    assert main([*given, "--bundle", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_browser_that_is_not_there_is_said() -> None:
+    with pytest.raises(UserError, match="no browser 'no-browser'"), running_browser("no-browser"):
+        pass
 
 
 def test_the_films_are_of_one_pool_and_show_other_dives() -> None:

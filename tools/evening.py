@@ -15,7 +15,6 @@ the last line says; 2 for a mistake in the command.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
 import time
@@ -36,20 +35,18 @@ from mcore.data.manifest import read_manifest
 from mcore.evaluation.tables import rich_table
 from mcore.metrics import MetricError, srcc
 from mcore.synthetic.meet import TrueDive, plan_meet
-from mcore.synthetic.worlds import World
+from mcore.synthetic.meet.settings import MeetWorld
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.labelling.clips import SessionClip, read_sessions
 from mcore_runtime.session import DiveStatus, read_session
 from mcore_runtime.session.overview import Overview, overview
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
-from tools.evening_commands import StepFailedError, do, serving
 from tools.evening_pages import label_by_keys, read_live_page, wait_until_scored
+from tools.user_commands import NOT_ALL_SCORED, StepFailedError, do, running_browser, serving
 
 MEETS: dict[str, Split] = {"heat": "train", "semi-final": "val", "final": "test"}
 """Meets of the evening, and the split of each: no network is tested on a meet that it learned from."""
-_NOT_WELL = 3
-"""Exit code of mcore-run where a dive has no score, such as one that is unlike the bundle's: the evening goes on."""
 _SAME_S = 0.001
 """Two clocks say the same time, to rounding."""
 _TABLE_WIDTH = 150
@@ -68,7 +65,7 @@ class Options:
     """Folder for everything; it must not be there."""
     dives: tuple[int, int, int] = (40, 20, 20)
     """Dives of heat, semi-final and final; mcore-adapt wants at least 20 from the heat, and 2 from the semi-final."""
-    world: World = "other"
+    world: MeetWorld = "other"
     """Pool and judges: other ones than the network knows, or the standard ones."""
     epochs: int | None = None
     """Passes over the heat's dives; default: as mcore-adapt chooses."""
@@ -102,46 +99,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options) -> int:
-    chromium = shutil.which(options.chromium)
-    if chromium is None:
-        raise UserError(f"there is no browser {options.chromium!r}; install Chromium or name it with --chromium")
     if options.out.exists():
         raise UserError(f"{options.out} is there already; choose another --out, or delete it")
     if not options.checkpoint.is_file():
         raise UserError(f"there is no checkpoint {options.checkpoint}; give the one that the bundle was exported from")
     numbers = sorted(Bundle.open(options.bundle).load_exemplars().counts())
-    require("playwright.sync_api", "test", "Looking at the live page")
-    options.out.mkdir(parents=True)
     steps: list[Step] = []
     failure: StepFailedError | None = None
-    try:
-        for step in evening(options, chromium, numbers):
-            print(f"{step.name}: {step.seconds:.0f} s: {step.found}", flush=True)
-            steps.append(step)
-    except StepFailedError as error:
-        failure = error
+    with running_browser(options.chromium) as browser:
+        options.out.mkdir(parents=True)
+        try:
+            for step in evening(options, browser, numbers):
+                print(f"{step.name}: {step.seconds:.0f} s: {step.found}", flush=True)
+                steps.append(step)
+        except StepFailedError as error:
+            failure = error
     _print(steps)
     if failure is not None:
         print(f"error: {failure}", file=sys.stderr)
     return 0 if failure is None else 1
 
 
-def evening(options: Options, chromium: str, numbers: Sequence[str]) -> Iterator[Step]:
+def evening(options: Options, browser: Any, numbers: Sequence[str]) -> Iterator[Step]:
     """Run the meets and learn from them; yields each step when it is over.
 
     Raises:
         StepFailedError: a step went wrong.
     """
-    playwright = require("playwright.sync_api", "test", "Looking at the pages")
+    playwright = require("playwright.sync_api", "test", "Driving the page")
     films = {name: film_of(options, place, numbers) for place, name in enumerate(MEETS)}
     try:
-        with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            for name, film in films.items():
-                yield run_meet(options, name, film, browser)
-            for name, film in films.items():
-                yield label(options, name, film, browser)
-            browser.close()
+        for name, film in films.items():
+            yield run_meet(options, name, film, browser)
+        for name, film in films.items():
+            yield label(options, name, film, browser)
     except playwright.Error as error:
         raise StepFailedError(f"a page does not show what it should: {error}") from error
     yield from learn(options)
@@ -164,7 +155,7 @@ def run_meet(options: Options, name: str, film: str, browser: Any) -> Step:
         meet = f"127.0.0.1:{free.getsockname()[1]}"
     run = [film, "--bundle", options.bundle, "--session", session, "--threads", options.threads, "--quiet"]
     run += ["--meet", f"diverecorder://{meet}?event=A"]
-    with serving("mcore-run", *run, allowed=(0, _NOT_WELL)) as page:
+    with serving("mcore-run", *run, allowed=(0, NOT_ALL_SCORED)) as page:
         tab = browser.new_page(viewport={"width": 1440, "height": 900})
         tab.goto(page)
         do("mcore-meet", "simulate", "--film", film, "--page", page, "--to", meet, quiet=True)

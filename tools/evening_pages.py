@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from tools.evening_commands import StepFailedError
+from tools.user_commands import StepFailedError
 
 _SCORED_S = 300.0
 """Longest wait until the last dive is scored."""

@@ -26,7 +26,8 @@ from mcore_runtime.labelling.app import make_app
 from mcore_runtime.labelling.clips import read_sessions
 from mcore_runtime.labelling.store import LabelStore
 from mcore_runtime.web import serve_app
-from tools.live_screenshots import running_browser, save_jpeg
+from tools.live_screenshots import save_jpeg
+from tools.user_commands import running_browser
 
 _KEYS = (*("ArrowRight",) * 2, "t", *("Shift+ArrowRight",) * 4, *("ArrowLeft",) * 2, "e", "Enter")
 _KEYS_OF_NO_DIVE = ("x",)

@@ -1,6 +1,6 @@
 """Screenshots for the docs: a rendered meet's page and report, in a headless browser.
 
-    python tools/live_screenshots.py demo/bundle --out docs/images
+    python -m tools.live_screenshots demo/bundle --out docs/images
 
 Needs the extras web and runtime, Python's playwright, and Chromium.
 """
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +26,6 @@ from PIL import Image
 from mcore.common.command_line import run_command_line
 from mcore.common.errors import UserError
 from mcore.common.files import replacing
-from mcore.common.optional import require
 from mcore.synthetic.meet.course import plan_meet
 from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.session import read_session
@@ -36,11 +33,13 @@ from mcore_runtime.session.overview import overview
 from mcore_runtime.session.report import write_session_report
 from mcore_runtime.sources import parse_source
 from mcore_runtime.sources.rendered import settings_of
+from tools.user_commands import NOT_ALL_SCORED, running_browser, serving
 
 ATHLETES = (("Ada Lindqvist", "Northshore DC"), ("Mei Tanaka", "Harbour SC"), ("Rosa Okafor", "City Divers"))
 """Nobody: names for drawn figures."""
 MAX_BYTES = 200_000
 _TIMEOUT_S = 60.0
+_QUIETLY = ("--threads", "1", "--quiet")
 _MEET_TIMEOUT_MS = 900_000
 """A film is drawn as fast as the machine can: seconds for each dive, or a minute on a busy one."""
 
@@ -93,7 +92,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command_line(Arguments, _run, prog="live_screenshots.py", doc=__doc__, argv=argv)
+    return run_command_line(Arguments, _run, prog="python -m tools.live_screenshots", doc=__doc__, argv=argv)
 
 
 def _run(arguments: Arguments) -> int:
@@ -111,27 +110,14 @@ def _run(arguments: Arguments) -> int:
     return 0
 
 
-@contextmanager
-def running_browser(command: str) -> Iterator[Any]:
-    """Run Chromium without a window; yields playwright's browser."""
-    chromium = shutil.which(command)
-    if chromium is None:
-        raise UserError(f"there is no browser {command!r}; install Chromium or name it with --chromium")
-    playwright = require("playwright.sync_api", "test", "Driving the page")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 def _save_meet(arguments: Arguments, browser: Any, folder: Path) -> None:
     """Take the pictures of a meet: its messages come from mcore-meet, by the clock of the film."""
     film = f"synthetic://meet?seed={arguments.seed}&size=240x240&dives={MEET_DIVES + 2}&pause=0&pace=fast"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         meet = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [film, "--bundle", str(arguments.bundle), "--session", str(folder / "winter-cup")]
-    with _running([*command, "--meet", f"diverecorder://{meet}?event=A", "--threads", "1"]) as url:
+    command = [film, "--bundle", arguments.bundle, "--session", folder / "winter-cup", *_QUIETLY]
+    with serving("mcore-run", *command, "--meet", f"diverecorder://{meet}?event=A", allowed=(0, NOT_ALL_SCORED)) as url:
         tabs = [_open(browser, url, shot, arguments.light) for shot in (MEET_SHOT, OVERLAY_SHOT)]
         simulate = [sys.executable, "-m", "mcore_runtime.meet.command", "simulate", "--film", film, "--page", url]
         with subprocess.Popen([*simulate, "--to", meet], stdout=subprocess.DEVNULL) as meet_software:
@@ -157,34 +143,9 @@ def _running_meet(arguments: Arguments, folder: Path) -> Iterator[str]:
             athlete = ATHLETES[index % len(ATHLETES)]
             plan = dive.plan
             rows.writerow([index + 1, *athlete, plan.dive_number, plan.difficulty, index // len(ATHLETES) + 1])
-    command = [source, "--bundle", str(arguments.bundle), "--session", str(folder / "autumn-cup")]
-    with _running([*command, "--start-list", str(folder / "list.csv"), "--threads", "1"]) as url:
+    command = [source, "--bundle", arguments.bundle, "--session", folder / "autumn-cup", *_QUIETLY]
+    with serving("mcore-run", *command, "--start-list", folder / "list.csv", allowed=(0, NOT_ALL_SCORED)) as url:
         yield url
-
-
-@contextmanager
-def _running(arguments: Sequence[str]) -> Iterator[str]:
-    """Run mcore-run with a page; yields the page's address."""
-    command = [sys.executable, "-m", "mcore_runtime.run", *arguments]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    run = subprocess.Popen([*command, "--web", f"127.0.0.1:{port}", "--quiet"], stdin=subprocess.DEVNULL)
-    try:
-        _wait_for_page(run, port)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        run.send_signal(signal.SIGINT)
-        run.wait()
-
-
-def _wait_for_page(run: subprocess.Popen[bytes], port: int) -> None:
-    end_s = time.monotonic() + _TIMEOUT_S
-    while run.poll() is None and time.monotonic() < end_s:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise UserError("mcore-run serves no page; what it says above is why")
 
 
 def _open(browser: Any, url: str, shot: Shot, light: bool) -> Any:

@@ -1,9 +1,10 @@
-"""Commands of the project as a user types them: printed, run to their end, or served for as long as needed."""
+"""What a user starts: commands of the project, to their end or for as long as their page is needed, and a browser."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from mcore.common.errors import UserError
+from mcore.common.optional import require
 
 MODULES = {
     "mcore-run": "mcore_runtime.run",
@@ -20,11 +25,13 @@ MODULES = {
     "mcore-rescore": "mcore_runtime.session.rescore_command",
     "mcore-report": "mcore_runtime.session.report_command",
 }
+NOT_ALL_SCORED = 3
+"""Exit code of mcore-run where a dive has no score, such as one that is unlike the bundle's."""
 _START_S, _END_S = 120.0, 120.0
 """Longest waits: until a page is there, and from Ctrl-C to the end."""
 
 
-class StepFailedError(Exception):
+class StepFailedError(UserError):
     """A step did not do what it should."""
 
 
@@ -67,6 +74,23 @@ def serving(name: str, *arguments: object, allowed: tuple[int, ...] = (0,)) -> I
             raise StepFailedError(f"{name} did not end within {_END_S:.0f} s of Ctrl-C") from None
     if code not in allowed:
         raise StepFailedError(f"{name} {arguments[0]} failed with exit code {code}")
+
+
+@contextmanager
+def running_browser(command: str) -> Iterator[Any]:
+    """Run Chromium without a window; yields playwright's browser.
+
+    Raises:
+        UserError: there is no such browser, or no playwright.
+    """
+    chromium = shutil.which(command)
+    if chromium is None:
+        raise UserError(f"there is no browser {command!r}; install Chromium or name it with --chromium")
+    playwright = require("playwright.sync_api", "test", "Driving the page")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def _wait_for_page(run: subprocess.Popen[bytes], name: str, port: int) -> None:
