@@ -10,10 +10,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.diving.physics import LONGEST_FLIGHT_S
 from mcore_runtime.detector import DetectedDive, Detector
 
 MATCH_S = 0.5
-"""A detection belongs to a dive when their entries are this close, seconds."""
+"""A detection belongs to a dive when their entries are this close, seconds of the diver's own time."""
 
 
 class Dive(Protocol):
@@ -62,11 +63,15 @@ def watch(pictures: Iterable[tuple[NDArray[np.uint8], float]], detector: Detecto
 
 
 def match(truth: Sequence[True_], detected: Sequence[DetectedDive]) -> tuple[Pairs[True_], list[DetectedDive]]:
-    """Give each dive the detection whose entry is closest to its own; what is left are false alarms."""
+    """Give each dive the detection whose entry is closest to its own; what is left are false alarms.
+
+    A flight that lasts longer than any fall is slow motion: its entry may be off by as much longer.
+    """
     left = list(detected)
     pairs = []
     for true in truth:
-        near = [dive for dive in left if abs(dive.entry_s - true.entry_s) <= MATCH_S]
+        close_s = MATCH_S * max(1.0, (true.entry_s - true.takeoff_s) / LONGEST_FLIGHT_S)
+        near = [dive for dive in left if abs(dive.entry_s - true.entry_s) <= close_s]
         if near:
             best = min(near, key=lambda dive: abs(dive.entry_s - true.entry_s))
             left.remove(best)

@@ -21,13 +21,13 @@ class PeakConfig:
     those that find most dives with at most five false alarms for 100 dives.
     """
 
-    min_event: float = 0.3
+    min_event: float = 0.4
     """Probability of a take-off, and of an entry, at least."""
-    min_flight: float = 0.5
+    min_flight: float = 0.4
     """Mean probability of flight between them, at least."""
-    max_flight_after: float = 0.5
+    max_flight_after: float = 0.3
     """Mean probability of flight in the time in which an entry settles, at most: nobody flies on in the water."""
-    min_together: float = 0.7
+    min_together: float = 0.6
     """Geometric mean of the three, at least."""
     settle_s: float = 0.45
     """An entry is the highest probability within this time before and after it."""

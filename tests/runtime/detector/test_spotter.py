@@ -76,7 +76,9 @@ class Knows:
 @pytest.mark.parametrize(
     ("seconds", "paces"),
     [
-        pytest.param(1.5, [False], id="live"),
+        pytest.param(0.5, [], id="too short a fall for a dive"),
+        pytest.param(0.9, [False], id="from 1 m"),
+        pytest.param(1.5, [False], id="from 3 m"),
         pytest.param(3.2, [], id="a hurdle and its dive"),
         pytest.param(3.9, [True], id="at half the pace"),
         pytest.param(7.0, [True, True], id="seen at both slower paces"),

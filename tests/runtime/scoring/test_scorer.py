@@ -287,7 +287,7 @@ def test_a_flight_shorter_than_any_is_not_scored_in_silence(
         whole = scorer.score(video, "407C", end_s=0.4)
     flight_s, entry_s = whole.transitions_s
     assert entry_s - flight_s < SHORTEST_FLIGHT_S - 0.04
-    assert [note for note in whole.notes if "is shorter than any from 1 m (0.45 s)" in note]
+    assert [note for note in whole.notes if "is shorter than any from 1 m (0.70 s)" in note]
 
 
 def long_flight(result: DiveScore) -> list[str]:
