@@ -1,4 +1,4 @@
-"""Look at a finished bundle, or give it engines, exemplars or a server's model repository. None of it needs torch.
+"""Look at a finished bundle, or give it engines, exemplars, a spotter or a server's models. None of it needs torch.
 
 Examples:
     mcore-bundle verify bundle
@@ -30,6 +30,7 @@ from mcore_export.numbers import measure as numbers
 from mcore_export.parity.compare import READING_MEASURES, describe_failures
 from mcore_export.parity.verify import verify_bundle
 from mcore_export.show import show_bundle
+from mcore_export.spotter import add_spotter
 from mcore_export.triton import TritonOptions, plan_builder, write_triton_repository
 from mcore_runtime.backends import BackendName
 from mcore_runtime.bundle.folder import GOLDEN_VIDEO, Bundle
@@ -91,6 +92,20 @@ class ExemplarsArguments:
 
 
 @dataclass(frozen=True)
+class SpotterArguments:
+    """Write a copy of a bundle that finds dives by a spotter of one's own."""
+
+    bundle: BundleFolder
+    """Folder made by mcore-export."""
+    spotter: tyro.conf.Positional[Path]
+    """Weights that python -m mcore.train_spotter made."""
+    out: Path
+    """Folder of the copy."""
+    force: Force = False
+    """Replace a bundle that is already at --out."""
+
+
+@dataclass(frozen=True)
 class TritonArguments:
     """Write a model repository of Triton Inference Server; the bundle was exported with --batched."""
 
@@ -113,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "show": (ShowArguments, _show),
         "engine": (EngineArguments, _engine),
         "exemplars": (ExemplarsArguments, _exemplars),
+        "spotter": (SpotterArguments, _spotter),
         "triton": (TritonArguments, _triton),
         "accuracy": (accuracy.Options, accuracy.run),
         "unlike": (likeness.Options, likeness.run),
@@ -165,6 +181,10 @@ def _engine(arguments: EngineArguments) -> int:
 def _exemplars(arguments: ExemplarsArguments) -> int:
     made = add_exemplars(arguments.bundle, arguments.out, arguments.exemplars, force=arguments.force, log=print)
     return _report(made)
+
+
+def _spotter(arguments: SpotterArguments) -> int:
+    return _report(add_spotter(arguments.bundle, arguments.spotter, arguments.out, force=arguments.force))
 
 
 def _triton(arguments: TritonArguments) -> int:

@@ -7,7 +7,7 @@ from mcore.common.likeness import describe_known_dives
 from mcore.data.trained_on import describe_training
 from mcore_export.log import Log
 from mcore_runtime.backends.trial import try_backends
-from mcore_runtime.bundle.folder import PICTURES_FILE, Bundle
+from mcore_runtime.bundle.folder import PICTURES_FILE, SPOTTER_FILE, Bundle
 from mcore_runtime.bundle.manifest import BundleManifest
 from mcore_runtime.bundle.records import ConformalIntervals, VariantRecord
 from mcore_runtime.scoring.recognition import describe_recogniser
@@ -32,6 +32,8 @@ def show_bundle(bundle: Bundle, log: Log) -> None:
         _show_variant(manifest, name, variant, log)
     if PICTURES_FILE in manifest.files:
         log(f"pictures of the exemplars: {manifest.files[PICTURES_FILE].bytes / 1e6:.1f} MB")
+    if SPOTTER_FILE in manifest.files:
+        log("finds dives by a spotter of its own")
     for engine in manifest.engines:
         log(f"engine {engine.name}: {sum(manifest.files[f].bytes for f in engine.files.values()) / 1e6:.1f} MB")
     log("on this machine:")

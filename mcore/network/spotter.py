@@ -7,6 +7,8 @@ pictures later.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ class Spotter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.keeps_norms = False
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, width, kernel, stride=2, padding=kernel // 2, bias=False)
             for before, width, kernel in zip((len(LOOKS_BACK), *_WIDTHS), _WIDTHS, _KERNELS, strict=False)
@@ -64,6 +67,43 @@ class Spotter(nn.Module):
         x, _ = self.remember(torch.cat([x, shifts.to(x.dtype)], 2))
         logits: Tensor = self.tell(x)
         return logits
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.floating]]) -> Spotter:
+        """Return a network with the weights that ``arrays`` gave.
+
+        Its normalisations were folded into the kernels. They are left as a gain and an offset of each channel, and stay
+        so in training: what they divided by is not known any more.
+
+        Raises:
+            ValueError: these are other weights, or not all.
+        """
+        network = cls()
+        state = network.state_dict()
+        norms = {f"convolutions.{index}.bias": f"norms.{index}" for index in range(len(_WIDTHS))}
+        norms["over_time.bias"] = "over_time_norm"
+        try:
+            for name, array in arrays.items():
+                key = f"{norms[name]}.bias" if name in norms else name
+                state[key] = torch.from_numpy(array.astype(np.float32)).reshape(state[key].shape)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"{error}") from error
+        if missing := network.arrays().keys() - arrays.keys():
+            raise ValueError(f"there is no {min(missing)}")
+        network.load_state_dict(state)
+        for norm in (*network.norms, network.over_time_norm):
+            assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+            norm.running_var = torch.full_like(norm.bias, 1 - norm.eps)
+        network.keeps_norms = True
+        return network
+
+    def train(self, mode: bool = True) -> Spotter:
+        """Set the mode; normalisations of weights that were read stay as they are."""
+        super().train(mode)
+        if self.keeps_norms:
+            for norm in (*self.norms, self.over_time_norm):
+                norm.eval()
+        return self
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
         """Return the weights by name, in half precision, as the runtime takes them: normalisation is in the kernels."""

@@ -36,6 +36,8 @@ class SpotterRecipe:
     event_weight: float = 8.0
     """Weight of the few pictures with a take-off or an entry."""
     seed: int = 0
+    own_share: float = 0.5
+    """Of the clips of a step, where there are any of one's own; the rest are drawn, so that nothing is unlearned."""
 
 
 def targets(times_s: NDArray[np.float64], dives: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -58,15 +60,20 @@ def targets(times_s: NDArray[np.float64], dives: NDArray[np.float64]) -> NDArray
 
 
 def train_spotter(
-    network: Spotter, clips: Sequence[KeptClip], recipe: SpotterRecipe, log: Callable[[float], None]
+    network: Spotter,
+    clips: Sequence[KeptClip],
+    recipe: SpotterRecipe,
+    log: Callable[[float], None],
+    own: Sequence[KeptClip] = (),
 ) -> None:
     """Train a spotter in place.
 
     Args:
         network: with any weights.
-        clips: that it learns from.
+        clips: drawn ones, that it learns from.
         recipe: how.
         log: told the loss of each step.
+        own: clips of one's own, that it learns from too.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -75,8 +82,10 @@ def train_spotter(
     weight = torch.tensor([recipe.event_weight, recipe.event_weight, 1.0])
     network.train()
     for _ in range(recipe.steps):
-        chosen = rng.integers(0, len(clips), recipe.clips_a_step).tolist()
-        parts = [_cut(clips[place], recipe.samples, rng) for place in chosen]
+        num_own = round(recipe.own_share * recipe.clips_a_step) if own else 0
+        chosen = [clips[place] for place in rng.integers(0, len(clips), recipe.clips_a_step - num_own).tolist()]
+        chosen += [own[place] for place in rng.integers(0, len(own), num_own).tolist()] if own else []
+        parts = [_cut(clip, recipe.samples, rng) for clip in chosen]
         changed, shifts, wanted = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
         # Half precision: three times the steps in the same time, on a processor that has it.
         with torch.autocast("cpu", torch.bfloat16):

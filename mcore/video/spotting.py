@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+SPOTTER_WEIGHTS = Path(__file__).with_name("spotter.npz")
+"""Trained by python -m mcore.train_spotter, with its own defaults."""
 SAMPLES_PER_S = 12.0
 """Pictures that the spotter looks at each second, at most."""
 ROWS, COLUMNS = 100, 56

@@ -225,19 +225,19 @@ def _score_with_progress(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("scoring", total=len(requests))
-        dives = _dives(requests, progress, task)
+        dives = _dives(requests, scorer.bundle.spotter, progress, task)
         settings = {"any_exemplar": arguments.any_exemplar, "accept_unlike": arguments.accept_unlike}
         return list(score_all(scorer, dives, **settings))
 
 
-def _dives(requests: Sequence[DiveRequest], progress: Progress, task: TaskID) -> Iterator[DiveRequest]:
+def _dives(requests: Sequence[DiveRequest], spotter: Path, progress: Progress, task: TaskID) -> Iterator[DiveRequest]:
     """Look for the dives of each file when its turn comes, and say how far that is."""
 
     def looked(until_s: float, of_s: float) -> None:
         progress.update(task, description=f"looking for dives, {until_s:.0f} of {of_s:.0f} s")
 
     for request in requests:
-        found = search(request, looked) if request.search else [request]
+        found = search(request, spotter, looked) if request.search else [request]
         progress.update(task, description="scoring")
         yield from found
         progress.advance(task)  # its last dive is scored when the next one is asked for

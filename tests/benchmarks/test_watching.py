@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.synthetic import write_video
-from mcore.synthetic.untrimmed import render_clip
+from mcore.synthetic.untrimmed import SpottedDive, render_clip
 from mcore_bench.cases import random_pools, real_clips
-from mcore_bench.cases.detector import DetectorArguments
 from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
+from mcore_bench.cases.watching import match
 from mcore_bench.result import Table
 from mcore_runtime.detector import DetectedDive
 from mcore_runtime.scoring.scorer import Scorer
@@ -57,6 +57,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("flight_s", "late_s", "is_found"), [(1.4, 0.4, True), (1.4, 0.6, False), (8.4, 1.9, True), (8.4, 2.1, False)]
+)
+def test_an_entry_is_matched_in_the_diver_s_own_time(flight_s: float, late_s: float, is_found: bool) -> None:
+    true = SpottedDive(2.0, 2.0 + flight_s)
+    pairs, alarms = match([true], [DetectedDive(2.0, true.entry_s + late_s, 0.9, "looks")])
+    assert (len(pairs), len(alarms)) == (is_found, not is_found)
+
+
 def test_films_tell_finds_from_alarms(films: Path) -> None:
     dives = [DetectedDive(1.1, 2.3, 1.0, "body"), DetectedDive(2.2, 3.3, 1.0, "body")]
     detectors: list[Says] = []
@@ -89,7 +98,7 @@ def test_a_replay_is_named_and_is_no_alarm(films: Path) -> None:
 def test_boundaries_of_a_network_are_compared_with_the_marks(
     films: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(real_clips, "search", lambda request: [replace(request, start_s=0.2)])
+    monkeypatch.setattr(real_clips, "search", lambda request, spotter: [replace(request, start_s=0.2)])
     with Scorer(bundle) as scorer:
         takeoff_s, entry_s = scorer.score(films / "film.mp4", start_s=0.2, any_exemplar=True).transitions_s
     table = boundaries_table(films, films / "marks.json", bundle)
@@ -103,9 +112,16 @@ def test_a_film_in_which_no_dive_is_found_has_no_boundaries(films: Path, bundle:
     assert (row(table, 0)["take-off, s"], row(table, 0)["entry, s"]) == (None, None)
 
 
-def test_a_bundle_is_measured_on_films_only(bundle: Path) -> None:
-    with pytest.raises(UserError, match="give their folder as --real-clips"):
-        DetectorArguments(bundle=bundle)
+def test_the_test_dives_of_a_list_are_marks_too(films: Path) -> None:
+    dive = {"path": "film.mp4", "dive_number": "407C", "score": 60.0, "transition_frames": [25, 60]}
+    listing = films / "dives.jsonl"
+    listing.write_text("".join(json.dumps({**dive, "split": split}) + "\n" for split in ("train", "test")), "utf-8")
+    table = real_clips_table(films, listing, "a", lambda aspect: Says([DetectedDive(1.0, 2.4, 1.0, "looks")]))
+    assert len(table.rows) == 1
+    assert (row(table, 0)["dive"], row(table, 0)["take-off, s"]) == ("found", pytest.approx(0.04))
+    listing.write_text(json.dumps({**dive, "split": "test", "start_s": 0.5}), "utf-8")
+    with pytest.raises(UserError, match="a part of a file"):
+        real_clips_table(films, listing, "a", lambda aspect: Says([]))
 
 
 def test_marks_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.metrics import share_interval
 from mcore.synthetic.heights import DrawnHeightM
@@ -22,18 +22,16 @@ from mcore.synthetic.meet.course import Meet, plan_meet
 from mcore.synthetic.meet.scene import Scene
 from mcore.synthetic.meet.settings import CameraKind, MeetSettings
 from mcore.video import resize_frame
+from mcore.video.spotting import SPOTTER_WEIGHTS
 from mcore_bench.cases.random_pools import random_pools_tables
 from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
 from mcore_bench.cases.watching import watch
 from mcore_bench.report import finish_result
 from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
+from mcore_runtime.bundle.folder import Bundle
 from mcore_runtime.detector import BallisticDetector, Detector, JointDetector, SpotterDetector
 
 DetectorName = Literal["joint", "ballistic", "spotter"]
-DETECTORS: Mapping[DetectorName, Callable[[float], Detector]] = {
-    "joint": JointDetector, "ballistic": BallisticDetector, "spotter": lambda aspect: SpotterDetector()
-}  # fmt: skip
-"""Makes a detector for a picture's width over its height."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ class DetectorArguments(JsonFile):
     real_clips: Path | None = None
     """Folder of films whose marks are known."""
     marks: Path = MARKS
-    """What happens in these films: a .json file."""
+    """What happens in these films: a .json file, or a list of dives, whose test split is watched."""
     bundle: Path | None = None
-    """With --real-clips: also where this bundle's network places take-off and entry."""
+    """Find dives by the spotter of this bundle; with --real-clips also where its network places take-off and entry."""
     seed: int = 100
     """Seed of the first meet; each further one has the next."""
     cameras: tuple[CameraKind, ...] = ("follow", "fixed")
@@ -93,16 +91,17 @@ class DetectorArguments(JsonFile):
     size: tuple[int, int] = (MeetSettings.width, MeetSettings.height)
     """Width and height of the frames, pixels; they show as much in height."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bundle is not None and self.real_clips is None:
-            raise UserError("--bundle is measured on films whose marks are known; give their folder as --real-clips")
-
 
 def measure_detector(arguments: DetectorArguments) -> int:
     """Run ``mcore-bench detector``."""
     result = begin_result("Detector of dives")
-    makers: dict[str, Callable[[float], Detector]] = {name: DETECTORS[name] for name in arguments.detectors}
+    spotter = SPOTTER_WEIGHTS if arguments.bundle is None else Bundle.open(arguments.bundle).spotter
+    every: Mapping[DetectorName, Callable[[float], Detector]] = {
+        "joint": partial(JointDetector, spotter=spotter),
+        "ballistic": BallisticDetector,
+        "spotter": lambda aspect: SpotterDetector(spotter),
+    }
+    makers: dict[str, Callable[[float], Detector]] = {name: every[name] for name in arguments.detectors}
     tables = [detector_table(name, _watch_meets(arguments, make)) for name, make in makers.items() if arguments.meets]
     if arguments.clips:
         tables += random_pools_tables(arguments.clips, arguments.seed, makers)

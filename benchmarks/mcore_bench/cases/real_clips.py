@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
+from mcore.data.manifest import DiveRecord, read_manifest, select_split
 from mcore.video import look_through, resize_frame
 from mcore_bench.cases.watching import Watched, watch
 from mcore_bench.result import Row, Table, make_table
@@ -63,7 +64,7 @@ def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float
 
     Args:
         folder: of the films.
-        marks: a JSON list of ``MarkedClip``.
+        marks: a JSON list of ``MarkedClip``, or a list of dives, whose test split is watched.
         name: of the detector.
         make: gives a fresh detector for a picture's width over its height.
 
@@ -88,7 +89,7 @@ def boundaries_table(folder: Path, marks: Path, bundle: Path) -> Table:
 
     Args:
         folder: of the films.
-        marks: a JSON list of ``MarkedClip``.
+        marks: a JSON list of ``MarkedClip``, or a list of dives, whose test split is watched.
         bundle: whose network places take-off and entry.
 
     Raises:
@@ -101,7 +102,9 @@ def boundaries_table(folder: Path, marks: Path, bundle: Path) -> Table:
                 continue
             video = folder / clip.file
             true = clip.dive(look_through(video, lambda _: lambda picture, time_s: None).tolist())
-            found = score_all(scorer, search(DiveRequest(video)), any_exemplar=True, accept_unlike=True)
+            found = score_all(
+                scorer, search(DiveRequest(video), scorer.bundle.spotter), any_exemplar=True, accept_unlike=True
+            )
             errors = [_boundary_errors_s(each.result, true) for each in found if each.result is not None]
             rows.append((clip.file, *min(errors, key=lambda pair: abs(pair[1]), default=(None, None))))
     return make_table(
@@ -117,11 +120,20 @@ def _boundary_errors_s(result: DiveScore, true: TrueDive) -> tuple[float, float]
 
 
 def _read_marks(marks: Path) -> list[MarkedClip]:
+    if marks.suffix != ".json":
+        return [_marked(record) for record in select_split(read_manifest(marks), "test")]
     try:
         text = marks.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read marks of films from {marks}: {error}") from error
     return decode(list[MarkedClip], text, f"{marks} has no marks of films")
+
+
+def _marked(record: DiveRecord) -> MarkedClip:
+    if record.transition_frames is None or record.start_s or record.end_s:
+        raise UserError(f"{record.path} is a part of a file, or has no transition_frames; such dives cannot be watched")
+    flight, entry = record.transition_frames
+    return MarkedClip(str(record.path.absolute()), max(0, flight - 1), entry)
 
 
 def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:

@@ -24,6 +24,7 @@ from mcore.common.typed_json import decode
 from mcore.config import ModelConfig
 from mcore.data.trained_dives import NOT_RECORDED, TrainedDives
 from mcore.data.trained_on import caution
+from mcore.video.spotting import SPOTTER_WEIGHTS
 from mcore_runtime.bundle.exemplar_pictures import ExemplarPictures
 from mcore_runtime.bundle.exemplars import ExemplarBank
 from mcore_runtime.bundle.manifest import EXPORT_COMMAND, BundleManifest
@@ -34,6 +35,7 @@ MANIFEST_FILE = "manifest.json"
 EXEMPLARS_FILE = "exemplars.npz"
 RECOGNISER_FILE = "recogniser.npz"
 PICTURES_FILE = "exemplar_pictures.zip"
+SPOTTER_FILE = "spotter.npz"
 GOLDEN_FILE = "golden.npz"
 GOLDEN_VIDEO = "golden.mp4"
 TRAINED_FILE = "trained_dives.json"
@@ -172,6 +174,11 @@ class Bundle:
         """
         has_pictures = PICTURES_FILE in self.manifest.files
         return ExemplarPictures(self.path / PICTURES_FILE, self.sha256) if has_pictures else None
+
+    @property
+    def spotter(self) -> Path:
+        """Return the weights with which dives are found: those that the bundle was given, or the package's."""
+        return self.path / SPOTTER_FILE if SPOTTER_FILE in self.manifest.files else SPOTTER_WEIGHTS
 
     def trained_dives(self) -> TrainedDives:
         """Read which dives the network was trained on, as far as its checkpoint says.

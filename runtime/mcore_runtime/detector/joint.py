@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcore.video.spotting import SPOTTER_WEIGHTS
 from mcore_runtime.detector.ballistic import BallisticDetector
 from mcore_runtime.detector.base import DetectedDive
 from mcore_runtime.detector.config import DetectorConfig
@@ -18,10 +20,11 @@ class JointDetector:
 
     Args:
         aspect: width over height of the source's picture; None: as the pictures given.
+        spotter: weights of the spotter.
     """
 
-    def __init__(self, aspect: float | None = None) -> None:
-        self._ballistic, self._spotter = BallisticDetector(aspect), SpotterDetector()
+    def __init__(self, aspect: float | None = None, spotter: Path = SPOTTER_WEIGHTS) -> None:
+        self._ballistic, self._spotter = BallisticDetector(aspect), SpotterDetector(spotter)
         self._apart_s = DetectorConfig().min_dive_distance_s
         self._known: list[DetectedDive] = []
 

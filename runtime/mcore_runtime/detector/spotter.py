@@ -15,6 +15,7 @@ from mcore.video.spotting import (
     LOOKS_BACK,
     ROWS,
     SPOTTER_DELAY,
+    SPOTTER_WEIGHTS,
     MotionOfPicture,
     Pace,
     changes,
@@ -24,10 +25,6 @@ from mcore.video.spotting import (
 from mcore_runtime.detector.base import USUAL_FLIGHT_S, DetectedDive
 from mcore_runtime.detector.network import SpotterNetwork
 from mcore_runtime.detector.peaks import FlightPeaks, PeakConfig
-
-WEIGHTS = Path(__file__).with_name("spotter.npz")
-"""Trained by python -m mcore.train_spotter, with its own defaults."""
-
 
 SLOWER = (2, 4)
 """The spotter also looks at the stream as if it ran this many times as fast: there slow motion looks like a dive."""
@@ -45,7 +42,7 @@ class SpotterDetector:
         config: what makes a dive of its probabilities.
     """
 
-    def __init__(self, weights: Path = WEIGHTS, config: PeakConfig | None = None) -> None:
+    def __init__(self, weights: Path = SPOTTER_WEIGHTS, config: PeakConfig | None = None) -> None:
         self._watches = [_Watch(weights, config or PeakConfig(), pace) for pace in (1, *SLOWER)]
         self.reset()
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from mcore.common.errors import UserError
 from mcore.config import ClipConfig
 from mcore.diving import NEWEST_YEAR, EditionYear
 from mcore.video import resize_frame
+from mcore.video.spotting import SPOTTER_WEIGHTS
 from mcore_runtime.detector import FINDERS, MIN_AFTER_S, MIN_BEFORE_S, DetectedDive, Detector, JointDetector, stay
 from mcore_runtime.live.cut_dive import CutDive
 from mcore_runtime.live.prefix import PrefixScheduler
@@ -94,6 +96,7 @@ class LivePipeline:
         on_sight: told when a dive was seen, or asked for, whose clip is still to come; as ``on_status``.
         on_slow_motion: told of a dive in slow motion, which is not cut; as ``on_status``.
         detector: finds dives; None: ``JointDetector``.
+        spotter: weights of that detector's spotter.
     """
 
     def __init__(
@@ -108,11 +111,12 @@ class LivePipeline:
         on_slow_motion: Callable[[DetectedDive], None] | None = None,
         prefixes: PrefixScheduler | None = None,
         detector: Detector | None = None,
+        spotter: Path = SPOTTER_WEIGHTS,
     ) -> None:
         self._source, self._settings, self._on_dive = source, settings, on_dive
         self._on_status, self._on_sight, self._state = on_status, on_sight, SourceState.CONNECTING
         self._on_slow_motion = on_slow_motion
-        self._detector, self._prefixes = detector, prefixes
+        self._detector, self._spotter, self._prefixes = detector, spotter, prefixes
         self._ring = FrameRing(config, capacity=settings.ring_frames, source=source.uri.public)
         wanted = ClipConfig()
         fits = (config.resize_height, config.resize_width) == (wanted.resize_height, wanted.resize_width)
@@ -182,7 +186,7 @@ class LivePipeline:
         if self._settings.mode != "auto":
             return
         if self._detector is None:
-            self._detector = JointDetector(frame.rgb.shape[1] / frame.rgb.shape[0])
+            self._detector = JointDetector(frame.rgb.shape[1] / frame.rgb.shape[0], self._spotter)
         seen: NDArray[np.uint8] = picture if self._small is None else resize_frame(frame.rgb, self._small)
         self._seen = seen
         self._watch(frame.time_s, gap=frame.gap is not None)

@@ -62,7 +62,7 @@ class LiveSession:
         competition: the start list of a new session; None: there is none.
         dive_number: number of dives of which the start list says nothing; None: unknown.
         read_health: what the machine says of itself, given the session's folder; None: nothing.
-        detector: finds dives; None: the default one.
+        detector: finds dives; None: the default one, with the bundle's spotter.
         meet: says who dives and what the judges gave; closed with the session. None: nobody does.
 
     Raises:
@@ -111,6 +111,7 @@ class LiveSession:
             on_slow_motion=self._saw_slow_motion,
             prefixes=None if streaming is None else PrefixScheduler(streaming.prefix_frames, scorer.offer),
             detector=detector,
+            spotter=scorer.scorer.bundle.spotter,
         )
         self._stopped = threading.Event()
         scorer.on_event = self._writer.submit

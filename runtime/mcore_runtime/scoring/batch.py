@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from mcore.common.errors import UserError
 from mcore.common.printable import printable_message
 from mcore.data.manifest import Split, read_manifest, select_split
-from mcore_runtime.detector import FINDERS
+from mcore.video.spotting import SPOTTER_WEIGHTS
+from mcore_runtime.detector import FINDERS, JointDetector
 from mcore_runtime.scoring.finding import CUT_CLIP_S, FileCut, cut_dives, find_dives
 from mcore_runtime.scoring.result import DiveScore
 from mcore_runtime.scoring.scorer import Scorer
@@ -142,11 +144,16 @@ def score_all(
         yield replace(_score_one(scorer, request, any_exemplar), accept_unlike=accept_unlike)
 
 
-def search(request: DiveRequest, on_progress: Callable[[float, float], None] | None = None) -> list[DiveRequest]:
+def search(
+    request: DiveRequest,
+    spotter: Path = SPOTTER_WEIGHTS,
+    on_progress: Callable[[float, float], None] | None = None,
+) -> list[DiveRequest]:
     """Look for the dives of a request's file.
 
     Args:
         request: of a whole file.
+        spotter: weights of the detector's spotter, such as ``Bundle.spotter``.
         on_progress: see ``find_dives``.
 
     Returns:
@@ -154,7 +161,7 @@ def search(request: DiveRequest, on_progress: Callable[[float, float], None] | N
         the file is as short as the clip of one dive. There the detector may have seen too little of it.
     """
     try:
-        found = find_dives(request.video, on_progress=on_progress)
+        found = find_dives(request.video, make=partial(JointDetector, spotter=spotter), on_progress=on_progress)
     except (UserError, OSError) as error:
         return [replace(request, problem=str(error))]
     slow = tuple(dive.describe_slow_motion() for dive in found.slow_motion)
