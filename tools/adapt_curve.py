@@ -117,7 +117,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder of decoded clips of both lists")
     parser.add_argument("--steps", nargs="+", default=["adapt:100"], help="WAY:DIVES; ways: adapt, mix, scratch, given")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--reference", help="step to which the share of the gap that is closed is said")
+    parser.add_argument(
+        "--reference",
+        help="step to which the share of the gap that is closed is said; of the first seed, if not in --steps",
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     records = read_manifest(args.pool)
@@ -133,7 +136,8 @@ def main() -> None:
     choices = []
     # Seed by seed: an interrupted curve has all its steps as often as possible.
     for seed in args.seeds:
-        for step in args.steps:
+        once = {args.reference} - {None, *args.steps} if seed == args.seeds[0] else ()
+        for step in (*args.steps, *once):
             way, _, count = step.partition(":")
             listing = sub_list(args.pool, int(count), seed, args.out)
             folder = args.out / f"{way}-{count}-{seed}"

@@ -1,4 +1,4 @@
-"""Both detectors together: a dive is what either of them is certain of."""
+"""Both detectors together: a dive is what either of them is certain of, and each gives the times that it knows best."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from mcore_runtime.detector.base import DetectedDive
 from mcore_runtime.detector.config import DetectorConfig
 from mcore_runtime.detector.spotter import SpotterDetector
 
+_AGREE_S = 0.25
+"""Entries that differ by more are not the same: one of the two is wrong."""
+_WAIT_S = 1.75
+"""Camera tracking waits so long for the spotter's word: it may place an entry 0.75 s early, where an operator stops
+early, and the spotter is certain of an entry 0.95 s after it."""
+
 
 class JointDetector:
     """Finds dives by their free fall, and by what they look like.
+
+    Camera tracking waits for the spotter, which is certain before the dive's clip is over. Its take-offs are the better
+    ones, and so are its entries where the spotter agrees; where it does not, the spotter is right.
 
     Args:
         aspect: width over height of the source's picture; None: as the pictures given.
@@ -26,12 +35,27 @@ class JointDetector:
     def __init__(self, aspect: float | None = None, spotter: Path = SPOTTER_WEIGHTS) -> None:
         self._ballistic, self._spotter = BallisticDetector(aspect), SpotterDetector(spotter)
         self._apart_s = DetectorConfig().min_dive_distance_s
+        self._waiting: list[DetectedDive] = []
         self._known: list[DetectedDive] = []
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
-        seen = [*self._ballistic.update(picture, time_s, gap=gap), *self._spotter.update(picture, time_s, gap=gap)]
+        falls = self._ballistic.update(picture, time_s, gap=gap)
+        self._waiting += [dive for dive in falls if dive.found_by == "camera"]
+        looks = [self._agree(look) for look in self._spotter.update(picture, time_s, gap=gap)]
+        late = [dive for dive in self._waiting if gap or time_s >= dive.entry_s + _WAIT_S]
+        self._waiting = [dive for dive in self._waiting if dive not in late]
+        seen = [*(dive for dive in falls if dive.found_by != "camera"), *looks, *late]
         return [settled for dive in seen if (settled := self._settle(dive)) is not None]
+
+    def _agree(self, look: DetectedDive) -> DetectedDive:
+        """Return what camera tracking and the spotter say together, where the camera saw the same dive."""
+        same = [dive for dive in self._waiting if not look.slow_motion and self._are_same(look, dive)]
+        if not same:
+            return look
+        self._waiting = [dive for dive in self._waiting if dive not in same]
+        is_off = abs(same[0].entry_s - look.entry_s) > _AGREE_S
+        return replace(same[0], entry_s=look.entry_s) if is_off else same[0]
 
     def _settle(self, dive: DetectedDive) -> DetectedDive | None:
         """Return a dive with the reports that it overrules; None: it says nothing new, or is not to be believed."""

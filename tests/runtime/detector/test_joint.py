@@ -47,6 +47,24 @@ def test_what_both_see_is_one_dive(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reports", "seen_at"),
+    [
+        pytest.param([(2, 3.4, 0.3, "camera"), (2.3, 3.5, 0.7, "looks")], [(2, 3.4)], id="both agree"),
+        pytest.param([(2, 2.7, 0.3, "camera"), (2.3, 3.4, 0.7, "looks")], [(2, 3.4)], id="the camera stops early"),
+        pytest.param([(2, 3.4, 0.3, "camera")], [(2, 3.4)], id="the camera alone"),
+        pytest.param([(2, 3.4, 0.3, "camera"), (5, 6.5, 0.7, "looks")], [(2, 3.4), (5, 6.5)], id="two dives"),
+    ],
+)
+def test_camera_tracking_waits_for_the_spotter(
+    monkeypatch: pytest.MonkeyPatch, reports: list[Report], seen_at: list[tuple[float, float]]
+) -> None:
+    seen = watch(monkeypatch, reports)
+    assert [(dive.takeoff_s, dive.entry_s) for dive in seen] == seen_at
+    assert not any(dive.instead_of for dive in seen)
+    assert seen[0].found_by == "camera"
+
+
+@pytest.mark.parametrize(
     ("reports", "believed", "mistaken"),
     [
         pytest.param([(2, 5.4, 0.8, "looks"), (6.5, 9.8, 0.7, "looks")], [2, 6.5], [], id="two replays"),
