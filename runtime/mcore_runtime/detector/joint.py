@@ -17,15 +17,15 @@ from mcore_runtime.detector.spotter import SpotterDetector
 _AGREE_S = 0.25
 """Entries that differ by more are not the same: one of the two is wrong."""
 _WAIT_S = 1.75
-"""Camera tracking waits so long for the spotter's word: it may place an entry 0.75 s early, where an operator stops
-early, and the spotter is certain of an entry 0.95 s after it."""
+"""A fall waits so long for the spotter's word: its entry may be 0.75 s early, where an operator stops early, and the
+spotter is certain of an entry 0.95 s after it."""
 
 
 class JointDetector:
     """Finds dives by their free fall, and by what they look like.
 
-    Camera tracking waits for the spotter, which is certain before the dive's clip is over. Its take-offs are the better
-    ones, and so are its entries where the spotter agrees; where it does not, the spotter is right.
+    A fall waits for the spotter, which is certain before the clip is over. The fall's take-off is the better one,
+    and so is its entry where the spotter agrees; where it does not, the spotter is right.
 
     Args:
         aspect: width over height of the source's picture; None: as the pictures given.
@@ -40,22 +40,24 @@ class JointDetector:
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
-        falls = self._ballistic.update(picture, time_s, gap=gap)
-        self._waiting += [dive for dive in falls if dive.found_by == "camera"]
-        looks = [self._agree(look) for look in self._spotter.update(picture, time_s, gap=gap)]
-        late = [dive for dive in self._waiting if gap or time_s >= dive.entry_s + _WAIT_S]
-        self._waiting = [dive for dive in self._waiting if dive not in late]
-        seen = [*(dive for dive in falls if dive.found_by != "camera"), *looks, *late]
-        return [settled for dive in seen if (settled := self._settle(dive)) is not None]
+        seen = []
+        for fall in self._ballistic.update(picture, time_s, gap=gap):
+            is_known = any(self._are_same(fall, dive) for dive in self._known)
+            (seen if is_known else self._waiting).append(fall)
+        for look in self._spotter.update(picture, time_s, gap=gap):
+            seen += self._with_falls(look)
+        late = [fall for fall in self._waiting if gap or time_s >= fall.entry_s + _WAIT_S]
+        self._waiting = [fall for fall in self._waiting if fall not in late]
+        return [settled for dive in (*seen, *late) if (settled := self._settle(dive)) is not None]
 
-    def _agree(self, look: DetectedDive) -> DetectedDive:
-        """Return what camera tracking and the spotter say together, where the camera saw the same dive."""
-        same = [dive for dive in self._waiting if not look.slow_motion and self._are_same(look, dive)]
-        if not same:
-            return look
-        self._waiting = [dive for dive in self._waiting if dive not in same]
+    def _with_falls(self, look: DetectedDive) -> list[DetectedDive]:
+        """Return what the spotter says together with the falls that waited for it."""
+        same = [fall for fall in self._waiting if self._are_same(look, fall)]
+        self._waiting = [fall for fall in self._waiting if fall not in same]
+        if not same or look.slow_motion:
+            return [*same, look]
         is_off = abs(same[0].entry_s - look.entry_s) > _AGREE_S
-        return replace(same[0], entry_s=look.entry_s) if is_off else same[0]
+        return [replace(same[0], entry_s=look.entry_s) if is_off else same[0]]
 
     def _settle(self, dive: DetectedDive) -> DetectedDive | None:
         """Return a dive with the reports that it overrules; None: it says nothing new, or is not to be believed."""

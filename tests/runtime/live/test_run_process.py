@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 SEES_DIVES = """
 from tests.runtime.live.at import At
 from mcore_runtime.live import pipeline
-pipeline.JointDetector = lambda aspect: At(*((s, s + 1.0) for s in range(2, 48, 3)))
+pipeline.JointDetector = lambda aspect, spotter: At(*((s, s + 1.0) for s in range(2, 48, 3)))
 """
 """Makes a process see a dive every three seconds, from 2 s on."""
 
