@@ -40,7 +40,7 @@ class JointDetector:
 
     def update(self, picture: NDArray[np.uint8], time_s: float, *, gap: bool = False) -> list[DetectedDive]:
         """Look at the next picture; see ``Detector.update``."""
-        seen = []
+        seen: list[DetectedDive] = []
         for fall in self._ballistic.update(picture, time_s, gap=gap):
             is_known = any(self._are_same(fall, dive) for dive in self._known)
             (seen if is_known else self._waiting).append(fall)
