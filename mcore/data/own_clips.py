@@ -13,6 +13,7 @@ from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord
 from mcore.synthetic.untrimmed.kept import KeptClip
 from mcore.video import look_through, resize_frame
+from mcore.video.sampling import clip_window
 from mcore.video.spotting import MotionOfPicture, Pace, shrink
 from mcore.video.yuv import Picture
 
@@ -23,11 +24,18 @@ def clip_of_dive(record: DiveRecord) -> KeptClip:
     Raises:
         UserError: its take-off and entry are not labelled, or it cannot be read.
     """
+    return _read(record.path, [labelled_moments(record)], record.start_s, record.end_s)
+
+
+def labelled_moments(record: DiveRecord) -> tuple[int, int]:
+    """Return a dive's first frames of flight and entry.
+
+    Raises:
+        UserError: they are not labelled.
+    """
     if record.transition_frames is None:
-        raise UserError(
-            f"{record.path} has no transition_frames: label take-off and entry, for instance by mcore-label"
-        )
-    return _read(record.path, [record.transition_frames], record.start_s, record.end_s)
+        raise UserError(f"{record.path} has no transition_frames: label take-off and entry, for example by mcore-label")
+    return record.transition_frames
 
 
 def clip_without_dive(path: Path) -> KeptClip:
@@ -43,7 +51,6 @@ def _read(
     path: Path, marks: Sequence[tuple[int, int]], start_s: float | None = None, end_s: float | None = None
 ) -> KeptClip:
     """Read a part of a video; ``marks`` are first frames of flight and entry, counted from the part's first frame."""
-    begin_s, until_s = start_s or 0.0, np.inf if end_s is None else end_s
     pictures: list[NDArray[np.uint8]] = []
     times_s: list[float] = []
 
@@ -51,16 +58,19 @@ def _read(
         pictures.clear()
         times_s.clear()
         pace, config = Pace(), ClipConfig()
+        inside_s = pts_seconds[clip_window(pts_seconds, start_s, end_s)]
+        if not len(inside_s):
+            raise UserError(f"{path} has no frame from {start_s} to {end_s} s")
 
         def look(picture: Picture, time_s: float) -> None:
-            if begin_s <= time_s < until_s and pace.takes(time_s):
+            if inside_s[0] <= time_s <= inside_s[-1] and pace.takes(time_s):
                 pictures.append(shrink(resize_frame(picture, config)))
                 times_s.append(time_s)
 
         return look
 
     every_s = look_through(path, begin)
-    inside_s = every_s[(every_s >= begin_s) & (every_s < until_s)]
+    inside_s = every_s[clip_window(every_s, start_s, end_s)]
     if len(inside_s) <= max((entry for _, entry in marks), default=0):
         raise UserError(f"{path} has {len(inside_s)} frames, so its labels {list(marks)} are of another video")
     motion = MotionOfPicture()

@@ -16,7 +16,7 @@ from mcore.synthetic import write_video
 from mcore.synthetic.untrimmed import SpottedDive, render_clip
 from mcore_bench.cases import random_pools, real_clips
 from mcore_bench.cases.random_pools import random_pools_tables
-from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
+from mcore_bench.cases.real_clips import MARKS, boundaries_table, own_dives_table, real_clips_table
 from mcore_bench.cases.watching import match
 from mcore_bench.result import Table
 from mcore_runtime.detector import DetectedDive
@@ -112,16 +112,29 @@ def test_a_film_in_which_no_dive_is_found_has_no_boundaries(films: Path, bundle:
     assert (row(table, 0)["take-off, s"], row(table, 0)["entry, s"]) == (None, None)
 
 
-def test_the_test_dives_of_a_list_are_marks_too(films: Path) -> None:
-    dive = {"path": "film.mp4", "dive_number": "407C", "score": 60.0, "transition_frames": [25, 60]}
+@pytest.mark.parametrize(("start_s", "frames"), [(None, [25, 60]), (0.195, [20, 55])])
+def test_the_test_dives_of_a_list_are_watched(films: Path, start_s: float | None, frames: list[int]) -> None:
+    dive = {"path": "film.mp4", "dive_number": "407C", "score": 60.0, "transition_frames": frames, "start_s": start_s}
     listing = films / "dives.jsonl"
     listing.write_text("".join(json.dumps({**dive, "split": split}) + "\n" for split in ("train", "test")), "utf-8")
-    table = real_clips_table(films, listing, "a", lambda aspect: Says([DetectedDive(1.0, 2.4, 1.0, "looks")]))
+    table = own_dives_table(listing, "a", lambda aspect: Says([DetectedDive(1.0, 2.4, 1.0, "looks")]))
     assert len(table.rows) == 1
-    assert (row(table, 0)["dive"], row(table, 0)["take-off, s"]) == ("found", pytest.approx(0.04))
-    listing.write_text(json.dumps({**dive, "split": "test", "start_s": 0.5}), "utf-8")
-    with pytest.raises(UserError, match="a part of a file"):
-        real_clips_table(films, listing, "a", lambda aspect: Says([]))
+    assert (row(table, 0)["film"], row(table, 0)["dive"]) == ("film.mp4", "found")
+    errors = row(table, 0)["take-off, s"], row(table, 0)["entry, s"]
+    assert errors == (pytest.approx(0.04), pytest.approx(0))
+
+
+@pytest.mark.parametrize(
+    ("frames", "count", "message"),
+    [([25, 60], 2, "has 2 dives"), ([25, 600], 1, "marks are of another film"), (None, 1, "no transition_frames")],
+)
+def test_lists_that_cannot_be_watched_are_refused(
+    films: Path, frames: list[int] | None, count: int, message: str
+) -> None:
+    dive = {"path": "film.mp4", "dive_number": "407C", "score": 60.0, "transition_frames": frames, "split": "test"}
+    (films / "dives.jsonl").write_text((json.dumps(dive) + "\n") * count, "utf-8")
+    with pytest.raises(UserError, match=message):
+        own_dives_table(films / "dives.jsonl", "a", lambda aspect: Says([]))
 
 
 def test_marks_that_cannot_be_are_refused(tmp_path: Path) -> None:

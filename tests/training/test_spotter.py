@@ -85,7 +85,7 @@ def test_weights_that_were_written_are_trained_further(tmp_path: Path) -> None:
     recipe = SpotterRecipe(steps=6, clips_a_step=4, samples=64, learning_rate=5e-4)
     losses: list[float] = []
     train_spotter(network, [falling(0)], recipe, losses.append, [falling(i) for i in range(1, 4)])
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[-2:]) < 0.9 * losses[0]
     written = network.eval().arrays()
     again = Spotter.from_arrays(written).arrays()
     assert all(np.allclose(written[name], again[name], atol=1e-3) for name in written)

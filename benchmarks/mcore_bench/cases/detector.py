@@ -24,7 +24,7 @@ from mcore.synthetic.meet.settings import CameraKind, MeetSettings
 from mcore.video import resize_frame
 from mcore.video.spotting import SPOTTER_WEIGHTS
 from mcore_bench.cases.random_pools import random_pools_tables
-from mcore_bench.cases.real_clips import MARKS, boundaries_table, real_clips_table
+from mcore_bench.cases.real_clips import MARKS, boundaries_table, own_dives_table, real_clips_table
 from mcore_bench.cases.watching import watch
 from mcore_bench.report import finish_result
 from mcore_bench.result import JsonFile, Row, Table, begin_result, make_table
@@ -77,7 +77,9 @@ class DetectorArguments(JsonFile):
     real_clips: Path | None = None
     """Folder of films whose marks are known."""
     marks: Path = MARKS
-    """What happens in these films: a .json file, or a list of dives, whose test split is watched."""
+    """What happens in these films: a .json file."""
+    own: Path | None = None
+    """List of dives of one's own, as mcore-label writes it; the films of its test split are watched."""
     bundle: Path | None = None
     """Find dives by the spotter of this bundle; with --real-clips also where its network places take-off and entry."""
     seed: int = 100
@@ -109,6 +111,8 @@ def measure_detector(arguments: DetectorArguments) -> int:
         tables += [real_clips_table(folder, arguments.marks, name, make) for name, make in makers.items()]
         if arguments.bundle is not None:
             tables.append(boundaries_table(folder, arguments.marks, arguments.bundle))
+    if (listing := arguments.own) is not None:
+        tables += [own_dives_table(listing, name, make) for name, make in makers.items()]
     finish_result(replace(result, tables=tuple(tables)), arguments.json)
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from mcore.common.errors import UserError
 from mcore.common.typed_json import decode
 from mcore.config import ClipConfig
 from mcore.data.manifest import DiveRecord, read_manifest, select_split
+from mcore.data.own_clips import labelled_moments
 from mcore.video import look_through, resize_frame
+from mcore.video.sampling import clip_window
 from mcore_bench.cases.watching import Watched, watch
 from mcore_bench.result import Row, Table, make_table
 from mcore_runtime.detector import Detector, stay
@@ -47,6 +51,8 @@ class MarkedClip:
     entry_frame: int | None = None
     """First frame in which the diver touches the water."""
     slow_motion: bool = False
+    start_s: float | None = None
+    """Where the frames are counted from, seconds after the film's first frame; None: there."""
 
     def __post_init__(self) -> None:
         if (self.takeoff_frame is None) != (self.entry_frame is None):
@@ -56,7 +62,10 @@ class MarkedClip:
         """Return the marked dive of a film whose frames have these times."""
         assert self.takeoff_frame is not None
         assert self.entry_frame is not None
-        return TrueDive(times_s[self.takeoff_frame], times_s[self.entry_frame])
+        counted_s = times_s[clip_window(np.array(times_s) - times_s[0], self.start_s, None)]
+        if self.entry_frame >= len(counted_s):
+            raise UserError(f"{self.file} has {len(counted_s)} frames, so its marks are of another film")
+        return TrueDive(counted_s[self.takeoff_frame], counted_s[self.entry_frame])
 
 
 def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float], Detector]) -> Table:
@@ -64,24 +73,44 @@ def real_clips_table(folder: Path, marks: Path, name: str, make: Callable[[float
 
     Args:
         folder: of the films.
-        marks: a JSON list of ``MarkedClip``, or a list of dives, whose test split is watched.
+        marks: a JSON list of ``MarkedClip``.
         name: of the detector.
         make: gives a fresh detector for a picture's width over its height.
 
     Raises:
         UserError: a film or the marks are missing or cannot be read.
     """
-    clips = _read_marks(marks)
+    return _films_table(f"real clips: {name} detector", folder, _read_marks(marks), make)
+
+
+def own_dives_table(listing: Path, name: str, make: Callable[[float], Detector]) -> Table:
+    """Watch the films of a list's test split, each with one dive.
+
+    Args:
+        listing: a list of dives with take-off and entry.
+        name: of the detector.
+        make: gives a fresh detector for a picture's width over its height.
+
+    Raises:
+        UserError: a film or the list cannot be read, take-off and entry are not labelled, or a film has several dives.
+    """
+    clips = [_marked(record, listing.parent) for record in select_split(read_manifest(listing), "test")]
+    file, count = Counter(clip.file for clip in clips).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{file} has {count} dives of the list; films with one dive each can be watched")
+    return _films_table(f"dives of {listing.name}: {name} detector", listing.parent, clips, make)
+
+
+def _films_table(title: str, folder: Path, clips: Sequence[MarkedClip], make: Callable[[float], Detector]) -> Table:
     rows = [_row(clip, *_watch(folder / clip.file, make)) for clip in clips]
     live, others = ([row for row in rows if (row[1] == "dive") is is_live] for is_live in (True, False))
     alarms, alarms_of_others = (sum(int(row[3] or 0) for row in part) for part in (rows, others))
-    note = (
-        f"found {sum(row[2] == 'found' for row in live)} of {len(live)} real-time dives; {alarms} false alarms, "
-        f"{alarms_of_others} of them in the {len(others)} others"
-    )
+    note = f"found {sum(row[2] == 'found' for row in live)} of {len(live)} real-time dives; {alarms} false alarms"
+    if others:
+        note += f", {alarms_of_others} of them in the {len(others)} others"
     columns = {"film": "", "shows": "", "dive": "", "false alarms": "d", "take-off, s": "+.2f", "entry, s": "+.2f",
                "known after the entry, s": "+.2f", "CPU ms a frame": ".2f"}  # fmt: skip
-    return make_table(f"real clips: {name} detector", columns, rows, note)
+    return make_table(title, columns, rows, note)
 
 
 def boundaries_table(folder: Path, marks: Path, bundle: Path) -> Table:
@@ -89,7 +118,7 @@ def boundaries_table(folder: Path, marks: Path, bundle: Path) -> Table:
 
     Args:
         folder: of the films.
-        marks: a JSON list of ``MarkedClip``, or a list of dives, whose test split is watched.
+        marks: a JSON list of ``MarkedClip``.
         bundle: whose network places take-off and entry.
 
     Raises:
@@ -120,8 +149,6 @@ def _boundary_errors_s(result: DiveScore, true: TrueDive) -> tuple[float, float]
 
 
 def _read_marks(marks: Path) -> list[MarkedClip]:
-    if marks.suffix != ".json":
-        return [_marked(record) for record in select_split(read_manifest(marks), "test")]
     try:
         text = marks.read_bytes()
     except OSError as error:
@@ -129,11 +156,9 @@ def _read_marks(marks: Path) -> list[MarkedClip]:
     return decode(list[MarkedClip], text, f"{marks} has no marks of films")
 
 
-def _marked(record: DiveRecord) -> MarkedClip:
-    if record.transition_frames is None or record.start_s or record.end_s:
-        raise UserError(f"{record.path} is a part of a file, or has no transition_frames; such dives cannot be watched")
-    flight, entry = record.transition_frames
-    return MarkedClip(str(record.path.absolute()), max(0, flight - 1), entry)
+def _marked(record: DiveRecord, folder: Path) -> MarkedClip:
+    flight, entry = labelled_moments(record)
+    return MarkedClip(os.path.relpath(record.path, folder), max(0, flight - 1), entry, start_s=record.start_s)
 
 
 def _watch(path: Path, make: Callable[[float], Detector]) -> tuple[Watched, list[float]]:
