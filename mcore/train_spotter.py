@@ -32,6 +32,8 @@ from mcore.video.spotting import SPOTTER_WEIGHTS
 
 LEAST_OWN = 20
 """Dives of one's own, below which a spotter is not trained on them: too few to learn a pool from."""
+LEAST_STEPS = 20
+"""Steps, below which the learning rate has no room to rise and fall."""
 _CLIPS, _STEPS, _RATE = 3600, 4500, 2e-3
 _OWN_CLIPS, _OWN_STEPS, _OWN_RATE = 600, 600, 5e-4
 """Where one's own clips are learned, from weights that find dives already."""
@@ -65,8 +67,10 @@ class SpotterArguments:
     def __post_init__(self) -> None:
         if self.out.suffix != ".npz":
             raise UserError(f"--out is a file that ends in .npz, got {str(self.out)!r}")
-        if any(number is not None and number < 1 for number in (self.num_clips, self.steps, self.clips_a_step)):
-            raise UserError("--num-clips, --steps and --clips-a-step are at least 1")
+        if any(number is not None and number < 1 for number in (self.num_clips, self.clips_a_step)):
+            raise UserError("--num-clips and --clips-a-step are at least 1")
+        if self.steps is not None and self.steps < LEAST_STEPS:
+            raise UserError(f"--steps is at least {LEAST_STEPS}, got {self.steps}: the rate rises for a tenth of them")
         if self.no_dive and not self.own:
             raise UserError("--no-dive goes with --own: without dives a spotter forgets them")
 

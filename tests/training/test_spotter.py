@@ -110,7 +110,7 @@ def test_a_spotter_learns_from_a_list_of_dives(
     listing.write_text((json.dumps(dive) + "\n") * 2, "utf-8")
     out, clips = tmp_path / "own.npz", tmp_path / "clips"
     words = ["--out", str(out), "--own", str(listing), "--no-dive", str(tmp_path / "dive.mp4"), "--clips", str(clips)]
-    words += ["--num-clips", "1", "--steps", "2", "--clips-a-step", "2", "--workers", "1"]
+    words += ["--num-clips", "1", "--steps", "20", "--clips-a-step", "2", "--workers", "1"]
     assert main(words) == 2
     assert "2 dives of one's own" in capsys.readouterr().err
     monkeypatch.setattr(train_spotter_command, "LEAST_OWN", 2)
@@ -121,6 +121,20 @@ def test_a_spotter_learns_from_a_list_of_dives(
     monkeypatch.setattr(train_spotter_command, "LEAST_OWN", 1)
     assert main(words) == 2
     assert "labels [(20, 70)] are of another video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps", "10"], "--steps is at least 20, got 10"),
+        (["--num-clips", "0"], "--num-clips and --clips-a-step are at least 1"),
+        (["--no-dive", "a.mp4"], "--no-dive goes with --own"),
+        (["--start-from", "none.npz"], "cannot read the spotter's weights from none.npz"),
+    ],
+)
+def test_mistakes_in_the_command(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--out", "own.npz", *words]) == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_clip_of_a_part_of_a_film_has_its_own_marks(tmp_path: Path) -> None:
